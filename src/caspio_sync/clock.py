@@ -1,0 +1,71 @@
+"""Time as an argument: all waiting goes through one clock, so that hours pass in tests without waiting for them."""
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What the project needs to know of time."""
+
+    def now(self) -> datetime:
+        """The present instant, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for that many seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class VirtualClock:
+    """A clock that jumps: `sleep` moves it instead of waiting.
+
+    Sleepers wake in the order of their deadlines: a sleeper yields to the loop until every task that can run without
+    time passing has run, and only the earliest deadline may then move the time forward.
+    """
+
+    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
+        self._start = start
+        self._elapsed = 0.0
+        self._deadlines: list[float] = []
+
+    def now(self) -> datetime:
+        return self._start + timedelta(seconds=self._elapsed)
+
+    def monotonic(self) -> float:
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        deadline = self._elapsed + max(0.0, seconds)
+        self._deadlines.append(deadline)
+        try:
+            while self._elapsed < deadline:
+                for _ in range(10):
+                    await asyncio.sleep(0)
+                if deadline == min(self._deadlines):
+                    self._elapsed = max(self._elapsed, deadline)
+        finally:
+            self._deadlines.remove(deadline)
+        await asyncio.sleep(0)
+
+    def advance(self, seconds: float) -> None:
+        """Move the time by hand, for code that does not sleep."""
+        self._elapsed += seconds

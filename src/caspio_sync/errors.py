@@ -1,0 +1,69 @@
+"""Every error the project raises on purpose.
+
+CaspioSyncError
+├── ConfigurationError      a person has to change something: settings, sync file, table, permission (exit code 2)
+├── GateBlockedError        a batch failed its gate; nothing of it was sent, opt-outs apart (exit code 3)
+└── CallError               a call to Caspio or Braze failed as a whole (exit code 4)
+    ├── TransientError      another attempt may help; carries the wait that was asked for
+    └── PermanentError      the same call will be refused again
+"""
+
+from http import HTTPStatus
+
+
+class CaspioSyncError(Exception):
+    """What happened, where, and what to do next: the message is shown to the user as it is."""
+
+    exit_code = 4
+
+
+class ConfigurationError(CaspioSyncError):
+    """Something a person has to change before a run makes sense; never retried."""
+
+    exit_code = 2
+
+
+class GateBlockedError(CaspioSyncError):
+    """A batch failed its gate; the cursor stays where it was."""
+
+    exit_code = 3
+
+
+class CallError(CaspioSyncError):
+    """A call to Caspio or Braze that failed as a whole.
+
+    Args:
+        message: what was tried and how it ended, free of secrets and personal data.
+        status: HTTP status, or None where no answer arrived.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class TransientError(CallError):
+    """Another attempt may help.
+
+    Args:
+        message: as for `CallError`.
+        status: as for `CallError`.
+        retry_after: seconds the other side asked to wait, None where it did not say.
+        ambiguous: True where the other side may have taken the request (no answer, or a cut one).
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, retry_after: float | None = None, ambiguous: bool = False
+    ) -> None:
+        super().__init__(message, status=status)
+        self.retry_after = retry_after
+        self.ambiguous = ambiguous
+
+    @property
+    def rate_limited(self) -> bool:
+        """Whether the other side refused for being asked too often."""
+        return self.status == HTTPStatus.TOO_MANY_REQUESTS
+
+
+class PermanentError(CallError):
+    """The same call will be refused again."""

@@ -1,0 +1,137 @@
+"""What travels between the steps: the columns of each frame, and the words of its values, declared once.
+
+    Caspio pages ─▶ source frame ─▶ mapped frame ─▶ changes ─▶ outcomes
+
+source frame    `source_pk` (Int64), one column a Caspio field, cast by its declared type, and `uncastable`
+                (List(String): the fields of this row whose cell could not be cast; null for a clean row)
+mapped frame    `source_pk`, `key` (String), one column a mapped attribute, `<column>__ok` (Boolean, never null) for every
+                column that can be ill-formed, `key__ok`, and `problems` (String: what is wrong, values masked; null for
+                a clean row)
+changes         the mapped frame's new and changed rows, and what the ledger knows of them (see ledger/compare.py)
+outcomes        OUTCOME_SCHEMA
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+import polars as pl
+
+SOURCE_PK = "source_pk"
+KEY = "key"
+UNCASTABLE = "uncastable"
+PROBLEMS = "problems"
+OK_SUFFIX = "__ok"
+
+
+def ok(column: str) -> str:
+    """Name of the boolean column that says whether `column` is well-formed."""
+    return f"{column}{OK_SUFFIX}"
+
+
+class Verdict(StrEnum):
+    """What became of a row version: exactly one each."""
+
+    SENT = "sent"
+    QUARANTINED = "quarantined"
+    REJECTED = "rejected"
+    BLOCKED = "blocked"
+    SUPERSEDED = "superseded"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class CaspioField:
+    """A field as Caspio declares it (GET /v3/tables/{t}/fields).
+
+    Args:
+        name: the field's Name, never its Label.
+        type: the REST type, spelled as in `SOURCE_DTYPES`.
+        unique: whether Caspio refuses a second row with the same value.
+        on_insert: for TIMESTAMP: stamped when the row is inserted.
+        on_update: for TIMESTAMP: stamped when the row changes.
+        time_zone: for TIMESTAMP: a Windows zone id, "" or None where none is declared.
+        editable: False for values a client must not send.
+        is_formula: computed by Caspio; read-only.
+    """
+
+    name: str
+    type: str
+    unique: bool = False
+    on_insert: bool = False
+    on_update: bool = False
+    time_zone: str | None = None
+    editable: bool = True
+    is_formula: bool = False
+
+
+DATETIME = pl.Datetime("ms")
+
+# Caspio's REST types and the dtype of their column in the source frame. Date/Time and Timestamp are wall clocks without
+# an offset; lists are their values in id order. A Password field cannot be read at all.
+SOURCE_DTYPES: MappingProxyType[str, pl.DataType | type[pl.DataType]] = MappingProxyType(
+    {
+        "AUTONUMBER": pl.Int64,
+        "INTEGER": pl.Int64,
+        "NUMBER": pl.Float64,
+        "CURRENCY": pl.Float64,
+        "YES/NO": pl.Boolean,
+        "DATE/TIME": DATETIME,
+        "TIMESTAMP": DATETIME,
+        "STRING": pl.String,
+        "TEXT": pl.String,
+        "GUID": pl.String,
+        "RANDOM ID": pl.String,
+        "PREFIXED AUTONUMBER": pl.String,
+        "FILE": pl.String,
+        "ATTACHMENT": pl.String,
+        "LIST-STRING": pl.List(pl.String),
+        "LIST-NUMBER": pl.List(pl.String),
+        "LIST-DATE/TIME": pl.List(pl.String),
+    }
+)
+
+# How a mapped column's text reaches the body: as a JSON value of its dtype, or as JSON text that is already final
+# (nested objects, arrays of objects).
+Encoding = Literal["value", "json"]
+Role = Literal["attribute", "consent", "subscription_group"]
+
+
+@dataclass(frozen=True, slots=True)
+class MappedColumn:
+    """A column of the mapped frame that can travel to Braze.
+
+    Args:
+        name: Braze's attribute name; `subscription_groups.<group id>` for a subscription group.
+        dtype: String, Int64, Float64, Boolean or List(String).
+        encoding: "json" where a String column holds final JSON text.
+        on_null: "skip": a null is not sent; "clear": it is sent, and removes the value in Braze.
+        role: what kind of value it is; consent and groups are not billed as data points.
+        channel: for a subscription group: "email" or "sms".
+    """
+
+    name: str
+    dtype: pl.DataType | type[pl.DataType]
+    encoding: Encoding = "value"
+    on_null: Literal["skip", "clear"] = "skip"
+    role: Role = "attribute"
+    channel: Literal["email", "sms"] | None = None
+
+    @property
+    def group_id(self) -> str:
+        """Braze's id of the subscription group."""
+        return self.name.removeprefix("subscription_groups.")
+
+
+# One row an object that was sent: the unit in which Braze answers, led back to the row it came from.
+OUTCOME_SCHEMA = pl.Schema(
+    {
+        SOURCE_PK: pl.Int64(),
+        "part": pl.String(),  # "profile", or "consent" for an opt-out that left ahead of the gate
+        "verdict": pl.String(),
+        "reason": pl.String(),
+        "request": pl.Int64(),  # number of the request within the run
+        "status": pl.Int64(),  # HTTP status, null where no answer arrived
+    }
+)
