@@ -1,0 +1,83 @@
+"""What the emulated Braze workspace is set to; every point the vendor's pages leave open is a switch here."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+RateKind = Literal["none", "data_points", "mau"]
+HeaderForm = Literal["contract", "epoch", "seconds", "empty", "absent"]
+RefusalForm = Literal["contract", "x-ratelimit", "x-ratelimit-retry-after", "retry-after", "http-date", "absent"]
+CustomType = Literal["string", "number", "boolean", "date", "array", "object", "object_array"]
+
+Channel = Literal["email", "sms"]
+
+SANDBOX_KEY = "sandbox-key"
+NEWSLETTER_GROUP = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
+SMS_OFFERS_GROUP = "b7c4a4a2-58f0-4c6e-8a51-5a0c9f2f7d22"
+PERMISSIONS = frozenset({"users.track", "users.export.ids", "subscription.status.get"})
+
+
+def _sandbox_groups() -> dict[str, Channel]:
+    return {NEWSLETTER_GROUP: "email", SMS_OFFERS_GROUP: "sms"}
+
+
+class BrazeBehaviour(BaseModel):
+    """The workspace's contract, its settings, and the choices where Braze documents none (sections of the reference).
+
+    Times are seconds unless the name says otherwise, sizes are bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # 1.2, 1.3: keys and what they may do.
+    keys: Mapping[str, frozenset[str]] = Field(default_factory=lambda: {SANDBOX_KEY: PERMISSIONS})
+    inactive_keys: frozenset[str] = frozenset()
+
+    # 2.1, 2.2: the contract's limit on /users/track and how it is told.
+    rate: RateKind = "data_points"
+    burst_limit: int = 3000
+    burst_seconds: int = 3
+    hourly_limit: int = 2_000_000
+    rate_headers: HeaderForm = "contract"
+    refusal: RefusalForm = "contract"
+    export_per_minute: int = 250
+    export_per_second: int = 40
+
+    # 2.3, 3.1: sizes.
+    body_limit: int = 4_000_000
+    body_limit_status: Literal[413, 400] = 413
+    objects_limit: Literal["combined", "each"] = "combined"
+    max_objects: int = 75
+
+    # 3.9 and 18: what answers look like.
+    accepted_status: Literal[200, 201, 202] = 201
+    export_status: Literal[200, 201] = 201
+    error_form: Literal["object", "bare", "no_index"] = "object"
+    all_rejected_status: Literal[201, 400] = 201
+    empty_refused: bool = False
+    email_whitespace: Literal["error", "400"] = "error"
+    bad_email_rejects_object: bool = True
+
+    # 3.3, 3.4: what happens to values.
+    forced_types: Mapping[str, CustomType] = Field(default_factory=dict)
+    first_value_fixes_type: bool = True
+    long_strings: Literal["truncate", "drop"] = "truncate"
+    max_array: int = 500
+    blocklisted_attributes: frozenset[str] = frozenset()
+    blocked_external_ids: frozenset[str] = frozenset()
+    refused_names: frozenset[str] = frozenset({"email_subscription_info"})
+    subscription_groups: Mapping[str, Channel] = Field(default_factory=_sandbox_groups)
+    resubscribe_on_update: bool = False
+    email_lookup_ignores_case: bool = True
+
+    # 3.1, 17: writes are queued, and two requests may overtake each other.
+    effect_delay_seconds: float = 0.0
+    effect_jitter_seconds: float = 0.0
+    seed: int = 1
+
+    # The emulator's own.
+    latency_ms: float = 0.0
+    fields_to_export_required: bool = True
+    logged_requests: int = 100
+    journal_limit: int = 768 * 1024 * 1024

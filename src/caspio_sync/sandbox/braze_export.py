@@ -1,0 +1,130 @@
+"""`POST /users/export/ids` and the state of subscription groups (reference, sections 6.1 and 7.4)."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze_checks import alias_problem
+from caspio_sync.sandbox.braze_profiles import ProfileStore, Record
+from caspio_sync.sandbox.braze_track import RefusedError
+
+MAX_IDS = 50
+FIELDS = frozenset(
+    {
+        *("apps", "attributed_campaign", "attributed_source", "attributed_adgroup", "attributed_ad"),
+        *("push_subscribe", "email_subscribe", "braze_id", "country", "created_at", "custom_attributes"),
+        *("custom_events", "devices", "dob", "email", "external_id", "first_name", "gender", "home_city", "language"),
+        *("last_coordinates", "last_name", "phone", "purchases", "push_tokens", "random_bucket", "time_zone"),
+        *("total_revenue", "uninstalled_at", "user_aliases", "campaigns_received", "canvases_received"),
+    }
+)
+_LISTED = ("external_ids", "user_aliases")
+_SINGLE = ("device_id", "braze_id", "email_address", "phone")
+
+
+def full_profile(record: Record) -> dict[str, Any]:
+    """A record as a profile: fields by name, the creation time in the export's style, the random bucket."""
+    profile = {name: value for name, value in record.items() if name not in {"created", "updated"}}
+    created = datetime.fromtimestamp(record["created"], UTC)
+    profile["created_at"] = f"{created:%Y-%m-%d %H:%M:%S}.{created.microsecond // 1000:03d} UTC"
+    # Spread over 0 to 9999, and always the same for a profile.
+    profile["random_bucket"] = int(record["braze_id"], 16) * 7919 % 10_000
+    profile.setdefault("custom_attributes", {})
+    profile.setdefault("subscription_groups", {})
+    return profile
+
+
+class ExportRequest:
+    """A checked body of the export; raises `RefusedError` (400) where Braze would refuse it."""
+
+    def __init__(self, body: bytes, behaviour: BrazeBehaviour) -> None:
+        try:
+            payload = orjson.loads(body)
+        except orjson.JSONDecodeError as error:
+            raise RefusedError(400, "Bad Request: the body is not valid JSON in UTF-8") from error
+        if type(payload) is not dict:
+            raise RefusedError(400, "Bad Request: the body must be a JSON object")
+        self.fields = _fields(payload, behaviour)
+        self._payload = payload
+        self._check()
+
+    def _check(self) -> None:
+        payload = self._payload
+        if not any(payload.get(name) for name in (*_LISTED, *_SINGLE)):
+            raise RefusedError(400, "Bad Request: at least one user identifier is required")
+        listed = [payload.get(name) or [] for name in _LISTED]
+        if not all(type(items) is list for items in listed):
+            raise RefusedError(400, "Bad Request: 'external_ids' and 'user_aliases' must be arrays")
+        if any(len(items) > MAX_IDS for items in listed):
+            raise RefusedError(400, "The max number of external_ids and aliases per request was exceeded")
+        if not all(type(item) is str for item in listed[0]):
+            raise RefusedError(400, "Bad Request: 'external_ids' must hold strings")
+        if any(alias_problem(alias) for alias in listed[1]):
+            raise RefusedError(400, "Bad Request: 'user_aliases' must hold alias_name and alias_label")
+        if not all(type(payload.get(name, "")) is str for name in _SINGLE):
+            raise RefusedError(400, "Bad Request: a single identifier must be a string")
+
+    def answer(self, store: ProfileStore) -> bytes:
+        """The users found, and the identifiers without a profile."""
+        found: dict[int, None] = {}
+        missing: list[str] = []
+        for name, number in self._wanted(store):
+            if number is None:
+                missing.append(name)
+            else:
+                found[number] = None
+        users = [self._user(store.read(number)) for number in found]
+        answer: dict[str, Any] = {"message": "success", "users": users}
+        if missing:
+            answer["invalid_user_ids"] = missing
+        return orjson.dumps(answer)
+
+    def _wanted(self, store: ProfileStore) -> list[tuple[str, int | None]]:
+        payload = self._payload
+        wanted: list[tuple[str, int | None]] = [
+            (key, store.find(external_id=key)) for key in payload.get("external_ids") or ()
+        ]
+        for alias in payload.get("user_aliases") or ():
+            name = alias["alias_name"]
+            wanted.append((name, store.find(alias=(alias["alias_label"], name))))
+        if braze_id := payload.get("braze_id"):
+            wanted.append((braze_id, store.find_braze_id(braze_id)))
+        if device := payload.get("device_id"):
+            wanted.append((device, None))
+        if email := payload.get("email_address"):
+            wanted += [(email, number) for number in store.sharing(email=email)] or [(email, None)]
+        if phone := payload.get("phone"):
+            wanted += [(phone, number) for number in store.sharing(phone=phone)] or [(phone, None)]
+        return wanted
+
+    def _user(self, record: Record) -> dict[str, Any]:
+        # Fields without a value are left out; group membership is in no export.
+        profile = full_profile(record)
+        names = FIELDS if self.fields is None else self.fields
+        return {name: profile[name] for name in profile if name in names and profile[name] not in (None, [], {})}
+
+
+def _fields(payload: dict[str, Any], behaviour: BrazeBehaviour) -> list[str] | None:
+    fields = payload.get("fields_to_export")
+    if fields is None:
+        if behaviour.fields_to_export_required:
+            raise RefusedError(400, "Bad Request: 'fields_to_export' is required")
+        return None
+    if type(fields) is not list or not all(type(field) is str for field in fields):
+        raise RefusedError(400, "Bad Request: 'fields_to_export' must be an array of strings")
+    unknown = [field for field in fields if field not in FIELDS]
+    if unknown:
+        raise RefusedError(400, f"Bad Request: 'fields_to_export' holds unknown fields: {', '.join(unknown[:5])}")
+    return fields
+
+
+def group_states(store: ProfileStore, group: str, external_ids: list[str]) -> bytes:
+    """`Subscribed`, `Unsubscribed` or `Unknown` of each id: the group's own state, whatever the global one."""
+    status = {}
+    for external_id in external_ids:
+        number = store.find(external_id=external_id)
+        states = {} if number is None else store.read(number).get("subscription_groups", {})
+        status[external_id] = states.get(group, "unknown").capitalize()
+    return orjson.dumps({"status": status, "message": "success"})

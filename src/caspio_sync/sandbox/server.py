@@ -1,0 +1,307 @@
+"""The emulators as processes of their own: `python -m caspio_sync.sandbox.server braze --port 8090`.
+
+They listen on the loopback interface only, and tell their address as one line of JSON on standard output once they
+answer. `SandboxProcesses` starts both and stops them.
+"""
+
+import argparse
+import asyncio
+import gc
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import orjson
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.sandbox.faults import ABORT, App, Faults, FaultyApp
+
+Kind = Literal["caspio", "braze"]
+
+HOST = "127.0.0.1"
+CLIENT_ID = "sandbox"
+CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - the emulator's own, known to everybody
+BRAZE_KEY = "sandbox-key"
+
+
+class SandboxProtocol(HttpToolsProtocol):
+    """Uvicorn's protocol, which also lets a fault drop the connection."""
+
+    def on_message_begin(self) -> None:
+        """Offer the drop in the scope of each request."""
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: self._abort}  # type: ignore[dict-item]  # uvicorn types its own extensions only
+
+    def _abort(self, *, gently: bool) -> None:
+        if gently:
+            self.transport.close()
+            return
+        connection = self.transport.get_extra_info("socket")
+        # Lingering for no time at all makes the close a reset, not an orderly end.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
+
+class _AnnouncingServer(uvicorn.Server):
+    """Prints where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, announcement: dict[str, Any]) -> None:
+        super().__init__(config)
+        self._announcement = announcement
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        sys.stdout.buffer.write(orjson.dumps(self._announcement) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def serve(
+    kind: Kind,
+    *,
+    port: int = 0,
+    behaviour: Mapping[str, Any] | None = None,
+    rows: int | None = None,
+    seed: int = 1,
+    faults: Path | None = None,
+    with_parent: bool = False,
+) -> None:
+    """Serve one emulator until it is told to stop.
+
+    Args:
+        kind: which one.
+        port: 0 for a free one; the address is announced on standard output.
+        behaviour: fields of the emulator's behaviour that differ from their defaults.
+        rows: Caspio only: how many customers to load, None for those of the data set.
+        seed: Caspio only: what the customers are drawn with.
+        faults: a YAML file with a plan of faults.
+        with_parent: end when standard input closes, so that no emulator outlives who started it.
+
+    Raises:
+        ConfigurationError: the port is taken, or the behaviour or the plan does not hold.
+    """
+    app = _caspio_app(behaviour or {}, rows, seed) if kind == "caspio" else _braze_app(behaviour or {})
+    if faults is not None:
+        app = FaultyApp(app, Faults.load(faults))
+    listener = _listen(port)
+    config = uvicorn.Config(
+        app,
+        http=SandboxProtocol,
+        loop="asyncio",
+        interface="asgi3",
+        proxy_headers=False,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="critical",
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=2,
+    )
+    address = {"kind": kind, "url": f"http://{HOST}:{listener.getsockname()[1]}"}
+    server = _AnnouncingServer(config, address)
+    if with_parent:
+        threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
+    # Requests make many short-lived objects and no cycles: collecting rarely saves a fifth of the time.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+    asyncio.run(server.serve(sockets=[listener]))
+
+
+def _listen(port: int) -> socket.socket:
+    # With the protocol named, asyncio switches Nagle's delay off; without, every answer waits 40 ms for an ACK.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((HOST, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(f"port {port} on {HOST} is taken ({error.strerror}); give another, or 0") from error
+    return listener
+
+
+def _caspio_app(behaviour: Mapping[str, Any], rows: int | None, seed: int) -> App:
+    # Each process pays only for the emulator it serves.
+    from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.data import load_customers  # noqa: PLC0415 - as above
+
+    sandbox = CaspioSandbox(_behaviour(CaspioBehaviour, behaviour))
+    load_customers(sandbox, rows=rows, seed=seed)
+    app: App = sandbox.app
+    return app
+
+
+def _braze_app(behaviour: Mapping[str, Any]) -> App:
+    from caspio_sync.sandbox.braze import BrazeSandbox  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour  # noqa: PLC0415 - as above
+
+    return BrazeSandbox(_behaviour(BrazeBehaviour, behaviour)).app
+
+
+def _behaviour(kind: Any, fields: Mapping[str, Any]) -> Any:
+    try:
+        return kind(**fields)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"the sandbox's behaviour does not hold: {error}") from error
+
+
+def _end_with_parent(server: uvicorn.Server) -> None:
+    # Read unbuffered: a thread inside a buffered read would hold its lock while the interpreter ends.
+    while os.read(0, 1024):
+        pass
+    server.should_exit = True
+    time.sleep(5)
+    os._exit(0)
+
+
+class SandboxProcesses:
+    """Both emulators as processes, for as long as the `with` block lasts.
+
+    `caspio_url` and `braze_url` are set inside the block; client id, secret and key are the class's constants.
+
+    Args:
+        rows: customers to load into Caspio, None for those of the data set.
+        seed: what they are drawn with.
+        caspio: fields of `CaspioBehaviour` that differ from their defaults.
+        braze: fields of `BrazeBehaviour` that differ from their defaults.
+        faults: plan of faults (YAML file) by emulator.
+        ports: port by emulator; 0 or none for a free one.
+        kinds: which emulators to start.
+        patience: seconds to wait until they answer.
+    """
+
+    client_id = CLIENT_ID
+    client_secret = CLIENT_SECRET
+    braze_key = BRAZE_KEY
+
+    def __init__(
+        self,
+        *,
+        rows: int | None = None,
+        seed: int = 1,
+        caspio: Mapping[str, Any] | None = None,
+        braze: Mapping[str, Any] | None = None,
+        faults: Mapping[Kind, Path] | None = None,
+        ports: Mapping[Kind, int] | None = None,
+        kinds: Sequence[Kind] = ("caspio", "braze"),
+        patience: float = 120.0,
+    ) -> None:
+        self._rows, self._seed = rows, seed
+        self._behaviours: dict[Kind, Mapping[str, Any]] = {"caspio": caspio or {}, "braze": braze or {}}
+        self._faults, self._ports = faults or {}, ports or {}
+        self._kinds = tuple(kinds)
+        self._patience = patience
+        self._processes: dict[Kind, subprocess.Popen[bytes]] = {}
+        self.urls: dict[Kind, str] = {}
+
+    @property
+    def caspio_url(self) -> str:
+        """Root of the Caspio emulator, without a path."""
+        return self.urls["caspio"]
+
+    @property
+    def braze_url(self) -> str:
+        """Root of the Braze emulator, without a path."""
+        return self.urls["braze"]
+
+    def __enter__(self) -> Self:
+        """Start both and wait until both answer; raises ConfigurationError with what a process said if one does not."""
+        try:
+            for kind in self._kinds:
+                self._processes[kind] = self._start(kind)
+            deadline = time.monotonic() + self._patience
+            for kind in self._kinds:
+                self.urls[kind] = self._address(kind, deadline)
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop both."""
+        self.stop()
+
+    def pids(self) -> dict[Kind, int]:
+        """Process ids, for measuring."""
+        return {kind: process.pid for kind, process in self._processes.items()}
+
+    def stop(self) -> None:
+        """Stop both, politely first; harmless when they are gone."""
+        for process in self._processes.values():
+            if process.stdin is not None:
+                process.stdin.close()
+            process.send_signal(signal.SIGTERM)
+        for process in self._processes.values():
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for stream in (process.stdout, process.stderr):
+                if stream is not None:
+                    stream.close()
+        self._processes.clear()
+
+    def _start(self, kind: Kind) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "caspio_sync.sandbox.server", kind, "--with-parent"]
+        command += ["--port", str(self._ports.get(kind, 0)), "--seed", str(self._seed)]
+        if self._rows is not None:
+            command += ["--rows", str(self._rows)]
+        if self._behaviours[kind]:
+            command += ["--behaviour", orjson.dumps(dict(self._behaviours[kind])).decode()]
+        if kind in self._faults:
+            command += ["--faults", str(self._faults[kind])]
+        # A session of its own: a Ctrl-C in the terminal reaches the parent, which then stops the emulators in order.
+        return subprocess.Popen(  # noqa: S603 - our own module, no shell
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def _address(self, kind: Kind, deadline: float) -> str:
+        process = self._processes[kind]
+        assert process.stdout is not None
+        ready, _, _ = select.select([process.stdout], [], [], max(0.0, deadline - time.monotonic()))
+        line = process.stdout.readline() if ready else b""
+        if not line:
+            state = f"exit code {process.wait()}" if ready else f"no answer in {self._patience:.0f} s"
+            raise ConfigurationError(f"the {kind} sandbox did not start ({state}); run it alone to see why")
+        url: str = orjson.loads(line)["url"]
+        return url
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve by command line; exit code 2 where the options do not hold."""
+    parser = argparse.ArgumentParser(prog="python -m caspio_sync.sandbox.server", description="Serve one emulator.")
+    parser.add_argument("kind", choices=["caspio", "braze"])
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--behaviour", type=orjson.loads, default={}, help="JSON object of behaviour fields")
+    parser.add_argument("--rows", type=int, default=None, help="customers to load (caspio)")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--faults", type=Path, default=None, help="YAML file with a plan of faults")
+    parser.add_argument("--with-parent", action="store_true", help="end when standard input closes")
+    options = vars(parser.parse_args(arguments))
+    try:
+        serve(options.pop("kind"), **options)
+    except ConfigurationError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
