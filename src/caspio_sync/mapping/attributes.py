@@ -1,0 +1,234 @@
+"""The rule of every kind of value: how it is read from a cell, and when Braze takes it. One table.
+
+Standard attributes carry their rule by name (Braze, user attributes object); custom ones by their type (Braze, custom
+attributes: types and limits).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+from typing import Literal
+
+import polars as pl
+
+from caspio_sync.mapping import lookups, moments
+from caspio_sync.mapping.cleaning import EXACT_INTEGER, number_text
+from caspio_sync.schemas import SOURCE_DTYPES
+
+SourceKind = Literal["text", "integer", "number", "boolean", "moment", "list"]
+TEXT_CHARS = 255
+URL_CHARS = 1024
+ARRAY_ITEMS = 500
+OBJECT_BYTES = 100 * 1024
+KEY_BYTES = MappingProxyType({"external_id": 987, "user_alias": 236})
+
+# Letters, digits and these signs before the @, letters of any script included; a host in ASCII, punycode where it needs
+# it (Braze, e-mail validation). Lengths are those of RFC 5321.
+_LOCAL = r"[\p{L}\p{M}\p{N}+&#_^/$'%*=`~!?-]+"
+EMAIL = rf"^{_LOCAL}(?:\.{_LOCAL})*@(?:[a-z0-9](?:[a-z0-9-]{{0,61}}[a-z0-9])?\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])$"
+_LONG_LOCAL = r"^[^@]{65}"
+_EMAIL_BYTES = 254
+
+_TRUE = ("true", "yes", "y", "1", "t", "on")
+_FALSE = ("false", "no", "n", "0", "f", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a rule may depend on besides the value.
+
+    Args:
+        zone: IANA zone of the cell's wall clock.
+        decimals: of a `round` transform, None for none.
+    """
+
+    zone: str = "UTC"
+    decimals: int | None = None
+
+
+Reading = Callable[[pl.Expr, Circumstances], pl.Expr]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """How values of one kind are read and judged.
+
+    Args:
+        code: stable name of the check, for suites and reports.
+        why: what is wrong with a value that fails, after the column's name.
+        reads: per kind of source cell, the value; null where it cannot be read.
+        holds: whether a value that was read is well-formed, on the day given.
+        dtype: of the value.
+        trims: whether blanks around text are never part of the value.
+        lookup: for values that only a table can judge.
+    """
+
+    code: str
+    why: str
+    reads: Mapping[SourceKind, Reading]
+    holds: Callable[[pl.Expr, date], pl.Expr] | None = None
+    dtype: pl.DataType | type[pl.DataType] = pl.String
+    trims: bool = True
+    lookup: Callable[[str], str | None] | Literal["phone"] | None = field(default=None)
+
+
+def source_kind(caspio_type: str) -> SourceKind:
+    """What cells of a Caspio type are."""
+    dtype = SOURCE_DTYPES[caspio_type]
+    if isinstance(dtype, pl.List):
+        return "list"
+    if isinstance(dtype, pl.Datetime):
+        return "moment"
+    kinds: dict[object, SourceKind] = {pl.Int64: "integer", pl.Float64: "number", pl.Boolean: "boolean"}
+    return kinds.get(dtype, "text")
+
+
+def _same(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return cell
+
+
+def _lower(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return cell.str.to_lowercase()
+
+
+def _whole(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return pl.when(cell == cell.floor()).then(cell).cast(pl.Int64, strict=False)
+
+
+def _integer_of_text(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return cell.str.strip_chars().cast(pl.Int64, strict=False)
+
+
+def _number(cell: pl.Expr, at: Circumstances) -> pl.Expr:
+    number = cell.cast(pl.Float64, strict=False)
+    return number if at.decimals is None else number.round(at.decimals)
+
+
+def _number_of_text(cell: pl.Expr, at: Circumstances) -> pl.Expr:
+    return _number(cell.str.strip_chars(), at)
+
+
+def _flag_of_integer(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return pl.when(cell == 1).then(statement=True).when(cell == 0).then(statement=False)
+
+
+def _flag_of_text(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    word = cell.str.strip_chars().str.to_lowercase()
+    return pl.when(word.is_in(_TRUE)).then(statement=True).when(word.is_in(_FALSE)).then(statement=False)
+
+
+def _date(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return moments.date_text(cell)
+
+
+def _date_of_text(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return moments.date_of_text(cell.str.strip_chars())
+
+
+def _utc(cell: pl.Expr, at: Circumstances) -> pl.Expr:
+    return moments.utc_text(cell, at.zone)
+
+
+def _utc_of_text(cell: pl.Expr, at: Circumstances) -> pl.Expr:
+    return moments.utc_of_text(cell.str.strip_chars(), at.zone)
+
+
+def _text_of_integer(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return cell.cast(pl.String)
+
+
+def _text_of_number(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return number_text(cell)
+
+
+def _is_email(value: pl.Expr, _: date) -> pl.Expr:
+    return value.str.contains(EMAIL) & (value.str.len_bytes() <= _EMAIL_BYTES) & ~value.str.contains(_LONG_LOCAL)
+
+
+def _born_in_time(value: pl.Expr, today: date) -> pl.Expr:
+    # YYYY-MM-DD sorts as the dates do.
+    return value.is_between(pl.lit(f"{moments.FIRST_BIRTH_YEAR}-01-01"), pl.lit(today.isoformat())) & _dated(
+        value, today
+    )
+
+
+def _dated(value: pl.Expr, _: date) -> pl.Expr:
+    # Five-digit and negative years begin with a sign; four digits compare as text.
+    return (value >= pl.lit("0001")) & (value < pl.lit(f"{moments.LAST_YEAR + 1}"))
+
+
+def _chars(limit: int) -> Callable[[pl.Expr, date], pl.Expr]:
+    return lambda value, _: value.str.len_chars() <= limit
+
+
+def _bytes(limit: int) -> Callable[[pl.Expr, date], pl.Expr]:
+    return lambda value, _: value.str.len_bytes() <= limit
+
+
+def _between(low: float, high: float) -> Callable[[pl.Expr, date], pl.Expr]:
+    return lambda value, _: value.is_between(low, high)
+
+
+def _short_items(value: pl.Expr, _: date) -> pl.Expr:
+    longest = value.list.eval(pl.element().str.len_chars()).list.max().fill_null(0)
+    return (value.list.len() <= ARRAY_ITEMS) & (longest <= TEXT_CHARS)
+
+
+_TEXT: Mapping[SourceKind, Reading] = {"text": _same}
+_WORDS: Mapping[SourceKind, Reading] = {"text": _same, "integer": _text_of_integer}
+_ANY_TEXT: Mapping[SourceKind, Reading] = {
+    **_WORDS,
+    "number": _text_of_number,
+    "boolean": _text_of_integer,
+    "moment": _utc,
+}
+_NUMBERS: Mapping[SourceKind, Reading] = {"number": _number, "integer": _number, "text": _number_of_text}
+_DATES: Mapping[SourceKind, Reading] = {"moment": _date, "text": _date_of_text}
+_FLAGS: Mapping[SourceKind, Reading] = {"boolean": _same, "integer": _flag_of_integer, "text": _flag_of_text}
+
+RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        # Braze's own attributes
+        "email": Rule("email_format", "is no e-mail address that Braze takes", {"text": _lower}, _is_email),
+        "phone": Rule("phone_format", "is no valid phone number", _WORDS, lookup="phone"),
+        "country": Rule("country_code", "is no ISO 3166 country code or name", _TEXT, lookup=lookups.country_code),
+        "language": Rule("language_code", "is no ISO 639-1 language code or name", _TEXT, lookup=lookups.language_code),
+        "gender": Rule("gender_code", "is none of M, F, O, N, P", _TEXT, lookup=lookups.gender_code),
+        "time_zone": Rule("time_zone_name", "is no IANA time zone", _TEXT, lookup=lookups.time_zone_name),
+        "birth_date": Rule("birth_date", "is no date between 1900 and today", _DATES, _born_in_time),
+        "image_url": Rule("url_length", f"is longer than {URL_CHARS} characters", _TEXT, _chars(URL_CHARS)),
+        "longitude": Rule("longitude_range", "is not between -180 and 180", _NUMBERS, _between(-180, 180), pl.Float64),
+        "latitude": Rule("latitude_range", "is not between -90 and 90", _NUMBERS, _between(-90, 90), pl.Float64),
+        # custom attributes, by type; `line` is text of Braze's own attributes, which never begins with a blank
+        "line": Rule("text_length", f"is longer than {TEXT_CHARS} characters", _ANY_TEXT, _chars(TEXT_CHARS)),
+        "text": Rule(
+            "text_length", f"is longer than {TEXT_CHARS} characters", _ANY_TEXT, _chars(TEXT_CHARS), trims=False
+        ),
+        "integer": Rule(
+            "integer_range",
+            "is no whole number within 2^53",
+            {"integer": _same, "number": _whole, "text": _integer_of_text},
+            _between(-EXACT_INTEGER, EXACT_INTEGER),
+            pl.Int64,
+        ),
+        "number": Rule(
+            "number_finite", "is no finite number", _NUMBERS, lambda value, _: value.is_finite(), pl.Float64
+        ),
+        "boolean": Rule("boolean_value", "is neither yes nor no", _FLAGS, None, pl.Boolean),
+        "date": Rule("date_value", "is no date up to the year 3000", _DATES, _dated),
+        "datetime": Rule(
+            "datetime_value", "is no time up to the year 3000", {"moment": _utc, "text": _utc_of_text}, _dated
+        ),
+        "array": Rule(
+            "array_size",
+            f"holds over {ARRAY_ITEMS} items, or one over {TEXT_CHARS} characters",
+            {"list": _same},
+            _short_items,
+            pl.List(pl.String),
+        ),
+        # the key of a row, by the kind of identity; addresses and numbers follow their own rules
+        "external_id": Rule("key_bytes", "is empty or over 987 bytes", _WORDS, _bytes(KEY_BYTES["external_id"])),
+        "user_alias": Rule("key_bytes", "is empty or over 236 bytes", _WORDS, _bytes(KEY_BYTES["user_alias"])),
+    }
+)

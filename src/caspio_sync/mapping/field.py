@@ -1,0 +1,193 @@
+"""How a field of Caspio becomes a value in Braze, as the sync file says it."""
+
+import re
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from caspio_sync.mapping.lookups import time_zone_names
+
+AttributeType = Literal["string", "integer", "number", "boolean", "date", "datetime", "array", "object"]
+TransformName = Literal[
+    "trim", "lower", "upper", "title", "collapse_spaces", "digits", "truncate", "round", "phone", "country", "language"
+]
+Scalar = str | int | float | bool
+
+
+def _existing_zone(name: str) -> str:
+    if name not in time_zone_names():
+        raise ValueError(f"'{name}' is no IANA time zone; write it like Europe/London or UTC")
+    return name
+
+
+def _existing_region(code: str) -> str:
+    if not re.fullmatch(r"[A-Z]{2}", code):
+        raise ValueError(f"region '{code}' is no ISO 3166-1 code; write two capital letters, such as GB")
+    return code
+
+
+def folded(values: Any) -> Any:
+    """Keys as they are compared: trimmed, lower case."""
+    if not isinstance(values, dict):
+        return values
+    folded = {str(key).strip().lower(): value for key, value in values.items()}
+    if len(folded) < len(values):
+        raise ValueError("two entries differ only by case or blanks, which are not compared; keep one")
+    if "" in folded:
+        raise ValueError("an empty cell is an unknown value and needs no entry; remove the entry for it")
+    return folded
+
+
+FieldName = Annotated[str, Field(min_length=1, max_length=255)]
+TimeZone = Annotated[str, AfterValidator(_existing_zone)]
+Region = Annotated[str, AfterValidator(_existing_region)]
+
+
+class Strict(BaseModel):
+    """Unknown keys are refused, and nothing changes after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False, strict=True)
+
+
+class Shortened(Strict):
+    """A model that may be written as the bare name of a Caspio field."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, given: Any) -> Any:
+        return {"from": given} if isinstance(given, str) else given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        long_form = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "string", "description": "a Caspio field"}, long_form]}
+
+
+class PhoneRegion(Strict):
+    """Which country's habits a number without a country code follows.
+
+    Args:
+        region: ISO 3166-1 alpha-2 code; also what holds where the field names no country.
+        source_field: `from`: the Caspio field with the row's country, as code or name.
+    """
+
+    region: Region | None = None
+    source_field: FieldName | None = Field(default=None, alias="from")
+
+
+class Transform(Strict):
+    """One step on the way of a value."""
+
+    name: TransformName
+    argument: int | None = Field(default=None, ge=0, le=64_000)
+    phone: PhoneRegion | None = None
+
+    @model_validator(mode="after")
+    def _argument_fits(self) -> Self:
+        if (self.name in {"truncate", "round"}) != (self.argument is not None):
+            raise ValueError(f"'{self.name}' takes {'no' if self.argument is not None else 'a'} number")
+        return self
+
+
+def _as_steps(given: Any) -> Any:
+    """`lower`, `[trim, {truncate: 40}]`, `{phone: {region: GB}}` → one dict a step."""
+    steps: list[Any] = []
+    for item in given if isinstance(given, list) else [given]:
+        if isinstance(item, dict) and "name" not in item:
+            steps += [_as_step(str(name), argument) for name, argument in item.items()]
+        else:
+            steps.append({"name": item} if isinstance(item, str) else item)
+    return tuple(steps)
+
+
+def _as_step(name: str, argument: Any) -> dict[str, Any]:
+    if name == "phone":
+        return {"name": name, "phone": {"region": argument} if isinstance(argument, str) else argument}
+    return {"name": name, "argument": argument}
+
+
+_STEP_SCHEMA: JsonSchemaValue = {
+    "anyOf": [
+        {"enum": [name for name in get_args(TransformName) if name not in {"truncate", "round", "phone"}]},
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "truncate": {"type": "integer", "description": "characters to keep"},
+                "round": {"type": "integer", "description": "decimals to keep"},
+                "phone": {
+                    "anyOf": [
+                        {"type": "string", "description": "region of numbers without a country code, such as GB"},
+                        {"type": "object", "properties": {"region": {"type": "string"}, "from": {"type": "string"}}},
+                    ]
+                },
+            },
+        },
+    ]
+}
+Steps = Annotated[
+    tuple[Transform, ...],
+    BeforeValidator(_as_steps),
+    WithJsonSchema({"anyOf": [_STEP_SCHEMA, {"type": "array", "items": _STEP_SCHEMA}]}),
+]
+ValueMap = Annotated[dict[str, Scalar | None], BeforeValidator(folded)]
+
+
+class FieldMapping(Shortened):
+    """Where an attribute's value comes from, and how.
+
+    Args:
+        source_field: `from`: a Caspio field.
+        constant: the same value for every row.
+        object: keys and the mapping of each value.
+        array: a Caspio list field, or a list of mappings (all of them objects, or none).
+        transform: steps, in their order.
+        type: what Braze shall see; by default what Caspio declares.
+        map: replaces values, compared trimmed and without case; null stands for no value; others pass as they are.
+        on_null: "skip" leaves Braze's value, "clear" removes it.
+        time_zone: IANA zone of this field's wall clock, where it is not the source's.
+    """
+
+    source_field: FieldName | None = Field(default=None, alias="from")
+    constant: Scalar | None = None
+    object: dict[str, "FieldMapping"] | None = None
+    array: "FieldName | tuple[FieldMapping, ...] | None" = None
+    transform: Steps = ()
+    type: AttributeType | None = None
+    map: ValueMap | None = None
+    on_null: Literal["skip", "clear"] = "skip"
+    time_zone: TimeZone | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists_are_tuples(cls, given: Any) -> Any:
+        if isinstance(given, dict) and isinstance(given.get("array"), list):
+            return given | {"array": tuple(given["array"])}
+        return given
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        origins = [self.source_field, self.constant, self.object, self.array]
+        if sum(origin is not None for origin in origins) != 1:
+            raise ValueError("needs exactly one of `from`, `constant`, `object` and `array`")
+        if self.source_field is None and (self.transform or self.map or self.time_zone or self.type):
+            raise ValueError("`type`, `transform`, `map` and `time_zone` work on a field; they need `from`")
+        if self.object == {} or self.array == ():
+            raise ValueError("holds nothing; name at least one value")
+        return self
+
+    @property
+    def phone_region(self) -> PhoneRegion | None:
+        """How numbers without a country code are read, where a phone transform says so."""
+        return next((step.phone for step in self.transform if step.phone is not None), None)

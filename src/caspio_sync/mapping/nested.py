@@ -1,0 +1,88 @@
+"""Objects and arrays of objects as final JSON text (Braze, nested custom attributes).
+
+A null inside makes Braze drop every nested update of the attribute, so that keys without a value are left out. Every
+object begins with a sentinel, so that each null has a comma before it, and one expression takes them all away. It
+cannot match inside a string, where each quote has a backslash; keys hold neither quote nor backslash (names.py).
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+_SENTINEL = "~"
+_TIME = "$time"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A value inside an object.
+
+    Args:
+        key: its key.
+        value: expression over the working frame; null where there is none. Not used where `members` are given.
+        constant: whether it is the same for every row: it does not make an object on its own.
+        timed: whether it is a date or time, which stands as `{"$time": "…"}`.
+        members: of an object inside the object.
+    """
+
+    key: str
+    value: pl.Expr
+    constant: bool = False
+    timed: bool = False
+    members: tuple["Member", ...] = ()
+
+
+def json_object(members: Sequence[Member]) -> pl.Expr:
+    """The members as JSON text without those that have no value; null where a row has no value of its own."""
+    text = _structure(members).struct.json_encode()
+    if _can_lack_some(members):
+        null = f",(?:{'|'.join(_absent(members))})"
+        text = text.str.replace_all(f'"{_SENTINEL}":0(?:{null})*,?|{null}', "")
+    present = _present(members)
+    return text if present is None else pl.when(present).then(text)
+
+
+def json_array(objects: Sequence[pl.Expr]) -> pl.Expr:
+    """Objects as the JSON text of an array; null where there is none."""
+    joined = pl.concat_str(*objects, separator=",", ignore_nulls=True)
+    return pl.when(joined.str.len_bytes() > 0).then(pl.concat_str(pl.lit("["), joined, pl.lit("]")))
+
+
+def _structure(members: Sequence[Member]) -> pl.Expr:
+    values = (_value(member).alias(member.key) for member in members)
+    return pl.struct(pl.lit(0).alias(_SENTINEL), *values) if _can_lack_some(members) else pl.struct(*values)
+
+
+def _can_lack_some(members: Sequence[Member]) -> bool:
+    """Whether an object that is there at all can lack a key: not when a single one decides that it is there."""
+    return sum(not member.constant for member in members) > 1 or any(member.members for member in members)
+
+
+def _value(member: Member) -> pl.Expr:
+    if member.timed:
+        return pl.struct(member.value.alias(_TIME))
+    if not member.members:
+        return member.value
+    present = _present(member.members)
+    inner = _structure(member.members)
+    return inner if present is None else pl.when(present).then(inner)
+
+
+def _present(members: Sequence[Member]) -> pl.Expr | None:
+    own = [condition for member in members if (condition := _has_value(member)) is not None]
+    return pl.any_horizontal(own) if own else None
+
+
+def _has_value(member: Member) -> pl.Expr | None:
+    if member.members:
+        return _present(member.members)
+    return None if member.constant else member.value.is_not_null()
+
+
+def _absent(members: Sequence[Member]) -> Iterator[str]:
+    for member in members:
+        null = re.escape(f'{{"{_TIME}":null}}') if member.timed else "null"
+        yield f'"{re.escape(member.key)}":{null}'
+        yield from _absent(member.members)

@@ -1,0 +1,154 @@
+"""A first sync file for a table: guesses by field name and type, every one of them open to correction."""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from types import MappingProxyType
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.names import fault_in_name
+from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+
+# Spellings met in customer tables, without blanks, signs and case, and the standard attribute that is meant.
+_MEANT = MappingProxyType(
+    {
+        "firstname": "first_name", "forename": "first_name", "givenname": "first_name",
+        "lastname": "last_name", "surname": "last_name", "familyname": "last_name",
+        "email": "email", "emailaddress": "email", "mail": "email",
+        "phone": "phone", "phonenumber": "phone", "mobile": "phone", "mobilephone": "phone", "cell": "phone",
+        "country": "country", "countrycode": "country",
+        "city": "home_city", "town": "home_city", "homecity": "home_city",
+        "language": "language", "lang": "language", "gender": "gender", "sex": "gender",
+        "birthdate": "dob", "birthday": "dob", "dateofbirth": "dob", "dob": "dob",
+        "timezone": "time_zone", "imageurl": "image_url", "photourl": "image_url",
+    }
+)  # fmt: skip
+_STATE = re.compile(r"consent|optin|subscri|newsletter|permission")
+_KEY_TYPES = frozenset({"STRING", "INTEGER", "AUTONUMBER", "PREFIXED AUTONUMBER", "GUID", "RANDOM ID"})
+_TEXTS = frozenset({"STRING", "TEXT"})
+_BIRTH_TYPES = frozenset({"STRING", "DATE/TIME"})
+_LEFT_OUT = frozenset({"FILE", "ATTACHMENT", "TIMESTAMP"})
+
+
+def propose_sync(name: str, table: str, fields: Sequence[CaspioField]) -> str:
+    """YAML text of a sync that can be read as it is, with comments on what to look at.
+
+    Args:
+        name: of the sync.
+        table: of the source.
+        fields: its fields, as Caspio declares them.
+
+    Raises:
+        ConfigurationError: no field can name a profile.
+    """
+    key = _key(table, fields)
+    states = [field for field in fields if field is not key and _is_state(field)]
+    rest = [field for field in fields if field is not key and field not in states]
+    lines = [
+        f"# {name}: rows of {table} → Braze user profiles. A proposal: read it line by line, then",
+        f"# `caspio-sync check {name}` and `caspio-sync plan {name}`. Nothing leaves before `caspio-sync run {name}`.",
+        "kind: profiles",
+        "",
+        "source:",
+        f"  table: {_quoted(table)}",
+        *_cursor(fields),
+        "  time_zone: UTC    # IANA zone of the wall clocks in Date/Time fields, such as Europe/London",
+        "",
+        "identity:",
+        f"  external_id: {_quoted(key.name)}    # {_why(key)}",
+        "  on_new: create    # or update_only: leave alone whom Braze does not know",
+        "",
+        "# Braze attribute: Caspio field. Remove what Braze need not know: every attribute sent is billed.",
+        *_attributes(rest),
+        *_consent(states),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _key(table: str, fields: Sequence[CaspioField]) -> CaspioField:
+    candidates = [field for field in fields if field.type in _KEY_TYPES]
+    if not candidates:
+        raise ConfigurationError(
+            f"{table}: no field can name a profile; add a unique Text or Integer field to the table"
+        )
+    return max(candidates, key=lambda field: (field.unique, _names_a_person(field), -fields.index(field)))
+
+
+def _names_a_person(field: CaspioField) -> bool:
+    return re.search(r"(?i)(?:id|no|nr|number|key|code)$", field.name) is not None and _bare(field) not in _MEANT
+
+
+def _why(key: CaspioField) -> str:
+    return "unique in Caspio" if key.unique else "NOT unique in Caspio: two rows with one value would be held back"
+
+
+def _is_state(field: CaspioField) -> bool:
+    return field.type in {"YES/NO", *_TEXTS} and _STATE.search(_bare(field)) is not None
+
+
+def _cursor(fields: Sequence[CaspioField]) -> Iterator[str]:
+    stamps = [field for field in fields if field.type == "TIMESTAMP" and field.on_update]
+    if stamps:
+        yield f"  cursor: {_quoted(stamps[0].name)}    # stamped on every update: a run reads what changed"
+    else:
+        yield "  # cursor: Field    # no TIMESTAMP with OnUpdate found: without one every run reads the whole table"
+
+
+def _attributes(fields: Sequence[CaspioField]) -> Iterator[str]:
+    written: set[str] = set()
+    lines = []
+    for field in fields:
+        attribute = _attribute(field, written)
+        if field.type in _LEFT_OUT or field.type not in SOURCE_DTYPES:
+            lines.append(f"  # {attribute}: {_quoted(field.name)}    # {field.type}: rarely of use in messages")
+            continue
+        written.add(attribute.lower())
+        lines.append(f"  {_quoted(attribute)}: {_value(attribute, field, fields)}")
+    yield "fields:" if written else "fields: {}"
+    yield from lines
+
+
+def _attribute(field: CaspioField, written: set[str]) -> str:
+    meant = _MEANT.get(_bare(field))
+    fits = field.type in (_BIRTH_TYPES if meant == "dob" else _TEXTS)
+    if meant is not None and fits and meant not in written:
+        return meant
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.name)
+    name = re.sub(r"\W+", "_", spaced).strip("_").lower()
+    while fault_in_name(name) is not None or name in written or name == meant:
+        name = f"caspio_{name}"
+    return name
+
+
+def _value(attribute: str, field: CaspioField, fields: Sequence[CaspioField]) -> str:
+    country = next(
+        (other.name for other in fields if _MEANT.get(_bare(other)) == "country" and other.type in _TEXTS), None
+    )
+    if attribute == "phone" and country is not None:
+        return f"{{from: {_quoted(field.name)}, transform: {{phone: {{from: {_quoted(country)}}}}}}}"
+    if attribute == "phone":
+        return (
+            f"{{from: {_quoted(field.name)}, transform: {{phone: US}}}}    # region of numbers without a country code"
+        )
+    if field.type == "TEXT":
+        return f"{{from: {_quoted(field.name)}, transform: {{truncate: 255}}}}    # Braze takes 255 characters"
+    return _quoted(field.name)
+
+
+def _consent(states: Sequence[CaspioField]) -> Iterator[str]:
+    yield ""
+    yield "# consent: states are opted_in, subscribed and unsubscribed; a Yes/No field needs no map."
+    yield "# consent:"
+    for field in states:
+        yield f"#   email_subscribe: {_quoted(field.name)}    # {field.type}"
+    yield "#   subscription_groups:"
+    yield "#     - {id: <group id of Braze>, channel: email, from: Field}"
+
+
+def _bare(field: CaspioField) -> str:
+    return "".join(character for character in field.name.lower() if character.isalnum())
+
+
+def _quoted(text: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) is not None and text.lower() not in {"null", "true", "false"}
+    return text if plain else json.dumps(text, ensure_ascii=False)

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping import ProfileMapping, parse_sync
+from caspio_sync.schemas import CaspioField
+
+TYPES = {
+    "Id": "STRING", "Text": "STRING", "Long": "TEXT", "Mail": "STRING", "Phone": "STRING", "Country": "STRING",
+    "Whole": "INTEGER", "Number": "NUMBER", "Price": "CURRENCY", "Flag": "YES/NO", "When": "DATE/TIME",
+    "Stamp": "TIMESTAMP", "Words": "LIST-STRING", "Secret": "PASSWORD",
+}  # fmt: skip
+FIELDS = [CaspioField(name, type_) for name, type_ in TYPES.items()]
+
+
+def a_mapping(fields: str, *, more: str = "", identity: str = "external_id: Id") -> ProfileMapping:
+    text = f"kind: profiles\nsource: {{table: People}}\nidentity: {{{identity}}}\nfields: {{{fields}}}\n{more}"
+    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS)
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("a: Txt", "has no field 'Txt' (did you mean 'Text'?)"),
+        ("a: text", "did you mean 'Text'?"),
+        ("a: Secret", "does not let anybody read"),
+        ("a: {from: Flag, type: date}", "cannot become date"),
+        ("a: {from: Words, type: string}", "cannot become text"),
+        ("a: {from: Text, type: array}", "cannot become array"),
+        ("a: {from: Text, type: object}", "is built with `object:`"),
+        ("email: Whole", "cannot become email"),
+        ("a: {from: When, transform: lower}", "do not apply"),
+        ("a: {from: Whole, transform: lower}", "add `type: string`"),
+        ("a: {from: Text, transform: {round: 2}}", "`round` works on numbers"),
+        ("a: {array: [Text, Words]}", "cannot become text"),
+        ("a: {array: [{array: Words}]}", "an array inside an array"),
+        ("phone: {from: Phone, transform: {phone: {from: Whole}}}", "needs a text field"),
+    ],
+)
+def test_what_does_not_fit_the_table_is_refused_with_line_and_remedy(field: str, words: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        a_mapping(field)
+    assert str(caught.value).startswith("people.yaml:4: ")
+    assert words in str(caught.value)
+
+
+def test_all_that_does_not_fit_is_told_at_once() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        a_mapping("a: Txt, b: Flagg, c: Text", identity="external_id: Number")
+    assert len(str(caught.value).splitlines()) == 3
+
+
+def test_a_stamp_in_a_windows_zone_asks_for_its_iana_name() -> None:
+    fields = [CaspioField("Id", "STRING"), CaspioField("Stamp", "TIMESTAMP", time_zone="GMT Standard Time")]
+    head = "kind: profiles\nsource: {table: T}\nidentity: {external_id: Id}\n"
+    with pytest.raises(ConfigurationError, match="say which IANA zone"):
+        ProfileMapping(parse_sync(f"{head}fields: {{a: Stamp}}\n", Path("x.yaml")), fields)
+    named = f"{head}fields: {{a: {{from: Stamp, time_zone: Europe/London}}}}\n"
+    assert ProfileMapping(parse_sync(named, Path("x.yaml")), fields).source_fields == ("Id", "Stamp")
+
+
+def test_the_digest_is_that_of_what_the_mapping_does() -> None:
+    digest = a_mapping("a: Text, b: Whole").digest
+    assert a_mapping("a: {from: Text}, b: Whole", more="batch_size: 2000\n").digest == digest
+    assert a_mapping("a: Text, b: {from: Whole, type: number}").digest != digest
+    assert a_mapping("a: Text, b: Whole", identity="external_id: Mail").digest != digest
+    assert a_mapping("b: Whole, a: Text").digest != digest
+    assert len(digest) == 32
+
+
+def test_email_and_phone_columns_are_known_where_they_are_attributes() -> None:
+    mapping = a_mapping("email: Mail, a: Text")
+    assert (mapping.email_column, mapping.phone_column) == ("email", None)
+    assert a_mapping("a: Text", identity="email: Mail").email_column is None

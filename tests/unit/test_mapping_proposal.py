@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import pytest
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping import ProfileMapping, parse_sync, propose_sync
+from caspio_sync.schemas import CaspioField
+
+FIELDS = [
+    CaspioField("CustomerNo", "STRING", unique=True),
+    CaspioField("First Name", "STRING"),
+    CaspioField("EMail", "STRING"),
+    CaspioField("Mobile", "STRING"),
+    CaspioField("Country", "STRING"),
+    CaspioField("Birthday", "DATE/TIME"),
+    CaspioField("Gender", "INTEGER"),
+    CaspioField("TotalSpend", "CURRENCY"),
+    CaspioField("Remarks", "TEXT"),
+    CaspioField("Tags", "LIST-STRING"),
+    CaspioField("Key", "STRING"),
+    CaspioField("EmailOptIn", "YES/NO"),
+    CaspioField("Secret", "PASSWORD"),
+    CaspioField("Photo", "FILE"),
+    CaspioField("ChangedAt", "TIMESTAMP", on_insert=True, on_update=True, time_zone="GMT Standard Time"),
+]
+
+
+def test_a_proposal_can_be_read_and_fits_its_table() -> None:
+    sync = parse_sync(propose_sync("people", "People", FIELDS), Path("syncs/people.yaml"))
+    mapping = ProfileMapping(sync, FIELDS)
+    assert sync.identity.external_id == "CustomerNo"
+    assert sync.source.cursor == "ChangedAt"
+    assert {"first_name", "email", "phone", "country", "dob", "total_spend", "tags"} <= {
+        c.name for c in mapping.columns
+    }
+
+
+def test_names_that_braze_keeps_are_avoided() -> None:
+    sync = parse_sync(propose_sync("people", "People", FIELDS), Path("x.yaml"))
+    assert sync.fields["caspio_key"].source_field == "Key"
+    assert sync.fields["caspio_gender"].source_field == "Gender"
+
+
+def test_what_cannot_be_read_and_consent_stand_as_comments() -> None:
+    text = propose_sync("people", "People", FIELDS)
+    assert "  # secret: Secret" in text
+    assert "#   email_subscribe: EmailOptIn" in text
+
+
+def test_a_key_that_is_not_unique_is_pointed_out() -> None:
+    assert "NOT unique" in propose_sync(
+        "p", "People", [CaspioField("Name", "STRING"), CaspioField("MemberID", "INTEGER")]
+    )
+
+
+def test_a_table_without_a_possible_key_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="no field can name a profile"):
+        propose_sync("p", "People", [CaspioField("Born", "DATE/TIME")])
