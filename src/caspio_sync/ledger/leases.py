@@ -1,0 +1,139 @@
+"""One writer a sync and range of rows: mutual exclusion is the ledger's lease alone."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger import schema
+from caspio_sync.ledger.connection import LedgerConnection
+
+LEASE_SECONDS = 60.0
+BEAT_SECONDS = 10.0
+LOWEST_PK = -(2**63)
+HIGHEST_PK = 2**63 - 1
+
+
+class LeaseHeldError(ConfigurationError):
+    """Another run holds the lease.
+
+    Args:
+        message: names the holder and what to do.
+        holder: who holds it, None where it was let go or taken and let go again.
+        expires_at: when it lapses unless the holder renews it.
+    """
+
+    def __init__(self, message: str, *, holder: str | None, expires_at: datetime | None) -> None:
+        super().__init__(message)
+        self.holder = holder
+        self.expires_at = expires_at
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to write a sync's rows from `low_pk` to `high_pk`, both included, until `expires_at`."""
+
+    sync: str
+    low_pk: int
+    high_pk: int
+    holder: str
+    expires_at: datetime
+
+
+class Leases(LedgerConnection):
+    """Taking, keeping and giving back the right to write."""
+
+    def acquire_lease(
+        self, sync: str, holder: str, *, low_pk: int = LOWEST_PK, high_pk: int = HIGHEST_PK
+    ) -> Lease:
+        """Take the lease; one that its holder has not renewed for 60 s is taken over.
+
+        Args:
+            sync: name of the sync.
+            holder: one a run, such as "run 7f3a on host web1, process 4711"; the same holder may ask again.
+            low_pk: start of the range.
+            high_pk: end of the range, included.
+
+        Raises:
+            LeaseHeldError: an overlapping range is held by another; the message names the holder.
+        """
+        table, now = schema.lease.c, self._clock.now()
+        taken = Lease(sync, low_pk, high_pk, holder, now + timedelta(seconds=LEASE_SECONDS))
+        overlap = sa.and_(table.sync == sync, table.low_pk <= high_pk, table.high_pk >= low_pk)
+        with self._write("take the lease") as connection:
+            if connection.dialect.name == "postgresql":
+                # Rows that are not there yet cannot be locked; the second of two takers waits for the table.
+                connection.exec_driver_sql("LOCK TABLE lease IN SHARE ROW EXCLUSIVE MODE")
+            for found in connection.execute(sa.select(schema.lease).where(overlap)):
+                if found.holder != holder and found.expires_at > now:
+                    raise _held(sync, found.holder, found.expires_at, now)
+            connection.execute(sa.delete(schema.lease).where(overlap))
+            connection.execute(
+                sa.insert(schema.lease).values(
+                    sync=sync, low_pk=low_pk, high_pk=high_pk, holder=holder, expires_at=taken.expires_at
+                )
+            )
+        return taken
+
+    def renew_lease(self, lease: Lease) -> Lease:
+        """Keep a lease for another 60 s; to be called every 10 s.
+
+        Raises:
+            LeaseHeldError: it lapsed and was taken over; the caller has to stop writing.
+        """
+        now = self._clock.now()
+        kept = replace(lease, expires_at=now + timedelta(seconds=LEASE_SECONDS))
+        table = schema.lease.c
+        overlap = sa.and_(table.sync == lease.sync, table.low_pk <= lease.high_pk, table.high_pk >= lease.low_pk)
+        with self._write("renew the lease") as connection:
+            renewed = connection.execute(
+                sa.update(schema.lease).where(*_own(lease)).values(expires_at=kept.expires_at)
+            ).rowcount
+            if not renewed:
+                other = connection.execute(sa.select(schema.lease).where(overlap)).first()
+                if other is None:
+                    raise LeaseHeldError(
+                        f"The lease on {lease.sync} lapsed and was taken over by a run that has ended since. "
+                        "Start the run again.",
+                        holder=None,
+                        expires_at=None,
+                    )
+                raise _held(lease.sync, other.holder, other.expires_at, now)
+        return kept
+
+    def release_lease(self, lease: Lease) -> None:
+        """Give a lease back; nothing happens where another has taken it over."""
+        with self._write("release the lease") as connection:
+            connection.execute(sa.delete(schema.lease).where(*_own(lease)))
+
+    def leases(self, sync: str) -> list[Lease]:
+        """The leases on a sync that have not lapsed, by range."""
+        table = schema.lease.c
+        chosen = (
+            sa.select(schema.lease)
+            .where(table.sync == sync, table.expires_at > self._clock.now())
+            .order_by(table.low_pk)
+        )
+        with self._read("read leases") as connection:
+            return [Lease(**found._mapping) for found in connection.execute(chosen)]  # noqa: SLF001 - public name
+
+
+def _own(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
+    table = schema.lease.c
+    return (
+        table.sync == lease.sync,
+        table.low_pk == lease.low_pk,
+        table.high_pk == lease.high_pk,
+        table.holder == lease.holder,
+    )
+
+
+def _held(sync: str, holder: str, expires_at: datetime, now: datetime) -> LeaseHeldError:
+    seconds = max(0, round((expires_at - now).total_seconds()))
+    return LeaseHeldError(
+        f"The sync {sync} is being written by {holder}. Wait for that run to end; "
+        f"if it is dead, its lease lapses in {seconds} s and the next run takes it over.",
+        holder=holder,
+        expires_at=expires_at,
+    )

@@ -1,0 +1,14 @@
+"""Where alembic enters: one connection, handed over by `caspio_sync.ledger.upgrade`, inside its transaction."""
+
+from alembic import context
+
+from caspio_sync.ledger.schema import VERSION_TABLE, metadata
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=metadata,
+    version_table=VERSION_TABLE,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

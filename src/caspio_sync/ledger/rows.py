@@ -1,0 +1,117 @@
+"""What the ledger knows of source rows: read by range, by key, by batch."""
+
+import polars as pl
+
+from caspio_sync.ledger.bulk import integer_lists, select_frame
+from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.schema import CLAIM_SCHEMA, DELIVERED_SCHEMA, LEDGER_ROW_SCHEMA
+from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
+
+_VERDICT_CODES = {verdict: number for number, verdict in enumerate(Verdict, start=1)}
+_VERDICT_BY_CODE = {0: None, **{number: verdict.value for verdict, number in _VERDICT_CODES.items()}}
+_CASES = " ".join(f"WHEN '{verdict}' THEN {number}" for verdict, number in _VERDICT_CODES.items())
+_VERSION_BITS, _VERDICT_BITS = 20, 3
+
+# Making Python values is what reading costs. So three versions and the verdict travel as one integer, and a seen_fp
+# that equals sent_fp (nearly all do) as null: 40 % less time than the columns one by one.
+_SUITE_SHIFT = _VERDICT_BITS
+_SENT_SHIFT = _SUITE_SHIFT + _VERSION_BITS
+_MAPPING_SHIFT = _SENT_SHIFT + _VERSION_BITS
+_PACKED = (
+    f"(mapping_version << {_MAPPING_SHIFT}) | (sent_mapping_version << {_SENT_SHIFT}) | "
+    f"(suite_version << {_SUITE_SHIFT}) | (CASE verdict {_CASES} ELSE 0 END)"
+)
+# What was acknowledged under a former key says nothing of the profile that the present key names.
+_SENT_FP = "(CASE WHEN holds = 1 THEN sent_fp END)"
+_READ_ROWS = (
+    f"SELECT source_pk, key, key_hash, {_SENT_FP}, sent_fields, NULLIF(seen_fp, {_SENT_FP}), "
+    f"{_PACKED} FROM row WHERE sync = ? AND source_pk BETWEEN ? AND ? ORDER BY source_pk"
+)
+_PACKED_SCHEMA = {
+    SOURCE_PK: pl.Int64(),
+    KEY: pl.String(),
+    "key_hash": pl.Int64(),
+    "sent_fp": pl.Binary(),
+    "sent_fields": pl.Binary(),
+    "seen_fp": pl.Binary(),
+    "packed": pl.Int64(),
+}
+_CLAIM_COLUMNS = {"key_hash": pl.Int64(), SOURCE_PK: pl.Int64(), KEY: pl.String(), "holds": pl.Int64()}
+
+
+class Rows(LedgerConnection):
+    """Reading rows in bulk."""
+
+    def read_rows(self, sync: str, low: int, high: int) -> pl.DataFrame:
+        """What is known of the rows whose `source_pk` lies in low..high, both included.
+
+        Returns:
+            LEDGER_ROW_SCHEMA, sorted by `source_pk`. `sent_fp` is null where nothing was acknowledged under the row's
+            present key. `seen_fp` and `verdict` are null for a row of which nothing but an
+            opt-out was recorded.
+        """
+        with self._read("read rows") as connection:
+            packed = select_frame(connection, _READ_ROWS, (sync, low, high), _PACKED_SCHEMA)
+        return _unpacked(packed)
+
+    def claims(self, sync: str, key_hashes: pl.Series) -> pl.DataFrame:
+        """Which rows bear these keys.
+
+        Args:
+            sync: name of the sync.
+            key_hashes: Int64, or UInt64 of the same bits; nulls are passed over.
+
+        Returns:
+            CLAIM_SCHEMA, one row a claimant, sorted by `key_hash`, then holders first, then `source_pk`: the first of a
+            key owns it. `holds` is true where a version with this very key was acknowledged, false where it is only
+            the last one seen. Two keys may share a hash: compare `key`.
+        """
+        frames = [pl.DataFrame(schema=_CLAIM_COLUMNS)]
+        with self._read("look up keys") as connection:
+            # Left alone, SQLite prefers to walk all rows of the sync to a long IN list on the index.
+            index = "INDEXED BY row_key" if connection.dialect.name == "sqlite" else ""
+            for numbers in integer_lists(signed(key_hashes)):
+                statement = (
+                    f"SELECT key_hash, source_pk, key, holds FROM row {index} "
+                    f"WHERE sync = ? AND key_hash IN ({numbers})"
+                )
+                frames.append(select_frame(connection, statement, (sync,), _CLAIM_COLUMNS))
+        return (
+            pl.concat(frames)
+            .cast(CLAIM_SCHEMA)
+            .sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False])
+        )
+
+    def delivered(self, sync: str, run: str, batch: int) -> pl.DataFrame:
+        """What this batch of this run has recorded already: a repeated task plans only the rest.
+
+        Returns:
+            DELIVERED_SCHEMA, sorted by `source_pk`; every verdict counts, not only `sent`.
+        """
+        # The batch's own range keeps this from reading the whole run once a batch.
+        statement = (
+            "SELECT source_pk, part FROM outcome WHERE sync = ? AND run = ? AND batch = ? "
+            "AND source_pk BETWEEN "
+            "COALESCE((SELECT low_pk FROM batch WHERE run = ? AND number = ?), -9223372036854775807) AND "
+            "COALESCE((SELECT high_pk FROM batch WHERE run = ? AND number = ?), 9223372036854775807) "
+            "ORDER BY source_pk, part"
+        )
+        parameters = (sync, run, batch, run, batch, run, batch)
+        with self._read("read outcomes") as connection:
+            return select_frame(connection, statement, parameters, DELIVERED_SCHEMA)
+
+
+def signed(hashes: pl.Series) -> pl.Series:
+    """Hashes as the database's signed BIGINT: the bits of a UInt64 stay what they are."""
+    return hashes.reinterpret(signed=True) if hashes.dtype == pl.UInt64 else hashes.cast(pl.Int64)
+
+
+def _unpacked(rows: pl.DataFrame) -> pl.DataFrame:
+    packed, mask = pl.col("packed"), 2**_VERSION_BITS
+    return rows.with_columns(
+        seen_fp=pl.coalesce("seen_fp", "sent_fp"),
+        verdict=(packed % 2**_VERDICT_BITS).replace_strict(_VERDICT_BY_CODE, return_dtype=pl.String),
+        suite_version=packed // 2**_SUITE_SHIFT % mask,
+        sent_mapping_version=packed // 2**_SENT_SHIFT % mask,
+        mapping_version=packed // 2**_MAPPING_SHIFT,
+    ).select(LEDGER_ROW_SCHEMA.names())

@@ -1,0 +1,253 @@
+"""Runs, their batches, and how far a sync has read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+from caspio_sync.ledger import schema
+from caspio_sync.ledger.connection import LedgerConnection
+
+RUNNING = "running"
+OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a sync.
+
+    Args:
+        id: chosen by the caller.
+        sync: name of the sync.
+        kind: what it moves: `profiles`, `catalog`, `engagement`.
+        mode: how it was asked for: `incremental`, `full`, …
+        started_at: aware, UTC.
+        ended_at: None while it runs, and for ever where it was killed.
+        state: `running`, then what `finish_run` was told.
+        exit_code: None while it runs.
+        report: what it counted.
+        flow_run_id: of the orchestrator, where there is one.
+    """
+
+    id: str
+    sync: str
+    kind: str
+    mode: str
+    started_at: datetime
+    ended_at: datetime | None
+    state: str
+    exit_code: int | None
+    report: dict[str, Any] | None
+    flow_run_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch of a run: its range of `source_pk` (both included), rows read, and state (`open`, then as closed)."""
+
+    run: str
+    number: int
+    low_pk: int
+    high_pk: int
+    rows: int
+    state: str
+    counts: dict[str, Any] | None
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Up to when a sync has read its source.
+
+    Args:
+        sync: name of the sync.
+        watermark: the source is known to be read up to here; None before the first complete read.
+        full_sweep_at: start of the last complete read of everything.
+        where_digest: of the source's filter; under another one the watermark means nothing.
+    """
+
+    sync: str
+    watermark: datetime | None
+    full_sweep_at: datetime | None
+    where_digest: str | None
+
+
+class Runs(LedgerConnection):
+    """Runs, batches, cursors and the versions of mapping and suite."""
+
+    def start_run(self, *, run: str, sync: str, kind: str, mode: str, flow_run_id: str | None = None) -> Run:
+        """Write down that a run has begun; a repeated call finds the run as it is."""
+        values = {
+            "id": run,
+            "sync": sync,
+            "kind": kind,
+            "mode": mode,
+            "started_at": self._clock.now(),
+            "state": RUNNING,
+            "flow_run_id": flow_run_id,
+        }
+        with self._write("start a run") as connection:
+            connection.execute(_insert(connection, schema.run).values(values).on_conflict_do_nothing())
+            found = connection.execute(sa.select(schema.run).where(schema.run.c.id == run)).one()
+        return Run(**found._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+
+    def finish_run(self, run: str, *, state: str, exit_code: int, report: Mapping[str, Any] | None = None) -> None:
+        """Write down how a run ended.
+
+        Args:
+            run: its id.
+            state: in a word: `done`, `blocked`, `failed`, …
+            exit_code: of the command line.
+            report: JSON-able.
+        """
+        values = {
+            "state": state,
+            "exit_code": exit_code,
+            "report": None if report is None else dict(report),
+            "ended_at": self._clock.now(),
+        }
+        with self._write("finish a run") as connection:
+            connection.execute(sa.update(schema.run).where(schema.run.c.id == run).values(values))
+
+    def runs(self, sync: str | None = None, *, limit: int = 20) -> list[Run]:
+        """The newest runs first, of one sync or of all."""
+        newest = sa.select(schema.run).order_by(schema.run.c.started_at.desc(), schema.run.c.id.desc()).limit(limit)
+        if sync is not None:
+            newest = newest.where(schema.run.c.sync == sync)
+        with self._read("read runs") as connection:
+            return [Run(**found._mapping) for found in connection.execute(newest)]  # noqa: SLF001 - public name
+
+    def last_run(self, sync: str) -> Run | None:
+        """The run that was started last, finished or not."""
+        return next(iter(self.runs(sync, limit=1)), None)
+
+    def open_batch(self, *, run: str, number: int, low_pk: int, high_pk: int, rows: int) -> Batch:
+        """Write down that a batch has begun; a batch that was closed before stays as it is.
+
+        Returns:
+            the batch as it stands, so that a repeated task sees what was done.
+        """
+        values = {
+            "run": run,
+            "number": number,
+            "low_pk": low_pk,
+            "high_pk": high_pk,
+            "rows": rows,
+            "state": OPEN,
+            "at": self._clock.now(),
+        }
+        again = {name: values[name] for name in ("low_pk", "high_pk", "rows", "at")}
+        batch = schema.batch.c
+        with self._write("open a batch") as connection:
+            connection.execute(
+                _insert(connection, schema.batch)
+                .values(values)
+                .on_conflict_do_update(index_elements=[batch.run, batch.number], set_=again, where=batch.state == OPEN)
+            )
+            found = connection.execute(
+                sa.select(schema.batch).where(batch.run == run, batch.number == number)
+            ).one()
+        return Batch(**found._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
+
+    def close_batch(self, run: str, number: int, *, state: str, counts: Mapping[str, Any] | None = None) -> None:
+        """Write down how a batch ended: `recorded`, `blocked`, `failed`, with its counts (JSON-able)."""
+        batch = schema.batch.c
+        values = {"state": state, "counts": None if counts is None else dict(counts), "at": self._clock.now()}
+        with self._write("close a batch") as connection:
+            connection.execute(
+                sa.update(schema.batch).where(batch.run == run, batch.number == number).values(values)
+            )
+
+    def batches(self, run: str) -> list[Batch]:
+        """The batches of a run by number."""
+        chosen = sa.select(schema.batch).where(schema.batch.c.run == run).order_by(schema.batch.c.number)
+        with self._read("read batches") as connection:
+            return [Batch(**found._mapping) for found in connection.execute(chosen)]  # noqa: SLF001 - public name
+
+    def cursor(self, sync: str) -> Cursor | None:
+        """How far the sync has read; None before the first complete read."""
+        with self._read("read the cursor") as connection:
+            found = connection.execute(sa.select(schema.cursor).where(schema.cursor.c.sync == sync)).one_or_none()
+        return None if found is None else Cursor(**found._mapping)  # noqa: SLF001 - public name
+
+    def move_cursor(
+        self, sync: str, *, watermark: datetime | None, where_digest: str | None, full_sweep_at: datetime | None = None
+    ) -> None:
+        """Set how far the sync has read.
+
+        Args:
+            sync: name of the sync.
+            watermark: aware; None forgets it, and the next run reads everything.
+            where_digest: of the filter that was read under.
+            full_sweep_at: start of a complete read; None keeps the former one.
+        """
+        values: dict[str, Any] = {"watermark": watermark, "where_digest": where_digest}
+        if full_sweep_at is not None:
+            values["full_sweep_at"] = full_sweep_at
+        with self._write("move the cursor") as connection:
+            connection.execute(
+                _insert(connection, schema.cursor)
+                .values(sync=sync, **values)
+                .on_conflict_do_update(index_elements=[schema.cursor.c.sync], set_=values)
+            )
+
+    def mapping_version(self, sync: str, digest: str, fields: Sequence[str]) -> int:
+        """Number of the mapping with this digest, from 1; a new digest gets the next one.
+
+        Args:
+            sync: name of the sync.
+            digest: of what the mapping does.
+            fields: its columns in the order in which `sent_fields` packs them.
+        """
+        return self._version(schema.mapping, sync, digest, {"fields": list(fields)})
+
+    def known_mapping_version(self, sync: str, digest: str) -> int | None:
+        """Number of the mapping with this digest; None where no run has used it."""
+        return self._known_version(schema.mapping, sync, digest)
+
+    def known_suite_version(self, sync: str, digest: str) -> int | None:
+        """Number of the suite with this digest; None where no run has used it."""
+        return self._known_version(schema.suite, sync, digest)
+
+    def mapping_fields(self, sync: str) -> dict[int, tuple[str, ...]]:
+        """The columns of every mapping version of a sync, in the order in which `sent_fields` packs them."""
+        versions = schema.mapping.c
+        with self._read("read mapping versions") as connection:
+            found = connection.execute(sa.select(versions.version, versions.fields).where(versions.sync == sync))
+            return {version: tuple(fields) for version, fields in found}
+
+    def suite_version(self, sync: str, digest: str) -> int:
+        """Number of the suite with this digest, from 1; a new digest gets the next one."""
+        return self._version(schema.suite, sync, digest, {})
+
+    def _known_version(self, table: sa.Table, sync: str, digest: str) -> int | None:
+        with self._read("read versions") as connection:
+            found = connection.execute(_present_version(table, sync, digest)).scalar()
+        return None if found is None else int(found)
+
+    def _version(self, table: sa.Table, sync: str, digest: str, further: Mapping[str, Any]) -> int:
+        found = self._known_version(table, sync, digest)
+        if found is not None:
+            return found
+        newest = sa.select(sa.func.coalesce(sa.func.max(table.c.version), 0)).where(table.c.sync == sync)
+        with self._write("add a version") as connection:
+            version = connection.execute(newest).scalar_one() + 1
+            connection.execute(
+                _insert(connection, table)
+                .values(sync=sync, digest=digest, version=version, **further)
+                .on_conflict_do_nothing(index_elements=[table.c.sync, table.c.digest])
+            )
+            return int(connection.execute(_present_version(table, sync, digest)).scalar_one())
+
+
+def _present_version(table: sa.Table, sync: str, digest: str) -> sa.Select[tuple[Any]]:
+    return sa.select(table.c.version).where(table.c.sync == sync, table.c.digest == digest)
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> Any:
+    """The dialect's INSERT, which knows ON CONFLICT; both spell it alike."""
+    return (sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert)(table)

@@ -1,0 +1,242 @@
+"""The ledger's tables and the frames that travel in and out of it.
+
+    row      one a source row: what was last acknowledged (`sent_*`) and what was last seen (`seen_*`) with its verdict
+    outcome  one a row, part and run: the history behind `why`
+    batch, run, cursor, lease, budget, erased, mapping, suite, meta: one noun each
+
+No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
+1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from caspio_sync.schemas import KEY, SOURCE_PK
+
+# The newest migration this package knows; a test holds it to the head of `migrations/versions`.
+REVISION = "0001"
+VERSION_TABLE = "ledger_version"
+
+PROFILE = "profile"
+CONSENT = "consent"
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+def microseconds(instant: datetime) -> int:
+    """An aware instant as whole microseconds since 1970 in UTC: how the ledger stores time."""
+    return (instant - _EPOCH) // _MICROSECOND
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime in Python, a BIGINT of microseconds in the database."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:  # noqa: ARG002, D102 - SQLAlchemy's own
+        return None if value is None else microseconds(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, D102 - SQLAlchemy's own
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+metadata = sa.MetaData()
+
+meta = sa.Table(
+    "meta",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+row = sa.Table(
+    "row",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key", sa.Text),
+    sa.Column("key_hash", sa.BigInteger),
+    # 1 where a version with this very key was acknowledged: it tells the owner of a key from a later claimant.
+    sa.Column("holds", sa.SmallInteger, nullable=False),
+    sa.Column("sent_fp", sa.LargeBinary),
+    sa.Column("sent_fields", sa.LargeBinary),
+    # The layout of sent_fields; `mapping_version` is that of the verdict, and moves on also when nothing is sent.
+    sa.Column("sent_mapping_version", sa.BigInteger, nullable=False),
+    sa.Column("sent_at", Instant),
+    sa.Column("seen_fp", sa.LargeBinary),
+    sa.Column("seen_at", Instant),
+    sa.Column("verdict", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("request", sa.BigInteger),
+    sa.Column("run", sa.Text),
+    sa.Column("suite_version", sa.BigInteger, nullable=False),
+    sa.Column("mapping_version", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+sa.Index("row_key", row.c.sync, row.c.key_hash)
+
+outcome = sa.Table(
+    "outcome",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("request", sa.BigInteger),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("status", sa.BigInteger),
+    sa.Column("changed", sa.LargeBinary),
+    sa.Column("mapping_version", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+run = sa.Table(
+    "run",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("sync", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("mode", sa.Text, nullable=False),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("exit_code", sa.Integer),
+    sa.Column("report", sa.JSON),
+    sa.Column("flow_run_id", sa.Text),
+)
+sa.Index("run_started", run.c.sync, run.c.started_at)
+
+batch = sa.Table(
+    "batch",
+    metadata,
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("low_pk", sa.BigInteger, nullable=False),
+    sa.Column("high_pk", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("counts", sa.JSON),
+    sa.Column("at", Instant, nullable=False),
+)
+
+cursor = sa.Table(
+    "cursor",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("watermark", Instant),
+    sa.Column("full_sweep_at", Instant),
+    sa.Column("where_digest", sa.Text),
+)
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("low_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("high_pk", sa.BigInteger, nullable=False),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("expires_at", Instant, nullable=False),
+)
+
+budget = sa.Table(
+    "budget",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("window_start", Instant, primary_key=True, autoincrement=False),
+    sa.Column("used", sa.BigInteger, nullable=False),
+)
+
+erased = sa.Table(
+    "erased",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("key_digest", sa.Text, primary_key=True),
+)
+
+mapping = sa.Table(
+    "mapping",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("fields", sa.JSON, nullable=False),
+    sa.UniqueConstraint("sync", "digest", name="mapping_digest"),
+)
+
+suite = sa.Table(
+    "suite",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.UniqueConstraint("sync", "digest", name="suite_digest"),
+)
+
+INSTANT = pl.Datetime("us", "UTC")
+
+LEDGER_ROW_SCHEMA = pl.Schema(
+    {
+        SOURCE_PK: pl.Int64(),
+        KEY: pl.String(),
+        "key_hash": pl.Int64(),
+        "sent_fp": pl.Binary(),
+        "sent_fields": pl.Binary(),
+        "seen_fp": pl.Binary(),
+        "verdict": pl.String(),
+        "suite_version": pl.Int64(),
+        "mapping_version": pl.Int64(),  # of the verdict
+        "sent_mapping_version": pl.Int64(),  # the layout of sent_fields
+    }
+)
+
+RECORD_SCHEMA = pl.Schema(
+    {
+        SOURCE_PK: pl.Int64(),
+        KEY: pl.String(),
+        "key_hash": pl.Int64(),
+        "fp": pl.Binary(),
+        "sent_fields": pl.Binary(),  # what the row's sent_fields will be once acknowledged
+        "changed": pl.Binary(),
+        "part": pl.String(),
+        "verdict": pl.String(),
+        "reason": pl.String(),
+        "request": pl.Int64(),
+        "status": pl.Int64(),
+        "suite_version": pl.Int64(),
+        "mapping_version": pl.Int64(),
+    }
+)
+
+REBASE_SCHEMA = pl.Schema(
+    {
+        SOURCE_PK: pl.Int64(),
+        "fp": pl.Binary(),
+        "sent_fields": pl.Binary(),
+        "mapping_version": pl.Int64(),
+        "suite_version": pl.Int64(),
+    }
+)
+
+CLAIM_SCHEMA = pl.Schema({"key_hash": pl.Int64(), SOURCE_PK: pl.Int64(), KEY: pl.String(), "holds": pl.Boolean()})
+DELIVERED_SCHEMA = pl.Schema({SOURCE_PK: pl.Int64(), "part": pl.String()})
+HELD_SCHEMA = pl.Schema(
+    {
+        SOURCE_PK: pl.Int64(),
+        KEY: pl.String(),
+        "verdict": pl.String(),
+        "reason": pl.String(),
+        "seen_at": INSTANT,
+        "run": pl.String(),
+        "request": pl.Int64(),
+    }
+)

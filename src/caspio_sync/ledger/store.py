@@ -1,0 +1,35 @@
+"""The ledger: for every row of every sync, what was last acknowledged, what was last seen, and its verdict."""
+
+import sqlalchemy as sa
+
+from caspio_sync.ledger import schema
+from caspio_sync.ledger.leases import Leases
+from caspio_sync.ledger.record import Recording
+from caspio_sync.ledger.rows import Rows
+from caspio_sync.ledger.runs import Runs
+from caspio_sync.ledger.story import Stories
+
+
+class Ledger(Rows, Recording, Runs, Leases, Stories):
+    """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
+
+    Thread-safe: any thread may call any method; writers take turns. All methods are synchronous.
+
+    Every method raises TransientError where the database is locked or out of reach, and another CaspioSyncError where
+    it refuses for good; the message says what to do.
+    """
+
+    _salt: int | None = None
+
+    @property
+    def salt(self) -> int:
+        """64 bits, made once a ledger: fingerprints of one ledger tell nothing about those of another."""
+        if self._salt is None:
+            self._salt = self._made_salt()
+        return self._salt
+
+    def _made_salt(self) -> int:
+        present = sa.select(schema.meta.c.value).where(schema.meta.c.name == "salt")
+        with self._read("read the salt") as connection:
+            found = connection.execute(present).scalar_one()
+        return int(found)
