@@ -1,0 +1,339 @@
+"""Caspio's REST API v3: tables, fields, records."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+import httpx
+import orjson
+from pydantic import SecretStr
+
+from caspio_sync.clients._caspio_session import Call, CaspioSession
+from caspio_sync.clients._http import ConnectionPool, RefusedError, server_time
+from caspio_sync.clients._pacing import Pace, RollingWindow
+from caspio_sync.clients.caspio_query import URL_LIMIT, and_, encoded, identifier
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
+from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+
+__all__ = ["MAX_PAGE_ROWS", "Aggregate", "CaspioClient", "RecordPage", "RefusedError", "Source"]
+
+MAX_PAGE_ROWS = 1000  # records a call (Caspio, 3.1)
+
+_NO_GAPS = re.compile(r"[\s_]")
+_TYPES = {_NO_GAPS.sub("", name): name for name in SOURCE_DTYPES}
+# Result first, and nothing behind it but flat objects: then the array can be cut out without decoding a single row.
+_HEAD = re.compile(rb'\s*\{\s*"Result"\s*:\s*(?=\[)')
+_TAIL = re.compile(rb'\](?:\s*,\s*"\w+"\s*:\s*(?:null|\{[^\[\]{}]*\}))*\s*\}\s*')
+_SECOND_ARRAY = re.compile(rb'\]\s*,\s*"\w+"\s*:\s*\[')
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table or a view, by its Name."""
+
+    name: str
+    is_view: bool = False
+
+    def __str__(self) -> str:
+        return f"{'view' if self.is_view else 'table'} {self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """One answer of GET records.
+
+    Args:
+        rows: the JSON array of the rows, undecoded.
+        server_time: when Caspio answered, in UTC; None where it did not say.
+    """
+
+    rows: bytes
+    server_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """The one row of an aggregate, and when Caspio answered."""
+
+    row: dict[str, Any]
+    server_time: datetime | None
+
+
+class CaspioClient:
+    """Caspio's REST API v3, paced, with a token that renews itself.
+
+    Reads are repeated within 60 s in all; writes never are after a failure that leaves open whether they took effect.
+
+    Args:
+        integration_url: `https://{account}.caspio.com`, or the sandbox's.
+        client_id: of the web services profile.
+        client_secret: of the web services profile.
+        clock: all waiting and pacing goes through it.
+        transport: answers instead of the network.
+        connections: requests in flight, at most 16.
+        timeout_seconds: for one request.
+        calls_per_second: pace; None for no limit.
+        calls_per_window: pace over `window_seconds` (2,000 in 300 s were seen: Caspio, 4.1); None for no limit.
+        window_seconds: length of that window.
+    """
+
+    def __init__(
+        self,
+        *,
+        integration_url: str,
+        client_id: str,
+        client_secret: SecretStr,
+        clock: Clock | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        connections: int = 8,
+        timeout_seconds: float = 60,
+        calls_per_second: float | None = 20,
+        calls_per_window: int | None = 2000,
+        window_seconds: float = 300,
+    ) -> None:
+        clock = clock or SystemClock()
+        self._base = _integration_url(integration_url)
+        self._pool = ConnectionPool(
+            url=self._base, clients=1, connections=connections, timeout_seconds=timeout_seconds, transport=transport
+        )
+        windows = [RollingWindow.per_second(calls_per_second)] if calls_per_second else []
+        windows += [RollingWindow(calls_per_window, window_seconds)] if calls_per_window else []
+        self._session = CaspioSession(
+            token_url=f"{self._base}/oauth/token",
+            client_id=client_id,
+            client_secret=client_secret,
+            pool=self._pool,
+            pace=Pace(windows, clock),
+            timeout_seconds=timeout_seconds,
+            clock=clock,
+        )
+
+    @property
+    def calls(self) -> int:
+        """Requests made, token requests and refused ones included: what Caspio bills (Caspio, 4.1)."""
+        return self._session.calls
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._pool.aclose()
+
+    async def tables(self) -> list[str]:
+        """Names of the tables this profile can read."""
+        return [str(name) for name in await self._list("/tables", "listing tables")]
+
+    async def views(self) -> list[str]:
+        """Names of the views this profile can read."""
+        return [str(name) for name in await self._list("/views", "listing views")]
+
+    async def fields(self, source: Source) -> list[CaspioField]:
+        """The fields as declared, types spelled as in `SOURCE_DTYPES`; PK_ID is never among them (Caspio, 2.1)."""
+        return [_field(entry) for entry in await self._list(f"{_path(source)}/fields", f"reading fields of {source}")]
+
+    async def records(
+        self,
+        source: Source,
+        *,
+        select: Sequence[str],
+        where: str | None = None,
+        order_by: str | None = None,
+        limit: int = MAX_PAGE_ROWS,
+    ) -> RecordPage:
+        """GET records once: at most `limit` rows, in no order unless `order_by` names one (Caspio, 3.2).
+
+        Args:
+            source: table or view.
+            select: Names of the fields.
+            where: condition in T-SQL; values by `caspio_query.literal`.
+            order_by: ORDER BY text, without the words.
+            limit: rows, 1 to 1000.
+
+        Raises:
+            TransientError: no answer within 60 s, tries included.
+            RefusedError: the query was refused.
+            ConfigurationError: credentials, rights, names, or an address of more than 2047 characters.
+        """
+        if not 1 <= limit <= MAX_PAGE_ROWS:
+            raise ConfigurationError(f"{limit} rows a call; Caspio gives 1 to {MAX_PAGE_ROWS}")
+        query = {"q.select": ",".join(map(identifier, select)), "q.where": and_(where), "q.orderBy": order_by}
+        doing = f"reading {source}"
+        call = self._call("GET", source, doing, {**query, "q.limit": str(limit)})
+        return await self._session.call(
+            call, lambda response: RecordPage(_rows(response, doing), server_time(response.headers))
+        )
+
+    async def aggregate(self, source: Source, *, select: str, where: str | None = None) -> Aggregate:
+        """GET the one row of aggregates such as `COUNT(PK_ID) AS n`, without limit or page (Caspio, 3.1).
+
+        Raises:
+            As `records`.
+        """
+        doing = f"counting {source}"
+        call = self._call("GET", source, doing, {"q.select": select, "q.where": and_(where)})
+
+        def read(response: httpx.Response) -> Aggregate:
+            rows = _result(response, doing)
+            if len(rows) != 1 or not isinstance(rows[0], dict):
+                raise PermanentError(f"{doing}: {len(rows)} rows in answer to an aggregate; expected 1", status=200)
+            return Aggregate(rows[0], server_time(response.headers))
+
+        return await self._session.call(call, read)
+
+    async def insert(self, source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
+        """POST one record and give back the row as Caspio keeps it, PK_ID included.
+
+        Raises:
+            TransientError: with `ambiguous` the row may exist: look its key up before another try.
+            RefusedError, ConfigurationError: as for `records`.
+        """
+        doing = f"inserting into {source}"
+        call = self._call("POST", source, doing, {"response": "rows"}, row)
+        rows = await self._session.call(call, lambda response: _result(response, doing))
+        if not rows:
+            raise PermanentError(f"{doing}: accepted, but the answer holds no row", status=201)
+        return dict(rows[0])
+
+    async def update(self, source: Source, values: Mapping[str, Any], *, where: str) -> int:
+        """PUT the same values into all rows that `where` finds; the number Caspio says were affected, 0 for no match.
+
+        Raises:
+            As `insert`.
+        """
+        doing = f"updating {source}"
+        call = self._call("PUT", source, doing, {"q.where": _required(where, doing)}, values)
+        return await self._session.call(call, lambda response: _affected(response, doing))
+
+    async def delete(self, source: Source, *, where: str) -> int:
+        """DELETE all rows that `where` finds; the number Caspio says were affected.
+
+        Raises:
+            As `insert`.
+        """
+        doing = f"deleting from {source}"
+        call = self._call("DELETE", source, doing, {"q.where": _required(where, doing)})
+        return await self._session.call(call, lambda response: _affected(response, doing))
+
+    def where_budget(self, source: Source, *, select: Sequence[str], order_by: str | None = None) -> int:
+        """Characters that `q.where`, escaped, may take in the address of such a `records` call; may be negative."""
+        query = {"q.select": ",".join(select), "q.where": "", "q.orderBy": order_by, "q.limit": str(MAX_PAGE_ROWS)}
+        return URL_LIMIT - len(self._url(f"{_path(source)}/records", query))
+
+    async def _list(self, path: str, doing: str) -> list[Any]:
+        call = Call("GET", self._url(path, {}), doing)
+        return await self._session.call(call, lambda response: _result(response, doing))
+
+    def _url(self, path: str, query: Mapping[str, str | None]) -> str:
+        pairs = "&".join(f"{name}={encoded(text)}" for name, text in query.items() if text is not None)
+        return f"{self._base}/integrations/rest/v3{path}{f'?{pairs}' if pairs else ''}"
+
+    def _call(
+        self,
+        method: str,
+        source: Source,
+        doing: str,
+        query: Mapping[str, str | None],
+        body: Mapping[str, Any] | None = None,
+    ) -> Call:
+        url = self._url(f"{_path(source)}/records", query)
+        if len(url) > URL_LIMIT:
+            raise ConfigurationError(f"{doing}: {_too_long(url, query)}")
+        return Call(method, url, doing, None if body is None else orjson.dumps(dict(body)))
+
+
+def _integration_url(text: str) -> str:
+    base = text.strip() if "://" in text else f"https://{text.strip()}"
+    try:
+        url = httpx.URL(base)
+    except httpx.InvalidURL:
+        url = httpx.URL("")
+    if url.scheme not in {"https", "http"} or not url.host or url.path not in {"", "/"}:
+        raise ConfigurationError(f"Caspio integration URL {text!r}: give https://<account>.caspio.com, without a path")
+    return base.rstrip("/")
+
+
+def _path(source: Source) -> str:
+    return f"/{'views' if source.is_view else 'tables'}/{quote(source.name, safe='')}"
+
+
+def _required(where: str, doing: str) -> str:
+    """A write without a condition would reach every row."""
+    text = and_(where)
+    if text is None:
+        raise ConfigurationError(f"{doing}: no condition; name the rows to write by their key")
+    return text
+
+
+def _too_long(url: str, query: Mapping[str, str | None]) -> str:
+    parts = sorted(((len(encoded(text)), name) for name, text in query.items() if text), reverse=True)
+    sizes = ", ".join(f"{name} {size}" for size, name in parts)
+    advice = {"q.select": "map fewer fields, or read a view", "q.where": "shorten the condition, or ask for fewer keys"}
+    remedy = advice.get(parts[0][1] if parts else "", "shorten it")
+    return f"an address of {len(url)} characters, Caspio takes {URL_LIMIT} ({sizes}); {remedy}"
+
+
+def _field(entry: Any) -> CaspioField:
+    """A field as declared: one type is spelled several ways across versions (Caspio, 2.3)."""
+    spelled = str(entry.get("Type", "")).upper()
+    return CaspioField(
+        name=str(entry["Name"]),
+        type=_TYPES.get(_NO_GAPS.sub("", spelled), spelled),
+        unique=bool(entry.get("Unique")),
+        on_insert=bool(entry.get("OnInsert")),
+        on_update=bool(entry.get("OnUpdate")),
+        time_zone=entry.get("TimeZone"),
+        editable=entry.get("Editable") is not False,
+        is_formula=bool(entry.get("IsFormula")),
+    )
+
+
+def _json(response: httpx.Response, doing: str) -> dict[str, Any]:
+    try:
+        body = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        body = None
+    if not isinstance(body, dict):
+        raise TransientError(
+            f"{doing}: {response.status_code} with a body that is cut or no JSON object",
+            status=response.status_code,
+            ambiguous=True,
+        )
+    return body
+
+
+def _result(response: httpx.Response, doing: str) -> list[Any]:
+    result = _json(response, doing).get("Result")
+    if not isinstance(result, list):
+        raise PermanentError(
+            f"{doing}: an answer without Result; is this a Caspio account?", status=response.status_code
+        )
+    return result
+
+
+def _rows(response: httpx.Response, doing: str) -> bytes:
+    """The array under Result, cut out of the answer undecoded."""
+    content = response.content
+    head = _HEAD.match(content)
+    end = content.rfind(b"]")
+    if head and _TAIL.fullmatch(content, end) and not _SECOND_ARRAY.search(content):
+        return content[head.end() : end + 1]
+    return orjson.dumps(_result(response, doing))
+
+
+def _affected(response: httpx.Response, doing: str) -> int:
+    """RecordsAffected, whatever else the answer holds: it can come with an empty Result (Caspio, 3.5)."""
+    count = _json(response, doing).get("RecordsAffected")
+    if not isinstance(count, int):
+        raise PermanentError(f"{doing}: an answer without RecordsAffected", status=response.status_code)
+    return count
