@@ -1,0 +1,163 @@
+"""Builds what the sandbox's customers are drawn from, out of the published data sets.
+
+    python -m caspio_sync.sandbox.build_data FOLDER
+
+FOLDER holds one folder a data set, named as those in `data/`; sources and licences stand in `data/NOTICE.md`. The
+output is committed: only a change of this file, or of a data set, asks for another run.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+import polars as pl
+
+DATA = Path(__file__).parent / "data"
+
+# The shop's country words that are no country's name, and the region whose customers they stand for.
+COUNTRY_WORDS = {
+    "United Kingdom": "GB",
+    "EIRE": "IE",
+    "RSA": "ZA",
+    "USA": "US",
+    "Channel Islands": "JE",
+    "Czech Republic": "CZ",
+    "European Community": "BE",
+    "Unspecified": "GB",
+}
+# Regions without common names of their own in the data set, and where theirs are taken from.
+NAMES_FROM = {
+    "JE": "GB",
+    "CY": "GR",
+    "SG": "GB",
+    "ZA": "GB",
+    "LB": "FR",
+    "AE": "TR",
+    "BH": "TR",
+    "SA": "TR",
+    "PT": "BR",
+    "SE": "DK",
+}
+# Where the first language of the data set is not the one that customers of a British shop would read.
+LANGUAGES = {"SG": "en", "ZA": "en"}
+PHONE_KINDS = ("FIXED_LINE", "MOBILE", "INVALID")
+# Pieces an order from which a customer counts as a wholesaler.
+WHOLESALE_PIECES = 300
+
+
+def customers(transactions: pl.DataFrame) -> pl.DataFrame:
+    """One row a customer, from the shop's invoice lines (all columns text, as published).
+
+    Returns:
+        CustomerNo, Country, Orders, Items, Spend, FirstOrder, LastOrder, FavouriteProduct, Wholesale. Cancellations
+        subtract from Items and Spend and are no orders.
+    """
+    lines = transactions.filter(pl.col("CustomerID").is_not_null()).select(
+        pl.col("CustomerID").str.strip_suffix(".0").alias("CustomerNo"),
+        "Country",
+        "InvoiceNo",
+        "Description",
+        pl.col("Quantity").cast(pl.Int64),
+        pl.col("UnitPrice").cast(pl.Float64),
+        pl.col("InvoiceDate").str.replace(" ", "T").alias("at"),
+    )
+    order = pl.col("InvoiceNo").filter(~pl.col("InvoiceNo").str.starts_with("C"))
+    totals = lines.group_by("CustomerNo").agg(
+        pl.col("Country").sort_by("at").last(),
+        order.n_unique().alias("Orders"),
+        pl.col("Quantity").sum().alias("Items"),
+        (pl.col("Quantity") * pl.col("UnitPrice")).sum().round(2).alias("Spend"),
+        pl.col("at").min().alias("FirstOrder"),
+        pl.col("at").max().alias("LastOrder"),
+    )
+    favourites = (
+        lines.group_by("CustomerNo", "Description")
+        .agg(pl.col("Quantity").sum())
+        .sort("CustomerNo", "Quantity", "Description", descending=[False, True, False])
+        .group_by("CustomerNo", maintain_order=True)
+        .agg(pl.col("Description").first().alias("FavouriteProduct"))
+    )
+    wholesale = (pl.col("Items") >= WHOLESALE_PIECES * pl.col("Orders")) & (pl.col("Orders") > 0)
+    return totals.join(favourites, on="CustomerNo").with_columns(wholesale.alias("Wholesale")).sort("CustomerNo")
+
+
+def countries(words: pl.Series, codes: pl.DataFrame, zones: str) -> pl.DataFrame:
+    """Country (the shop's word), region (alpha-2), names_from, language, capital, time_zones (joined by a blank)."""
+    by_name = dict(zip(codes["CLDR display name"], codes["ISO3166-1-Alpha-2"], strict=True))
+    facts = {row["ISO3166-1-Alpha-2"]: row for row in codes.iter_rows(named=True)}
+    found = []
+    for word in words.unique().sort():
+        region = COUNTRY_WORDS.get(word) or by_name[word]
+        language = LANGUAGES.get(region) or str(facts[region]["Languages"]).split(",")[0].split("-")[0]
+        found.append(
+            {
+                "Country": word,
+                "region": region,
+                "names_from": NAMES_FROM.get(region, region),
+                "language": language,
+                "capital": facts[region]["Capital"],
+                "time_zones": " ".join(zones_of(region, zones)),
+            }
+        )
+    return pl.DataFrame(found)
+
+
+def zones_of(region: str, zones: str) -> list[str]:
+    """The IANA zones of a region, from zone1970.tab."""
+    rows = [line.split("\t") for line in zones.splitlines() if line and not line.startswith("#")]
+    own = [row[2] for row in rows if row[0].split(",")[0] == region]
+    # A small country shares the clock of the larger one that stands first on the line.
+    return own or [row[2] for row in rows if region in row[0].split(",")]
+
+
+def names(folder: Path, regions: set[str]) -> pl.DataFrame:
+    """Country, part ("M", "F" or "surname"), name, romanized."""
+    shown = [
+        pl.coalesce("Localized Name", "Romanized Name").alias("name"),
+        pl.coalesce("Romanized Name", "Localized Name").alias("romanized"),
+    ]
+    fore = _read_csv(folder / "common-forenames-by-country.csv").select(
+        "Country", pl.col("Gender").alias("part"), *shown
+    )
+    sur = _read_csv(folder / "common-surnames-by-country.csv").select(
+        "Country", pl.lit("surname").alias("part"), *shown
+    )
+    both = pl.concat([fore, sur]).filter(pl.col("Country").is_in(list(regions)))
+    return both.unique(maintain_order=True)
+
+
+def _read_csv(path: Path) -> pl.DataFrame:
+    # Every column as text, and nothing taken for missing but an empty field: Namibia's code is NA.
+    return pl.read_csv(path, infer_schema=False)
+
+
+def build(source: Path, target: Path) -> None:
+    """Read the data sets below `source`, write what is shipped below `target`."""
+    for folder in ("online-retail", "names", "country-codes", "phone-numbers", "email-validity", "naughty-strings"):
+        (target / folder).mkdir(parents=True, exist_ok=True)
+    shop = customers(pl.read_parquet(source / "online-retail" / "transactions.parquet"))
+    shop.write_parquet(target / "online-retail" / "customers.parquet", compression="zstd", statistics=False)
+    codes = _read_csv(source / "country-codes" / "country-codes.csv")
+    zones = (source / "country-codes" / "zone1970.tab").read_text(encoding="utf-8")
+    places = countries(shop["Country"], codes, zones)
+    places.write_csv(target / "country-codes" / "countries.csv")
+    names(source / "names", set(places["names_from"])).write_csv(target / "names" / "names.csv")
+    phones = _read_csv(source / "phone-numbers" / "example_numbers.csv")
+    wanted = pl.col("region").is_in(places["region"].to_list()) & pl.col("type").is_in(PHONE_KINDS)
+    phones.filter(wanted).write_csv(target / "phone-numbers" / "example_numbers.csv")
+    shutil.copyfile(source / "phone-numbers" / "LICENSE", target / "phone-numbers" / "LICENSE")
+    shutil.copyfile(source / "email-validity" / "tests.xml", target / "email-validity" / "tests.xml")
+    shutil.copyfile(source / "email-validity" / "license.md", target / "email-validity" / "LICENSE.md")
+    shutil.copyfile(source / "naughty-strings" / "blns.json", target / "naughty-strings" / "blns.json")
+    shutil.copyfile(source / "naughty-strings" / "LICENSE", target / "naughty-strings" / "LICENSE")
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description="Build the data the sandbox's customers are drawn from.")
+    parser.add_argument("folder", type=Path, help="folder of the published data sets")
+    build(parser.parse_args().folder, DATA)
+
+
+if __name__ == "__main__":
+    main()

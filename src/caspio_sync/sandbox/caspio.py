@@ -1,0 +1,93 @@
+"""A Caspio account on this machine: REST v3 over tables in SQLite, strict where the vendor is.
+
+caspio.py            this file: the account as tests, demos and benchmarks hold it
+caspio_app.py        the ASGI app: addresses, tokens, limits, error bodies
+caspio_routes.py     the operations
+caspio_account.py    tables and views by name, reads and writes in transactions
+caspio_tables.py     one table: checks, stamps, uniqueness
+caspio_records.py    records as stored JSON, cut to the selected fields
+caspio_query.py, caspio_expressions.py, caspio_calls.py, caspio_functions.py    T-SQL in SQLite's words
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.sandbox.caspio_account import Account
+from caspio_sync.sandbox.caspio_app import CaspioApp
+from caspio_sync.sandbox.caspio_behaviour import CaspioBehaviour, Refusal
+from caspio_sync.sandbox.caspio_routes import CaspioRoutes
+
+__all__ = ["CaspioBehaviour", "CaspioSandbox", "Refusal"]
+
+
+class CaspioSandbox:
+    """An emulated account; its HTTP side is `app`.
+
+    The methods here act as an import does: no call is counted, no right is checked, and text may hold any character.
+    They raise Refusal, with the status, Code and Message that the API would answer.
+
+    Args:
+        behaviour: switches of the account and service.
+        clock: stamps, tokens, limits and the Date header.
+        database: file that keeps the tables; None keeps them in memory.
+    """
+
+    def __init__(
+        self,
+        behaviour: CaspioBehaviour | None = None,
+        clock: Clock | None = None,
+        database: Path | None = None,
+    ) -> None:
+        self.behaviour = behaviour or CaspioBehaviour()
+        self.clock = clock or SystemClock()
+        self._account = Account(self.behaviour, self.clock, database)
+        self.app = CaspioApp(self.behaviour, self.clock, CaspioRoutes(self._account))
+
+    @property
+    def calls(self) -> int:
+        """Requests received: what Caspio bills, refused ones and token requests included (4.1)."""
+        return self.app.calls
+
+    def expire_tokens(self) -> None:
+        """End every access token now, as its 24 hours would."""
+        self.app.tokens.expire()
+
+    def close(self) -> None:
+        """Close the database; tables in memory are gone."""
+        self._account.close()
+
+    def tables(self) -> list[str]:
+        """Names of the tables."""
+        return [table.name for table in self._account.tables.values()]
+
+    def create_table(self, name: str, fields: Sequence[Mapping[str, Any]]) -> None:
+        """Create an empty table; `fields` in their write shape (2.2)."""
+        self._account.create_table(name, [dict(field) for field in fields])
+
+    def create_view(self, name: str, table: str, fields: Sequence[str], where: str | None = None) -> None:
+        """Create a view of some fields of one table, and of the rows that `where` (T-SQL) finds."""
+        self._account.create_view(name, table, fields, where or "")
+
+    def insert_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> list[int]:
+        """Insert rows, all or none; values as in a request body. Their PK_IDs."""
+        return list(self._account.insert(self._account.table(table), rows))
+
+    def insert_frames(self, table: str, frames: Iterable[pl.DataFrame]) -> int:
+        """Insert many rows, all or none: columns are fields, lists are List of ids, dates ISO text. How many."""
+        return len(self._account.insert_frames(self._account.table(table), frames))
+
+    def update_rows(self, table: str, values: Mapping[str, Any], where: str) -> list[int]:
+        """Change all rows that `where` (T-SQL) finds; OnUpdate Timestamps move. Their PK_IDs."""
+        return self._account.update(self._account.table(table), values, where)
+
+    def delete_rows(self, table: str, where: str) -> int:
+        """Delete all rows that `where` (T-SQL) finds; how many."""
+        return self._account.delete(self._account.table(table), where)
+
+    def rows(self, table: str) -> list[dict[str, Any]]:
+        """All records as REST reads them, PK_ID included, in PK_ID order."""
+        return self._account.all_records(self._account.table(table))
