@@ -2,7 +2,7 @@
 
 What they bought is the Online Retail data set's; names, addresses, consent and the dirt are drawn by a seeded
 generator from the published lists in `data/` (attributions in `data/NOTICE.md`). The e-mail addresses are on reserved
-domains, the telephone numbers are the numbering plans' examples.
+domains, the telephone numbers are the numbering plans' examples with other last digits, one a customer.
 """
 
 import json
@@ -15,6 +15,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 import numpy.typing as npt
+import phonenumbers
 import polars as pl
 
 from caspio_sync.sandbox.data_dirt import soil
@@ -107,7 +108,8 @@ class Place:
         zones: IANA zones.
         forenames: by gender, localized names and what an e-mail address makes of them.
         surnames: as forenames.
-        phones: sound example numbers, in four forms each.
+        phones: a sound example number in four forms, its last digits left open as `{}`.
+        open_digits: how many are left open.
         bad_phones: the data set's invalid example, in the same forms.
     """
 
@@ -118,6 +120,7 @@ class Place:
     forenames: dict[str, tuple[Strings, Strings]]
     surnames: tuple[Strings, Strings]
     phones: Strings
+    open_digits: int
     bad_phones: Strings
 
 
@@ -153,6 +156,8 @@ def read_lists() -> Lists:
     for row in _csv("country-codes", "countries.csv").iter_rows(named=True):
         own = names.filter(pl.col("Country") == row["names_from"])
         numbers = phones.filter(pl.col("region") == row["region"])
+        mobile = numbers.filter(pl.col("type") == "MOBILE").head(1)
+        digits = _free_digits(mobile["e164"][0])
         places[row["Country"]] = Place(
             region=row["region"],
             language=row["language"],
@@ -160,7 +165,8 @@ def read_lists() -> Lists:
             zones=_strings(row["time_zones"].split()),
             forenames={part: _names(own.filter(pl.col("part") == part)) for part in ("M", "F")},
             surnames=_names(own.filter(pl.col("part") == "surname")),
-            phones=_numbers(numbers.filter(pl.col("valid") == "yes"), forms),
+            phones=_strings(_opened(number, digits) for number in _numbers(mobile, forms)),
+            open_digits=digits,
             bad_phones=_numbers(numbers.filter(pl.col("valid") == "no"), forms),
         )
     return Lists(
@@ -173,6 +179,24 @@ def read_lists() -> Lists:
 
 def _numbers(frame: pl.DataFrame, forms: list[str]) -> Strings:
     return _strings(number for form in forms for number in frame[form] if number)
+
+
+def _free_digits(e164: str) -> int:
+    """How many of the last digits can be any, by the numbering plan; at least three."""
+    for digits in (6, 5, 4):
+        variants = (e164[:-digits] + f"{each * 7919 % 10**digits:0{digits}}" for each in range(12))
+        if all(phonenumbers.is_valid_number(phonenumbers.parse(variant)) for variant in variants):
+            return digits
+    return 3
+
+
+def _opened(number: str, digits: int) -> str:
+    """`number` with its last digits as `{}`, whatever stands between them."""
+    text = number
+    for _ in range(digits):
+        last = max(place for place, sign in enumerate(text) if sign.isdigit())
+        text = f"{text[:last]}\0{text[last + 1 :]}"
+    return text.replace("\0", "{}")
 
 
 def _text(*path: str) -> str:
@@ -252,6 +276,7 @@ def _people(bought: pl.DataFrame, lists: Lists, rng: np.random.Generator) -> pl.
         where = np.flatnonzero(countries == word)
         if len(where):
             _settle(columns, where, place, rng)
+            _ring(columns, where, place, bought["CustomerNo"])
     interests = rng.random((size, len(INTERESTS))).argsort(axis=1)[:, :4] + 1
     kept = rng.integers(1, 5, size)
     born = rng.normal(1972, 14, size).clip(1921, 2008)
@@ -291,8 +316,17 @@ def _settle(columns: dict[str, Strings], where: npt.NDArray[np.int64], place: Pl
     index = pick(place.surnames[0])
     columns["LastName"][where] = place.surnames[0][index]
     columns["last"][where] = place.surnames[1][index]
-    columns["Phone"][where] = place.phones[pick(place.phones)]
     columns["bad_phone"][where] = place.bad_phones[pick(place.bad_phones)]
     columns["City"][where] = place.cities[pick(place.cities)]
     columns["TimeZone"][where] = place.zones[pick(place.zones)]
     columns["Language"][where] = place.language
+
+
+def _ring(columns: dict[str, Strings], where: npt.NDArray[np.int64], place: Place, customers: pl.Series) -> None:
+    """Give the rows of one country a number of their own, in one of four forms; a shared one would share SMS consent."""
+    size = 10**place.open_digits
+    own = [int(number) * 7919 % size for number in customers.gather(where).to_list()]
+    forms = place.phones[np.arange(len(where)) * 5 % len(place.phones)]
+    columns["Phone"][where] = [
+        form.format(*f"{number:0{place.open_digits}}") for form, number in zip(forms, own, strict=True)
+    ]

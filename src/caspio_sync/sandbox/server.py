@@ -106,6 +106,7 @@ def serve(
         access_log=False,
         log_level="critical",
         server_header=False,
+        date_header=False,  # Caspio's own clock is in the emulator's answers
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
     )

@@ -1,0 +1,237 @@
+"""The gate: Great Expectations judges a batch; the only file that knows pandas.
+
+A suite is a list of expectations, each with a severity and, in `meta`, why it exists. A critical expectation about rows
+sets the failing rows aside; a critical one about the batch blocks it; a warning is reported and stops nothing.
+"""
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.schemas import PROBLEMS
+
+if TYPE_CHECKING:
+    from great_expectations.expectations.expectation import Expectation
+
+os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+
+# GX keeps the frame on the shared asset: without this lock one thread validates another's rows, and says nothing.
+_ONE_AT_A_TIME = threading.Lock()
+_ROW_POSITIONS = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
+
+
+@dataclass(frozen=True, slots=True)
+class GateLimits:
+    """When too much of a batch fails (gate: in the sync file).
+
+    Args:
+        max_quarantined_share: share of the batch's judged rows that may be set aside, from `min_rows` on.
+        min_rows: below that many judged rows the share says nothing, and batch expectations do not apply.
+        max_quarantined_rows: rows that may be set aside in a batch of fewer than `min_rows`.
+    """
+
+    max_quarantined_share: float = 0.1
+    min_rows: int = 200
+    max_quarantined_rows: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One expectation's result for one batch, without any value of the rows.
+
+    Args:
+        name: what it is called in reports (`meta.name`).
+        why: why it exists (`meta.why`).
+        severity: critical or warning.
+        rows: rows it looked at.
+        failed: rows that failed it; 0 or 1 for an expectation about the batch.
+        passed: whether the batch met it.
+    """
+
+    name: str
+    why: str
+    severity: str
+    rows: int
+    failed: int
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the gate says of a batch.
+
+    Args:
+        accepted: rows that may go on.
+        held: rows set aside, with `reason` (names of the failed expectations, and what is wrong, masked).
+        checks: a result for each expectation.
+        blocked: why nothing of the batch may be sent; None where the rest may go on.
+        seconds: how long it took.
+    """
+
+    accepted: pl.DataFrame
+    held: pl.DataFrame
+    checks: tuple[Check, ...]
+    blocked: str | None
+    seconds: float
+
+
+class Gate:
+    """A suite, ready to judge batches; importing Great Expectations takes seconds and happens here.
+
+    Args:
+        name: name of the suite.
+        expectations: about rows or about the batch, each with `severity` and `meta`.
+        limits: when too much of a batch fails.
+    """
+
+    def __init__(self, name: str, expectations: "Sequence[Expectation]", limits: GateLimits) -> None:
+        import great_expectations as gx  # noqa: PLC0415 - 3.5 s, only for those who judge
+
+        # This module sets its own level, and tells of every temporary folder.
+        logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+        context = gx.get_context(mode="ephemeral")
+        context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+        suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=list(expectations)))
+        asset = context.data_sources.add_pandas(name).add_dataframe_asset(name)
+        whole = asset.add_batch_definition_whole_dataframe(name)
+        self._validation = context.validation_definitions.add(
+            gx.ValidationDefinition(name=name, data=whole, suite=suite)
+        )
+        self._columns = sorted({column for each in expectations for column in _columns_of(each)})
+        self._limits = limits
+
+    def judge(self, rows: pl.DataFrame) -> Judgement:
+        """Judge a batch.
+
+        Args:
+            rows: the full mapped rows with the columns the suite names, `source_pk` and `problems`.
+        """
+        started = time.perf_counter()
+        if rows.is_empty():  # an empty frame would pass every expectation about rows, and say nothing
+            return Judgement(rows, rows.with_columns(reason=pl.lit("")), (), None, 0.0)
+        with _ONE_AT_A_TIME:
+            results = self._validate(rows)
+        checks: list[Check] = []
+        failed_rows: list[pl.DataFrame] = []
+        blocked: list[str] = []
+        for result in results:
+            check, positions = _read(result, rows.height)
+            checks.append(check)
+            if check.severity == "warning":
+                continue
+            if positions:
+                failed_rows.append(pl.DataFrame({"_place": positions, "_name": check.name}))
+            elif not check.passed and rows.height >= self._limits.min_rows:
+                blocked.append(f"{check.name}: {check.why}")
+        held, accepted = _split(rows, failed_rows)
+        if (share := self._too_many(held.height, rows.height)) is not None:
+            blocked.append(f"{share}; most frequent: {_most_frequent(checks)}")
+        return Judgement(accepted, held, tuple(checks), "; ".join(blocked) or None, time.perf_counter() - started)
+
+    def _validate(self, rows: pl.DataFrame) -> list[Any]:
+        import pandas as pd  # noqa: PLC0415 - with great_expectations
+
+        missing = [column for column in self._columns if column not in rows.columns]
+        if missing:
+            raise ConfigurationError(
+                f"gate: an expectation names {', '.join(missing)}, which the sync does not map; "
+                "name a mapped field in gate.expectations, or map it"
+            )
+        frame = pd.DataFrame({name: rows[name].to_numpy() for name in self._columns})
+        outcome = self._validation.run(batch_parameters={"dataframe": frame}, result_format=_ROW_POSITIONS)
+        return list(outcome.results)
+
+    def _too_many(self, held: int, judged: int) -> str | None:
+        limits = self._limits
+        if judged >= limits.min_rows and held > limits.max_quarantined_share * judged:
+            return f"{held} of {judged} rows failed, more than {limits.max_quarantined_share:.0%}"
+        if judged < limits.min_rows and held > limits.max_quarantined_rows:
+            return f"{held} of {judged} rows failed, more than {limits.max_quarantined_rows}"
+        return None
+
+
+def expectation_from(type_: str, kwargs: dict[str, Any], *, severity: str, meta: dict[str, Any]) -> "Expectation":
+    """An expectation in Great Expectations' own form, as a sync file gives it.
+
+    Raises:
+        ConfigurationError: naming the type or the argument that Great Expectations does not know.
+    """
+    import great_expectations.expectations as gxe  # noqa: PLC0415
+    from great_expectations.expectations.registry import get_expectation_impl  # noqa: PLC0415
+
+    assert gxe  # registers the core expectations
+    try:
+        return get_expectation_impl(type_)(**kwargs, severity=severity, meta={"name": type_, **meta})
+    except Exception as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigurationError(
+            f"gate.expectations: {type_} with {sorted(kwargs)}: {first}; "
+            "give a core Great Expectations type in snake case and its own arguments"
+        ) from error
+
+
+def _columns_of(expectation: "Expectation") -> list[str]:
+    kwargs = expectation.configuration.kwargs
+    named = [kwargs.get(name) for name in ("column", "column_A", "column_B")]
+    return [str(name) for name in [*named, *(kwargs.get("column_list") or [])] if name]
+
+
+def _read(result: Any, rows: int) -> tuple[Check, list[int]]:
+    """A result as a check, and the positions of the rows that failed it."""
+    configuration = result.expectation_config
+    meta = configuration.meta or {}
+    name = str(meta.get("name", configuration.type))
+    broken = [info for info in _exceptions(result.exception_info) if info]
+    if broken:
+        raise ConfigurationError(f"gate: {name} could not be evaluated: {broken[0]}; correct its arguments")
+    positions = [int(place) for place in result.result.get("unexpected_index_list") or []]
+    check = Check(
+        name=name,
+        why=str(meta.get("why", "")),
+        severity=str(getattr(configuration.severity, "value", configuration.severity)),
+        rows=rows,
+        failed=len(positions) if positions else int(not result.success),
+        passed=bool(result.success),
+    )
+    return check, positions
+
+
+def _exceptions(info: Any) -> list[str | None]:
+    """GX gives one exception, or one a metric."""
+    if not isinstance(info, dict):
+        return []
+    if "raised_exception" in info:
+        return [info.get("exception_message")] if info["raised_exception"] else []
+    return [each.get("exception_message") for each in info.values() if each.get("raised_exception")]
+
+
+def _split(rows: pl.DataFrame, failed: list[pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    if not failed:
+        return rows.clear().with_columns(reason=pl.lit("")), rows
+    reasons = (
+        pl.concat(failed)
+        .group_by("_place", maintain_order=True)
+        .agg(pl.col("_name").str.join(", "))
+        .with_columns(pl.col("_place").cast(pl.Int64))
+    )
+    placed = rows.with_columns(_place=pl.int_range(pl.len(), dtype=pl.Int64))
+    held = (
+        placed.join(reasons, on="_place", how="inner", maintain_order="left")
+        .with_columns(reason=pl.concat_str("_name", PROBLEMS, separator=" | ", ignore_nulls=True))
+        .drop("_place", "_name")
+    )
+    return held, placed.join(reasons, on="_place", how="anti", maintain_order="left").drop("_place")
+
+
+def _most_frequent(checks: Sequence[Check]) -> str:
+    failed = sorted((check for check in checks if check.severity == "critical" and check.failed), key=lambda c: -c.failed)
+    return ", ".join(f"{check.name} ({check.failed})" for check in failed[:3])
+
+

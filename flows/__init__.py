@@ -1,0 +1,1 @@
+"""caspio-sync: what runs."""

@@ -1,0 +1,56 @@
+"""Profile sync: rows of a Caspio table or view to Braze user profiles."""
+
+import asyncio
+
+import polars as pl
+from prefect import flow
+from pydantic import Field
+
+from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.report import RunOptions, RunReport
+from tasks.braze import send, send_opt_outs
+from tasks.caspio import extract
+from tasks.ledger import block, compare, record
+from tasks.orchestration import opened_run, together
+from tasks.quality import judge, map_rows
+
+
+class ProfileSyncParameters(RunOptions):
+    """What to sync; the accounts come from the environment of the worker."""
+
+    sync: str = Field(default="customers", description="Name of a file in syncs/, without .yaml.")
+
+
+@flow(name="profile-sync", description="Caspio rows that are new or changed, as Braze user profiles.")
+async def profile_sync(parameters: ProfileSyncParameters) -> RunReport:
+    """Caspio ─▶ extract ─▶ map ─▶ compare ─▶ gate ─▶ send ─▶ record, batch by batch, each stage at its own batch."""
+    async with opened_run(parameters.sync, parameters) as run:
+        async with together() as batches:
+            async for batch in extract(run):
+                batches.create_task(move(run, batch))
+        return run.report
+
+
+async def move(run: SyncRun, batch: SourceBatch) -> None:
+    """Take one batch from Caspio's columns to the ledger, while the next one is in the stages before."""
+    async with run.on_its_way(batch):
+        async with run.turn("compare"):
+            mapped = await map_rows(run, batch)
+            compared = await compare(run, batch, mapped)
+        known = pl.col("_op") == "changed"
+        async with run.turn("gate"):
+            if run.blocked:
+                return
+            opt_outs, judgement = await asyncio.gather(
+                send_opt_outs(run, batch, compared.changes.filter(known)), judge(run, compared.changes)
+            )
+        async with run.turn("send"):
+            # A new row's consent travels with it; where the gate holds the row, its opt-out leaves all the same.
+            await send_opt_outs(run, batch, judgement.held.filter(~known))
+            if judgement.blocked:
+                await block(run, batch, judgement)
+                return
+            await send(run, batch, judgement.accepted, opt_outs)
+        async with run.turn("record"):
+            await record(run, batch, compared, judgement)

@@ -1,0 +1,92 @@
+"""`caspio-sync demo`: the shipped profile sync on the sandbox: first load, nothing to do, 25 edited rows."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+import caspio_sync
+from caspio_sync.cli.run import run_shown, show_report
+from caspio_sync.cli.sandbox import environment, use_settings
+from caspio_sync.cli.show import OUT, number
+from caspio_sync.clients.caspio import Source
+from caspio_sync.clock import SystemClock
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.run.opening import caspio_client
+from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.schemas import SOURCE_PK, Verdict
+from caspio_sync.settings import load_settings
+
+DEMO_HOME = Path(".caspio-sync/demo")
+SYNC = "customers"
+CUSTOMERS = Source("Customers")
+# Braze blocks these ids in the demo's workspace, so that its own word on a row is seen as well.
+BLOCKED = ["12352", "12395", "12427"]
+# What the demo edits: rows, a condition on the rows it may choose, and the new values.
+EDITS = (
+    (15, "EmailConsent='yes'", {"City": "Bath"}),
+    (5, "EmailConsent='yes'", {"EmailConsent": "no"}),
+    (5, "Wholesale=0", {"Wholesale": True, "Orders": 1000}),
+)
+
+
+def demo(
+    rows: Annotated[int | None, typer.Option(min=100, help="Customers; default the 4,372 of the data set.")] = None,
+) -> None:
+    """Show everything on this machine: no account, no key, no server to install.
+
+    Starts the sandbox, runs the shipped sync three times (first load; nothing changed; 25 rows edited), and prints what
+    happened. Everything it makes is below .caspio-sync/demo; your own Prefect profile and accounts are not touched.
+    """
+    from caspio_sync.sandbox.server import SandboxProcesses
+
+    (DEMO_HOME / "ledger.db").unlink(missing_ok=True)
+    for left in DEMO_HOME.glob("ledger.db-*"):
+        left.unlink()
+    DEMO_HOME.mkdir(parents=True, exist_ok=True)
+    OUT.print("[bold]1. The sandbox starts[/]: Caspio and Braze as two local processes, loaded with real retail customers.")
+    with SandboxProcesses(rows=rows, braze={"blocked_external_ids": BLOCKED}) as processes:
+        use_settings({**environment(processes, DEMO_HOME), "CASPIO_SYNC_SYNCS": str(shipped_syncs())})
+        _run("2. First run", "every customer is new to Braze; the gate sets bad rows aside, Braze may refuse some")
+        _run("3. Second run", "nothing changed in Caspio, so nothing is sent")
+        edited = asyncio.run(_edit())
+        _run("4. Third run", f"{number(edited)} rows were edited in Caspio: those rows go, and of them the changed fields")
+    OUT.print(f"\nAll state is in {DEMO_HOME}; `make demo-reset` removes it. Next: README.md, 'With your own accounts'.")
+
+
+def shipped_syncs() -> Path:
+    """The folder of the sync definitions that come with the project: in a checkout, or in the wheel."""
+    package = Path(caspio_sync.__file__).parent
+    found = next((each for each in (package.parents[1] / "syncs", package / "syncs") if each.is_dir()), None)
+    if found is None:
+        raise ConfigurationError("the shipped sync definitions are missing; install caspio-sync again")
+    return found
+
+
+def _run(title: str, explained: str) -> RunReport:
+    OUT.print(f"\n[bold]{title}[/]: {explained}.")
+    report, error = run_shown(SYNC, RunOptions())
+    if error is not None:
+        raise error
+    assert report is not None
+    show_report(report)
+    return report
+
+
+async def _edit() -> int:
+    """Edit rows that Braze has, as a person would: through Caspio's REST API."""
+    settings = load_settings()
+    with Ledger.open(settings.ledger_url) as ledger:
+        held = ledger.quarantine(SYNC, (Verdict.QUARANTINED, Verdict.REJECTED), limit=10_000)
+    taken = set(held[SOURCE_PK].to_list())
+    edited = 0
+    async with caspio_client(settings, SystemClock()) as caspio:
+        for rows, where, values in EDITS:
+            page = await caspio.records(CUSTOMERS, select=["PK_ID"], where=where, order_by="PK_ID ASC", limit=1000)
+            chosen = [row["PK_ID"] for row in orjson.loads(page.rows) if row["PK_ID"] not in taken][:rows]
+            taken.update(chosen)
+            edited += await caspio.update(CUSTOMERS, values, where=f"PK_ID IN ({','.join(map(str, chosen))})")
+    return edited

@@ -1,0 +1,77 @@
+"""`caspio-sync`: the command line. Commands are thin: they read arguments, call the library, and show what came back."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from dotenv import dotenv_values
+
+from caspio_sync import __version__
+from caspio_sync.cli import check, demo, init, look, plan, run, sandbox
+from caspio_sync.cli.origin import refuse_foreign_packages
+from caspio_sync.cli.show import show_error
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.settings import ENV_FILE_VARIABLE
+
+app = typer.Typer(
+    name="caspio-sync",
+    help="Move customer data from Caspio to Braze: only what changed, each row with a verdict, nothing lost.\n\n"
+    "First steps: `caspio-sync demo` shows everything on local emulators. With your own accounts: copy .env.example to "
+    ".env, then `init`, `check`, `plan`, `run`.\n\n"
+    "Exit codes: 0 done, 2 configuration, 3 blocked by a gate, 4 failed, 5 not all sent (--strict); 1 is a bug.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def everywhere(
+    env_file: Annotated[Path | None, typer.Option(help="Settings file; default .env here.", show_default=False)] = None,
+    use_sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="Use the sandbox that `caspio-sync sandbox up` started here.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+) -> None:
+    """Options of every command; they stand before its name."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+    if use_sandbox:
+        if not sandbox.SANDBOX_ENV.is_file():
+            raise ConfigurationError("no sandbox is running here; start one with `caspio-sync sandbox up`")
+        sandbox.use_settings({name: value or "" for name, value in dotenv_values(sandbox.SANDBOX_ENV).items()})
+    elif env_file is not None:
+        os.environ[ENV_FILE_VARIABLE] = str(env_file)
+    if verbose:
+        os.environ["CASPIO_SYNC_VERBOSE"] = "1"
+
+
+app.command("demo")(demo.demo)
+app.command("init")(init.init)
+app.command("check")(check.check)
+app.command("plan")(plan.plan)
+app.command("run")(run.run)
+app.command("status")(look.status)
+app.command("why")(look.why)
+app.command("schema")(look.schema)
+app.add_typer(look.quarantine, name="quarantine")
+app.add_typer(sandbox.sandbox, name="sandbox")
+
+
+def main() -> None:
+    """The console script: every error of ours ends in one message and its exit code, never in a traceback."""
+    try:
+        refuse_foreign_packages()
+        app()
+    except CaspioSyncError as error:
+        show_error(str(error))
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

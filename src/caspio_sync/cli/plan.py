@@ -1,0 +1,66 @@
+"""`caspio-sync plan`: what a run would do; writes nothing anywhere."""
+
+import asyncio
+from typing import Annotated
+
+import polars as pl
+import typer
+
+from caspio_sync.cli.run import AsJson, Full, Keys, Limit, Resend, Since, show_report, since_utc, split_keys
+from caspio_sync.cli.show import OUT, number, show_json
+from caspio_sync.errors import GateBlockedError
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.opening import open_plan
+from caspio_sync.run.planning import Judged, Plan, make_plan
+from caspio_sync.run.report import RunOptions
+from caspio_sync.settings import current_settings
+
+
+def plan(
+    sync: Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")],
+    limit: Limit = None,
+    show: Annotated[int, typer.Option("--show", min=0, help="Show this many of the objects that would be sent.")] = 1,
+    full: Full = False,
+    resend: Resend = False,
+    keys: Keys = None,
+    since: Since = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a run would do: rows, requests, data points, Caspio calls. A dry run: nothing is written anywhere.
+
+    Run it before the first run, and after every change of the sync file.
+
+    Example: `caspio-sync plan customers --limit 1000 --show 3`
+    """
+    options = RunOptions(limit=limit, full=full, resend=resend, row_keys=split_keys(keys), since=since_utc(since))
+    made = asyncio.run(_plan(sync, options, show))
+    if as_json:
+        show_json(made.model_dump(mode="json"))
+    else:
+        _show(made)
+    if made.blocked:
+        raise GateBlockedError(f"{sync}: the gate would block this run: {made.blocked}")
+
+
+async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
+    from expectations.profiles import judged_frame, profile_gate
+
+    def judge(run: SyncRun, changes: pl.DataFrame) -> Judged:
+        gate = run.part("gate", lambda: profile_gate(run.name, run.definition, run.mapping))
+        judgement = gate.judge(judged_frame(changes, run.mapping))
+        run.report.count_checks(judgement.checks)
+        run.report.add_seconds("gate", judgement.seconds)
+        return judgement
+
+    async with open_plan(sync, options, settings=current_settings()) as run:
+        return await make_plan(run, judge, show=show)
+
+
+def _show(made: Plan) -> None:
+    OUT.print(f"[bold]A run would send {number(made.to_send)} objects[/] (a dry run: nothing was written)\n")
+    show_report(made.report)
+    if made.calls_a_month is not None:
+        OUT.print(f"Caspio calls a month at the schedule '{made.schedule}': {number(made.calls_a_month)} = {made.steps}")
+    for sample in made.samples:
+        OUT.print("\nwould be sent, for example:")
+        OUT.print_json(data=sample)

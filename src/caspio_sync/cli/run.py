@@ -1,0 +1,140 @@
+"""`caspio-sync run`: one run, here and now, as a Prefect flow."""
+
+import os
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.run.opening import CONNECT
+from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.settings import current_settings
+
+Full = Annotated[bool, typer.Option("--full", help="Read every row, ignoring the cursor; what was sent is not sent again.")]
+Resend = Annotated[bool, typer.Option("--resend", help="Send every field of every row again. Braze bills all of it.")]
+Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Read this many rows at most; the cursor stays.")]
+Keys = Annotated[str | None, typer.Option("--keys", help="Only these rows, by their identity: a,b,c; the cursor stays.")]
+Since = Annotated[
+    datetime | None, typer.Option("--since", help="Rows changed since this UTC time (ISO); the cursor stays.")
+]
+Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+
+def run(
+    sync: Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")],
+    full: Full = False,
+    resend: Resend = False,
+    limit: Limit = None,
+    keys: Keys = None,
+    since: Since = None,
+    strict: Strict = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send what is new or changed to Braze, and record what became of each row.
+
+    A first run reads everything; later ones read what changed since (with a cursor field) and send the changed fields
+    alone. Rows that fail the gate are set aside with a reason: `caspio-sync quarantine list SYNC`.
+
+    Example: `caspio-sync run customers --limit 100`
+    """
+    options = RunOptions(
+        full=full, resend=resend, limit=limit, row_keys=split_keys(keys), since=since_utc(since), strict=strict
+    )
+    report, error = run_shown(sync, options, quiet=as_json)
+    if as_json and report is not None:
+        show_json({**report.model_dump(mode="json"), "exit_code": exit_code(report, error, strict=strict)})
+    elif report is not None:
+        show_report(report)
+    if error is not None:
+        show_error(str(error))
+    raise typer.Exit(exit_code(report, error, strict=strict))
+
+
+def run_shown(sync: str, options: RunOptions, *, quiet: bool = False) -> tuple[RunReport | None, CaspioSyncError | None]:
+    """Run with a progress bar where there is a terminal.
+
+    Returns:
+        The last report (None where the run could not be opened), and the error that ended the run.
+    """
+    from tasks.orchestration import run_profile_sync, use_own_prefect
+
+    settings = current_settings()
+    use_own_prefect(settings.home, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
+    latest: list[RunReport] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal) as progress:
+        bar = progress.add_task(f"{sync}: starting", total=None)
+
+        def watch(report: RunReport) -> None:
+            latest[:] = [report]
+            progress.update(bar, description=sync, total=report.expected or None, completed=report.read)
+
+        token = CONNECT.set(replace(CONNECT.get(), observer=watch))
+        try:
+            return run_profile_sync(sync, options), None
+        except CaspioSyncError as error:
+            return (latest[0] if latest else None), error
+        finally:
+            CONNECT.reset(token)
+
+
+def exit_code(report: RunReport | None, error: CaspioSyncError | None, *, strict: bool) -> int:
+    """How the command ends."""
+    if error is not None:
+        return error.exit_code
+    assert report is not None
+    return int(report.exit_code(strict=strict))
+
+
+def split_keys(keys: str | None) -> tuple[str, ...]:
+    """`a,b , c` as three keys."""
+    return tuple(key.strip() for key in (keys or "").split(",") if key.strip())
+
+
+def since_utc(since: datetime | None) -> datetime | None:
+    """A time without a zone is taken as UTC."""
+    from datetime import UTC
+
+    return since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since
+
+
+def show_report(report: RunReport) -> None:
+    """The run as tables."""
+    quarantined = report.verdicts.get("quarantined", 0) + report.held.get("quarantined", 0)
+    rejected = report.verdicts.get("rejected", 0) + report.held.get("rejected", 0)
+    known = f" ({number(sum(report.held.values()))} of these known from before)" if report.held else ""
+    seconds = report.seconds
+    show_table(
+        "",
+        ("rows", "", "cost", ""),
+        [
+            ("read", report.read, "requests to Braze", report.requests),
+            ("new", report.new, "calls to Caspio", report.caspio_calls),
+            ("changed", report.changed, "data points billed", report.data_points),
+            ("unchanged", report.unchanged, "saved by the field diff", report.data_points_saved),
+            ("sent", report.sent, "rows a second", report.rows_per_second),
+            ("quarantined", quarantined, "gate, seconds", f"{seconds.get('gate', 0.0):.2f}"),
+            ("rejected by Braze", rejected, "moving, seconds", f"{seconds.get('moving', 0.0):.2f}"),
+        ],
+        right=("",),
+    )
+    if report.changed_fields:
+        fields = ", ".join(f"{name} {number(rows)}" for name, rows in sorted(report.changed_fields.items()))
+        OUT.print(f"fields that changed: {fields}")
+    if report.opt_outs:
+        OUT.print(f"opt-outs sent ahead of the gate: {number(report.opt_outs)}")
+    if report.reasons:
+        OUT.print()
+        show_table(
+            f"not sent, and why{known}",
+            ("verdict", "reason", "rows", "for example"),
+            [(each.verdict, each.reason, each.rows, ", ".join(each.examples)) for each in report.reasons],
+            right=("rows",),
+        )
+    for note in report.notes:
+        OUT.print(f"note: {note}")

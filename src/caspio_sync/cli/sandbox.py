@@ -1,0 +1,86 @@
+"""`caspio-sync sandbox`: the emulators of both APIs, on this machine."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caspio_sync.cli.show import OUT
+
+if TYPE_CHECKING:
+    from caspio_sync.sandbox.server import SandboxProcesses
+
+SANDBOX_HOME = Path(".caspio-sync/sandbox")
+SANDBOX_ENV = SANDBOX_HOME / "sandbox.env"
+
+sandbox = typer.Typer(help="Local emulators of Caspio and Braze, loaded with real data.", no_args_is_help=True)
+
+
+@sandbox.callback()
+def _group() -> None:
+    """Local emulators of Caspio and Braze, loaded with real data."""
+
+
+@sandbox.command("up")
+def up(
+    port: Annotated[int, typer.Option(help="Caspio's port; Braze gets the next one.")] = 8090,
+    rows: Annotated[int | None, typer.Option(min=1, help="Customers; default the 4,372 of the data set.")] = None,
+    faults: Annotated[Path | None, typer.Option(help="YAML file: what goes wrong, when, how often.", exists=True)] = None,
+    latency: Annotated[int, typer.Option(min=0, help="Milliseconds until Braze answers.")] = 0,
+) -> None:
+    """Start both emulators and keep them until Ctrl-C.
+
+    Other commands use them when given --sandbox before their name.
+
+    Example: `caspio-sync sandbox up --rows 100000`, and in another terminal `caspio-sync --sandbox plan customers`
+    """
+    from caspio_sync.sandbox.server import SandboxProcesses
+
+    processes = SandboxProcesses(
+        rows=rows,
+        braze={"latency_ms": latency} if latency else None,
+        faults={"caspio": faults, "braze": faults} if faults else None,
+        ports={"caspio": port, "braze": port + 1 if port else 0},
+    )
+    with processes:
+        SANDBOX_HOME.mkdir(parents=True, exist_ok=True)
+        SANDBOX_ENV.write_text(env_lines(processes, SANDBOX_HOME), encoding="utf-8")
+        OUT.print(f"Caspio on {processes.caspio_url}, Braze on {processes.braze_url}; settings in {SANDBOX_ENV}.")
+        OUT.print("In another terminal: [bold]caspio-sync --sandbox plan customers[/]. Ctrl-C stops both.")
+        stopped = threading.Event()
+        signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+        try:
+            stopped.wait()
+        except KeyboardInterrupt:
+            OUT.print("stopping")
+        finally:
+            SANDBOX_ENV.unlink(missing_ok=True)
+
+
+def environment(processes: "SandboxProcesses", home: Path) -> dict[str, str]:
+    """The settings under which every command uses these emulators, and no account."""
+    return {
+        "CASPIO_INTEGRATION_URL": processes.caspio_url,
+        "CASPIO_CLIENT_ID": processes.client_id,
+        "CASPIO_CLIENT_SECRET": processes.client_secret,
+        "CASPIO_CALLS_PER_SECOND": "0",
+        "CASPIO_CALLS_PER_WINDOW": "0",
+        "BRAZE_REST_ENDPOINT": processes.braze_url,
+        "BRAZE_API_KEY": processes.braze_key,
+        "CASPIO_SYNC_HOME": str(home),
+        "CASPIO_SYNC_LEDGER_URL": f"sqlite:///{home / 'ledger.db'}",
+    }
+
+
+def env_lines(processes: "SandboxProcesses", home: Path) -> str:
+    """`environment` as a settings file."""
+    return "".join(f"{name}={value}\n" for name, value in environment(processes, home).items())
+
+
+def use_settings(values: dict[str, str]) -> None:
+    """Let these settings win over the user's own environment: the sandbox must never reach a real account."""
+    os.environ.update(values)
+    os.environ.pop("BRAZE_INSTANCE", None)

@@ -1,0 +1,114 @@
+"""Answers led back to the rows they came from, and committed while the sending goes on."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+import polars as pl
+
+from caspio_sync.delivery.requests import Request
+from caspio_sync.delivery.sender import Answer, Sender
+from caspio_sync.schemas import Verdict
+
+# What a kill may repeat at the most.
+COMMIT_REQUESTS = 20
+COMMIT_SECONDS = 0.5
+
+UNKNOWN_REASON = "Braze named an error without saying for which object of the request"
+
+Commit = Callable[[pl.DataFrame], Awaitable[None]]
+
+
+def outcomes(rows: pl.DataFrame, answers: Sequence[Answer]) -> pl.DataFrame:
+    """The rows of these answers with what became of each.
+
+    Args:
+        rows: the batch's rows in the order of its objects.
+        answers: answers to requests that were filled from these rows.
+
+    Returns:
+        The answered rows with `verdict`, `reason`, `request` and `status`.
+    """
+    counts = [answer.count for answer in answers]
+    places = np.concatenate([np.arange(answer.start, answer.start + answer.count) for answer in answers])
+    answered = rows[places].with_columns(
+        verdict=pl.lit(Verdict.SENT.value),
+        reason=pl.lit(None, dtype=pl.String),
+        request=pl.Series(np.repeat([answer.number for answer in answers], counts), dtype=pl.Int64),
+        status=pl.Series(np.repeat([answer.status for answer in answers], counts), dtype=pl.Int64),
+    )
+    if not any(answer.rejected or answer.unknown for answer in answers):
+        return answered
+    reasons = {place: reason for answer in answers for place, reason in answer.rejected}
+    unknown = np.repeat([answer.unknown for answer in answers], counts)
+    reason = pl.Series([reasons.get(int(place)) for place in places], dtype=pl.String)
+    return answered.with_columns(
+        verdict=pl.when(reason.is_not_null())
+        .then(pl.lit(Verdict.REJECTED.value))
+        .when(pl.Series(unknown))
+        .then(pl.lit(Verdict.UNKNOWN.value))
+        .otherwise("verdict"),
+        reason=pl.when(reason.is_null() & pl.Series(unknown)).then(pl.lit(UNKNOWN_REASON)).otherwise(reason),
+    )
+
+
+async def deliver(
+    rows: pl.DataFrame, requests: Iterable[Request], *, sender: Sender, commit: Commit
+) -> None:
+    """Send the requests filled from these rows, committing outcomes as answers arrive.
+
+    Args:
+        rows: the rows in the order of the objects in `requests`.
+        requests: filled from these rows.
+        sender: delivers them.
+        commit: makes an outcome frame durable; called for 20 answers or half a second's worth at a time.
+
+    Raises:
+        TransientError, ConfigurationError: as the sender says; what was answered before is committed all the same.
+    """
+    async with _Committer(rows, commit) as committer:
+        async for answer in sender.send(requests):
+            committer.add(answer)
+
+
+class _Committer:
+    """Gathers answers and commits them in the background; one commit at a time."""
+
+    def __init__(self, rows: pl.DataFrame, commit: Commit) -> None:
+        self._rows = rows
+        self._commit = commit
+        self._pending: list[Answer] = []
+        self._enough = asyncio.Event()
+        self._done = False
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done = True
+        self._enough.set()
+        await self._task
+
+    def add(self, answer: Answer) -> None:
+        self._pending.append(answer)
+        if len(self._pending) >= COMMIT_REQUESTS:
+            self._enough.set()
+        if self._task.done():
+            self._task.result()  # a ledger that cannot be written must stop the sending
+
+    async def _run(self) -> None:
+        while not self._done or self._pending:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(COMMIT_SECONDS):
+                    await self._enough.wait()
+            if not self._done:
+                self._enough.clear()
+            answers, self._pending = self._pending, []
+            if answers:
+                await self._commit(outcomes(self._rows, answers))

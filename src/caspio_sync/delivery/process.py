@@ -1,0 +1,203 @@
+"""The sender in a process of its own: `python -m caspio_sync.delivery.process`.
+
+Two processes because of the GIL: beside a sender process, gate and ledger cost the sending nothing. Frames go over the
+child's stdin (the configuration first, then requests) and stdout (answers), each with its length in front. The child
+ends when its stdin does, so it never outlives the run. Secrets travel in the first frame only, never in arguments.
+"""
+
+import asyncio
+import contextlib
+import struct
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from pydantic import SecretStr
+
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.delivery.requests import Request
+from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
+from caspio_sync.errors import CallError, ConfigurationError, TransientError
+
+_LENGTH = struct.Struct("<I")
+_HEADER = struct.Struct("<III")  # number, start, count
+_PIPE_BYTES = 1 << 20
+
+
+class ProcessSender:
+    """A `Sender` whose requests leave from a child process; started by the first `send`.
+
+    Args:
+        endpoint: REST base URL of the Braze instance.
+        api_key: REST API key.
+        limits: how fast it may go.
+    """
+
+    def __init__(self, *, endpoint: str, api_key: SecretStr, limits: SenderLimits) -> None:
+        self._configuration = {
+            "endpoint": endpoint,
+            "api_key": api_key.get_secret_value(),
+            "limits": asdict(limits),
+        }
+        self._process: Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._waiting: dict[int, asyncio.Queue[dict[str, Any]]] = {}
+        self._starting = asyncio.Lock()
+
+    async def send(self, requests: Iterable[Request]) -> AsyncIterator[Answer]:
+        process = await self._started()
+        answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        owed: set[int] = set()
+        fed = asyncio.Event()
+        feeder = asyncio.create_task(self._feed(process, requests, answers, owed, fed))
+        try:
+            while not fed.is_set() or owed:
+                answer = await answers.get()
+                if "error" in answer:
+                    raise _error(answer)
+                if "number" in answer:
+                    owed.discard(answer["number"])
+                    rejected = tuple((place, reason) for place, reason in answer.pop("rejected"))
+                    yield Answer(rejected=rejected, **answer)
+        except BaseException:
+            await self.close()  # what it still holds must not leave once nobody records the answers
+            raise
+        finally:
+            feeder.cancel()
+            await asyncio.gather(feeder, return_exceptions=True)
+
+    async def close(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        if self._reader is not None:
+            await asyncio.gather(self._reader, return_exceptions=True)
+
+    async def _started(self) -> Process:
+        async with self._starting:
+            if self._process is None:
+                self._process = await asyncio.create_subprocess_exec(
+                    sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE, limit=_PIPE_BYTES
+                )
+                await _write(self._process, orjson.dumps(self._configuration))
+                self._reader = asyncio.create_task(self._read(self._process))
+            return self._process
+
+    async def _feed(
+        self,
+        process: Process,
+        requests: Iterable[Request],
+        answers: asyncio.Queue[dict[str, Any]],
+        owed: set[int],
+        fed: asyncio.Event,
+    ) -> None:
+        for request in requests:
+            owed.add(request.number)
+            self._waiting[request.number] = answers
+            header = _HEADER.pack(request.number, request.start, request.count)
+            await _write(process, header + request.body)
+        fed.set()
+        answers.put_nowait({})  # wakes the reader of answers where all have come already
+
+    async def _read(self, process: Process) -> None:
+        assert process.stdout is not None
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                for answer in orjson.loads(await _read_frame(process.stdout)):
+                    self._waiting.pop(answer["number"]).put_nowait(answer)
+        for answers in set(self._waiting.values()):
+            answers.put_nowait({"error": "lost", "message": "the sender process ended before it answered"})
+        self._waiting.clear()
+
+
+def _error(answer: dict[str, Any]) -> Exception:
+    if answer["error"] == "configuration":
+        return ConfigurationError(answer["message"])
+    return TransientError(
+        answer["message"], status=answer.get("status"), retry_after=answer.get("retry_after"), ambiguous=True
+    )
+
+
+async def _write(process: Process, frame: bytes) -> None:
+    assert process.stdin is not None
+    process.stdin.write(_LENGTH.pack(len(frame)) + frame)
+    with contextlib.suppress(ConnectionResetError, BrokenPipeError):  # the reader of answers tells that it ended
+        await process.stdin.drain()
+
+
+async def _read_frame(stream: asyncio.StreamReader) -> bytes:
+    (length,) = _LENGTH.unpack(await stream.readexactly(_LENGTH.size))
+    return await stream.readexactly(length)
+
+
+async def _serve() -> None:
+    """The child: deliver what comes on stdin until it ends."""
+    loop = asyncio.get_running_loop()
+    stdin = asyncio.StreamReader(limit=_PIPE_BYTES)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin.buffer)
+    configuration = orjson.loads(await _read_frame(stdin))
+    limits = SenderLimits(**configuration["limits"])
+    client = BrazeClient(endpoint=configuration["endpoint"], api_key=SecretStr(configuration["api_key"]))
+    sender = InlineSender(client, limits=limits)
+    # Room for a whole batch, so that the sender never starves while the next one is prepared.
+    waiting: asyncio.Queue[Request] = asyncio.Queue(maxsize=1000)
+    answers: list[dict[str, Any]] = []
+    answered = asyncio.Event()
+    tasks = [asyncio.create_task(_deliver(sender, waiting, answers, answered)) for _ in range(limits.connections)]
+    tasks.append(asyncio.create_task(_write_answers(answers, answered)))
+    try:
+        while True:
+            frame = await _read_frame(stdin)
+            number, start, count = _HEADER.unpack_from(frame)
+            await waiting.put(Request(number, start, count, frame[_HEADER.size :]))
+    except asyncio.IncompleteReadError:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    finally:
+        await sender.close()
+
+
+async def _deliver(
+    sender: InlineSender, waiting: asyncio.Queue[Request], answers: list[dict[str, Any]], answered: asyncio.Event
+) -> None:
+    while True:
+        request = await waiting.get()
+        try:
+            answers.append(asdict(await sender.deliver(request)))
+        except ConfigurationError as error:
+            answers.append({"number": request.number, "error": "configuration", "message": str(error)})
+        except CallError as error:
+            answers.append(
+                {
+                    "number": request.number,
+                    "error": "call",
+                    "message": str(error),
+                    "status": error.status,
+                    "retry_after": getattr(error, "retry_after", None),
+                }
+            )
+        answered.set()
+
+
+async def _write_answers(answers: list[dict[str, Any]], answered: asyncio.Event) -> None:
+    while True:
+        await answered.wait()
+        answered.clear()
+        frame = orjson.dumps(answers)
+        answers.clear()
+        # One small write a turn of the loop; the parent always reads.
+        sys.stdout.buffer.write(_LENGTH.pack(len(frame)) + frame)
+        sys.stdout.buffer.flush()
+        await asyncio.sleep(0.005)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(_serve())

@@ -1,0 +1,223 @@
+"""The sender: requests in, answers out, many in flight, paced, repeated where that is harmless.
+
+Profile objects hold whole values only, so a request whose answer was lost may be sent again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from caspio_sync.clients.braze import BrazeClient, TrackAnswer
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
+from caspio_sync.delivery.requests import Request
+from caspio_sync.errors import CallError, ConfigurationError, PermanentError, TransientError
+
+REQUEST_SECONDS = 60.0  # one request, tries included; longer waits belong to the task and the schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What became of one request.
+
+    Args:
+        number: number of the request.
+        start: place of its first object in the batch's objects.
+        count: number of its objects; those named in neither list were accepted.
+        status: HTTP status of the last answer.
+        rejected: (place in the batch's objects, Braze's reason) of each object that was refused.
+        unknown: whether Braze named an error without saying for which object.
+        calls: HTTP requests it took.
+    """
+
+    number: int
+    start: int
+    count: int
+    status: int
+    rejected: tuple[tuple[int, str], ...] = ()
+    unknown: bool = False
+    calls: int = 1
+
+
+class Sender(Protocol):
+    """Something that delivers requests; in this process, or in one of its own."""
+
+    def send(self, requests: Iterable[Request]) -> AsyncIterator[Answer]:
+        """Deliver the requests and give their answers as they arrive.
+
+        Raises:
+            TransientError: a request could not be delivered within its time; others may have been.
+            ConfigurationError: Braze refuses the key, the permission or everything that is sent.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and processes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SenderLimits:
+    """How fast the sender may go.
+
+    Args:
+        connections: requests in flight at the most.
+        requests: requests allowed in a window, until an answer says otherwise.
+        window_seconds: length of that window.
+    """
+
+    connections: int = 64
+    requests: int = 3000  # Braze, /users/track on data-point pricing: 3,000 requests in 3 s
+    window_seconds: float = 3.0
+
+
+@dataclass(slots=True)
+class _Found:
+    """What halving a refused request found so far."""
+
+    rejected: list[tuple[int, str]] = field(default_factory=list)
+    unknown: bool = False
+    calls: int = 0
+    status: int = 0
+
+
+class InlineSender:
+    """Delivers from this process's event loop.
+
+    Args:
+        client: the Braze client; closed with the sender.
+        limits: how fast it may go.
+        clock: all waiting goes through it.
+    """
+
+    def __init__(
+        self, client: BrazeClient, *, limits: SenderLimits = SenderLimits(), clock: Clock | None = None  # noqa: B008 - frozen
+    ) -> None:
+        self._client = client
+        self._clock = clock or SystemClock()
+        self._connections = limits.connections
+        self._pacer = Pacer(requests=limits.requests, window_seconds=limits.window_seconds, clock=self._clock)
+        self._breaker = Breaker(clock=self._clock)
+        self._halving = asyncio.Lock()
+
+    async def send(self, requests: Iterable[Request]) -> AsyncIterator[Answer]:
+        answers: asyncio.Queue[Answer | Exception | None] = asyncio.Queue()
+        waiting = iter(requests)
+        workers = [asyncio.create_task(self._work(waiting, answers)) for _ in range(self._connections)]
+        open_workers = len(workers)
+        try:
+            while open_workers:
+                answer = await answers.get()
+                if isinstance(answer, Exception):
+                    raise answer
+                if answer is None:
+                    open_workers -= 1
+                else:
+                    yield answer
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+    async def _work(self, waiting: Iterator[Request], answers: asyncio.Queue[Answer | Exception | None]) -> None:
+        try:
+            for request in waiting:
+                answers.put_nowait(await self.deliver(request))
+        except (CallError, ConfigurationError) as error:
+            answers.put_nowait(error)
+        else:
+            answers.put_nowait(None)
+
+    async def deliver(self, request: Request) -> Answer:
+        """Deliver one request, halving it where Braze refuses it whole."""
+        try:
+            answer, calls = await self._attempt(request)
+        except PermanentError as error:
+            return await self._find_refused(request, error)
+        return _read(request, answer, calls)
+
+    async def _attempt(self, request: Request) -> tuple[TrackAnswer, int]:
+        """Try until an answer came; gives it and the calls it took."""
+        await self._pacer.admit()
+        deadline = self._clock.monotonic() + REQUEST_SECONDS
+        attempt = 0
+        while True:
+            await self._breaker.admit()
+            attempt += 1
+            try:
+                answer = await self._client.track(request.body)
+            except TransientError as error:
+                if error.rate_limited:
+                    # Waiting for a window is the pacer's; it does not count against the request's own time.
+                    self._pacer.refused(error.retry_after)
+                    before = self._clock.monotonic()
+                    await self._pacer.admit()
+                    deadline += self._clock.monotonic() - before
+                    continue
+                self._breaker.failed()
+                wait = announced_wait(error, attempt)
+                if self._clock.monotonic() + wait > deadline:
+                    raise
+                await self._clock.sleep(wait)
+                continue
+            self._breaker.succeeded()
+            self._pacer.observe(Announced(answer.rate.limit, answer.rate.remaining, answer.rate.reset_seconds))
+            return answer, attempt
+
+    async def _find_refused(self, request: Request, error: PermanentError) -> Answer:
+        """Halve a refused request until each refused object stands alone.
+
+        Raises:
+            ConfigurationError: every object is refused alone, with one message: it is not the rows.
+        """
+        found = _Found(calls=1, status=error.status or 0)
+        async with self._halving:  # one at a time: where everything is refused, one request tells
+            await self._halve(request, error, found)
+        reasons = {reason for _, reason in found.rejected}
+        if request.count > 1 and len(found.rejected) == request.count and len(reasons) == 1:
+            raise ConfigurationError(
+                f"Braze refuses every object of a request, each with: {reasons.pop()}. This is not about single rows: "
+                "look at the identity and the fields of the sync, then run it again; nothing of the rest was sent."
+            )
+        return Answer(
+            request.number, request.start, request.count, found.status, tuple(found.rejected), found.unknown, found.calls
+        )
+
+    async def _halve(self, request: Request, error: PermanentError, found: _Found) -> None:
+        if request.count == 1:
+            found.rejected.append((request.start, f"{error.status}: {refusal_text(error)}"))
+            return
+        for half in request.halves():
+            try:
+                answer, calls = await self._attempt(half)
+            except PermanentError as smaller:
+                found.calls += 1
+                await self._halve(half, smaller, found)
+            else:
+                read = _read(half, answer, calls)
+                found.rejected.extend(read.rejected)
+                found.unknown |= read.unknown
+                found.calls += calls
+                found.status = answer.status
+
+
+def refusal_text(error: PermanentError) -> str:
+    """Braze's own words for a refusal."""
+    return str(getattr(error, "message_text", "") or error)
+
+
+def _read(request: Request, answer: TrackAnswer, calls: int) -> Answer:
+    """Lead `errors[].index` back to the objects; a 2xx can hold refused ones (Braze, responses of /users/track)."""
+    rejected: dict[int, str] = {}
+    unknown = False
+    for error in answer.errors:
+        if error.index is None or not 0 <= error.index < request.count or error.input_array not in {None, "attributes"}:
+            unknown = True
+        else:
+            place = request.start + error.index
+            rejected[place] = f"{rejected[place]}, {error.type}" if place in rejected else error.type
+    return Answer(request.number, request.start, request.count, answer.status, tuple(rejected.items()), unknown, calls)

@@ -1,0 +1,253 @@
+"""Which rows are new or changed, and which of their fields travel: the mapped frame against what the ledger knows.
+
+A pure function; the ledger is read before it and written after it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from caspio_sync.ledger import fingerprints as fp
+from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
+
+# The more restrictive state has the higher rank (Braze, user attributes object: subscription states).
+CONSENT_RANK: Mapping[str, int] = {"opted_in": 0, "subscribed": 1, "unsubscribed": 2}
+
+KEY_UNIQUE = ok("key_unique")
+OPT_OUT = "_opt_out"  # whether any consent became more restrictive
+ONLY_OPT_OUT = "_only_opt_out"  # whether nothing but that is to be sent
+HELD = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.BLOCKED)
+
+
+def send(column: str) -> str:
+    """Name of the boolean column of the changes that says whether `column` travels."""
+    return f"_send.{column}"
+
+
+def opt_out(column: str) -> str:
+    """Name of the boolean column of the changes that says whether `column` became more restrictive."""
+    return f"_opt_out.{column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What the rows of this run are judged under.
+
+    Args:
+        mapping: number of the present mapping version.
+        suite: number of the present suite version.
+        columns: the columns of every mapping version the ledger holds, by its number.
+    """
+
+    mapping: int
+    suite: int
+    columns: Mapping[int, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the comparison found; every row of the mapped frame is in exactly one of the four.
+
+    Args:
+        changes: new and changed rows: the mapped columns, `fp`, `key_hash`, `fields` (packed field fingerprints as they
+            will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_changed` (names, comma-joined),
+            `_send.<column>`, `_opt_out.<column>` for consent columns, `_opt_out`, `_only_opt_out`, `consent_fields` and
+            `consent_changed` (as `fields` and `changed`, of the opt-out alone; null without one), `key_unique__ok`.
+        settled: rows with nothing to send although their version is new to the ledger (a field left the mapping, a
+            value went and came back): source_pk, fp, fields.
+        unchanged: number of rows whose version was acknowledged before.
+        held: number of rows held back under the same version before, by verdict.
+    """
+
+    changes: pl.DataFrame
+    settled: pl.DataFrame
+    unchanged: int
+    held: Mapping[str, int]
+
+
+def compare(
+    mapped: pl.DataFrame,
+    known: pl.DataFrame,
+    *,
+    columns: Sequence[MappedColumn],
+    versions: Versions,
+    salt: int,
+    email_column: str | None = None,
+    phone_column: str | None = None,
+    resend: bool = False,
+) -> Comparison:
+    """Hold a mapped frame against the ledger's rows.
+
+    Args:
+        mapped: the mapped frame (see schemas.py).
+        known: the ledger's rows of the same range (LEDGER_ROW_SCHEMA); others may be among them.
+        columns: the mapping's columns, in its order.
+        versions: what the rows are judged under.
+        salt: the ledger's salt.
+        email_column: column whose change makes Braze reset the e-mail consent, so that it travels along.
+        phone_column: the same for phone and SMS groups.
+        resend: send every field of every row, whatever the ledger says.
+    """
+    rows = mapped.with_columns(
+        fp.row_fingerprints(mapped, columns, salt), fp.key_hashes(mapped[KEY], salt)
+    ).join(
+        known.rename({name: f"_known.{name}" for name in known.columns if name != SOURCE_PK}),
+        on=SOURCE_PK,
+        how="left",
+        maintain_order="left",
+    )
+    same_key = pl.col("_known.key").eq_missing(pl.col(KEY)) & pl.col("_known.verdict").is_not_null()
+    same_version = (pl.col("_known.mapping_version") == versions.mapping) & (
+        pl.col("_known.suite_version") == versions.suite
+    )
+    seen = same_key & (pl.col("_known.seen_fp") == pl.col("fp"))
+    state = (
+        pl.when(resend)
+        .then(pl.lit("differs"))
+        .when(seen & (pl.col("_known.sent_fp") == pl.col("fp")) & (pl.col("_known.verdict") == Verdict.SENT))
+        .then(pl.lit("unchanged"))
+        .when(seen & same_version & pl.col("_known.verdict").is_in(list(HELD)))
+        .then(pl.col("_known.verdict"))
+        .otherwise(pl.lit("differs"))
+    )
+    # An opt-out that left alone does not make a profile known: until the row itself was sent, it is new.
+    sent_before = same_key & pl.col("_known.sent_fp").is_not_null()
+    rows = rows.with_columns(_state=state, _op=pl.when(sent_before).then(pl.lit("changed")).otherwise(pl.lit("new")))
+    counts = dict(rows["_state"].value_counts().iter_rows())
+    differing = rows.filter(pl.col("_state") == "differs")
+    changes, settled = _diff_fields(
+        differing, columns, versions, salt, email_column=email_column, phone_column=phone_column, resend=resend
+    )
+    return Comparison(
+        changes=changes,
+        settled=settled,
+        unchanged=counts.get("unchanged", 0),
+        held={verdict: counts[verdict] for verdict in HELD if counts.get(verdict)},
+    )
+
+
+def claim_keys(changes: pl.DataFrame, claimants: pl.DataFrame) -> pl.DataFrame:
+    """Mark the rows whose key another row holds: one key, one row, the first to claim it.
+
+    Args:
+        changes: `Comparison.changes`.
+        claimants: key_hash, source_pk of rows that hold a key already (the ledger's, and those of batches under way).
+
+    Returns:
+        The changes with `key_unique__ok` and, for a second claimant, `problems` naming both rows.
+    """
+    holders = claimants.group_by("key_hash").agg(pl.col(SOURCE_PK).first().alias("_holder"))
+    first = pl.col(SOURCE_PK).min().over("key_hash")
+    holder = pl.coalesce("_holder", first)
+    unique = pl.col(KEY).is_null() | (holder == pl.col(SOURCE_PK))
+    clash = pl.format("key: PK_ID {} claims the key of PK_ID {}", SOURCE_PK, holder)
+    return (
+        changes.join(holders, on="key_hash", how="left", maintain_order="left")
+        .with_columns(
+            unique.alias(KEY_UNIQUE),
+            pl.when(unique).then(PROBLEMS).otherwise(pl.concat_str(clash, PROBLEMS, separator="; ", ignore_nulls=True)),
+        )
+        .drop("_holder")
+    )
+
+
+def _diff_fields(
+    rows: pl.DataFrame,
+    columns: Sequence[MappedColumn],
+    versions: Versions,
+    salt: int,
+    *,
+    email_column: str | None,
+    phone_column: str | None,
+    resend: bool,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    names = [column.name for column in columns]
+    wanted = fp.field_fingerprints(rows, columns, salt)
+    before = _acknowledged(rows, names, versions)
+    travels = (wanted != before) & (wanted != fp.NEVER_SENT)
+    if resend:
+        travels = wanted != fp.NEVER_SENT
+    is_changed = (rows["_op"] == "changed").to_numpy()
+    tightened = _tightened(rows, columns, before, salt)
+    for trigger, channel in ((email_column, "email"), (phone_column, "sms")):
+        if trigger in names:
+            moved = travels[:, names.index(trigger)]
+            for place, column in enumerate(columns):
+                if column.channel == channel:
+                    travels[:, place] |= moved & (wanted[:, place] != fp.NEVER_SENT)
+    rows = rows.drop([name for name in rows.columns if name.startswith("_known.")] + ["_state"]).with_columns(
+        fp.pack(np.where(travels, wanted, before)),
+        fp.pack_mask(travels),
+        *_flags(columns, travels, tightened),
+        pl.Series(ONLY_OPT_OUT, is_changed & tightened.any(axis=1) & ~(travels & ~tightened).any(axis=1)),
+    )
+    rows = _with_consent_fields(rows, np.where(tightened, wanted, before), tightened)
+    nothing = pl.Series(is_changed & ~travels.any(axis=1)) & rows[PROBLEMS].is_null()
+    changes = rows.filter(~nothing).with_columns(_changed=_names_of_changed(columns), **{KEY_UNIQUE: pl.lit(value=True)})
+    return changes, rows.filter(nothing).select(SOURCE_PK, "fp", "fields")
+
+
+def _with_consent_fields(rows: pl.DataFrame, kept: fp.FieldPrints, tightened: npt.NDArray[np.bool_]) -> pl.DataFrame:
+    """`_opt_out`, and `consent_fields` and `consent_changed` as they stand once the opt-out alone is acknowledged."""
+    opted_out = tightened.any(axis=1)
+    places = np.flatnonzero(opted_out)
+    consent = pl.DataFrame(
+        {
+            SOURCE_PK: rows[SOURCE_PK].gather(places),
+            "consent_fields": fp.pack(kept[places]),
+            "consent_changed": fp.pack_mask(tightened[places]),
+        }
+    )
+    return rows.with_columns(pl.Series(OPT_OUT, opted_out)).join(consent, on=SOURCE_PK, how="left", maintain_order="left")
+
+
+def _acknowledged(rows: pl.DataFrame, names: Sequence[str], versions: Versions) -> fp.FieldPrints:
+    """The field fingerprints that Braze acknowledged, in the present order; `NEVER_SENT` for a row new to it."""
+    prints = np.full((rows.height, len(names)), fp.NEVER_SENT, dtype=np.uint64)
+    stored = rows.select(
+        place=pl.int_range(pl.len()),
+        version=pl.when(pl.col("_op") == "changed").then("_known.sent_mapping_version"),
+        packed="_known.sent_fields",
+    ).filter(pl.col("version").is_not_null())
+    for (version,), group in stored.group_by("version"):
+        prints[group["place"].to_numpy()] = fp.unpack(group["packed"], versions.columns[int(str(version))], names)
+    return prints
+
+
+def _tightened(
+    rows: pl.DataFrame, columns: Sequence[MappedColumn], before: fp.FieldPrints, salt: int
+) -> npt.NDArray[np.bool_]:
+    """Where a consent state is more restrictive than the acknowledged one; unknown counts as subscribed, Braze's default."""
+    states = {fp.state_fingerprint(state, salt): rank for state, rank in CONSENT_RANK.items()}
+    tightened = np.zeros(before.shape, dtype=np.bool_)
+    for place, column in enumerate(columns):
+        if column.role == "attribute":
+            continue
+        ranks = rows[column.name].replace_strict(dict(CONSENT_RANK), default=-1, return_dtype=pl.Int8).to_numpy()
+        old = np.full(rows.height, CONSENT_RANK["subscribed"], dtype=np.int8)
+        for print_, rank in states.items():
+            old[before[:, place] == print_] = rank
+        tightened[:, place] = ranks > old
+    return tightened
+
+
+def _flags(
+    columns: Sequence[MappedColumn], travels: npt.NDArray[np.bool_], tightened: npt.NDArray[np.bool_]
+) -> list[pl.Series]:
+    flags = [pl.Series(send(column.name), travels[:, place]) for place, column in enumerate(columns)]
+    return flags + [
+        pl.Series(opt_out(column.name), tightened[:, place])
+        for place, column in enumerate(columns)
+        if column.role != "attribute"
+    ]
+
+
+def _names_of_changed(columns: Sequence[MappedColumn]) -> pl.Expr:
+    return pl.concat_str(
+        [pl.when(pl.col(send(column.name))).then(pl.lit(column.name)) for column in columns],
+        separator=",",
+        ignore_nulls=True,
+    )

@@ -1,0 +1,291 @@
+"""Opening a run: sync file, table, ledger and cursor are looked at before the first row is read, and refused together."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.clients.caspio_query import and_, literal
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.delivery.process import ProcessSender
+from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.extraction.records import RecordReader, keys_where
+from caspio_sync.extraction.window import lower_bound
+from caspio_sync.ledger.compare import Versions
+from caspio_sync.ledger.leases import BEAT_SECONDS
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.run.context import LedgerThread, SyncRun
+from caspio_sync.run.prepared import Prepared, prepare, read_digest, suite_digest
+from caspio_sync.run.report import ExitCode, RunOptions, RunReport
+from caspio_sync.settings import Settings
+
+# From this many rows on, a second process for the sender pays for its start.
+PROCESS_ROWS = 20_000
+
+Observer = Callable[[RunReport], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """How a run reaches the two APIs and its ledger; tests hand in their own."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    caspio: Callable[[Settings, Clock], CaspioClient] = field(default=lambda settings, clock: caspio_client(settings, clock))
+    sender: Callable[[Settings, Clock, int], Sender] = field(
+        default=lambda settings, clock, rows: braze_sender(settings, clock, rows)
+    )
+    ledger: Callable[[Settings, Clock], Ledger] = field(
+        default=lambda settings, clock: Ledger.open(settings.ledger_url, clock=clock)
+    )
+    observer: Observer | None = None
+
+
+CONNECT: ContextVar[Connect] = ContextVar("connect", default=Connect())  # noqa: B039 - frozen
+
+
+def caspio_client(settings: Settings, clock: Clock) -> CaspioClient:
+    """A client for the account in the settings."""
+    return CaspioClient(
+        integration_url=settings.caspio_integration_url,
+        client_id=settings.caspio_client_id,
+        client_secret=settings.caspio_client_secret,
+        clock=clock,
+        connections=settings.caspio_connections,
+        calls_per_second=settings.caspio_calls_per_second,
+        calls_per_window=settings.caspio_calls_per_window,
+    )
+
+
+def braze_client(settings: Settings, clock: Clock) -> BrazeClient:
+    """A client for the workspace in the settings."""
+    return BrazeClient(endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock)
+
+
+def braze_sender(settings: Settings, clock: Clock, rows: int) -> Sender:
+    """The sender for a run that reads so many rows: in this process, or in one of its own."""
+    limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
+    if settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS):
+        return ProcessSender(endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, limits=limits)
+    return InlineSender(braze_client(settings, clock), limits=limits, clock=clock)
+
+
+@contextlib.asynccontextmanager
+async def open_run(name: str, options: RunOptions, *, settings: Settings, flow_run: str | None = None) -> AsyncIterator[SyncRun]:
+    """Open a run, and close it: its record, its cursor and its lease, whatever happens inside.
+
+    Args:
+        name: name of the sync.
+        options: what to read, and what to send of it.
+        settings: accounts, limits, places.
+        flow_run: id of the orchestrator's run.
+
+    Raises:
+        LeaseHeldError: another run of this sync is under way.
+        ConfigurationError, TransientError: as `prepare`, or the ledger, says.
+        GateBlockedError: the gate blocked a batch.
+    """
+    connect = CONNECT.get()
+    clock = connect.clock
+    async with contextlib.AsyncExitStack() as stack:
+        caspio = await stack.enter_async_context(connect.caspio(settings, clock))
+        prepared = await prepare(settings, name, caspio)
+        ledger = LedgerThread(connect.ledger(settings, clock))
+        stack.callback(ledger.close)
+        run = await _open(name, options, settings, prepared, caspio, ledger, connect)
+        stack.push_async_callback(run.close)
+        await stack.enter_async_context(_lease(run, clock))
+        await ledger.do(
+            ledger.ledger.start_run,
+            run=run.id,
+            sync=name,
+            kind=prepared.definition.kind,
+            mode=run.report.mode,
+            flow_run_id=flow_run,
+        )
+        try:
+            yield run
+            if run.blocked:
+                raise run.blocked
+            await _move_cursor(run, prepared)
+        except BaseException as error:
+            await _finish(run, options, error)
+            raise
+        await _finish(run, options, None)
+
+
+@contextlib.asynccontextmanager
+async def open_plan(name: str, options: RunOptions, *, settings: Settings) -> AsyncIterator[SyncRun]:
+    """Open a run that only looks: no lease, no record, and no ledger where there is none yet.
+
+    Raises:
+        ConfigurationError, TransientError: as `prepare`, or the ledger, says.
+    """
+    connect = CONNECT.get()
+    async with contextlib.AsyncExitStack() as stack:
+        caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
+        prepared = await prepare(settings, name, caspio)
+        ledger = LedgerThread(connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://"))
+        stack.callback(ledger.close)
+        yield await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+
+
+async def _open(
+    name: str,
+    options: RunOptions,
+    settings: Settings,
+    prepared: Prepared,
+    caspio: CaspioClient,
+    ledger: LedgerThread,
+    connect: Connect,
+    *,
+    planned: bool = False,
+) -> SyncRun:
+    versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=planned)
+    bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
+    readers = [
+        RecordReader(
+            caspio,
+            prepared.source,
+            fields=prepared.selected,
+            key_field=prepared.key.name,
+            where=where,
+            batch_size=prepared.definition.batch_size,
+            limit=options.limit,
+        )
+        for where in _conditions(options, prepared, bound)
+    ]
+    now = connect.clock.now()
+    report = RunReport(run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", sync=name, mode=mode, started_at=now)
+    return SyncRun(
+        name=name,
+        prepared=prepared,
+        options=options,
+        ledger=ledger,
+        caspio=caspio,
+        readers=readers,
+        versions=versions,
+        report=report,
+        clock=connect.clock,
+        sender=lambda: connect.sender(settings, connect.clock, report.expected),
+        observer=connect.observer,
+    )
+
+
+def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -> Versions:
+    """The present versions; a plan takes the numbers that a run would give, and gives none."""
+    mapping = prepared.mapping
+    columns = tuple(column.name for column in mapping.columns)
+    suite = suite_digest(prepared.definition, mapping)
+    if planned:
+        version = ledger.known_mapping_version(name, mapping.digest)
+        stored = ledger.mapping_fields(name)
+        number = version or max(stored, default=0) + 1
+        return Versions(number, ledger.known_suite_version(name, suite) or 0, {**stored, number: columns})
+    number = ledger.mapping_version(name, mapping.digest, columns)
+    return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name))
+
+
+async def _bound(
+    name: str, options: RunOptions, prepared: Prepared, ledger: LedgerThread, clock: Clock
+) -> tuple[str | None, str]:
+    """The lower bound of the cursor field as a literal, None to read everything; and the mode of the run."""
+    cursor = prepared.definition.source.cursor
+    since = options.since
+    if since is not None and cursor is None:
+        raise ConfigurationError(
+            f"{name}: --since needs a cursor field (source.cursor in the sync file), and the sync has none; use --full"
+        )
+    mode = "partial" if options.partial else "incremental"
+    if since is None and cursor is not None and not (options.full or options.resend or options.partial):
+        stored = await ledger.do(ledger.ledger.cursor, name)
+        if stored is not None and stored.where_digest == read_digest(prepared):
+            since = stored.watermark
+    if since is None or cursor is None:
+        return None, "partial" if options.partial else "sweep"
+    zone = prepared.fields[cursor].time_zone
+    return f"{cursor}>={literal(lower_bound(since, clock.now(), zone))}", mode
+
+
+def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> list[str | None]:
+    where = prepared.definition.source.where
+    if not options.row_keys:
+        return [and_(where, bound)]
+    identity = prepared.fields[prepared.mapping.identity.source_field]
+    return [and_(where, bound, keys) for keys in keys_where(identity, options.row_keys)]
+
+
+@contextlib.asynccontextmanager
+async def _lease(run: SyncRun, clock: Clock) -> AsyncIterator[None]:
+    """Hold the sync's lease for the run; a lease that was lost stops the run before it writes again."""
+    ledger = run.ledger
+    holder = f"run {run.id} (process {os.getpid()} on {socket.gethostname()})"
+    lease = await ledger.do(ledger.ledger.acquire_lease, run.name, holder)
+    owner = asyncio.current_task()
+    lost: list[Exception] = []
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                await ledger.do(ledger.ledger.renew_lease, lease)
+            except CaspioSyncError as error:
+                lost.append(error)
+                assert owner is not None
+                owner.cancel()
+                return
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    except asyncio.CancelledError:
+        if lost:
+            raise lost[0] from None
+        raise
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        with contextlib.suppress(CaspioSyncError):
+            await ledger.do(ledger.ledger.release_lease, lease)
+
+
+async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:
+    """Every row read has its verdict: the next run reads from this one's start, unless an answer was lost."""
+    report = run.report
+    if run.options.partial or report.verdicts.get("unknown"):
+        return
+    started: datetime | None = run.readers[0].server_time
+    await run.ledger.do(
+        run.ledger.ledger.move_cursor,
+        run.name,
+        watermark=started,
+        where_digest=read_digest(prepared),
+        full_sweep_at=started if report.mode == "sweep" else None,
+    )
+
+
+async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None) -> None:
+    report = run.report
+    report.ended_at = run.clock.now()
+    report.caspio_calls = run.caspio.calls
+    report.state = "done" if error is None else "blocked" if run.blocked else "failed"
+    code = report.exit_code(strict=options.strict)
+    if error is not None:
+        report.error = str(error) if isinstance(error, CaspioSyncError) else type(error).__name__
+        code = ExitCode(error.exit_code) if isinstance(error, CaspioSyncError) else ExitCode.FAILED
+    run.observe()
+    with contextlib.suppress(CaspioSyncError):
+        await run.ledger.do(
+            run.ledger.ledger.finish_run,
+            report.run,
+            state=report.state,
+            exit_code=int(code),
+            report=report.model_dump(mode="json"),
+        )

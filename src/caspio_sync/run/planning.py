@@ -1,0 +1,115 @@
+"""A dry run: the same reading, mapping, comparing and judging, and nothing written anywhere."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import orjson
+import polars as pl
+from cronsim import CronSim
+from pydantic import BaseModel, Field
+
+from caspio_sync.clients.caspio import MAX_PAGE_ROWS
+from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
+from caspio_sync.mapping.objects import data_points
+from caspio_sync.run import steps
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.report import RunReport
+from caspio_sync.schemas import Verdict
+
+DAYS_A_MONTH = 30
+
+
+class Judged(Protocol):
+    """What a gate says of a batch."""
+
+    @property
+    def accepted(self) -> pl.DataFrame: ...
+    @property
+    def held(self) -> pl.DataFrame: ...
+    @property
+    def blocked(self) -> str | None: ...
+
+
+Judge = Callable[[SyncRun, pl.DataFrame], Judged]
+
+
+class Plan(BaseModel):
+    """What a run would do.
+
+    Args:
+        report: the counts of a run, as far as they can be known; `verdicts` are those the gate would give.
+        to_send: objects that would be sent.
+        blocked: why the gate would block a batch; None where it would not.
+        samples: JSON objects that would be sent, `--show` of them.
+        calls_a_month: Caspio calls at the schedule; None without one.
+        schedule: the sync's schedule.
+        steps: how `calls_a_month` comes about, for people.
+    """
+
+    report: RunReport
+    to_send: int = 0
+    blocked: str | None = None
+    samples: list[dict[str, object]] = Field(default_factory=list)
+    calls_a_month: int | None = None
+    schedule: str | None = None
+    steps: str = ""
+
+
+async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
+    """Go through the source as a run would, up to where it would send.
+
+    Args:
+        run: opened by `open_plan`.
+        judge: the gate.
+        show: how many sample objects to keep.
+    """
+    plan = Plan(report=run.report, schedule=run.definition.schedule)
+    while (batch := await run.next_batch()) is not None:
+        async with run.on_its_way(batch):
+            mapped = await steps.map_batch(run, batch)
+            changes = (await steps.compare_batch(run, batch, mapped)).changes
+            judged = judge(run, changes)
+            plan.blocked = plan.blocked or judged.blocked
+            accepted, without = steps.without_required_consent(run, judged.accepted)
+            for rows, verdict in ((judged.held, Verdict.QUARANTINED), (without, Verdict.BLOCKED)):
+                run.report.count_outcomes(rows.with_columns(verdict=pl.lit(verdict.value)), name=run.example_column)
+            _count_objects(run, plan, accepted.filter(~pl.col(ONLY_OPT_OUT)), show)
+    run.report.state = "done"
+    run.report.caspio_calls = run.caspio.calls
+    _price_calls(run, plan)
+    return plan
+
+
+def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> None:
+    if rows.is_empty():
+        return
+    objects = steps.planned_objects(run, rows)
+    plan.to_send += objects.len()
+    run.report.requests += steps.planned_requests(objects)
+    run.report.data_points += int(rows.select(data_points(rows, run.mapping.columns, travels=send).sum()).item())
+    missing = max(0, show - len(plan.samples))
+    plan.samples += [orjson.loads(text) for text in objects.head(missing)]
+
+
+def _price_calls(run: SyncRun, plan: Plan) -> None:
+    """Caspio calls a month: a quiet run asks for the fields and the count, and reads a page where something changed."""
+    if plan.schedule is None:
+        return
+    runs = runs_a_month(plan.schedule)
+    pages = -(-run.report.expected // MAX_PAGE_ROWS)
+    sweeps = run.definition.source.cursor is None
+    each = 2 + (pages if sweeps else 1)
+    plan.calls_a_month = runs * each
+    plan.steps = f"{runs:,} runs a month x {each} calls ({'all rows every time' if sweeps else 'fields, count, changed rows'})"
+
+
+def runs_a_month(schedule: str) -> int:
+    """How often a cron line fires in thirty days."""
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    fires = 0
+    for moment in CronSim(schedule, start):
+        if moment >= start + timedelta(days=DAYS_A_MONTH):
+            break
+        fires += 1
+    return fires

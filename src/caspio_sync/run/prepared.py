@@ -1,0 +1,83 @@
+"""A sync held against its table: everything that can be refused before the first row is read."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from caspio_sync.clients.caspio import CaspioClient, Source
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.definition import ProfileSync, load_sync
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.schemas import CaspioField
+from caspio_sync.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A sync held against its table: everything that can be refused before rows are read.
+
+    Args:
+        definition: the sync file.
+        mapping: the definition held against the fields.
+        source: table or view.
+        fields: the source's fields, by name.
+        key: the field the source is paged by.
+    """
+
+    definition: ProfileSync
+    mapping: ProfileMapping
+    source: Source
+    fields: dict[str, CaspioField]
+    key: CaspioField
+
+    @property
+    def selected(self) -> list[CaspioField]:
+        """The fields that are read."""
+        return [self.fields[name] for name in self.mapping.source_fields]
+
+
+async def prepare(settings: Settings, name: str, caspio: CaspioClient) -> Prepared:
+    """Load a sync and hold it against its table.
+
+    Raises:
+        ConfigurationError: anything about the file, the table or its fields that a person has to change.
+        TransientError: Caspio did not answer.
+    """
+    definition = load_sync(settings.sync_file(name))
+    described = definition.source
+    source = Source(str(described.table or described.view), is_view=described.view is not None)
+    fields = {each.name: each for each in await caspio.fields(source)}
+    mapping = ProfileMapping(definition, list(fields.values()))
+    _check_cursor(definition, fields)
+    key = fields[described.page_by] if described.page_by else CaspioField("PK_ID", "AUTONUMBER", unique=True)
+    return Prepared(definition, mapping, source, fields, key)
+
+
+def suite_digest(definition: ProfileSync, mapping: ProfileMapping) -> str:
+    """Hash of what the gate asks: under another one, held rows are judged again."""
+    text = f"{definition.gate.model_dump_json()}{[(check.column, check.code) for check in mapping.checked]}"
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def read_digest(prepared: Prepared) -> str:
+    """Hash of everything under which a cursor means what it says; another one asks for a full sweep."""
+    definition, mapping = prepared.definition, prepared.mapping
+    text = "\0".join(
+        [str(prepared.source), str(definition.source.where), mapping.digest, suite_digest(definition, mapping)]
+    )
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _check_cursor(definition: ProfileSync, fields: dict[str, CaspioField]) -> None:
+    cursor = definition.source.cursor
+    if cursor is None:
+        return
+    found = fields.get(cursor)
+    stamped = [each.name for each in fields.values() if each.type == "TIMESTAMP" and each.on_update]
+    remedy = f"name one of {', '.join(stamped)}" if stamped else "add a Timestamp field with both boxes ticked in Caspio"
+    if found is None:
+        raise ConfigurationError(f"source.cursor: the table has no field {cursor}; {remedy}, or leave the cursor out")
+    if found.type != "TIMESTAMP" or not found.on_update:
+        raise ConfigurationError(
+            f"source.cursor: {cursor} ({found.type}) is not stamped on update, so changes would be missed; "
+            f"{remedy}, or leave the cursor out to read all rows every time"
+        )

@@ -1,0 +1,178 @@
+"""What a run did, in numbers: kept in the ledger, shown by the CLI and in Prefect. No values of rows, only keys."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from enum import IntEnum
+from typing import Literal, Protocol
+
+import polars as pl
+from pydantic import BaseModel, Field, computed_field
+
+from caspio_sync.schemas import Verdict
+
+EXAMPLES = 3
+
+
+class ExitCode(IntEnum):
+    """How `caspio-sync` ends; 1 is left to bugs."""
+
+    DONE = 0
+    CONFIGURATION = 2
+    BLOCKED = 3
+    FAILED = 4
+    NOT_ALL_SENT = 5  # only with --strict
+
+
+class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True):
+    """What to read, and what to send of it."""
+
+    full: bool = Field(default=False, description="Read the whole source, ignoring the cursor; the ledger still decides what is sent.")
+    resend: bool = Field(default=False, description="Send every field of every row read, ignoring what was sent before. Braze bills it all.")
+    limit: int | None = Field(default=None, ge=1, description="Read this many rows at most. Never moves the cursor.")
+    # Called `keys` outside; a model with an attribute of that name looks like a mapping to Prefect.
+    row_keys: tuple[str, ...] = Field(
+        default=(), alias="keys", description="Read only these rows, by their identity. Never moves the cursor."
+    )
+    since: datetime | None = Field(default=None, description="Read rows changed since this time. Never moves the cursor.")
+    strict: bool = Field(default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked.")
+
+    @property
+    def partial(self) -> bool:
+        """Whether the run reads a chosen part, and so must leave the cursor alone."""
+        return self.limit is not None or bool(self.row_keys) or self.since is not None
+
+
+class Checked(Protocol):
+    """One expectation's result for one batch, as the gate gives it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def why(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def rows(self) -> int: ...
+    @property
+    def failed(self) -> int: ...
+
+
+class Reason(BaseModel):
+    """Why rows were not sent."""
+
+    verdict: str
+    reason: str
+    rows: int = 0
+    examples: list[str] = Field(default_factory=list)
+
+
+class CheckTotals(BaseModel):
+    """One expectation over all batches of a run."""
+
+    name: str
+    why: str
+    severity: str
+    rows: int = 0
+    failed: int = 0
+
+
+class RunReport(BaseModel):
+    """The counts of one run; every row read is in exactly one of `unchanged`, `held` and the verdicts."""
+
+    run: str
+    sync: str
+    mode: Literal["incremental", "sweep", "partial"]
+    started_at: datetime
+    ended_at: datetime | None = None
+    state: Literal["running", "done", "blocked", "failed"] = "running"
+    error: str | None = None
+
+    expected: int = 0
+    read: int = 0
+    new: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    held: dict[str, int] = Field(default_factory=dict)
+    verdicts: dict[str, int] = Field(default_factory=dict)
+    opt_outs: int = 0
+    reasons: list[Reason] = Field(default_factory=list)
+    checks: list[CheckTotals] = Field(default_factory=list)
+    changed_fields: dict[str, int] = Field(default_factory=dict)
+
+    requests: int = 0
+    caspio_calls: int = 0
+    data_points: int = 0
+    data_points_full: int = 0
+    batches: int = 0
+    seconds: dict[str, float] = Field(default_factory=dict)
+    notes: list[str] = Field(default_factory=list)
+
+    @computed_field(description="rows Braze accepted")  # type: ignore[prop-decorator]
+    @property
+    def sent(self) -> int:
+        return self.verdicts.get(Verdict.SENT, 0)
+
+    @computed_field(description="data points a sync without a field diff would have been billed on top")  # type: ignore[prop-decorator]
+    @property
+    def data_points_saved(self) -> int:
+        return max(0, self.data_points_full - self.data_points)
+
+    @computed_field(description="rows read a second, from the first page to the last record")  # type: ignore[prop-decorator]
+    @property
+    def rows_per_second(self) -> int:
+        return round(self.read / self.seconds["moving"]) if self.seconds.get("moving") else 0
+
+    @property
+    def not_sent(self) -> int:
+        """Rows that were to be sent and were not: set aside, refused, or without an answer."""
+        return sum(rows for verdict, rows in self.verdicts.items() if verdict != Verdict.SENT) + sum(self.held.values())
+
+    def exit_code(self, *, strict: bool) -> ExitCode:
+        """How the command that made this run ends."""
+        if self.state == "blocked":
+            return ExitCode.BLOCKED
+        if self.state != "done":
+            return ExitCode.FAILED
+        return ExitCode.NOT_ALL_SENT if strict and self.not_sent else ExitCode.DONE
+
+    def add_seconds(self, stage: str, seconds: float) -> None:
+        """Count time spent in a stage."""
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
+
+    def count_checks(self, checks: Iterable[Checked]) -> None:
+        """Add a batch's gate results to the totals."""
+        totals = {each.name: each for each in self.checks}
+        for check in checks:
+            total = totals.setdefault(check.name, CheckTotals(name=check.name, why=check.why, severity=check.severity))
+            total.rows += check.rows
+            total.failed += check.failed
+        self.checks = list(totals.values())
+
+    def count_outcomes(self, outcomes: pl.DataFrame, *, name: str) -> None:
+        """Count rows by verdict and reason.
+
+        Args:
+            outcomes: columns `verdict`, `reason`, and `name`.
+            name: column whose values may stand in a report as examples.
+        """
+        verdicts = Counter(self.verdicts)
+        groups = outcomes.with_columns(reason=pl.col("reason").str.split(" | ").list.first()).group_by(
+            "verdict", "reason", maintain_order=True
+        )
+        for verdict, reason, rows, examples in groups.agg(
+            pl.len(), pl.col(name).head(EXAMPLES).cast(pl.String)
+        ).iter_rows():
+            verdicts[verdict] += rows
+            if verdict != Verdict.SENT:
+                self._count_reason(verdict, reason or "", rows, examples)
+        self.verdicts = dict(verdicts)
+
+    def _count_reason(self, verdict: str, reason: str, rows: int, examples: list[str]) -> None:
+        known = next((each for each in self.reasons if (each.verdict, each.reason) == (verdict, reason)), None)
+        if known is None:
+            known = Reason(verdict=verdict, reason=reason)
+            self.reasons.append(known)
+        known.rows += rows
+        known.examples = (known.examples + examples)[:EXAMPLES]
+        self.reasons.sort(key=lambda each: -each.rows)

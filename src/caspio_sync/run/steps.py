@@ -1,0 +1,300 @@
+"""The steps of a profile sync after extraction, each a plain function of the run and a frame; Prefect wraps them in `tasks/`.
+
+    source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ send_batch ─▶ record
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import ParamSpec, TypeVar
+
+import polars as pl
+
+from caspio_sync.delivery.outcomes import deliver
+from caspio_sync.delivery.requests import count_requests, fill_requests
+from caspio_sync.extraction.cells import source_frame
+from caspio_sync.extraction.records import SourceBatch, keys_where
+from caspio_sync.ledger.compare import (
+    KEY_UNIQUE,
+    ONLY_OPT_OUT,
+    OPT_OUT,
+    Comparison,
+    claim_keys,
+    compare,
+    opt_out,
+    send,
+)
+from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
+from caspio_sync.run.context import SyncRun
+from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn, Verdict, ok
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_POINTS = "_points"
+_ANSWERS = pl.Schema(
+    {SOURCE_PK: pl.Int64(), "verdict": pl.String(), "reason": pl.String(), "request": pl.Int64(), "status": pl.Int64()}
+)
+
+
+async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
+    """The batch's mapped frame."""
+    run.report.read += batch.frame.height
+    return await _timed(run, "map", run.mapping.apply, batch.frame)
+
+
+async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
+    """Write down that the batch has begun."""
+    ledger = run.ledger
+    await ledger.do(
+        ledger.ledger.open_batch,
+        run=run.id,
+        number=batch.number,
+        low_pk=batch.low,
+        high_pk=batch.high,
+        rows=batch.frame.height,
+    )
+
+
+async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
+    """New and changed rows of a batch, each key claimed by one row; writes nothing."""
+    known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
+    comparison = await _timed(run, "compare", _compare, run, mapped, known)
+    changes = await _claim(run, batch.number, comparison.changes)
+    report = run.report
+    report.unchanged += comparison.unchanged
+    for verdict, rows in comparison.held.items():
+        report.held[verdict] = report.held.get(verdict, 0) + rows
+    operations = dict(changes["_op"].value_counts().iter_rows())
+    report.new += operations.get("new", 0)
+    report.changed += operations.get("changed", 0)
+    report.unchanged += comparison.settled.height
+    report.data_points_full += int(mapped.select(data_points(mapped, run.mapping.columns, travels=None).sum()).item() or 0)
+    for column in run.mapping.columns:
+        if rows := int(changes.filter(pl.col("_op") == "changed")[send(column.name)].sum()):
+            report.changed_fields[column.name] = report.changed_fields.get(column.name, 0) + rows
+    return Comparison(changes, comparison.settled, comparison.unchanged, comparison.held)
+
+
+def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Comparison:
+    return compare(
+        mapped,
+        known,
+        columns=run.mapping.columns,
+        versions=run.versions,
+        salt=run.ledger.ledger.salt,
+        email_column=run.mapping.email_column,
+        phone_column=run.mapping.phone_column,
+        resend=run.options.resend,
+    )
+
+
+async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame) -> pl.DataFrame:
+    """Hold the batch's keys against those that other rows hold, in the ledger and in the batches under way."""
+    asked = changes.filter(pl.col("_op") == "new", pl.col(KEY).is_not_null())["key_hash"]
+    stored = await run.ledger.do(run.ledger.ledger.claims, run.name, asked)
+    present = await _still_claimed(run, stored.join(changes.select("key_hash", own=SOURCE_PK), on="key_hash"))
+    claimants = pl.concat([present, run.claims_under_way()])
+    claimed = claim_keys(changes, claimants)
+    run.claim(batch, claimed.filter(pl.col(KEY).is_not_null()).select("key_hash", SOURCE_PK))
+    return claimed
+
+
+async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:
+    """The claims whose row still is in Caspio under that key: a table that was emptied and filled again has new PK_IDs."""
+    own = pl.col(SOURCE_PK) == pl.col("own")
+    rivals = claims.filter(~own)
+    if rivals.is_empty():
+        return claims.select("key_hash", SOURCE_PK)
+    prepared, key = run.prepared, run.mapping.identity.source_field
+    pages = [
+        await run.caspio.records(prepared.source, select=[prepared.key.name, key], where=where)
+        for where in keys_where(prepared.key, [str(pk) for pk in rivals[SOURCE_PK].unique(maintain_order=True)])
+    ]
+    present = source_frame([page.rows for page in pages], [prepared.fields[key]], prepared.key.name)
+    held = pl.col(key).cast(pl.String).str.strip_chars().str.to_lowercase() == pl.col(KEY).str.to_lowercase()
+    kept = rivals.join(present, on=SOURCE_PK, how="inner").filter(held)
+    if gone := rivals.height - kept.height:
+        run.report.notes.append(f"{gone} keys moved to another PK_ID: their former rows are gone from Caspio")
+    return pl.concat([frame.select("key_hash", SOURCE_PK) for frame in (kept, claims.filter(own))])
+
+
+async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """Send what became more restrictive, alone and before anything else of these users.
+
+    Returns:
+        source_pk, reason, verdict, request and status of each row that had something to opt out of.
+    """
+    consent = [column for column in run.mapping.columns if column.role != "attribute"]
+    leaving = rows.filter(pl.col(OPT_OUT), pl.col(ok(KEY)), pl.col(KEY_UNIQUE))
+    done: list[pl.DataFrame] = []
+    if not leaving.is_empty():
+        await _deliver(run, batch, leaving, _objects(run, leaving, consent, part="consent"), part="consent", done=done)
+        run.report.opt_outs += leaving.height
+    return pl.concat([pl.DataFrame(schema=_ANSWERS), *(frame.select(_ANSWERS.names()) for frame in done)])
+
+
+async def send_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> None:
+    """Send the accepted rows, cut to the fields that travel; outcomes are in the ledger as they arrive.
+
+    A repeated call sends only the rows without an outcome in this run.
+
+    Args:
+        run: the run.
+        batch: number of the batch.
+        accepted: changes that passed the gate.
+        opt_outs: what became of the opt-outs that left ahead; a row with nothing else to send is done with that.
+
+    Raises:
+        TransientError, ConfigurationError: as the sender says.
+    """
+    delivered = await run.ledger.do(run.ledger.ledger.delivered, run.name, run.id, batch)
+    done = delivered.filter(pl.col("part") == "profile").select(SOURCE_PK)
+    rows = accepted.join(done, on=SOURCE_PK, how="anti", maintain_order="left")
+    answered = rows.filter(pl.col(ONLY_OPT_OUT)).join(opt_outs, on=SOURCE_PK, how="inner", maintain_order="left")
+    if not answered.is_empty():
+        await _record(run, batch, answered, part="profile")
+    rows, without = without_required_consent(run, rows.join(answered, on=SOURCE_PK, how="anti", maintain_order="left"))
+    await record_rows(run, batch, without, Verdict.BLOCKED)
+    if rows.is_empty():
+        return
+    started = time.perf_counter()
+    rows = rows.with_columns(data_points(rows, run.mapping.columns, travels=send).alias(_POINTS))
+    objects = await asyncio.to_thread(_objects, run, rows, run.mapping.columns, part="profile")
+    await _deliver(run, batch, rows, objects, part="profile", done=[])
+    run.report.add_seconds("send", time.perf_counter() - started)
+
+
+async def record_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame) -> None:
+    """Record what was not sent, and the batch; from here on the ledger knows its keys."""
+    ledger = run.ledger
+    await record_rows(run, batch.number, held, Verdict.QUARANTINED)
+    await _settle(run, comparison.settled)
+    await ledger.do(ledger.ledger.close_batch, run.id, batch.number, state="recorded", counts={"rows": batch.frame.height})
+    run.report.batches += 1
+
+
+async def record_blocked_batch(run: SyncRun, batch: SourceBatch, reason: str) -> None:
+    """Record that a batch was blocked; its rows are read again by the next run."""
+    ledger = run.ledger
+    await ledger.do(ledger.ledger.close_batch, run.id, batch.number, state="blocked", counts={"reason": reason})
+
+
+def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The accepted rows, and those that lack a consent state the sync requires (with verdict and reason)."""
+    required = run.definition.consent.require
+    if not required:
+        return accepted, accepted.clear().with_columns(reason=pl.lit(""))
+    missing = pl.any_horizontal(pl.col(name).is_null() for name in required)
+    reason = pl.concat_str(
+        [pl.when(pl.col(name).is_null()).then(pl.lit(f"consent required: {name} has no state")) for name in required],
+        separator=", ",
+        ignore_nulls=True,
+    )
+    return accepted.filter(~missing), accepted.filter(missing).with_columns(reason=reason)
+
+
+def planned_objects(run: SyncRun, rows: pl.DataFrame) -> pl.Series:
+    """The JSON objects that would be sent for these rows, for a dry run."""
+    return _objects(run, rows, run.mapping.columns, part="profile")
+
+
+def planned_requests(objects: pl.Series) -> int:
+    """How many requests the objects would take."""
+    return count_requests(objects)
+
+
+async def record_rows(run: SyncRun, batch: int, rows: pl.DataFrame, verdict: Verdict) -> None:
+    """Record rows that were not sent, or not in an object of their own.
+
+    Args:
+        run: the run.
+        batch: number of the batch.
+        rows: changes with `reason`, and `request` and `status` where Braze was asked.
+        verdict: what became of them.
+    """
+    if rows.is_empty():
+        return
+    empty = pl.lit(None, dtype=pl.Int64)
+    rows = rows.with_columns(
+        verdict=pl.lit(verdict.value),
+        request=pl.col("request") if "request" in rows.columns else empty,
+        status=pl.col("status") if "status" in rows.columns else empty,
+    )
+    await _record(run, batch, rows, part="profile")
+
+
+async def _settle(run: SyncRun, settled: pl.DataFrame) -> None:
+    """Store the new fingerprints of rows with nothing left to send."""
+    if settled.is_empty():
+        return
+    rows = settled.rename({"fields": "sent_fields"}).with_columns(
+        mapping_version=pl.lit(run.versions.mapping, dtype=pl.Int64),
+        suite_version=pl.lit(run.versions.suite, dtype=pl.Int64),
+    )
+    await run.ledger.do(run.ledger.ledger.rebase, sync=run.name, rows=rows)
+
+
+def _objects(run: SyncRun, rows: pl.DataFrame, columns: Sequence[MappedColumn], *, part: str) -> pl.Series:
+    identity = run.mapping.identity
+    return encode_objects(
+        rows,
+        columns,
+        identifier=identifier_expression(identity.kind, identity.label),
+        travels=opt_out if part == "consent" else send,
+        # An opt-out must not create a profile: the row that would may be held.
+        update_only=part == "consent" or run.definition.identity.on_new == "update_only",
+    )
+
+
+async def _deliver(
+    run: SyncRun, batch: int, rows: pl.DataFrame, objects: pl.Series, *, part: str, done: list[pl.DataFrame]
+) -> None:
+    first = run.reserve_requests(count_requests(objects))
+    requests = await asyncio.to_thread(lambda: list(fill_requests(objects, first_number=first)))
+    run.report.requests += len(requests)
+
+    async def commit(outcomes: pl.DataFrame) -> None:
+        done.append(outcomes)
+        await _record(run, batch, outcomes, part=part)
+
+    await deliver(rows, requests, sender=run.sender, commit=commit)
+
+
+_RECORDED: Mapping[str, tuple[str, str]] = {
+    "profile": ("fields", "changed"),
+    "consent": ("consent_fields", "consent_changed"),
+}
+
+
+async def _record(run: SyncRun, batch: int, rows: pl.DataFrame, *, part: str) -> None:
+    fields, changed = _RECORDED[part]
+    record = rows.select(
+        SOURCE_PK,
+        KEY,
+        "key_hash",
+        "fp",
+        pl.col(fields).alias("sent_fields"),
+        pl.col(changed).alias("changed"),
+        pl.lit(part).alias("part"),
+        "verdict",
+        "reason",
+        "request",
+        "status",
+        pl.lit(run.versions.suite, dtype=pl.Int64).alias("suite_version"),
+        pl.lit(run.versions.mapping, dtype=pl.Int64).alias("mapping_version"),
+    )
+    await run.ledger.do(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=record)
+    if part == "profile":
+        run.report.count_outcomes(rows, name=run.example_column)
+        if _POINTS in rows.columns:
+            sent = rows.filter(pl.col("verdict") == Verdict.SENT.value)
+            run.report.data_points += int(sent[_POINTS].sum())
+
+
+async def _timed(run: SyncRun, stage: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run in a thread (polars lets go of the GIL), counting the time."""
+    started = time.perf_counter()
+    result = await asyncio.to_thread(function, *args, **kwargs)
+    run.report.add_seconds(stage, time.perf_counter() - started)
+    return result

@@ -1,0 +1,118 @@
+"""Settings from the environment and `.env`: where the two accounts are, and what may be asked of them.
+
+Plain values leave here; nothing below this layer reads the environment.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from caspio_sync.clients.braze import BRAZE_ENDPOINTS
+from caspio_sync.errors import ConfigurationError
+
+ENV_FILE_VARIABLE = "CASPIO_SYNC_ENV_FILE"
+
+
+def _none_if_zero(value: object) -> object:
+    return None if value in (0, "0", "") else value
+
+
+Unlimited = Annotated[float | None, BeforeValidator(_none_if_zero)]
+
+
+class Settings(BaseSettings):
+    """All settings, each named as its environment variable in `.env.example`."""
+
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    caspio_integration_url: str = Field(min_length=1, description="Integration URL, such as https://c0abc123.caspio.com")
+    caspio_client_id: str = Field(min_length=1, description="Client ID of the Web Services API profile")
+    caspio_client_secret: SecretStr = Field(min_length=1, description="Client Secret of the same profile")
+    caspio_calls_per_second: Unlimited = Field(default=20, description="burst limit; 0 means none")
+    caspio_calls_per_window: Annotated[int | None, BeforeValidator(_none_if_zero)] = Field(
+        default=2000, description="calls in 300 seconds; 0 means no limit (Caspio, GET /v4/me rateLimit)"
+    )
+    caspio_connections: int = Field(default=8, ge=1, le=16)
+
+    braze_instance: str | None = Field(default=None, description="instance, such as EU-01; or set BRAZE_REST_ENDPOINT")
+    braze_rest_endpoint: str | None = Field(default=None, description="REST endpoint, https://rest.…")
+    braze_api_key: SecretStr = Field(min_length=1, description="REST API key with users.track and users.export.ids")
+    braze_track_limit: int = Field(default=3000, ge=1, description="/users/track requests in 3 s until Braze says otherwise")
+    braze_objects_per_request: Literal["combined", "each"] = Field(
+        default="combined", description="75 objects over all arrays, or 75 an array on legacy contracts"
+    )
+    braze_connections: int = Field(default=64, ge=1, le=128)
+
+    sender: Literal["auto", "inline", "process"] = Field(
+        default="auto", validation_alias=AliasChoices("CASPIO_SYNC_SENDER", "sender")
+    )
+    home: Path = Field(default=Path(".caspio-sync"), validation_alias=AliasChoices("CASPIO_SYNC_HOME", "home"))
+    syncs: Path = Field(default=Path("syncs"), validation_alias=AliasChoices("CASPIO_SYNC_SYNCS", "syncs"))
+    ledger: str | None = Field(default=None, validation_alias=AliasChoices("CASPIO_SYNC_LEDGER_URL", "ledger"))
+
+    @model_validator(mode="after")
+    def _one_endpoint(self) -> "Settings":
+        if self.braze_rest_endpoint is None and self.braze_instance not in BRAZE_ENDPOINTS:
+            known = ", ".join(BRAZE_ENDPOINTS)
+            raise ValueError(f"set BRAZE_INSTANCE to one of {known}, or BRAZE_REST_ENDPOINT to its URL")
+        return self
+
+    @property
+    def braze_endpoint(self) -> str:
+        """REST base URL of the Braze instance, without a trailing slash."""
+        return (self.braze_rest_endpoint or BRAZE_ENDPOINTS[str(self.braze_instance)]).rstrip("/")
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger: PostgreSQL where one is set, else a SQLite file below `home`."""
+        return self.ledger or f"sqlite:///{self.home / 'ledger.db'}"
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger already; a dry run does not make one."""
+        return self.ledger is not None or (self.home / "ledger.db").is_file()
+
+    def sync_file(self, name: str) -> Path:
+        """The file of a sync by its name; a path to a file is taken as it is."""
+        return Path(name) if name.endswith((".yaml", ".yml")) else self.syncs / f"{name}.yaml"
+
+
+def load_settings(env_file: Path | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        env_file: file of KEY=value lines; default `.env` in the working directory. The environment wins over it.
+
+    Raises:
+        ConfigurationError: naming every variable that is missing or wrong, without any value.
+    """
+    chosen = env_file or Path(".env")
+    if env_file is not None and not env_file.is_file():
+        raise ConfigurationError(f"{env_file}: no such settings file; give another with --env-file")
+    try:
+        return Settings(_env_file=chosen)  # type: ignore[call-arg]  # pydantic-settings' own argument
+    except ValidationError as error:
+        lines = [f"  {_variable(each['loc'])}: {each['msg']}" for each in error.errors(include_input=False)]
+        where = str(chosen) if chosen.is_file() else f"the environment (there is no {chosen})"
+        raise ConfigurationError(
+            f"settings in {where} are not complete:\n" + "\n".join(lines) + "\n"
+            "Copy .env.example to .env and fill it in, or try everything on the sandbox first: `caspio-sync sandbox up`, "
+            "then `caspio-sync --sandbox …`."
+        ) from None
+
+
+def current_settings() -> Settings:
+    """The settings of this process: from the file that CASPIO_SYNC_ENV_FILE names, else from `.env`.
+
+    Raises:
+        ConfigurationError: as `load_settings`.
+    """
+    named = os.environ.get(ENV_FILE_VARIABLE)
+    return load_settings(Path(named) if named else None)
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    return str(location[0]).upper() if location else "BRAZE_INSTANCE"

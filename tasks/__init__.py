@@ -1,0 +1,1 @@
+"""caspio-sync: how each step runs under Prefect."""

@@ -1,0 +1,21 @@
+"""Sending to Braze under Prefect."""
+
+import polars as pl
+from prefect import task
+
+from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.run import steps
+from caspio_sync.run.context import SyncRun
+from tasks.options import REPEATED
+
+
+@task(name="send opt-outs", **REPEATED)
+async def send_opt_outs(run: SyncRun, batch: SourceBatch, rows: pl.DataFrame) -> pl.DataFrame:
+    """What became more restrictive, alone and ahead of everything else of these users."""
+    return await steps.send_opt_outs(run, batch.number, rows)
+
+
+@task(name="send", **REPEATED)
+async def send(run: SyncRun, batch: SourceBatch, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> None:
+    """The accepted rows, cut to the fields that travel; a repeated call starts at the ledger."""
+    await steps.send_batch(run, batch.number, accepted, opt_outs)

@@ -1,0 +1,35 @@
+"""The ledger's part of a run under Prefect: comparing before the gate, recording after the send."""
+
+import polars as pl
+from prefect import task
+
+from caspio_sync.errors import GateBlockedError
+from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.ledger.compare import Comparison
+from caspio_sync.run import steps
+from caspio_sync.run.context import SyncRun
+from expectations.gate import Judgement
+from tasks.options import REPEATED
+
+
+@task(name="compare", **REPEATED)
+async def compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
+    """What is new, what changed, and in which fields."""
+    await steps.open_batch(run, batch)
+    return await steps.compare_batch(run, batch, mapped)
+
+
+@task(name="record", **REPEATED)
+async def record(run: SyncRun, batch: SourceBatch, comparison: Comparison, judgement: Judgement) -> None:
+    """The rows that were not sent, and the batch."""
+    await steps.record_batch(run, batch, comparison, judgement.held)
+
+
+async def block(run: SyncRun, batch: SourceBatch, judgement: Judgement) -> None:
+    """Nothing of the batch is sent, opt-outs apart; the cursor stays and the run ends."""
+    run.blocked = GateBlockedError(
+        f"{run.name}: the gate blocked batch {batch.number} (PK_ID {batch.low} to {batch.high}): {judgement.blocked}. "
+        f"Nothing of it was sent, opt-outs apart. Look at `caspio-sync plan {run.name} --show 5`, then correct the rows "
+        "in Caspio, the mapping, or the limits under gate: in the sync file, and run again."
+    )
+    await steps.record_blocked_batch(run, batch, str(judgement.blocked))

@@ -1,0 +1,30 @@
+"""How every task is declared: frames are never hashed or stored, and only what may pass by itself is repeated."""
+
+from typing import Any
+
+from prefect import Task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+
+from caspio_sync.errors import TransientError
+
+# Minutes, not hours: what takes longer belongs to the schedule.
+RETRY_DELAYS = (10.0, 30.0, 90.0)
+
+# Prefect's default would hash a 50,000-row frame for half a second a call.
+FRAMES: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "log_prints": False}
+
+
+async def only_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether the failure may pass by itself; a wrong key never does."""
+    failure = await state.result(raise_on_failure=False)
+    return isinstance(failure, TransientError)
+
+
+REPEATED: dict[str, Any] = {
+    **FRAMES,
+    "retries": len(RETRY_DELAYS),
+    "retry_delay_seconds": list(RETRY_DELAYS),
+    "retry_jitter_factor": 0.3,
+    "retry_condition_fn": only_transient,
+}

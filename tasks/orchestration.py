@@ -1,0 +1,86 @@
+"""Every call to Prefect's own API apart from artifacts: where its server is, and how a flow is run.
+
+`use_own_prefect` must be called before anything imports Prefect: its settings are read then.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.opening import open_run
+from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.settings import current_settings
+
+
+def use_own_prefect(home: Path, *, verbose: bool = False) -> None:
+    """Run flows with a server of our own below `home`, unless one is named by PREFECT_API_URL.
+
+    The user's Prefect profile is left alone; nothing is reported to the vendor.
+    """
+    (home / "prefect").mkdir(parents=True, exist_ok=True)
+    private = {} if "PREFECT_API_URL" in os.environ else _private_server(home.absolute() / "prefect")
+    for name, value in {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
+        **private,
+    }.items():
+        os.environ.setdefault(name, value)
+
+
+def _private_server(home: Path) -> dict[str, str]:
+    return {
+        "PREFECT_HOME": str(home),
+        "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    }
+
+
+def run_profile_sync(name: str, options: RunOptions) -> RunReport:
+    """Run the profile sync as a flow in this process.
+
+    Raises:
+        CaspioSyncError: as the run ended.
+    """
+    from flows.profile_sync import ProfileSyncParameters, profile_sync  # noqa: PLC0415 - imports Prefect, see above
+
+    parameters = ProfileSyncParameters(sync=name, **options.model_dump())
+    return asyncio.run(profile_sync(parameters))
+
+
+@contextlib.asynccontextmanager
+async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
+    """A run inside a flow run: opened with the worker's settings, its progress and summary kept as artifacts."""
+    from prefect.runtime import flow_run  # noqa: PLC0415
+
+    from tasks.report import published  # noqa: PLC0415
+
+    chosen = RunOptions(**options.model_dump(include=set(RunOptions.model_fields), by_alias=True))
+    async with open_run(name, chosen, settings=current_settings(), flow_run=flow_run.get_id()) as run, published(run):
+        yield run
+
+
+@contextlib.asynccontextmanager
+async def together() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises the error that broke it instead of a group of one.
+
+    Raises:
+        CaspioSyncError: the first of them, where one is among the errors.
+    """
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        ours, others = errors.split(CaspioSyncError)
+        raise _first(ours or others or errors) from errors
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

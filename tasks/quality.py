@@ -1,0 +1,33 @@
+"""Mapping and judging a batch under Prefect."""
+
+import asyncio
+
+import polars as pl
+from prefect import task
+
+from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.steps import map_batch
+from expectations.gate import Judgement
+from expectations.profiles import judged_frame, profile_gate
+from tasks.options import FRAMES
+
+
+@task(name="map", **FRAMES)
+async def map_rows(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
+    """Caspio's columns as Braze's attributes."""
+    return await map_batch(run, batch)
+
+
+@task(name="gate", **FRAMES)
+async def judge(run: SyncRun, changes: pl.DataFrame) -> Judgement:
+    """Great Expectations' word on the full mapped rows of everything new or changed."""
+    judgement = await asyncio.to_thread(_judge, run, changes)
+    run.report.count_checks(judgement.checks)
+    run.report.add_seconds("gate", judgement.seconds)
+    return judgement
+
+
+def _judge(run: SyncRun, changes: pl.DataFrame) -> Judgement:
+    gate = run.part("gate", lambda: profile_gate(run.name, run.definition, run.mapping))
+    return gate.judge(judged_frame(changes, run.mapping))
