@@ -1,0 +1,77 @@
+"""Compare, gate, send, record from mapped frames in memory, with a Braze that answers after 50 ms; and httpx alone."""
+
+import asyncio
+import time
+
+import polars as pl
+from pydantic import SecretStr
+
+from benchmarks.world import opened, read_all, sandboxes
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.delivery.requests import Request, fill_requests
+from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.run import steps
+from caspio_sync.run.context import SyncRun
+from expectations.gate import Gate
+from expectations.profiles import judged_frame, profile_gate
+
+LATENCY_MS = 50
+CHANGED = pl.col("_op") == "changed"
+
+
+def measure(rows: int) -> dict[str, tuple[float, str]]:
+    with sandboxes(rows, latency_ms=LATENCY_MS) as processes:
+        return asyncio.run(_measure(rows, processes.braze_url, processes.braze_key))
+
+
+async def _measure(rows: int, url: str, key: str) -> dict[str, tuple[float, str]]:
+    async with opened() as run:
+        batches = await read_all(run)
+        mapped = [await steps.map_batch(run, batch) for batch in batches]
+        gate = await asyncio.to_thread(profile_gate, run.name, run.definition, run.mapping)
+        first = (await steps.compare_batch(run, batches[0], mapped[0])).changes
+        gate.judge(judged_frame(first.head(1000), run.mapping))  # the first judgement is slower than the others
+        requests = list(fill_requests(steps.planned_objects(run, first), first_number=1))
+        started = time.perf_counter()
+        async with asyncio.TaskGroup() as group:
+            for batch, frame in zip(batches, mapped, strict=True):
+                group.create_task(_move(run, gate, batch, frame))
+        seconds = time.perf_counter() - started
+        sent = run.report.verdicts["sent"]
+    bare = await _bare(requests, url, key)
+    rate = sent / seconds
+    return {
+        "send.profiles_per_second_50ms": (rate, "profiles/s"),
+        "send.share_of_bare_httpx": (rate / bare, "ratio"),
+    }
+
+
+async def _move(run: SyncRun, gate: Gate, batch: SourceBatch, mapped: pl.DataFrame) -> None:
+    """The flow's own order of stages, without Prefect and without reading."""
+    async with run.turn("compare"):
+        await steps.open_batch(run, batch)
+        compared = await steps.compare_batch(run, batch, mapped)
+    async with run.turn("gate"):
+        opt_outs, judged = await asyncio.gather(
+            steps.send_opt_outs(run, batch.number, compared.changes.filter(CHANGED)),
+            asyncio.to_thread(lambda: gate.judge(judged_frame(compared.changes, run.mapping))),
+        )
+    async with run.turn("send"):
+        await steps.send_opt_outs(run, batch.number, judged.held.filter(~CHANGED))
+        await steps.send_batch(run, batch.number, judged.accepted, opt_outs)
+    async with run.turn("record"):
+        await steps.record_batch(run, batch, compared, judged.held)
+
+
+async def _bare(requests: list[Request], url: str, key: str) -> float:
+    """Objects a second when nothing but httpx stands between ready bodies and Braze."""
+    async with BrazeClient(endpoint=url, api_key=SecretStr(key)) as client:
+        waiting = iter(requests)
+
+        async def work() -> None:
+            for request in waiting:
+                await client.track(request.body)
+
+        started = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(64)))
+        return sum(request.count for request in requests) / (time.perf_counter() - started)

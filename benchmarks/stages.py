@@ -1,0 +1,61 @@
+"""Each stage alone, over batches in memory."""
+
+import asyncio
+import time
+
+import polars as pl
+
+from benchmarks.world import opened, read_all, sandboxes
+from caspio_sync.ledger.compare import Versions, compare
+from caspio_sync.ledger.schema import LEDGER_ROW_SCHEMA
+from caspio_sync.schemas import KEY, SOURCE_PK
+
+
+def measure(rows: int) -> dict[str, tuple[float, str]]:
+    with sandboxes(rows):
+        return asyncio.run(_measure(rows))
+
+
+async def _measure(rows: int) -> dict[str, tuple[float, str]]:
+    async with opened() as run:
+        started = time.perf_counter()
+        batches = await read_all(run)
+        extract = time.perf_counter() - started
+        run.mapping.apply(batches[0].frame)  # tables of countries and languages are made once a process
+        started = time.perf_counter()
+        mapped = [run.mapping.apply(batch.frame) for batch in batches]
+        mapping = time.perf_counter() - started
+        arguments = {
+            "columns": run.mapping.columns,
+            "versions": run.versions,
+            "salt": 7,
+            "email_column": run.mapping.email_column,
+            "phone_column": run.mapping.phone_column,
+        }
+        empty = LEDGER_ROW_SCHEMA.to_frame()
+        known = [_as_recorded(compare(frame, empty, **arguments).changes, run.versions) for frame in mapped]
+        started = time.perf_counter()
+        unchanged = [compare(frame, before, **arguments).unchanged for frame, before in zip(mapped, known, strict=True)]
+        comparing = time.perf_counter() - started
+        assert sum(unchanged) == rows, "every row stands in the ledger as it is"
+    return {
+        "extract.rows_per_second": (rows / extract, "rows/s"),
+        "map.rows_per_second": (rows / mapping, "rows/s"),
+        "compare.rows_per_second": (rows / comparing, "rows/s"),
+    }
+
+
+def _as_recorded(changes: pl.DataFrame, versions: Versions) -> pl.DataFrame:
+    """What the ledger would read after these rows were sent."""
+    return changes.select(
+        SOURCE_PK,
+        KEY,
+        "key_hash",
+        pl.col("fp").alias("sent_fp"),
+        pl.col("fields").alias("sent_fields"),
+        pl.col("fp").alias("seen_fp"),
+        pl.lit("sent").alias("verdict"),
+        pl.lit(versions.suite, dtype=pl.Int64).alias("suite_version"),
+        pl.lit(versions.mapping, dtype=pl.Int64).alias("sent_mapping_version"),
+        pl.lit(versions.mapping, dtype=pl.Int64).alias("mapping_version"),
+    ).select(LEDGER_ROW_SCHEMA.names())

@@ -1,0 +1,57 @@
+"""Sandboxes, settings and runs for the benchmarks: no account, no rate limits, a ledger of its own."""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.opening import open_run
+from caspio_sync.run.report import RunOptions
+from caspio_sync.sandbox.server import SandboxProcesses
+from caspio_sync.settings import load_settings
+
+SYNC = "customers"
+SYNCS = Path(__file__).parents[1] / "syncs"
+
+
+@contextlib.contextmanager
+def sandboxes(rows: int, *, latency_ms: int = 0) -> Iterator[SandboxProcesses]:
+    """Both emulators as processes, and the environment under which everything uses them."""
+    with (
+        tempfile.TemporaryDirectory(prefix="caspio-sync-bench-") as home,
+        SandboxProcesses(rows=rows, braze={"rate": "none", "latency_ms": latency_ms}, patience=600) as processes,
+    ):
+        os.environ.update(
+            CASPIO_INTEGRATION_URL=processes.caspio_url,
+            CASPIO_CLIENT_ID=processes.client_id,
+            CASPIO_CLIENT_SECRET=processes.client_secret,
+            CASPIO_CALLS_PER_SECOND="0",
+            CASPIO_CALLS_PER_WINDOW="0",
+            BRAZE_REST_ENDPOINT=processes.braze_url,
+            BRAZE_API_KEY=processes.braze_key,
+            BRAZE_TRACK_LIMIT="1000000",  # the pacer out of the way: what is measured is what we cost
+            CASPIO_SYNC_HOME=home,
+            CASPIO_SYNC_LEDGER_URL=f"sqlite:///{home}/ledger.db",
+            CASPIO_SYNC_SYNCS=str(SYNCS),
+        )
+        yield processes
+
+
+@contextlib.asynccontextmanager
+async def opened(*, full: bool = True) -> AsyncIterator[SyncRun]:
+    """A run of the shipped sync without Prefect."""
+    async with open_run(SYNC, RunOptions(full=full), settings=load_settings()) as run:
+        run.report.expected = 1_000_000  # lets the sender be a process of its own, as in a run of that size
+        yield run
+
+
+async def read_all(run: SyncRun) -> list[SourceBatch]:
+    """Every batch of the source, in memory."""
+    batches = []
+    while (batch := await run.next_batch()) is not None:
+        async with run.on_its_way(batch):
+            batches.append(batch)
+    return batches
