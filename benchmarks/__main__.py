@@ -21,7 +21,9 @@ def main() -> None:
     ):
         for name, (value, unit) in part().items():
             metrics[name] = (value, unit)
-            print(f"{name:40} {value:>14,.3f} {unit}" if value < 100 else f"{name:40} {value:>14,.0f} {unit}", flush=True)
+            print(
+                f"{name:40} {value:>14,.3f} {unit}" if value < 100 else f"{name:40} {value:>14,.0f} {unit}", flush=True
+            )
     if options.json:
         document = {"metrics": {name: {"value": value, "unit": unit} for name, (value, unit) in metrics.items()}}
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -21,10 +21,10 @@ CHANGED = pl.col("_op") == "changed"
 
 def measure(rows: int) -> dict[str, tuple[float, str]]:
     with sandboxes(rows, latency_ms=LATENCY_MS) as processes:
-        return asyncio.run(_measure(rows, processes.braze_url, processes.braze_key))
+        return asyncio.run(_measure(processes.braze_url, processes.braze_key))
 
 
-async def _measure(rows: int, url: str, key: str) -> dict[str, tuple[float, str]]:
+async def _measure(url: str, key: str) -> dict[str, tuple[float, str]]:
     async with opened() as run:
         batches = await read_all(run)
         mapped = [await steps.map_batch(run, batch) for batch in batches]

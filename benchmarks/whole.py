@@ -11,8 +11,11 @@ from benchmarks.world import SYNC, sandboxes
 
 def measure(rows: int) -> dict[str, tuple[float, str]]:
     with sandboxes(rows):
-        answer = subprocess.run(  # noqa: S603 - our own module
-            [sys.executable, "-m", "benchmarks.whole"], check=True, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+        answer = subprocess.run(
+            [sys.executable, "-m", "benchmarks.whole"],
+            check=True,
+            stdout=subprocess.PIPE,
+            cwd=Path(__file__).parents[1],
         )
     report = json.loads(answer.stdout.splitlines()[-1])
     millions = f"{rows // 1_000_000}m" if rows >= 1_000_000 else f"{rows // 1000}k"

@@ -6,6 +6,7 @@ sets the failing rows aside; a critical one about the batch blocks it; a warning
 
 import logging
 import os
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.schemas import PROBLEMS
+from caspio_sync.schemas import PROBLEMS, CheckResult
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -24,6 +25,9 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 
 # GX keeps the frame on the shared asset: without this lock one thread validates another's rows, and says nothing.
 _ONE_AT_A_TIME = threading.Lock()
+# Messages of pandas and GX quote the values they stumble over.
+_QUOTED = re.compile(r"""(['"]).*?\1""")
+_MESSAGE_CHARS = 200
 _ROW_POSITIONS = {"result_format": "COMPLETE", "return_unexpected_index_query": False}
 
 
@@ -43,27 +47,6 @@ class GateLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One expectation's result for one batch, without any value of the rows.
-
-    Args:
-        name: what it is called in reports (`meta.name`).
-        why: why it exists (`meta.why`).
-        severity: critical or warning.
-        rows: rows it looked at.
-        failed: rows that failed it; 0 or 1 for an expectation about the batch.
-        passed: whether the batch met it.
-    """
-
-    name: str
-    why: str
-    severity: str
-    rows: int
-    failed: int
-    passed: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Judgement:
     """What the gate says of a batch.
 
@@ -77,7 +60,7 @@ class Judgement:
 
     accepted: pl.DataFrame
     held: pl.DataFrame
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
     blocked: str | None
     seconds: float
 
@@ -105,6 +88,7 @@ class Gate:
             gx.ValidationDefinition(name=name, data=whole, suite=suite)
         )
         self._columns = sorted({column for each in expectations for column in _columns_of(each)})
+        self._conditions = " ".join(str(each.configuration.kwargs.get("row_condition") or "") for each in expectations)
         self._limits = limits
 
     def judge(self, rows: pl.DataFrame) -> Judgement:
@@ -118,7 +102,7 @@ class Gate:
             return Judgement(rows, rows.with_columns(reason=pl.lit("")), (), None, 0.0)
         with _ONE_AT_A_TIME:
             results = self._validate(rows)
-        checks: list[Check] = []
+        checks: list[CheckResult] = []
         failed_rows: list[pl.DataFrame] = []
         blocked: list[str] = []
         for result in results:
@@ -144,7 +128,8 @@ class Gate:
                 f"gate: an expectation names {', '.join(missing)}, which the sync does not map; "
                 "name a mapped field in gate.expectations, or map it"
             )
-        frame = pd.DataFrame({name: rows[name].to_numpy() for name in self._columns})
+        conditional = [name for name in rows.columns if name in self._conditions and name not in self._columns]
+        frame = pd.DataFrame({name: rows[name].to_numpy() for name in [*self._columns, *conditional]})
         outcome = self._validation.run(batch_parameters={"dataframe": frame}, result_format=_ROW_POSITIONS)
         return list(outcome.results)
 
@@ -170,9 +155,9 @@ def expectation_from(type_: str, kwargs: dict[str, Any], *, severity: str, meta:
     try:
         return get_expectation_impl(type_)(**kwargs, severity=severity, meta={"name": type_, **meta})
     except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        said = ", ".join(line.strip() for line in str(error).splitlines()) or type(error).__name__
         raise ConfigurationError(
-            f"gate.expectations: {type_} with {sorted(kwargs)}: {first}; "
+            f"gate.expectations: {type_} with {sorted(kwargs)}: {said}; "
             "give a core Great Expectations type in snake case and its own arguments"
         ) from error
 
@@ -183,16 +168,17 @@ def _columns_of(expectation: "Expectation") -> list[str]:
     return [str(name) for name in [*named, *(kwargs.get("column_list") or [])] if name]
 
 
-def _read(result: Any, rows: int) -> tuple[Check, list[int]]:
+def _read(result: Any, rows: int) -> tuple[CheckResult, list[int]]:
     """A result as a check, and the positions of the rows that failed it."""
     configuration = result.expectation_config
     meta = configuration.meta or {}
     name = str(meta.get("name", configuration.type))
     broken = [info for info in _exceptions(result.exception_info) if info]
     if broken:
-        raise ConfigurationError(f"gate: {name} could not be evaluated: {broken[0]}; correct its arguments")
+        said = _QUOTED.sub("…", str(broken[0]))[:_MESSAGE_CHARS]
+        raise ConfigurationError(f"gate: {name} could not be evaluated: {said}; correct its arguments")
     positions = [int(place) for place in result.result.get("unexpected_index_list") or []]
-    check = Check(
+    check = CheckResult(
         name=name,
         why=str(meta.get("why", "")),
         severity=str(getattr(configuration.severity, "value", configuration.severity)),
@@ -230,8 +216,7 @@ def _split(rows: pl.DataFrame, failed: list[pl.DataFrame]) -> tuple[pl.DataFrame
     return held, placed.join(reasons, on="_place", how="anti", maintain_order="left").drop("_place")
 
 
-def _most_frequent(checks: Sequence[Check]) -> str:
-    failed = sorted((check for check in checks if check.severity == "critical" and check.failed), key=lambda c: -c.failed)
+def _most_frequent(checks: Sequence[CheckResult]) -> str:
+    critical = (check for check in checks if check.severity == "critical" and check.failed)
+    failed = sorted(critical, key=lambda check: -check.failed)
     return ", ".join(f"{check.name} ({check.failed})" for check in failed[:3])
-
-

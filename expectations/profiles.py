@@ -1,7 +1,7 @@
 """The gate of profile syncs: what must be true of a row before it is sent to Braze.
 
-Formats are judged by the mapping, cell by cell, in polars (`<column>__ok`); the suite says which of them count, why they
-exist, and what follows. One expectation a rule, not a field, keeps the suite at fifteen row expectations at the most.
+Formats are judged by the mapping, cell by cell, in polars (`<column>__ok`); the suite says which of them count, why
+they exist, and what follows. One expectation a rule, not a field, keeps it at fifteen about rows at the most.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,16 +30,31 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
 )
 
 
+# Rules with one reason behind them are one expectation: each costs the gate the same time, however few rows fail it.
+_VALUE = ("value_type", "a value that is no number, yes or no is dropped by Braze without a word")
+_DATE = ("date_value", "a date beyond the calendar is dropped by Braze without a word")
+_SIZE = ("value_size", "Braze cuts longer text and arrays, and drops larger or ill-formed objects without a word")
+_JOINED: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("integer_range", "number_finite", "boolean_value"), _VALUE),
+        **dict.fromkeys(("longitude_range", "latitude_range"), _VALUE),
+        **dict.fromkeys(("date_value", "datetime_value"), _DATE),
+        **dict.fromkeys(("text_length", "url_length", "array_size", "object_size"), _SIZE),
+    }
+)
+
+
 def rule_column(rule: str) -> str:
     """Name of the boolean column that says whether a row keeps a rule in all its fields."""
     return ok(f"rule.{rule}")
 
 
 def rules_of(mapping: ProfileMapping) -> dict[str, tuple[str, list[str]]]:
-    """Why each rule exists, and the columns it judges, by its code."""
+    """Why each rule exists, and the columns it judges, by its name."""
     rules: dict[str, tuple[str, list[str]]] = {}
     for check in mapping.checked:
-        rules.setdefault(check.code, (check.why, []))[1].append(check.column)
+        name, why = _JOINED.get(check.code, (check.code, check.why))
+        rules.setdefault(name, (why, []))[1].append(check.column)
     return rules
 
 
@@ -93,7 +108,9 @@ def _is_true(name: str, column: str, why: str, severity: str) -> "Expectation":
 
 
 def _warning_exists(name: str, mapping: ProfileMapping) -> bool:
-    return bool(_reachable_by(mapping)) if name == REACHABLE else any(each.name == "first_name" for each in mapping.columns)
+    if name == REACHABLE:
+        return bool(_reachable_by(mapping))
+    return any(column.name == "first_name" for column in mapping.columns)
 
 
 def _reachable_by(mapping: ProfileMapping) -> list[str]:
@@ -103,9 +120,8 @@ def _reachable_by(mapping: ProfileMapping) -> list[str]:
 def _warning_columns(mapping: ProfileMapping) -> list[pl.Expr]:
     columns = []
     if _warning_exists(REACHABLE, mapping):
-        columns.append(pl.any_horizontal(pl.col(each).is_not_null() for each in _reachable_by(mapping)).alias(ok(REACHABLE)))
+        addressed = pl.any_horizontal(pl.col(each).is_not_null() for each in _reachable_by(mapping))
+        columns.append(addressed.alias(ok(REACHABLE)))
     if _warning_exists("named", mapping):
         columns.append(pl.col("first_name").is_not_null().alias(ok("named")))
     return columns
-
-

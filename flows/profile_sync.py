@@ -54,3 +54,13 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
             await send(run, batch, judgement.accepted, opt_outs)
         async with run.turn("record"):
             await record(run, batch, compared, judgement)
+
+
+def run_profile_sync(name: str, options: RunOptions) -> RunReport:
+    """Run the flow in this process and wait for it.
+
+    Raises:
+        CaspioSyncError: as the run ended.
+    """
+    parameters = ProfileSyncParameters(sync=name, **options.model_dump(by_alias=True))
+    return asyncio.run(profile_sync(parameters))

@@ -29,7 +29,7 @@ async def block(run: SyncRun, batch: SourceBatch, judgement: Judgement) -> None:
     """Nothing of the batch is sent, opt-outs apart; the cursor stays and the run ends."""
     run.blocked = GateBlockedError(
         f"{run.name}: the gate blocked batch {batch.number} (PK_ID {batch.low} to {batch.high}): {judgement.blocked}. "
-        f"Nothing of it was sent, opt-outs apart. Look at `caspio-sync plan {run.name} --show 5`, then correct the rows "
-        "in Caspio, the mapping, or the limits under gate: in the sync file, and run again."
+        f"Nothing of it was sent, opt-outs apart. Look at `caspio-sync plan {run.name} --show 5`, then correct the "
+        "rows in Caspio, the mapping, or the limits under gate: in the sync file, and run again."
     )
     await steps.record_blocked_batch(run, batch, str(judgement.blocked))

@@ -15,10 +15,9 @@ RETRY_DELAYS = (10.0, 30.0, 90.0)
 FRAMES: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "log_prints": False}
 
 
-async def only_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+def only_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether the failure may pass by itself; a wrong key never does."""
-    failure = await state.result(raise_on_failure=False)
-    return isinstance(failure, TransientError)
+    return isinstance(state.result(raise_on_failure=False), TransientError)
 
 
 REPEATED: dict[str, Any] = {

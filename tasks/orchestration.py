@@ -12,7 +12,7 @@ from pathlib import Path
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.opening import open_run
-from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
 
 
@@ -32,6 +32,19 @@ def use_own_prefect(home: Path, *, verbose: bool = False) -> None:
         os.environ.setdefault(name, value)
 
 
+# A server that lives for one run has nothing to schedule, expire or clean up; left on, these take half a core.
+_IDLE_SERVICES = (
+    "CANCELLATION_CLEANUP",
+    "CLEANUP_RECONCILER",
+    "FOREMAN",
+    "LATE_RUNS",
+    "PAUSE_EXPIRATIONS",
+    "REPOSSESSOR",
+    "SCHEDULER",
+    "TRIGGERS",
+)
+
+
 def _private_server(home: Path) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(home),
@@ -39,19 +52,8 @@ def _private_server(home: Path) -> dict[str, str]:
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        **{f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in _IDLE_SERVICES},
     }
-
-
-def run_profile_sync(name: str, options: RunOptions) -> RunReport:
-    """Run the profile sync as a flow in this process.
-
-    Raises:
-        CaspioSyncError: as the run ended.
-    """
-    from flows.profile_sync import ProfileSyncParameters, profile_sync  # noqa: PLC0415 - imports Prefect, see above
-
-    parameters = ProfileSyncParameters(sync=name, **options.model_dump())
-    return asyncio.run(profile_sync(parameters))
 
 
 @contextlib.asynccontextmanager
@@ -62,7 +64,11 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
     from tasks.report import published  # noqa: PLC0415
 
     chosen = RunOptions(**options.model_dump(include=set(RunOptions.model_fields), by_alias=True))
-    async with open_run(name, chosen, settings=current_settings(), flow_run=flow_run.get_id()) as run, published(run):
+    async with (
+        published() as publish,
+        open_run(name, chosen, settings=current_settings(), flow_run=flow_run.get_id()) as run,
+    ):
+        await publish(run)
         yield run
 
 

@@ -1,7 +1,8 @@
 """What a run shows of itself in the Prefect UI: a progress bar while it moves, a summary when it ends."""
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from uuid import UUID
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
 from prefect.logging import get_run_logger
@@ -13,18 +14,27 @@ PROGRESS = "Rows moved"
 
 
 @contextlib.asynccontextmanager
-async def published(run: SyncRun) -> AsyncIterator[None]:
-    """Keep a progress artifact while the run moves, and leave a summary, however it ends."""
-    progress = await acreate_progress_artifact(0.0, key=_key(run, "progress"), description=PROGRESS)
-    run.on_batch(lambda: aupdate_progress_artifact(progress, percent_moved(run.report)))
+async def published() -> AsyncIterator[Callable[[SyncRun], Awaitable[None]]]:
+    """Gives what keeps a run's progress artifact from then on; at the end it leaves a summary, however the run ended.
+
+    To be entered before the run is opened: how it ended is known once it is closed.
+    """
+    watched: list[tuple[SyncRun, UUID]] = []
+
+    async def watch(run: SyncRun) -> None:
+        progress = await acreate_progress_artifact(0.0, key=_key(run, "progress"), description=PROGRESS)
+        run.on_batch(lambda: aupdate_progress_artifact(progress, percent_moved(run.report)))
+        watched.append((run, progress))
+
     try:
-        yield
+        yield watch
     finally:
-        await aupdate_progress_artifact(progress, percent_moved(run.report))
-        await acreate_markdown_artifact(
-            markdown="\n".join(summary_lines(run.report)), key=_key(run, "summary"), description=f"Run {run.id}"
-        )
-        get_run_logger().info("%s: %s", run.name, headline(run.report))
+        for run, progress in watched:
+            await aupdate_progress_artifact(progress, percent_moved(run.report))
+            await acreate_markdown_artifact(
+                markdown="\n".join(summary_lines(run.report)), key=_key(run, "summary"), description=f"Run {run.id}"
+            )
+            get_run_logger().info("%s: %s", run.name, headline(run.report))
 
 
 def percent_moved(report: RunReport) -> float:

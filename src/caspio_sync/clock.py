@@ -26,12 +26,15 @@ class SystemClock:
     """The machine's clock."""
 
     def now(self) -> datetime:
+        """The present instant, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
+        """Seconds of the machine's monotonic clock."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        """Wait for that many seconds."""
         await asyncio.sleep(seconds)
 
 
@@ -46,24 +49,33 @@ class VirtualClock:
         self._start = start
         self._elapsed = 0.0
         self._deadlines: list[float] = []
+        self._changes = 0  # grows whenever somebody falls asleep, wakes up, or time passes
 
     def now(self) -> datetime:
+        """The instant the clock was started at and the time passed since."""
         return self._start + timedelta(seconds=self._elapsed)
 
     def monotonic(self) -> float:
+        """Seconds passed."""
         return self._elapsed
 
     async def sleep(self, seconds: float) -> None:
+        """Wait until that much time has passed for all."""
         deadline = self._elapsed + max(0.0, seconds)
         self._deadlines.append(deadline)
+        self._changes += 1
         try:
             while self._elapsed < deadline:
+                before = self._changes
                 for _ in range(10):
                     await asyncio.sleep(0)
-                if deadline == min(self._deadlines):
-                    self._elapsed = max(self._elapsed, deadline)
+                # Whoever has just woken has its turns before the next deadline.
+                if before == self._changes and deadline == min(self._deadlines):
+                    self._elapsed = deadline
+                    self._changes += 1
         finally:
             self._deadlines.remove(deadline)
+            self._changes += 1
         await asyncio.sleep(0)
 
     def advance(self, seconds: float) -> None:

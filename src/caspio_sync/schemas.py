@@ -4,9 +4,9 @@
 
 source frame    `source_pk` (Int64), one column a Caspio field, cast by its declared type, and `uncastable`
                 (List(String): the fields of this row whose cell could not be cast; null for a clean row)
-mapped frame    `source_pk`, `key` (String), one column a mapped attribute, `<column>__ok` (Boolean, never null) for every
-                column that can be ill-formed, `key__ok`, and `problems` (String: what is wrong, values masked; null for
-                a clean row)
+mapped frame    `source_pk`, `key` (String), one column a mapped attribute, `<column>__ok` (Boolean, never null) for
+                each column that can be ill-formed, `key__ok`, and `problems` (String: what is wrong, values masked;
+                null for a clean row)
 changes         the mapped frame's new and changed rows, and what the ledger knows of them (see ledger/compare.py)
 outcomes        OUTCOME_SCHEMA
 """
@@ -122,6 +122,27 @@ class MappedColumn:
     def group_id(self) -> str:
         """Braze's id of the subscription group."""
         return self.name.removeprefix("subscription_groups.")
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One expectation's result for one batch, without any value of the rows.
+
+    Args:
+        name: what it is called in reports (`meta.name`).
+        why: why it exists (`meta.why`).
+        severity: critical or warning.
+        rows: rows it looked at.
+        failed: rows that failed it; 0 or 1 for an expectation about the batch.
+        passed: whether the batch met it.
+    """
+
+    name: str
+    why: str
+    severity: str
+    rows: int
+    failed: int
+    passed: bool
 
 
 # One row an object that was sent: the unit in which Braze answers, led back to the row it came from.

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from caspio_sync.clients.braze import BRAZE_ENDPOINTS
@@ -28,7 +28,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True)
 
-    caspio_integration_url: str = Field(min_length=1, description="Integration URL, such as https://c0abc123.caspio.com")
+    caspio_integration_url: str = Field(
+        min_length=1, description="Integration URL, such as https://c0abc123.caspio.com"
+    )
     caspio_client_id: str = Field(min_length=1, description="Client ID of the Web Services API profile")
     caspio_client_secret: SecretStr = Field(min_length=1, description="Client Secret of the same profile")
     caspio_calls_per_second: Unlimited = Field(default=20, description="burst limit; 0 means none")
@@ -40,18 +42,18 @@ class Settings(BaseSettings):
     braze_instance: str | None = Field(default=None, description="instance, such as EU-01; or set BRAZE_REST_ENDPOINT")
     braze_rest_endpoint: str | None = Field(default=None, description="REST endpoint, https://rest.…")
     braze_api_key: SecretStr = Field(min_length=1, description="REST API key with users.track and users.export.ids")
-    braze_track_limit: int = Field(default=3000, ge=1, description="/users/track requests in 3 s until Braze says otherwise")
+    braze_track_limit: int = Field(
+        default=3000, ge=1, description="/users/track requests in 3 s, until Braze says otherwise"
+    )
     braze_objects_per_request: Literal["combined", "each"] = Field(
         default="combined", description="75 objects over all arrays, or 75 an array on legacy contracts"
     )
     braze_connections: int = Field(default=64, ge=1, le=128)
 
-    sender: Literal["auto", "inline", "process"] = Field(
-        default="auto", validation_alias=AliasChoices("CASPIO_SYNC_SENDER", "sender")
-    )
-    home: Path = Field(default=Path(".caspio-sync"), validation_alias=AliasChoices("CASPIO_SYNC_HOME", "home"))
-    syncs: Path = Field(default=Path("syncs"), validation_alias=AliasChoices("CASPIO_SYNC_SYNCS", "syncs"))
-    ledger: str | None = Field(default=None, validation_alias=AliasChoices("CASPIO_SYNC_LEDGER_URL", "ledger"))
+    sender: Literal["auto", "inline", "process"] = Field(default="auto", validation_alias="CASPIO_SYNC_SENDER")
+    home: Path = Field(default=Path(".caspio-sync"), validation_alias="CASPIO_SYNC_HOME")
+    syncs: Path = Field(default=Path("syncs"), validation_alias="CASPIO_SYNC_SYNCS")
+    ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
 
     @model_validator(mode="after")
     def _one_endpoint(self) -> "Settings":
@@ -93,14 +95,14 @@ def load_settings(env_file: Path | None = None) -> Settings:
     if env_file is not None and not env_file.is_file():
         raise ConfigurationError(f"{env_file}: no such settings file; give another with --env-file")
     try:
-        return Settings(_env_file=chosen)  # type: ignore[call-arg]  # pydantic-settings' own argument
+        return Settings(_env_file=chosen)
     except ValidationError as error:
         lines = [f"  {_variable(each['loc'])}: {each['msg']}" for each in error.errors(include_input=False)]
         where = str(chosen) if chosen.is_file() else f"the environment (there is no {chosen})"
         raise ConfigurationError(
             f"settings in {where} are not complete:\n" + "\n".join(lines) + "\n"
-            "Copy .env.example to .env and fill it in, or try everything on the sandbox first: `caspio-sync sandbox up`, "
-            "then `caspio-sync --sandbox …`."
+            "Copy .env.example to .env and fill it in, or try everything on the sandbox first: "
+            "`caspio-sync sandbox up`, then `caspio-sync --sandbox …`."
         ) from None
 
 

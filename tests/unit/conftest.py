@@ -47,7 +47,9 @@ def postgresql() -> Iterator[str]:
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
-        _as_server_user([f"{binaries}/initdb", "-D", f"{folder}/data", "-U", "ledger", "-A", "trust", "-E", "UTF8", "--no-sync"])
+        _as_server_user(
+            [f"{binaries}/initdb", "-D", f"{folder}/data", "-U", "ledger", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        )
         options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
         control = [f"{binaries}/pg_ctl", "-D", f"{folder}/data", "-w"]
         _as_server_user([*control, "-o", options, "-l", f"{folder}/log", "start"])

@@ -1,12 +1,15 @@
 import json
 from datetime import date
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import phonenumbers
 import polars as pl
 import pytest
 
 from caspio_sync.mapping import ProfileMapping, parse_sync
+from caspio_sync.mapping.lookups import PhoneLookup
 from caspio_sync.schemas import CaspioField
 
 DATA = Path(__file__).parents[1] / "data"
@@ -89,3 +92,27 @@ def test_naughty_strings_survive_inside_an_object() -> None:
 @pytest.mark.parametrize("text", ["é", "e\u0301", "ﬁ", "Å", "한글", "👩‍👩‍👧", "İ", "ß", "ﷺ", "\u202eabc", "a\u200bb"])
 def test_text_is_not_normalised(text: str) -> None:
     assert apply("note: Text", Text=[text]).get_column("note").to_list() == [text]
+
+
+def test_the_numbering_plan_and_the_parser_agree_on_examples_and_their_neighbours() -> None:
+    shipped = files("caspio_sync.sandbox").joinpath("data", "phone-numbers", "example_numbers.csv").read_bytes()
+    examples = pl.read_csv(shipped, infer_schema=False)
+    written = [text for form in ("e164", "international", "rfc3966") for text in examples[form] if text]
+    neighbours = [
+        f"{text[:-place]}{(int(text[-place]) + 3) % 10}{text[len(text) - place + 1 :]}"
+        for text in examples["e164"].drop_nulls()
+        if len(text) > 9
+        for place in (1, 4, 7)
+    ]
+    numbers = pl.Series([*written, *neighbours])
+    nowhere = pl.Series([None], dtype=pl.String).new_from_index(0, len(numbers))
+    assert PhoneLookup()(numbers, nowhere).to_list() == [_parsed(number) for number in numbers]
+
+
+def _parsed(number: str) -> str | None:
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return None
+    valid = phonenumbers.is_valid_number(parsed)
+    return phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164) if valid else None

@@ -47,14 +47,21 @@ def demo(
     for left in DEMO_HOME.glob("ledger.db-*"):
         left.unlink()
     DEMO_HOME.mkdir(parents=True, exist_ok=True)
-    OUT.print("[bold]1. The sandbox starts[/]: Caspio and Braze as two local processes, loaded with real retail customers.")
+    OUT.print(
+        "[bold]1. The sandbox starts[/]: Caspio and Braze as two local processes, loaded with real retail customers."
+    )
     with SandboxProcesses(rows=rows, braze={"blocked_external_ids": BLOCKED}) as processes:
         use_settings({**environment(processes, DEMO_HOME), "CASPIO_SYNC_SYNCS": str(shipped_syncs())})
         _run("2. First run", "every customer is new to Braze; the gate sets bad rows aside, Braze may refuse some")
         _run("3. Second run", "nothing changed in Caspio, so nothing is sent")
         edited = asyncio.run(_edit())
-        _run("4. Third run", f"{number(edited)} rows were edited in Caspio: those rows go, and of them the changed fields")
-    OUT.print(f"\nAll state is in {DEMO_HOME}; `make demo-reset` removes it. Next: README.md, 'With your own accounts'.")
+        _run(
+            "4. Third run",
+            f"{number(edited)} rows were edited in Caspio: those rows go, and of them the changed fields",
+        )
+    OUT.print(
+        f"\nAll state is in {DEMO_HOME}; `make demo-reset` removes it. Next: README.md, 'With your own accounts'."
+    )
 
 
 def shipped_syncs() -> Path:

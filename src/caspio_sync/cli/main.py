@@ -1,4 +1,4 @@
-"""`caspio-sync`: the command line. Commands are thin: they read arguments, call the library, and show what came back."""
+"""`caspio-sync`: the command line. Commands are thin: read arguments, call the library, show what came back."""
 
 import os
 import sys

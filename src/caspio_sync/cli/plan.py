@@ -57,10 +57,12 @@ async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
 
 
 def _show(made: Plan) -> None:
-    OUT.print(f"[bold]A run would send {number(made.to_send)} objects[/] (a dry run: nothing was written)\n")
+    OUT.print(f"[bold]A run would send {number(made.to_send)} rows[/] (a dry run: nothing was written)\n")
     show_report(made.report)
     if made.calls_a_month is not None:
-        OUT.print(f"Caspio calls a month at the schedule '{made.schedule}': {number(made.calls_a_month)} = {made.steps}")
+        OUT.print(
+            f"Caspio calls a month at the schedule '{made.schedule}': {number(made.calls_a_month)} = {made.steps}"
+        )
     for sample in made.samples:
         OUT.print("\nwould be sent, for example:")
         OUT.print_json(data=sample)

@@ -14,10 +14,14 @@ from caspio_sync.run.opening import CONNECT
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import current_settings
 
-Full = Annotated[bool, typer.Option("--full", help="Read every row, ignoring the cursor; what was sent is not sent again.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Read every row, ignoring the cursor; what was sent is not sent again.")
+]
 Resend = Annotated[bool, typer.Option("--resend", help="Send every field of every row again. Braze bills all of it.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Read this many rows at most; the cursor stays.")]
-Keys = Annotated[str | None, typer.Option("--keys", help="Only these rows, by their identity: a,b,c; the cursor stays.")]
+Keys = Annotated[
+    str | None, typer.Option("--keys", help="Only these rows, by their identity: a,b,c; the cursor stays.")
+]
 Since = Annotated[
     datetime | None, typer.Option("--since", help="Rows changed since this UTC time (ISO); the cursor stays.")
 ]
@@ -55,16 +59,20 @@ def run(
     raise typer.Exit(exit_code(report, error, strict=strict))
 
 
-def run_shown(sync: str, options: RunOptions, *, quiet: bool = False) -> tuple[RunReport | None, CaspioSyncError | None]:
+def run_shown(
+    sync: str, options: RunOptions, *, quiet: bool = False
+) -> tuple[RunReport | None, CaspioSyncError | None]:
     """Run with a progress bar where there is a terminal.
 
     Returns:
         The last report (None where the run could not be opened), and the error that ended the run.
     """
-    from tasks.orchestration import run_profile_sync, use_own_prefect
+    from tasks.orchestration import use_own_prefect
 
     settings = current_settings()
     use_own_prefect(settings.home, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
+    from flows.profile_sync import run_profile_sync  # imports Prefect, whose settings are read then
+
     latest: list[RunReport] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal) as progress:

@@ -28,7 +28,9 @@ def _group() -> None:
 def up(
     port: Annotated[int, typer.Option(help="Caspio's port; Braze gets the next one.")] = 8090,
     rows: Annotated[int | None, typer.Option(min=1, help="Customers; default the 4,372 of the data set.")] = None,
-    faults: Annotated[Path | None, typer.Option(help="YAML file: what goes wrong, when, how often.", exists=True)] = None,
+    faults: Annotated[
+        Path | None, typer.Option(help="YAML file: what goes wrong, when, how often.", exists=True)
+    ] = None,
     latency: Annotated[int, typer.Option(min=0, help="Milliseconds until Braze answers.")] = 0,
 ) -> None:
     """Start both emulators and keep them until Ctrl-C.

@@ -19,7 +19,7 @@ COMMIT_SECONDS = 0.5
 
 UNKNOWN_REASON = "Braze named an error without saying for which object of the request"
 
-Commit = Callable[[pl.DataFrame], Awaitable[None]]
+Commit = Callable[[Sequence[Answer]], Awaitable[None]]
 
 
 def outcomes(rows: pl.DataFrame, answers: Sequence[Answer]) -> pl.DataFrame:
@@ -55,30 +55,27 @@ def outcomes(rows: pl.DataFrame, answers: Sequence[Answer]) -> pl.DataFrame:
     )
 
 
-async def deliver(
-    rows: pl.DataFrame, requests: Iterable[Request], *, sender: Sender, commit: Commit
-) -> None:
-    """Send the requests filled from these rows, committing outcomes as answers arrive.
+async def deliver(requests: Iterable[Request], *, sender: Sender, commit: Commit) -> None:
+    """Send requests, committing what became of them as answers arrive.
 
     Args:
-        rows: the rows in the order of the objects in `requests`.
-        requests: filled from these rows.
+        requests: filled from one batch's objects.
         sender: delivers them.
-        commit: makes an outcome frame durable; called for 20 answers or half a second's worth at a time.
+        commit: makes answers durable; called with 20 of them, or half a second's worth, at a time.
 
     Raises:
         TransientError, ConfigurationError: as the sender says; what was answered before is committed all the same.
     """
-    async with _Committer(rows, commit) as committer:
-        async for answer in sender.send(requests):
+    # Closed by name: a commit that fails has to stop the requests now, not when the generator is collected.
+    async with _Committer(commit) as committer, contextlib.aclosing(sender.send(requests)) as answers:
+        async for answer in answers:
             committer.add(answer)
 
 
 class _Committer:
     """Gathers answers and commits them in the background; one commit at a time."""
 
-    def __init__(self, rows: pl.DataFrame, commit: Commit) -> None:
-        self._rows = rows
+    def __init__(self, commit: Commit) -> None:
         self._commit = commit
         self._pending: list[Answer] = []
         self._enough = asyncio.Event()
@@ -111,4 +108,4 @@ class _Committer:
                 self._enough.clear()
             answers, self._pending = self._pending, []
             if answers:
-                await self._commit(outcomes(self._rows, answers))
+                await self._commit(answers)

@@ -1,15 +1,18 @@
 """When the next request may leave: paced by the limits that answers announce, held back while the other side fails."""
 
+import asyncio
 import random
 from dataclasses import dataclass
 
 from caspio_sync.clock import Clock
 from caspio_sync.errors import TransientError
 
-# A window that ends later than this is the hourly pool of newer contracts, not the burst window (Braze, API limits).
-_BURST_WINDOW_SECONDS = 60.0
-# Even spacing keeps any window below its limit; the rest is for the jitter between our clock and theirs.
+# Answers tell whole seconds: a reset may seem that much later than the end of its window.
+_RESET_ROUNDING = 1.0
+# Even spacing keeps any window below its limit; the rest is for the jitter between our clock and theirs, and for what
+# may be made up for at once after a pause: together they stay below the limit.
 _SHARE_OF_LIMIT = 0.97
+_MADE_UP_FOR = 0.02
 _FIRST_BACKOFF = 0.5
 _LONGEST_BACKOFF = 30.0
 
@@ -38,42 +41,58 @@ class Pacer:
     def __init__(self, *, requests: int, window_seconds: float, clock: Clock) -> None:
         self._clock = clock
         self._window = window_seconds
-        self._spacing = window_seconds / (requests * _SHARE_OF_LIMIT)
+        self._configured = requests
+        self._limit = requests
+        # Limits of longer windows, such as the hourly pool of newer contracts (Braze, API limits).
+        self._pools: set[int] = set()
         self._next = clock.monotonic()
         self._closed_until = 0.0
+        # Whoever holds it is next, so that a limit that changes holds for all who wait.
+        self._turn = asyncio.Lock()
         self._refusals = 0
         self.waited_seconds = 0.0
         self.rate_limited = 0
 
     async def admit(self) -> None:
         """Wait until one more request may leave."""
-        while True:
-            now = self._clock.monotonic()
-            # A pause must not turn into a burst: what was not used within a tenth of the window is gone.
-            turn = max(self._next, now - self._window / 10, self._closed_until)
-            self._next = turn + self._spacing
-            if turn <= now:
-                return
-            self.waited_seconds += turn - now
-            await self._clock.sleep(turn - now)
-            if self._closed_until <= self._clock.monotonic():
-                return
+        asked = self._clock.monotonic()
+        async with self._turn:
+            while (now := self._clock.monotonic()) < (turn := max(self._next, self._closed_until)):
+                await self._clock.sleep(turn - now)
+            # A pause must not turn into a burst: all but a small part of what was not used is gone.
+            self._next = max(self._next, now - self._window * _MADE_UP_FOR) + self._spacing
+            self.waited_seconds += now - asked
 
     def observe(self, announced: Announced) -> None:
         """Follow the limits of an answer that was not refused."""
         self._refusals = 0
         if announced.reset_seconds is None or announced.limit is None or announced.limit <= 0:
             return
-        if announced.reset_seconds <= _BURST_WINDOW_SECONDS:
-            self._spacing = self._window / (announced.limit * _SHARE_OF_LIMIT)
-        elif announced.remaining == 0:
+        if announced.reset_seconds > self._window + _RESET_ROUNDING:
+            self._pools.add(announced.limit)
+            if self._limit == announced.limit:  # it was taken for the burst limit in the last seconds of its window
+                self._follow(self._configured)
+        elif announced.limit not in self._pools:
+            self._follow(announced.limit)
+        if announced.remaining == 0:
             self._close(announced.reset_seconds)
 
     def refused(self, retry_after: float | None) -> None:
         """Close after a 429, for the time it names or, where it names none, for a growing one."""
         self.rate_limited += 1
-        self._refusals += 1
-        self._close(retry_after if retry_after is not None else backoff(self._refusals))
+        if retry_after:
+            self._close(retry_after)
+        elif self._closed_until <= self._clock.monotonic():  # else it left with those that closed the gate
+            self._refusals += 1
+            self._close(backoff(self._refusals))
+
+    @property
+    def _spacing(self) -> float:
+        return self._window / (self._limit * _SHARE_OF_LIMIT)
+
+    def _follow(self, limit: int) -> None:
+        before, self._limit = self._spacing, limit
+        self._next += self._spacing - before  # the place after the last request goes by the new spacing as well
 
     def _close(self, seconds: float) -> None:
         self._closed_until = max(self._closed_until, self._clock.monotonic() + seconds)
@@ -91,6 +110,7 @@ class Breaker:
         self._clock = clock
         self._threshold = threshold
         self._failures = 0
+        self._probes = 0
         self._probe_at = 0.0
 
     async def admit(self) -> None:
@@ -98,13 +118,15 @@ class Breaker:
         while self._failures >= self._threshold:
             now = self._clock.monotonic()
             if now >= self._probe_at:
-                self._probe_at = now + backoff(self._failures - self._threshold + 1)
+                # By probes, not by failures: many requests in flight fail together.
+                self._probes += 1
+                self._probe_at = now + backoff(self._probes)
                 return
             await self._clock.sleep(self._probe_at - now)
 
     def succeeded(self) -> None:
-        """Close it."""
-        self._failures = 0
+        """Close it: an answer came, be it a refusal."""
+        self._failures = self._probes = 0
 
     def failed(self) -> None:
         """Count a failure: no answer, or one that says try again later."""
@@ -113,7 +135,7 @@ class Breaker:
 
 def backoff(attempt: int) -> float:
     """Seconds to wait before attempt number `attempt` + 1: exponential, with full jitter above a half."""
-    longest = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** (attempt - 1))
+    longest = min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2.0 ** min(attempt - 1, 10))
     return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
 
 

@@ -10,7 +10,7 @@ import contextlib
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +25,7 @@ from caspio_sync.errors import CallError, ConfigurationError, TransientError
 _LENGTH = struct.Struct("<I")
 _HEADER = struct.Struct("<III")  # number, start, count
 _PIPE_BYTES = 1 << 20
+_LOST: dict[str, Any] = {"error": "lost", "message": "the sender process ended before it answered"}
 
 
 class ProcessSender:
@@ -44,20 +45,19 @@ class ProcessSender:
         }
         self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
-        self._waiting: dict[int, asyncio.Queue[dict[str, Any]]] = {}
+        self._waiting: dict[int, asyncio.Queue[dict[str, Any] | Exception]] = {}
         self._starting = asyncio.Lock()
 
-    async def send(self, requests: Iterable[Request]) -> AsyncIterator[Answer]:
+    async def send(self, requests: Iterable[Request]) -> AsyncGenerator[Answer]:
+        """As `Sender.send`; an error ends the process, and with it what it still holds."""
         process = await self._started()
-        answers: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        answers: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
         owed: set[int] = set()
         fed = asyncio.Event()
         feeder = asyncio.create_task(self._feed(process, requests, answers, owed, fed))
         try:
             while not fed.is_set() or owed:
-                answer = await answers.get()
-                if "error" in answer:
-                    raise _error(answer)
+                answer = _answered(await answers.get())
                 if "number" in answer:
                     owed.discard(answer["number"])
                     rejected = tuple((place, reason) for place, reason in answer.pop("rejected"))
@@ -70,6 +70,7 @@ class ProcessSender:
             await asyncio.gather(feeder, return_exceptions=True)
 
     async def close(self) -> None:
+        """End the process; the next `send` starts another."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -81,6 +82,8 @@ class ProcessSender:
 
     async def _started(self) -> Process:
         async with self._starting:
+            if self._reader is not None and self._reader.done():
+                await self.close()  # it ended between two batches
             if self._process is None:
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE, limit=_PIPE_BYTES
@@ -93,32 +96,51 @@ class ProcessSender:
         self,
         process: Process,
         requests: Iterable[Request],
-        answers: asyncio.Queue[dict[str, Any]],
+        answers: asyncio.Queue[dict[str, Any] | Exception],
         owed: set[int],
         fed: asyncio.Event,
     ) -> None:
-        for request in requests:
-            owed.add(request.number)
-            self._waiting[request.number] = answers
-            header = _HEADER.pack(request.number, request.start, request.count)
-            await _write(process, header + request.body)
+        try:
+            for request in requests:
+                owed.add(request.number)
+                self._waiting[request.number] = answers
+                if self._reader is None or self._reader.done():
+                    answers.put_nowait(_LOST)
+                    return
+                header = _HEADER.pack(request.number, request.start, request.count)
+                await _write(process, header + request.body)
+        except Exception as error:  # noqa: BLE001 - whatever it is, `send` raises it; unsaid, it would wait for ever
+            answers.put_nowait(error)
+            return
         fed.set()
         answers.put_nowait({})  # wakes the reader of answers where all have come already
 
     async def _read(self, process: Process) -> None:
         assert process.stdout is not None
-        with contextlib.suppress(asyncio.IncompleteReadError):
-            while True:
-                for answer in orjson.loads(await _read_frame(process.stdout)):
-                    self._waiting.pop(answer["number"]).put_nowait(answer)
-        for answers in set(self._waiting.values()):
-            answers.put_nowait({"error": "lost", "message": "the sender process ended before it answered"})
-        self._waiting.clear()
+        try:
+            with contextlib.suppress(asyncio.IncompleteReadError):
+                while True:
+                    for answer in orjson.loads(await _read_frame(process.stdout)):
+                        self._waiting.pop(answer["number"]).put_nowait(answer)
+        finally:
+            for answers in set(self._waiting.values()):
+                answers.put_nowait(_LOST)
+            self._waiting.clear()
+
+
+def _answered(answer: dict[str, Any] | Exception) -> dict[str, Any]:
+    if isinstance(answer, Exception):
+        raise answer
+    if "error" in answer:
+        raise _error(answer)
+    return answer
 
 
 def _error(answer: dict[str, Any]) -> Exception:
     if answer["error"] == "configuration":
         return ConfigurationError(answer["message"])
+    if answer["error"] == "bug":
+        return RuntimeError(f"the sender process failed with {answer['message']}")
     return TransientError(
         answer["message"], status=answer.get("status"), retry_after=answer.get("retry_after"), ambiguous=True
     )
@@ -183,6 +205,8 @@ async def _deliver(
                     "retry_after": getattr(error, "retry_after", None),
                 }
             )
+        except Exception as error:  # noqa: BLE001 - unanswered, the parent would wait for ever; a message may hold values
+            answers.append({"number": request.number, "error": "bug", "message": type(error).__name__})
         answered.set()
 
 

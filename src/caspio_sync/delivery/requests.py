@@ -79,8 +79,10 @@ def count_requests(
 
 def _stop(sizes: Sequence[int], start: int, objects_per_request: int, request_bytes: int) -> int:
     stop = min(start + objects_per_request, len(sizes))
-    while stop - start > 1 and sum(sizes[start:stop]) + stop - start > request_bytes - len(_HEAD) - len(_TAIL):
-        stop = start + (stop - start + 1) // 2
+    size = len(_HEAD) + sum(sizes[start:stop]) + (stop - start - 1) + len(_TAIL)  # with the commas between
+    while stop - start > 1 and size > request_bytes:
+        stop -= 1
+        size -= sizes[stop] + 1
     return stop
 
 

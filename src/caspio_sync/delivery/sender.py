@@ -4,7 +4,7 @@ Profile objects hold whole values only, so a request whose answer was lost may b
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from caspio_sync.clients.braze import BrazeClient, TrackAnswer
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
 from caspio_sync.delivery.requests import Request
-from caspio_sync.errors import CallError, ConfigurationError, PermanentError, TransientError
+from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 
 REQUEST_SECONDS = 60.0  # one request, tries included; longer waits belong to the task and the schedule
 
@@ -43,8 +43,8 @@ class Answer:
 class Sender(Protocol):
     """Something that delivers requests; in this process, or in one of its own."""
 
-    def send(self, requests: Iterable[Request]) -> AsyncIterator[Answer]:
-        """Deliver the requests and give their answers as they arrive.
+    def send(self, requests: Iterable[Request]) -> AsyncGenerator[Answer]:
+        """Deliver the requests and give their answers as they arrive; closing it stops the rest.
 
         Raises:
             TransientError: a request could not be delivered within its time; others may have been.
@@ -92,7 +92,7 @@ class InlineSender:
     """
 
     def __init__(
-        self, client: BrazeClient, *, limits: SenderLimits = SenderLimits(), clock: Clock | None = None  # noqa: B008 - frozen
+        self, client: BrazeClient, *, limits: SenderLimits = SenderLimits(), clock: Clock | None = None
     ) -> None:
         self._client = client
         self._clock = clock or SystemClock()
@@ -101,7 +101,8 @@ class InlineSender:
         self._breaker = Breaker(clock=self._clock)
         self._halving = asyncio.Lock()
 
-    async def send(self, requests: Iterable[Request]) -> AsyncIterator[Answer]:
+    async def send(self, requests: Iterable[Request]) -> AsyncGenerator[Answer]:
+        """As `Sender.send`."""
         answers: asyncio.Queue[Answer | Exception | None] = asyncio.Queue()
         waiting = iter(requests)
         workers = [asyncio.create_task(self._work(waiting, answers)) for _ in range(self._connections)]
@@ -121,13 +122,14 @@ class InlineSender:
             await asyncio.gather(*workers, return_exceptions=True)
 
     async def close(self) -> None:
+        """Close the client's connections."""
         await self._client.aclose()
 
     async def _work(self, waiting: Iterator[Request], answers: asyncio.Queue[Answer | Exception | None]) -> None:
         try:
             for request in waiting:
                 answers.put_nowait(await self.deliver(request))
-        except (CallError, ConfigurationError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, `send` raises it; unsaid, it would wait for ever
             answers.put_nowait(error)
         else:
             answers.put_nowait(None)
@@ -142,28 +144,35 @@ class InlineSender:
 
     async def _attempt(self, request: Request) -> tuple[TrackAnswer, int]:
         """Try until an answer came; gives it and the calls it took."""
-        await self._pacer.admit()
-        deadline = self._clock.monotonic() + REQUEST_SECONDS
+        monotonic = self._clock.monotonic
+        deadline = monotonic() + REQUEST_SECONDS
         attempt = 0
+        failure: TransientError | None = None
         while True:
             await self._breaker.admit()
+            if failure is not None and monotonic() > deadline:
+                raise failure
+            # Waiting for a window is the pacer's; it does not count against the request's own time.
+            before = monotonic()
+            await self._pacer.admit()
+            deadline += monotonic() - before
             attempt += 1
             try:
                 answer = await self._client.track(request.body)
             except TransientError as error:
                 if error.rate_limited:
-                    # Waiting for a window is the pacer's; it does not count against the request's own time.
                     self._pacer.refused(error.retry_after)
-                    before = self._clock.monotonic()
-                    await self._pacer.admit()
-                    deadline += self._clock.monotonic() - before
                     continue
                 self._breaker.failed()
                 wait = announced_wait(error, attempt)
-                if self._clock.monotonic() + wait > deadline:
+                if monotonic() + wait > deadline:
                     raise
+                failure = error
                 await self._clock.sleep(wait)
                 continue
+            except PermanentError:
+                self._breaker.succeeded()
+                raise
             self._breaker.succeeded()
             self._pacer.observe(Announced(answer.rate.limit, answer.rate.remaining, answer.rate.reset_seconds))
             return answer, attempt
@@ -183,9 +192,8 @@ class InlineSender:
                 f"Braze refuses every object of a request, each with: {reasons.pop()}. This is not about single rows: "
                 "look at the identity and the fields of the sync, then run it again; nothing of the rest was sent."
             )
-        return Answer(
-            request.number, request.start, request.count, found.status, tuple(found.rejected), found.unknown, found.calls
-        )
+        rejected = tuple(found.rejected)
+        return Answer(request.number, request.start, request.count, found.status, rejected, found.unknown, found.calls)
 
     async def _halve(self, request: Request, error: PermanentError, found: _Found) -> None:
         if request.count == 1:

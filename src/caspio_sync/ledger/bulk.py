@@ -6,9 +6,9 @@ from itertools import chain
 import polars as pl
 import sqlalchemy as sa
 
-# Rows a statement. The interpreter's lock is given up once a statement instead of once a row, which matters beside busy
-# threads; 250 rows of at most 17 columns stay far below the limit of 32,766 parameters (SQLite; PostgreSQL 65,535).
-_ROWS_A_STATEMENT = 250
+# Rows a statement, as many as Braze takes in a request. The interpreter's lock is given up once a statement instead of
+# once a row, which matters beside busy threads; larger statements bind no faster.
+_ROWS_A_STATEMENT = 75
 # Small enough that a chunk's Python objects are still in the processor's cache when they become columns.
 _ROWS_A_FETCH = 2_000
 _VALUES_A_LIST = 5_000
@@ -34,15 +34,21 @@ def upsert(
         update: columns to overwrite; the others of a present row stay.
     """
     values = rows.rows()
-    statement, count = "", 0
-    for start in range(0, len(values), _ROWS_A_STATEMENT):
-        chunk = values[start : start + _ROWS_A_STATEMENT]
-        if len(chunk) != count:
-            count = len(chunk)
-            statement = _upsert_statement(
-                connection.dialect, table, columns=rows.columns, count=count, constants=constants, update=update
-            )
-        connection.exec_driver_sql(statement, tuple(chain.from_iterable(chunk)))
+    if not values:
+        return
+
+    def statement(count: int) -> str:
+        return upsert_statement(
+            connection.dialect, table, columns=rows.columns, count=count, constants=constants, update=update
+        )
+
+    whole = len(values) - len(values) % _ROWS_A_STATEMENT
+    if whole:
+        full = statement(_ROWS_A_STATEMENT)
+        for start in range(0, whole, _ROWS_A_STATEMENT):
+            connection.exec_driver_sql(full, tuple(chain.from_iterable(values[start : start + _ROWS_A_STATEMENT])))
+    if whole < len(values):
+        connection.exec_driver_sql(statement(1), values[whole:])
 
 
 def select_frame(
@@ -82,7 +88,7 @@ def _framed(columns: Iterator[tuple[object, ...]], schema: Mapping[str, pl.DataT
     )
 
 
-def _upsert_statement(
+def upsert_statement(
     dialect: sa.Dialect,
     table: sa.Table,
     *,
@@ -91,6 +97,7 @@ def _upsert_statement(
     constants: Mapping[str, Constant],
     update: Sequence[str],
 ) -> str:
+    """INSERT of `count` rows with one mark a column, overwriting `update` where the primary key is taken."""
     quote = dialect.identifier_preparer.quote
     fixed = [_literal(dialect, value) for value in constants.values()]
     mark = placeholders(dialect, "?")

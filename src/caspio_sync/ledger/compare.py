@@ -16,6 +16,9 @@ from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, MappedColumn, Verdict,
 # The more restrictive state has the higher rank (Braze, user attributes object: subscription states).
 CONSENT_RANK: Mapping[str, int] = {"opted_in": 0, "subscribed": 1, "unsubscribed": 2}
 
+# The consent that Braze resets on a new address, as it does with the e-mail groups (Braze, user attributes object).
+EMAIL_CONSENT = "email_subscribe"
+
 KEY_UNIQUE = ok("key_unique")
 OPT_OUT = "_opt_out"  # whether any consent became more restrictive
 ONLY_OPT_OUT = "_only_opt_out"  # whether nothing but that is to be sent
@@ -53,8 +56,9 @@ class Comparison:
 
     Args:
         changes: new and changed rows: the mapped columns, `fp`, `key_hash`, `fields` (packed field fingerprints as they
-            will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_changed` (names, comma-joined),
-            `_send.<column>`, `_opt_out.<column>` for consent columns, `_opt_out`, `_only_opt_out`, `consent_fields` and
+            will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_moved` (the ledger knows the
+            row under another key), `_changed` (names, comma-joined), `_send.<column>`,
+            `_opt_out.<column>` for consent columns, `_opt_out`, `_only_opt_out`, `consent_fields` and
             `consent_changed` (as `fields` and `changed`, of the opt-out alone; null without one), `key_unique__ok`.
         settled: rows with nothing to send although their version is new to the ledger (a field left the mapping, a
             value went and came back): source_pk, fp, fields.
@@ -91,9 +95,7 @@ def compare(
         phone_column: the same for phone and SMS groups.
         resend: send every field of every row, whatever the ledger says.
     """
-    rows = mapped.with_columns(
-        fp.row_fingerprints(mapped, columns, salt), fp.key_hashes(mapped[KEY], salt)
-    ).join(
+    rows = mapped.with_columns(fp.row_fingerprints(mapped, columns, salt), fp.key_hashes(mapped[KEY], salt)).join(
         known.rename({name: f"_known.{name}" for name in known.columns if name != SOURCE_PK}),
         on=SOURCE_PK,
         how="left",
@@ -115,7 +117,13 @@ def compare(
     )
     # An opt-out that left alone does not make a profile known: until the row itself was sent, it is new.
     sent_before = same_key & pl.col("_known.sent_fp").is_not_null()
-    rows = rows.with_columns(_state=state, _op=pl.when(sent_before).then(pl.lit("changed")).otherwise(pl.lit("new")))
+    known_row = pl.col("_known.mapping_version").is_not_null()
+    rows = rows.with_columns(
+        _state=state,
+        _op=pl.when(sent_before).then(pl.lit("changed")).otherwise(pl.lit("new")),
+        _moved=known_row
+        & (pl.col("_known.key").ne_missing(pl.col(KEY)) | pl.col("_known.key_hash").ne_missing(pl.col("key_hash"))),
+    )
     counts = dict(rows["_state"].value_counts().iter_rows())
     differing = rows.filter(pl.col("_state") == "differs")
     changes, settled = _diff_fields(
@@ -176,7 +184,7 @@ def _diff_fields(
         if trigger in names:
             moved = travels[:, names.index(trigger)]
             for place, column in enumerate(columns):
-                if column.channel == channel:
+                if column.channel == channel or (channel == "email" and column.name == EMAIL_CONSENT):
                     travels[:, place] |= moved & (wanted[:, place] != fp.NEVER_SENT)
     rows = rows.drop([name for name in rows.columns if name.startswith("_known.")] + ["_state"]).with_columns(
         fp.pack(np.where(travels, wanted, before)),
@@ -186,30 +194,34 @@ def _diff_fields(
     )
     rows = _with_consent_fields(rows, np.where(tightened, wanted, before), tightened)
     nothing = pl.Series(is_changed & ~travels.any(axis=1)) & rows[PROBLEMS].is_null()
-    changes = rows.filter(~nothing).with_columns(_changed=_names_of_changed(columns), **{KEY_UNIQUE: pl.lit(value=True)})
+    unique = pl.lit(value=True).alias(KEY_UNIQUE)
+    changes = rows.filter(~nothing)
+    changes = changes.with_columns(unique, _names_of_changed(changes["changed"], names))
     return changes, rows.filter(nothing).select(SOURCE_PK, "fp", "fields")
 
 
 def _with_consent_fields(rows: pl.DataFrame, kept: fp.FieldPrints, tightened: npt.NDArray[np.bool_]) -> pl.DataFrame:
     """`_opt_out`, and `consent_fields` and `consent_changed` as they stand once the opt-out alone is acknowledged."""
-    opted_out = tightened.any(axis=1)
-    places = np.flatnonzero(opted_out)
-    consent = pl.DataFrame(
-        {
-            SOURCE_PK: rows[SOURCE_PK].gather(places),
-            "consent_fields": fp.pack(kept[places]),
-            "consent_changed": fp.pack_mask(tightened[places]),
-        }
+    opted_out = pl.Series(OPT_OUT, tightened.any(axis=1))
+    nothing = pl.Series([None], dtype=pl.Binary).new_from_index(0, rows.height)
+    return rows.with_columns(
+        opted_out,
+        fp.pack(kept).zip_with(opted_out, nothing).alias("consent_fields"),
+        fp.pack_mask(tightened).zip_with(opted_out, nothing).alias("consent_changed"),
     )
-    return rows.with_columns(pl.Series(OPT_OUT, opted_out)).join(consent, on=SOURCE_PK, how="left", maintain_order="left")
 
 
 def _acknowledged(rows: pl.DataFrame, names: Sequence[str], versions: Versions) -> fp.FieldPrints:
-    """The field fingerprints that Braze acknowledged, in the present order; `NEVER_SENT` for a row new to it."""
+    """The field fingerprints that Braze acknowledged, in the present order.
+
+    `NEVER_SENT` for a row new to it, and for one whose last answer was lost: it holds the one version or the other.
+    """
     prints = np.full((rows.height, len(names)), fp.NEVER_SENT, dtype=np.uint64)
     stored = rows.select(
         place=pl.int_range(pl.len()),
-        version=pl.when(pl.col("_op") == "changed").then("_known.sent_mapping_version"),
+        version=pl.when(pl.col("_op") == "changed", pl.col("_known.verdict") != Verdict.UNKNOWN).then(
+            "_known.sent_mapping_version"
+        ),
         packed="_known.sent_fields",
     ).filter(pl.col("version").is_not_null())
     for (version,), group in stored.group_by("version"):
@@ -220,7 +232,7 @@ def _acknowledged(rows: pl.DataFrame, names: Sequence[str], versions: Versions) 
 def _tightened(
     rows: pl.DataFrame, columns: Sequence[MappedColumn], before: fp.FieldPrints, salt: int
 ) -> npt.NDArray[np.bool_]:
-    """Where a consent state is more restrictive than the acknowledged one; unknown counts as subscribed, Braze's default."""
+    """Where a consent state is more restrictive than the acknowledged one; unknown is subscribed, Braze's default."""
     states = {fp.state_fingerprint(state, salt): rank for state, rank in CONSENT_RANK.items()}
     tightened = np.zeros(before.shape, dtype=np.bool_)
     for place, column in enumerate(columns):
@@ -245,9 +257,8 @@ def _flags(
     ]
 
 
-def _names_of_changed(columns: Sequence[MappedColumn]) -> pl.Expr:
-    return pl.concat_str(
-        [pl.when(pl.col(send(column.name))).then(pl.lit(column.name)) for column in columns],
-        separator=",",
-        ignore_nulls=True,
-    )
+def _names_of_changed(masks: pl.Series, names: Sequence[str]) -> pl.Series:
+    """The names behind each bit mask, comma-joined; rows share few masks."""
+    distinct = masks.unique()
+    told = [",".join(fp.mask_names(mask, names)) for mask in distinct.to_list()]
+    return masks.replace_strict(distinct, told, return_dtype=pl.String).alias("_changed")

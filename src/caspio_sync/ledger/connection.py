@@ -36,9 +36,7 @@ class LedgerConnection:
         self._in_memory = isinstance(engine.pool, StaticPool)
 
     @classmethod
-    def open(
-        cls, url: str, *, clock: Clock | None = None, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS
-    ) -> Self:
+    def open(cls, url: str, *, clock: Clock | None = None, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Self:
         """Open a ledger, creating or migrating it where needed.
 
         Args:
@@ -120,7 +118,9 @@ def _engine(url: str, busy_timeout_seconds: float) -> sa.Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     shown = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigurationError(f"The ledger {shown} is neither SQLite nor PostgreSQL. Use sqlite:/// or postgresql://.")
+        raise ConfigurationError(
+            f"The ledger {shown} is neither SQLite nor PostgreSQL. Use sqlite:/// or postgresql://."
+        )
     # Parameters are row keys: they stay out of SQLAlchemy's messages.
     options: dict[str, Any] = {"hide_parameters": True}
     if parsed.get_backend_name() == "sqlite":

@@ -1,8 +1,8 @@
 """What a row, and each of its fields, looked like: short hashes that are the same on every machine and every version.
 
-Row fingerprints (xxh3_128 of canonical JSON) tell whether a row changed at all. Field fingerprints (64 bits each, packed in
-the order of the mapping version's columns) tell which fields did; they are computed for new and changed rows only.
-Both are salted per ledger, so that a ledger alone does not tell that two customers share an address.
+Row fingerprints (xxh3_128 of canonical JSON) tell whether a row changed at all. Field fingerprints (64 bits each,
+packed in the order of the mapping version's columns) tell which fields did; they are computed for new and changed rows
+only. Both are salted per ledger, so that a ledger alone does not tell that two customers share an address.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,16 @@ _SHIFTS_AND_FACTORS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 def row_fingerprints(mapped: pl.DataFrame, columns: Sequence[MappedColumn], salt: int) -> pl.Series:
     """One Binary(16) a row: the fingerprint of the full mapped row.
 
-    `problems` belongs to it: a cell that cannot be cast maps to null, and is not the same version as an empty one.
+    `problems` belongs to it: a cell that cannot be cast maps to null, and is not the same version as an empty one. So
+    do the columns that clear on null: under another choice the same row asks for something else in Braze.
     """
     names = sorted([KEY, PROBLEMS, *(column.name for column in columns)])
     canonical = [_canonical(name, mapped.schema[name]) for name in names]
     text = mapped.select(row=pl.struct(canonical).struct.json_encode().cast(pl.Binary)).to_series()
     digest = xxhash.xxh3_128_digest
-    return pl.Series("fp", [digest(row, salt) for row in text.to_list()], dtype=pl.Binary)
+    clearing = "\0".join(sorted(each.name for each in columns if each.on_null == "clear"))
+    seed = salt ^ xxhash.xxh3_64_intdigest(clearing.encode())
+    return pl.Series("fp", [digest(row, seed) for row in text.to_list()], dtype=pl.Binary)
 
 
 def field_fingerprints(mapped: pl.DataFrame, columns: Sequence[MappedColumn], salt: int) -> FieldPrints:
@@ -71,7 +74,7 @@ def pack(prints: FieldPrints) -> pl.Series:
     if not width:
         return pl.Series("fields", [b""] * len(prints), dtype=pl.Binary)
     rows = np.ascontiguousarray(prints.astype("<u8", copy=False)).view(f"V{width}").ravel()
-    return pl.Series("fields", [bytes(row) for row in rows.tolist()], dtype=pl.Binary)
+    return pl.Series("fields", rows.tolist(), dtype=pl.Binary)
 
 
 def unpack(packed: pl.Series, stored: Sequence[str], wanted: Sequence[str]) -> FieldPrints:
@@ -94,7 +97,8 @@ def unpack(packed: pl.Series, stored: Sequence[str], wanted: Sequence[str]) -> F
 def pack_mask(mask: npt.NDArray[np.bool_]) -> pl.Series:
     """Binary a row: one bit a column, the first column in the highest bit."""
     bits = np.packbits(mask, axis=1)
-    return pl.Series("changed", [row.tobytes() for row in bits], dtype=pl.Binary)
+    rows = bits.view(f"V{bits.shape[1]}").ravel() if bits.size else bits
+    return pl.Series("changed", rows.tolist(), dtype=pl.Binary)
 
 
 def mask_names(packed: bytes, names: Sequence[str]) -> list[str]:
@@ -119,11 +123,23 @@ def _hash_numbers(values: pl.Series, salt: int) -> FieldPrints:
     return np.asarray(mixed ^ (mixed >> np.uint64(31)), dtype=np.uint64)
 
 
+# Hashing a text costs as much as finding several among the distinct ones.
+_REPEATED = 4
+
+
 def _hash_texts(values: pl.Series, salt: int) -> FieldPrints:
     if values.dtype == pl.Boolean:
         return _hash_numbers(values.cast(pl.Int64), salt)
     if values.dtype != pl.String:
         values = values.to_frame().select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    values = values.fill_null("")
+    distinct = values.unique()
+    if len(distinct) * _REPEATED > len(values):
+        return _hash_each(values, salt)
+    hashes = pl.Series(_hash_each(distinct, salt))
+    return values.replace_strict(distinct, hashes, return_dtype=pl.UInt64).to_numpy(writable=True)
+
+
+def _hash_each(texts: pl.Series, salt: int) -> FieldPrints:
     digest = xxhash.xxh3_64_intdigest
-    texts = values.fill_null("").cast(pl.Binary).to_list()
-    return np.array([digest(text, salt) for text in texts], dtype=np.uint64)
+    return np.array([digest(text, salt) for text in texts.cast(pl.Binary).to_list()], dtype=np.uint64)

@@ -44,9 +44,7 @@ class Lease:
 class Leases(LedgerConnection):
     """Taking, keeping and giving back the right to write."""
 
-    def acquire_lease(
-        self, sync: str, holder: str, *, low_pk: int = LOWEST_PK, high_pk: int = HIGHEST_PK
-    ) -> Lease:
+    def acquire_lease(self, sync: str, holder: str, *, low_pk: int = LOWEST_PK, high_pk: int = HIGHEST_PK) -> Lease:
         """Take the lease; one that its holder has not renewed for 60 s is taken over.
 
         Args:

@@ -2,9 +2,10 @@
 
 import polars as pl
 
+from caspio_sync.ledger import history
 from caspio_sync.ledger.bulk import integer_lists, select_frame
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.schema import CLAIM_SCHEMA, DELIVERED_SCHEMA, LEDGER_ROW_SCHEMA
+from caspio_sync.ledger.schema import CLAIM_SCHEMA, LEDGER_ROW_SCHEMA
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _VERDICT_CODES = {verdict: number for number, verdict in enumerate(Verdict, start=1)}
@@ -77,9 +78,7 @@ class Rows(LedgerConnection):
                 )
                 frames.append(select_frame(connection, statement, (sync,), _CLAIM_COLUMNS))
         return (
-            pl.concat(frames)
-            .cast(CLAIM_SCHEMA)
-            .sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False])
+            pl.concat(frames).cast(CLAIM_SCHEMA).sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False])
         )
 
     def delivered(self, sync: str, run: str, batch: int) -> pl.DataFrame:
@@ -88,17 +87,8 @@ class Rows(LedgerConnection):
         Returns:
             DELIVERED_SCHEMA, sorted by `source_pk`; every verdict counts, not only `sent`.
         """
-        # The batch's own range keeps this from reading the whole run once a batch.
-        statement = (
-            "SELECT source_pk, part FROM outcome WHERE sync = ? AND run = ? AND batch = ? "
-            "AND source_pk BETWEEN "
-            "COALESCE((SELECT low_pk FROM batch WHERE run = ? AND number = ?), -9223372036854775807) AND "
-            "COALESCE((SELECT high_pk FROM batch WHERE run = ? AND number = ?), 9223372036854775807) "
-            "ORDER BY source_pk, part"
-        )
-        parameters = (sync, run, batch, run, batch, run, batch)
         with self._read("read outcomes") as connection:
-            return select_frame(connection, statement, parameters, DELIVERED_SCHEMA)
+            return history.delivered(connection, sync, run, batch)
 
 
 def signed(hashes: pl.Series) -> pl.Series:

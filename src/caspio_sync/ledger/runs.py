@@ -148,9 +148,7 @@ class Runs(LedgerConnection):
                 .values(values)
                 .on_conflict_do_update(index_elements=[batch.run, batch.number], set_=again, where=batch.state == OPEN)
             )
-            found = connection.execute(
-                sa.select(schema.batch).where(batch.run == run, batch.number == number)
-            ).one()
+            found = connection.execute(sa.select(schema.batch).where(batch.run == run, batch.number == number)).one()
         return Batch(**found._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
 
     def close_batch(self, run: str, number: int, *, state: str, counts: Mapping[str, Any] | None = None) -> None:
@@ -158,9 +156,7 @@ class Runs(LedgerConnection):
         batch = schema.batch.c
         values = {"state": state, "counts": None if counts is None else dict(counts), "at": self._clock.now()}
         with self._write("close a batch") as connection:
-            connection.execute(
-                sa.update(schema.batch).where(batch.run == run, batch.number == number).values(values)
-            )
+            connection.execute(sa.update(schema.batch).where(batch.run == run, batch.number == number).values(values))
 
     def batches(self, run: str) -> list[Batch]:
         """The batches of a run by number."""

@@ -1,7 +1,7 @@
 """The ledger's tables and the frames that travel in and out of it.
 
     row      one a source row: what was last acknowledged (`sent_*`) and what was last seen (`seen_*`) with its verdict
-    outcome  one a row, part and run: the history behind `why`
+    outcome  one a commit: what became of its rows, the history behind `why`
     batch, run, cursor, lease, budget, erased, mapping, suite, meta: one noun each
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
@@ -34,6 +34,11 @@ def microseconds(instant: datetime) -> int:
     return (instant - _EPOCH) // _MICROSECOND
 
 
+def instant(since_epoch: int) -> datetime:
+    """The inverse of `microseconds`."""
+    return _EPOCH + since_epoch * _MICROSECOND
+
+
 class Instant(TypeDecorator[datetime]):
     """An aware datetime in Python, a BIGINT of microseconds in the database."""
 
@@ -44,7 +49,7 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else microseconds(value)
 
     def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002, D102 - SQLAlchemy's own
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        return None if value is None else instant(value)
 
 
 metadata = sa.MetaData()
@@ -85,20 +90,19 @@ sa.Index("row_key", row.c.sync, row.c.key_hash)
 outcome = sa.Table(
     "outcome",
     metadata,
-    sa.Column("sync", sa.Text, primary_key=True),
-    sa.Column("run", sa.Text, primary_key=True),
-    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("part", sa.Text, primary_key=True),
-    sa.Column("at", Instant, nullable=False),
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("sync", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
     sa.Column("batch", sa.BigInteger, nullable=False),
-    sa.Column("request", sa.BigInteger),
-    sa.Column("verdict", sa.Text, nullable=False),
-    sa.Column("reason", sa.Text),
-    sa.Column("status", sa.BigInteger),
-    sa.Column("changed", sa.LargeBinary),
+    sa.Column("part", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
     sa.Column("mapping_version", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+    sa.Column("low_pk", sa.BigInteger, nullable=False),
+    sa.Column("high_pk", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.LargeBinary, nullable=False),  # see history.py
 )
+sa.Index("outcome_rows", outcome.c.sync, outcome.c.low_pk, outcome.c.high_pk)
+sa.Index("outcome_batch", outcome.c.sync, outcome.c.run, outcome.c.batch)
 
 run = sa.Table(
     "run",

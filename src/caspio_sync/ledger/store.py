@@ -7,10 +7,11 @@ from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.rows import Rows
 from caspio_sync.ledger.runs import Runs
+from caspio_sync.ledger.sending import SendingRows
 from caspio_sync.ledger.story import Stories
 
 
-class Ledger(Rows, Recording, Runs, Leases, Stories):
+class Ledger(Rows, Recording, SendingRows, Runs, Leases, Stories):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 
     Thread-safe: any thread may call any method; writers take turns. All methods are synchronous.

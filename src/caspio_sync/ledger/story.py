@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.ledger import schema
+from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.schema import HELD_SCHEMA
 from caspio_sync.schemas import Verdict
@@ -105,7 +105,7 @@ class Stories(LedgerConnection):
             if not found:
                 return None
             first, *rivals = found
-            outcomes = _outcomes(connection, sync, first.source_pk)
+            told = history.of_row(connection, sync, first.source_pk)
         return RowStory(
             sync=sync,
             source_pk=first.source_pk,
@@ -120,7 +120,7 @@ class Stories(LedgerConnection):
             run=first.run,
             suite_version=first.suite_version,
             mapping_version=first.mapping_version,
-            outcomes=outcomes,
+            outcomes=tuple(Outcome(**{name: each[name] for name in Outcome.__slots__}) for each in told),
             rivals=tuple(rival.source_pk for rival in rivals),
         )
 
@@ -161,18 +161,3 @@ class Stories(LedgerConnection):
         with self._read("read the newest delivery") as connection:
             newest = connection.execute(sa.select(sa.func.max(rows.sent_at)).where(rows.sync == sync)).scalar()
         return newest if isinstance(newest, datetime) else None
-
-
-def _outcomes(connection: sa.Connection, sync: str, source_pk: int) -> tuple[Outcome, ...]:
-    # The history is clustered by run, so that recording appends: a row's part of it is one look-up a run.
-    history, runs = schema.outcome.c, schema.run.c
-    chosen = (
-        sa.select(*[history[name] for name in Outcome.__slots__])
-        .where(
-            history.sync == sync,
-            history.run.in_(sa.select(runs.id).where(runs.sync == sync)),
-            history.source_pk == source_pk,
-        )
-        .order_by(history.at.desc(), history.part.desc())
-    )
-    return tuple(Outcome(*found) for found in connection.execute(chosen))

@@ -5,6 +5,7 @@ default depends on the identifier).
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 
 import polars as pl
@@ -42,8 +43,8 @@ def encode_objects(
         pl.lit(update_only).alias(UPDATE_ONLY),
     ).struct.json_encode()
     # A null in the struct is "does not travel". It cannot stand inside a string: there each quote has a backslash.
-    absent = [f"{_name(column)}:null," for column in values]
-    flat = flat.str.replace_many(absent, [""] * len(absent)) if absent else flat
+    absent = "|".join(re.escape(_name(column)) for column in values)
+    flat = flat.str.replace_all(f"(?:{absent}):null,", "") if absent else flat
     fragments = [
         *(_cleared(column, travels) for column in columns if column.on_null == "clear"),
         *(_final_json(column, travels) for column in columns if column.encoding == "json"),
@@ -69,7 +70,9 @@ def identifier_expression(kind: str, label: str | None = None) -> pl.Expr:
 def data_points(
     rows: pl.DataFrame, columns: Sequence[MappedColumn], *, travels: Callable[[str], str] | None
 ) -> pl.Expr:
-    """Data points that Braze bills for each row: one an attribute, one a key of an object; consent is free.
+    """Data points that Braze bills for each row (Braze, data points).
+
+    One an attribute, one a key of an object or of the objects in an array; consent is free.
 
     Args:
         rows: frame the expression is for.
@@ -84,11 +87,7 @@ def data_points(
 
 def _points(column: MappedColumn, travels: Callable[[str], str] | None) -> pl.Expr:
     value = pl.col(column.name)
-    each = (
-        pl.when(value.str.starts_with("{")).then(value.str.count_matches(_OBJECT_KEY).clip(1)).otherwise(1)
-        if column.encoding == "json"
-        else pl.lit(1)
-    )
+    each = value.str.count_matches(_OBJECT_KEY).clip(1) if column.encoding == "json" else pl.lit(1)
     counted = pl.col(travels(column.name)) if travels else value.is_not_null()
     return pl.when(counted).then(each).otherwise(0).cast(pl.Int64)
 

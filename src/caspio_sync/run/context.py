@@ -104,7 +104,7 @@ class SyncRun:
         self._claims: dict[int, pl.DataFrame] = {}
         self._parts: dict[str, Any] = {}
         self._started: float | None = None
-        self._after_batch: Callable[[], Awaitable[None]] = _nothing
+        self._after_batch: Callable[[], Awaitable[object]] = _nothing
 
     @property
     def id(self) -> str:
@@ -165,9 +165,14 @@ class SyncRun:
             self.observe()
             await self._after_batch()
 
-    def on_batch(self, call: Callable[[], Awaitable[None]]) -> None:
+    def on_batch(self, call: Callable[[], Awaitable[object]]) -> None:
         """Call this whenever a batch is done."""
         self._after_batch = call
+
+    def raise_if_blocked(self) -> None:
+        """Raise the error of the batch that the gate blocked, where it has blocked one."""
+        if self.blocked is not None:
+            raise self.blocked
 
     def observe(self) -> None:
         """Show the report to whoever watches the run."""

@@ -1,4 +1,4 @@
-"""Opening a run: sync file, table, ledger and cursor are looked at before the first row is read, and refused together."""
+"""Opening a run: sync file, table, ledger and cursor are looked at before the first row is read."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.records import RecordReader, keys_where
 from caspio_sync.extraction.window import lower_bound
 from caspio_sync.ledger.compare import Versions
-from caspio_sync.ledger.leases import BEAT_SECONDS
+from caspio_sync.ledger.leases import BEAT_SECONDS, LeaseHeldError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.prepared import Prepared, prepare, read_digest, suite_digest
@@ -31,24 +31,6 @@ from caspio_sync.settings import Settings
 PROCESS_ROWS = 20_000
 
 Observer = Callable[[RunReport], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """How a run reaches the two APIs and its ledger; tests hand in their own."""
-
-    clock: Clock = field(default_factory=SystemClock)
-    caspio: Callable[[Settings, Clock], CaspioClient] = field(default=lambda settings, clock: caspio_client(settings, clock))
-    sender: Callable[[Settings, Clock, int], Sender] = field(
-        default=lambda settings, clock, rows: braze_sender(settings, clock, rows)
-    )
-    ledger: Callable[[Settings, Clock], Ledger] = field(
-        default=lambda settings, clock: Ledger.open(settings.ledger_url, clock=clock)
-    )
-    observer: Observer | None = None
-
-
-CONNECT: ContextVar[Connect] = ContextVar("connect", default=Connect())  # noqa: B039 - frozen
 
 
 def caspio_client(settings: Settings, clock: Clock) -> CaspioClient:
@@ -77,8 +59,29 @@ def braze_sender(settings: Settings, clock: Clock, rows: int) -> Sender:
     return InlineSender(braze_client(settings, clock), limits=limits, clock=clock)
 
 
+def open_ledger(settings: Settings, clock: Clock) -> Ledger:
+    """The ledger in the settings, made where there is none."""
+    return Ledger.open(settings.ledger_url, clock=clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """How a run reaches the two APIs and its ledger; tests hand in their own."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    caspio: Callable[[Settings, Clock], CaspioClient] = caspio_client
+    sender: Callable[[Settings, Clock, int], Sender] = braze_sender
+    ledger: Callable[[Settings, Clock], Ledger] = open_ledger
+    observer: Observer | None = None
+
+
+CONNECT: ContextVar[Connect] = ContextVar("connect", default=Connect())  # noqa: B039 - frozen
+
+
 @contextlib.asynccontextmanager
-async def open_run(name: str, options: RunOptions, *, settings: Settings, flow_run: str | None = None) -> AsyncIterator[SyncRun]:
+async def open_run(
+    name: str, options: RunOptions, *, settings: Settings, flow_run: str | None = None
+) -> AsyncIterator[SyncRun]:
     """Open a run, and close it: its record, its cursor and its lease, whatever happens inside.
 
     Args:
@@ -101,7 +104,7 @@ async def open_run(name: str, options: RunOptions, *, settings: Settings, flow_r
         stack.callback(ledger.close)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect)
         stack.push_async_callback(run.close)
-        await stack.enter_async_context(_lease(run, clock))
+        await stack.enter_async_context(_lease(run))
         await ledger.do(
             ledger.ledger.start_run,
             run=run.id,
@@ -112,8 +115,7 @@ async def open_run(name: str, options: RunOptions, *, settings: Settings, flow_r
         )
         try:
             yield run
-            if run.blocked:
-                raise run.blocked
+            run.raise_if_blocked()
             await _move_cursor(run, prepared)
         except BaseException as error:
             await _finish(run, options, error)
@@ -132,12 +134,14 @@ async def open_plan(name: str, options: RunOptions, *, settings: Settings) -> As
     async with contextlib.AsyncExitStack() as stack:
         caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
         prepared = await prepare(settings, name, caspio)
-        ledger = LedgerThread(connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://"))
+        ledger = LedgerThread(
+            connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://")
+        )
         stack.callback(ledger.close)
         yield await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
 
 
-async def _open(
+async def _open(  # noqa: PLR0917 - the parts of a run, each once
     name: str,
     options: RunOptions,
     settings: Settings,
@@ -223,7 +227,7 @@ def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> l
 
 
 @contextlib.asynccontextmanager
-async def _lease(run: SyncRun, clock: Clock) -> AsyncIterator[None]:
+async def _lease(run: SyncRun) -> AsyncIterator[None]:
     """Hold the sync's lease for the run; a lease that was lost stops the run before it writes again."""
     ledger = run.ledger
     holder = f"run {run.id} (process {os.getpid()} on {socket.gethostname()})"
@@ -236,11 +240,13 @@ async def _lease(run: SyncRun, clock: Clock) -> AsyncIterator[None]:
             await asyncio.sleep(BEAT_SECONDS)
             try:
                 await ledger.do(ledger.ledger.renew_lease, lease)
-            except CaspioSyncError as error:
+            except LeaseHeldError as error:
                 lost.append(error)
                 assert owner is not None
                 owner.cancel()
                 return
+            except CaspioSyncError:  # a ledger out of reach for a moment; the lease has a minute
+                continue
 
     beating = asyncio.create_task(beat())
     try:

@@ -24,11 +24,19 @@ class Judged(Protocol):
     """What a gate says of a batch."""
 
     @property
-    def accepted(self) -> pl.DataFrame: ...
+    def accepted(self) -> pl.DataFrame:
+        """Rows that may go on."""
+        ...
+
     @property
-    def held(self) -> pl.DataFrame: ...
+    def held(self) -> pl.DataFrame:
+        """Rows set aside, with `reason`."""
+        ...
+
     @property
-    def blocked(self) -> str | None: ...
+    def blocked(self) -> str | None:
+        """Why nothing of the batch may be sent."""
+        ...
 
 
 Judge = Callable[[SyncRun, pl.DataFrame], Judged]
@@ -39,7 +47,7 @@ class Plan(BaseModel):
 
     Args:
         report: the counts of a run, as far as they can be known; `verdicts` are those the gate would give.
-        to_send: objects that would be sent.
+        to_send: rows that would be sent; nothing of a batch that the gate would block.
         blocked: why the gate would block a batch; None where it would not.
         samples: JSON objects that would be sent, `--show` of them.
         calls_a_month: Caspio calls at the schedule; None without one.
@@ -71,14 +79,27 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
             changes = (await steps.compare_batch(run, batch, mapped)).changes
             judged = judge(run, changes)
             plan.blocked = plan.blocked or judged.blocked
-            accepted, without = steps.without_required_consent(run, judged.accepted)
+            _count_opt_outs(run, changes.filter(pl.col("_op") == "changed"))
+            _count_opt_outs(run, judged.held.filter(pl.col("_op") == "new"))
+            # A row with nothing but an opt-out is done with that, whatever else is required.
+            done = judged.accepted.filter(pl.col(ONLY_OPT_OUT))
+            accepted, without = steps.without_required_consent(run, judged.accepted.filter(~pl.col(ONLY_OPT_OUT)))
             for rows, verdict in ((judged.held, Verdict.QUARANTINED), (without, Verdict.BLOCKED)):
                 run.report.count_outcomes(rows.with_columns(verdict=pl.lit(verdict.value)), name=run.example_column)
-            _count_objects(run, plan, accepted.filter(~pl.col(ONLY_OPT_OUT)), show)
+            if judged.blocked is None:
+                plan.to_send += done.height
+                _count_objects(run, plan, accepted, show)
     run.report.state = "done"
     run.report.caspio_calls = run.caspio.calls
     _price_calls(run, plan)
     return plan
+
+
+def _count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
+    leaving = steps.leaving_ahead(rows)
+    if not leaving.is_empty():
+        run.report.opt_outs += leaving.height
+        run.report.requests += steps.planned_requests(steps.planned_opt_outs(run, leaving))
 
 
 def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> None:
@@ -101,7 +122,9 @@ def _price_calls(run: SyncRun, plan: Plan) -> None:
     sweeps = run.definition.source.cursor is None
     each = 2 + (pages if sweeps else 1)
     plan.calls_a_month = runs * each
-    plan.steps = f"{runs:,} runs a month x {each} calls ({'all rows every time' if sweeps else 'fields, count, changed rows'})"
+    plan.steps = (
+        f"{runs:,} runs a month x {each} calls ({'all rows every time' if sweeps else 'fields, count, changed rows'})"
+    )
 
 
 def runs_a_month(schedule: str) -> int:

@@ -73,7 +73,9 @@ def _check_cursor(definition: ProfileSync, fields: dict[str, CaspioField]) -> No
         return
     found = fields.get(cursor)
     stamped = [each.name for each in fields.values() if each.type == "TIMESTAMP" and each.on_update]
-    remedy = f"name one of {', '.join(stamped)}" if stamped else "add a Timestamp field with both boxes ticked in Caspio"
+    remedy = (
+        f"name one of {', '.join(stamped)}" if stamped else "add a Timestamp field with both boxes ticked in Caspio"
+    )
     if found is None:
         raise ConfigurationError(f"source.cursor: the table has no field {cursor}; {remedy}, or leave the cursor out")
     if found.type != "TIMESTAMP" or not found.on_update:

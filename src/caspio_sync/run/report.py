@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 from enum import IntEnum
-from typing import Literal, Protocol
+from typing import Literal
 
 import polars as pl
 from pydantic import BaseModel, Field, computed_field
 
-from caspio_sync.schemas import Verdict
+from caspio_sync.schemas import SOURCE_PK, CheckResult, Verdict
 
 EXAMPLES = 3
 
@@ -27,35 +27,29 @@ class ExitCode(IntEnum):
 class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True):
     """What to read, and what to send of it."""
 
-    full: bool = Field(default=False, description="Read the whole source, ignoring the cursor; the ledger still decides what is sent.")
-    resend: bool = Field(default=False, description="Send every field of every row read, ignoring what was sent before. Braze bills it all.")
+    full: bool = Field(
+        default=False, description="Read the whole source, ignoring the cursor; the ledger still decides what is sent."
+    )
+    resend: bool = Field(
+        default=False,
+        description="Send every field of every row read, ignoring what was sent before. Braze bills it all.",
+    )
     limit: int | None = Field(default=None, ge=1, description="Read this many rows at most. Never moves the cursor.")
     # Called `keys` outside; a model with an attribute of that name looks like a mapping to Prefect.
     row_keys: tuple[str, ...] = Field(
         default=(), alias="keys", description="Read only these rows, by their identity. Never moves the cursor."
     )
-    since: datetime | None = Field(default=None, description="Read rows changed since this time. Never moves the cursor.")
-    strict: bool = Field(default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked.")
+    since: datetime | None = Field(
+        default=None, description="Read rows changed since this time. Never moves the cursor."
+    )
+    strict: bool = Field(
+        default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."
+    )
 
     @property
     def partial(self) -> bool:
         """Whether the run reads a chosen part, and so must leave the cursor alone."""
         return self.limit is not None or bool(self.row_keys) or self.since is not None
-
-
-class Checked(Protocol):
-    """One expectation's result for one batch, as the gate gives it."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def why(self) -> str: ...
-    @property
-    def severity(self) -> str: ...
-    @property
-    def rows(self) -> int: ...
-    @property
-    def failed(self) -> int: ...
 
 
 class Reason(BaseModel):
@@ -108,19 +102,22 @@ class RunReport(BaseModel):
     seconds: dict[str, float] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
 
-    @computed_field(description="rows Braze accepted")  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def sent(self) -> int:
+        """Rows Braze accepted."""
         return self.verdicts.get(Verdict.SENT, 0)
 
-    @computed_field(description="data points a sync without a field diff would have been billed on top")  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def data_points_saved(self) -> int:
+        """Data points a sync without a field diff would have been billed on top."""
         return max(0, self.data_points_full - self.data_points)
 
-    @computed_field(description="rows read a second, from the first page to the last record")  # type: ignore[prop-decorator]
+    @computed_field  # type: ignore[prop-decorator]
     @property
     def rows_per_second(self) -> int:
+        """Rows read a second, from the first page to the last record."""
         return round(self.read / self.seconds["moving"]) if self.seconds.get("moving") else 0
 
     @property
@@ -140,7 +137,7 @@ class RunReport(BaseModel):
         """Count time spent in a stage."""
         self.seconds[stage] = self.seconds.get(stage, 0.0) + seconds
 
-    def count_checks(self, checks: Iterable[Checked]) -> None:
+    def count_checks(self, checks: Iterable[CheckResult]) -> None:
         """Add a batch's gate results to the totals."""
         totals = {each.name: each for each in self.checks}
         for check in checks:
@@ -149,20 +146,23 @@ class RunReport(BaseModel):
             total.failed += check.failed
         self.checks = list(totals.values())
 
+    def count_sent(self, rows: int) -> None:
+        """Count rows that Braze accepted."""
+        self.verdicts[Verdict.SENT] = self.verdicts.get(Verdict.SENT, 0) + rows
+
     def count_outcomes(self, outcomes: pl.DataFrame, *, name: str) -> None:
         """Count rows by verdict and reason.
 
         Args:
-            outcomes: columns `verdict`, `reason`, and `name`.
-            name: column whose values may stand in a report as examples.
+            outcomes: columns `verdict`, `reason`, `source_pk` and `name`.
+            name: column whose values may stand in a report as examples; the PK_ID stands for a null.
         """
         verdicts = Counter(self.verdicts)
         groups = outcomes.with_columns(reason=pl.col("reason").str.split(" | ").list.first()).group_by(
             "verdict", "reason", maintain_order=True
         )
-        for verdict, reason, rows, examples in groups.agg(
-            pl.len(), pl.col(name).head(EXAMPLES).cast(pl.String)
-        ).iter_rows():
+        shown = pl.coalesce(pl.col(name).cast(pl.String), pl.format("PK_ID {}", SOURCE_PK))
+        for verdict, reason, rows, examples in groups.agg(pl.len(), shown.head(EXAMPLES)).iter_rows():
             verdicts[verdict] += rows
             if verdict != Verdict.SENT:
                 self._count_reason(verdict, reason or "", rows, examples)

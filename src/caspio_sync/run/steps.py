@@ -1,6 +1,6 @@
-"""The steps of a profile sync after extraction, each a plain function of the run and a frame; Prefect wraps them in `tasks/`.
+"""The steps of a profile sync after extraction, plain functions of the run and a frame; `tasks/` wraps them.
 
-    source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ send_batch ─▶ record
+source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ send_batch ─▶ record
 """
 
 import asyncio
@@ -10,8 +10,9 @@ from typing import ParamSpec, TypeVar
 
 import polars as pl
 
-from caspio_sync.delivery.outcomes import deliver
+from caspio_sync.delivery.outcomes import deliver, outcomes
 from caspio_sync.delivery.requests import count_requests, fill_requests
+from caspio_sync.delivery.sender import Answer
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import SourceBatch, keys_where
 from caspio_sync.ledger.compare import (
@@ -24,6 +25,7 @@ from caspio_sync.ledger.compare import (
     opt_out,
     send,
 )
+from caspio_sync.ledger.sending import Accepted, Sending
 from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
 from caspio_sync.run.context import SyncRun
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn, Verdict, ok
@@ -69,7 +71,9 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     report.new += operations.get("new", 0)
     report.changed += operations.get("changed", 0)
     report.unchanged += comparison.settled.height
-    report.data_points_full += int(mapped.select(data_points(mapped, run.mapping.columns, travels=None).sum()).item() or 0)
+    report.data_points_full += int(
+        mapped.select(data_points(mapped, run.mapping.columns, travels=None).sum()).item() or 0
+    )
     for column in run.mapping.columns:
         if rows := int(changes.filter(pl.col("_op") == "changed")[send(column.name)].sum()):
             report.changed_fields[column.name] = report.changed_fields.get(column.name, 0) + rows
@@ -101,7 +105,7 @@ async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame) -> pl.DataFram
 
 
 async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:
-    """The claims whose row still is in Caspio under that key: a table that was emptied and filled again has new PK_IDs."""
+    """The claims whose row still is in Caspio under that key: a table that was filled anew has new PK_IDs."""
     own = pl.col(SOURCE_PK) == pl.col("own")
     rivals = claims.filter(~own)
     if rivals.is_empty():
@@ -125,13 +129,17 @@ async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.Data
     Returns:
         source_pk, reason, verdict, request and status of each row that had something to opt out of.
     """
-    consent = [column for column in run.mapping.columns if column.role != "attribute"]
-    leaving = rows.filter(pl.col(OPT_OUT), pl.col(ok(KEY)), pl.col(KEY_UNIQUE))
+    leaving = leaving_ahead(rows)
     done: list[pl.DataFrame] = []
     if not leaving.is_empty():
-        await _deliver(run, batch, leaving, _objects(run, leaving, consent, part="consent"), part="consent", done=done)
+        await _deliver(run, batch, leaving, planned_opt_outs(run, leaving), part="consent", done=done)
         run.report.opt_outs += leaving.height
     return pl.concat([pl.DataFrame(schema=_ANSWERS), *(frame.select(_ANSWERS.names()) for frame in done)])
+
+
+def leaving_ahead(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows whose consent became more restrictive, and whose key is sound and theirs."""
+    return rows.filter(pl.col(OPT_OUT), pl.col(ok(KEY)), pl.col(KEY_UNIQUE))
 
 
 async def send_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> None:
@@ -170,7 +178,9 @@ async def record_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison,
     ledger = run.ledger
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
     await _settle(run, comparison.settled)
-    await ledger.do(ledger.ledger.close_batch, run.id, batch.number, state="recorded", counts={"rows": batch.frame.height})
+    await ledger.do(
+        ledger.ledger.close_batch, run.id, batch.number, state="recorded", counts={"rows": batch.frame.height}
+    )
     run.report.batches += 1
 
 
@@ -182,7 +192,7 @@ async def record_blocked_batch(run: SyncRun, batch: SourceBatch, reason: str) ->
 
 def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The accepted rows, and those that lack a consent state the sync requires (with verdict and reason)."""
-    required = run.definition.consent.require
+    required = run.definition.consent.required
     if not required:
         return accepted, accepted.clear().with_columns(reason=pl.lit(""))
     missing = pl.any_horizontal(pl.col(name).is_null() for name in required)
@@ -197,6 +207,12 @@ def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.D
 def planned_objects(run: SyncRun, rows: pl.DataFrame) -> pl.Series:
     """The JSON objects that would be sent for these rows, for a dry run."""
     return _objects(run, rows, run.mapping.columns, part="profile")
+
+
+def planned_opt_outs(run: SyncRun, leaving: pl.DataFrame) -> pl.Series:
+    """The JSON objects that would leave ahead, of identifier and consent alone."""
+    consent = [column for column in run.mapping.columns if column.role != "attribute"]
+    return _objects(run, leaving, consent, part="consent")
 
 
 def planned_requests(objects: pl.Series) -> int:
@@ -253,12 +269,37 @@ async def _deliver(
     first = run.reserve_requests(count_requests(objects))
     requests = await asyncio.to_thread(lambda: list(fill_requests(objects, first_number=first)))
     run.report.requests += len(requests)
+    sending = await asyncio.to_thread(_sending, run, batch, rows) if part == "profile" else None
 
-    async def commit(outcomes: pl.DataFrame) -> None:
-        done.append(outcomes)
-        await _record(run, batch, outcomes, part=part)
+    async def commit(answers: Sequence[Answer]) -> None:
+        whole = [each for each in answers if sending is not None and not each.rejected and not each.unknown]
+        if sending is not None and whole:
+            accepted = [Accepted(each.start, each.count, each.number, each.status) for each in whole]
+            await run.ledger.do(run.ledger.ledger.record_sent, sending, accepted)
+            run.report.count_sent(sum(each.count for each in whole))
+            run.report.data_points += sum(
+                int(rows[_POINTS][each.start : each.start + each.count].sum()) for each in whole
+            )
+        if others := [each for each in answers if each not in whole]:
+            done.append(outcomes(rows, others))
+            await _record(run, batch, done[-1], part=part)
 
-    await deliver(rows, requests, sender=run.sender, commit=commit)
+    await deliver(requests, sender=run.sender, commit=commit)
+
+
+def _sending(run: SyncRun, batch: int, rows: pl.DataFrame) -> Sending:
+    prepared = rows.select(
+        SOURCE_PK,
+        KEY,
+        "key_hash",
+        "fp",
+        "changed",
+        pl.col("fields").alias("sent_fields"),
+        pl.col("_moved").alias("moved"),
+        pl.lit(run.versions.suite, dtype=pl.Int64).alias("suite_version"),
+        pl.lit(run.versions.mapping, dtype=pl.Int64).alias("mapping_version"),
+    )
+    return Sending(sync=run.name, run=run.id, batch=batch, rows=prepared)
 
 
 _RECORDED: Mapping[str, tuple[str, str]] = {
@@ -281,7 +322,8 @@ async def _record(run: SyncRun, batch: int, rows: pl.DataFrame, *, part: str) ->
         "reason",
         "request",
         "status",
-        pl.lit(run.versions.suite, dtype=pl.Int64).alias("suite_version"),
+        # A key that another row has is that row's matter, which may go: no suite version holds such a row for good.
+        pl.when(KEY_UNIQUE).then(run.versions.suite).otherwise(0).cast(pl.Int64).alias("suite_version"),
         pl.lit(run.versions.mapping, dtype=pl.Int64).alias("mapping_version"),
     )
     await run.ledger.do(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=record)

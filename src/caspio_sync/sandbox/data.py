@@ -79,6 +79,8 @@ FIELDS: tuple[Mapping[str, Any], ...] = (
 CITIES = {
     "GB": ("London", "Birmingham", "Leeds", "Glasgow", "Sheffield", "Manchester", "Edinburgh", "Liverpool", "Bristol"),
 }
+# Shares of E.164, international, national and RFC 3966 spelling.
+PHONE_FORMS = (0.6, 0.2, 0.1, 0.1)
 DOMAINS = np.array(["example.com", "example.org", "example.net", "mail.example.com", "shop.example.org"])
 NOTES = np.array(["prefers the phone", "VIP", "asked for a catalogue", "moved house", "do not ring before ten"])
 
@@ -276,7 +278,7 @@ def _people(bought: pl.DataFrame, lists: Lists, rng: np.random.Generator) -> pl.
         where = np.flatnonzero(countries == word)
         if len(where):
             _settle(columns, where, place, rng)
-            _ring(columns, where, place, bought["CustomerNo"])
+            _ring(columns, where, place, bought["CustomerNo"], rng)
     interests = rng.random((size, len(INTERESTS))).argsort(axis=1)[:, :4] + 1
     kept = rng.integers(1, 5, size)
     born = rng.normal(1972, 14, size).clip(1921, 2008)
@@ -322,11 +324,17 @@ def _settle(columns: dict[str, Strings], where: npt.NDArray[np.int64], place: Pl
     columns["Language"][where] = place.language
 
 
-def _ring(columns: dict[str, Strings], where: npt.NDArray[np.int64], place: Place, customers: pl.Series) -> None:
-    """Give the rows of one country a number of their own, in one of four forms; a shared one would share SMS consent."""
+def _ring(
+    columns: dict[str, Strings],
+    where: npt.NDArray[np.int64],
+    place: Place,
+    customers: pl.Series,
+    rng: np.random.Generator,
+) -> None:
+    """Give the rows of one country a number of their own, in one of four forms: shared ones share SMS consent."""
     size = 10**place.open_digits
     own = [int(number) * 7919 % size for number in customers.gather(where).to_list()]
-    forms = place.phones[np.arange(len(where)) * 5 % len(place.phones)]
+    forms = place.phones[rng.choice(len(place.phones), len(where), p=PHONE_FORMS)]
     columns["Phone"][where] = [
         form.format(*f"{number:0{place.open_digits}}") for form, number in zip(forms, own, strict=True)
     ]

@@ -48,20 +48,19 @@ def _create_rows() -> None:
     op.create_index("row_key", "row", ["sync", "key_hash"])
     op.create_table(
         "outcome",
-        sa.Column("sync", sa.Text, primary_key=True),
-        sa.Column("run", sa.Text, primary_key=True),
-        sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("part", sa.Text, primary_key=True),
-        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+        sa.Column("sync", sa.Text, nullable=False),
+        sa.Column("run", sa.Text, nullable=False),
         sa.Column("batch", sa.BigInteger, nullable=False),
-        sa.Column("request", sa.BigInteger),
-        sa.Column("verdict", sa.Text, nullable=False),
-        sa.Column("reason", sa.Text),
-        sa.Column("status", sa.BigInteger),
-        sa.Column("changed", sa.LargeBinary),
+        sa.Column("part", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("mapping_version", sa.BigInteger, nullable=False),
-        sqlite_with_rowid=False,
+        sa.Column("low_pk", sa.BigInteger, nullable=False),
+        sa.Column("high_pk", sa.BigInteger, nullable=False),
+        sa.Column("rows", sa.LargeBinary, nullable=False),
     )
+    op.create_index("outcome_rows", "outcome", ["sync", "low_pk", "high_pk"])
+    op.create_index("outcome_batch", "outcome", ["sync", "run", "batch"])
 
 
 def _create_runs() -> None:

@@ -1,0 +1,87 @@
+"""`caspio-sync check`: everything a run needs, looked at before the first row is read."""
+
+import asyncio
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from caspio_sync.cli.examine import Examined, examine
+from caspio_sync.cli.findings import Finding, findings_of
+from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.show import OUT, show_json
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.run.report import ExitCode
+from caspio_sync.settings import Settings, current_settings
+
+_STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
+
+WriteTest = Annotated[
+    str | None,
+    typer.Option(
+        "--write-test",
+        metavar="EXTERNAL_ID",
+        help="Also write the attribute caspio_sync_test to this profile in Braze (it is made where there is none).",
+    ),
+]
+
+
+def check(
+    sync: Annotated[str | None, typer.Argument(help="Name of a file in syncs/; all of them without it.")] = None,
+    write_test: WriteTest = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at settings, accounts, table, fields, cursor, gate and ledger, and say of each what to do.
+
+    Nothing is written to Caspio or Braze: the Braze key is tried with a request that holds no profile. `--write-test`
+    alone sends one attribute to one profile, to be seen in the Braze dashboard.
+
+    Exit code 2 where something stands in the way of a run; warnings do not. `--json` prints {"sync", "findings"};
+    without SYNC a list of these, the first (sync: null) about accounts and ledger.
+
+    Example: `caspio-sync check customers`
+    """
+    examined = _examined(sync, write_test)
+    if as_json:
+        documents = [asdict(each) for each in examined]
+        together = {"sync": sync, "findings": [finding for each in documents for finding in each["findings"]]}
+        show_json(together if sync else documents)
+    else:
+        _show(examined)
+    if not all(each.sound for each in examined):
+        raise typer.Exit(ExitCode.CONFIGURATION)
+
+
+def _examined(sync: str | None, write_test: str | None) -> list[Examined]:
+    try:
+        settings = current_settings()
+    except ConfigurationError as error:
+        return [Examined(None, findings_of(error))]
+    names = [sync] if sync else sync_names(settings)
+    examined = asyncio.run(examine(settings, names, write_test=write_test))
+    if not names:
+        remedy = "write one: `caspio-sync init customers --table T`"
+        examined[0].findings.append(Finding("warning", f"{settings.syncs}: no sync file", remedy))
+    return examined
+
+
+def sync_names(settings: Settings) -> list[str]:
+    """Names of the sync files."""
+    return sorted(path.stem for path in settings.syncs.glob("*.yaml"))
+
+
+def _show(examined: list[Examined]) -> None:
+    for each in examined:
+        OUT.print(f"[bold]{escape(each.sync or 'accounts')}[/]")
+        for finding in each.findings:
+            OUT.print(f"  [{_STYLES[finding.level]}]{finding.level:<7}[/] {escape(finding.what)}", soft_wrap=True)
+            if finding.remedy:
+                OUT.print(f"          → {escape(finding.remedy)}", soft_wrap=True)
+    findings = [finding for each in examined for finding in each.findings]
+    errors = sum(finding.level == "error" for finding in findings)
+    warnings = sum(finding.level == "warning" for finding in findings)
+    if errors:
+        OUT.print(f"\n{errors} to correct before a run, {warnings} to think about")
+    else:
+        OUT.print(f"\nnothing stands in the way, {warnings} to think about. Next: `caspio-sync plan SYNC`")

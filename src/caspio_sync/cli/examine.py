@@ -1,0 +1,231 @@
+"""The looking behind `caspio-sync check`: accounts, sync files, tables, gates. Reads only, the write test apart."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
+from caspio_sync.clients.caspio import CaspioClient, Source
+from caspio_sync.clock import Clock
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.extraction.windows_zones import zone
+from caspio_sync.ledger.compare import KEY_UNIQUE
+from caspio_sync.mapping.definition import Expectation, ProfileSync, load_sync
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.run import opening
+from caspio_sync.run.prepared import Prepared, prepare
+from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, ok
+from caspio_sync.settings import Settings
+
+SKEW_SECONDS = 60
+TEST_ATTRIBUTE = "caspio_sync_test"
+_COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
+
+
+@dataclass(slots=True)
+class Examined:
+    """Findings about one sync; about the accounts and the ledger where `sync` is None."""
+
+    sync: str | None
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing stands in the way of a run."""
+        return all(finding.level != "error" for finding in self.findings)
+
+
+async def examine(settings: Settings, names: Sequence[str], *, write_test: str | None = None) -> list[Examined]:
+    """Look at everything a run needs; no error ends the looking.
+
+    Args:
+        settings: accounts, limits, places.
+        names: the syncs to look at.
+        write_test: external id of the profile to write a test attribute to; None writes nothing.
+
+    Returns:
+        The accounts first, then each sync.
+    """
+    connect = opening.CONNECT.get()
+    accounts = Examined(None, [Finding("ok", "settings: complete")])
+    syncs = [Examined(name) for name in names]
+    try:
+        async with connect.caspio(settings, connect.clock) as caspio:
+            reached = await _examine_caspio(accounts, caspio)
+            for sync in syncs:
+                await _examine_sync(sync, settings, caspio if reached else None, connect.clock)
+    except CaspioSyncError as error:  # an address that no client can be made for
+        accounts.findings += findings_of(error)
+        for sync in syncs:
+            await _examine_sync(sync, settings, None, connect.clock)
+    await _examine_braze(accounts, settings, connect.clock, write_test)
+    _examine_ledger(accounts, settings, connect)
+    return [accounts, *syncs]
+
+
+async def _examine_caspio(accounts: Examined, caspio: CaspioClient) -> bool:
+    """Whether Caspio gives a token and answers with it."""
+    try:
+        tables = await caspio.tables()
+    except CaspioSyncError as error:
+        accounts.findings += findings_of(error)
+        return False
+    accounts.findings.append(Finding("ok", f"Caspio: token given, {len(tables)} tables can be read"))
+    return True
+
+
+async def _examine_braze(accounts: Examined, settings: Settings, clock: Clock, write_test: str | None) -> None:
+    try:
+        async with opening.braze_client(settings, clock) as braze:
+            await braze.probe_track()
+            accounts.findings.append(
+                Finding("ok", f"Braze: {settings.braze_endpoint} takes the key, which may write profiles (users.track)")
+            )
+            if write_test is None:
+                return
+            written = clock.now().isoformat(timespec="seconds")
+            profile = {"external_id": write_test, "_update_existing_only": False, TEST_ATTRIBUTE: written}
+            answer = await braze.track(orjson.dumps({"attributes": [profile]}))
+    except CaspioSyncError as error:
+        accounts.findings += findings_of(error)
+        return
+    if answer.errors:
+        said = ", ".join(each.type for each in answer.errors)
+        refused = Finding("error", f"Braze: refused the test profile: {said}", "correct the external id")
+        accounts.findings.append(refused)
+        return
+    accounts.findings.append(
+        Finding(
+            "ok",
+            f"Braze: WROTE {TEST_ATTRIBUTE} = {written} to the profile with external_id {write_test} (one data point)",
+            "look it up in the Braze dashboard; writes take effect a little later than they are accepted",
+        )
+    )
+
+
+def _examine_ledger(accounts: Examined, settings: Settings, connect: opening.Connect) -> None:
+    try:
+        ledger = connect.ledger(settings, connect.clock)
+    except CaspioSyncError as error:
+        accounts.findings += findings_of(error)
+        return
+    accounts.findings.append(Finding("ok", f"ledger: {ledger.location} opens"))
+    ledger.close()
+
+
+async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient | None, clock: Clock) -> None:
+    assert sync.sync is not None
+    path = settings.sync_file(sync.sync)
+    try:
+        definition = load_sync(path)
+        sync.findings.append(Finding("ok", f"{path}: {len(definition.fields)} attributes, no mistake in itself"))
+        if caspio is None:
+            untried = f"{definition.source.name} was not looked at: Caspio did not let us in"
+            sync.findings.append(Finding("warning", untried, "correct what stands under accounts, then check again"))
+            return
+        described = definition.source
+        await refuse_missing(caspio, Source(described.name, is_view=described.view is not None))
+        prepared = await prepare(settings, sync.sync, caspio)
+        sync.findings.append(
+            Finding("ok", f"{prepared.source}: {len(prepared.fields)} fields, every mapped one exists and fits")
+        )
+        sync.findings += _cursor_findings(prepared)
+        sync.findings += _identity_findings(prepared)
+        sync.findings += await _row_findings(prepared, caspio, clock)
+        sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
+    except CaspioSyncError as error:
+        sync.findings += findings_of(error)
+
+
+def _cursor_findings(prepared: Prepared) -> Iterator[Finding]:
+    """What `prepare` leaves open: it refuses a cursor that is not stamped on update."""
+    cursor = prepared.definition.source.cursor
+    if cursor is None:
+        stamped = [each.name for each in prepared.fields.values() if each.type == "TIMESTAMP" and each.on_update]
+        if stamped:
+            yield Finding("warning", "no cursor: every run reads all rows", f"add `cursor: {stamped[0]}` under source")
+        else:
+            yield Finding("ok", "no cursor: every run reads all rows")
+        return
+    name = prepared.fields[cursor].time_zone
+    if not name or not name.strip():
+        yield Finding(
+            "warning",
+            f"cursor {cursor}: stamped on update; Caspio declares no time zone for it, so runs read up to a day twice",
+            "set the time zone of the Timestamp field in Caspio",
+        )
+        return
+    try:
+        zone(name)
+    except ConfigurationError as error:
+        yield from findings_of(error)
+    else:
+        yield Finding("ok", f"cursor {cursor}: stamped on update, in {name}")
+
+
+def _identity_findings(prepared: Prepared) -> Iterator[Finding]:
+    identity = prepared.mapping.identity
+    source_field = prepared.fields[identity.source_field]
+    if source_field.unique:
+        yield Finding("ok", f"identity {source_field.name}: unique in Caspio, sent as {identity.kind}")
+        return
+    yield Finding(
+        "warning",
+        f"identity {source_field.name}: Caspio does not keep it unique; of rows that share a value only one is sent",
+        "tick Unique on the field in Caspio, or watch `caspio-sync quarantine list`",
+    )
+
+
+async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:
+    """One call: the number of rows under the sync's condition, and Caspio's clock."""
+    where = prepared.definition.source.where
+    counted = await caspio.aggregate(prepared.source, select=f"COUNT({prepared.key.name}) AS row_count", where=where)
+    within = " that meet source.where" if where else ""
+    findings = [Finding("ok", f"rows{within}: {counted.row.get('row_count')}")]
+    if counted.server_time is None:
+        return findings
+    skew = (clock.now() - counted.server_time).total_seconds()
+    if abs(skew) > SKEW_SECONDS:
+        findings.append(
+            Finding(
+                "warning",
+                f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Caspio's",
+                "set it by NTP: ages, leases and rate windows go by it",
+            )
+        )
+    return findings
+
+
+def _gate_findings(name: str, definition: ProfileSync, mapping: ProfileMapping) -> list[Finding]:
+    from expectations.profiles import profile_gate, profile_suite
+
+    findings = [
+        Finding(
+            "error",
+            f"{definition.where('gate', 'expectations', place)}: {each.type} names {column}, which is not mapped",
+            "name a mapped attribute, or map it under fields",
+        )
+        for place, each in enumerate(definition.gate.expectations)
+        for column in _columns_named(each)
+        if column not in _judged_columns(mapping)
+    ]
+    try:
+        profile_gate(name, definition, mapping)
+    except CaspioSyncError as error:
+        return findings + findings_of(error)
+    count = len(profile_suite(mapping)) + len(definition.gate.expectations)
+    return findings or [Finding("ok", f"gate: {count} expectations stand before every send")]
+
+
+def _columns_named(expectation: Expectation) -> list[str]:
+    kwargs = expectation.kwargs
+    named = [kwargs[argument] for argument in _COLUMN_ARGUMENTS if argument in kwargs]
+    return [str(column) for column in [*named, *(kwargs.get("column_list") or [])]]
+
+
+def _judged_columns(mapping: ProfileMapping) -> set[str]:
+    """The columns that an expectation of the sync file may name."""
+    checked = [ok(check.column) for check in mapping.checked]
+    attributes = [column.name for column in mapping.columns]
+    return {SOURCE_PK, KEY, PROBLEMS, KEY_UNIQUE, "_op", "_changed", *attributes, *checked}

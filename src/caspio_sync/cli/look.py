@@ -1,0 +1,274 @@
+"""`caspio-sync status`, `why`, `quarantine` and `schema`: looking, without changing anything."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from caspio_sync.cli.check import sync_names
+from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.show import OUT, number, show_json, show_table
+from caspio_sync.cli.why import as_document, moment, show, tell
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.runs import RUNNING, Cursor, Run
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.mapping.definition import sync_json_schema
+from caspio_sync.run.opening import CONNECT
+from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
+from caspio_sync.settings import Settings, current_settings
+
+# Of the ledger's runs, those that are looked through for syncs whose file is gone.
+_RUNS_LOOKED_AT = 1000
+_COUNTS = ("read", "new", "changed", "unchanged", "sent", "requests", "data_points", "data_points_saved")
+
+quarantine = typer.Typer(
+    help="Rows that were set aside instead of being sent.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+
+Sync = Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")]
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """How a sync stands.
+
+    Args:
+        sync: its name.
+        has_file: whether its sync file is there.
+        last_run: the run started last; None before the first.
+        abandoned: whether that run is written down as running while no process holds the sync.
+        cursor: how far the source has been read.
+        rows: rows by their last verdict.
+        newest_delivered: when a profile was last acknowledged.
+        age: how long ago that was.
+    """
+
+    sync: str
+    has_file: bool
+    last_run: Run | None
+    abandoned: bool
+    cursor: Cursor | None
+    rows: dict[str, int]
+    newest_delivered: datetime | None
+    age: timedelta | None
+
+
+def status(
+    sync: Annotated[str | None, typer.Argument(help="Name of a sync; all of them without it.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say how each sync stands: its last run, how far it has read, its rows by verdict, its newest delivered row.
+
+    Syncs are the files in syncs/ and those the ledger knows. No call is made to Caspio or Braze.
+
+    Example: `caspio-sync status customers`
+    """
+    settings = current_settings()
+    with _open_ledger(settings) as ledger:
+        states = [_state(settings, ledger, name) for name in _chosen_syncs(settings, ledger, sync)]
+    if as_json:
+        documents = [_document(each) for each in states]
+        show_json(documents[0] if sync else documents)
+        return
+    if not states:
+        OUT.print("no sync yet; write one: `caspio-sync init customers --table T`")
+    for each in states:
+        _show_state(each)
+
+
+def why(
+    sync: Sync,
+    key: Annotated[str, typer.Argument(help="Value of the row's identity field, such as a customer number.")],
+    as_json: AsJson = False,
+) -> None:
+    """Tell a row's story: its values now, mapped and judged, and when each version was sent and what Braze answered.
+
+    The row is read from Caspio again, for the ledger keeps no values: they are shown here and nowhere else. Where
+    Caspio cannot be reached, the ledger's part is shown. Exit code 2 where nobody knows the key.
+
+    Example: `caspio-sync why customers 17850`
+    """
+    if not key.strip():
+        raise ConfigurationError("the key is empty; give the value of the row's identity field")
+    settings = current_settings()
+    with _open_ledger(settings) as ledger:
+        told = tell(settings, ledger, sync, key)
+    if as_json:
+        show_json(as_document(told))
+    else:
+        show(told)
+
+
+@quarantine.callback()
+def _quarantine() -> None:
+    """Rows that were set aside instead of being sent."""
+
+
+@quarantine.command("list")
+def quarantine_list(
+    sync: Sync,
+    verdict: Annotated[
+        list[Verdict] | None, typer.Option("--verdict", help="Which rows; can be given again. Default: quarantined.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Show this many at most, seen last first.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the rows that were not sent, with the reason and since when.
+
+    `quarantined` rows failed our gate, `rejected` ones Braze refused, `blocked` ones lack a consent the sync requires,
+    for `unknown` ones Braze's answer was lost (the next run sends them again). Correct a row in Caspio, and the next
+    run takes it. Values in reasons are masked; `caspio-sync why SYNC KEY` shows the row.
+
+    Example: `caspio-sync quarantine list customers --verdict quarantined --verdict rejected`
+    """
+    settings = current_settings()
+    chosen = verdict or [Verdict.QUARANTINED]
+    with _open_ledger(settings) as ledger:
+        _chosen_syncs(settings, ledger, sync)
+        held = ledger.quarantine(sync, chosen, limit=limit)
+        total = sum(rows for name, rows in ledger.verdict_counts(sync).items() if name in chosen)
+    rows = held.rows(named=True)
+    if as_json:
+        show_json([{**row, "seen_at": _iso(row["seen_at"])} for row in rows])
+        return
+    if not rows:
+        OUT.print(f"no row of {escape(sync)} is {' or '.join(chosen)}")
+        return
+    show_table("", ("key", "PK_ID", "verdict", "reason", "since", "run"), map(_held_cells, rows))
+    if total > len(rows):
+        OUT.print(f"\n{number(len(rows))} of {number(total)} shown; --limit shows more")
+
+
+def _held_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    since = moment(row["seen_at"])
+    return (row[KEY] or "(empty)", str(row[SOURCE_PK]), row["verdict"], row["reason"] or "", since, row["run"] or "")
+
+
+def schema() -> None:
+    """Print the JSON Schema of the sync file, by which editors complete and check it.
+
+    Example: `caspio-sync schema > syncs/sync.schema.json`, and as the first line of a sync file
+    `# yaml-language-server: $schema=sync.schema.json`
+    """
+    show_json(sync_json_schema())
+
+
+@contextlib.contextmanager
+def _open_ledger(settings: Settings) -> Iterator[Ledger]:
+    connect = CONNECT.get()
+    ledger = connect.ledger(settings, connect.clock)
+    try:
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def _chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[str]:
+    """The one asked for, or all.
+
+    Raises:
+        ConfigurationError: it has neither a file nor a run.
+    """
+    if sync is not None and (settings.sync_file(sync).is_file() or ledger.last_run(sync) is not None):
+        return [sync]
+    known = sorted({*sync_names(settings), *(each.sync for each in ledger.runs(limit=_RUNS_LOOKED_AT))})
+    if sync is None:
+        return known
+    there = f"there are: {', '.join(known)}" if known else f"write one with `caspio-sync init {sync} --table T`"
+    raise ConfigurationError(f"{sync}: no sync of this name, neither in {settings.syncs} nor in the ledger; {there}")
+
+
+def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
+    now = CONNECT.get().clock.now()
+    last_run, newest = ledger.last_run(sync), ledger.newest_delivered(sync)
+    held = any(lease.expires_at > now for lease in ledger.leases(sync))
+    return SyncState(
+        sync=sync,
+        has_file=settings.sync_file(sync).is_file(),
+        last_run=last_run,
+        abandoned=last_run is not None and last_run.state == RUNNING and not held,
+        cursor=ledger.cursor(sync),
+        rows=ledger.verdict_counts(sync),
+        newest_delivered=newest,
+        age=None if newest is None else now - newest,
+    )
+
+
+def _document(state: SyncState) -> dict[str, Any]:
+    run, cursor = state.last_run, state.cursor
+    return {
+        "sync": state.sync,
+        "has_file": state.has_file,
+        "last_run": None if run is None else _run_document(run, abandoned=state.abandoned),
+        "cursor": None if cursor is None else _iso(cursor.watermark),
+        "full_sweep_at": None if cursor is None else _iso(cursor.full_sweep_at),
+        "rows": state.rows,
+        "newest_delivered_at": _iso(state.newest_delivered),
+        "newest_delivered_age_seconds": None if state.age is None else round(state.age.total_seconds(), 1),
+    }
+
+
+def _run_document(run: Run, *, abandoned: bool) -> dict[str, Any]:
+    report = run.report or {}
+    return {
+        "run": run.id,
+        "started_at": _iso(run.started_at),
+        "ended_at": _iso(run.ended_at),
+        "mode": run.mode,
+        "state": "abandoned" if abandoned else run.state,
+        "exit_code": run.exit_code,
+        "error": report.get("error"),
+        "counts": {name: report[name] for name in (*_COUNTS, "verdicts", "held") if name in report},
+        "caspio_calls": report.get("caspio_calls"),
+    }
+
+
+def _show_state(state: SyncState) -> None:
+    run = state.last_run
+    OUT.print(f"[bold]{escape(state.sync)}[/]{'' if state.has_file else '  (its sync file is gone)'}")
+    lines: list[tuple[str, str]] = []
+    if run is None:
+        lines.append(("last run", f"none yet; `caspio-sync plan {state.sync}`, then `caspio-sync run {state.sync}`"))
+    else:
+        lines += _run_lines(run, abandoned=state.abandoned)
+    if state.cursor is None or state.cursor.watermark is None:
+        lines.append(("read up to", "no cursor yet: the next run reads all rows"))
+    else:
+        lines.append(("read up to", moment(state.cursor.watermark)))
+    rows = ", ".join(f"{verdict} {number(count)}" for verdict, count in state.rows.items())
+    lines.append(("rows", rows or "none"))
+    newest = "none" if state.age is None else f"{duration(state.age)} ago ({moment(state.newest_delivered)})"
+    lines.append(("newest delivered", newest))
+    for name, text in lines:
+        OUT.print(f"  {name:<17} {escape(text)}", soft_wrap=True)
+
+
+def _run_lines(run: Run, *, abandoned: bool) -> Iterator[tuple[str, str]]:
+    report = run.report or {}
+    state = "abandoned: its process ended without a word; the next run takes over" if abandoned else run.state
+    code = "" if run.exit_code is None else f", exit code {run.exit_code}"
+    yield "last run", f"{moment(run.started_at)}, {run.mode}, {state}{code} ({run.id})"
+    if report.get("error"):
+        yield "", str(report["error"])
+    counts = [f"{name.replace('_', ' ')} {number(report[name])}" for name in _COUNTS if name in report]
+    if counts:
+        yield "counts", ", ".join(counts)
+    if "caspio_calls" in report:
+        yield "calls to Caspio", number(report["caspio_calls"])
+
+
+def duration(span: timedelta) -> str:
+    """A span in its largest unit: 45 s, 12 min, 3 h, 9 days."""
+    seconds = max(0.0, span.total_seconds())
+    for size, unit, limit in ((1, "s", 120), (60, "min", 7200), (3600, "h", 172_800)):
+        if seconds < limit:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds / 86_400:.0f} days"
+
+
+def _iso(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()

@@ -1,0 +1,183 @@
+"""A row behind `caspio-sync why`: as Caspio holds it now, as it is mapped and judged, and what the ledger knows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import polars as pl
+
+from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.clients.caspio_query import and_
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.extraction.cells import source_frame
+from caspio_sync.extraction.records import keys_where
+from caspio_sync.ledger.compare import KEY_UNIQUE, Versions, compare
+from caspio_sync.ledger.fingerprints import key_hashes, mask_names
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.story import Outcome, RowStory
+from caspio_sync.run.opening import CONNECT
+from caspio_sync.run.prepared import Prepared, prepare
+from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, MappedColumn, ok
+from caspio_sync.settings import Settings
+
+if TYPE_CHECKING:
+    from caspio_sync.schemas import CheckResult
+
+_ROWS = 10  # with one key, more than enough to name; fewer than 5 have been refused (Caspio, 3.1)
+# No row was ever judged under these versions: a held row is compared anew.
+_NO_VERSION = -1
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRow:
+    """A row as Caspio holds it.
+
+    Args:
+        prepared: the sync held against its table.
+        frame: source frame of this one row.
+        others: PK_IDs of further rows with the same key.
+        left_out: whether `source.where` leaves the row out of the sync.
+    """
+
+    prepared: Prepared
+    frame: pl.DataFrame
+    others: tuple[int, ...]
+    left_out: bool
+
+    @property
+    def source_pk(self) -> int:
+        """Its PK_ID."""
+        return int(self.frame[SOURCE_PK][0])
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """Its cells by field, those of the sync alone."""
+        return self.frame.drop(SOURCE_PK, UNCASTABLE).row(0, named=True)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedRow:
+    """A row as a run would see it.
+
+    Args:
+        key: its identity as it would be sent; None where empty.
+        values: the mapped values by Braze's name, JSON columns as values.
+        ill_formed: names of the values that are not well-formed.
+        problems: what is wrong, values masked; None for nothing.
+        operation: "new" or "changed"; None where Braze acknowledged all of it.
+        differs: names of the fields that differ from what Braze acknowledged.
+        checks: what the gate says of it.
+    """
+
+    key: str | None
+    values: dict[str, Any]
+    ill_formed: tuple[str, ...]
+    problems: str | None
+    operation: str | None
+    differs: tuple[str, ...]
+    checks: "tuple[CheckResult, ...]"
+
+
+def find_story(ledger: Ledger, sync: str, key: str) -> RowStory | None:
+    """What the ledger knows of the row with this key, whatever its case."""
+    hashed = key_hashes(pl.Series([key.strip()]), ledger.salt)[0]
+    return ledger.story(sync, key.strip(), key_hash=hashed)
+
+
+def travelled(outcome: Outcome, columns: Mapping[int, tuple[str, ...]]) -> list[str]:
+    """Names of the fields that travelled, or would have."""
+    names = columns.get(outcome.mapping_version)
+    return mask_names(outcome.changed, names) if outcome.changed and names else []
+
+
+async def find_row(settings: Settings, sync: str, key: str, source_pk: int | None) -> FoundRow | None:
+    """Read the row from Caspio: by its key, then by the PK_ID under which the ledger knows it.
+
+    Args:
+        settings: accounts, limits, places.
+        sync: name of the sync.
+        key: the identity.
+        source_pk: the ledger's PK_ID; None where it knows none.
+
+    Raises:
+        ConfigurationError, TransientError: as `prepare`, or Caspio, says.
+    """
+    connect = CONNECT.get()
+    async with connect.caspio(settings, connect.clock) as caspio:
+        prepared = await prepare(settings, sync, caspio)
+        conditions = _conditions(prepared, key, source_pk)
+        where = prepared.definition.source.where
+        for left_out in (False, True) if where else (False,):
+            for condition in conditions:
+                rows = await _read(prepared, caspio, and_(None if left_out else where, condition))
+                if not rows.is_empty():
+                    return _chosen(prepared, rows, source_pk, left_out=left_out)
+    return None
+
+
+def _conditions(prepared: Prepared, key: str, source_pk: int | None) -> list[str]:
+    by_pk = [] if source_pk is None else keys_where(prepared.key, [str(source_pk)])
+    try:
+        return keys_where(prepared.fields[prepared.mapping.identity.source_field], [key]) + by_pk
+    except CaspioSyncError:  # a text where the field holds numbers: only the ledger can know it
+        if by_pk:
+            return by_pk
+        raise
+
+
+async def _read(prepared: Prepared, caspio: CaspioClient, where: str | None) -> pl.DataFrame:
+    select = list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields]))
+    order = f"{prepared.key.name} ASC"
+    page = await caspio.records(prepared.source, select=select, where=where, order_by=order, limit=_ROWS)
+    return source_frame([page.rows], prepared.selected, prepared.key.name)
+
+
+def _chosen(prepared: Prepared, rows: pl.DataFrame, source_pk: int | None, *, left_out: bool) -> FoundRow:
+    """The row the ledger knows, else the first: the one that owns the key."""
+    known = rows.clear() if source_pk is None else rows.filter(pl.col(SOURCE_PK) == source_pk)
+    row = rows.head(1) if known.is_empty() else known
+    others = rows.filter(pl.col(SOURCE_PK) != row[SOURCE_PK][0])[SOURCE_PK]
+    return FoundRow(prepared, row, tuple(others), left_out)
+
+
+def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
+    """Map the row, hold it against the ledger, and ask the gate.
+
+    Raises:
+        ConfigurationError: an expectation of the sync file cannot be evaluated.
+    """
+    from expectations.profiles import judged_frame, profile_gate
+
+    mapping = found.prepared.mapping
+    mapped = mapping.apply(found.frame)
+    compared = compare(
+        mapped,
+        ledger.read_rows(sync, found.source_pk, found.source_pk),
+        columns=mapping.columns,
+        versions=Versions(_NO_VERSION, _NO_VERSION, ledger.mapping_fields(sync)),
+        salt=ledger.salt,
+        email_column=mapping.email_column,
+        phone_column=mapping.phone_column,
+    )
+    differs = not compared.changes.is_empty()
+    row = compared.changes if differs else _unchanged(mapped)
+    gate = profile_gate(sync, found.prepared.definition, mapping)
+    return JudgedRow(
+        key=mapped[KEY][0],
+        values={column.name: _value(column, mapped) for column in mapping.columns},
+        ill_formed=tuple(check.column for check in mapping.checked if not mapped[ok(check.column)][0]),
+        problems=mapped[PROBLEMS][0],
+        operation=row["_op"][0] if differs else None,
+        differs=tuple(name for name in str(row["_changed"][0]).split(",") if name),
+        checks=gate.judge(judged_frame(row, mapping)).checks,
+    )
+
+
+def _unchanged(mapped: pl.DataFrame) -> pl.DataFrame:
+    return mapped.with_columns(_op=pl.lit("changed"), _changed=pl.lit(""), **{KEY_UNIQUE: pl.lit(value=True)})
+
+
+def _value(column: MappedColumn, mapped: pl.DataFrame) -> Any:
+    value = mapped.get_column(column.name).to_list()[0]
+    return orjson.loads(value) if column.encoding == "json" and value is not None else value

@@ -1,0 +1,217 @@
+"""What `caspio-sync why` tells of a row, for people and for programs."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from rich.markup import escape
+
+from caspio_sync.cli.show import OUT, show_table
+from caspio_sync.cli.story import FoundRow, JudgedRow, find_row, find_story, judge_row, travelled
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.story import RowStory
+from caspio_sync.settings import Settings
+
+
+@dataclass(slots=True)
+class Told:
+    """Everything known of a row.
+
+    Args:
+        sync: name of the sync.
+        key: as it was asked for.
+        story: the ledger's part; None where it knows no such row.
+        columns: the columns of every mapping version.
+        found: the row in Caspio; None where it is not there, or could not be read.
+        judged: the row mapped and judged.
+        error: why Caspio, mapping or gate could not be asked.
+    """
+
+    sync: str
+    key: str
+    story: RowStory | None
+    columns: Mapping[int, tuple[str, ...]]
+    found: FoundRow | None = None
+    judged: JudgedRow | None = None
+    error: CaspioSyncError | None = None
+
+
+def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
+    """Gather a row's story; where Caspio cannot be asked, the ledger's part alone.
+
+    Raises:
+        ConfigurationError: neither Caspio nor the ledger knows the key.
+    """
+    told = Told(sync, key.strip(), find_story(ledger, sync, key), ledger.mapping_fields(sync))
+    try:
+        source_pk = None if told.story is None else told.story.source_pk
+        told.found = asyncio.run(find_row(settings, sync, told.key, source_pk))
+        if told.found is not None:
+            told.judged = judge_row(sync, told.found, ledger)
+    except CaspioSyncError as error:
+        told.error = error
+    if told.story is None and told.judged is not None and told.judged.key:
+        # An address or number is kept as it was sent, not as it was typed.
+        told.story = find_story(ledger, sync, told.judged.key)
+    if told.story is None and told.found is None:
+        raise ConfigurationError(_unknown(told))
+    return told
+
+
+def _unknown(told: Told) -> str:
+    if told.error is not None:
+        return f"{told.sync}: the ledger knows no row with this key, and the row could not be read: {told.error}"
+    return (
+        f"{told.sync}: no row with this key, neither in Caspio nor in the ledger; give the value of the identity field "
+        f"as it stands in Caspio, and see `caspio-sync quarantine list {told.sync}` for rows whose key is empty"
+    )
+
+
+def as_document(told: Told) -> dict[str, Any]:
+    """The story as one JSON-able document."""
+    found, judged, story = told.found, told.judged, told.story
+    return {
+        "sync": told.sync,
+        "key": told.key,
+        "caspio": {
+            "found": None if told.error is not None and found is None else found is not None,
+            "error": None if told.error is None else str(told.error),
+            "source_pk": None if found is None else found.source_pk,
+            "left_out_by_where": None if found is None else found.left_out,
+            "same_key": [] if found is None else list(found.others),
+            "values": None if found is None else _plain(found.values),
+        },
+        "mapped": None if judged is None else {**asdict(judged), "values": _plain(judged.values)},
+        "ledger": None if story is None else _story_document(told, story),
+    }
+
+
+def _story_document(told: Told, story: RowStory) -> dict[str, Any]:
+    outcomes = [{**asdict(each), "fields": travelled(each, told.columns)} for each in story.outcomes]
+    for outcome in outcomes:
+        del outcome["changed"]  # the same as `fields`, as bits
+    return _plain({**asdict(story), "outcomes": outcomes})
+
+
+def _plain(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Times as ISO text; everything else as JSON has it."""
+    plain: dict[str, Any] = json.loads(json.dumps(document, default=_as_text))
+    return plain
+
+
+def _as_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def show(told: Told) -> None:
+    """The story as tables on the terminal."""
+    story = told.story
+    pk = told.found.source_pk if told.found is not None else story.source_pk if story is not None else "?"
+    OUT.print(f"[bold]{escape(told.sync)}[/]: key {escape(told.key)}, PK_ID {pk}\n", soft_wrap=True)
+    for line in _summary(told):
+        OUT.print(escape(line), soft_wrap=True)
+    if told.found is not None:
+        OUT.print()
+        cells = [(name, _cell(value)) for name, value in told.found.values.items()]
+        show_table("in Caspio now", ("field", "value"), cells)
+    if told.judged is not None:
+        _show_judged(told.judged)
+    if story is not None and story.outcomes:
+        _show_outcomes(told, story)
+
+
+def _summary(told: Told) -> list[str]:
+    return [*_caspio_lines(told), *_ledger_lines(told)]
+
+
+def _caspio_lines(told: Told) -> list[str]:
+    found, judged = told.found, told.judged
+    lines = []
+    if told.error is not None:
+        part = "The row could not be read from Caspio" if found is None else "The row could not be judged"
+        lines.append(f"{part}, so only what is known is shown: {told.error}")
+    elif found is None:
+        lines.append("Caspio has no row with this key any more. Braze keeps the profile (on_missing: keep).")
+    if found is not None and found.left_out:
+        lines.append("The row does not meet source.where: runs do not read it.")
+    if found is not None and found.others:
+        others = ", ".join(map(str, found.others))
+        lines.append(f"More rows bear this key: PK_ID {others}. Only one of them is sent; give the others another key.")
+    if judged is not None:
+        lines.append(_difference(judged))
+    return lines
+
+
+def _difference(judged: JudgedRow) -> str:
+    fields = ", ".join(judged.differs) or "nothing that would be sent"
+    if judged.operation == "new":
+        return f"Braze has acknowledged nothing of the row; where the gate lets it through, it carries: {fields}."
+    if judged.operation == "changed":
+        return f"The row differs from what Braze acknowledged in: {fields}."
+    return "Braze acknowledged the row as it is: nothing is left to send."
+
+
+def _ledger_lines(told: Told) -> list[str]:
+    story = told.story
+    if story is None:
+        return [f"No run has recorded the row yet: `caspio-sync run {told.sync} --keys {told.key}` takes it."]
+    lines = []
+    if story.verdict is not None:
+        where = f" in request {story.request}" if story.request is not None else ""
+        reason = f": {story.reason}" if story.reason else ""
+        lines.append(f"Last verdict: {story.verdict}, {moment(story.seen_at)}, run {story.run}{where}{reason}")
+    lines.append(f"Last acknowledged by Braze: {moment(story.sent_at) if story.sent_at else 'never'}")
+    if story.rivals:
+        lines.append(f"The ledger knows more rows with this key: PK_ID {', '.join(map(str, story.rivals))}.")
+    return lines
+
+
+def _show_judged(judged: JudgedRow) -> None:
+    OUT.print()
+    values = {"(key)": judged.key, **judged.values}
+    bad = {"(key)" if name == "key" else name for name in judged.ill_formed}
+    differs = set(judged.differs)
+    rows = [
+        (name, _cell(value), ", ".join([*(["ill-formed"] * (name in bad)), *(["differs"] * (name in differs))]))
+        for name, value in values.items()
+    ]
+    show_table("as it is mapped", ("in Braze", "value", ""), rows)
+    if judged.problems:
+        OUT.print(f"what is wrong: {escape(judged.problems)}", soft_wrap=True)
+    OUT.print()
+    failed = [check for check in judged.checks if not check.passed]
+    passed = ", ".join(check.name for check in judged.checks if check.passed)
+    if failed:
+        reasons = [(check.name, check.severity, check.why) for check in failed]
+        show_table("gate: not met", ("expectation", "severity", "why it exists"), reasons)
+    OUT.print(f"gate: met: {escape(passed or 'none')}", soft_wrap=True)
+
+
+def _show_outcomes(told: Told, story: RowStory) -> None:
+    OUT.print()
+    for each in story.outcomes:
+        asked = "no request" if each.request is None else f"request {each.request}"
+        status = "" if each.status is None else f", status {each.status}"
+        part = " (opt-out ahead of the gate)" if each.part == "consent" else ""
+        OUT.print(f"{moment(each.at)}  [bold]{each.verdict}[/]{part}  run {each.run}, {asked}{status}", soft_wrap=True)
+        if each.reason:
+            OUT.print(f"    {escape(each.reason)}", soft_wrap=True)
+        if fields := travelled(each, told.columns):
+            OUT.print(f"    fields: {escape(', '.join(fields))}", soft_wrap=True)
+
+
+def moment(at: datetime | None) -> str:
+    """An instant as people read it, in UTC."""
+    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str | datetime):
+        return _as_text(value)
+    return json.dumps(value, ensure_ascii=False, default=_as_text)

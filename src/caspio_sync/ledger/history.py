@@ -1,0 +1,108 @@
+"""The history behind `why`: outcomes as they were committed, a stretch of rows at a time.
+
+A row a table row would double what recording costs. One commit holds the outcomes of up to some thousand rows, so it is
+one table row: a compressed Arrow frame, found by the range of its `source_pk`.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+import sqlalchemy as sa
+
+from caspio_sync.ledger import schema
+from caspio_sync.ledger.schema import DELIVERED_SCHEMA, PROFILE, instant
+from caspio_sync.schemas import SOURCE_PK, Verdict
+
+if TYPE_CHECKING:
+    from caspio_sync.ledger.sending import Accepted, Sending
+
+STRETCH_SCHEMA = pl.Schema(
+    {
+        SOURCE_PK: pl.Int64(),
+        "request": pl.Int64(),
+        "verdict": pl.String(),
+        "reason": pl.String(),
+        "status": pl.Int64(),
+        "changed": pl.Binary(),
+    }
+)
+
+
+def append(connection: sa.Connection, rows: pl.DataFrame, *, sync: str, run: str, batch: int, at: int) -> None:
+    """Append the outcomes of one commit.
+
+    Args:
+        connection: in a write transaction.
+        rows: RECORD_SCHEMA, sorted by `source_pk`.
+        sync: name of the sync.
+        run: id of the run.
+        batch: number of the batch within the run.
+        at: microseconds since the epoch.
+    """
+    for (part, mapping_version), stretch in rows.partition_by("part", "mapping_version", as_dict=True).items():
+        _append(connection, stretch, sync=sync, run=run, batch=batch, part=part, at=at, mapping_version=mapping_version)
+
+
+def append_sent(connection: sa.Connection, sending: "Sending", accepted: Sequence["Accepted"], *, at: int) -> None:
+    """Append the outcomes of requests that were accepted whole, sorted by their first row."""
+    counts = [each.count for each in accepted]
+    places = np.concatenate([np.arange(each.start, each.start + each.count) for each in accepted])
+    stretch = sending.rows.select(SOURCE_PK, "changed")[places].with_columns(
+        pl.Series("request", np.repeat([each.request for each in accepted], counts), dtype=pl.Int64),
+        pl.Series("status", np.repeat([each.status for each in accepted], counts), dtype=pl.Int64),
+        verdict=pl.lit(Verdict.SENT.value),
+        reason=pl.lit(None, dtype=pl.String),
+    )
+    _append(
+        connection,
+        stretch,
+        sync=sending.sync,
+        run=sending.run,
+        batch=sending.batch,
+        part=PROFILE,
+        at=at,
+        mapping_version=sending.versions[1],
+    )
+
+
+def _append(connection: sa.Connection, stretch: pl.DataFrame, *, at: int, **about: object) -> None:
+    buffer = io.BytesIO()
+    stretch.select(STRETCH_SCHEMA.names()).write_ipc(buffer, compression="lz4")
+    low, high = stretch[SOURCE_PK].min(), stretch[SOURCE_PK].max()
+    connection.execute(
+        sa.insert(schema.outcome).values(**about, at=instant(at), low_pk=low, high_pk=high, rows=buffer.getvalue())
+    )
+
+
+def delivered(connection: sa.Connection, sync: str, run: str, batch: int) -> pl.DataFrame:
+    """DELIVERED_SCHEMA: the rows and parts that this batch of this run has an outcome for."""
+    table = schema.outcome.c
+    chosen = sa.select(table.part, table.rows).where(table.sync == sync, table.run == run, table.batch == batch)
+    frames = [
+        pl.read_ipc(io.BytesIO(rows), columns=[SOURCE_PK]).with_columns(part=pl.lit(part))
+        for part, rows in connection.execute(chosen)
+    ]
+    return pl.concat([pl.DataFrame(schema=DELIVERED_SCHEMA), *frames]).unique().sort(SOURCE_PK, "part")
+
+
+def of_row(connection: sa.Connection, sync: str, source_pk: int) -> list[dict[str, Any]]:
+    """A row's outcomes, newest first: the columns of STRETCH_SCHEMA, and run, batch, part, at and mapping_version.
+
+    Of two outcomes of one part in one run the later one stands: a repeated record is no second outcome.
+    """
+    table = schema.outcome.c
+    chosen = (
+        sa.select(schema.outcome)
+        .where(table.sync == sync, table.low_pk <= source_pk, table.high_pk >= source_pk)
+        .order_by(table.at.desc(), table.number.desc())
+    )
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for stretch in connection.execute(chosen).mappings():
+        rows = pl.read_ipc(io.BytesIO(stretch["rows"])).filter(pl.col(SOURCE_PK) == source_pk)
+        for row in rows.to_dicts():
+            about = {name: stretch[name] for name in ("run", "batch", "part", "at", "mapping_version")}
+            found.setdefault((stretch["run"], stretch["part"]), {**row, **about})
+    return list(found.values())

@@ -1,0 +1,126 @@
+"""Recording what Braze accepted: nearly every row of a run goes this way, so it is prepared once a batch.
+
+A commit then binds ready values and nothing else: one statement for the rows of a request.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+import polars as pl
+import sqlalchemy as sa
+
+from caspio_sync.ledger import history, schema
+from caspio_sync.ledger.bulk import upsert_statement
+from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.rows import signed
+from caspio_sync.ledger.schema import microseconds
+from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
+
+_PREPARED = (SOURCE_PK, KEY, "key_hash", "sent_fp", "seen_fp", "sent_fields")
+_OF_REQUEST = ("request", "sent_at", "seen_at")
+_UPDATED = (
+    "sent_fp", "seen_fp", "sent_fields", "sent_mapping_version", "sent_at", "seen_at", "verdict", "reason", "request",
+    "run", "suite_version", "mapping_version", "holds",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request whose objects were all accepted.
+
+    Args:
+        start: place of its first row in the prepared rows.
+        count: number of its rows.
+        request: number of the request within the run.
+        status: HTTP status of the answer.
+    """
+
+    start: int
+    count: int
+    request: int
+    status: int
+
+
+class Sending:
+    """The rows of one batch on their way, ready to be recorded as sent.
+
+    Args:
+        sync: name of the sync.
+        run: id of the run.
+        batch: number of the batch within the run.
+        rows: source_pk, key, key_hash, fp, sent_fields, changed, suite_version and mapping_version (the same for all),
+            and moved (whether the ledger knows the row under another key), in the order of the requests; each
+            `source_pk` once.
+    """
+
+    def __init__(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame) -> None:
+        self.sync, self.run, self.batch = sync, run, batch
+        self.rows = rows
+        self.moved = rows["moved"].to_list()
+        self.any_moved = True in self.moved
+        self.statements: dict[tuple[int, bool], str] = {}
+        self.values = rows.select(
+            SOURCE_PK,
+            KEY,
+            signed(rows["key_hash"]),
+            pl.col("fp").alias("sent_fp"),
+            pl.col("fp").alias("seen_fp"),
+            "sent_fields",
+        ).rows()
+        self.versions = rows.select("suite_version", "mapping_version").row(0) if rows.height else (0, 0)
+
+
+class SendingRows(LedgerConnection):
+    """The fast way for rows that were accepted."""
+
+    def record_sent(self, sending: Sending, accepted: Iterable[Accepted]) -> None:
+        """Write down that these requests were accepted, in one transaction; repeating it is harmless.
+
+        Raises:
+            TransientError: the ledger is locked by another process or cannot be reached.
+            CaspioSyncError: the database refused otherwise; the message says what to do.
+        """
+        accepted = sorted(accepted, key=lambda each: each.start)
+        at = microseconds(self._clock.now())
+        with self._write("record what was sent") as connection:
+            for each in accepted:
+                self._record_request(connection, sending, each, at)
+            history.append_sent(connection, sending, accepted, at=at)
+
+    def _record_request(self, connection: sa.Connection, sending: Sending, each: Accepted, at: int) -> None:
+        span = range(each.start, each.start + each.count)
+        groups: list[tuple[bool, Sequence[int]]] = [(False, span)]
+        if sending.any_moved:
+            groups = [(flag, [place for place in span if sending.moved[place] is flag]) for flag in (False, True)]
+        of_request = (each.request, at, at)
+        for is_moved, places in groups:
+            if places:
+                values = chain.from_iterable((*sending.values[place], *of_request) for place in places)
+                statement = _statement(connection.dialect, sending, len(places), is_moved=is_moved)
+                connection.exec_driver_sql(statement, tuple(values))
+
+
+def _statement(dialect: sa.Dialect, sending: Sending, count: int, *, is_moved: bool) -> str:
+    """The statement for so many rows; what is the same throughout a batch stands in it: it is compiled once."""
+    if (count, is_moved) not in sending.statements:
+        suite, mapping = sending.versions
+        sending.statements[count, is_moved] = upsert_statement(
+            dialect,
+            schema.row,
+            columns=(*_PREPARED, *_OF_REQUEST),
+            count=count,
+            constants={
+                "sync": sending.sync,
+                "run": sending.run,
+                "holds": 1,
+                "verdict": Verdict.SENT.value,
+                "reason": None,
+                "suite_version": suite,
+                "mapping_version": mapping,
+                "sent_mapping_version": mapping,
+            },
+            # Rewriting an equal key would cost as much as the rest of the row: its place in the index is elsewhere.
+            update=(*_UPDATED, KEY, "key_hash") if is_moved else _UPDATED,
+        )
+    return sending.statements[count, is_moved]

@@ -1,0 +1,189 @@
+"""A small shop on in-process sandboxes, and the command line pointed at it."""
+
+import asyncio
+import importlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.clock import Clock, VirtualClock
+from caspio_sync.extraction.cells import source_frame
+from caspio_sync.ledger.compare import Versions, compare
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.run import opening
+from caspio_sync.run.opening import CONNECT, Connect
+from caspio_sync.run.prepared import Prepared, prepare
+from caspio_sync.sandbox.braze import BrazeSandbox
+from caspio_sync.sandbox.caspio import CaspioSandbox
+from caspio_sync.settings import Settings, current_settings
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+FIELDS: list[dict[str, Any]] = [
+    {"Name": "CustomerNo", "Type": "STRING", "Unique": True},
+    {"Name": "FirstName", "Type": "STRING"},
+    {"Name": "Email", "Type": "STRING"},
+    {"Name": "Spend", "Type": "CURRENCY"},
+    {"Name": "Number", "Type": "INTEGER", "Unique": True},
+    {"Name": "CreatedAt", "Type": "TIMESTAMP", "OnInsert": True, "TimeZone": "GMT Standard Time"},
+    {
+        "Name": "ChangedAt",
+        "Type": "TIMESTAMP",
+        "OnInsert": True,
+        "OnUpdate": True,
+        "TimeZone": "GMT Standard Time",
+    },
+]
+SYNC = """\
+kind: profiles
+source:
+  table: Customers
+  cursor: ChangedAt
+identity:
+  external_id: CustomerNo
+fields:
+  first_name: FirstName
+  email: Email
+  spend: Spend
+"""
+ENVIRONMENT = {
+    "CASPIO_INTEGRATION_URL": "https://caspio.test",
+    "CASPIO_CLIENT_ID": "sandbox",
+    "CASPIO_CLIENT_SECRET": "sandbox-secret",
+    "BRAZE_REST_ENDPOINT": "https://braze.test",
+    "BRAZE_API_KEY": "sandbox-key",
+    "CASPIO_SYNC_SYNCS": "syncs",
+    "CASPIO_SYNC_HOME": "home",
+}
+
+
+@dataclass
+class Shop:
+    """The two accounts, the folder the commands run in, and their ledger."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+    clock: VirtualClock = field(default_factory=lambda: VirtualClock(NOW))
+
+    def __post_init__(self) -> None:
+        self.caspio_clock = VirtualClock(NOW)
+        self.unreachable: set[str] = set()
+        self.caspio = CaspioSandbox(clock=self.caspio_clock)
+        self.braze = BrazeSandbox(clock=self.clock)
+        self.caspio.create_table("Customers", FIELDS)
+        self.caspio.insert_rows(
+            "Customers",
+            [
+                {"CustomerNo": "A1", "FirstName": "Ada", "Email": "ada@example.com", "Spend": 10.5, "Number": 1},
+                {"CustomerNo": "B2", "FirstName": "Bob", "Email": "not an address", "Spend": 7, "Number": 2},
+                {"CustomerNo": "C3", "FirstName": "", "Email": "cy@example.com", "Spend": 0, "Number": 3},
+            ],
+        )
+
+    def connect(self) -> Connect:
+        return Connect(clock=self.clock, caspio=self._caspio_client)
+
+    def _caspio_client(self, settings: Settings, clock: Clock) -> CaspioClient:
+        return CaspioClient(
+            integration_url=settings.caspio_integration_url,
+            client_id=settings.caspio_client_id,
+            client_secret=settings.caspio_client_secret,
+            clock=clock,
+            transport=self._transport("caspio", self.caspio.app),
+        )
+
+    def braze_client(self, settings: Settings, clock: Clock) -> BrazeClient:
+        transport = self._transport("braze", self.braze.app)
+        return BrazeClient(
+            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=transport
+        )
+
+    def _transport(self, side: str, app: Any) -> httpx.AsyncBaseTransport:
+        def refuse(request: httpx.Request) -> httpx.Response:
+            raise httpx.ConnectError("no route", request=request)
+
+        return httpx.MockTransport(refuse) if side in self.unreachable else httpx.ASGITransport(app=app)
+
+    def write_sync(self, text: str = SYNC, name: str = "customers") -> Path:
+        path = self.folder / "syncs" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def run(self, *arguments: str) -> Any:
+        from caspio_sync.cli.main import app
+
+        return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})
+
+    def document(self, *arguments: str) -> Any:
+        """What the command prints with --json."""
+        return json.loads(self.run(*arguments, "--json").stdout)
+
+    def ledger(self) -> Ledger:
+        return Ledger.open(current_settings().ledger_url, clock=self.clock)
+
+    def record(self, verdicts: Mapping[str, tuple[str, str | None]], run: str = "run-1") -> None:
+        """Record the rows as a run would: a verdict and a reason by key."""
+        prepared, mapped = asyncio.run(self._mapped())
+        mapping = prepared.mapping
+        with self.ledger() as ledger:
+            number = ledger.mapping_version("customers", mapping.digest, [each.name for each in mapping.columns])
+            versions = Versions(number, 1, ledger.mapping_fields("customers"))
+            known = ledger.read_rows("customers", 0, 10**6)
+            changes = compare(mapped, known, columns=mapping.columns, versions=versions, salt=ledger.salt).changes
+            rows = changes.filter(pl.col("key").is_in(list(verdicts))).with_columns(
+                pl.col("key").replace_strict({key: verdict for key, (verdict, _) in verdicts.items()}).alias("verdict"),
+                pl.col("key")
+                .replace_strict({key: reason for key, (_, reason) in verdicts.items()}, return_dtype=pl.String)
+                .alias("reason"),
+                sent_fields="fields",
+                part=pl.lit("profile"),
+                request=pl.lit(4, dtype=pl.Int64),
+                status=pl.lit(201, dtype=pl.Int64),
+                suite_version=pl.lit(1, dtype=pl.Int64),
+                mapping_version=pl.lit(number, dtype=pl.Int64),
+            )
+            ledger.start_run(run=run, sync="customers", kind="profiles", mode="sweep")
+            ledger.record(sync="customers", run=run, batch=1, rows=rows)
+
+    async def _mapped(self) -> tuple[Prepared, pl.DataFrame]:
+        settings = current_settings()
+        async with self._caspio_client(settings, self.clock) as caspio:
+            prepared = await prepare(settings, "customers", caspio)
+            select = ["PK_ID", *prepared.mapping.source_fields]
+            page = await caspio.records(prepared.source, select=select, order_by="PK_ID ASC")
+        return prepared, prepared.mapping.apply(source_frame([page.rows], prepared.selected, "PK_ID"))
+
+
+@pytest.fixture(scope="session")
+def great_expectations() -> None:
+    """Its import alone warns of what its own dependencies deprecate."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        importlib.import_module("great_expectations.expectations")
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, great_expectations: None) -> Iterator[Shop]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("CASPIO_SYNC_ENV_FILE", raising=False)
+    monkeypatch.delenv("CASPIO_SYNC_LEDGER_URL", raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    made = Shop(tmp_path, monkeypatch)
+    monkeypatch.setattr(opening, "braze_client", made.braze_client)
+    token = CONNECT.set(made.connect())
+    yield made
+    CONNECT.reset(token)
+    made.caspio.close()
