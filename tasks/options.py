@@ -15,9 +15,10 @@ RETRY_DELAYS = (10.0, 30.0, 90.0)
 FRAMES: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "log_prints": False}
 
 
-def only_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
+async def only_transient(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether the failure may pass by itself; a wrong key never does."""
-    return isinstance(state.result(raise_on_failure=False), TransientError)
+    # Not `state.result`: inside a running loop it gives a coroutine, which is never a TransientError.
+    return isinstance(await state.aresult(raise_on_failure=False), TransientError)
 
 
 REPEATED: dict[str, Any] = {

@@ -303,6 +303,15 @@ def test_an_unknown_consent_does_not_travel_with_a_new_address() -> None:
     assert travels(changes) == ["email", EMAIL_GROUP]
 
 
+def test_an_unknown_consent_is_forgotten_with_the_former_address_so_that_a_later_no_is_an_opt_out() -> None:
+    known = known_after(ROW | {EMAIL_GROUP: "unsubscribed"})
+    moved = ROW | {EMAIL_GROUP: None, "email": "a@example.com"}
+    known = known_after(moved, before=known)
+    changes = compared(moved | {EMAIL_GROUP: "unsubscribed"}, known=known).changes
+    assert changes[OPT_OUT].to_list() == [True]
+    assert travels(changes) == [EMAIL_GROUP]
+
+
 def test_every_row_is_counted_in_one_place() -> None:
     rows = [ROW | {"source_pk": pk, "key": f"k{pk}"} for pk in range(1, 5)]
     known = pl.concat([known_after(*rows[:2]), known_after(rows[2], verdict=Verdict.QUARANTINED)])

@@ -13,9 +13,10 @@ from caspio_sync.errors import CaspioSyncError
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import keys_where
 from caspio_sync.ledger.compare import KEY_UNIQUE, Versions, compare
-from caspio_sync.ledger.fingerprints import key_hashes, mask_names
+from caspio_sync.ledger.fingerprints import identity_salt, key_hashes, mask_names
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import Outcome, RowStory
+from caspio_sync.mapping.definition import load_sync
 from caspio_sync.run.opening import CONNECT
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, MappedColumn, ok
@@ -79,9 +80,16 @@ class JudgedRow:
     checks: "tuple[CheckResult, ...]"
 
 
-def find_story(ledger: Ledger, sync: str, key: str) -> RowStory | None:
+def story_salt(settings: Settings, ledger: Ledger, sync: str) -> int:
+    """What the sync's keys are hashed with; a sync whose file is gone is taken to have had external ids."""
+    file = settings.sync_file(sync)
+    identity = load_sync(file).identity if file.is_file() else None
+    return identity_salt(ledger.salt, identity.kind, identity.label) if identity else ledger.salt
+
+
+def find_story(ledger: Ledger, sync: str, key: str, salt: int) -> RowStory | None:
     """What the ledger knows of the row with this key, whatever its case."""
-    hashed = key_hashes(pl.Series([key.strip()]), ledger.salt)[0]
+    hashed = key_hashes(pl.Series([key.strip()]), salt)[0]
     return ledger.story(sync, key.strip(), key_hash=hashed)
 
 
@@ -156,7 +164,7 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
         ledger.read_rows(sync, found.source_pk, found.source_pk),
         columns=mapping.columns,
         versions=Versions(_NO_VERSION, _NO_VERSION, ledger.mapping_fields(sync)),
-        salt=ledger.salt,
+        salt=identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label),
         email_column=mapping.email_column,
         phone_column=mapping.phone_column,
     )

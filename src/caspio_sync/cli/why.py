@@ -10,7 +10,7 @@ from typing import Any
 from rich.markup import escape
 
 from caspio_sync.cli.show import OUT, show_table
-from caspio_sync.cli.story import FoundRow, JudgedRow, find_row, find_story, judge_row, travelled
+from caspio_sync.cli.story import FoundRow, JudgedRow, find_row, find_story, judge_row, story_salt, travelled
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
@@ -46,7 +46,8 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
     Raises:
         ConfigurationError: neither Caspio nor the ledger knows the key.
     """
-    told = Told(sync, key.strip(), find_story(ledger, sync, key), ledger.mapping_fields(sync))
+    salt = story_salt(settings, ledger, sync)
+    told = Told(sync, key.strip(), find_story(ledger, sync, key, salt), ledger.mapping_fields(sync))
     try:
         source_pk = None if told.story is None else told.story.source_pk
         told.found = asyncio.run(find_row(settings, sync, told.key, source_pk))
@@ -56,7 +57,7 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
         told.error = error
     if told.story is None and told.judged is not None and told.judged.key:
         # An address or number is kept as it was sent, not as it was typed.
-        told.story = find_story(ledger, sync, told.judged.key)
+        told.story = find_story(ledger, sync, told.judged.key, salt)
     if told.story is None and told.found is None:
         raise ConfigurationError(_unknown(told))
     return told

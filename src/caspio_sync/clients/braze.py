@@ -99,7 +99,8 @@ class BrazeClient:
         api_key: REST API key.
         clock: tells the time by which dates in headers become waits.
         transport: answers instead of the network.
-        connections: connections an httpx client, at most 16.
+        connections: connections an httpx client, at most 16; with one its pool has nothing to search, which is a
+            quarter of what a request costs.
         clients: httpx clients; `clients * connections` requests can be in flight.
         timeout_seconds: for one request.
     """
@@ -111,8 +112,8 @@ class BrazeClient:
         api_key: SecretStr,
         clock: Clock | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
-        connections: int = 8,
-        clients: int = 8,
+        connections: int = 1,
+        clients: int = 64,
         timeout_seconds: float = 30,
     ) -> None:
         self._clock = clock or SystemClock()

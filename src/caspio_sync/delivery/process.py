@@ -165,7 +165,8 @@ async def _serve() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin.buffer)
     configuration = orjson.loads(await _read_frame(stdin))
     limits = SenderLimits(**configuration["limits"])
-    client = BrazeClient(endpoint=configuration["endpoint"], api_key=SecretStr(configuration["api_key"]))
+    key = SecretStr(configuration["api_key"])
+    client = BrazeClient(endpoint=configuration["endpoint"], api_key=key, clients=limits.connections)
     sender = InlineSender(client, limits=limits)
     # Room for a whole batch, so that the sender never starves while the next one is prepared.
     waiting: asyncio.Queue[Request] = asyncio.Queue(maxsize=1000)

@@ -64,12 +64,14 @@ class Comparison:
             value went and came back): source_pk, fp, fields.
         unchanged: number of rows whose version was acknowledged before.
         held: number of rows held back under the same version before, by verdict.
+        held_rows: `source_pk` of these.
     """
 
     changes: pl.DataFrame
     settled: pl.DataFrame
     unchanged: int
     held: Mapping[str, int]
+    held_rows: pl.Series
 
 
 def compare(
@@ -134,6 +136,7 @@ def compare(
         settled=settled,
         unchanged=counts.get("unchanged", 0),
         held={verdict: counts[verdict] for verdict in HELD if counts.get(verdict)},
+        held_rows=rows.filter(pl.col("_state").is_in(list(HELD)))[SOURCE_PK],
     )
 
 
@@ -185,7 +188,9 @@ def _diff_fields(
             moved = travels[:, names.index(trigger)]
             for place, column in enumerate(columns):
                 if column.channel == channel or (channel == "email" and column.name == EMAIL_CONSENT):
-                    travels[:, place] |= moved & (wanted[:, place] != fp.NEVER_SENT)
+                    known = wanted[:, place] != fp.NEVER_SENT
+                    travels[:, place] |= moved & known
+                    before[moved & ~known, place] = fp.NEVER_SENT  # Braze forgot it, and nothing takes its place
     rows = rows.drop([name for name in rows.columns if name.startswith("_known.")] + ["_state"]).with_columns(
         fp.pack(np.where(travels, wanted, before)),
         fp.pack_mask(travels),

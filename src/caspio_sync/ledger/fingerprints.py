@@ -54,6 +54,16 @@ def field_fingerprints(mapped: pl.DataFrame, columns: Sequence[MappedColumn], sa
     return prints
 
 
+def identity_salt(salt: int, kind: str, label: str | None) -> int:
+    """The ledger's salt for one kind of identity.
+
+    The same key names another profile under another identity: nothing acknowledged there says anything here.
+    """
+    if kind == "external_id":
+        return salt
+    return salt ^ xxhash.xxh3_64_intdigest(f"{kind}:{label or ''}".encode())
+
+
 def state_fingerprint(state: str, salt: int) -> int:
     """The field fingerprint of one consent state, by which a packed row tells the state it was acknowledged with."""
     value = xxhash.xxh3_64_intdigest(state.encode(), salt)

@@ -16,6 +16,7 @@ from caspio_sync.delivery.sender import Sender
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.extraction.records import RecordReader, SourceBatch
 from caspio_sync.ledger.compare import Versions
+from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions, RunReport
@@ -110,6 +111,12 @@ class SyncRun:
     def id(self) -> str:
         """The run's id, as in the ledger and in every outcome."""
         return self.report.run
+
+    @property
+    def salt(self) -> int:
+        """What fingerprints of this run are salted with."""
+        identity = self.mapping.identity
+        return identity_salt(self.ledger.ledger.salt, identity.kind, identity.label)
 
     @property
     def example_column(self) -> str:

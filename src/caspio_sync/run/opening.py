@@ -48,7 +48,12 @@ def caspio_client(settings: Settings, clock: Clock) -> CaspioClient:
 
 def braze_client(settings: Settings, clock: Clock) -> BrazeClient:
     """A client for the workspace in the settings."""
-    return BrazeClient(endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock)
+    return BrazeClient(
+        endpoint=settings.braze_endpoint,
+        api_key=settings.braze_api_key,
+        clock=clock,
+        clients=settings.braze_connections,
+    )
 
 
 def braze_sender(settings: Settings, clock: Clock, rows: int) -> Sender:

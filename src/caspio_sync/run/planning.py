@@ -86,6 +86,7 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
             accepted, without = steps.without_required_consent(run, judged.accepted.filter(~pl.col(ONLY_OPT_OUT)))
             for rows, verdict in ((judged.held, Verdict.QUARANTINED), (without, Verdict.BLOCKED)):
                 run.report.count_outcomes(rows.with_columns(verdict=pl.lit(verdict.value)), name=run.example_column)
+                steps.count_full(run, rows, -1)
             if judged.blocked is None:
                 plan.to_send += done.height
                 _count_objects(run, plan, accepted, show)

@@ -6,6 +6,7 @@ source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ send_bat
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 import polars as pl
@@ -71,13 +72,17 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     report.new += operations.get("new", 0)
     report.changed += operations.get("changed", 0)
     report.unchanged += comparison.settled.height
-    report.data_points_full += int(
-        mapped.select(data_points(mapped, run.mapping.columns, travels=None).sum()).item() or 0
-    )
+    count_full(run, mapped.filter(~pl.col(SOURCE_PK).is_in(comparison.held_rows.implode())), 1)
     for column in run.mapping.columns:
         if rows := int(changes.filter(pl.col("_op") == "changed")[send(column.name)].sum()):
             report.changed_fields[column.name] = report.changed_fields.get(column.name, 0) + rows
-    return Comparison(changes, comparison.settled, comparison.unchanged, comparison.held)
+    return replace(comparison, changes=changes)
+
+
+def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:
+    """Count what these rows would be billed by a sync that sends all of a row."""
+    points = rows.select(data_points(rows, run.mapping.columns, travels=None).sum()).item()
+    run.report.data_points_full += sign * int(points or 0)
 
 
 def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Comparison:
@@ -86,7 +91,7 @@ def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Compari
         known,
         columns=run.mapping.columns,
         versions=run.versions,
-        salt=run.ledger.ledger.salt,
+        salt=run.salt,
         email_column=run.mapping.email_column,
         phone_column=run.mapping.phone_column,
         resend=run.options.resend,
@@ -100,7 +105,7 @@ async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame) -> pl.DataFram
     present = await _still_claimed(run, stored.join(changes.select("key_hash", own=SOURCE_PK), on="key_hash"))
     claimants = pl.concat([present, run.claims_under_way()])
     claimed = claim_keys(changes, claimants)
-    run.claim(batch, claimed.filter(pl.col(KEY).is_not_null()).select("key_hash", SOURCE_PK))
+    run.claim(batch, claimed.filter(pl.col(KEY).is_not_null(), KEY_UNIQUE).select("key_hash", SOURCE_PK))
     return claimed
 
 
@@ -328,6 +333,7 @@ async def _record(run: SyncRun, batch: int, rows: pl.DataFrame, *, part: str) ->
     )
     await run.ledger.do(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=record)
     if part == "profile":
+        count_full(run, rows.filter(pl.col("verdict") != Verdict.SENT.value), -1)
         run.report.count_outcomes(rows, name=run.example_column)
         if _POINTS in rows.columns:
             sent = rows.filter(pl.col("verdict") == Verdict.SENT.value)

@@ -1,0 +1,150 @@
+"""Tables that are not what the sync file says: refused with file, line and remedy before a row is read, or read rightly."""
+
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.usefixtures("without_prefect")
+
+STAMP = {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "TimeZone": "GMT Standard Time"}
+
+
+def test_missing_table_is_named_with_the_remedy(world: Any) -> None:
+    world.sync()
+    ended = world.ended()
+    assert ended.code == 2
+    assert "table Customers" in ended.message
+    assert "404" in ended.message
+    assert "check the name of the table" in ended.message
+
+
+def test_missing_sync_file_is_named(world: Any) -> None:
+    ended = world.ended("nobody")
+    assert ended.code == 2
+    assert "syncs/nobody.yaml" in ended.message
+
+
+def test_missing_fields_are_all_named_with_their_lines_and_the_nearest(world: Any) -> None:
+    world.people(3)
+    world.sync(world.SYNC.replace("Email\n", "Mail\n").replace("spend: Spend", "spend: Spent"))
+    ended = world.ended()
+    assert ended.code == 2
+    assert "syncs/customers.yaml:9" in ended.message
+    assert "has no field 'Spent' (did you mean 'Spend'?)" in ended.message
+    assert "'Mail'" in ended.message
+    assert world.braze.requests == 0
+    assert not world.ledger_file.exists()
+
+
+def test_missing_cursor_field_is_named_and_what_stamped_fields_there_are(world: Any) -> None:
+    world.people(3)
+    world.sync(world.SYNC.replace("cursor: ChangedAt", "cursor: Changed"))
+    ended = world.ended()
+    assert ended.code == 2
+    assert "source.cursor: the table has no field Changed" in ended.message
+    assert "ChangedAt" in ended.message
+
+
+def test_cursor_without_on_update_is_refused(world: Any) -> None:
+    fields = [each for each in world.CUSTOMERS if each["Name"] != "ChangedAt"]
+    world.customers([world.person(1)], [*fields, STAMP])
+    world.sync()
+    ended = world.ended()
+    assert ended.code == 2
+    assert "ChangedAt (TIMESTAMP) is not stamped on update, so changes would be missed" in ended.message
+    assert "leave the cursor out to read all rows every time" in ended.message
+    assert world.braze.requests == 0
+
+
+def retype(world: Any, name: str, kind: str, value: Any) -> None:
+    """The field in another type, as Caspio's table design changes it: the rows stay, with this value."""
+    account = world.caspio._account
+    table = account.table("Customers")
+    from caspio_sync.sandbox.caspio_fields import read_field
+
+    kept = {field.name: field.name for field in table.fields if field.name != name}
+    fields = [
+        read_field({"Name": name, "Type": kind}, order) if field.name == name else field
+        for order, field in enumerate(table.fields, start=1)
+    ]
+    account.change_fields(table, fields, kept)
+    world.caspio.update_rows("Customers", {name: value}, "PK_ID > 0")
+
+
+def test_field_retyped_into_what_cannot_be_mapped_is_refused(world: Any) -> None:
+    world.people(3)
+    world.sync(world.SYNC.replace("spend: Spend", "spend: {from: Spend, type: number}"))
+    world.run()
+    before = world.watermark()
+    world.clock.advance(3600)
+    retype(world, "Spend", "DATE/TIME", "2026-01-01")
+    world.forget()
+    ended = world.ended()
+    assert ended.code == 2
+    assert "syncs/customers.yaml:10" in ended.message
+    assert "'Spend' is of type DATE/TIME, which cannot become number" in ended.message
+    assert (world.sent(), world.watermark()) == ([], before)
+
+
+def test_field_retyped_into_text_of_the_same_numbers_sends_nothing(world: Any) -> None:
+    world.customers([world.person(number, Spend=2.5) for number in range(1, 4)])
+    world.sync(world.SYNC.replace("spend: Spend", "spend: {from: Spend, type: number}"))
+    world.run()
+    world.clock.advance(3600)
+    retype(world, "Spend", "STRING", "2.5")
+    requests = world.braze.requests
+    ended = world.ended()
+    assert (ended.code, ended.report.mode, ended.report.read, ended.report.unchanged) == (0, "sweep", 3, 3)
+    assert world.braze.requests == requests
+
+
+def test_field_retyped_since_the_last_run_sends_that_field_alone_for_all_rows(world: Any) -> None:
+    world.people(3)
+    world.sync()
+    world.run()
+    world.clock.advance(3600)
+    retype(world, "Spend", "STRING", "7")
+    world.forget()
+    ended = world.ended()
+    assert (ended.code, ended.report.mode, ended.report.changed_fields) == (0, "sweep", {"spend": 3})
+    assert [set(each) for each in world.sent()] == [{"external_id", "spend", "_update_existing_only"}] * 3
+
+
+def test_empty_table_is_a_run_that_sends_nothing(world: Any) -> None:
+    world.people(0)
+    world.sync()
+    planned = world.plan()
+    ended = world.ended()
+    assert (ended.code, ended.report.read, ended.report.sent, ended.report.state) == (0, 0, 0, "done")
+    assert (planned.to_send, planned.blocked) == (0, None)
+    assert world.braze.requests == 0
+    world.caspio.insert_rows("Customers", [world.person(1)])
+    world.clock.advance(60)
+    assert world.run().sent == 1
+
+
+def test_table_of_one_row_is_sent_whole(world: Any) -> None:
+    world.people(1)
+    world.sync()
+    ended = world.ended()
+    assert (ended.code, ended.report.read, ended.report.sent) == (0, 1, 1)
+    assert world.profiles()["c1"]["email"] == "c1@example.com"
+
+
+def test_unknown_condition_is_refused_with_caspios_words(world: Any) -> None:
+    world.people(2)
+    world.sync(world.SYNC.replace("  cursor: ChangedAt", "  cursor: ChangedAt\n  where: Nothing = 1"))
+    ended = world.ended()
+    assert ended.code in {2, 4}
+    assert "Customers" in ended.message
+    assert "Nothing" in ended.message
+
+
+@pytest.mark.parametrize("line", ["  kinds: profiles", "kind: people"])
+def test_half_understood_file_never_runs(world: Any, line: str) -> None:
+    world.people(1)
+    world.sync(world.SYNC + f"{line.strip()}\n" if "kinds" in line else world.SYNC.replace("kind: profiles", line))
+    ended = world.ended()
+    assert ended.code == 2
+    assert "syncs/customers.yaml:" in ended.message
+    assert world.caspio.calls == 0

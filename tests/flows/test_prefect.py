@@ -1,0 +1,122 @@
+"""What a run leaves in Prefect: few task runs, a progress bar, a summary, a form; and no word of any customer."""
+
+import asyncio
+from typing import Any
+
+from caspio_sync.sandbox.data import load_customers
+
+
+def read(filter_name: str) -> list[Any]:
+    """Everything of one kind on the server."""
+    from prefect.client.orchestration import get_client
+
+    async def ask() -> list[Any]:
+        async with get_client() as client:
+            return list(await getattr(client, filter_name)())
+
+    return asyncio.run(ask())
+
+
+def run_of(report: Any) -> Any:
+    """The flow run that made a report."""
+    return next(each for each in read("read_flow_runs") if each.id == report)
+
+
+def flow_run_id(world: Any) -> str:
+    with world.ledger() as ledger:
+        return str(ledger.last_run("customers").flow_run_id)
+
+
+def task_runs(flow_run: str) -> list[Any]:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    async def ask() -> list[Any]:
+        async with get_client() as client:
+            chosen = FlowRunFilter(id=FlowRunFilterId(any_=[flow_run]))
+            for _ in range(100):
+                found = await client.read_task_runs(flow_run_filter=chosen, limit=200)
+                if found and all(each.state and each.state.is_final() for each in found):
+                    return list(found)
+                await asyncio.sleep(0.1)  # the server keeps what was posted a moment later
+            return list(found)
+
+    return asyncio.run(ask())
+
+
+def artifacts(flow_run: str) -> dict[str, Any]:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+    async def ask() -> list[Any]:
+        async with get_client() as client:
+            chosen = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run]))
+            return list(await client.read_artifacts(artifact_filter=chosen))
+
+    return {each.key: each for each in asyncio.run(ask())}
+
+
+def test_task_runs_are_a_handful_per_batch(world: Any) -> None:
+    world.people(3000)
+    world.sync(world.SYNC + "batch_size: 1000\n")
+    report = world.run()
+    found = task_runs(flow_run_id(world))
+    assert report.batches == 3
+    assert report.batches * 5 <= len(found) <= report.batches * 8 + 1
+    assert {each.name.rsplit("-", 1)[0] for each in found} == {"extract", "map", "compare", "gate", "send opt-outs", "send", "record"}
+
+
+def test_progress_and_summary_are_kept_and_hold_no_personal_values(world: Any) -> None:
+    load_customers(world.caspio, 400)
+    world.shipped()
+    report = world.run()
+    kept = artifacts(flow_run_id(world))
+    assert kept["customers-progress"].type == "progress"
+    assert kept["customers-progress"].data == 100.0
+    summary = kept["customers-summary"].data
+    assert f"{report.sent} sent" in summary
+    assert "## Not sent" in summary
+    assert "## Gate" in summary
+    told = [*(str(each.data) + str(each.description) for each in kept.values()), *(each.name for each in task_runs(flow_run_id(world)))]
+    for row in world.caspio.rows("Customers"):
+        for name in ("Email", "Phone", "FirstName", "LastName"):
+            value = (row[name] or "").strip()
+            assert len(value) < 6 or not any(value in text for text in told), name
+
+
+def test_a_blocked_run_leaves_its_reason_in_the_summary(world: Any) -> None:
+    world.customers([world.person(number, Email="bad") for number in range(1, 31)])
+    world.sync()
+    assert world.ended().code == 3
+    summary = artifacts(flow_run_id(world))["customers-summary"].data
+    assert "30 of 30 rows failed" in summary
+    assert "customers: blocked" in summary
+
+
+def test_the_form_of_the_flow_explains_every_parameter(world: Any) -> None:
+    from flows.profile_sync import profile_sync
+
+    schema = profile_sync.parameters.model_dump()
+    form = next(iter(schema["definitions"].values()))["properties"]
+    assert {"sync", "full", "resend", "limit", "keys", "since", "strict"} <= set(form)
+    assert all(each.get("description") for each in form.values())
+
+
+def test_logs_hold_no_personal_values(world: Any, caplog: Any) -> None:
+    caplog.set_level("DEBUG")
+    load_customers(world.caspio, 400)
+    world.shipped()
+    world.run()
+    text = caplog.text
+    for row in world.caspio.rows("Customers"):
+        for name in ("Email", "Phone"):
+            value = (row[name] or "").strip()
+            assert len(value) < 6 or value not in text, name
+
+
+def test_a_failed_run_is_failed_in_prefect_too(world: Any) -> None:
+    world.sync()
+    assert world.ended().code == 2
+    newest = max(read("read_flow_runs"), key=lambda each: each.created)
+    assert newest.state.is_failed()
+    assert "table Customers" in newest.state.message
