@@ -9,7 +9,7 @@ from pydantic import Field
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
-from tasks.braze import send, send_opt_outs
+from tasks.braze import encode, send, send_opt_outs
 from tasks.caspio import extract
 from tasks.ledger import block, compare, record
 from tasks.orchestration import opened_run, together
@@ -40,20 +40,24 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
             compared = await compare(run, batch, mapped)
         known = pl.col("_op") == "changed"
         async with run.turn("gate"):
-            if run.blocked:
+            if run.blocked:  # by an earlier batch: nothing more is sent, opt-outs apart
+                await send_opt_outs(run, batch, compared.changes)
                 return
             opt_outs, judgement = await asyncio.gather(
                 send_opt_outs(run, batch, compared.changes.filter(known)), judge(run, compared.changes)
             )
-        async with run.turn("send"):
             # A new row's consent travels with it; where the gate holds the row, its opt-out leaves all the same.
-            await send_opt_outs(run, batch, judgement.held.filter(~known))
+            held = compared.changes if judgement.blocked else judgement.held
+            await send_opt_outs(run, batch, held.filter(~known))
             if judgement.blocked:
                 await block(run, batch, judgement)
                 return
-            await send(run, batch, judgement.accepted, opt_outs)
+        async with run.turn("encode"):
+            ready = await encode(run, batch, judgement.accepted, opt_outs)
+        async with run.turn("send"):
+            outstanding = await send(run, batch, ready)
         async with run.turn("record"):
-            await record(run, batch, compared, judgement)
+            await record(run, batch, compared, judgement, ready, outstanding)
 
 
 def run_profile_sync(name: str, options: RunOptions) -> RunReport:

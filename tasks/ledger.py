@@ -3,6 +3,7 @@
 import polars as pl
 from prefect import task
 
+from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
@@ -20,9 +21,16 @@ async def compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Com
 
 
 @task(name="record", **REPEATED)
-async def record(run: SyncRun, batch: SourceBatch, comparison: Comparison, judgement: Judgement) -> None:
-    """The rows that were not sent, and the batch."""
-    await steps.record_batch(run, batch, comparison, judgement.held)
+async def record(  # noqa: PLR0917 - what became of a batch, stage by stage
+    run: SyncRun,
+    batch: SourceBatch,
+    comparison: Comparison,
+    judgement: Judgement,
+    ready: steps.Ready,
+    outstanding: Outstanding,
+) -> None:
+    """The outcomes still on their way, the rows that were not sent, and the batch."""
+    await steps.record_batch(run, batch, comparison, judgement.held, ready, outstanding)
 
 
 async def block(run: SyncRun, batch: SourceBatch, judgement: Judgement) -> None:

@@ -117,7 +117,9 @@ class World:
         self.observer: Any = None
         (folder / "syncs").mkdir()
 
-    def customers(self, rows: Sequence[Mapping[str, Any]], fields: Sequence[Mapping[str, Any]] = CUSTOMERS) -> list[int]:
+    def customers(
+        self, rows: Sequence[Mapping[str, Any]], fields: Sequence[Mapping[str, Any]] = CUSTOMERS
+    ) -> list[int]:
         """The small Customers table with these rows; their PK_IDs."""
         self.caspio.create_table("Customers", fields)
         return self.caspio.insert_rows("Customers", rows)
@@ -346,7 +348,11 @@ def without_prefect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _repeat_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefect's own waits between the tries of a task are not on the virtual clock."""
-    for module, names in {"braze": ("send", "send_opt_outs"), "caspio": ("extract_batch",), "ledger": ("compare", "record")}.items():
+    for module, names in {
+        "braze": ("send", "send_opt_outs"),
+        "caspio": ("extract_batch",),
+        "ledger": ("compare", "record"),
+    }.items():
         tasks = importlib.import_module(f"tasks.{module}")
         for name in names:
             monkeypatch.setattr(getattr(tasks, name), "retry_delay_seconds", [0.0, 0.0, 0.0])
@@ -357,7 +363,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Prefect leaves connections to its own server to the garbage collector; nothing else here opens one."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.filterwarnings(r"ignore:unclosed <socket\.socket .*127\.0\.0\.1:ResourceWarning"))
+            item.add_marker(
+                pytest.mark.filterwarnings(r"ignore:unclosed <socket\.socket .*127\.0\.0\.1:ResourceWarning")
+            )
 
 
 @pytest.fixture(scope="module", autouse=True)

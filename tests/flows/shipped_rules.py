@@ -24,7 +24,28 @@ COUNTRIES = {
     "United Kingdom": "GB", "Unspecified": None,
 }  # fmt: skip
 LANGUAGES = frozenset(
-    ("en", "de", "fr", "nl", "es", "pt", "it", "fi", "no", "el", "da", "sv", "ja", "ar", "pl", "he", "mt", "is", "cs", "lt")
+    (
+        "en",
+        "de",
+        "fr",
+        "nl",
+        "es",
+        "pt",
+        "it",
+        "fi",
+        "no",
+        "el",
+        "da",
+        "sv",
+        "ja",
+        "ar",
+        "pl",
+        "he",
+        "mt",
+        "is",
+        "cs",
+        "lt",
+    )
 )
 STATES = {"yes": "subscribed", "no": "unsubscribed", "double opt-in": "opted_in"}
 PUSH = {"yes": "opted_in", "no": "unsubscribed"}
@@ -57,7 +78,9 @@ def email(cell: Any) -> str | None:
     labels = host.split(".")
     sound = (
         0 < len(local) <= 64
-        and all(part and all(char.isalnum() or char in "+&#_^/$'%*=`~!?-" for char in part) for part in local.split("."))
+        and all(
+            part and all(char.isalnum() or char in "+&#_^/$'%*=`~!?-" for char in part) for part in local.split(".")
+        )
         and len(labels) > 1
         and all(0 < len(label) <= 63 and re.fullmatch("[a-z0-9-]+", label) for label in labels)
         and not any(label[0] == "-" or label[-1] == "-" for label in labels)

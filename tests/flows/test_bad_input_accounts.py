@@ -88,4 +88,6 @@ def test_missing_settings_are_all_named_and_no_value_is_shown(few: Any, monkeypa
         few.run()
     assert "CASPIO_CLIENT_SECRET" in str(caught.value)
     assert "BRAZE_API_KEY" in str(caught.value)
-    assert "sandbox" not in str(caught.value).replace("--sandbox", "").replace("the sandbox first", "").replace("sandbox up", "")
+    assert "sandbox" not in str(caught.value).replace("--sandbox", "").replace("the sandbox first", "").replace(
+        "sandbox up", ""
+    )

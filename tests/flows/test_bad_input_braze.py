@@ -68,7 +68,9 @@ def test_rejected_rows_3_40_and_75_of_a_request_and_no_others(many: Any) -> None
 
 
 def test_an_error_that_names_no_object_makes_the_request_unknown_and_it_is_sent_again(many: Any) -> None:
-    many.braze = BrazeSandbox(BrazeBehaviour(error_form="no_index", blocked_external_ids=frozenset({"c80"})), many.clock)
+    many.braze = BrazeSandbox(
+        BrazeBehaviour(error_form="no_index", blocked_external_ids=frozenset({"c80"})), many.clock
+    )
     ended = many.ended()
     assert ended.code == 0
     assert ended.report.verdicts == {"sent": 125, "unknown": 75}
@@ -77,8 +79,12 @@ def test_an_error_that_names_no_object_makes_the_request_unknown_and_it_is_sent_
     assert many.ended().report.read == 200
 
 
-def test_a_whole_request_refused_for_one_row_is_halved_until_it_stands_alone(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(many.braze, "app", refusing(many.braze.app, b'"c77"', 400, "Bad Request: an email may not contain whitespace"))
+def test_a_whole_request_refused_for_one_row_is_halved_until_it_stands_alone(
+    many: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        many.braze, "app", refusing(many.braze.app, b'"c77"', 400, "Bad Request: an email may not contain whitespace")
+    )
     ended = many.ended()
     assert (ended.code, ended.report.verdicts) == (0, {"sent": 199, "rejected": 1})
     assert set(many.profiles()) == {f"c{number}" for number in range(1, 201)} - {"c77"}
@@ -117,7 +123,9 @@ def test_a_row_too_large_alone_is_rejected_and_the_others_are_sent(world: Any) -
     assert ended.report.reasons[0].reason.startswith("413")
 
 
-@pytest.mark.parametrize("header", ["epoch", "seconds", "x-ratelimit-retry-after", "retry-after", "http-date", "empty", "absent"])
+@pytest.mark.parametrize(
+    "header", ["epoch", "seconds", "x-ratelimit-retry-after", "retry-after", "http-date", "empty", "absent"]
+)
 def test_429_in_each_form_is_waited_for_and_everything_arrives(many: Any, header: Any) -> None:
     many.break_braze(Fault(kind="refuse", path=TRACK, nth=(1, 2), header=header, seconds=40))
     before = many.clock.monotonic()
@@ -140,7 +148,9 @@ def test_a_limit_of_the_workspace_is_kept_without_a_refusal(world: Any) -> None:
 @pytest.mark.parametrize(
     ("kind", "held"), [("string", "0.25"), ("date", None), ("boolean", None), ("object", None), ("array", None)]
 )
-def test_a_custom_attribute_whose_type_braze_fixed_otherwise_costs_no_other_field(world: Any, kind: Any, held: str | None) -> None:
+def test_a_custom_attribute_whose_type_braze_fixed_otherwise_costs_no_other_field(
+    world: Any, kind: Any, held: str | None
+) -> None:
     world.people(3)
     world.sync()
     world.braze = BrazeSandbox(BrazeBehaviour(forced_types={"spend": kind}), world.clock)

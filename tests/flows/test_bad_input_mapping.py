@@ -36,7 +36,9 @@ def test_a_new_field_goes_out_alone_for_all_rows(known: Any) -> None:
 
 
 def test_a_removed_field_is_dropped_from_the_ledger_and_never_nulled(known: Any) -> None:
-    without = known.SYNC.replace("  spend: Spend\n", "").replace("  notes: {from: Notes, transform: {truncate: 255}, on_null: clear}\n", "")
+    without = known.SYNC.replace("  spend: Spend\n", "").replace(
+        "  notes: {from: Notes, transform: {truncate: 255}, on_null: clear}\n", ""
+    )
     known.sync(without)
     planned = known.plan()
     report = known.run()

@@ -172,7 +172,10 @@ def test_numbers_out_of_range_and_not_a_number(world: Any) -> None:
         "comma": (None, "1,5", None),
     }
     world.customers(
-        [{"CustomerNo": key, "Whole": whole, "Ratio": ratio, "Exact": exact} for key, (whole, ratio, exact) in cells.items()],
+        [
+            {"CustomerNo": key, "Whole": whole, "Ratio": ratio, "Exact": exact}
+            for key, (whole, ratio, exact) in cells.items()
+        ],
         fields,
     )
     world.sync(NUMBERS)
@@ -244,7 +247,9 @@ def test_naughty_and_unicode_text_arrives_in_braze_as_it_was(world: Any, of_batc
     texts = corpora()
     fields = [{"Name": "CustomerNo", "Type": "STRING"}, *({"Name": name, "Type": "TEXT"} for name in TEXT_FIELDS)]
     order = texts if of_batch == 1 else texts[::-1]
-    world.customers([{"CustomerNo": f"t{place}", **dict.fromkeys(TEXT_FIELDS, text)} for place, text in enumerate(order)], fields)
+    world.customers(
+        [{"CustomerNo": f"t{place}", **dict.fromkeys(TEXT_FIELDS, text)} for place, text in enumerate(order)], fields
+    )
     world.sync(TEXTS)
     report = world.run()
     assert report.verdicts == {"sent": len(texts)}
@@ -271,7 +276,9 @@ def test_naughty_text_in_a_list_field_arrives_as_an_array(world: Any) -> None:
     chosen = [list(range(start, min(start + 40, len(items) + 1))) for start in range(1, len(items) + 1, 40)]
     # Text that looks like the JSON of a list cell stands beside it.
     beside = '"Likes":{"1":"x"},"PK_ID":7'
-    world.customers([{"CustomerNo": f"t{place}", "Likes": ids, "Notes": beside} for place, ids in enumerate(chosen)], fields)
+    world.customers(
+        [{"CustomerNo": f"t{place}", "Likes": ids, "Notes": beside} for place, ids in enumerate(chosen)], fields
+    )
     world.sync(TEXTS.split("fields:", maxsplit=1)[0] + "fields:\n  likes: Likes\n  notes: Notes\n")
     assert world.run().verdicts == {"sent": len(chosen)}
     for place, ids in enumerate(chosen):
@@ -315,10 +322,25 @@ gate: {max_quarantined_share: 1, max_quarantined_rows: 100000}
 
 
 def test_naughty_text_in_fields_with_a_format_is_held_and_never_shown(world: Any) -> None:
-    names = ("Email", "Phone", "Country", "Language", "Gender", "Zone", "Born", "Picture", "Joined", "Vip", "Points", "Consent")
+    names = (
+        "Email",
+        "Phone",
+        "Country",
+        "Language",
+        "Gender",
+        "Zone",
+        "Born",
+        "Picture",
+        "Joined",
+        "Vip",
+        "Points",
+        "Consent",
+    )
     texts = corpora()
     fields = [{"Name": "CustomerNo", "Type": "STRING"}, *({"Name": name, "Type": "STRING"} for name in names)]
-    world.customers([{"CustomerNo": f"t{place}", **dict.fromkeys(names, text)} for place, text in enumerate(texts)], fields)
+    world.customers(
+        [{"CustomerNo": f"t{place}", **dict.fromkeys(names, text)} for place, text in enumerate(texts)], fields
+    )
     world.sync(JUDGED)
     report = world.run()
     assert sum(report.verdicts.values()) == len(texts)
@@ -334,7 +356,9 @@ def test_naughty_text_in_fields_with_a_format_is_held_and_never_shown(world: Any
 
 
 def test_bad_consent_words_are_held_and_known_ones_are_read_without_case(world: Any) -> None:
-    world.customers([world.person(1, Newsletter=" YES "), world.person(2, Newsletter="perhaps"), world.person(3, Newsletter="")])
+    world.customers(
+        [world.person(1, Newsletter=" YES "), world.person(2, Newsletter="perhaps"), world.person(3, Newsletter="")]
+    )
     world.sync()
     assert world.run().verdicts == {"sent": 2, "quarantined": 1}
     assert "email_subscribe: is no state the sync knows (yes, no, double)" in reasons(world)["c2"]
@@ -369,7 +393,9 @@ def test_a_sound_row_again_after_its_repair(world: Any) -> None:
 
 def gated(world: Any) -> None:
     """A hundred rows, thirty of them bad."""
-    world.customers([world.person(number, Email="bad" if number <= 30 else f"c{number}@example.com") for number in range(1, 101)])
+    world.customers(
+        [world.person(number, Email="bad" if number <= 30 else f"c{number}@example.com") for number in range(1, 101)]
+    )
     world.sync()
 
 
@@ -418,7 +444,10 @@ def test_opt_outs_leave_a_blocked_batch(world: Any) -> None:
 
 
 def test_a_blocked_second_batch_keeps_the_cursor_and_the_first_is_not_sent_again(world: Any) -> None:
-    rows = [world.person(number, Email="bad" if 1500 <= number < 1800 else f"c{number}@example.com") for number in range(1, 2501)]
+    rows = [
+        world.person(number, Email="bad" if 1500 <= number < 1800 else f"c{number}@example.com")
+        for number in range(1, 2501)
+    ]
     world.customers(rows)
     world.sync(world.SYNC + "batch_size: 1000\n")
     ended = world.ended()

@@ -280,9 +280,12 @@ def test_of_two_runs_at_once_one_sends_and_the_other_is_refused(few: Any, monkey
 def test_a_lost_answer_is_asked_for_again_and_nothing_is_missing(few: Any) -> None:
     from caspio_sync.sandbox.faults import Fault
 
-    few.break_braze(Fault(kind="reset_after", path="/users/track", nth=(1,)), Fault(kind="truncate", path="/users/track", nth=(3,)))
+    few.break_braze(
+        Fault(kind="reset_after", path="/users/track", nth=(1,)), Fault(kind="truncate", path="/users/track", nth=(3,))
+    )
     few.break_caspio(
-        Fault(kind="reset_before", path="/integrations", nth=(2,)), Fault(kind="expired_token", path="/integrations", nth=(4,))
+        Fault(kind="reset_before", path="/integrations", nth=(2,)),
+        Fault(kind="expired_token", path="/integrations", nth=(4,)),
     )
     report = few.run()
     assert report.sent == 100 == len(few.profiles())

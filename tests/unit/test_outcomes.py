@@ -7,9 +7,10 @@ import polars as pl
 import pytest
 
 from caspio_sync.delivery import outcomes as module
-from caspio_sync.delivery.outcomes import UNKNOWN_REASON, deliver, outcomes
+from caspio_sync.delivery.outcomes import UNKNOWN_REASON, Commit, outcomes
+from caspio_sync.delivery.outcomes import deliver as deliver_ahead
 from caspio_sync.delivery.requests import Request
-from caspio_sync.delivery.sender import Answer
+from caspio_sync.delivery.sender import Answer, Sender
 from caspio_sync.errors import ConfigurationError, TransientError
 
 ROWS = pl.DataFrame({"source_pk": range(100, 200), "key": [f"k{number}" for number in range(100)]})
@@ -82,6 +83,10 @@ class Scripted:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+async def deliver(requests: Iterable[Request], *, sender: Sender, commit: Commit) -> None:
+    await (await deliver_ahead(requests, sender=sender, commit=commit)).committed()
 
 
 class Commits:

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 import polars as pl
@@ -55,7 +53,7 @@ def outcomes(rows: pl.DataFrame, answers: Sequence[Answer]) -> pl.DataFrame:
     )
 
 
-async def deliver(requests: Iterable[Request], *, sender: Sender, commit: Commit) -> None:
+async def deliver(requests: Iterable[Request], *, sender: Sender, commit: Commit) -> "Outstanding":
     """Send requests, committing what became of them as answers arrive.
 
     Args:
@@ -63,41 +61,52 @@ async def deliver(requests: Iterable[Request], *, sender: Sender, commit: Commit
         sender: delivers them.
         commit: makes answers durable; called with 20 of them, or half a second's worth, at a time.
 
+    Returns:
+        The commits still under way: the next batch may be sent meanwhile, and whoever ends this one waits for them.
+
     Raises:
         TransientError, ConfigurationError: as the sender says; what was answered before is committed all the same.
     """
-    # Closed by name: a commit that fails has to stop the requests now, not when the generator is collected.
-    async with _Committer(commit) as committer, contextlib.aclosing(sender.send(requests)) as answers:
-        async for answer in answers:
-            committer.add(answer)
+    outstanding = Outstanding(commit)
+    try:
+        # Closed by name: a commit that fails has to stop the requests now, not when the generator is collected.
+        async with contextlib.aclosing(sender.send(requests)) as answers:
+            async for answer in answers:
+                outstanding.add(answer)
+    except BaseException:
+        await outstanding.committed()
+        raise
+    outstanding.end()
+    return outstanding
 
 
-class _Committer:
-    """Gathers answers and commits them in the background; one commit at a time."""
+class Outstanding:
+    """Answers on their way into the ledger, gathered and committed in the background, one commit at a time."""
 
     def __init__(self, commit: Commit) -> None:
         self._commit = commit
         self._pending: list[Answer] = []
         self._enough = asyncio.Event()
         self._done = False
-
-    async def __aenter__(self) -> Self:
         self._task = asyncio.create_task(self._run())
-        return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def end(self) -> None:
+        """No more answers will come."""
         self._done = True
         self._enough.set()
+
+    async def committed(self) -> None:
+        """Wait until every answer is committed; raises what a commit raised."""
+        self.end()
         await self._task
 
     def add(self, answer: Answer) -> None:
+        """An answer has arrived; raises what a commit raised, which must stop the sending."""
         self._pending.append(answer)
         if len(self._pending) >= COMMIT_REQUESTS:
             self._enough.set()
         if self._task.done():
-            self._task.result()  # a ledger that cannot be written must stop the sending
+            self._task.result()
 
     async def _run(self) -> None:
         while not self._done or self._pending:

@@ -48,7 +48,7 @@ class LedgerThread:
 
 
 # A batch in every stage, and one being read: what is in memory at the most.
-BATCHES_UNDER_WAY = 4
+BATCHES_UNDER_WAY = 5
 
 
 class SyncRun:
@@ -135,10 +135,10 @@ class SyncRun:
         return self._turns.setdefault(stage, asyncio.Lock())
 
     async def next_batch(self) -> SourceBatch | None:
-        """The next batch of the source; None after the last, or once the gate has blocked one."""
+        """The next batch of the source; None after the last. A call that failed may be repeated."""
         await self._room.acquire()
         try:
-            batch = None if self.blocked else await self._read()
+            batch = await self._read()
         except BaseException:
             self._room.release()
             raise

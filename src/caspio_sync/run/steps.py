@@ -11,8 +11,8 @@ from typing import ParamSpec, TypeVar
 
 import polars as pl
 
-from caspio_sync.delivery.outcomes import deliver, outcomes
-from caspio_sync.delivery.requests import count_requests, fill_requests
+from caspio_sync.delivery.outcomes import Outstanding, deliver, outcomes
+from caspio_sync.delivery.requests import Request, count_requests, fill_requests
 from caspio_sync.delivery.sender import Answer
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import SourceBatch, keys_where
@@ -136,8 +136,14 @@ async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.Data
     """
     leaving = leaving_ahead(rows)
     done: list[pl.DataFrame] = []
+
+    async def commit(answers: Sequence[Answer]) -> None:
+        done.append(outcomes(leaving, answers))
+        await _record(run, batch, done[-1], part="consent")
+
     if not leaving.is_empty():
-        await _deliver(run, batch, leaving, planned_opt_outs(run, leaving), part="consent", done=done)
+        requests = _requests(run, planned_opt_outs(run, leaving))
+        await (await deliver(requests, sender=run.sender, commit=commit)).committed()
         run.report.opt_outs += leaving.height
     return pl.concat([pl.DataFrame(schema=_ANSWERS), *(frame.select(_ANSWERS.names()) for frame in done)])
 
@@ -147,40 +153,79 @@ def leaving_ahead(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col(OPT_OUT), pl.col(ok(KEY)), pl.col(KEY_UNIQUE))
 
 
-async def send_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> None:
-    """Send the accepted rows, cut to the fields that travel; outcomes are in the ledger as they arrive.
+class Ready:
+    """A batch's accepted rows, ready to leave.
 
-    A repeated call sends only the rows without an outcome in this run.
+    Args:
+        rows: the rows to send, in the order of their objects.
+        requests: filled from these objects.
+        sending: the same rows, ready to be recorded.
+        answered: rows with nothing to send but an opt-out, and what became of that.
+        without: rows that lack a consent state the sync requires.
+    """
+
+    def __init__(
+        self,
+        rows: pl.DataFrame,
+        requests: list[Request],
+        sending: Sending,
+        answered: pl.DataFrame,
+        without: pl.DataFrame,
+    ) -> None:
+        self.rows = rows
+        self.requests = requests
+        self.sending = sending
+        self.answered = answered
+        self.without = without
+
+
+async def encode_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> Ready:
+    """The accepted rows as requests, each row cut to the fields that travel.
 
     Args:
         run: the run.
         batch: number of the batch.
         accepted: changes that passed the gate.
         opt_outs: what became of the opt-outs that left ahead; a row with nothing else to send is done with that.
+    """
+    answered = accepted.filter(pl.col(ONLY_OPT_OUT)).join(opt_outs, on=SOURCE_PK, how="inner", maintain_order="left")
+    rest = accepted.join(answered, on=SOURCE_PK, how="anti", maintain_order="left")
+    rows, without = without_required_consent(run, rest)
+    return await _timed(run, "encode", _encode, run, batch, rows, answered, without)
+
+
+def _encode(run: SyncRun, batch: int, rows: pl.DataFrame, answered: pl.DataFrame, without: pl.DataFrame) -> Ready:
+    rows = rows.with_columns(data_points(rows, run.mapping.columns, travels=send).alias(_POINTS))
+    requests = _requests(run, _objects(run, rows, run.mapping.columns, part="profile"))
+    return Ready(rows, requests, _sending(run, batch, rows), answered, without)
+
+
+async def send_batch(run: SyncRun, batch: int, ready: Ready) -> Outstanding:
+    """Send a batch; its outcomes reach the ledger as they arrive. A repeated call sends only rows without an outcome.
 
     Raises:
         TransientError, ConfigurationError: as the sender says.
     """
     delivered = await run.ledger.do(run.ledger.ledger.delivered, run.name, run.id, batch)
     done = delivered.filter(pl.col("part") == "profile").select(SOURCE_PK)
-    rows = accepted.join(done, on=SOURCE_PK, how="anti", maintain_order="left")
-    answered = rows.filter(pl.col(ONLY_OPT_OUT)).join(opt_outs, on=SOURCE_PK, how="inner", maintain_order="left")
-    if not answered.is_empty():
-        await _record(run, batch, answered, part="profile")
-    rows, without = without_required_consent(run, rows.join(answered, on=SOURCE_PK, how="anti", maintain_order="left"))
-    await record_rows(run, batch, without, Verdict.BLOCKED)
-    if rows.is_empty():
-        return
+    if not done.is_empty():
+        rows = ready.rows.join(done, on=SOURCE_PK, how="anti", maintain_order="left")
+        ready = await _timed(run, "encode", _encode, run, batch, rows, ready.answered, ready.without)
     started = time.perf_counter()
-    rows = rows.with_columns(data_points(rows, run.mapping.columns, travels=send).alias(_POINTS))
-    objects = await asyncio.to_thread(_objects, run, rows, run.mapping.columns, part="profile")
-    await _deliver(run, batch, rows, objects, part="profile", done=[])
+    outstanding = await _deliver(run, batch, ready)
     run.report.add_seconds("send", time.perf_counter() - started)
+    return outstanding
 
 
-async def record_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame) -> None:
-    """Record what was not sent, and the batch; from here on the ledger knows its keys."""
+async def record_batch(  # noqa: PLR0917 - what became of a batch, stage by stage
+    run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, ready: Ready, outstanding: Outstanding
+) -> None:
+    """Wait for the outcomes, record what was not sent, and the batch; from here on the ledger knows its keys."""
     ledger = run.ledger
+    await outstanding.committed()
+    if not ready.answered.is_empty():
+        await _record(run, batch.number, ready.answered, part="profile")
+    await record_rows(run, batch.number, ready.without, Verdict.BLOCKED)
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
     await _settle(run, comparison.settled)
     await ledger.do(
@@ -268,28 +313,27 @@ def _objects(run: SyncRun, rows: pl.DataFrame, columns: Sequence[MappedColumn], 
     )
 
 
-async def _deliver(
-    run: SyncRun, batch: int, rows: pl.DataFrame, objects: pl.Series, *, part: str, done: list[pl.DataFrame]
-) -> None:
-    first = run.reserve_requests(count_requests(objects))
-    requests = await asyncio.to_thread(lambda: list(fill_requests(objects, first_number=first)))
+def _requests(run: SyncRun, objects: pl.Series) -> list[Request]:
+    requests = list(fill_requests(objects, first_number=run.reserve_requests(count_requests(objects))))
     run.report.requests += len(requests)
-    sending = await asyncio.to_thread(_sending, run, batch, rows) if part == "profile" else None
+    return requests
+
+
+async def _deliver(run: SyncRun, batch: int, ready: Ready) -> Outstanding:
+    points = ready.rows[_POINTS]
 
     async def commit(answers: Sequence[Answer]) -> None:
-        whole = [each for each in answers if sending is not None and not each.rejected and not each.unknown]
-        if sending is not None and whole:
+        whole = [each for each in answers if not each.rejected and not each.unknown]
+        if whole:
             accepted = [Accepted(each.start, each.count, each.number, each.status) for each in whole]
-            await run.ledger.do(run.ledger.ledger.record_sent, sending, accepted)
+            await run.ledger.do(run.ledger.ledger.record_sent, ready.sending, accepted)
             run.report.count_sent(sum(each.count for each in whole))
-            run.report.data_points += sum(
-                int(rows[_POINTS][each.start : each.start + each.count].sum()) for each in whole
-            )
-        if others := [each for each in answers if each not in whole]:
-            done.append(outcomes(rows, others))
-            await _record(run, batch, done[-1], part=part)
+            run.report.data_points += sum(int(points[each.start : each.start + each.count].sum()) for each in whole)
+        if len(whole) < len(answers):
+            others = [each for each in answers if each.rejected or each.unknown]
+            await _record(run, batch, outcomes(ready.rows, others), part="profile")
 
-    await deliver(requests, sender=run.sender, commit=commit)
+    return await deliver(ready.requests, sender=run.sender, commit=commit)
 
 
 def _sending(run: SyncRun, batch: int, rows: pl.DataFrame) -> Sending:

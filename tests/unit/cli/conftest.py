@@ -20,6 +20,7 @@ from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.ledger.compare import Versions, compare
+from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run import opening
 from caspio_sync.run.opening import CONNECT, Connect
@@ -141,7 +142,8 @@ class Shop:
             number = ledger.mapping_version("customers", mapping.digest, [each.name for each in mapping.columns])
             versions = Versions(number, 1, ledger.mapping_fields("customers"))
             known = ledger.read_rows("customers", 0, 10**6)
-            changes = compare(mapped, known, columns=mapping.columns, versions=versions, salt=ledger.salt).changes
+            salt = identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label)
+            changes = compare(mapped, known, columns=mapping.columns, versions=versions, salt=salt).changes
             rows = changes.filter(pl.col("key").is_in(list(verdicts))).with_columns(
                 pl.col("key").replace_strict({key: verdict for key, (verdict, _) in verdicts.items()}).alias("verdict"),
                 pl.col("key")
