@@ -48,7 +48,7 @@ class LedgerThread:
 
 
 # A batch in every stage, and one being read: what is in memory at the most.
-BATCHES_UNDER_WAY = 5
+BATCHES_UNDER_WAY = 3
 
 
 class SyncRun:
