@@ -8,7 +8,7 @@ mapped frame    `source_pk`, `key` (String), one column a mapped attribute, `<co
                 each column that can be ill-formed, `key__ok`, and `problems` (String: what is wrong, values masked;
                 null for a clean row)
 changes         the mapped frame's new and changed rows, and what the ledger knows of them (see ledger/compare.py)
-outcomes        OUTCOME_SCHEMA
+outcomes        the changes that were answered, with `verdict`, `reason`, `request`, `status` (delivery/outcomes.py)
 """
 
 from dataclasses import dataclass
@@ -143,16 +143,3 @@ class CheckResult:
     rows: int
     failed: int
     passed: bool
-
-
-# One row an object that was sent: the unit in which Braze answers, led back to the row it came from.
-OUTCOME_SCHEMA = pl.Schema(
-    {
-        SOURCE_PK: pl.Int64(),
-        "part": pl.String(),  # "profile", or "consent" for an opt-out that left ahead of the gate
-        "verdict": pl.String(),
-        "reason": pl.String(),
-        "request": pl.Int64(),  # number of the request within the run
-        "status": pl.Int64(),  # HTTP status, null where no answer arrived
-    }
-)
