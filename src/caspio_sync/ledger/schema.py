@@ -2,7 +2,8 @@
 
     row      one a source row: what was last acknowledged (`sent_*`) and what was last seen (`seen_*`) with its verdict
     outcome  one a commit: what became of its rows, the history behind `why`
-    batch, run, cursor, lease, budget, erased, mapping, suite, meta: one noun each
+    audit    append-only, hash-chained: every step of an erasure
+    batch, run, cursor, lease, budget, erased, verification, source, mapping, suite, meta: one noun each
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
 1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.
@@ -19,7 +20,7 @@ from sqlalchemy.types import TypeDecorator
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 # The newest migration this package knows; a test holds it to the head of `migrations/versions`.
-REVISION = "0001"
+REVISION = "0002"
 VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"
@@ -165,6 +166,41 @@ erased = sa.Table(
     metadata,
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("key_digest", sa.Text, primary_key=True),
+    sa.Column("at", Instant),
+    sa.Column("state", sa.Text, nullable=False, server_default="requested"),
+)
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("sync", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("key_digest", sa.Text),
+    sa.Column("details", sa.JSON, nullable=False),
+    sa.Column("hash", sa.Text, nullable=False),  # of this entry and the hash before it
+)
+
+# Where a verification stands, so that a killed one goes on.
+verification = sa.Table(
+    "verification",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("started_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant),
+    sa.Column("sample", sa.BigInteger),  # rows asked for; null is all of them
+    sa.Column("done_pk", sa.BigInteger, nullable=False),  # every row up to this PK_ID has been looked at
+    sa.Column("counts", sa.JSON, nullable=False),
+)
+
+# The source's fields as the last run found them.
+source = sa.Table(
+    "source",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("fields", sa.JSON, nullable=False),
 )
 
 mapping = sa.Table(

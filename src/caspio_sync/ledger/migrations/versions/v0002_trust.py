@@ -1,0 +1,40 @@
+"""What erasure, verification and the watch over the source's fields remember."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add them."""
+    op.add_column("erased", sa.Column("at", sa.BigInteger))
+    op.add_column("erased", sa.Column("state", sa.Text, nullable=False, server_default="requested"))
+    op.create_table(
+        "audit",
+        sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("sync", sa.Text, nullable=False),
+        sa.Column("event", sa.Text, nullable=False),
+        sa.Column("key_digest", sa.Text),
+        sa.Column("details", sa.JSON, nullable=False),
+        sa.Column("hash", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "verification",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("started_at", sa.BigInteger, nullable=False),
+        sa.Column("ended_at", sa.BigInteger),
+        sa.Column("sample", sa.BigInteger),
+        sa.Column("done_pk", sa.BigInteger, nullable=False),
+        sa.Column("counts", sa.JSON, nullable=False),
+    )
+    op.create_table(
+        "source",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("fields", sa.JSON, nullable=False),
+    )
