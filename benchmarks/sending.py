@@ -57,12 +57,10 @@ async def _move(run: SyncRun, gate: Gate, batch: SourceBatch, mapped: pl.DataFra
             asyncio.to_thread(lambda: gate.judge(judged_frame(compared.changes, run.mapping))),
         )
         await steps.send_opt_outs(run, batch.number, judged.held.filter(~CHANGED))
-    async with run.turn("encode"):
-        ready = await steps.encode_batch(run, batch.number, judged.accepted, opt_outs)
     async with run.turn("send"):
-        outstanding = await steps.send_batch(run, batch.number, ready)
+        outstanding = await steps.send_batch(run, batch.number, judged.accepted, opt_outs)
     async with run.turn("record"):
-        await steps.record_batch(run, batch, compared, judged.held, ready, outstanding)
+        await steps.record_batch(run, batch, settled=compared.settled, held=judged.held, outstanding=outstanding)
 
 
 async def _bare(requests: list[Request], url: str, key: str) -> float:

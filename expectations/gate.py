@@ -207,13 +207,11 @@ def _split(rows: pl.DataFrame, failed: list[pl.DataFrame]) -> tuple[pl.DataFrame
         .agg(pl.col("_name").str.join(", "))
         .with_columns(pl.col("_place").cast(pl.Int64))
     )
-    placed = rows.with_columns(_place=pl.int_range(pl.len(), dtype=pl.Int64))
-    held = (
-        placed.join(reasons, on="_place", how="inner", maintain_order="left")
-        .with_columns(reason=pl.concat_str("_name", PROBLEMS, separator=" | ", ignore_nulls=True))
-        .drop("_place", "_name")
-    )
-    return held, placed.join(reasons, on="_place", how="anti", maintain_order="left").drop("_place")
+    places = pl.DataFrame({"_place": pl.int_range(rows.height, eager=True)})
+    names = places.join(reasons, on="_place", how="left", maintain_order="left")["_name"]
+    failing = names.is_not_null()
+    reason = pl.concat_str(names.filter(failing), PROBLEMS, separator=" | ", ignore_nulls=True)
+    return rows.filter(failing).with_columns(reason=reason), rows.filter(~failing)
 
 
 def _most_frequent(checks: Sequence[CheckResult]) -> str:

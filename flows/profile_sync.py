@@ -9,7 +9,7 @@ from pydantic import Field
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
-from tasks.braze import encode, send, send_opt_outs
+from tasks.braze import send, send_opt_outs
 from tasks.caspio import extract
 from tasks.ledger import block, compare, record
 from tasks.orchestration import opened_run, together
@@ -52,12 +52,13 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
             if judgement.blocked:
                 await block(run, batch, judgement)
                 return
-        async with run.turn("encode"):
-            ready = await encode(run, batch, judgement.accepted, opt_outs)
+        settled, held = compared.settled, judgement.held
+        del mapped, compared  # most of what a batch holds, and what is sent of it is in `accepted`
         async with run.turn("send"):
-            outstanding = await send(run, batch, ready)
+            outstanding = await send(run, batch, judgement.accepted, opt_outs)
+            del judgement
         async with run.turn("record"):
-            await record(run, batch, compared, judgement, ready, outstanding)
+            await record(run, batch, settled=settled, held=held, outstanding=outstanding)
 
 
 def run_profile_sync(name: str, options: RunOptions) -> RunReport:

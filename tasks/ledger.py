@@ -21,16 +21,11 @@ async def compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Com
 
 
 @task(name="record", **REPEATED)
-async def record(  # noqa: PLR0917 - what became of a batch, stage by stage
-    run: SyncRun,
-    batch: SourceBatch,
-    comparison: Comparison,
-    judgement: Judgement,
-    ready: steps.Ready,
-    outstanding: Outstanding,
+async def record(
+    run: SyncRun, batch: SourceBatch, *, settled: pl.DataFrame, held: pl.DataFrame, outstanding: Outstanding
 ) -> None:
     """The outcomes still on their way, the rows that were not sent, and the batch."""
-    await steps.record_batch(run, batch, comparison, judgement.held, ready, outstanding)
+    await steps.record_batch(run, batch, settled=settled, held=held, outstanding=outstanding)
 
 
 async def block(run: SyncRun, batch: SourceBatch, judgement: Judgement) -> None:

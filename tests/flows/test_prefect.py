@@ -68,7 +68,6 @@ def test_task_runs_are_a_handful_per_batch(world: Any) -> None:
         "map",
         "compare",
         "gate",
-        "encode",
         "send opt-outs",
         "send",
         "record",

@@ -1,7 +1,7 @@
 """Outcomes name what became of each row, and are committed while the sending goes on."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 
 import polars as pl
 import pytest
@@ -67,7 +67,7 @@ class Scripted:
         self.given = 0
         self.closed = False
 
-    async def send(self, _requests: Iterable[Request]) -> AsyncGenerator[Answer]:
+    async def send(self, _requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         try:
             for each in self.script:
                 if isinstance(each, Exception):
@@ -85,8 +85,13 @@ class Scripted:
         """Nothing is open."""
 
 
+async def taken(requests: Iterable[Request]) -> AsyncIterator[Request]:
+    for request in requests:
+        yield request
+
+
 async def deliver(requests: Iterable[Request], *, sender: Sender, commit: Commit) -> None:
-    await (await deliver_ahead(requests, sender=sender, commit=commit)).committed()
+    await (await deliver_ahead(taken(requests), sender=sender, commit=commit)).committed()
 
 
 class Commits:
@@ -140,7 +145,7 @@ def test_a_slow_trickle_is_committed_by_time(monkeypatch: pytest.MonkeyPatch) ->
     commits, committed = Commits(), asyncio.Event()
 
     class Slow(Scripted):
-        async def send(self, _requests: Iterable[Request]) -> AsyncGenerator[Answer]:
+        async def send(self, _requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
             yield an_answer(1, 0, 1)
             await committed.wait()  # would wait for ever if the end of the sending were what commits
 
@@ -168,7 +173,7 @@ def test_what_was_answered_before_the_sender_failed_is_committed(error: BaseExce
 
 def _failing(answers: list[Answer], error: BaseException) -> Scripted:
     class Failing(Scripted):
-        async def send(self, _requests: Iterable[Request]) -> AsyncGenerator[Answer]:
+        async def send(self, _requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
             for answer in answers:
                 yield answer
             raise error

@@ -1,7 +1,7 @@
 """Answers led back to objects, refused requests halved, failures repeated within their time, errors that stop the rest."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -19,6 +19,11 @@ from caspio_sync.errors import ConfigurationError, TransientError
 
 Handler = Callable[[list[str]], httpx.Response]
 OK = {"message": "success"}
+
+
+async def taken(requests: Iterable[Request]) -> AsyncIterator[Request]:
+    for request in requests:
+        yield request
 
 
 def requests_of(objects: int, *, per_request: int = 75) -> list[Request]:
@@ -46,10 +51,10 @@ class Braze:
         self.times.append(self.clock.monotonic())
         return self._answer(ids)
 
-    def send(self, requests: Any) -> list[Answer]:
+    def send(self, requests: Iterable[Request]) -> list[Answer]:
         async def collect() -> list[Answer]:
             try:
-                return [answer async for answer in self.sender.send(requests)]
+                return [answer async for answer in self.sender.send(taken(requests))]
             finally:
                 await self.sender.close()
 
@@ -266,7 +271,7 @@ def test_answers_that_came_before_an_error_are_given_first() -> None:
     given: list[int] = []
 
     async def collect() -> None:
-        async for answer in braze.sender.send(requests_of(10, per_request=1)):
+        async for answer in braze.sender.send(taken(requests_of(10, per_request=1))):
             given.append(answer.start)  # noqa: PERF401 - the error comes in the midst
 
     with pytest.raises(ConfigurationError):
@@ -288,7 +293,7 @@ def test_closing_the_answers_stops_the_rest() -> None:
     braze = Braze(lambda _: ok(), connections=2)
 
     async def first() -> None:
-        async with aclosing(braze.sender.send(requests_of(500, per_request=1))) as answers:
+        async with aclosing(braze.sender.send(taken(requests_of(500, per_request=1)))) as answers:
             await anext(answers)
 
     asyncio.run(first())

@@ -70,8 +70,13 @@ async def in_process(sandbox: SandboxProcesses, key: str | None = None) -> Async
         await sender.close()
 
 
+async def taken(requests: Iterable[Request]) -> AsyncIterator[Request]:
+    for request in requests:
+        yield request
+
+
 async def answers_of(sender: Sender, requests: Iterable[Request]) -> list[Answer]:
-    return sorted([answer async for answer in sender.send(requests)], key=lambda answer: answer.number)
+    return sorted([answer async for answer in sender.send(taken(requests))], key=lambda answer: answer.number)
 
 
 def said(answers: list[Answer]) -> list[tuple[object, ...]]:
@@ -154,7 +159,7 @@ def test_a_wrong_key_is_a_configuration_error(slow_braze: SandboxProcesses) -> N
 
 def test_a_child_that_is_killed_while_sending_is_a_transient_error(slow_braze: SandboxProcesses) -> None:
     async def kill_at_the_first_answer(sender: ProcessSender) -> None:
-        async for _ in sender.send(requests_of(2000, per_request=1)):
+        async for _ in sender.send(taken(requests_of(2000, per_request=1))):
             os.kill(pid_of(sender), signal.SIGKILL)
 
     async def play() -> None:
@@ -195,7 +200,7 @@ def test_requests_that_cannot_be_made_end_the_sending(slow_braze: SandboxProcess
 def test_answers_that_nobody_waits_for_any_more_end_the_process(slow_braze: SandboxProcesses) -> None:
     async def play() -> int:
         async with in_process(slow_braze) as sender:
-            async with aclosing(sender.send(requests_of(2000, per_request=1))) as answers:
+            async with aclosing(sender.send(taken(requests_of(2000, per_request=1)))) as answers:
                 await anext(answers)
                 pid = pid_of(sender)
             assert not is_running(pid)

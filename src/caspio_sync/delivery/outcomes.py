@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import numpy as np
 import polars as pl
@@ -53,11 +53,11 @@ def outcomes(rows: pl.DataFrame, answers: Sequence[Answer]) -> pl.DataFrame:
     )
 
 
-async def deliver(requests: Iterable[Request], *, sender: Sender, commit: Commit) -> "Outstanding":
+async def deliver(requests: AsyncIterator[Request], *, sender: Sender, commit: Commit) -> "Outstanding":
     """Send requests, committing what became of them as answers arrive.
 
     Args:
-        requests: filled from one batch's objects.
+        requests: filled from one batch's objects; taken as the sender has room.
         sender: delivers them.
         commit: makes answers durable; called with 20 of them, or half a second's worth, at a time.
 

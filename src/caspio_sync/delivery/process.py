@@ -10,7 +10,7 @@ import contextlib
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import asdict
 from typing import Any
 
@@ -48,7 +48,7 @@ class ProcessSender:
         self._waiting: dict[int, asyncio.Queue[dict[str, Any] | Exception]] = {}
         self._starting = asyncio.Lock()
 
-    async def send(self, requests: Iterable[Request]) -> AsyncGenerator[Answer]:
+    async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """As `Sender.send`; an error ends the process, and with it what it still holds."""
         process = await self._started()
         answers: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
@@ -95,13 +95,13 @@ class ProcessSender:
     async def _feed(
         self,
         process: Process,
-        requests: Iterable[Request],
+        requests: AsyncIterator[Request],
         answers: asyncio.Queue[dict[str, Any] | Exception],
         owed: set[int],
         fed: asyncio.Event,
     ) -> None:
         try:
-            for request in requests:
+            async for request in requests:
                 owed.add(request.number)
                 self._waiting[request.number] = answers
                 if self._reader is None or self._reader.done():

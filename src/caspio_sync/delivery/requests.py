@@ -43,6 +43,7 @@ def fill_requests(
     objects: pl.Series,
     *,
     first_number: int,
+    first_place: int = 0,
     objects_per_request: int = OBJECTS_PER_REQUEST,
     request_bytes: int = REQUEST_BYTES,
 ) -> Iterator[Request]:
@@ -51,6 +52,7 @@ def fill_requests(
     Args:
         objects: String, the JSON text of each object.
         first_number: number of the first request.
+        first_place: place of the first object in the batch's objects.
         objects_per_request: objects a request holds at the most.
         request_bytes: bytes a request holds at the most; an object larger than that goes alone.
     """
@@ -60,7 +62,7 @@ def fill_requests(
     number = first_number
     while start < len(texts):
         stop = _stop(sizes, start, objects_per_request, request_bytes)
-        yield Request(number, start, stop - start, _join(texts[start:stop]))
+        yield Request(number, first_place + start, stop - start, _join(texts[start:stop]))
         start = stop
         number += 1
 

@@ -4,7 +4,7 @@ Profile objects hold whole values only, so a request whose answer was lost may b
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -43,7 +43,7 @@ class Answer:
 class Sender(Protocol):
     """Something that delivers requests; in this process, or in one of its own."""
 
-    def send(self, requests: Iterable[Request]) -> AsyncGenerator[Answer]:
+    def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """Deliver the requests and give their answers as they arrive; closing it stops the rest.
 
         Raises:
@@ -101,11 +101,11 @@ class InlineSender:
         self._breaker = Breaker(clock=self._clock)
         self._halving = asyncio.Lock()
 
-    async def send(self, requests: Iterable[Request]) -> AsyncGenerator[Answer]:
+    async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """As `Sender.send`."""
         answers: asyncio.Queue[Answer | Exception | None] = asyncio.Queue()
-        waiting = iter(requests)
-        workers = [asyncio.create_task(self._work(waiting, answers)) for _ in range(self._connections)]
+        turn = asyncio.Lock()
+        workers = [asyncio.create_task(self._work(requests, turn, answers)) for _ in range(self._connections)]
         open_workers = len(workers)
         try:
             while open_workers:
@@ -125,9 +125,11 @@ class InlineSender:
         """Close the client's connections."""
         await self._client.aclose()
 
-    async def _work(self, waiting: Iterator[Request], answers: asyncio.Queue[Answer | Exception | None]) -> None:
+    async def _work(
+        self, requests: AsyncIterator[Request], turn: asyncio.Lock, answers: asyncio.Queue[Answer | Exception | None]
+    ) -> None:
         try:
-            for request in waiting:
+            while (request := await _next(requests, turn)) is not None:
                 answers.put_nowait(await self.deliver(request))
         except Exception as error:  # noqa: BLE001 - whatever it is, `send` raises it; unsaid, it would wait for ever
             answers.put_nowait(error)
@@ -211,6 +213,12 @@ class InlineSender:
                 found.unknown |= read.unknown
                 found.calls += calls
                 found.status = answer.status
+
+
+async def _next(requests: AsyncIterator[Request], turn: asyncio.Lock) -> Request | None:
+    """The next request, None after the last; an asynchronous generator gives one at a time."""
+    async with turn:
+        return await anext(requests, None)
 
 
 def refusal_text(error: PermanentError) -> str:

@@ -97,11 +97,16 @@ def compare(
         phone_column: the same for phone and SMS groups.
         resend: send every field of every row, whatever the ledger says.
     """
-    rows = mapped.with_columns(fp.row_fingerprints(mapped, columns, salt), fp.key_hashes(mapped[KEY], salt)).join(
+    before = mapped.select(SOURCE_PK).join(
         known.rename({name: f"_known.{name}" for name in known.columns if name != SOURCE_PK}),
         on=SOURCE_PK,
         how="left",
         maintain_order="left",
+    )
+    rows = mapped.with_columns(
+        fp.row_fingerprints(mapped, columns, salt),
+        fp.key_hashes(mapped[KEY], salt),
+        *before.drop(SOURCE_PK),
     )
     same_key = pl.col("_known.key").eq_missing(pl.col(KEY)) & pl.col("_known.verdict").is_not_null()
     same_version = (pl.col("_known.mapping_version") == versions.mapping) & (
@@ -155,8 +160,9 @@ def claim_keys(changes: pl.DataFrame, claimants: pl.DataFrame) -> pl.DataFrame:
     holder = pl.coalesce("_holder", first)
     unique = pl.col(KEY).is_null() | (holder == pl.col(SOURCE_PK))
     clash = pl.format("key: PK_ID {} claims the key of PK_ID {}", SOURCE_PK, holder)
+    holder_of_each = changes.select("key_hash").join(holders, on="key_hash", how="left", maintain_order="left")
     return (
-        changes.join(holders, on="key_hash", how="left", maintain_order="left")
+        changes.with_columns(holder_of_each["_holder"])
         .with_columns(
             unique.alias(KEY_UNIQUE),
             pl.when(unique).then(PROBLEMS).otherwise(pl.concat_str(clash, PROBLEMS, separator="; ", ignore_nulls=True)),
@@ -207,13 +213,18 @@ def _diff_fields(
 
 def _with_consent_fields(rows: pl.DataFrame, kept: fp.FieldPrints, tightened: npt.NDArray[np.bool_]) -> pl.DataFrame:
     """`_opt_out`, and `consent_fields` and `consent_changed` as they stand once the opt-out alone is acknowledged."""
-    opted_out = pl.Series(OPT_OUT, tightened.any(axis=1))
-    nothing = pl.Series([None], dtype=pl.Binary).new_from_index(0, rows.height)
-    return rows.with_columns(
-        opted_out,
-        fp.pack(kept).zip_with(opted_out, nothing).alias("consent_fields"),
-        fp.pack_mask(tightened).zip_with(opted_out, nothing).alias("consent_changed"),
+    opted_out = tightened.any(axis=1)
+    alone = pl.DataFrame(
+        {
+            "_place": np.flatnonzero(opted_out),
+            "consent_fields": fp.pack(kept[opted_out]),
+            "consent_changed": fp.pack_mask(tightened[opted_out]),
+        }
     )
+    placed = pl.DataFrame({"_place": np.arange(rows.height)}).join(
+        alone, on="_place", how="left", maintain_order="left"
+    )
+    return rows.with_columns(pl.Series(OPT_OUT, opted_out), placed["consent_fields"], placed["consent_changed"])
 
 
 def _acknowledged(rows: pl.DataFrame, names: Sequence[str], versions: Versions) -> fp.FieldPrints:

@@ -64,7 +64,7 @@ def append_sent(connection: sa.Connection, sending: "Sending", accepted: Sequenc
         batch=sending.batch,
         part=PROFILE,
         at=at,
-        mapping_version=sending.versions[1],
+        mapping_version=sending.mapping_version,
     )
 
 

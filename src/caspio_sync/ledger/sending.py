@@ -3,7 +3,7 @@
 A commit then binds ready values and nothing else: one statement for the rows of a request.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
@@ -49,26 +49,20 @@ class Sending:
         sync: name of the sync.
         run: id of the run.
         batch: number of the batch within the run.
-        rows: source_pk, key, key_hash, fp, sent_fields, changed, suite_version and mapping_version (the same for all),
-            and moved (whether the ledger knows the row under another key), in the order of the requests; each
-            `source_pk` once.
+        rows: source_pk, key, key_hash, fp, sent_fields, changed, and moved (whether the ledger knows the row under
+            another key), in the order of the requests; each `source_pk` once.
+        suite_version: what the rows were judged under.
+        mapping_version: what `sent_fields` is packed under.
     """
 
-    def __init__(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame) -> None:
+    def __init__(
+        self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, suite_version: int, mapping_version: int
+    ) -> None:
         self.sync, self.run, self.batch = sync, run, batch
-        self.rows = rows
-        self.moved = rows["moved"].to_list()
-        self.any_moved = True in self.moved
+        self.rows = rows.with_columns(signed(rows["key_hash"]))
+        self.any_moved = bool(rows["moved"].any())
         self.statements: dict[tuple[int, bool], str] = {}
-        self.values = rows.select(
-            SOURCE_PK,
-            KEY,
-            signed(rows["key_hash"]),
-            pl.col("fp").alias("sent_fp"),
-            pl.col("fp").alias("seen_fp"),
-            "sent_fields",
-        ).rows()
-        self.versions = rows.select("suite_version", "mapping_version").row(0) if rows.height else (0, 0)
+        self.suite_version, self.mapping_version = suite_version, mapping_version
 
 
 class SendingRows(LedgerConnection):
@@ -89,22 +83,22 @@ class SendingRows(LedgerConnection):
             history.append_sent(connection, sending, accepted, at=at)
 
     def _record_request(self, connection: sa.Connection, sending: Sending, each: Accepted, at: int) -> None:
-        span = range(each.start, each.start + each.count)
-        groups: list[tuple[bool, Sequence[int]]] = [(False, span)]
-        if sending.any_moved:
-            groups = [(flag, [place for place in span if sending.moved[place] is flag]) for flag in (False, True)]
-        of_request = (each.request, at, at)
-        for is_moved, places in groups:
-            if places:
-                values = chain.from_iterable((*sending.values[place], *of_request) for place in places)
-                statement = _statement(connection.dialect, sending, len(places), is_moved=is_moved)
-                connection.exec_driver_sql(statement, tuple(values))
+        span = sending.rows.slice(each.start, each.count)
+        for is_moved in (False, True) if sending.any_moved else (False,):
+            rows = span.filter(moved=is_moved) if sending.any_moved else span
+            if rows.is_empty():
+                continue
+            values = rows.select(
+                SOURCE_PK, KEY, "key_hash", "fp", pl.col("fp").alias("seen_fp"), "sent_fields"
+            ).iter_rows()
+            of_request = (each.request, at, at)
+            statement = _statement(connection.dialect, sending, rows.height, is_moved=is_moved)
+            connection.exec_driver_sql(statement, tuple(chain.from_iterable((*row, *of_request) for row in values)))
 
 
 def _statement(dialect: sa.Dialect, sending: Sending, count: int, *, is_moved: bool) -> str:
     """The statement for so many rows; what is the same throughout a batch stands in it: it is compiled once."""
     if (count, is_moved) not in sending.statements:
-        suite, mapping = sending.versions
         sending.statements[count, is_moved] = upsert_statement(
             dialect,
             schema.row,
@@ -116,9 +110,9 @@ def _statement(dialect: sa.Dialect, sending: Sending, count: int, *, is_moved: b
                 "holds": 1,
                 "verdict": Verdict.SENT.value,
                 "reason": None,
-                "suite_version": suite,
-                "mapping_version": mapping,
-                "sent_mapping_version": mapping,
+                "suite_version": sending.suite_version,
+                "mapping_version": sending.mapping_version,
+                "sent_mapping_version": sending.mapping_version,
             },
             # Rewriting an equal key would cost as much as the rest of the row: its place in the index is elsewhere.
             update=(*_UPDATED, KEY, "key_hash") if is_moved else _UPDATED,

@@ -98,7 +98,6 @@ class SyncRun:
         self._observer = observer
         self._make_sender = sender
         self._sender: Sender | None = None
-        self._next_request = 1
         self._batches = 0
         self._turns: dict[str, asyncio.Lock] = {}
         self._room = asyncio.Semaphore(BATCHES_UNDER_WAY)
@@ -191,12 +190,6 @@ class SyncRun:
         if name not in self._parts:
             self._parts[name] = make()
         return cast("T", self._parts[name])
-
-    def reserve_requests(self, count: int) -> int:
-        """The first of `count` request numbers that no other part of the run uses."""
-        first = self._next_request
-        self._next_request += count
-        return first
 
     def claim(self, batch: int, keys: pl.DataFrame) -> None:
         """Remember the keys of a batch under way: the ledger does not know them yet."""

@@ -10,6 +10,7 @@ from cronsim import CronSim
 from pydantic import BaseModel, Field
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS
+from caspio_sync.delivery.requests import count_requests
 from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
 from caspio_sync.mapping.objects import data_points
 from caspio_sync.run import steps
@@ -100,7 +101,7 @@ def _count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
     leaving = steps.leaving_ahead(rows)
     if not leaving.is_empty():
         run.report.opt_outs += leaving.height
-        run.report.requests += steps.planned_requests(steps.planned_opt_outs(run, leaving))
+        run.report.requests += count_requests(steps.planned_opt_outs(run, leaving))
 
 
 def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> None:
@@ -108,7 +109,7 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
         return
     objects = steps.planned_objects(run, rows)
     plan.to_send += objects.len()
-    run.report.requests += steps.planned_requests(objects)
+    run.report.requests += count_requests(objects)
     run.report.data_points += int(rows.select(data_points(rows, run.mapping.columns, travels=send).sum()).item())
     missing = max(0, show - len(plan.samples))
     plan.samples += [orjson.loads(text) for text in objects.head(missing)]

@@ -5,14 +5,14 @@ source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ send_bat
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import ParamSpec, TypeVar
 
 import polars as pl
 
 from caspio_sync.delivery.outcomes import Outstanding, deliver, outcomes
-from caspio_sync.delivery.requests import Request, count_requests, fill_requests
+from caspio_sync.delivery.requests import OBJECTS_PER_REQUEST, Request, fill_requests
 from caspio_sync.delivery.sender import Answer
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import SourceBatch, keys_where
@@ -142,7 +142,7 @@ async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.Data
         await _record(run, batch, done[-1], part="consent")
 
     if not leaving.is_empty():
-        requests = _requests(run, planned_opt_outs(run, leaving))
+        requests = _requests(run, leaving, planned_opt_outs)
         await (await deliver(requests, sender=run.sender, commit=commit)).committed()
         run.report.opt_outs += leaving.height
     return pl.concat([pl.DataFrame(schema=_ANSWERS), *(frame.select(_ANSWERS.names()) for frame in done)])
@@ -153,81 +153,41 @@ def leaving_ahead(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col(OPT_OUT), pl.col(ok(KEY)), pl.col(KEY_UNIQUE))
 
 
-class Ready:
-    """A batch's accepted rows, ready to leave.
-
-    Args:
-        rows: the rows to send, in the order of their objects.
-        requests: filled from these objects.
-        sending: the same rows, ready to be recorded.
-        answered: rows with nothing to send but an opt-out, and what became of that.
-        without: rows that lack a consent state the sync requires.
-    """
-
-    def __init__(
-        self,
-        rows: pl.DataFrame,
-        requests: list[Request],
-        sending: Sending,
-        answered: pl.DataFrame,
-        without: pl.DataFrame,
-    ) -> None:
-        self.rows = rows
-        self.requests = requests
-        self.sending = sending
-        self.answered = answered
-        self.without = without
-
-
-async def encode_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> Ready:
-    """The accepted rows as requests, each row cut to the fields that travel.
+async def send_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> Outstanding:
+    """Send a batch; its outcomes reach the ledger as they arrive. A repeated call sends only rows without an outcome.
 
     Args:
         run: the run.
         batch: number of the batch.
         accepted: changes that passed the gate.
         opt_outs: what became of the opt-outs that left ahead; a row with nothing else to send is done with that.
-    """
-    answered = accepted.filter(pl.col(ONLY_OPT_OUT)).join(opt_outs, on=SOURCE_PK, how="inner", maintain_order="left")
-    rest = accepted.join(answered, on=SOURCE_PK, how="anti", maintain_order="left")
-    rows, without = without_required_consent(run, rest)
-    return await _timed(run, "encode", _encode, run, batch, rows, answered, without)
-
-
-def _encode(run: SyncRun, batch: int, rows: pl.DataFrame, answered: pl.DataFrame, without: pl.DataFrame) -> Ready:
-    rows = rows.with_columns(data_points(rows, run.mapping.columns, travels=send).alias(_POINTS))
-    requests = _requests(run, _objects(run, rows, run.mapping.columns, part="profile"))
-    return Ready(rows, requests, _sending(run, batch, rows), answered, without)
-
-
-async def send_batch(run: SyncRun, batch: int, ready: Ready) -> Outstanding:
-    """Send a batch; its outcomes reach the ledger as they arrive. A repeated call sends only rows without an outcome.
 
     Raises:
         TransientError, ConfigurationError: as the sender says.
     """
     delivered = await run.ledger.do(run.ledger.ledger.delivered, run.name, run.id, batch)
     done = delivered.filter(pl.col("part") == "profile").select(SOURCE_PK)
-    if not done.is_empty():
-        rows = ready.rows.join(done, on=SOURCE_PK, how="anti", maintain_order="left")
-        ready = await _timed(run, "encode", _encode, run, batch, rows, ready.answered, ready.without)
+    waiting = accepted.join(done, on=SOURCE_PK, how="anti", maintain_order="left") if done.height else accepted
+    answered = waiting.filter(ONLY_OPT_OUT).join(opt_outs, on=SOURCE_PK, how="inner", maintain_order="left")
+    if not answered.is_empty():
+        await _record(run, batch, answered, part="profile")
+        waiting = waiting.join(answered, on=SOURCE_PK, how="anti", maintain_order="left")
+    rows, without = without_required_consent(run, waiting)
+    await record_rows(run, batch, without, Verdict.BLOCKED)
     started = time.perf_counter()
-    outstanding = await _deliver(run, batch, ready)
+    outstanding = await _deliver(run, batch, _leaving(run, rows))
     run.report.add_seconds("send", time.perf_counter() - started)
     return outstanding
 
 
-async def record_batch(  # noqa: PLR0917 - what became of a batch, stage by stage
-    run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, ready: Ready, outstanding: Outstanding
+async def record_batch(
+    run: SyncRun, batch: SourceBatch, *, settled: pl.DataFrame, held: pl.DataFrame, outstanding: Outstanding
 ) -> None:
     """Wait for the outcomes, record what was not sent, and the batch; from here on the ledger knows its keys."""
     ledger = run.ledger
     await outstanding.committed()
-    if not ready.answered.is_empty():
-        await _record(run, batch.number, ready.answered, part="profile")
-    await record_rows(run, batch.number, ready.without, Verdict.BLOCKED)
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
-    await _settle(run, comparison.settled)
+    await _settle(run, settled)
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state="recorded", counts={"rows": batch.frame.height}
     )
@@ -265,28 +225,12 @@ def planned_opt_outs(run: SyncRun, leaving: pl.DataFrame) -> pl.Series:
     return _objects(run, leaving, consent, part="consent")
 
 
-def planned_requests(objects: pl.Series) -> int:
-    """How many requests the objects would take."""
-    return count_requests(objects)
-
-
 async def record_rows(run: SyncRun, batch: int, rows: pl.DataFrame, verdict: Verdict) -> None:
-    """Record rows that were not sent, or not in an object of their own.
-
-    Args:
-        run: the run.
-        batch: number of the batch.
-        rows: changes with `reason`, and `request` and `status` where Braze was asked.
-        verdict: what became of them.
-    """
+    """Record rows that were not sent: changes with their `reason`."""
     if rows.is_empty():
         return
-    empty = pl.lit(None, dtype=pl.Int64)
-    rows = rows.with_columns(
-        verdict=pl.lit(verdict.value),
-        request=pl.col("request") if "request" in rows.columns else empty,
-        status=pl.col("status") if "status" in rows.columns else empty,
-    )
+    unasked = pl.lit(None, dtype=pl.Int64)
+    rows = rows.with_columns(verdict=pl.lit(verdict.value), request=unasked, status=unasked)
     await _record(run, batch, rows, part="profile")
 
 
@@ -313,27 +257,51 @@ def _objects(run: SyncRun, rows: pl.DataFrame, columns: Sequence[MappedColumn], 
     )
 
 
-def _requests(run: SyncRun, objects: pl.Series) -> list[Request]:
-    requests = list(fill_requests(objects, first_number=run.reserve_requests(count_requests(objects))))
-    run.report.requests += len(requests)
-    return requests
+def _leaving(run: SyncRun, rows: pl.DataFrame) -> pl.DataFrame:
+    """Of these changes, what their objects and their record are made of."""
+    columns = run.mapping.columns
+    return rows.select(
+        SOURCE_PK,
+        KEY,
+        *(column.name for column in columns),
+        *(send(column.name) for column in columns),
+        *("key_hash", "fp", "fields", "changed", "_moved", KEY_UNIQUE),
+        data_points(rows, columns, travels=send).alias(_POINTS),
+    )
 
 
-async def _deliver(run: SyncRun, batch: int, ready: Ready) -> Outstanding:
-    points = ready.rows[_POINTS]
+# Encoded at a time: the texts on the way to a body are large, and reused while they are in the processor's cache.
+_CHUNK_ROWS = 64 * OBJECTS_PER_REQUEST
+
+
+async def _requests(
+    run: SyncRun, rows: pl.DataFrame, encode: Callable[[SyncRun, pl.DataFrame], pl.Series]
+) -> AsyncIterator[Request]:
+    """The rows as requests, encoded as the sender takes them."""
+    for start in range(0, rows.height, _CHUNK_ROWS):
+        objects = await _timed(run, "encode", encode, run, rows.slice(start, _CHUNK_ROWS))
+        requests = list(fill_requests(objects, first_number=run.report.requests + 1, first_place=start))
+        run.report.requests += len(requests)
+        for request in requests:
+            yield request
+
+
+async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
+    sending = _sending(run, batch, rows)
 
     async def commit(answers: Sequence[Answer]) -> None:
         whole = [each for each in answers if not each.rejected and not each.unknown]
         if whole:
             accepted = [Accepted(each.start, each.count, each.number, each.status) for each in whole]
-            await run.ledger.do(run.ledger.ledger.record_sent, ready.sending, accepted)
+            await run.ledger.do(run.ledger.ledger.record_sent, sending, accepted)
             run.report.count_sent(sum(each.count for each in whole))
+            points = rows[_POINTS]
             run.report.data_points += sum(int(points[each.start : each.start + each.count].sum()) for each in whole)
         if len(whole) < len(answers):
             others = [each for each in answers if each.rejected or each.unknown]
-            await _record(run, batch, outcomes(ready.rows, others), part="profile")
+            await _record(run, batch, outcomes(rows, others), part="profile")
 
-    return await deliver(ready.requests, sender=run.sender, commit=commit)
+    return await deliver(_requests(run, rows, planned_objects), sender=run.sender, commit=commit)
 
 
 def _sending(run: SyncRun, batch: int, rows: pl.DataFrame) -> Sending:
@@ -345,10 +313,16 @@ def _sending(run: SyncRun, batch: int, rows: pl.DataFrame) -> Sending:
         "changed",
         pl.col("fields").alias("sent_fields"),
         pl.col("_moved").alias("moved"),
-        pl.lit(run.versions.suite, dtype=pl.Int64).alias("suite_version"),
-        pl.lit(run.versions.mapping, dtype=pl.Int64).alias("mapping_version"),
     )
-    return Sending(sync=run.name, run=run.id, batch=batch, rows=prepared)
+    versions = run.versions
+    return Sending(
+        sync=run.name,
+        run=run.id,
+        batch=batch,
+        rows=prepared,
+        suite_version=versions.suite,
+        mapping_version=versions.mapping,
+    )
 
 
 _RECORDED: Mapping[str, tuple[str, str]] = {
