@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -49,6 +50,9 @@ class LedgerThread:
 
 # A batch in every stage, and one being read: what is in memory at the most.
 BATCHES_UNDER_WAY = 3
+
+# A collection takes a tenth of a second, as long as a few thousand rows.
+_COLLECTED_ROWS = 25_000
 
 
 class SyncRun:
@@ -99,6 +103,7 @@ class SyncRun:
         self._make_sender = sender
         self._sender: Sender | None = None
         self._batches = 0
+        self._uncollected = 0
         self._turns: dict[str, asyncio.Lock] = {}
         self._room = asyncio.Semaphore(BATCHES_UNDER_WAY)
         self._claims: dict[int, pl.DataFrame] = {}
@@ -166,10 +171,18 @@ class SyncRun:
             yield
         finally:
             self._claims.pop(batch.number, None)
+            self._collect(batch.frame.height)
             self._room.release()
             self.report.seconds["moving"] = time.perf_counter() - (self._started or 0.0)
             self.observe()
             await self._after_batch()
+
+    def _collect(self, rows: int) -> None:
+        """What an orchestrator keeps of a task, its frames included, refers to itself and waits for the collector."""
+        self._uncollected += rows
+        if self._uncollected >= _COLLECTED_ROWS:
+            self._uncollected = 0
+            gc.collect()
 
     def on_batch(self, call: Callable[[], Awaitable[object]]) -> None:
         """Call this whenever a batch is done."""

@@ -2,10 +2,11 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -103,6 +104,7 @@ async def open_run(
     connect = CONNECT.get()
     clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(_collecting_by_batch())
         caspio = await stack.enter_async_context(connect.caspio(settings, clock))
         prepared = await prepare(settings, name, caspio)
         ledger = LedgerThread(connect.ledger(settings, clock))
@@ -229,6 +231,21 @@ def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> l
         return [and_(where, bound)]
     identity = prepared.fields[prepared.mapping.identity.source_field]
     return [and_(where, bound, keys) for keys in keys_where(identity, options.row_keys)]
+
+
+@contextlib.contextmanager
+def _collecting_by_batch() -> Iterator[None]:
+    """Leave garbage to the end of each batch: the collector's own moments come often, and look at every module."""
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
 
 
 @contextlib.asynccontextmanager
