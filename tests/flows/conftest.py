@@ -221,7 +221,13 @@ class World:
             return dict(ledger.verdict_counts(name))
 
     def connect(self) -> Connect:
-        return Connect(clock=self.clock, caspio=self._caspio_client, sender=self._sender, observer=self.observer)
+        return Connect(
+            clock=self.clock,
+            caspio=self._caspio_client,
+            sender=self._sender,
+            braze=self._braze_client,
+            observer=self.observer,
+        )
 
     def _caspio_client(self, settings: Settings, clock: Clock) -> CaspioClient:
         return CaspioClient(
@@ -235,14 +241,17 @@ class World:
         )
 
     def _sender(self, settings: Settings, clock: Clock, _rows: int) -> InlineSender:
-        client = BrazeClient(
+        client = self._braze_client(settings, clock)
+        limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
+        return InlineSender(client, limits=limits, clock=clock)
+
+    def _braze_client(self, settings: Settings, clock: Clock) -> BrazeClient:
+        return BrazeClient(
             endpoint=settings.braze_endpoint,
             api_key=settings.braze_api_key,
             clock=clock,
             transport=self._line("braze", self.braze.app),
         )
-        limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
-        return InlineSender(client, limits=limits, clock=clock)
 
     def _line(self, side: str, app: Any) -> Line:
         faults = self.faults.get(side)

@@ -192,12 +192,15 @@ def _show_judged(judged: JudgedRow) -> None:
     OUT.print(f"gate: met: {escape(passed or 'none')}", soft_wrap=True)
 
 
+_PARTS = {"consent": " (opt-out ahead of the gate)", "verified": " (found by verify)"}
+
+
 def _show_outcomes(told: Told, story: RowStory) -> None:
     OUT.print()
     for each in story.outcomes:
         asked = "no request" if each.request is None else f"request {each.request}"
         status = "" if each.status is None else f", status {each.status}"
-        part = " (opt-out ahead of the gate)" if each.part == "consent" else ""
+        part = _PARTS.get(each.part, "")
         OUT.print(f"{moment(each.at)}  [bold]{each.verdict}[/]{part}  run {each.run}, {asked}{status}", soft_wrap=True)
         if each.reason:
             OUT.print(f"    {escape(each.reason)}", soft_wrap=True)

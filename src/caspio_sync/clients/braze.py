@@ -53,8 +53,8 @@ BRAZE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
 MAX_EXPORT_IDS = 50  # POST /users/export/ids (Braze, 6.1)
 MAX_IDENTIFIED = 50  # POST /users/identify (Braze, 5)
 MAX_GROUP_IDS = 50  # GET /subscription/status/get (Braze, 7.4)
-# Braze's limits (Braze, 2.1), as requests and seconds. The export's is that of a workspace with the default limit, where
-# fields are named and neither campaigns nor canvases are among them; others have 250 or 2,500 a minute.
+# Braze's limits (Braze, 2.1), as requests and seconds. The export's is that of a workspace with the default limit where
+# fields are named, and neither campaigns nor canvases are among them; others have 250 or 2,500 a minute.
 EXPORT_LIMIT = (40, 1.0)
 SLOWEST_EXPORT_PER_MINUTE = 250
 IDENTITY_LIMIT = (20_000, 60.0)  # one pool with delete, merge and the alias endpoints

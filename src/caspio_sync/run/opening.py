@@ -76,6 +76,7 @@ class Connect:
     clock: Clock = field(default_factory=SystemClock)
     caspio: Callable[[Settings, Clock], CaspioClient] = caspio_client
     sender: Callable[[Settings, Clock, int], Sender] = braze_sender
+    braze: Callable[[Settings, Clock], BrazeClient] = braze_client
     ledger: Callable[[Settings, Clock], Ledger] = open_ledger
     observer: Observer | None = None
 

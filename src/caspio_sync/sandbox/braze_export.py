@@ -38,20 +38,13 @@ def full_profile(record: Record) -> dict[str, Any]:
 
 
 def with_iso_dates(value: Any) -> Any:
-    """Dates at any depth as instants in UTC, also those an object holds as `$time`."""
+    """Dates as instants in UTC, also those an object holds as `$time`; items of an array are never dates."""
+    if type(value) is dict and value.keys() == {"$time"}:
+        return with_iso_dates(value["$time"])
     if type(value) is dict:
-        return (
-            iso_or_same(value["$time"])
-            if value.keys() == {"$time"}
-            else {key: with_iso_dates(part) for key, part in value.items()}
-        )
+        return {key: with_iso_dates(part) for key, part in value.items()}
     if type(value) is list:
-        return [with_iso_dates(part) for part in value]
-    return iso_or_same(value)
-
-
-def iso_or_same(value: Any) -> Any:
-    """A text that is a date as an instant; anything else as it is."""
+        return [with_iso_dates(part) if type(part) is dict else part for part in value]
     instant = parse_instant(value) if type(value) is str and looks_like_instant(value) else None
     return value if instant is None else iso(instant)
 
