@@ -33,6 +33,12 @@ async def record(  # noqa: PLR0917 - what became of a batch, stage by stage
     await steps.record_batch(run, batch, comparison, judgement.held, ready, outstanding)
 
 
+@task(name="record baseline", **REPEATED)
+async def record_baseline(run: SyncRun, batch: SourceBatch, comparison: Comparison, judgement: Judgement) -> None:
+    """The accepted rows as sent, without sending; the held ones as ever."""
+    await steps.record_baseline(run, batch, comparison, judgement.held, judgement.accepted)
+
+
 async def block(run: SyncRun, batch: SourceBatch, judgement: Judgement) -> None:
     """Nothing of the batch is sent, opt-outs apart; the cursor stays and the run ends."""
     run.blocked = GateBlockedError(

@@ -14,6 +14,7 @@ from caspio_sync.cli.story import FoundRow, JudgedRow, find_row, find_story, jud
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
+from caspio_sync.ledger.verification import BASELINE
 from caspio_sync.settings import Settings
 
 
@@ -165,7 +166,10 @@ def _ledger_lines(told: Told) -> list[str]:
         where = f" in request {story.request}" if story.request is not None else ""
         reason = f": {story.reason}" if story.reason else ""
         lines.append(f"Last verdict: {story.verdict}, {moment(story.seen_at)}, run {story.run}{where}{reason}")
-    lines.append(f"Last acknowledged by Braze: {moment(story.sent_at) if story.sent_at else 'never'}")
+    if story.reason == BASELINE:
+        lines.append(f"Recorded as sent by a baseline at {moment(story.sent_at)}: Braze was taken to hold it already.")
+    else:
+        lines.append(f"Last acknowledged by Braze: {moment(story.sent_at) if story.sent_at else 'never'}")
     if story.rivals:
         lines.append(f"The ledger knows more rows with this key: PK_ID {', '.join(map(str, story.rivals))}.")
     return lines

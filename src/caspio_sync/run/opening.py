@@ -101,6 +101,7 @@ async def open_run(
         ConfigurationError, TransientError: as `prepare`, or the ledger, says.
         GateBlockedError: the gate blocked a batch.
     """
+    _check_options(name, options)
     connect = CONNECT.get()
     clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
@@ -203,6 +204,22 @@ def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -
     return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name))
 
 
+def _check_options(name: str, options: RunOptions) -> None:
+    """Refuse what contradicts itself; nothing has been opened yet."""
+    against = [word for word, given in (("--resend", options.resend), ("--keys", options.row_keys)) if given]
+    against += [word for word, given in (("--limit", options.limit), ("--since", options.since)) if given is not None]
+    if options.baseline and against:
+        raise ConfigurationError(
+            f"{name}: --baseline records every row as sent without sending it; it cannot be combined with "
+            f"{' and '.join(against)}. Leave out the one or the other"
+        )
+    if options.verify_sample is not None and not options.baseline:
+        raise ConfigurationError(
+            f"{name}: --verify-sample goes with --baseline; after an ordinary run use "
+            f"`caspio-sync verify {name} --sample {options.verify_sample}`"
+        )
+
+
 async def _bound(
     name: str, options: RunOptions, prepared: Prepared, ledger: LedgerThread, clock: Clock
 ) -> tuple[str | None, str]:
@@ -214,7 +231,7 @@ async def _bound(
             f"{name}: --since needs a cursor field (source.cursor in the sync file), and the sync has none; use --full"
         )
     mode = "partial" if options.partial else "incremental"
-    if since is None and cursor is not None and not (options.full or options.resend or options.partial):
+    if since is None and cursor is not None and not (options.whole or options.partial):
         stored = await ledger.do(ledger.ledger.cursor, name)
         if stored is not None and stored.where_digest == read_digest(prepared):
             since = stored.watermark
@@ -271,7 +288,7 @@ async def _lease(run: SyncRun) -> AsyncIterator[None]:
 async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:
     """Every row read has its verdict: the next run reads from this one's start, unless an answer was lost."""
     report = run.report
-    if run.options.partial or report.verdicts.get("unknown"):
+    if run.options.partial or report.verdicts.get("unknown") or report.left_to_send:
         return
     started: datetime | None = run.readers[0].server_time
     await run.ledger.do(

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field, computed_field
 
-from caspio_sync.run.report import EXAMPLES
+EXAMPLES = 3
 
 
 class Estimate(BaseModel, frozen=True):
