@@ -9,7 +9,7 @@ from pydantic import Field
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
-from tasks.braze import encode, send, send_opt_outs
+from tasks.braze import encode, identify, send, send_opt_outs
 from tasks.caspio import extract
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
@@ -58,6 +58,7 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
                 await record_baseline(run, batch, compared, judgement)
             return
         async with run.turn("encode"):
+            await identify(run, judgement.accepted)
             ready = await encode(run, batch, judgement.accepted, opt_outs)
         async with run.turn("send"):
             outstanding = await send(run, batch, ready)

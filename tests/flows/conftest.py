@@ -336,6 +336,8 @@ def without_prefect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     flow = importlib.import_module("flows.profile_sync")
     for name in ("compare", "record", "send", "send_opt_outs", "judge", "map_rows", "profile_sync", "record_baseline"):
         monkeypatch.setattr(flow, name, getattr(flow, name).fn)
+    braze = importlib.import_module("tasks.braze")
+    monkeypatch.setattr(braze, "identify_rows", braze.identify_rows.fn)
     tasks = importlib.import_module("tasks.caspio")
     monkeypatch.setattr(tasks, "extract_batch", tasks.extract_batch.fn)
     verification = importlib.import_module("tasks.verification")
@@ -360,7 +362,7 @@ def without_prefect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def _repeat_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefect's own waits between the tries of a task are not on the virtual clock."""
     for module, names in {
-        "braze": ("send", "send_opt_outs"),
+        "braze": ("send", "send_opt_outs", "identify_rows"),
         "caspio": ("extract_batch",),
         "ledger": ("compare", "record", "record_baseline"),
     }.items():

@@ -161,6 +161,8 @@ def show_report(report: RunReport) -> None:
     if report.changed_fields:
         fields = ", ".join(f"{name} {number(rows)}" for name, rows in sorted(report.changed_fields.items()))
         OUT.print(f"fields that changed: {fields}")
+    if report.identified:
+        OUT.print(f"new rows offered to the profile with their address: {number(report.identified)}")
     if report.opt_outs:
         OUT.print(f"opt-outs sent ahead of the gate: {number(report.opt_outs)}")
     if report.reasons:

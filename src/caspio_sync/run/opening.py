@@ -145,7 +145,9 @@ async def open_plan(name: str, options: RunOptions, *, settings: Settings) -> As
             connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://")
         )
         stack.callback(ledger.close)
-        yield await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+        run = await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+        stack.push_async_callback(run.close)
+        yield run
 
 
 async def _open(  # noqa: PLR0917 - the parts of a run, each once
@@ -186,6 +188,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         report=report,
         clock=connect.clock,
         sender=lambda: connect.sender(settings, connect.clock, report.expected),
+        braze=lambda: connect.braze(settings, connect.clock),
         observer=connect.observer,
     )
 

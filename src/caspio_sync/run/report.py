@@ -106,6 +106,7 @@ class RunReport(BaseModel):
     held: dict[str, int] = Field(default_factory=dict)
     verdicts: dict[str, int] = Field(default_factory=dict)
     opt_outs: int = 0
+    identified: int = 0  # new rows whose id Braze did not know, offered to the profile with their address
     baseline: int = 0  # recorded as sent without being sent
     left_to_send: int = 0  # changed rows that a baseline left to the next run
     reasons: list[Reason] = Field(default_factory=list)
