@@ -225,6 +225,22 @@ def test_an_opt_out_that_braze_lost_is_sent_again(world: World) -> None:
     assert profile["subscription_groups"] == {NEWSLETTER_GROUP: "unsubscribed"}
 
 
+def test_of_rows_that_share_an_address_the_stricter_consent_stands_in_the_end(world: World) -> None:
+    world.sync()
+    one, other = world.person(1, Newsletter="no"), world.person(2, Newsletter="yes", Email="c1@example.com")
+    world.customers([one, other])
+    world.run()  # the later object resubscribes the address (Braze, 3.3): somebody's opt-out is lost
+    assert {profile["email_subscribe"] for profile in world.profiles().values()} == {"subscribed"}
+    report = verify(world)
+    assert [(each.field, each.examples, each.kept) for each in report.differences] == [("email_subscribe", ["c1"], 0)]
+    world.run(full=True)
+    assert {profile["email_subscribe"] for profile in world.profiles().values()} == {"unsubscribed"}
+    report = verify(world)
+    assert [(each.field, each.examples, each.kept) for each in report.differences] == [("email_subscribe", ["c2"], 1)]
+    world.run(full=True)
+    assert {profile["email_subscribe"] for profile in world.profiles().values()} == {"unsubscribed"}
+
+
 def test_a_row_that_changed_since_is_pending_and_one_that_left_is_gone(world: World) -> None:
     rich_world(world)
     world.caspio.update_rows("Customers", {"FirstName": "New"}, "CustomerNo='c1'")

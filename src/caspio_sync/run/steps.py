@@ -27,7 +27,6 @@ from caspio_sync.ledger.compare import (
     send,
 )
 from caspio_sync.ledger.sending import Accepted, Sending
-from caspio_sync.ledger.verification import BASELINE
 from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
 from caspio_sync.run.context import SyncRun
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn, Verdict, ok
@@ -225,30 +224,13 @@ async def record_batch(  # noqa: PLR0917 - what became of a batch, stage by stag
     await outstanding.committed()
     if not ready.answered.is_empty():
         await _record(run, batch.number, ready.answered, part="profile")
-    await _close_batch(run, batch, comparison, held, ready.without)
+    await close_batch(run, batch, comparison, held, ready.without)
 
 
-async def record_baseline(
-    run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, accepted: pl.DataFrame
-) -> None:
-    """Record accepted rows as sent, although nothing was: Braze is taken to hold them already.
-
-    Rows of which the ledger knows an acknowledged version are left alone: what changed in them since is for a run to
-    send. So a baseline that was killed may be repeated, and one by mistake loses no change.
-    """
-    new = accepted.filter(pl.col("_op") == "new")
-    rows, without = without_required_consent(run, new)
-    sent = run.report.verdicts.get(Verdict.SENT, 0)
-    await record_rows(run, batch.number, rows.with_columns(reason=pl.lit(BASELINE)), Verdict.SENT)
-    run.report.verdicts[Verdict.SENT] = sent  # a word that is kept for what Braze took
-    run.report.baseline += rows.height
-    run.report.left_to_send += accepted.height - new.height
-    await _close_batch(run, batch, comparison, held, without)
-
-
-async def _close_batch(
+async def close_batch(
     run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, without: pl.DataFrame
 ) -> None:
+    """Record the rows that were not sent, and the batch."""
     ledger = run.ledger
     await record_rows(run, batch.number, without, Verdict.BLOCKED)
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
