@@ -9,11 +9,12 @@ from pydantic import Field
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
-from tasks.braze import send, send_opt_outs
+from tasks.braze import identify, send, send_opt_outs
 from tasks.caspio import extract
-from tasks.ledger import block, compare, record
+from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
 from tasks.quality import judge, map_rows
+from tasks.verification import verify_sample
 
 
 class ProfileSyncParameters(RunOptions):
@@ -25,11 +26,11 @@ class ProfileSyncParameters(RunOptions):
 @flow(name="profile-sync", description="Caspio rows that are new or changed, as Braze user profiles.")
 async def profile_sync(parameters: ProfileSyncParameters) -> RunReport:
     """Caspio ─▶ extract ─▶ map ─▶ compare ─▶ gate ─▶ send ─▶ record, batch by batch, each stage at its own batch."""
-    async with opened_run(parameters.sync, parameters) as run:
-        async with together() as batches:
-            async for batch in extract(run):
-                batches.create_task(move(run, batch))
-        return run.report
+    async with opened_run(parameters.sync, parameters) as run, together() as batches:
+        async for batch in extract(run):
+            batches.create_task(move(run, batch))
+    await verify_sample(run)
+    return run.report
 
 
 async def move(run: SyncRun, batch: SourceBatch) -> None:
@@ -53,8 +54,13 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
                 await block(run, batch, judgement)
                 return
         settled, held = compared.settled, judgement.held
+        if run.options.baseline:
+            async with run.turn("record"):
+                await record_baseline(run, batch, compared, judgement)
+            return
         del mapped, compared  # most of what a batch holds, and what is sent of it is in `accepted`
         async with run.turn("send"):
+            await identify(run, judgement.accepted)
             outstanding = await send(run, batch, judgement.accepted, opt_outs)
             del judgement
         async with run.turn("record"):

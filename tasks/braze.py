@@ -7,6 +7,7 @@ from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run import steps
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.identifying import identify_new
 from tasks.options import REPEATED
 
 
@@ -14,6 +15,18 @@ from tasks.options import REPEATED
 async def send_opt_outs(run: SyncRun, batch: SourceBatch, rows: pl.DataFrame) -> pl.DataFrame:
     """What became more restrictive, alone and ahead of everything else of these users."""
     return await steps.send_opt_outs(run, batch.number, rows)
+
+
+async def identify(run: SyncRun, accepted: pl.DataFrame) -> None:
+    """Where the sync asks for it: new rows find the profile that is known by their address alone."""
+    if run.definition.identity.on_new == "identify_by_email":
+        await identify_rows(run, accepted)
+
+
+@task(name="identify", **REPEATED)
+async def identify_rows(run: SyncRun, accepted: pl.DataFrame) -> None:
+    """New rows' ids, given to these profiles; repeating it is harmless."""
+    await identify_new(run, accepted)
 
 
 @task(name="send", **REPEATED)

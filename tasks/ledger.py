@@ -7,7 +7,7 @@ from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
-from caspio_sync.run import steps
+from caspio_sync.run import baseline, steps
 from caspio_sync.run.context import SyncRun
 from expectations.gate import Judgement
 from tasks.options import REPEATED
@@ -26,6 +26,12 @@ async def record(
 ) -> None:
     """The outcomes still on their way, the rows that were not sent, and the batch."""
     await steps.record_batch(run, batch, settled=settled, held=held, outstanding=outstanding)
+
+
+@task(name="record baseline", **REPEATED)
+async def record_baseline(run: SyncRun, batch: SourceBatch, comparison: Comparison, judgement: Judgement) -> None:
+    """The accepted rows as sent, without sending; the held ones as ever."""
+    await baseline.record_baseline(run, batch, comparison, judgement.held, judgement.accepted)
 
 
 async def block(run: SyncRun, batch: SourceBatch, judgement: Judgement) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.run.opening import CONNECT
@@ -25,6 +26,16 @@ Keys = Annotated[
 Since = Annotated[
     datetime | None, typer.Option("--since", help="Rows changed since this UTC time (ISO); the cursor stays.")
 ]
+Baseline = Annotated[
+    bool,
+    typer.Option(
+        "--baseline",
+        help="Record all rows as sent WITHOUT sending anything, opt-outs neither: Braze holds them already.",
+    ),
+]
+VerifySample = Annotated[
+    int | None, typer.Option("--verify-sample", min=1, help="With --baseline: then read so many profiles back.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -36,6 +47,8 @@ def run(
     limit: Limit = None,
     keys: Keys = None,
     since: Since = None,
+    baseline: Baseline = False,
+    verify_sample: VerifySample = None,
     strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
@@ -47,7 +60,14 @@ def run(
     Example: `caspio-sync run customers --limit 100`
     """
     options = RunOptions(
-        full=full, resend=resend, limit=limit, row_keys=split_keys(keys), since=since_utc(since), strict=strict
+        full=full,
+        resend=resend,
+        limit=limit,
+        row_keys=split_keys(keys),
+        since=since_utc(since),
+        baseline=baseline,
+        verify_sample=verify_sample,
+        strict=strict,
     )
     report, error = run_shown(sync, options, quiet=as_json)
     if as_json and report is not None:
@@ -131,9 +151,18 @@ def show_report(report: RunReport) -> None:
         ],
         right=("",),
     )
+    if report.mode == "sweep" and report.baseline:
+        OUT.print(
+            f"[bold]baseline: {number(report.baseline)} rows recorded as sent; nothing was sent to Braze, opt-outs "
+            f"neither.[/] Where Braze may hold another consent: `caspio-sync verify {report.sync} --all`"
+        )
+    if report.left_to_send:
+        OUT.print(f"changed since they were recorded, left to the next run: {number(report.left_to_send)} rows")
     if report.changed_fields:
         fields = ", ".join(f"{name} {number(rows)}" for name, rows in sorted(report.changed_fields.items()))
         OUT.print(f"fields that changed: {fields}")
+    if report.identified:
+        OUT.print(f"new rows offered to the profile with their address: {number(report.identified)}")
     if report.opt_outs:
         OUT.print(f"opt-outs sent ahead of the gate: {number(report.opt_outs)}")
     if report.reasons:
@@ -146,3 +175,6 @@ def show_report(report: RunReport) -> None:
         )
     for note in report.notes:
         OUT.print(f"note: {note}")
+    if report.verification is not None:
+        OUT.print()
+        show_verification(report.verification)

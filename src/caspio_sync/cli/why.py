@@ -14,6 +14,7 @@ from caspio_sync.cli.story import FoundRow, JudgedRow, find_row, find_story, jud
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
+from caspio_sync.ledger.verification import BASELINE
 from caspio_sync.settings import Settings
 
 
@@ -165,7 +166,10 @@ def _ledger_lines(told: Told) -> list[str]:
         where = f" in request {story.request}" if story.request is not None else ""
         reason = f": {story.reason}" if story.reason else ""
         lines.append(f"Last verdict: {story.verdict}, {moment(story.seen_at)}, run {story.run}{where}{reason}")
-    lines.append(f"Last acknowledged by Braze: {moment(story.sent_at) if story.sent_at else 'never'}")
+    if story.reason == BASELINE:
+        lines.append(f"Recorded as sent by a baseline at {moment(story.sent_at)}: Braze was taken to hold it already.")
+    else:
+        lines.append(f"Last acknowledged by Braze: {moment(story.sent_at) if story.sent_at else 'never'}")
     if story.rivals:
         lines.append(f"The ledger knows more rows with this key: PK_ID {', '.join(map(str, story.rivals))}.")
     return lines
@@ -192,12 +196,15 @@ def _show_judged(judged: JudgedRow) -> None:
     OUT.print(f"gate: met: {escape(passed or 'none')}", soft_wrap=True)
 
 
+_PARTS = {"consent": " (opt-out ahead of the gate)", "verified": " (found by verify)"}
+
+
 def _show_outcomes(told: Told, story: RowStory) -> None:
     OUT.print()
     for each in story.outcomes:
         asked = "no request" if each.request is None else f"request {each.request}"
         status = "" if each.status is None else f", status {each.status}"
-        part = " (opt-out ahead of the gate)" if each.part == "consent" else ""
+        part = _PARTS.get(each.part, "")
         OUT.print(f"{moment(each.at)}  [bold]{each.verdict}[/]{part}  run {each.run}, {asked}{status}", soft_wrap=True)
         if each.reason:
             OUT.print(f"    {escape(each.reason)}", soft_wrap=True)

@@ -1,7 +1,7 @@
 """Braze's REST API: user profiles."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -26,7 +26,10 @@ from caspio_sync.errors import ConfigurationError, PermanentError, TransientErro
 __all__ = [
     "BRAZE_ENDPOINTS",
     "BrazeClient",
+    "EmailToIdentify",
     "ExportAnswer",
+    "GroupStates",
+    "IdentifyAnswer",
     "RateLimit",
     "RefusedError",
     "TrackAnswer",
@@ -48,11 +51,20 @@ BRAZE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
     }
 )
 MAX_EXPORT_IDS = 50  # POST /users/export/ids (Braze, 6.1)
+MAX_IDENTIFIED = 50  # POST /users/identify (Braze, 5)
+MAX_GROUP_IDS = 50  # GET /subscription/status/get (Braze, 7.4)
+# Braze's limits (Braze, 2.1), as requests and seconds. The export's is that of a workspace with the default limit where
+# fields are named, and neither campaigns nor canvases are among them; others have 250 or 2,500 a minute.
+EXPORT_LIMIT = (40, 1.0)
+SLOWEST_EXPORT_PER_MINUTE = 250
+IDENTITY_LIMIT = (20_000, 60.0)  # one pool with delete, merge and the alias endpoints
+GENERAL_LIMIT = (250_000, 3_600.0)  # one pool of most other endpoints, among them the subscription groups
 _TYPE_CHARS = 200
 
 _REMEDIES = {
     HTTPStatus.UNAUTHORIZED.value: "check the REST API key, and that the endpoint is the instance it was made on",
-    HTTPStatus.FORBIDDEN.value: "give the REST API key the endpoint's permission (users.track, users.export.ids); "
+    HTTPStatus.FORBIDDEN.value: "give the REST API key the endpoint's permission (users.track, users.export.ids, "
+    "users.identify, subscription.status.get); "
     "permissions cannot be changed on an existing key, so make a new one",
     HTTPStatus.NOT_FOUND.value: "check the endpoint: it is the REST address of the instance, without a path",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE.value: "a proxy on the way takes the Content-Type header away",
@@ -89,6 +101,31 @@ class ExportAnswer:
 
     users: list[dict[str, Any]]
     invalid_user_ids: list[str]
+    rate: RateLimit = field(default_factory=RateLimit)
+
+
+@dataclass(frozen=True, slots=True)
+class EmailToIdentify:
+    """The external id for a profile that is known by its address alone (Braze, POST /users/identify)."""
+
+    external_id: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyAnswer:
+    """A 2xx of POST /users/identify; an address that no profile has counts as processed."""
+
+    aliases_processed: int
+    rate: RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStates:
+    """State of one subscription group by external id: "subscribed", "unsubscribed" or "unknown"."""
+
+    states: dict[str, str]
+    rate: RateLimit
 
 
 class BrazeClient:
@@ -120,6 +157,8 @@ class BrazeClient:
         base = _endpoint(endpoint)
         self._track_url = httpx.URL(f"{base}/users/track")
         self._export_url = httpx.URL(f"{base}/users/export/ids")
+        self._identify_url = httpx.URL(f"{base}/users/identify")
+        self._group_url = httpx.URL(f"{base}/subscription/status/get")
         self._headers = httpx.Headers(
             {
                 "Authorization": f"Bearer {_key(api_key)}",
@@ -169,23 +208,82 @@ class BrazeClient:
             raise _unreadable(response, "sending profiles")
         return TrackAnswer(response.status_code, errors, rate_limit(response.headers, now=self._clock.now()))
 
-    async def export_users(self, external_ids: Sequence[str], fields: Sequence[str]) -> ExportAnswer:
-        """POST /users/export/ids: profiles of at most 50 external ids; missing profile fields are left out.
+    async def export_users(
+        self,
+        external_ids: Sequence[str],
+        fields: Sequence[str],
+        *,
+        user_aliases: Sequence[tuple[str, str]] = (),
+        email_address: str | None = None,
+        phone: str | None = None,
+    ) -> ExportAnswer:
+        """POST /users/export/ids: the profiles under some identifiers; profile fields without a value are left out.
+
+        Args:
+            external_ids: at most 50.
+            fields: `fields_to_export`; without campaigns_received and canvases_received the fast limit holds.
+            user_aliases: (label, name) of each, at most 50.
+            email_address: every profile with this address.
+            phone: every profile with this number.
 
         Raises:
             PermanentError: more than 50 ids, or the request was refused.
             TransientError, ConfigurationError: as for `track`.
         """
-        if len(external_ids) > MAX_EXPORT_IDS:
-            raise PermanentError(f"exporting profiles: {len(external_ids)} ids in one call; ask for 50 at most")
-        body = orjson.dumps({"external_ids": list(external_ids), "fields_to_export": list(fields)})
-        response = await self._post(self._export_url, body, "exporting profiles")
-        try:
-            answer = orjson.loads(response.content)
-            users, invalid = answer["users"], answer.get("invalid_user_ids") or []
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError):
-            raise _unreadable(response, "exporting profiles") from None
-        return ExportAnswer(users=list(users), invalid_user_ids=[str(one) for one in invalid])
+        doing = "exporting profiles"
+        if max(len(external_ids), len(user_aliases)) > MAX_EXPORT_IDS:
+            raise PermanentError(f"{doing}: {len(external_ids)} ids in one call; ask for {MAX_EXPORT_IDS} at most")
+        asked = {
+            "external_ids": list(external_ids),
+            "user_aliases": [{"alias_label": label, "alias_name": name} for label, name in user_aliases],
+            "email_address": email_address,
+            "phone": phone,
+        }
+        named = {name: value for name, value in asked.items() if value}
+        response = await self._post(self._export_url, orjson.dumps({**named, "fields_to_export": list(fields)}), doing)
+        answer = _answer(response, doing, users=list)
+        missing = answer.get("invalid_user_ids") or []
+        return ExportAnswer(answer["users"], [str(one) for one in missing], self._rate(response))
+
+    async def identify_users(self, emails: Sequence[EmailToIdentify]) -> IdentifyAnswer:
+        """POST /users/identify: give profiles that are known by an address alone their external id.
+
+        Of several without an external id the one updated last is meant; a profile that has an external id already is
+        never touched. Where the external id is known, the two are merged. Repeating it is harmless (Braze, 5).
+
+        Args:
+            emails: at most 50.
+
+        Raises:
+            PermanentError: more than 50, or the request was refused.
+            TransientError, ConfigurationError: as for `track`.
+        """
+        doing = "identifying profiles"
+        if len(emails) > MAX_IDENTIFIED:
+            raise PermanentError(f"{doing}: {len(emails)} in one call; send {MAX_IDENTIFIED} at most")
+        prioritization = ["unidentified", "most_recently_updated"]
+        entries = [
+            {"external_id": each.external_id, "email": each.email, "prioritization": prioritization} for each in emails
+        ]
+        response = await self._post(self._identify_url, orjson.dumps({"emails_to_identify": entries}), doing)
+        answer = _answer(response, doing, aliases_processed=int)
+        return IdentifyAnswer(answer["aliases_processed"], self._rate(response))
+
+    async def group_states(self, group_id: str, external_ids: Sequence[str]) -> GroupStates:
+        """GET /subscription/status/get: the group's own state of at most 50 ids, whatever the global state says.
+
+        Raises:
+            PermanentError: more than 50 ids, or the request was refused.
+            TransientError, ConfigurationError: as for `track`.
+        """
+        doing = "reading subscription groups"
+        if len(external_ids) > MAX_GROUP_IDS:
+            raise PermanentError(f"{doing}: {len(external_ids)} ids in one call; ask for {MAX_GROUP_IDS} at most")
+        query = {"subscription_group_id": group_id, "external_id[]": list(external_ids)}
+        response = await self._send("GET", self._group_url.copy_merge_params(query), b"", doing)
+        answer = _answer(response, doing, status=dict)
+        states = {str(key): str(state).lower() for key, state in answer["status"].items()}
+        return GroupStates(states, self._rate(response))
 
     async def probe_track(self) -> None:
         """Ask whether endpoint, key and permission are right, by a track request without objects: writes nothing.
@@ -201,8 +299,14 @@ class BrazeClient:
             if refused.status != HTTPStatus.BAD_REQUEST:
                 raise
 
+    def _rate(self, response: httpx.Response) -> RateLimit:
+        return rate_limit(response.headers, now=self._clock.now())
+
     async def _post(self, url: httpx.URL, body: bytes, doing: str) -> httpx.Response:
-        request = httpx.Request("POST", url, headers=self._headers, content=body, extensions=self._extensions)
+        return await self._send("POST", url, body, doing)
+
+    async def _send(self, method: str, url: httpx.URL, body: bytes, doing: str) -> httpx.Response:
+        request = httpx.Request(method, url, headers=self._headers, content=body, extensions=self._extensions)
         self.calls += 1
         response = await self._pool.send(request, doing)
         if not response.is_success:
@@ -229,6 +333,21 @@ def _key(api_key: SecretStr) -> str:
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError("the Braze REST API key is empty or holds characters no key has; copy it again")
     return key
+
+
+def _answer(response: httpx.Response, doing: str, **expected: type) -> dict[str, Any]:
+    """The body of a 2xx, which has these keys, each of its type.
+
+    Raises:
+        TransientError: it is cut, or no such document.
+    """
+    try:
+        answer = orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        raise _unreadable(response, doing) from None
+    if not isinstance(answer, dict) or not all(isinstance(answer.get(key), kind) for key, kind in expected.items()):
+        raise _unreadable(response, doing)
+    return answer
 
 
 def _unreadable(response: httpx.Response, doing: str) -> TransientError:

@@ -16,7 +16,7 @@ _SENT = ("sent_fp", "sent_fields", "sent_at", "sent_mapping_version")
 _KEY = (KEY, "key_hash")
 # Stands for "none of the versions we know": what Braze holds once an opt-out left alone. Without it a row that goes
 # back to its former version would pass for unchanged.
-_NO_VERSION = bytes(16)
+NO_VERSION = bytes(16)
 _REBASE = (
     "UPDATE row SET sent_fp = ?, seen_fp = ?, sent_fields = ?, sent_mapping_version = ?, mapping_version = ?, "
     "suite_version = ?, verdict = 'sent', reason = NULL, seen_at = ? WHERE sync = ? AND source_pk = ?"
@@ -160,7 +160,7 @@ def _record_consent(connection: sa.Connection, sync: str, run: str, rows: pl.Dat
         "suite_version",
         "mapping_version",
         sent_mapping_version="mapping_version",
-        sent_fp=pl.when("known_sent").then(pl.lit(_NO_VERSION)),
+        sent_fp=pl.when("known_sent").then(pl.lit(NO_VERSION)),
     )
     constants: dict[str, Constant] = {"sync": sync, "run": run, "holds": 1}
     update = ("sent_fields", "sent_mapping_version", "sent_fp")

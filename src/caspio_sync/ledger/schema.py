@@ -25,6 +25,7 @@ VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"
 CONSENT = "consent"
+VERIFIED = "verified"  # a look at what Braze holds; nothing was sent
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -264,6 +265,17 @@ REBASE_SCHEMA = pl.Schema(
         "sent_fields": pl.Binary(),
         "mapping_version": pl.Int64(),
         "suite_version": pl.Int64(),
+    }
+)
+
+SENT_SCHEMA = pl.Schema(
+    {
+        SOURCE_PK: pl.Int64(),
+        KEY: pl.String(),
+        "sent_fp": pl.Binary(),
+        "sent_fields": pl.Binary(),
+        "sent_mapping_version": pl.Int64(),
+        "sent_at": pl.Int64(),  # microseconds since 1970; null where Braze was not asked (a baseline)
     }
 )
 

@@ -9,9 +9,10 @@ from caspio_sync.ledger.rows import Rows
 from caspio_sync.ledger.runs import Runs
 from caspio_sync.ledger.sending import SendingRows
 from caspio_sync.ledger.story import Stories
+from caspio_sync.ledger.verification import Verifications
 
 
-class Ledger(Rows, Recording, SendingRows, Runs, Leases, Stories):
+class Ledger(Rows, Recording, SendingRows, Runs, Leases, Stories, Verifications):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 
     Thread-safe: any thread may call any method; writers take turns. All methods are synchronous.

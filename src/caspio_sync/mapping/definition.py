@@ -101,7 +101,8 @@ class Identity(Strict):
         email: the field with the address.
         phone: the field with the number; `region` says how numbers without a country code are read.
         region: a region code, or `{from: Field}`; only with `phone`.
-        on_new: "create" makes profiles that Braze does not know, "update_only" leaves them.
+        on_new: "create" makes profiles that Braze does not know, "update_only" leaves them; "identify_by_email" gives
+            the external id to the profile that is known by the row's address alone, and makes one where there is none.
     """
 
     external_id: FieldName | None = None
@@ -109,7 +110,7 @@ class Identity(Strict):
     email: FieldName | None = None
     phone: FieldName | None = None
     region: Annotated[PhoneRegion | None, BeforeValidator(_region), WithJsonSchema(_REGION_SCHEMA)] = None
-    on_new: Literal["create", "update_only"] = "create"
+    on_new: Literal["create", "identify_by_email", "update_only"] = "create"
 
     @model_validator(mode="after")
     def _one_identifier(self) -> Self:
@@ -297,4 +298,11 @@ def _checked(document: Document) -> ProfileSync:
     if sync is None:
         raise ConfigurationError(listing(document.path, findings))
     sync._document = document  # noqa: SLF001 - the model cannot know its file while it is being validated
+    identity = sync.identity
+    if identity.on_new == "identify_by_email" and (identity.external_id is None or "email" not in sync.fields):
+        lacks = "`external_id` as identity" if identity.external_id is None else "`email` under `fields`"
+        raise ConfigurationError(
+            f"{sync.where('identity', 'on_new')}: identity.on_new: identify_by_email gives external ids to profiles "
+            f"that are known by their address alone; it needs {lacks}. Add it, or write `create` or `update_only`"
+        )
     return sync

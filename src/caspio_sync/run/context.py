@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import polars as pl
 
+from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.sender import Sender
@@ -69,6 +70,7 @@ class SyncRun:
         report: the run's counts.
         clock: the run's clock.
         sender: makes the sender when the first request is to leave.
+        braze: makes the client for everything but sending, when it is first needed.
         observer: is shown the report whenever a batch is done.
     """
 
@@ -85,6 +87,7 @@ class SyncRun:
         report: RunReport,
         clock: Clock,
         sender: Callable[[], Sender],
+        braze: Callable[[], BrazeClient],
         observer: Callable[[RunReport], None] | None = None,
     ) -> None:
         self.name = name
@@ -102,6 +105,8 @@ class SyncRun:
         self._observer = observer
         self._make_sender = sender
         self._sender: Sender | None = None
+        self._make_braze = braze
+        self._braze: BrazeClient | None = None
         self._batches = 0
         self._uncollected = 0
         self._turns: dict[str, asyncio.Lock] = {}
@@ -133,6 +138,13 @@ class SyncRun:
         if self._sender is None:
             self._sender = self._make_sender()
         return self._sender
+
+    @property
+    def braze(self) -> BrazeClient:
+        """The client for what is no sending: looking profiles up, identifying them."""
+        if self._braze is None:
+            self._braze = self._make_braze()
+        return self._braze
 
     def turn(self, stage: str) -> asyncio.Lock:
         """A stage's lock: one batch at a time, in order, while the next ones wait or are in the stages before."""
@@ -214,6 +226,8 @@ class SyncRun:
         return pl.concat(frames) if frames else pl.DataFrame(schema={"key_hash": pl.Int64, SOURCE_PK: pl.Int64})
 
     async def close(self) -> None:
-        """Close the sender; client and ledger belong to whoever opened them."""
+        """Close what the run made; the Caspio client and the ledger belong to whoever opened them."""
         if self._sender is not None:
             await self._sender.close()
+        if self._braze is not None:
+            await self._braze.aclose()

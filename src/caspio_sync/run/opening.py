@@ -77,6 +77,7 @@ class Connect:
     clock: Clock = field(default_factory=SystemClock)
     caspio: Callable[[Settings, Clock], CaspioClient] = caspio_client
     sender: Callable[[Settings, Clock, int], Sender] = braze_sender
+    braze: Callable[[Settings, Clock], BrazeClient] = braze_client
     ledger: Callable[[Settings, Clock], Ledger] = open_ledger
     observer: Observer | None = None
 
@@ -101,6 +102,7 @@ async def open_run(
         ConfigurationError, TransientError: as `prepare`, or the ledger, says.
         GateBlockedError: the gate blocked a batch.
     """
+    _check_options(name, options)
     connect = CONNECT.get()
     clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
@@ -145,7 +147,9 @@ async def open_plan(name: str, options: RunOptions, *, settings: Settings) -> As
             connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://")
         )
         stack.callback(ledger.close)
-        yield await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+        run = await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+        stack.push_async_callback(run.close)
+        yield run
 
 
 async def _open(  # noqa: PLR0917 - the parts of a run, each once
@@ -186,6 +190,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         report=report,
         clock=connect.clock,
         sender=lambda: connect.sender(settings, connect.clock, report.expected),
+        braze=lambda: connect.braze(settings, connect.clock),
         observer=connect.observer,
     )
 
@@ -204,6 +209,22 @@ def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -
     return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name))
 
 
+def _check_options(name: str, options: RunOptions) -> None:
+    """Refuse what contradicts itself; nothing has been opened yet."""
+    against = [word for word, given in (("--resend", options.resend), ("--keys", options.row_keys)) if given]
+    against += [word for word, given in (("--limit", options.limit), ("--since", options.since)) if given is not None]
+    if options.baseline and against:
+        raise ConfigurationError(
+            f"{name}: --baseline records every row as sent without sending it; it cannot be combined with "
+            f"{' and '.join(against)}. Leave out the one or the other"
+        )
+    if options.verify_sample is not None and not options.baseline:
+        raise ConfigurationError(
+            f"{name}: --verify-sample goes with --baseline; after an ordinary run use "
+            f"`caspio-sync verify {name} --sample {options.verify_sample}`"
+        )
+
+
 async def _bound(
     name: str, options: RunOptions, prepared: Prepared, ledger: LedgerThread, clock: Clock
 ) -> tuple[str | None, str]:
@@ -215,7 +236,7 @@ async def _bound(
             f"{name}: --since needs a cursor field (source.cursor in the sync file), and the sync has none; use --full"
         )
     mode = "partial" if options.partial else "incremental"
-    if since is None and cursor is not None and not (options.full or options.resend or options.partial):
+    if since is None and cursor is not None and not (options.whole or options.partial):
         stored = await ledger.do(ledger.ledger.cursor, name)
         if stored is not None and stored.where_digest == read_digest(prepared):
             since = stored.watermark
@@ -287,7 +308,7 @@ async def _lease(run: SyncRun) -> AsyncIterator[None]:
 async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:
     """Every row read has its verdict: the next run reads from this one's start, unless an answer was lost."""
     report = run.report
-    if run.options.partial or report.verdicts.get("unknown"):
+    if run.options.partial or report.verdicts.get("unknown") or report.left_to_send:
         return
     started: datetime | None = run.readers[0].server_time
     await run.ledger.do(

@@ -1,4 +1,7 @@
-"""A dry run: the same reading, mapping, comparing and judging, and nothing written anywhere."""
+"""A dry run: the same reading, mapping, comparing and judging, and nothing written anywhere.
+
+Braze is asked one thing, for a sample: whether new rows would make duplicates.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,10 +14,12 @@ from pydantic import BaseModel, Field
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS
 from caspio_sync.delivery.requests import count_requests
+from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
 from caspio_sync.mapping.objects import data_points
 from caspio_sync.run import steps
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
 from caspio_sync.schemas import Verdict
 
@@ -53,6 +58,7 @@ class Plan(BaseModel):
         samples: JSON objects that would be sent, `--show` of them.
         calls_a_month: Caspio calls at the schedule; None without one.
         schedule: the sync's schedule.
+        duplicates: new rows whose address another profile has; None where that was not asked, or could not be.
         steps: how `calls_a_month` comes about, for people.
     """
 
@@ -63,6 +69,7 @@ class Plan(BaseModel):
     calls_a_month: int | None = None
     schedule: str | None = None
     steps: str = ""
+    duplicates: Duplicates | None = None
 
 
 async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
@@ -74,6 +81,7 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
         show: how many sample objects to keep.
     """
     plan = Plan(report=run.report, schedule=run.definition.schedule)
+    new = NewRows()
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
             mapped = await steps.map_batch(run, batch)
@@ -89,12 +97,25 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
                 run.report.count_outcomes(rows.with_columns(verdict=pl.lit(verdict.value)), name=run.example_column)
                 steps.count_full(run, rows, -1)
             if judged.blocked is None:
+                new.add(accepted)
                 plan.to_send += done.height
                 _count_objects(run, plan, accepted, show)
     run.report.state = "done"
     run.report.caspio_calls = run.caspio.calls
     _price_calls(run, plan)
+    await _count_duplicates(run, plan, new)
     return plan
+
+
+async def _count_duplicates(run: SyncRun, plan: Plan, new: NewRows) -> None:
+    """Where the sync makes profiles by id and maps an address; a plan is none the worse without it."""
+    identity = run.mapping.identity
+    if identity.kind != "external_id" or identity.on_new == "update_only" or not new.count:
+        return
+    try:
+        plan.duplicates = await count_duplicates(run, new)
+    except CaspioSyncError as error:
+        run.report.notes.append(f"duplicates were not counted: {error}")
 
 
 def _count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:

@@ -9,9 +9,8 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, Field, computed_field
 
+from caspio_sync.run.verify_report import EXAMPLES, VerifyReport
 from caspio_sync.schemas import SOURCE_PK, CheckResult, Verdict
-
-EXAMPLES = 3
 
 
 class ExitCode(IntEnum):
@@ -42,9 +41,22 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     since: datetime | None = Field(
         default=None, description="Read rows changed since this time. Never moves the cursor."
     )
+    baseline: bool = Field(
+        default=False,
+        description="Read everything and record it as sent, without sending anything to Braze, opt-outs neither. For a "
+        "workspace that holds these profiles already.",
+    )
+    verify_sample: int | None = Field(
+        default=None, ge=1, description="With baseline: then read so many of these profiles back and compare them."
+    )
     strict: bool = Field(
         default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."
     )
+
+    @property
+    def whole(self) -> bool:
+        """Whether the run reads everything, whatever the cursor says."""
+        return self.full or self.resend or self.baseline
 
     @property
     def partial(self) -> bool:
@@ -72,7 +84,11 @@ class CheckTotals(BaseModel):
 
 
 class RunReport(BaseModel):
-    """The counts of one run; every row read is in exactly one of `unchanged`, `held` and the verdicts."""
+    """The counts of one run.
+
+    Every row read is in exactly one of `unchanged`, `held`, the verdicts and, in a baseline, `baseline` and
+    `left_to_send`.
+    """
 
     run: str
     sync: str
@@ -90,6 +106,9 @@ class RunReport(BaseModel):
     held: dict[str, int] = Field(default_factory=dict)
     verdicts: dict[str, int] = Field(default_factory=dict)
     opt_outs: int = 0
+    identified: int = 0  # new rows whose id Braze did not know, offered to the profile with their address
+    baseline: int = 0  # recorded as sent without being sent
+    left_to_send: int = 0  # changed rows that a baseline left to the next run
     reasons: list[Reason] = Field(default_factory=list)
     checks: list[CheckTotals] = Field(default_factory=list)
     changed_fields: dict[str, int] = Field(default_factory=dict)
@@ -101,6 +120,7 @@ class RunReport(BaseModel):
     batches: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
+    verification: VerifyReport | None = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -141,7 +141,7 @@ async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.Data
         done.append(outcomes(leaving, answers))
         await _record(run, batch, done[-1], part="consent")
 
-    if not leaving.is_empty():
+    if not leaving.is_empty() and not run.options.baseline:  # to which Braze is not spoken
         requests = _requests(run, leaving, planned_opt_outs)
         await (await deliver(requests, sender=run.sender, commit=commit)).committed()
         run.report.opt_outs += leaving.height
@@ -184,8 +184,13 @@ async def record_batch(
     run: SyncRun, batch: SourceBatch, *, settled: pl.DataFrame, held: pl.DataFrame, outstanding: Outstanding
 ) -> None:
     """Wait for the outcomes, record what was not sent, and the batch; from here on the ledger knows its keys."""
-    ledger = run.ledger
     await outstanding.committed()
+    await close_batch(run, batch, settled=settled, held=held)
+
+
+async def close_batch(run: SyncRun, batch: SourceBatch, *, settled: pl.DataFrame, held: pl.DataFrame) -> None:
+    """Record the rows that were not sent, and the batch."""
+    ledger = run.ledger
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
     await _settle(run, settled)
     await ledger.do(

@@ -1,4 +1,4 @@
-"""An emulator of Braze's REST API for profile syncs: `/users/track`, `/users/export/ids`, group states.
+"""An emulator of Braze's REST API for profile syncs: `/users/track`, `/users/identify`, exports, group states.
 
 It is strict: what Braze documents as refused is refused, what it drops in silence is dropped in silence. Where its
 pages are silent, `BrazeBehaviour` has a switch. The track path is plain ASGI, as every framework layer would cost more
@@ -18,9 +18,10 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.sandbox.braze_attributes import phone_is_valid
 from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze_export import ExportRequest, full_profile, group_states
+from caspio_sync.sandbox.braze_identify import check_identify
 from caspio_sync.sandbox.braze_journal import Journal, Rejected, accepted_objects
 from caspio_sync.sandbox.braze_profiles import ProfileStore
-from caspio_sync.sandbox.braze_rate import ExportLimit, Headers, TrackLimit
+from caspio_sync.sandbox.braze_rate import ExportLimit, Headers, PoolLimit, TrackLimit
 from caspio_sync.sandbox.braze_track import RefusedError, TrackEndpoint
 
 Scope = MutableMapping[str, Any]
@@ -59,6 +60,7 @@ class BrazeSandbox:
         }
         self._routes: dict[tuple[str, str], tuple[str, Callable[..., Awaitable[None]]]] = {
             ("POST", "/users/track"): ("users.track", self._track),
+            ("POST", "/users/identify"): ("users.identify", self._identify),
             ("POST", "/users/export/ids"): ("users.export.ids", self._export),
             ("GET", "/subscription/status/get"): ("subscription.status.get", self._group_status),
         }
@@ -70,6 +72,8 @@ class BrazeSandbox:
         self._journal = Journal(self.behaviour, self._store)
         self._track_limit = TrackLimit(self.behaviour)
         self._export_limit = ExportLimit(self.behaviour)
+        self._identity_limit = PoolLimit(self.behaviour, self.behaviour.identity_per_minute, 60)
+        self._groups_limit = PoolLimit(self.behaviour, self.behaviour.groups_per_hour, 3600)
         self._logged: deque[tuple[int, bytes, Rejected]] = deque(maxlen=self.behaviour.logged_requests)
         self._accepted = 0
         self.requests = 0
@@ -182,6 +186,20 @@ class BrazeSandbox:
             self._logged.append((self._accepted, body, acceptance.rejected))
         await self._answer(send, self.behaviour.accepted_status, acceptance.answer, admission.headers)
 
+    async def _identify(self, _scope: Scope, body: bytes | None, send: Send) -> None:
+        whole = self._within_limit(body)
+        processed = check_identify(whole)
+        now = self._clock.now().timestamp()
+        admission = self._identity_limit.admit(now)
+        if not admission.admitted:
+            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
+            return
+        self._accepted += 1
+        self._journal.append(self._accepted, whole, frozenset(), now)
+        self._logged.append((self._accepted, whole, frozenset()))
+        answer = orjson.dumps({"aliases_processed": processed, "message": "success"})
+        await self._answer(send, 201, answer, admission.headers)
+
     async def _export(self, _scope: Scope, body: bytes | None, send: Send) -> None:
         request = ExportRequest(self._within_limit(body), self.behaviour)
         now = self._clock.now().timestamp()
@@ -200,8 +218,13 @@ class BrazeSandbox:
             raise RefusedError(
                 400, "Bad Request: a known 'subscription_group_id' and 1 to 50 'external_id' are required"
             )
-        await self._catch_up(self._clock.now().timestamp())
-        await self._answer(send, 200, group_states(self._store, group, ids), [])
+        now = self._clock.now().timestamp()
+        admission = self._groups_limit.admit(now)
+        if not admission.admitted:
+            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
+            return
+        await self._catch_up(now)
+        await self._answer(send, 200, group_states(self._store, group, ids), admission.headers)
 
     def _within_limit(self, body: bytes | None) -> bytes:
         if body is None:

@@ -15,7 +15,7 @@ Channel = Literal["email", "sms"]
 SANDBOX_KEY = "sandbox-key"
 NEWSLETTER_GROUP = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
 SMS_OFFERS_GROUP = "b7c4a4a2-58f0-4c6e-8a51-5a0c9f2f7d22"
-PERMISSIONS = frozenset({"users.track", "users.export.ids", "subscription.status.get"})
+PERMISSIONS = frozenset({"users.track", "users.identify", "users.export.ids", "subscription.status.get"})
 
 
 def _sandbox_groups() -> dict[str, Channel]:
@@ -43,6 +43,8 @@ class BrazeBehaviour(BaseModel):
     refusal: RefusalForm = "contract"
     export_per_minute: int = 250
     export_per_second: int = 40
+    identity_per_minute: int = 20_000
+    groups_per_hour: int = 250_000
 
     # 2.3, 3.1: sizes.
     body_limit: int = 4_000_000
@@ -53,6 +55,8 @@ class BrazeBehaviour(BaseModel):
     # 3.9 and 18: what answers look like.
     accepted_status: Literal[200, 201, 202] = 201
     export_status: Literal[200, 201] = 201
+    # 6.1 and 18: the form in which an export gives dates of custom attributes is not documented.
+    export_dates: Literal["as_sent", "iso"] = "as_sent"
     error_form: Literal["object", "bare", "no_index"] = "object"
     all_rejected_status: Literal[201, 400] = 201
     empty_refused: bool = False

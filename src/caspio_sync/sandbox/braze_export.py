@@ -7,6 +7,7 @@ import orjson
 
 from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze_checks import alias_problem
+from caspio_sync.sandbox.braze_dates import iso, looks_like_instant, parse_instant
 from caspio_sync.sandbox.braze_profiles import ProfileStore, Record
 from caspio_sync.sandbox.braze_track import RefusedError
 
@@ -36,6 +37,18 @@ def full_profile(record: Record) -> dict[str, Any]:
     return profile
 
 
+def with_iso_dates(value: Any) -> Any:
+    """Dates as instants in UTC, also those an object holds as `$time`; items of an array are never dates."""
+    if type(value) is dict and value.keys() == {"$time"}:
+        return with_iso_dates(value["$time"])
+    if type(value) is dict:
+        return {key: with_iso_dates(part) for key, part in value.items()}
+    if type(value) is list:
+        return [with_iso_dates(part) if type(part) is dict else part for part in value]
+    instant = parse_instant(value) if type(value) is str and looks_like_instant(value) else None
+    return value if instant is None else iso(instant)
+
+
 class ExportRequest:
     """A checked body of the export; raises `RefusedError` (400) where Braze would refuse it."""
 
@@ -48,6 +61,7 @@ class ExportRequest:
             raise RefusedError(400, "Bad Request: the body must be a JSON object")
         self.fields = _fields(payload, behaviour)
         self._payload = payload
+        self._dates = behaviour.export_dates
         self._check()
 
     def _check(self) -> None:
@@ -102,6 +116,8 @@ class ExportRequest:
     def _user(self, record: Record) -> dict[str, Any]:
         # Fields without a value are left out; group membership is in no export.
         profile = full_profile(record)
+        if self._dates == "iso":
+            profile["custom_attributes"] = with_iso_dates(profile["custom_attributes"])
         names = FIELDS if self.fields is None else self.fields
         return {name: profile[name] for name in profile if name in names and profile[name] not in (None, [], {})}
 

@@ -9,6 +9,7 @@ import orjson
 
 from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze_billing import attributes_points, event_points, purchase_points
+from caspio_sync.sandbox.braze_identify import IDENTIFY_ARRAYS, identify
 from caspio_sync.sandbox.braze_profiles import ProfileStore
 
 _POINTS: dict[str, Callable[[dict[str, Any]], int]] = {
@@ -80,20 +81,29 @@ class Journal:
             "attributes": store.apply_attributes,
             "events": store.apply_event,
             "purchases": store.apply_purchase,
+            **{array: identify(array, store) for array in IDENTIFY_ARRAYS},
         }
         for array, item in accepted_objects(entry.body, entry.rejected):
             applies[array](item, entry.due)
-            self._merged_points += _POINTS[array](item)
+            self._merged_points += _billed(array, item)
 
 
 def accepted_objects(body: bytes, rejected: Rejected) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Array name and object of what was not rejected, in the order of processing: attributes, events, purchases."""
+    """Array name and object of what was not rejected, in the order of processing: attributes, events, purchases.
+
+    The body of an identify request stands here too, with its own arrays.
+    """
     payload = orjson.loads(body)
-    for array in ("attributes", "events", "purchases"):
+    for array in ("attributes", "events", "purchases", *IDENTIFY_ARRAYS):
         for index, item in enumerate(payload.get(array) or ()):
             if (array, index) not in rejected:
                 yield array, item
 
 
 def _points(entry: Entry) -> int:
-    return sum(_POINTS[array](item) for array, item in accepted_objects(entry.body, entry.rejected))
+    return sum(_billed(array, item) for array, item in accepted_objects(entry.body, entry.rejected))
+
+
+def _billed(array: str, item: dict[str, Any]) -> int:
+    """Data points of an object; identifying is not billed (reference, section 15)."""
+    return _POINTS[array](item) if array in _POINTS else 0

@@ -53,11 +53,11 @@ class ProfileStore:
         self._recency = array("q")
 
     def __len__(self) -> int:
-        return len(self._records)
+        return sum(map(bool, self._records))
 
     def numbers(self) -> Iterator[int]:
         """Every profile, in order of creation."""
-        return iter(range(len(self._records)))
+        return (number for number, record in enumerate(self._records) if record)
 
     def read(self, number: int) -> Record:
         """The record of a profile, a copy."""
@@ -76,7 +76,7 @@ class ProfileStore:
             number = int(braze_id, 16) - 1
         except ValueError:
             return None
-        return number if 0 <= number < len(self._records) else None
+        return number if 0 <= number < len(self._records) and self._records[number] else None
 
     def sharing(self, *, email: str | None = None, phone: str | None = None) -> list[int]:
         """Profiles with that address or number."""
@@ -87,6 +87,44 @@ class ProfileStore:
     def external_ids(self) -> Iterator[tuple[str, int]]:
         """External id and number of every identified profile."""
         return iter(self._by_external_id.items())
+
+    # What identifying does.
+
+    def attach(self, number: int, external_id: str) -> None:
+        """Give a profile its external id."""
+        self._by_external_id[external_id] = number
+        self._write(number, {"external_id": external_id, **self.read(number)})
+
+    def absorb(self, kept: int, gone: int) -> None:
+        """Merge a profile into another and remove it; the kept one's values win (Braze, POST /users/identify)."""
+        target, source = self.read(kept), self.read(gone)
+        self._remove(gone, source)
+        for kind in ("custom_events", "purchases"):
+            if entries := merged_counts(target.get(kind) or [], source.get(kind) or []):
+                target[kind] = entries
+        for field in ("custom_attributes", "subscription_groups"):
+            if both := (source.get(field) or {}) | (target.get(field) or {}):
+                target[field] = both
+        for field in ("user_aliases", "push_tokens"):
+            if both_lists := [*(target.get(field) or []), *(source.get(field) or [])]:
+                target[field] = both_lists
+        if "total_revenue" in source:
+            target["total_revenue"] = target.get("total_revenue", 0.0) + source["total_revenue"]
+        for field, index in (("email", self._by_email), ("phone", self._by_phone)):
+            if field in source and field not in target:
+                index.add(self._address(field, source[field]), kept)
+        self._by_alias |= {(a["alias_label"], a["alias_name"]): kept for a in target.get("user_aliases") or ()}
+        self._by_token |= {token["token"]: kept for token in target.get("push_tokens") or ()}
+        self._write(kept, source | target)
+
+    def _remove(self, number: int, record: Record) -> None:
+        for field, index in (("email", self._by_email), ("phone", self._by_phone)):
+            if field in record:
+                index.discard(self._address(field, record[field]), number)
+        self._records[number] = b""
+
+    def _address(self, field: str, value: str) -> str:
+        return self._folded(value) if field == "email" else normal_phone(value)
 
     # What accepted objects do.
 
@@ -319,6 +357,24 @@ class ProfileStore:
         if not index.is_shared(key):
             return []
         return [other for other in index.find(key) if other != number][:PROPAGATION_LIMIT]
+
+
+def merged_counts(kept: list[Record], added: list[Record]) -> list[Record]:
+    """Events or purchases of two profiles: counts are summed, the earliest first and the latest last time stay."""
+    merged = {entry["name"]: entry for entry in kept}
+    for entry in added:
+        held = merged.get(entry["name"])
+        merged[entry["name"]] = (
+            entry
+            if held is None
+            else {
+                **held,
+                "first": min(held["first"], entry["first"]),
+                "last": max(held["last"], entry["last"]),
+                "count": held["count"] + entry["count"],
+            }
+        )
+    return list(merged.values())
 
 
 def _set_or_remove(record: Record, field: str, value: Any) -> None:

@@ -1,0 +1,66 @@
+"""Calls to an endpoint with a limit of its own: paced by it, and by what the answers announce."""
+
+from collections.abc import Awaitable, Callable
+from typing import Protocol, TypeVar
+
+from caspio_sync.clients.braze import RateLimit
+from caspio_sync.clock import Clock
+from caspio_sync.delivery.pacing import Announced, Pacer, announced_wait
+from caspio_sync.errors import TransientError
+
+_TRIES = 6  # half a minute of trouble; what lasts longer ends the command, which goes on where it stopped
+_REFUSALS = 100  # a 429 says when to come again: it is no failure
+
+
+class Answered(Protocol):
+    """An answer that tells its rate window."""
+
+    @property
+    def rate(self) -> RateLimit:
+        """What the headers said."""
+        ...
+
+
+A = TypeVar("A", bound=Answered)
+
+
+class PacedCalls:
+    """Asks one endpoint again and again, many calls at a time, never faster than it allows.
+
+    Args:
+        limit: requests, and the seconds of their window; followed from then on as the answers announce.
+        clock: all waiting goes through it.
+    """
+
+    def __init__(self, limit: tuple[int, float], clock: Clock) -> None:
+        requests, seconds = limit
+        self._pacer = Pacer(requests=requests, window_seconds=seconds, clock=clock)
+        self._clock = clock
+        self.requests = 0
+
+    async def ask(self, call: Callable[[], Awaitable[A]]) -> A:
+        """The answer of `call`, made when its turn has come, and again where that may help.
+
+        Raises:
+            TransientError: it kept failing.
+            PermanentError, ConfigurationError: as `call` does.
+        """
+        failures = refusals = 0
+        while True:
+            await self._pacer.admit()
+            self.requests += 1
+            try:
+                answer = await call()
+            except TransientError as error:
+                if error.rate_limited and refusals < _REFUSALS:
+                    refusals += 1
+                    self._pacer.refused(error.retry_after)
+                    continue
+                failures += 1
+                if failures == _TRIES:
+                    raise
+                await self._clock.sleep(announced_wait(error, failures))
+            else:
+                rate = answer.rate
+                self._pacer.observe(Announced(rate.limit, rate.remaining, rate.reset_seconds))
+                return answer

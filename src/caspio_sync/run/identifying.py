@@ -1,0 +1,155 @@
+"""New rows whose address Braze knows already: the duplicates they would make, and how they are kept from it.
+
+A new external id with the address of another profile makes a second profile (Braze, 3.2). `identify_by_email` gives the
+id to the profile that has the address and no id yet; one that has an id is somebody's already and is left alone.
+"""
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+from pydantic import BaseModel
+
+from caspio_sync.clients.braze import (
+    EXPORT_LIMIT,
+    IDENTITY_LIMIT,
+    MAX_EXPORT_IDS,
+    MAX_IDENTIFIED,
+    SLOWEST_EXPORT_PER_MINUTE,
+    EmailToIdentify,
+)
+from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.ledger.compare import KEY_UNIQUE
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.reading_back import ReadBack, all_of
+from caspio_sync.run.steps import without_required_consent
+from caspio_sync.schemas import KEY, SOURCE_PK, ok
+
+EMAIL = "email"
+# An address takes a request of its own: so many rows a plan looks up at the most, some seconds at the usual limit.
+LOOKED_UP = 100
+_DRAWN = 400  # of which those that Braze does not know by their id, the first `LOOKED_UP`
+
+
+class Duplicates(BaseModel):
+    """New rows whose address belongs to another profile; estimated from a sample where there are many.
+
+    Args:
+        new_rows: new rows with an address.
+        looked_at: rows of the sample.
+        unknown: of these, rows whose external id Braze does not know.
+        looked_up: of these, rows whose address was looked up.
+        duplicates: of these, rows whose address a profile has: `on_new: create` makes a second one.
+        anonymous: of these, rows whose address a profile without an external id has: `identify_by_email` takes it over.
+        requests: to Braze.
+    """
+
+    new_rows: int
+    looked_at: int
+    unknown: int
+    looked_up: int
+    duplicates: int
+    anonymous: int
+    requests: int
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the counts of all new rows are estimates."""
+        return self.looked_up < self.unknown or self.looked_at < self.new_rows
+
+    def of_all(self, count: int) -> int:
+        """What a count among the rows looked up amounts to among all new rows."""
+        if not self.looked_up or not self.looked_at:
+            return 0
+        return round(self.new_rows * self.unknown / self.looked_at * count / self.looked_up)
+
+
+class NewRows:
+    """A sample of the new rows with an address, drawn evenly over the batches of a plan."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._drawn = pl.DataFrame(schema={KEY: pl.String, EMAIL: pl.String, "drawn": pl.UInt64})
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Draw from these changes as well."""
+        if EMAIL not in rows.columns:
+            return
+        new = _with_address(rows)
+        self.count += new.height
+        drawn = new.select(KEY, EMAIL, drawn=new[SOURCE_PK].hash(0))
+        self._drawn = pl.concat([self._drawn, drawn]).bottom_k(_DRAWN, by="drawn")
+
+    @property
+    def sample(self) -> pl.DataFrame:
+        """`key` and `email` of the rows drawn."""
+        return self._drawn.select(KEY, EMAIL)
+
+
+async def count_duplicates(run: SyncRun, new: NewRows) -> Duplicates:
+    """Ask Braze for a sample of the new rows: by id, and those it does not know by address.
+
+    Raises:
+        TransientError, PermanentError, ConfigurationError: as the export says.
+    """
+    read_back = ReadBack(run.braze, run.mapping.identity, [], run.clock)
+    rows = new.sample
+    unknown = rows.filter(await _unknown(read_back, rows[KEY]))
+    looked_up = unknown.head(LOOKED_UP)
+    answers = await all_of(read_back.by_address(email) for email in looked_up[EMAIL])
+    known = [answer.users for answer in answers if answer.users]
+    return Duplicates(
+        new_rows=new.count,
+        looked_at=rows.height,
+        unknown=unknown.height,
+        looked_up=looked_up.height,
+        duplicates=len(known),
+        anonymous=sum(any("external_id" not in user for user in users) for users in known),
+        requests=read_back.requests,
+    )
+
+
+async def identify_new(run: SyncRun, accepted: pl.DataFrame) -> None:
+    """Give the ids of new rows to the profiles that are known by these rows' addresses alone.
+
+    Only for ids that Braze does not know, so that no two profiles with ids are ever merged. Repeating it is harmless:
+    an id that was given is known, and its profile no longer without one.
+
+    Raises:
+        TransientError, PermanentError, ConfigurationError: as Braze says; nothing of the batch was sent yet.
+    """
+    rows, _ = without_required_consent(run, _with_address(accepted))
+    if rows.is_empty():
+        return
+    read_back = run.part("read back", lambda: ReadBack(run.braze, run.mapping.identity, [], run.clock))
+    calls = run.part("identify", lambda: PacedCalls(IDENTITY_LIMIT, run.clock))
+    before = read_back.requests + calls.requests
+    unknown = rows.filter(await _unknown(read_back, rows[KEY])).select(KEY, EMAIL)
+
+    async def identify(some: pl.DataFrame) -> None:
+        emails = [EmailToIdentify(*pair) for pair in some.iter_rows()]
+        await calls.ask(lambda: run.braze.identify_users(emails))
+
+    # Of two rows with one address the first is meant; in two requests at once the order would be left to chance.
+    first = unknown.unique(EMAIL, keep="first", maintain_order=True)
+    await all_of(identify(some) for some in first.iter_slices(MAX_IDENTIFIED))
+    run.report.identified += first.height
+    run.report.requests += read_back.requests + calls.requests - before
+
+
+def identify_seconds(rows: int) -> tuple[float, float]:
+    """How long so many new rows take to look up and identify: at the usual limit, and at the slowest Braze gives."""
+    exports = math.ceil(rows / MAX_EXPORT_IDS)
+    identify = math.ceil(rows / MAX_IDENTIFIED) / IDENTITY_LIMIT[0] * IDENTITY_LIMIT[1]
+    return exports / EXPORT_LIMIT[0] * EXPORT_LIMIT[1] + identify, exports / SLOWEST_EXPORT_PER_MINUTE * 60 + identify
+
+
+def _with_address(rows: pl.DataFrame) -> pl.DataFrame:
+    sound = pl.col(ok(KEY)) & pl.col(KEY_UNIQUE) & pl.col(EMAIL).is_not_null()
+    return rows.filter(pl.col("_op") == "new", sound)
+
+
+async def _unknown(read_back: ReadBack, keys: pl.Series) -> pl.Series:
+    """Whether Braze has no profile with this external id."""
+    profiles: Sequence[object] = await read_back.profiles(keys.to_list())
+    return pl.Series([profile == "missing" for profile in profiles], dtype=pl.Boolean)

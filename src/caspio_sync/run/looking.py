@@ -1,0 +1,237 @@
+"""One look at some rows: as Caspio has them, as the ledger says they were sent, as Braze holds them.
+
+ledger rows + source frame ─▶ mapped frame ─▶ rows that still are what was sent ─▶ profiles ─▶ one state a row
+"""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient
+from caspio_sync.clients.caspio_query import and_
+from caspio_sync.clock import Clock
+from caspio_sync.extraction.cells import source_frame
+from caspio_sync.extraction.records import keys_where
+from caspio_sync.ledger import fingerprints as fp
+from caspio_sync.ledger.compare import CONSENT_RANK, EMAIL_CONSENT
+from caspio_sync.ledger.schema import microseconds
+from caspio_sync.mapping.exported import agrees, exported_values
+from caspio_sync.run.prepared import Prepared
+from caspio_sync.run.reading_back import Profile, ReadBack, all_of
+from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn
+
+# How long Braze's docs advise to wait between dependent calls (Braze, 2.2).
+SETTLE_SECONDS = 300
+DENSE = 2  # a stretch with a wanted row in so many keys is read whole
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was seen of some rows.
+
+    Args:
+        rows: source_pk, key, sent_fp and `state`: equal, differing, missing, pending, recent, gone, ambiguous or
+            left_out.
+        acknowledged: field fingerprints as the ledger has them, rows x columns.
+        compared: whether a field was held against Braze.
+        equal: whether Braze holds it as it was sent.
+        kept: whether it differs and must not be sent again: the consent in Braze is the stricter one.
+        retyped: whether Braze holds it in another JSON type.
+    """
+
+    rows: pl.DataFrame
+    acknowledged: fp.FieldPrints
+    compared: Flags
+    equal: Flags
+    kept: Flags
+    retyped: Flags
+
+    def only(self, chosen: pl.Series) -> "Look":
+        """The rows where `chosen` is true."""
+        mask = chosen.to_numpy()
+        return Look(
+            self.rows.filter(chosen),
+            self.acknowledged[mask],
+            self.compared[mask],
+            self.equal[mask],
+            self.kept[mask],
+            self.retyped[mask],
+        )
+
+
+class Looking:
+    """Looks at rows.
+
+    Args:
+        prepared: the sync held against its table.
+        caspio: reads the rows.
+        read_back: reads the profiles.
+        salt: what fingerprints are salted with.
+        layouts: the columns of every mapping version the ledger holds.
+        clock: tells how long ago a row was sent.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        *,
+        caspio: CaspioClient,
+        read_back: ReadBack,
+        salt: int,
+        layouts: dict[int, tuple[str, ...]],
+        clock: Clock,
+    ) -> None:
+        self._prepared = prepared
+        self._columns = prepared.mapping.columns
+        self._caspio = caspio
+        self._read_back = read_back
+        self._salt = salt
+        self._layouts = layouts
+        self._clock = clock
+
+    async def at(self, known: pl.DataFrame) -> Look:
+        """Look at the rows of a SENT_SCHEMA frame."""
+        mapped = self._prepared.mapping.apply(await self._source(known[SOURCE_PK]))
+        mapped = mapped.with_columns(fp.row_fingerprints(mapped, self._columns, self._salt))
+        rows = known.join(mapped.select(SOURCE_PK, "fp", now=KEY), on=SOURCE_PK, how="left", maintain_order="left")
+        same = (pl.col("fp") == pl.col("sent_fp")) & (pl.col("now") == pl.col(KEY))
+        state = pl.when(pl.col("fp").is_null()).then(pl.lit("gone")).when(same).then(pl.lit("equal"))
+        rows = rows.with_columns(state=state.otherwise(pl.lit("pending")))
+        present = rows.with_row_index("place").filter(pl.col("state") == "equal")
+        wanted = present.select(SOURCE_PK).join(mapped, on=SOURCE_PK, how="left", maintain_order="left")
+        profiles = await self._read_back.profiles(present[KEY].to_list())
+        states = pl.Series([each if isinstance(each, str) else "equal" for each in profiles], dtype=pl.String)
+        look = self._blank(rows)
+        places = present["place"].to_numpy()
+        look.acknowledged[places] = self._acknowledged(present)
+        wants = fp.field_fingerprints(wanted, self._columns, self._salt)
+        readable = np.array([column in self._read_back.readable for column in self._columns], dtype=np.bool_)
+        sent = (look.acknowledged[places] == wants) & (wants != fp.NEVER_SENT) & readable
+        look.compared[places] = sent & ~(states == "ambiguous").to_numpy()[:, None]
+        await self._hold_against(look, places, wanted, profiles)
+        return self._judged(look, places, states)
+
+    def _blank(self, rows: pl.DataFrame) -> Look:
+        shape = (rows.height, len(self._columns))
+        flags = [np.zeros(shape, dtype=np.bool_) for _ in range(4)]
+        return Look(rows, np.zeros(shape, dtype=np.uint64), *flags)
+
+    def _acknowledged(self, rows: pl.DataFrame) -> fp.FieldPrints:
+        names = [column.name for column in self._columns]
+        prints = np.full((rows.height, len(names)), fp.NEVER_SENT, dtype=np.uint64)
+        for (version,), group in rows.with_row_index("at").group_by("sent_mapping_version"):
+            stored = self._layouts[int(str(version))]
+            prints[group["at"].to_numpy()] = fp.unpack(group["sent_fields"], stored, names)
+        return prints
+
+    async def _hold_against(
+        self, look: Look, places: npt.NDArray[np.uint32], wanted: pl.DataFrame, profiles: list[Profile]
+    ) -> None:
+        """Fill in `equal`, `kept` and `retyped` of the rows that have a profile."""
+        found = np.array([not isinstance(each, str) for each in profiles], dtype=np.bool_)
+        users = [each for each in profiles if not isinstance(each, str)]
+        at, wanted = places[found], wanted.filter(pl.Series(found))
+        stricter: dict[str, Flags] = {}
+        for place, column in enumerate(self._columns):
+            if column not in self._read_back.readable or not users:
+                continue
+            if column.role == "subscription_group":
+                held = await self._read_back.group_states(column, wanted[KEY].to_list())
+                exported = pl.DataFrame({"value": pl.Series(held, dtype=pl.String)}).with_columns(type=pl.lit("str"))
+            else:
+                exported = exported_values(users, column)
+            if column.role == "consent":  # Braze's default (Braze, 3.3), left out of the export where nobody set it
+                exported = exported.with_columns(pl.col("value").fill_null("subscribed"))
+            agreed = agrees(column, wanted[column.name], exported)
+            look.equal[at, place] = agreed["equal"].to_numpy()
+            look.retyped[at, place] = agreed["retyped"].to_numpy()
+            if column.role != "attribute":
+                stricter[column.name] = _rank(exported["value"]) > _rank(wanted[column.name])
+                look.kept[at, place] = stricter[column.name]
+        for name, follows in (("email", _email_consent), ("phone", _sms_consent)):
+            # With a new address its consent travels, and would undo the one that was given to Braze itself.
+            strict = [
+                flags
+                for column in self._columns
+                if follows(column) and (flags := stricter.get(column.name)) is not None
+            ]
+            for place, column in enumerate(self._columns):
+                if column.name == name and strict:
+                    look.kept[at, place] = np.any(strict, axis=0)
+        look.equal[:] &= look.compared
+        look.retyped[:] &= look.compared
+        look.kept[:] &= look.compared & ~look.equal
+
+    def _judged(self, look: Look, places: npt.NDArray[np.uint32], states: pl.Series) -> Look:
+        """The look with a state a row."""
+        differs = (look.compared & ~look.equal).any(axis=1)
+        update_only = self._prepared.definition.identity.on_new == "update_only"
+        told = look.rows["state"].scatter(places, states)
+        settled = microseconds(self._clock.now() - timedelta(seconds=SETTLE_SECONDS))
+        recent = (pl.col("sent_at") > settled).fill_null(value=False)
+        rows = look.rows.with_columns(told, pl.Series("differs", differs)).with_columns(
+            state=pl.when(pl.col("state").is_in(["equal", "missing"]) & pl.col("differs") & recent)
+            .then(pl.lit("recent"))
+            .when(pl.col("state") == "missing")
+            .then(pl.lit("left_out" if update_only else "missing"))
+            .when((pl.col("state") == "equal") & pl.col("differs"))
+            .then(pl.lit("differing"))
+            .otherwise("state")
+        )
+        judged = rows["state"].is_in(["equal", "differing", "missing"]).to_numpy()[:, None]
+        return Look(
+            rows.select(SOURCE_PK, KEY, "sent_fp", "state"),
+            look.acknowledged,
+            look.compared & judged,
+            look.equal & judged,
+            look.kept & judged,
+            look.retyped & judged,
+        )
+
+    async def _source(self, source_pks: pl.Series) -> pl.DataFrame:
+        """The rows as Caspio has them, those that meet the sync's condition; a few more may be among them."""
+        prepared, key = self._prepared, self._prepared.key
+        low, high = int(source_pks.min() or 0), int(source_pks.max() or 0)  # type: ignore[arg-type]  # never null
+        if high - low < DENSE * len(source_pks):
+            pages = await self._stretch(low, high)
+        else:
+            conditions = keys_where(key, map(str, source_pks))
+            pages = await all_of(self._page(where) for where in conditions)
+        return source_frame(pages, prepared.selected, key.name)
+
+    async def _stretch(self, low: int, high: int) -> list[bytes]:
+        """Every row of a stretch of keys, page by page."""
+        key, pages, last = self._prepared.key.name, [], low - 1
+        while last < high:
+            pages.append(await self._page(f"{key}>{last} AND {key}<={high}"))
+            keys = source_frame(pages[-1:], [], key)[SOURCE_PK]
+            last = high if len(keys) < MAX_PAGE_ROWS else int(keys[-1])
+        return pages
+
+    async def _page(self, where: str) -> bytes:
+        prepared = self._prepared
+        page = await self._caspio.records(
+            prepared.source,
+            select=list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields])),
+            where=and_(prepared.definition.source.where, where),
+            order_by=f"{prepared.key.name} ASC",
+            limit=MAX_PAGE_ROWS,
+        )
+        return page.rows
+
+
+def _rank(states: pl.Series) -> npt.NDArray[np.int8]:
+    return states.replace_strict(dict(CONSENT_RANK), default=-1, return_dtype=pl.Int8).to_numpy()
+
+
+def _email_consent(column: MappedColumn) -> bool:
+    return column.name == EMAIL_CONSENT or column.channel == "email"
+
+
+def _sms_consent(column: MappedColumn) -> bool:
+    return column.channel == "sms"

@@ -1,0 +1,437 @@
+"""What Braze holds against what was sent: planted drifts of every kind are found, told, and repaired by the next run."""
+
+import asyncio
+import importlib
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from caspio_sync.cli.main import app
+from caspio_sync.errors import ConfigurationError, TransientError
+from caspio_sync.ledger.leases import LeaseHeldError
+from caspio_sync.run.verify_report import Estimate, VerifyReport
+from caspio_sync.sandbox.braze import BrazeSandbox
+from caspio_sync.sandbox.braze_behaviour import NEWSLETTER_GROUP, BrazeBehaviour
+from caspio_sync.sandbox.faults import Fault
+from caspio_sync.settings import current_settings
+
+verifying = importlib.import_module("caspio_sync.run.verifying")
+
+pytestmark = pytest.mark.usefixtures("without_prefect")
+
+World = Any  # of conftest.py, which no test can import
+
+MORE_FIELDS = [
+    {"Name": "Phone", "Type": "STRING"},
+    {"Name": "Born", "Type": "DATE/TIME"},
+    {"Name": "Visited", "Type": "DATE/TIME"},
+    {"Name": "Visits", "Type": "INTEGER"},
+    {"Name": "Vip", "Type": "YES/NO"},
+    {"Name": "Country", "Type": "STRING"},
+    {"Name": "Zone", "Type": "STRING"},
+    {"Name": "Push", "Type": "STRING"},
+    {"Name": "Group1", "Type": "YES/NO"},
+]
+RICH = f"""\
+kind: profiles
+source: {{table: Customers, cursor: ChangedAt, time_zone: Europe/Vienna}}
+identity: {{external_id: CustomerNo}}
+fields:
+  first_name: FirstName
+  email: Email
+  phone: Phone
+  dob: Born
+  country: Country
+  time_zone: Zone
+  image_url: FirstName
+  spend: Spend
+  visits: Visits
+  vip: Vip
+  notes: {{from: Notes, on_null: clear}}
+  visited: {{from: Visited, type: datetime}}
+  tags: {{array: [{{from: FirstName}}, {{from: Country}}]}}
+  visit: {{object: {{at: Visited, count: Visits, who: {{object: {{name: FirstName}}}}}}}}
+  visits_made: {{array: [{{object: {{place: Country, count: Visits}}}}]}}
+consent:
+  email_subscribe: {{from: Newsletter, map: {{yes: subscribed, no: unsubscribed, double: opted_in}}}}
+  push_subscribe: {{from: Push, map: {{yes: subscribed, no: unsubscribed, double: opted_in}}}}
+  subscription_groups:
+    - {{id: {NEWSLETTER_GROUP}, channel: email, from: Group1}}
+"""
+
+
+def rich(world: World, number: int, **more: Any) -> dict[str, Any]:
+    return {
+        **world.person(number),
+        "Phone": f"+1415555{2000 + number}",
+        "Born": "1990-02-03T00:00:00",
+        "Visited": "2026-01-31T10:00:00",
+        "Visits": number,
+        "Vip": number % 2 == 0,
+        "Country": "Austria",
+        "Zone": "Europe/Vienna",
+        "Push": "yes",
+        "Group1": True,
+        "Notes": "regular",
+        **more,
+    }
+
+
+def rich_customers(world: World, *rows: dict[str, Any]) -> None:
+    world.customers(rows, [*world.CUSTOMERS, *MORE_FIELDS])
+
+
+def drift(world: World, external_id: str, **attributes: Any) -> None:
+    """Somebody else writes to a profile."""
+
+    async def send() -> None:
+        headers = {"Authorization": "Bearer sandbox-key"}
+        transport = httpx.ASGITransport(world.braze.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://braze", headers=headers) as client:
+            item = {"external_id": external_id, "_update_existing_only": True, **attributes}
+            answer = await client.post("/users/track", json={"attributes": [item]})
+            assert (answer.status_code, answer.json().get("errors")) == (201, None)
+
+    asyncio.run(send())
+
+
+def verify(world: World, sample: int | None = None, **options: Any) -> VerifyReport:
+    world.clock.advance(600)  # what was just sent is not judged
+    return asyncio.run(verifying.verify("customers", settings=current_settings(), sample=sample, **options))
+
+
+def rows_by_field(report: VerifyReport) -> dict[str, int]:
+    return {each.field: each.rows for each in report.differences}
+
+
+def rich_world(world: World, count: int = 12) -> World:
+    world.sync(RICH)
+    rich_customers(world, *(rich(world, number) for number in range(1, count + 1)))
+    assert world.run().sent == count
+    return world
+
+
+@pytest.mark.parametrize("dates", ["as_sent", "iso"])
+def test_what_was_sent_is_found_as_it_was_sent(world: World, dates: Any) -> None:
+    world.braze = BrazeSandbox(BrazeBehaviour(export_dates=dates), world.clock)
+    report = verify(rich_world(world))
+    assert (report.accuracy, report.field_accuracy, report.compared, report.rows) == (1.0, 1.0, 12, 12)
+    assert report.fields == 12 * 17
+    assert (report.differences, report.retyped, report.unreadable) == ([], {}, ["image_url"])
+    world.forget()
+    assert world.run(full=True).unchanged == 12
+    assert world.sent() == []
+
+
+DRIFTS: dict[str, Any] = {
+    "first_name": "Somebody",
+    "phone": "+14155550000",
+    "dob": "1991-02-03",
+    "country": "DE",
+    "time_zone": "Europe/Berlin",
+    "spend": 17.5,
+    "visits": None,
+    "vip": False,
+    "notes": "another",
+    "visited": "2026-01-31T10:00:01Z",
+    "tags": ["another"],
+    "visit": {"at": {"$time": "2026-01-31T09:00:00Z"}, "count": 2, "who": {"name": "Another"}},
+    "visits_made": [{"place": "Austria", "count": 2}, {"place": "Austria", "count": 3}],
+    "push_subscribe": "opted_in",
+}
+
+
+@pytest.mark.parametrize("name", DRIFTS)
+def test_a_drift_of_each_kind_is_found_and_exactly_it_is_repaired(world: World, name: str) -> None:
+    rich_world(world)
+    sound = world.profiles()
+    drift(world, "c2", **{name: DRIFTS[name]})
+    assert world.profiles() != sound
+    report = verify(world)
+    assert (report.equal, report.differing, report.cleared) == (11, 1, 1)
+    assert rows_by_field(report) == {name: 1}
+    assert report.differences[0].examples == ["c2"]
+    assert report.fields - report.fields_equal == 1
+    world.forget()
+    world.run(full=True)
+    (sent,) = world.sent()
+    assert sent.keys() - {"_update_existing_only"} == {"external_id", name}
+    assert world.profiles() == sound
+    assert verify(world).accuracy == 1.0
+
+
+def test_a_value_where_null_was_sent_is_a_difference_and_is_cleared_again(world: World) -> None:
+    world.sync(RICH)
+    rich_customers(world, rich(world, 1, Notes=""))
+    world.run()
+    drift(world, "c1", notes="somebody's", spend=0.25)  # the same spend: no difference
+    assert rows_by_field(verify(world)) == {"notes": 1}
+    world.run(full=True)
+    assert "notes" not in world.profiles()["c1"]["custom_attributes"]
+    assert verify(world).accuracy == 1.0
+
+
+def test_a_profile_that_is_gone_is_made_again_whole(world: World) -> None:
+    rich_world(world)
+    sound = world.profiles()
+    world.braze._store._by_external_id.pop("c3")
+    world.braze._store._remove(2, world.braze._store.read(2))
+    report = verify(world)
+    assert (report.missing, report.differing, report.cleared) == (1, 0, 1)
+    assert rows_by_field(report) == {"(profile)": 1}
+    assert world.run(full=True).sent == 1
+    made = world.profiles()
+    for name in ("braze_id", "created_at", "random_bucket"):
+        del made["c3"][name], sound["c3"][name]
+    assert made == sound
+    assert verify(world).accuracy == 1.0
+
+
+def group_state(state: str) -> list[dict[str, str]]:
+    return [{"subscription_group_id": NEWSLETTER_GROUP, "subscription_state": state}]
+
+
+def test_an_opt_out_given_to_braze_is_told_and_never_undone(world: World) -> None:
+    rich_world(world)
+    drift(world, "c2", email_subscribe="unsubscribed", first_name="Somebody")
+    drift(world, "c3", email="moved@example.com", email_subscribe="unsubscribed")
+    drift(world, "c4", subscription_groups=group_state("unsubscribed"))
+    report = verify(world)
+    kept = {each.field: each.kept for each in report.differences}
+    column = f"subscription_groups.{NEWSLETTER_GROUP}"
+    # c3's group left with its old address: the next run may not give it back, nor the address that would.
+    assert kept == {"email_subscribe": 2, "first_name": 0, "email": 1, column: 1}
+    assert report.cleared == 2
+    world.run(full=True)
+    profiles = world.profiles()
+    assert [profiles[key]["email_subscribe"] for key in ("c2", "c3")] == ["unsubscribed", "unsubscribed"]
+    assert profiles["c4"]["subscription_groups"] == {NEWSLETTER_GROUP: "unsubscribed"}
+    assert profiles["c2"]["first_name"] == "Name2"
+
+
+def test_an_opt_out_that_braze_lost_is_sent_again(world: World) -> None:
+    world.sync(RICH)
+    rich_customers(world, rich(world, 1, Newsletter="no", Group1=False))
+    world.run()
+    drift(world, "c1", email_subscribe="subscribed", subscription_groups=group_state("subscribed"))
+    report = verify(world)
+    assert [each.kept for each in report.differences] == [0, 0]
+    assert world.run(full=True).opt_outs == 1
+    profile = world.profiles()["c1"]
+    assert profile["email_subscribe"] == "unsubscribed"
+    assert profile["subscription_groups"] == {NEWSLETTER_GROUP: "unsubscribed"}
+
+
+def test_of_rows_that_share_an_address_the_stricter_consent_stands_in_the_end(world: World) -> None:
+    world.sync()
+    one, other = world.person(1, Newsletter="no"), world.person(2, Newsletter="yes", Email="c1@example.com")
+    world.customers([one, other])
+    world.run()  # the later object resubscribes the address (Braze, 3.3): somebody's opt-out is lost
+    assert {profile["email_subscribe"] for profile in world.profiles().values()} == {"subscribed"}
+    report = verify(world)
+    assert [(each.field, each.examples, each.kept) for each in report.differences] == [("email_subscribe", ["c1"], 0)]
+    world.run(full=True)
+    assert {profile["email_subscribe"] for profile in world.profiles().values()} == {"unsubscribed"}
+    report = verify(world)
+    assert [(each.field, each.examples, each.kept) for each in report.differences] == [("email_subscribe", ["c2"], 1)]
+    world.run(full=True)
+    assert {profile["email_subscribe"] for profile in world.profiles().values()} == {"unsubscribed"}
+
+
+def test_a_row_that_changed_since_is_pending_and_one_that_left_is_gone(world: World) -> None:
+    rich_world(world)
+    world.caspio.update_rows("Customers", {"FirstName": "New"}, "CustomerNo='c1'")
+    world.caspio.delete_rows("Customers", "CustomerNo='c2'")
+    drift(world, "c1", first_name="Somebody")
+    report = verify(world)
+    assert (report.pending, report.gone, report.equal, report.differences) == (1, 1, 10, [])
+
+
+def test_what_was_just_sent_is_not_judged(world: World) -> None:
+    rich_world(world)
+    drift(world, "c1", first_name="Somebody")
+    report = asyncio.run(verifying.verify("customers", settings=current_settings()))
+    assert (report.recent, report.equal, report.differences) == (1, 11, [])
+
+
+def test_a_type_that_an_admin_forced_is_told_and_no_difference(world: World) -> None:
+    forced = BrazeBehaviour(forced_types={"notes": "number"})
+    world.braze = BrazeSandbox(forced, world.clock)
+    world.sync(RICH)
+    rich_customers(world, rich(world, 1, Notes="12"))
+    world.run()
+    report = verify(world)
+    assert (report.accuracy, report.retyped) == (1.0, {"notes": 1})
+
+
+def test_the_story_of_a_row_tells_that_it_drifted(world: World) -> None:
+    rich_world(world)
+    drift(world, "c2", spend=9, vip=False)
+    verify(world)
+    told = CliRunner().invoke(app, ["why", "customers", "c2"]).output
+    assert "drifted (found by verify)" in told
+    assert "differs in Braze: spend, vip" in told
+    document = orjson.loads(CliRunner().invoke(app, ["why", "customers", "c2", "--json"]).output)
+    newest = document["ledger"]["outcomes"][0]
+    assert (newest["verdict"], newest["fields"]) == ("drifted", ["spend", "vip"])
+
+
+def test_the_command_says_first_how_long_it_takes_and_prints_no_values(world: World) -> None:
+    rich_world(world)
+    drift(world, "c2", first_name="Planted")
+    world.clock.advance(600)
+    shown = CliRunner().invoke(app, ["verify", "customers", "--all"])
+    assert shown.exit_code == 0
+    assert "12 rows, 2 requests to Braze: about a second at 40 exports a second, a second where" in shown.stderr
+    assert "91.67%" in shown.stdout
+    assert "c2" in shown.stdout
+    assert not any(value in shown.output for value in ("Planted", "Name2", "c2@example.com"))
+    as_json = orjson.loads(CliRunner().invoke(app, ["verify", "customers", "--all", "--json"]).stdout)
+    assert (as_json["pending"], as_json["equal"]) == (1, 11)
+
+
+class KilledError(Exception):
+    pass
+
+
+def test_a_killed_verification_goes_on_where_it_stopped(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verifying, "STRETCH_ROWS", 4)
+    rich_world(world)
+    drift(world, "c1", spend=99)
+    drift(world, "c11", spend=99)
+    told: list[Estimate] = []
+    seen: list[int] = []
+
+    def kill(report: VerifyReport) -> None:
+        seen.append(report.looked_at)
+        if len(seen) == 2:
+            raise KilledError
+
+    watching = verifying.Watching(announce=told.append, observe=kill)
+    with pytest.raises(KilledError):
+        verify(world, watching=watching)
+    requests = world.braze.requests
+    report = verify(world, watching=verifying.Watching(announce=told.append))
+    assert seen == [4, 8]
+    assert [(each.rows, each.resumed) for each in told] == [(12, 0), (4, 8)]
+    assert world.braze.requests - requests == 4  # two looks at the last stretch: an export and a group each
+    assert (report.looked_at, rows_by_field(report), report.cleared) == (12, {"spend": 2}, 2)
+    world.forget()
+    world.run(full=True)
+    assert sorted(each["external_id"] for each in world.sent()) == ["c1", "c11"]
+    # A finished one begins anew, and so does an unfinished one where that is asked for.
+    seen[:] = [0]
+    with pytest.raises(KilledError):
+        verify(world, watching=watching)
+    assert verify(world, restart=True).rows == 12
+    assert verify(world).accuracy == 1.0
+
+
+def test_a_sample_is_drawn_from_all_rows_and_again_the_same_when_it_goes_on(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verifying, "STRETCH_ROWS", 50)
+    world.sync()
+    world.people(600)
+    world.run()
+    seen: list[int] = []
+
+    def kill(_report: VerifyReport) -> None:
+        if not seen:
+            seen.append(1)
+            raise KilledError
+
+    requests = world.braze.requests
+    with pytest.raises(KilledError):
+        verify(world, 200, watching=verifying.Watching(observe=kill))
+    report = verify(world, 200)
+    assert (report.compared, report.accuracy, world.braze.requests - requests) == (200, 1.0, 4)
+    drawn = verifying._drawn
+    with world.ledger() as ledger:
+        begun = ledger.verification("customers")
+        sent = ledger.sent_pks("customers")
+    assert begun is not None
+    assert begun.ended_at is not None
+    chosen = drawn(sent, begun)
+    assert chosen.equals(drawn(sent, begun))
+    assert 60 < sum(chosen <= 300) < 140
+
+
+def test_it_refuses_while_a_run_is_under_way_and_waits_for_one_that_began_meanwhile(world: World) -> None:
+    rich_world(world)
+    drift(world, "c2", spend=9)
+    with world.ledger() as ledger:
+        ledger.acquire_lease("customers", "run 20260302-abc on web1")
+        with pytest.raises(LeaseHeldError, match="run 20260302-abc on web1"):
+            verify_now(world)
+        world.clock.advance(100)  # its holder died: the lease is taken over
+        started = world.clock.monotonic()
+
+        def begin(_estimate: Estimate) -> None:
+            ledger.acquire_lease("customers", "run 20260302-def on web1")
+
+        report = asyncio.run(
+            verifying.verify("customers", settings=current_settings(), watching=verifying.Watching(announce=begin))
+        )
+    assert report.recent == 1 or report.differing == 1
+    assert world.clock.monotonic() - started < 120
+
+
+def verify_now(world: World) -> VerifyReport:
+    return asyncio.run(verifying.verify("customers", settings=current_settings()))
+
+
+def test_it_keeps_to_the_limit_that_braze_announces(world: World) -> None:
+    world.braze = BrazeSandbox(BrazeBehaviour(export_per_second=2), world.clock)
+    world.sync()
+    world.people(1000)
+    world.run()
+    started = world.clock.monotonic()
+    report = verify(world)
+    assert report.accuracy == 1.0
+    assert 600 + 9 <= world.clock.monotonic() - started <= 600 + 14
+    assert world.braze.statuses[429] <= 20
+
+
+def test_trouble_for_a_moment_is_waited_out_and_lasting_trouble_ends_it(world: World) -> None:
+    rich_world(world)
+    world.break_braze(Fault(kind="status", status=503, nth=(1, 2)))
+    assert verify(world).accuracy == 1.0
+    world.break_braze(Fault(kind="status", status=503))
+    with pytest.raises(TransientError):
+        verify(world)
+
+
+def test_a_key_without_the_permission_is_named(world: World) -> None:
+    rich_world(world)
+    narrow = BrazeBehaviour(keys={"sandbox-key": frozenset({"users.track"})})
+    world.braze = BrazeSandbox(narrow, world.clock)
+    with pytest.raises(ConfigurationError, match=r"users\.export\.ids"):
+        verify(world)
+
+
+def test_a_sync_that_makes_no_profiles_is_not_blamed_for_those_that_are_not_there(world: World) -> None:
+    world.sync(
+        RICH.replace("identity: {external_id: CustomerNo}", "identity: {external_id: CustomerNo, on_new: update_only}")
+    )
+    rich_customers(world, rich(world, 1))
+    world.run()
+    report = verify(world)
+    assert (report.left_out, report.compared, report.cleared) == (1, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "identity", ["user_alias: {name: CustomerNo, label: crm}", "email: Email"], ids=["alias", "email"]
+)
+def test_profiles_of_other_identities_are_read_back(world: World, identity: str) -> None:
+    text = RICH.replace("external_id: CustomerNo", identity)
+    world.sync(text.replace("  email: Email\n", "") if identity.startswith("email") else text)
+    rich_customers(world, *(rich(world, number) for number in (1, 2, 3)))
+    world.run()
+    assert len(world.braze.anonymous_profiles()) == 3
+    report = verify(world)
+    assert (report.accuracy, report.compared) == (1.0, 3)
+    assert f"subscription_groups.{NEWSLETTER_GROUP}" in report.unreadable
