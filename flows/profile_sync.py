@@ -9,7 +9,7 @@ from pydantic import Field
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
-from tasks.braze import encode, send, send_opt_outs
+from tasks.braze import encode, erase, send, send_opt_outs
 from tasks.caspio import extract
 from tasks.ledger import block, compare, record
 from tasks.orchestration import opened_run, together
@@ -26,6 +26,7 @@ class ProfileSyncParameters(RunOptions):
 async def profile_sync(parameters: ProfileSyncParameters) -> RunReport:
     """Caspio ─▶ extract ─▶ map ─▶ compare ─▶ gate ─▶ send ─▶ record, batch by batch, each stage at its own batch."""
     async with opened_run(parameters.sync, parameters) as run:
+        await erase(run)
         async with together() as batches:
             async for batch in extract(run):
                 batches.create_task(move(run, batch))

@@ -221,7 +221,13 @@ class World:
             return dict(ledger.verdict_counts(name))
 
     def connect(self) -> Connect:
-        return Connect(clock=self.clock, caspio=self._caspio_client, sender=self._sender, observer=self.observer)
+        return Connect(
+            clock=self.clock,
+            caspio=self._caspio_client,
+            sender=self._sender,
+            braze=self._braze_client,
+            observer=self.observer,
+        )
 
     def _caspio_client(self, settings: Settings, clock: Clock) -> CaspioClient:
         return CaspioClient(
@@ -235,14 +241,16 @@ class World:
         )
 
     def _sender(self, settings: Settings, clock: Clock, _rows: int) -> InlineSender:
-        client = BrazeClient(
+        limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
+        return InlineSender(self._braze_client(settings, clock), limits=limits, clock=clock)
+
+    def _braze_client(self, settings: Settings, clock: Clock) -> BrazeClient:
+        return BrazeClient(
             endpoint=settings.braze_endpoint,
             api_key=settings.braze_api_key,
             clock=clock,
             transport=self._line("braze", self.braze.app),
         )
-        limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
-        return InlineSender(client, limits=limits, clock=clock)
 
     def _line(self, side: str, app: Any) -> Line:
         faults = self.faults.get(side)
@@ -325,7 +333,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect: str) -> Iter
 def without_prefect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The flow's own functions without the engine around them: three times as fast, for what is about rows alone."""
     flow = importlib.import_module("flows.profile_sync")
-    for name in ("compare", "record", "send", "send_opt_outs", "judge", "map_rows", "profile_sync"):
+    for name in ("erase", "compare", "record", "send", "send_opt_outs", "judge", "map_rows", "profile_sync"):
         monkeypatch.setattr(flow, name, getattr(flow, name).fn)
     tasks = importlib.import_module("tasks.caspio")
     monkeypatch.setattr(tasks, "extract_batch", tasks.extract_batch.fn)
@@ -349,7 +357,7 @@ def without_prefect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def _repeat_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefect's own waits between the tries of a task are not on the virtual clock."""
     for module, names in {
-        "braze": ("send", "send_opt_outs"),
+        "braze": ("erase", "send", "send_opt_outs"),
         "caspio": ("extract_batch",),
         "ledger": ("compare", "record"),
     }.items():

@@ -26,6 +26,7 @@ from caspio_sync.errors import ConfigurationError, PermanentError, TransientErro
 __all__ = [
     "BRAZE_ENDPOINTS",
     "BrazeClient",
+    "DeleteAnswer",
     "ExportAnswer",
     "RateLimit",
     "RefusedError",
@@ -48,11 +49,17 @@ BRAZE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
     }
 )
 MAX_EXPORT_IDS = 50  # POST /users/export/ids (Braze, 6.1)
+MAX_DELETED_IDS = 50  # POST /users/delete (Braze, 5)
+DELETES_A_MINUTE = 20_000  # a pool shared with alias, identify and merge (Braze, 2.1)
+EXPORTS_A_SECOND = 40  # where fields are named, and neither campaigns nor Canvases are among them (Braze, 2.1)
+# One profile is to be meant: the latest of those that share an address or number (Braze, 5: prioritization).
+_LATEST = ["most_recently_updated"]
 _TYPE_CHARS = 200
 
 _REMEDIES = {
     HTTPStatus.UNAUTHORIZED.value: "check the REST API key, and that the endpoint is the instance it was made on",
-    HTTPStatus.FORBIDDEN.value: "give the REST API key the endpoint's permission (users.track, users.export.ids); "
+    HTTPStatus.FORBIDDEN.value: "give the REST API key the endpoint's permission (users.track, users.export.ids, "
+    "for erasure users.delete); "
     "permissions cannot be changed on an existing key, so make a new one",
     HTTPStatus.NOT_FOUND.value: "check the endpoint: it is the REST address of the instance, without a path",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE.value: "a proxy on the way takes the Content-Type header away",
@@ -91,6 +98,15 @@ class ExportAnswer:
     invalid_user_ids: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteAnswer:
+    """A 2xx of POST /users/delete: `deleted` profiles are queued, none of them is gone yet."""
+
+    status: int
+    deleted: int
+    rate: RateLimit
+
+
 class BrazeClient:
     """Braze's REST API: one attempt a call; repeating and pacing belong to the caller.
 
@@ -120,6 +136,7 @@ class BrazeClient:
         base = _endpoint(endpoint)
         self._track_url = httpx.URL(f"{base}/users/track")
         self._export_url = httpx.URL(f"{base}/users/export/ids")
+        self._delete_url = httpx.URL(f"{base}/users/delete")
         self._headers = httpx.Headers(
             {
                 "Authorization": f"Bearer {_key(api_key)}",
@@ -178,7 +195,68 @@ class BrazeClient:
         """
         if len(external_ids) > MAX_EXPORT_IDS:
             raise PermanentError(f"exporting profiles: {len(external_ids)} ids in one call; ask for 50 at most")
-        body = orjson.dumps({"external_ids": list(external_ids), "fields_to_export": list(fields)})
+        return await self._export({"external_ids": list(external_ids)}, fields)
+
+    async def find_users(self, identifiers: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Those of the identifiers that name a profile, by POST /users/export/ids.
+
+        Args:
+            identifiers: all of one kind: at most 50 `{"external_id": …}` or `{"user_alias": {…}}`, or a single
+                `{"email": …}` or `{"phone": …}`, as Braze takes those one a request (Braze, 6.1).
+
+        Raises:
+            As `export_users`.
+        """
+        kind, values = _one_kind(identifiers, "looking profiles up", MAX_EXPORT_IDS)
+        if kind in {"email", "phone"}:
+            if len(values) > 1:
+                raise PermanentError("looking profiles up: Braze takes one e-mail address or phone number a request")
+            name = "email_address" if kind == "email" else kind
+            return list(identifiers) if (await self._export({name: values[0]}, ["external_id"])).users else []
+        answer = await self._export({f"{kind}{'es' if kind == 'user_alias' else 's'}": values}, ["user_aliases"])
+        missing = set(answer.invalid_user_ids)
+        return [one for one in identifiers if _id(one[kind]) not in missing]
+
+    async def delete_users(self, identifiers: Sequence[Mapping[str, Any]]) -> DeleteAnswer:
+        """POST /users/delete: queue profiles for deletion, usually done in a second, within 5 minutes (Braze, 5).
+
+        Args:
+            identifiers: at most 50, all of one kind: `{"external_id": …}`, `{"user_alias": {…}}`, `{"email": …}` or
+                `{"phone": …}`; of several profiles that share an address or number, the one updated last is deleted.
+
+        Raises:
+            PermanentError: more than 50, or several kinds; or the request was refused.
+            TransientError, ConfigurationError: as for `track`; repeating it is harmless.
+        """
+        doing = "deleting profiles"
+        kind, values = _one_kind(identifiers, doing, MAX_DELETED_IDS)
+        body: dict[str, list[Any]] = {
+            "external_id": {"external_ids": values},
+            "user_alias": {"user_aliases": values},
+            "email": {"email_addresses": [{"email": one, "prioritization": _LATEST} for one in values]},
+            "phone": {"phone_numbers": [{"phone": one, "prioritization": _LATEST} for one in values]},
+        }[kind]
+        response = await self._post(self._delete_url, orjson.dumps(body), doing)
+        try:
+            deleted = int(orjson.loads(response.content)["deleted"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+            raise _unreadable(response, doing) from None
+        return DeleteAnswer(response.status_code, deleted, rate_limit(response.headers, now=self._clock.now()))
+
+    async def probe_delete(self) -> None:
+        """Ask whether the key may delete profiles, by a request that names none.
+
+        Raises:
+            As `probe_track`.
+        """
+        try:
+            await self._post(self._delete_url, b'{"external_ids":[]}', "checking the Braze key")
+        except RefusedError as refused:
+            if refused.status != HTTPStatus.BAD_REQUEST:
+                raise
+
+    async def _export(self, who: Mapping[str, Any], fields: Sequence[str]) -> ExportAnswer:
+        body = orjson.dumps({**who, "fields_to_export": list(fields)})
         response = await self._post(self._export_url, body, "exporting profiles")
         try:
             answer = orjson.loads(response.content)
@@ -229,6 +307,22 @@ def _key(api_key: SecretStr) -> str:
     if not key or not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigurationError("the Braze REST API key is empty or holds characters no key has; copy it again")
     return key
+
+
+def _one_kind(identifiers: Sequence[Mapping[str, Any]], doing: str, limit: int) -> tuple[str, list[Any]]:
+    """The kind that all identifiers have, and their values."""
+    kinds = {kind for one in identifiers for kind in one}
+    if len(kinds) != 1 or not kinds <= {"external_id", "user_alias", "email", "phone"}:
+        raise PermanentError(f"{doing}: {len(kinds)} kinds of identifiers in one call; give one kind")
+    if len(identifiers) > limit:
+        raise PermanentError(f"{doing}: {len(identifiers)} identifiers in one call; give {limit} at most")
+    (kind,) = kinds
+    return kind, [one[kind] for one in identifiers]
+
+
+def _id(value: Any) -> str:
+    """How `invalid_user_ids` names an external id or an alias."""
+    return str(value["alias_name"]) if isinstance(value, Mapping) else str(value)
 
 
 def _unreadable(response: httpx.Response, doing: str) -> TransientError:

@@ -4,7 +4,7 @@ A pure function; the ledger is read before it and written after it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +52,7 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the comparison found; every row of the mapped frame is in exactly one of the four.
+    """What the comparison found; every row of the mapped frame is in exactly one of the first four.
 
     Args:
         changes: new and changed rows: the mapped columns, `fp`, `key_hash`, `fields` (packed field fingerprints as they
@@ -65,6 +65,7 @@ class Comparison:
         unchanged: number of rows whose version was acknowledged before.
         held: number of rows held back under the same version before, by verdict.
         held_rows: `source_pk` of these.
+        erased: `source_pk` and `key_hash` of rows taken from the changes because their key was erased.
     """
 
     changes: pl.DataFrame
@@ -72,6 +73,9 @@ class Comparison:
     unchanged: int
     held: Mapping[str, int]
     held_rows: pl.Series
+    erased: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={SOURCE_PK: pl.Int64, "key_hash": pl.Int64})
+    )
 
 
 def compare(

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import polars as pl
 
+from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.sender import Sender
@@ -65,6 +66,7 @@ class SyncRun:
         report: the run's counts.
         clock: the run's clock.
         sender: makes the sender when the first request is to leave.
+        braze: makes a client for what is no profile write; whoever asks for one closes it.
         observer: is shown the report whenever a batch is done.
     """
 
@@ -81,6 +83,7 @@ class SyncRun:
         report: RunReport,
         clock: Clock,
         sender: Callable[[], Sender],
+        braze: Callable[[], BrazeClient],
         observer: Callable[[RunReport], None] | None = None,
     ) -> None:
         self.name = name
@@ -94,6 +97,7 @@ class SyncRun:
         self.versions = versions
         self.report = report
         self.clock = clock
+        self.braze = braze
         self.blocked: GateBlockedError | None = None
         self._observer = observer
         self._make_sender = sender

@@ -90,6 +90,7 @@ class RunReport(BaseModel):
     held: dict[str, int] = Field(default_factory=dict)
     verdicts: dict[str, int] = Field(default_factory=dict)
     opt_outs: int = 0
+    erased: int = 0  # people whose deletion was proven in this run
     reasons: list[Reason] = Field(default_factory=list)
     checks: list[CheckTotals] = Field(default_factory=list)
     changed_fields: dict[str, int] = Field(default_factory=dict)

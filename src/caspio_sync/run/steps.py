@@ -29,6 +29,7 @@ from caspio_sync.ledger.compare import (
 from caspio_sync.ledger.sending import Accepted, Sending
 from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn, Verdict, ok
 
 P = ParamSpec("P")
@@ -62,7 +63,7 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
 async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """New and changed rows of a batch, each key claimed by one row; writes nothing."""
     known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
-    comparison = await _timed(run, "compare", _compare, run, mapped, known)
+    comparison = await withhold_erased(run, await _timed(run, "compare", _compare, run, mapped, known), known)
     changes = await _claim(run, batch.number, comparison.changes)
     report = run.report
     report.unchanged += comparison.unchanged
@@ -227,6 +228,7 @@ async def record_batch(  # noqa: PLR0917 - what became of a batch, stage by stag
         await _record(run, batch.number, ready.answered, part="profile")
     await record_rows(run, batch.number, ready.without, Verdict.BLOCKED)
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
+    await record_erased(run, batch.number, comparison.erased)
     await _settle(run, comparison.settled)
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state="recorded", counts={"rows": batch.frame.height}

@@ -1,4 +1,4 @@
-"""An emulator of Braze's REST API for profile syncs: `/users/track`, `/users/export/ids`, group states.
+"""An emulator of Braze's REST API for profile syncs: track, export and delete of `/users`, group states.
 
 It is strict: what Braze documents as refused is refused, what it drops in silence is dropped in silence. Where its
 pages are silent, `BrazeBehaviour` has a switch. The track path is plain ASGI, as every framework layer would cost more
@@ -17,10 +17,11 @@ import orjson
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.sandbox.braze_attributes import phone_is_valid
 from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze_delete import DeleteRequest
 from caspio_sync.sandbox.braze_export import ExportRequest, full_profile, group_states
 from caspio_sync.sandbox.braze_journal import Journal, Rejected, accepted_objects
 from caspio_sync.sandbox.braze_profiles import ProfileStore
-from caspio_sync.sandbox.braze_rate import ExportLimit, Headers, TrackLimit
+from caspio_sync.sandbox.braze_rate import ExportLimit, Headers, IdentityLimit, TrackLimit
 from caspio_sync.sandbox.braze_track import RefusedError, TrackEndpoint
 
 Scope = MutableMapping[str, Any]
@@ -60,6 +61,7 @@ class BrazeSandbox:
         self._routes: dict[tuple[str, str], tuple[str, Callable[..., Awaitable[None]]]] = {
             ("POST", "/users/track"): ("users.track", self._track),
             ("POST", "/users/export/ids"): ("users.export.ids", self._export),
+            ("POST", "/users/delete"): ("users.delete", self._delete),
             ("GET", "/subscription/status/get"): ("subscription.status.get", self._group_status),
         }
         self.reset()
@@ -70,6 +72,7 @@ class BrazeSandbox:
         self._journal = Journal(self.behaviour, self._store)
         self._track_limit = TrackLimit(self.behaviour)
         self._export_limit = ExportLimit(self.behaviour)
+        self._identity_limit = IdentityLimit(self.behaviour)
         self._logged: deque[tuple[int, bytes, Rejected]] = deque(maxlen=self.behaviour.logged_requests)
         self._accepted = 0
         self.requests = 0
@@ -191,6 +194,17 @@ class BrazeSandbox:
             return
         await self._catch_up(now)
         await self._answer(send, self.behaviour.export_status, request.answer(self._store), admission.headers)
+
+    async def _delete(self, _scope: Scope, body: bytes | None, send: Send) -> None:
+        now = self._clock.now().timestamp()
+        admission = self._identity_limit.admit(now)
+        if not admission.admitted:
+            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
+            return
+        request = DeleteRequest(self._within_limit(body), self.behaviour)
+        self._accepted += 1
+        self._journal.append_deletion(self._accepted, request.apply, now)
+        await self._answer(send, self.behaviour.delete_status, request.answer(), admission.headers)
 
     async def _group_status(self, scope: Scope, _body: bytes | None, send: Send) -> None:
         query = parse_qs(scope.get("query_string", b"").decode())

@@ -49,15 +49,16 @@ class ProfileStore:
         # Both addresses have paths of their own.
         self._standard_phone = self._standard.pop("phone")
         self._writes = 0
+        self._deleted = 0
         # When a profile was last written, ahead of all others where it has an external id.
         self._recency = array("q")
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._records) - self._deleted
 
     def numbers(self) -> Iterator[int]:
         """Every profile, in order of creation."""
-        return iter(range(len(self._records)))
+        return (number for number, record in enumerate(self._records) if record)
 
     def read(self, number: int) -> Record:
         """The record of a profile, a copy."""
@@ -76,7 +77,7 @@ class ProfileStore:
             number = int(braze_id, 16) - 1
         except ValueError:
             return None
-        return number if 0 <= number < len(self._records) else None
+        return number if 0 <= number < len(self._records) and self._records[number] else None
 
     def sharing(self, *, email: str | None = None, phone: str | None = None) -> list[int]:
         """Profiles with that address or number."""
@@ -87,6 +88,25 @@ class ProfileStore:
     def external_ids(self) -> Iterator[tuple[str, int]]:
         """External id and number of every identified profile."""
         return iter(self._by_external_id.items())
+
+    def latest(self, numbers: list[int]) -> list[int]:
+        """The one of several that was updated last."""
+        return sorted(numbers, key=lambda number: self.read(number)["updated"])[-1:]
+
+    def delete(self, number: int) -> None:
+        """Forget a profile; its number is not given again."""
+        record = self.read(number)
+        self._by_external_id.pop(record.get("external_id", ""), None)
+        for alias in record.get("user_aliases") or ():
+            self._by_alias.pop((alias["alias_label"], alias["alias_name"]), None)
+        for token in record.get("push_tokens") or ():
+            self._by_token.pop(token["token"], None)
+        if "email" in record:
+            self._by_email.discard(self._folded(record["email"]), number)
+        if "phone" in record:
+            self._by_phone.discard(normal_phone(record["phone"]), number)
+        self._records[number] = b""
+        self._deleted += 1
 
     # What accepted objects do.
 

@@ -121,3 +121,21 @@ class ExportLimit:
             return Admission(admitted=False, headers=spell_refusal("x-ratelimit", window, now))
         window.used += 1
         return Admission(admitted=True, headers=spell("epoch", window, now))
+
+
+class IdentityLimit:
+    """20,000/min, one pool for delete, alias, identify and merge (Braze, rate limits)."""
+
+    def __init__(self, behaviour: BrazeBehaviour) -> None:
+        self._window = Window(behaviour.identity_per_minute, 60)
+        self._unlimited = behaviour.rate == "none"
+
+    def admit(self, now: float) -> Admission:
+        """Count one request at `now` (epoch seconds), or refuse it."""
+        if self._unlimited:
+            return Admission(admitted=True, headers=[])
+        self._window.turn(now)
+        if self._window.used >= self._window.limit:
+            return Admission(admitted=False, headers=spell_refusal("x-ratelimit", self._window, now))
+        self._window.used += 1
+        return Admission(admitted=True, headers=spell("epoch", self._window, now))
