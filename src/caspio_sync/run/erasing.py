@@ -12,7 +12,7 @@ from typing import TypeVar
 import orjson
 import polars as pl
 
-from caspio_sync.clients.braze import DELETES_A_MINUTE, EXPORTS_A_SECOND, MAX_DELETED_IDS, MAX_EXPORT_IDS
+from caspio_sync.clients.braze import DELETES_A_MINUTE, EXPORTS_A_SECOND, MAX_DELETED_IDS, MAX_EXPORT_IDS, BrazeClient
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.pacing import Pacer, announced_wait
 from caspio_sync.errors import ConfigurationError, TransientError
@@ -47,6 +47,25 @@ class Named:
 
     keys: tuple[str, ...]
     unusable: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One person, before anything is done.
+
+    Args:
+        key: as the sync would send it.
+        digest: how the audit trail names the person.
+        state: of an erasure that was begun: requested, deleted, proven; None where none was.
+        in_braze: whether Braze has a profile.
+        ledger_rows: how many rows of the ledger bear the key.
+    """
+
+    key: str
+    digest: str
+    state: str | None
+    in_braze: bool
+    ledger_rows: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +115,7 @@ async def erase_pending(run: SyncRun) -> Ended:
         return Ended()
     async with run.braze() as braze:
         deletes = _Paced(run.clock, DELETES_A_MINUTE, 60)
-        exports = _Paced(run.clock, EXPORTS_A_SECOND, 1)
-        size = MAX_EXPORT_IDS if keyspace(run).kind in {"external_id", "user_alias"} else 1
+        profiles = _Profiles(run, braze)
 
         async def delete(wanted: Sequence[Erased]) -> None:
             for chunk in _chunks(wanted, MAX_DELETED_IDS):
@@ -106,17 +124,11 @@ async def erase_pending(run: SyncRun) -> Ended:
                 digests = [one.key_digest for one, _ in chunk]
                 await run.ledger.do(ledger.mark_deleted, run.name, digests, details=details)
 
-        async def still_there(wanted: Sequence[Erased]) -> list[Erased]:
-            found: list[Identifier] = []
-            for chunk in _chunks(wanted, size):
-                found += await exports(braze.find_users, [identifier for _, identifier in chunk])
-            return [one for one in wanted if any(each in found for each in one.identifiers)]
-
         await delete([one for one in pending if one.state == "requested"])
         left, rows = pending, 0
         for wait in PROOF_WAITS:
             await run.clock.sleep(wait)
-            there = await still_there(left)
+            there = await profiles.left_of(left)
             gone = [one for one in left if one not in there]
             if gone:
                 rows += await run.ledger.do(ledger.mark_proven, run.name, keyspace(run), gone)
@@ -182,6 +194,38 @@ def keys_by_hand(run: SyncRun, texts: Sequence[str]) -> list[str]:
             f"({run.mapping.identity.kind} from {field.name}); give it as it stands in Caspio"
         )
     return mapped[KEY].unique(maintain_order=True).to_list()
+
+
+async def look_up(run: SyncRun, keys: Sequence[str]) -> list[Subject]:
+    """What Braze and the ledger know of these keys; nothing is written.
+
+    Raises:
+        ConfigurationError, TransientError: as `BrazeClient.find_users`.
+    """
+    ledger, space = run.ledger.ledger, keyspace(run)
+    digests = await run.ledger.do(ledger.key_digests, space, keys)
+    begun = await run.ledger.do(ledger.erased, digests)
+    asked = [Erased(digest, "", (space.identifier(key),)) for digest, key in zip(digests, keys, strict=True)]
+    async with run.braze() as braze:
+        there = {one.key_digest for one in await _Profiles(run, braze).left_of(asked)}
+    return [
+        Subject(
+            key=key,
+            digest=digest,
+            state=begun[digest].state if digest in begun else None,
+            in_braze=digest in there,
+            ledger_rows=await run.ledger.do(ledger.known_rows, space, key),
+        )
+        for digest, key in zip(digests, keys, strict=True)
+    ]
+
+
+async def release(run: SyncRun, keys: Sequence[str]) -> list[str]:
+    """Lift the block; the keys that were blocked."""
+    ledger, space = run.ledger.ledger, keyspace(run)
+    released = set(await run.ledger.do(ledger.release_erased, run.name, space, keys))
+    digests = await run.ledger.do(ledger.key_digests, space, keys)
+    return [key for digest, key in zip(digests, keys, strict=True) if digest in released]
 
 
 async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFrame) -> Comparison:
@@ -262,6 +306,23 @@ def _chunks(wanted: Sequence[Erased], size: int) -> Iterator[list[tuple[Erased, 
     """Every identifier of everybody, `size` at a time."""
     pairs = [(one, identifier) for one in wanted for identifier in one.identifiers]
     return (pairs[start : start + size] for start in range(0, len(pairs), size))
+
+
+class _Profiles:
+    """Looks in Braze for profiles, as fast as the export allows."""
+
+    def __init__(self, run: SyncRun, braze: BrazeClient) -> None:
+        self._find = braze.find_users
+        self._paced = _Paced(run.clock, EXPORTS_A_SECOND, 1)
+        # Of addresses and numbers, Braze takes one a request.
+        self._size = MAX_EXPORT_IDS if keyspace(run).kind in {"external_id", "user_alias"} else 1
+
+    async def left_of(self, wanted: Sequence[Erased]) -> list[Erased]:
+        """Those of whom Braze still has a profile, under any of their identifiers."""
+        found: list[Identifier] = []
+        for chunk in _chunks(wanted, self._size):
+            found += await self._paced(self._find, [identifier for _, identifier in chunk])
+        return [one for one in wanted if any(each in found for each in one.identifiers)]
 
 
 class _Paced:
