@@ -288,3 +288,46 @@ def test_other_identities_are_erased_too(world: Any, identity: str) -> None:
     assert {each["first_name"] for each in world.braze.anonymous_profiles()} == {"Name1", "Name3"}
     world.clock.advance(A_DAY)
     assert world.run(resend=True).verdicts == {"sent": 2, "blocked": 1}
+
+
+def test_a_write_that_arrives_after_the_deletion_is_deleted_too(world: Any) -> None:
+    """Two requests may overtake each other: what was sent just before is not proven gone by one look."""
+    from caspio_sync.sandbox.braze import BrazeSandbox
+    from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+
+    world.braze = BrazeSandbox(BrazeBehaviour(effect_delay_seconds=20), world.clock)
+    world.people(2)
+    world.caspio.create_table("ErasureRequests", REQUESTS)
+    world.sync(world.SYNC + BY_TABLE)
+    world.run()
+    name(world, "c1")
+    assert world.run().erased == 0
+    assert states(world, "c1") == ["deleted"]
+    world.clock.advance(600)
+    assert world.run().erased == 1
+    assert states(world, "c1") == ["proven"]
+    assert set(world.profiles()) == {"c2"}
+
+
+def test_a_run_killed_while_it_sent_leaves_nobody_behind(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the killed run sent is in no ledger; a look within 5 minutes of it proves nothing."""
+    from caspio_sync.sandbox.braze import BrazeSandbox
+    from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+
+    world.braze = BrazeSandbox(BrazeBehaviour(effect_delay_seconds=20), world.clock)
+    world.people(2)
+    world.caspio.create_table("ErasureRequests", REQUESTS)
+    world.sync(world.SYNC + BY_TABLE)
+
+    def killed(*_: Any, **__: Any) -> Any:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "record_sent", killed)
+        with pytest.raises(KilledError):
+            world.run()
+    name(world, "c1")
+    assert world.run().erased == 0
+    world.clock.advance(600)
+    assert world.run().erased == 1
+    assert set(world.profiles()) == {"c2"}

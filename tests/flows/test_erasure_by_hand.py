@@ -185,6 +185,16 @@ def test_a_key_that_cannot_be_one_is_refused_by_its_place(shop: Any) -> None:
     assert set(shop.profiles()) == {"c1", "c2", "c3"}
 
 
+def test_the_story_of_an_erased_row_tells_why_it_is_blocked(shop: Any) -> None:
+    invoke("erase", "customers", "c2", "--yes")
+    shop.run(full=True)
+    story = invoke("why", "customers", "c2")
+    assert (story.exit_code, "erased: blocked" in story.stdout) == (0, True)
+    (held,) = document("quarantine", "list", "customers", "--verdict", "blocked")
+    assert (held["key"], held["source_pk"]) == (None, 2)
+    assert invoke("quarantine", "list", "customers", "--verdict", "blocked").exit_code == 0
+
+
 # The trail.
 
 

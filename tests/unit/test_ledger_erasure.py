@@ -115,7 +115,7 @@ def test_proof_takes_rows_history_and_mentions_out_and_leaves_the_others(ledger:
     assert len(story.outcomes) == 1
     (entry,) = ledger.erased(ledger.key_digests(IDS, ["c2"])).values()
     assert (entry.state, entry.identifiers) == ("proven", ())
-    assert [each.details for each in ledger.audit_entries()][-1] == {"outcomes": 2, "reports": 1, "rows": 2}
+    assert [each.details for each in ledger.audit_entries()][-1] == {"outcomes": 2, "rows": 2}
 
 
 def test_each_step_is_repeatable(ledger: Ledger) -> None:

@@ -10,6 +10,7 @@ import hmac
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -19,12 +20,15 @@ from caspio_sync.ledger import audit, history, schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
-from caspio_sync.ledger.schema import microseconds
+from caspio_sync.ledger.runs import OPEN
+from caspio_sync.ledger.schema import instant, microseconds
 from caspio_sync.schemas import SOURCE_PK
 
 REQUESTED, DELETED, PROVEN = "requested", "deleted", "proven"
 _TEXTS_A_QUERY = 50
 _DIGESTS_A_QUERY = 500
+
+_BEARING = {"sync": pl.String, SOURCE_PK: pl.Int64, "key": pl.String, "sent_at": pl.Int64}
 
 Identifier = Mapping[str, Any]
 
@@ -185,6 +189,7 @@ class Erasures(LedgerConnection):
         rows = 0
         with self._write("record a proof") as connection:
             audit.lock(connection)
+            _forget_in_reports(connection, [keyspace.key(known) for each in proven for known in each.identifiers])
             for each in proven:
                 keys = [keyspace.key(identifier) for identifier in each.identifiers]
                 gone = self._forget(connection, keyspace, keys)
@@ -215,14 +220,34 @@ class Erasures(LedgerConnection):
             _delete_entries(connection, released)
         return released
 
+    def last_written(self, sync: str, keyspace: Keyspace, wanted: Sequence[Erased]) -> dict[str, datetime]:
+        """When something may last have left for each of them, by digest: none for whom nothing did.
+
+        A batch that is open although no run is under way was killed while it may have been sending anybody.
+        """
+        batch, run = schema.batch.c, schema.run.c
+        open_batches = sa.select(sa.func.max(batch.at)).where(
+            batch.state == OPEN, batch.run.in_(sa.select(run.id).where(run.sync == sync))
+        )
+        written: dict[str, datetime] = {}
+        with self._read("read when rows were last sent") as connection:
+            killed = connection.execute(open_batches).scalar()
+            for one in wanted:
+                keys = [keyspace.key(identifier) for identifier in one.identifiers]
+                sent = self._bearing(connection, keyspace, keys)["sent_at"].max()
+                times = [instant(sent)] if isinstance(sent, int) else []
+                if newest := max(times + ([killed] if killed else []), default=None):
+                    written[one.key_digest] = newest
+        return written
+
     def known_rows(self, keyspace: Keyspace, key: str) -> int:
         """How many rows of the ledger bear this key, in all syncs of this identity."""
         with self._read("look up a key") as connection:
             return len(self._bearing(connection, keyspace, [key]))
 
     def _forget(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> dict[str, int]:
-        """Take rows, their history and mentions in reports out of the ledger; how many of each are gone."""
-        gone = {"rows": 0, "outcomes": 0, "reports": _forget_in_reports(connection, keys)}
+        """Take rows and their history out of the ledger; how many of each are gone."""
+        gone = {"rows": 0, "outcomes": 0}
         bearing = self._bearing(connection, keyspace, keys)
         for (sync,), rows in bearing.group_by("sync"):
             table = schema.row.c
@@ -240,19 +265,20 @@ class Erasures(LedgerConnection):
         return found
 
     def _bearing(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> pl.DataFrame:
-        """sync, source_pk and key of the rows with these keys; `key` is null where such a row was blocked."""
+        """sync, source_pk, key and sent_at (microseconds) of the rows with these keys; a blocked row has no `key`."""
         salt = identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label)
         table = schema.row.c
         wanted = {_folded(key) for key in keys}
-        syncs = sa.select(table.sync).distinct()
+        syncs = sa.select(schema.run.c.sync).distinct()  # so that the index on sync and key_hash is used
         found: list[tuple[Any, ...]] = []
         for numbers in integer_lists(key_hashes(pl.Series([key.strip() for key in keys], dtype=pl.String), salt)):
             same = table.key_hash.in_([int(number) for number in numbers.split(",")])
-            chosen = sa.select(table.sync, table.source_pk, table.key).where(table.sync.in_(syncs), same)
+            sent_at = sa.type_coerce(table.sent_at, sa.BigInteger)
+            chosen = sa.select(table.sync, table.source_pk, table.key, sent_at).where(table.sync.in_(syncs), same)
             found += [tuple(row) for row in connection.execute(chosen)]
         # Two keys may share a hash.
         found = [row for row in found if row[2] is None or _folded(row[2]) in wanted]
-        return pl.DataFrame(found, {"sync": pl.String, SOURCE_PK: pl.Int64, "key": pl.String}, orient="row")
+        return pl.DataFrame(found, _BEARING, orient="row")
 
     @staticmethod
     def _salt_of(connection: sa.Connection) -> int:
@@ -286,11 +312,10 @@ def _delete_entries(connection: sa.Connection, key_digests: Sequence[str]) -> No
         connection.execute(sa.delete(schema.erased).where(chosen))
 
 
-def _forget_in_reports(connection: sa.Connection, keys: Sequence[str]) -> int:
-    """Take keys out of the examples of stored reports; how many reports were changed."""
+def _forget_in_reports(connection: sa.Connection, keys: Sequence[str]) -> None:
+    """Take keys out of the examples of stored reports."""
     table, gone = schema.run.c, {_folded(key) for key in keys}
     text = sa.func.lower(sa.cast(table.report, sa.Text))
-    changed = 0
     for start in range(0, len(keys), _TEXTS_A_QUERY):
         quoted = [json.dumps(_folded(key)) for key in keys[start : start + _TEXTS_A_QUERY]]
         chosen = sa.select(table.id, table.report).where(
@@ -300,5 +325,3 @@ def _forget_in_reports(connection: sa.Connection, keys: Sequence[str]) -> int:
             for reason in report.get("reasons", ()):
                 reason["examples"] = [each for each in reason["examples"] if _folded(each) not in gone]
             connection.execute(sa.update(schema.run).where(table.id == run).values(report=report))
-            changed += 1
-    return changed
