@@ -115,7 +115,7 @@ def test_proof_takes_rows_history_and_mentions_out_and_leaves_the_others(ledger:
     assert len(story.outcomes) == 1
     (entry,) = ledger.erased(ledger.key_digests(IDS, ["c2"])).values()
     assert (entry.state, entry.identifiers) == ("proven", ())
-    assert [each.details for each in ledger.audit_entries()][-1] == {"outcomes": 2, "rows": 2}
+    assert [each.details for each in ledger.audit_entries()][-1] == {"rows": 2}
 
 
 def test_each_step_is_repeatable(ledger: Ledger) -> None:
@@ -164,8 +164,8 @@ def test_the_hash_is_of_the_hash_before_and_the_canonical_entry(ledger: Ledger) 
 
 
 def test_no_entry_names_a_key(ledger: Ledger) -> None:
-    proven(ledger, "ada@example.com")
-    assert not any("ada" in str(entry) for entry in ledger.audit_entries())
+    proven(ledger, "zoe@example.com")  # "zoe" is no part of a hexadecimal number
+    assert not any("zoe" in str(entry) for entry in ledger.audit_entries())
 
 
 def test_an_empty_trail_is_sound(ledger: Ledger) -> None:

@@ -5,7 +5,7 @@ its newest entries were cut off, is told by the head kept in `meta`, and by a ha
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -88,8 +88,7 @@ def append(
     at: int,
     sync: str,
     event: str,
-    key_digests: Sequence[str | None],
-    details: Mapping[str, Any],
+    subjects: Mapping[str, Mapping[str, Any]],
 ) -> None:
     """Append one entry a subject, in a write transaction that holds `lock`.
 
@@ -98,15 +97,14 @@ def append(
         at: microseconds since 1970.
         sync: name of the sync.
         event: see `AuditEntry`.
-        key_digests: the subjects; None for nobody.
-        details: counts and words, never a value of a row.
+        subjects: by the keyed hash of each, the details: counts and words, never a value of a row.
     """
-    if not key_digests:
+    if not subjects:
         return
     head = _head(connection)
     number, before = head.entries, head.hash
     rows: list[dict[str, Any]] = []
-    for key_digest in key_digests:
+    for key_digest, details in subjects.items():
         number += 1
         entry = {"number": number, "at": at, "sync": sync, "event": event, "key_digest": key_digest}
         before = chained(before, {**entry, "details": dict(details)})

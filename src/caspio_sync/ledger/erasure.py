@@ -28,7 +28,7 @@ REQUESTED, DELETED, PROVEN = "requested", "deleted", "proven"
 _TEXTS_A_QUERY = 50
 _DIGESTS_A_QUERY = 500
 
-_BEARING = {"sync": pl.String, SOURCE_PK: pl.Int64, "key": pl.String, "sent_at": pl.Int64}
+_BEARING = {"sync": pl.String, SOURCE_PK: pl.Int64, "key": pl.String, "sent_at": pl.Int64, "asked": pl.String}
 
 Identifier = Mapping[str, Any]
 
@@ -154,8 +154,7 @@ class Erasures(LedgerConnection):
                 at=microseconds(now),
                 sync=sync,
                 event=REQUESTED,
-                key_digests=list(asked),
-                details={"by": by},
+                subjects={digest: {"by": by} for digest in asked},
             )
         return len(rows)
 
@@ -177,7 +176,7 @@ class Erasures(LedgerConnection):
         with self._write("record a deletion") as connection:
             audit.lock(connection)
             connection.execute(_of(sync, digests).values(state=DELETED))
-            audit.append(connection, at=at, sync=sync, event=DELETED, key_digests=digests, details=details)
+            audit.append(connection, at=at, sync=sync, event=DELETED, subjects=dict.fromkeys(digests, details))
 
     def mark_proven(self, sync: str, keyspace: Keyspace, proven: Sequence[Erased]) -> int:
         """Write down that Braze no longer knows them, and take all that the ledger tells of them out of it.
@@ -186,19 +185,17 @@ class Erasures(LedgerConnection):
             How many rows of the ledger are gone.
         """
         at = microseconds(self._clock.now())
-        rows = 0
         with self._write("record a proof") as connection:
             audit.lock(connection)
-            _forget_in_reports(connection, [keyspace.key(known) for each in proven for known in each.identifiers])
-            for each in proven:
-                keys = [keyspace.key(identifier) for identifier in each.identifiers]
-                gone = self._forget(connection, keyspace, keys)
-                rows += gone["rows"]
-                connection.execute(_of(sync, [each.key_digest]).values(state=PROVEN, identifiers=None))
-                subject = [each.key_digest]
-                audit.append(connection, at=at, sync=sync, event=PROVEN, key_digests=subject, details={})
-                audit.append(connection, at=at, sync=sync, event="cleared", key_digests=subject, details=gone)
-        return rows
+            gone = self._forget(connection, keyspace, proven)
+            digests = list(gone)
+            for start in range(0, len(digests), _DIGESTS_A_QUERY):
+                some = digests[start : start + _DIGESTS_A_QUERY]
+                connection.execute(_of(sync, some).values(state=PROVEN, identifiers=None))
+            audit.append(connection, at=at, sync=sync, event=PROVEN, subjects={digest: {} for digest in digests})
+            cleared = {digest: {"rows": rows} for digest, rows in gone.items()}
+            audit.append(connection, at=at, sync=sync, event="cleared", subjects=cleared)
+        return sum(gone.values())
 
     def release_erased(self, sync: str, keyspace: Keyspace, keys: Sequence[str]) -> list[str]:
         """Lift the block, in every sync: the next read of such a row finds it new.
@@ -213,10 +210,10 @@ class Erasures(LedgerConnection):
             audit.lock(connection)
             blocked = connection.execute(sa.select(table.key_digest).where(table.key_digest.in_(list(asked)))).scalars()
             released = sorted(set(blocked))
-            for digest in released:
-                # Also of one that was not deleted yet: what Braze holds of it is unknown, so all of it is to be sent.
-                gone = self._forget(connection, keyspace, [asked[digest]])
-                audit.append(connection, at=at, sync=sync, event="released", key_digests=[digest], details=gone)
+            # Also of one that was not deleted yet: what Braze holds of it is unknown, so all of it is to be sent.
+            freed = [Erased(digest, "", (keyspace.identifier(asked[digest]),)) for digest in released]
+            cleared = {digest: {"rows": rows} for digest, rows in self._forget(connection, keyspace, freed).items()}
+            audit.append(connection, at=at, sync=sync, event="released", subjects=cleared)
             _delete_entries(connection, released)
         return released
 
@@ -232,52 +229,68 @@ class Erasures(LedgerConnection):
         written: dict[str, datetime] = {}
         with self._read("read when rows were last sent") as connection:
             killed = connection.execute(open_batches).scalar()
-            for one in wanted:
-                keys = [keyspace.key(identifier) for identifier in one.identifiers]
-                sent = self._bearing(connection, keyspace, keys)["sent_at"].max()
-                times = [instant(sent)] if isinstance(sent, int) else []
-                if newest := max(times + ([killed] if killed else []), default=None):
-                    written[one.key_digest] = newest
+            keys = _keys(keyspace, wanted)
+            for asked, sent_at in self._bearing(connection, keyspace, list(keys)).select("asked", "sent_at").rows():
+                if sent_at is not None:
+                    newest = written.get(keys[asked], instant(sent_at))
+                    written[keys[asked]] = max(newest, instant(sent_at))
+        if killed is not None:
+            written = {one.key_digest: max(killed, written.get(one.key_digest, killed)) for one in wanted}
         return written
 
     def known_rows(self, keyspace: Keyspace, key: str) -> int:
         """How many rows of the ledger bear this key, in all syncs of this identity."""
         with self._read("look up a key") as connection:
-            return len(self._bearing(connection, keyspace, [key]))
+            return len(self._bearing(connection, keyspace, [_folded(key)]))
 
-    def _forget(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> dict[str, int]:
-        """Take rows and their history out of the ledger; how many of each are gone."""
-        gone = {"rows": 0, "outcomes": 0}
-        bearing = self._bearing(connection, keyspace, keys)
+    def _forget(self, connection: sa.Connection, keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, int]:
+        """Take people's rows, history and mentions out of the ledger; how many rows are gone, by digest."""
+        keys = _keys(keyspace, people)
+        _forget_in_reports(connection, list(keys))
+        bearing = self._bearing(connection, keyspace, list(keys))
+        table = schema.row.c
         for (sync,), rows in bearing.group_by("sync"):
-            table = schema.row.c
-            gone["outcomes"] += history.forget(connection, str(sync), rows[SOURCE_PK])
+            history.forget(connection, str(sync), rows[SOURCE_PK])
             for numbers in integer_lists(rows[SOURCE_PK]):
                 chosen = table.source_pk.in_([int(number) for number in numbers.split(",")])
-                gone["rows"] += connection.execute(sa.delete(schema.row).where(table.sync == sync, chosen)).rowcount
+                connection.execute(sa.delete(schema.row).where(table.sync == sync, chosen))
+        gone = {one.key_digest: 0 for one in people}
+        for asked in bearing["asked"]:
+            gone[keys[asked]] += 1
         return gone
 
     def _spellings(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> dict[str, list[str]]:
         """Every spelling under which the ledger knows a key, by the key without case."""
         found: dict[str, list[str]] = {_folded(key): [] for key in keys}
-        for key in self._bearing(connection, keyspace, keys)["key"].drop_nulls():
+        for key in self._bearing(connection, keyspace, list(found))["key"].drop_nulls():
             found[_folded(key)].append(key)
         return found
 
     def _bearing(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> pl.DataFrame:
-        """sync, source_pk, key and sent_at (microseconds) of the rows with these keys; a blocked row has no `key`."""
+        """The rows with these keys, in all syncs.
+
+        Args:
+            connection: in any transaction.
+            keyspace: what the keys are keys of.
+            keys: each once, without case.
+
+        Returns:
+            sync, source_pk, key (null where such a row was blocked), sent_at (microseconds), and which key was asked.
+        """
         salt = identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label)
         table = schema.row.c
-        wanted = {_folded(key) for key in keys}
+        hashes = key_hashes(pl.Series(keys, dtype=pl.String), salt)
+        by_hash = dict(zip(hashes.to_list(), keys, strict=True))
         syncs = sa.select(schema.run.c.sync).distinct()  # so that the index on sync and key_hash is used
+        sent_at = sa.type_coerce(table.sent_at, sa.BigInteger)
+        columns = (table.sync, table.source_pk, table.key, sent_at, table.key_hash)
         found: list[tuple[Any, ...]] = []
-        for numbers in integer_lists(key_hashes(pl.Series([key.strip() for key in keys], dtype=pl.String), salt)):
+        for numbers in integer_lists(hashes):
             same = table.key_hash.in_([int(number) for number in numbers.split(",")])
-            sent_at = sa.type_coerce(table.sent_at, sa.BigInteger)
-            chosen = sa.select(table.sync, table.source_pk, table.key, sent_at).where(table.sync.in_(syncs), same)
-            found += [tuple(row) for row in connection.execute(chosen)]
+            chosen = connection.execute(sa.select(*columns).where(table.sync.in_(syncs), same))
+            found += [(*row[:4], by_hash[row.key_hash]) for row in chosen]
         # Two keys may share a hash.
-        found = [row for row in found if row[2] is None or _folded(row[2]) in wanted]
+        found = [row for row in found if row[2] is None or _folded(row[2]) == row[4]]
         return pl.DataFrame(found, _BEARING, orient="row")
 
     @staticmethod
@@ -295,6 +308,11 @@ class Erasures(LedgerConnection):
 
 def _folded(key: str) -> str:
     return key.strip().lower()
+
+
+def _keys(keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, str]:
+    """Everybody's keys without case, and whose they are."""
+    return {_folded(keyspace.key(each)): one.key_digest for one in people for each in one.identifiers}
 
 
 def _erased(row: Any) -> Erased:
