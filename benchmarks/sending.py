@@ -60,7 +60,7 @@ async def _move(run: SyncRun, gate: Gate, batch: SourceBatch, mapped: pl.DataFra
     async with run.turn("send"):
         outstanding = await steps.send_batch(run, batch.number, judged.accepted, opt_outs)
     async with run.turn("record"):
-        await steps.record_batch(run, batch, settled=compared.settled, held=judged.held, outstanding=outstanding)
+        await steps.record_batch(run, batch, compared.without_changes(), judged.held, outstanding)
 
 
 async def _bare(requests: list[Request], url: str, key: str) -> float:

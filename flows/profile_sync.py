@@ -9,7 +9,7 @@ from pydantic import Field
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
-from tasks.braze import identify, send, send_opt_outs
+from tasks.braze import erase, identify, send, send_opt_outs
 from tasks.caspio import extract
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
@@ -26,9 +26,11 @@ class ProfileSyncParameters(RunOptions):
 @flow(name="profile-sync", description="Caspio rows that are new or changed, as Braze user profiles.")
 async def profile_sync(parameters: ProfileSyncParameters) -> RunReport:
     """Caspio ─▶ extract ─▶ map ─▶ compare ─▶ gate ─▶ send ─▶ record, batch by batch, each stage at its own batch."""
-    async with opened_run(parameters.sync, parameters) as run, together() as batches:
-        async for batch in extract(run):
-            batches.create_task(move(run, batch))
+    async with opened_run(parameters.sync, parameters) as run:
+        await erase(run)
+        async with together() as batches:
+            async for batch in extract(run):
+                batches.create_task(move(run, batch))
     await verify_sample(run)
     return run.report
 
@@ -53,18 +55,19 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
             if judgement.blocked:
                 await block(run, batch, judgement)
                 return
-        settled, held = compared.settled, judgement.held
         if run.options.baseline:
             async with run.turn("record"):
                 await record_baseline(run, batch, compared, judgement)
             return
-        del mapped, compared  # most of what a batch holds, and what is sent of it is in `accepted`
+        # What is sent is in `accepted`; the wide frames before it end here.
+        compared, held = compared.without_changes(), judgement.held
+        del mapped
         async with run.turn("send"):
             await identify(run, judgement.accepted)
             outstanding = await send(run, batch, judgement.accepted, opt_outs)
             del judgement
         async with run.turn("record"):
-            await record(run, batch, settled=settled, held=held, outstanding=outstanding)
+            await record(run, batch, compared, held, outstanding)
 
 
 def run_profile_sync(name: str, options: RunOptions) -> RunReport:

@@ -5,10 +5,16 @@ from prefect import task
 
 from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.run import steps
+from caspio_sync.run import erasing, steps
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.identifying import identify_new
 from tasks.options import REPEATED
+
+
+@task(name="erase", **REPEATED)
+async def erase(run: SyncRun) -> None:
+    """Delete whom the sync's `erasure:` names, and block them; a repeated call goes on where the failed one stood."""
+    await erasing.erase_named(run)
 
 
 @task(name="send opt-outs", **REPEATED)

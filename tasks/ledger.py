@@ -22,10 +22,10 @@ async def compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Com
 
 @task(name="record", **REPEATED)
 async def record(
-    run: SyncRun, batch: SourceBatch, *, settled: pl.DataFrame, held: pl.DataFrame, outstanding: Outstanding
+    run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, outstanding: Outstanding
 ) -> None:
     """The outcomes still on their way, the rows that were not sent, and the batch."""
-    await steps.record_batch(run, batch, settled=settled, held=held, outstanding=outstanding)
+    await steps.record_batch(run, batch, comparison, held, outstanding)
 
 
 @task(name="record baseline", **REPEATED)

@@ -209,3 +209,36 @@ def test_the_json_schema_knows_short_forms_and_the_keys_of_the_file() -> None:
     assert '"from"' in text
     assert "source_field" not in json.dumps(schema["$defs"]["FieldMapping"]["anyOf"][1]["properties"])
     assert schema["$defs"]["FieldMapping"]["anyOf"][0]["type"] == "string"
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ("{}", "erasure: names nobody; write `table:` and `key:`"),
+        ("{key: Id}", "names nobody"),
+        ("{table: Requests}", "add `key:`"),
+        ("{where: Gone=1, key: Id}", "remove it"),
+        ("{where: ''}", "at least 1 character"),
+        ("{where: 'Gone=(1'}", "unbalanced parentheses"),
+        ("{where: 'Gone=1; DROP'}", "outside quotes"),
+        ("{table: people, key: Id}", "lists everybody"),
+        ("{table: people, key: Id, where: Gone=1}", "lists everybody"),
+        ("{table: Requests, key: Id, max_keys: 0}", "greater than or equal to 1"),
+        ("{table: Requests, keys: Id}", "did you mean 'key'?"),
+        ("Requests", "valid dictionary"),
+    ],
+)
+def test_an_impossible_erasure_is_refused_with_its_line(section: str, words: str) -> None:
+    message = refusal(f"{HEAD}fields: {{a: A}}\nerasure: {section}\n")
+    assert words in message
+    assert message.startswith("syncs/people.yaml:5: erasure")
+
+
+@pytest.mark.parametrize(
+    "section", ["{table: Requests, key: Id}", "{table: R, key: Id, where: Done=0}", "{where: G=1}"]
+)
+def test_both_forms_of_erasure_are_understood(section: str) -> None:
+    sync = parse_sync(f"{HEAD}fields: {{a: A}}\nerasure: {section}\n", Path("syncs/people.yaml"))
+    assert sync.erasure is not None
+    assert sync.erasure.max_keys == 1_000
+    assert "erasure" in sync_json_schema()["properties"]

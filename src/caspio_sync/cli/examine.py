@@ -126,12 +126,15 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
             return
         described = definition.source
         await refuse_missing(caspio, Source(described.name, is_view=described.view is not None))
+        if definition.erasure is not None and definition.erasure.table is not None:
+            await refuse_missing(caspio, Source(definition.erasure.table))
         prepared = await prepare(settings, sync.sync, caspio)
         sync.findings.append(
             Finding("ok", f"{prepared.source}: {len(prepared.fields)} fields, every mapped one exists and fits")
         )
         sync.findings += _cursor_findings(prepared)
         sync.findings += _identity_findings(prepared)
+        sync.findings += await _erasure_findings(prepared, caspio, settings, clock)
         sync.findings += await _row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:
@@ -175,6 +178,22 @@ def _identity_findings(prepared: Prepared) -> Iterator[Finding]:
         f"identity {source_field.name}: Caspio does not keep it unique; of rows that share a value only one is sent",
         "tick Unique on the field in Caspio, or watch `caspio-sync quarantine list`",
     )
+
+
+async def _erasure_findings(
+    prepared: Prepared, caspio: CaspioClient, settings: Settings, clock: Clock
+) -> list[Finding]:
+    """Whether the requests can be read, and whether the Braze key may delete; nobody is."""
+    requests = prepared.requests
+    if requests is None:
+        return []
+    counted = await caspio.aggregate(
+        requests.source, select=f"COUNT({requests.key.name}) AS row_count", where=requests.where
+    )
+    async with opening.braze_client(settings, clock) as braze:
+        await braze.probe_delete()
+    rows = counted.row.get("row_count")
+    return [Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")]
 
 
 async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:

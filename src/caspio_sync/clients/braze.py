@@ -26,8 +26,10 @@ from caspio_sync.errors import ConfigurationError, PermanentError, TransientErro
 __all__ = [
     "BRAZE_ENDPOINTS",
     "BrazeClient",
+    "DeleteAnswer",
     "EmailToIdentify",
     "ExportAnswer",
+    "FoundAnswer",
     "GroupStates",
     "IdentifyAnswer",
     "RateLimit",
@@ -53,18 +55,21 @@ BRAZE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
 MAX_EXPORT_IDS = 50  # POST /users/export/ids (Braze, 6.1)
 MAX_IDENTIFIED = 50  # POST /users/identify (Braze, 5)
 MAX_GROUP_IDS = 50  # GET /subscription/status/get (Braze, 7.4)
+MAX_DELETED_IDS = 50  # POST /users/delete (Braze, 5)
 # Braze's limits (Braze, 2.1), as requests and seconds. The export's is that of a workspace with the default limit where
 # fields are named, and neither campaigns nor canvases are among them; others have 250 or 2,500 a minute.
 EXPORT_LIMIT = (40, 1.0)
 SLOWEST_EXPORT_PER_MINUTE = 250
 IDENTITY_LIMIT = (20_000, 60.0)  # one pool with delete, merge and the alias endpoints
 GENERAL_LIMIT = (250_000, 3_600.0)  # one pool of most other endpoints, among them the subscription groups
+# One profile is to be meant: the latest of those that share an address or number (Braze, 5: prioritization).
+_LATEST = ["most_recently_updated"]
 _TYPE_CHARS = 200
 
 _REMEDIES = {
     HTTPStatus.UNAUTHORIZED.value: "check the REST API key, and that the endpoint is the instance it was made on",
     HTTPStatus.FORBIDDEN.value: "give the REST API key the endpoint's permission (users.track, users.export.ids, "
-    "users.identify, subscription.status.get); "
+    "users.identify, subscription.status.get, for erasure users.delete); "
     "permissions cannot be changed on an existing key, so make a new one",
     HTTPStatus.NOT_FOUND.value: "check the endpoint: it is the REST address of the instance, without a path",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE.value: "a proxy on the way takes the Content-Type header away",
@@ -128,6 +133,23 @@ class GroupStates:
     rate: RateLimit
 
 
+@dataclass(frozen=True, slots=True)
+class FoundAnswer:
+    """Those of the identifiers asked for that have a profile."""
+
+    found: list[Mapping[str, Any]]
+    rate: RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAnswer:
+    """A 2xx of POST /users/delete: `deleted` profiles are queued, none of them is gone yet."""
+
+    status: int
+    deleted: int
+    rate: RateLimit
+
+
 class BrazeClient:
     """Braze's REST API: one attempt a call; repeating and pacing belong to the caller.
 
@@ -158,6 +180,7 @@ class BrazeClient:
         self._track_url = httpx.URL(f"{base}/users/track")
         self._export_url = httpx.URL(f"{base}/users/export/ids")
         self._identify_url = httpx.URL(f"{base}/users/identify")
+        self._delete_url = httpx.URL(f"{base}/users/delete")
         self._group_url = httpx.URL(f"{base}/subscription/status/get")
         self._headers = httpx.Headers(
             {
@@ -239,11 +262,7 @@ class BrazeClient:
             "email_address": email_address,
             "phone": phone,
         }
-        named = {name: value for name, value in asked.items() if value}
-        response = await self._post(self._export_url, orjson.dumps({**named, "fields_to_export": list(fields)}), doing)
-        answer = _answer(response, doing, users=list)
-        missing = answer.get("invalid_user_ids") or []
-        return ExportAnswer(answer["users"], [str(one) for one in missing], self._rate(response))
+        return await self._export({name: value for name, value in asked.items() if value}, fields)
 
     async def identify_users(self, emails: Sequence[EmailToIdentify]) -> IdentifyAnswer:
         """POST /users/identify: give profiles that are known by an address alone their external id.
@@ -285,6 +304,62 @@ class BrazeClient:
         states = {str(key): str(state).lower() for key, state in answer["status"].items()}
         return GroupStates(states, self._rate(response))
 
+    async def find_users(self, identifiers: Sequence[Mapping[str, Any]]) -> FoundAnswer:
+        """Those of the identifiers that name a profile, by POST /users/export/ids.
+
+        Args:
+            identifiers: all of one kind: at most 50 `{"external_id": …}` or `{"user_alias": {…}}`, or a single
+                `{"email": …}` or `{"phone": …}`, as Braze takes those one a request (Braze, 6.1).
+
+        Raises:
+            As `export_users`.
+        """
+        kind, values = _one_kind(identifiers, "looking profiles up", MAX_EXPORT_IDS)
+        if kind in {"email", "phone"}:
+            if len(values) > 1:
+                raise PermanentError("looking profiles up: Braze takes one e-mail address or phone number a request")
+            name = "email_address" if kind == "email" else kind
+            answer = await self._export({name: values[0]}, ["external_id"])
+            return FoundAnswer(list(identifiers) if answer.users else [], answer.rate)
+        answer = await self._export({f"{kind}{'es' if kind == 'user_alias' else 's'}": values}, ["user_aliases"])
+        missing = set(answer.invalid_user_ids)
+        return FoundAnswer([one for one in identifiers if _id(one[kind]) not in missing], answer.rate)
+
+    async def delete_users(self, identifiers: Sequence[Mapping[str, Any]]) -> DeleteAnswer:
+        """POST /users/delete: queue profiles for deletion, usually done in a second, within 5 minutes (Braze, 5).
+
+        Args:
+            identifiers: at most 50, all of one kind: `{"external_id": …}`, `{"user_alias": {…}}`, `{"email": …}` or
+                `{"phone": …}`; of several profiles that share an address or number, the one updated last is deleted.
+
+        Raises:
+            PermanentError: more than 50, or several kinds; or the request was refused.
+            TransientError, ConfigurationError: as for `track`; repeating it is harmless.
+        """
+        doing = "deleting profiles"
+        kind, values = _one_kind(identifiers, doing, MAX_DELETED_IDS)
+        body: dict[str, list[Any]] = {
+            "external_id": {"external_ids": values},
+            "user_alias": {"user_aliases": values},
+            "email": {"email_addresses": [{"email": one, "prioritization": _LATEST} for one in values]},
+            "phone": {"phone_numbers": [{"phone": one, "prioritization": _LATEST} for one in values]},
+        }[kind]
+        response = await self._post(self._delete_url, orjson.dumps(body), doing)
+        deleted = _answer(response, doing, deleted=int)["deleted"]
+        return DeleteAnswer(response.status_code, deleted, self._rate(response))
+
+    async def probe_delete(self) -> None:
+        """Ask whether the key may delete profiles, by a request that names none.
+
+        Raises:
+            As `probe_track`.
+        """
+        try:
+            await self._post(self._delete_url, b'{"external_ids":[]}', "checking the Braze key")
+        except RefusedError as refused:
+            if refused.status != HTTPStatus.BAD_REQUEST:
+                raise
+
     async def probe_track(self) -> None:
         """Ask whether endpoint, key and permission are right, by a track request without objects: writes nothing.
 
@@ -298,6 +373,13 @@ class BrazeClient:
             # Key and permission are looked at before the body: a complaint about the empty body means both are right.
             if refused.status != HTTPStatus.BAD_REQUEST:
                 raise
+
+    async def _export(self, who: Mapping[str, Any], fields: Sequence[str]) -> ExportAnswer:
+        doing = "exporting profiles"
+        response = await self._post(self._export_url, orjson.dumps({**who, "fields_to_export": list(fields)}), doing)
+        answer = _answer(response, doing, users=list)
+        missing = answer.get("invalid_user_ids") or []
+        return ExportAnswer(answer["users"], [str(one) for one in missing], self._rate(response))
 
     def _rate(self, response: httpx.Response) -> RateLimit:
         return rate_limit(response.headers, now=self._clock.now())
@@ -348,6 +430,22 @@ def _answer(response: httpx.Response, doing: str, **expected: type) -> dict[str,
     if not isinstance(answer, dict) or not all(isinstance(answer.get(key), kind) for key, kind in expected.items()):
         raise _unreadable(response, doing)
     return answer
+
+
+def _one_kind(identifiers: Sequence[Mapping[str, Any]], doing: str, limit: int) -> tuple[str, list[Any]]:
+    """The kind that all identifiers have, and their values."""
+    kinds = {kind for one in identifiers for kind in one}
+    if len(kinds) != 1 or not kinds <= {"external_id", "user_alias", "email", "phone"}:
+        raise PermanentError(f"{doing}: {len(kinds)} kinds of identifiers in one call; give one kind")
+    if len(identifiers) > limit:
+        raise PermanentError(f"{doing}: {len(identifiers)} identifiers in one call; give {limit} at most")
+    (kind,) = kinds
+    return kind, [one[kind] for one in identifiers]
+
+
+def _id(value: Any) -> str:
+    """How `invalid_user_ids` names an external id or an alias."""
+    return str(value["alias_name"]) if isinstance(value, Mapping) else str(value)
 
 
 def _unreadable(response: httpx.Response, doing: str) -> TransientError:

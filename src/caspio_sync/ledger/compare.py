@@ -4,7 +4,8 @@ A pure function; the ledger is read before it and written after it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -52,7 +53,7 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What the comparison found; every row of the mapped frame is in exactly one of the four.
+    """What the comparison found; every row of the mapped frame is in exactly one of the first four.
 
     Args:
         changes: new and changed rows: the mapped columns, `fp`, `key_hash`, `fields` (packed field fingerprints as they
@@ -65,6 +66,7 @@ class Comparison:
         unchanged: number of rows whose version was acknowledged before.
         held: number of rows held back under the same version before, by verdict.
         held_rows: `source_pk` of these.
+        erased: `source_pk` and `key_hash` of rows taken from the changes because their key was erased.
     """
 
     changes: pl.DataFrame
@@ -72,6 +74,13 @@ class Comparison:
     unchanged: int
     held: Mapping[str, int]
     held_rows: pl.Series
+    erased: pl.DataFrame = field(
+        default_factory=lambda: pl.DataFrame(schema={SOURCE_PK: pl.Int64, "key_hash": pl.Int64})
+    )
+
+    def without_changes(self) -> Self:
+        """The same without its changes, which are most of what a batch holds in memory."""
+        return replace(self, changes=self.changes.clear())
 
 
 def compare(

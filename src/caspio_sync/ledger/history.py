@@ -69,12 +69,35 @@ def append_sent(connection: sa.Connection, sending: "Sending", accepted: Sequenc
 
 
 def _append(connection: sa.Connection, stretch: pl.DataFrame, *, at: int, **about: object) -> None:
+    connection.execute(sa.insert(schema.outcome).values(**about, at=instant(at), **_packed(stretch)))
+
+
+def _packed(stretch: pl.DataFrame) -> dict[str, Any]:
     buffer = io.BytesIO()
     stretch.select(STRETCH_SCHEMA.names()).write_ipc(buffer, compression="lz4")
-    low, high = stretch[SOURCE_PK].min(), stretch[SOURCE_PK].max()
-    connection.execute(
-        sa.insert(schema.outcome).values(**about, at=instant(at), low_pk=low, high_pk=high, rows=buffer.getvalue())
+    return {"low_pk": stretch[SOURCE_PK].min(), "high_pk": stretch[SOURCE_PK].max(), "rows": buffer.getvalue()}
+
+
+def forget(connection: sa.Connection, sync: str, source_pks: pl.Series) -> int:
+    """Take rows out of a sync's history; the number of outcomes that are gone."""
+    table, gone = schema.outcome.c, 0
+    pks = source_pks.unique().sort()
+    overlapping = sa.select(table.number, table.low_pk, table.high_pk).where(
+        table.sync == sync, table.low_pk <= pks[-1], table.high_pk >= pks[0]
     )
+    for number, low, high in connection.execute(overlapping).all():
+        inside = pks.filter(pks.is_between(low, high))
+        if inside.is_empty():
+            continue
+        packed = connection.execute(sa.select(table.rows).where(table.number == number)).scalar_one()
+        stretch = pl.read_ipc(io.BytesIO(packed))
+        kept = stretch.filter(~pl.col(SOURCE_PK).is_in(inside.implode()))
+        if kept.is_empty():
+            connection.execute(sa.delete(schema.outcome).where(table.number == number))
+        elif kept.height < stretch.height:
+            connection.execute(sa.update(schema.outcome).where(table.number == number).values(**_packed(kept)))
+        gone += stretch.height - kept.height
+    return gone
 
 
 def delivered(connection: sa.Connection, sync: str, run: str, batch: int) -> pl.DataFrame:

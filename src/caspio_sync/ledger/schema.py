@@ -168,7 +168,9 @@ erased = sa.Table(
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("key_digest", sa.Text, primary_key=True),
     sa.Column("at", Instant),
-    sa.Column("state", sa.Text, nullable=False, server_default="requested"),
+    sa.Column("state", sa.Text, nullable=False, server_default="requested"),  # requested, deleted, proven
+    # Braze's identifiers of the profiles to delete, until their deletion is proven; then null.
+    sa.Column("identifiers", sa.JSON(none_as_null=True)),
 )
 
 audit = sa.Table(
@@ -179,8 +181,8 @@ audit = sa.Table(
     sa.Column("sync", sa.Text, nullable=False),
     sa.Column("event", sa.Text, nullable=False),
     sa.Column("key_digest", sa.Text),
-    sa.Column("details", sa.JSON, nullable=False),
-    sa.Column("hash", sa.Text, nullable=False),  # of this entry and the hash before it
+    sa.Column("details", sa.Text, nullable=False),  # canonical JSON: what is hashed is what is stored
+    sa.Column("hash", sa.Text, nullable=False),  # of the hash before it and this entry
 )
 
 # Where a verification stands, so that a killed one goes on.

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, WithJsonSchema, model_validator
 
+from caspio_sync.clients.caspio_query import condition
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.document import Document, listing, parse_document, read_document
 from caspio_sync.mapping.faults import find_faults
@@ -30,6 +31,13 @@ def _cron(text: str) -> str:
     if not _CRON.match(text):
         raise ValueError(f"schedule '{text}' is no cron line; write five words, such as \"*/5 * * * *\"")
     return text
+
+
+def _condition(text: str) -> str:
+    try:
+        return condition(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
 
 
 def _tuple(given: Any) -> Any:
@@ -231,6 +239,33 @@ class Gate(Strict):
     expectations: Annotated[tuple[Expectation, ...], AsTuple] = ()
 
 
+class Erasure(Strict):
+    """Whose profiles are deleted and never made again (GDPR, CCPA): a table of requests, or a condition.
+
+    Args:
+        table: a table that lists the keys.
+        key: the field of that table that holds the key.
+        where: a condition in Caspio's SQL: on that table, or without one on the sync's own source; `source.where` does
+            not limit it.
+        max_keys: a run that would erase more people than these at once stops before it erases any.
+    """
+
+    table: FieldName | None = None
+    key: FieldName | None = None
+    where: Annotated[str, Field(min_length=1), AfterValidator(_condition)] | None = None
+    max_keys: int = Field(default=1_000, ge=1)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.table is None and self.where is None:
+            raise ValueError("names nobody; write `table:` and `key:`, or `where:` with a condition on the source")
+        if self.table is not None and self.key is None:
+            raise ValueError("does not say which field of the table holds the key; add `key:`")
+        if self.table is None and self.key is not None:
+            raise ValueError("`key` is a field of `table:`; a condition on the sync's own source needs none, remove it")
+        return self
+
+
 class ProfileSync(Strict):
     """A sync of Caspio rows to Braze user profiles.
 
@@ -243,6 +278,7 @@ class ProfileSync(Strict):
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
         on_missing: what happens to profiles whose row is gone: they are kept.
+        erasure: whom to erase before anything is sent.
         schedule: cron line for deployments.
     """
 
@@ -254,6 +290,7 @@ class ProfileSync(Strict):
     batch_size: int = Field(default=50_000, ge=BATCH_ROWS[0], le=BATCH_ROWS[1])
     gate: Gate = Gate()
     on_missing: Literal["keep"] = "keep"
+    erasure: Erasure | None = None
     schedule: Annotated[str, AfterValidator(_cron)] | None = None
     _document: Document | None = PrivateAttr(default=None)
 
@@ -262,6 +299,16 @@ class ProfileSync(Strict):
         if not self.fields and not self.consent.columns:
             raise ValueError("maps nothing; name at least one attribute under `fields` or a state under `consent`")
         return self
+
+    def of_keys(self, field: str | None = None) -> Self:
+        """The sync without its attributes: what makes keys alone, from the identity's field or from another one."""
+        identity = self.identity
+        if field is not None:
+            # A region read from a field of the source is in no other table: numbers there carry their country.
+            at = {"user_alias": Alias(name=field, label=identity.label or "")} if identity.user_alias else {}
+            region = identity.region.model_copy(update={"source_field": None}) if identity.region else None
+            identity = identity.model_copy(update={identity.kind: field, "region": region, **at})
+        return self.model_copy(update={"identity": identity, "fields": {}, "consent": Consent()})
 
     @property
     def name(self) -> str:

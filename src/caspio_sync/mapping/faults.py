@@ -17,7 +17,8 @@ _TYPE_OF_MEANING = {"boolean": "boolean", "datetime": "datetime", "birth_date": 
 
 def find_faults(model: type[Model], document: Document) -> tuple[Model | None, list[Finding]]:
     """The definition, or everything that is wrong with it."""
-    findings = [Finding(document.line(at), f"{_path(at)}: {text}") for at, text in _name_faults(document.data)]
+    faults = (*_name_faults(document.data), *_erasure_faults(document.data))
+    findings = [Finding(document.line(at), f"{_path(at)}: {text}") for at, text in faults]
     definition = None
     try:
         definition = model.model_validate(document.data)
@@ -44,6 +45,16 @@ def _name_faults(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
         if isinstance(identity, dict) and name in {"email", "phone"} and name in identity:
             yield at, f"'{name}' is the identity of this sync already; remove it here"
         yield from _mapping_faults(at, mapping, standard=STANDARD_ATTRIBUTES.get(name))
+
+
+def _erasure_faults(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    source, erasure = data.get("source"), data.get("erasure")
+    if not isinstance(source, dict) or not isinstance(erasure, dict):
+        return
+    own, named = source.get("table"), erasure.get("table")
+    if isinstance(own, str) and isinstance(named, str) and own.lower() == named.lower():
+        text = f"'{named}' is the sync's own table, which lists everybody; remove `table` and `key`, write `where`"
+        yield ("erasure", "table"), text
 
 
 def _mapping_faults(at: Location, mapping: Any, *, standard: str | None = None) -> Iterator[tuple[Location, str]]:

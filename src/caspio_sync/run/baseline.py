@@ -26,4 +26,4 @@ async def record_baseline(
     run.report.baseline += rows.height
     run.report.left_to_send += accepted.height - new.height
     await record_rows(run, batch.number, without, Verdict.BLOCKED)
-    await close_batch(run, batch, settled=comparison.settled, held=held)
+    await close_batch(run, batch, comparison, held)

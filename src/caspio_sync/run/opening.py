@@ -113,7 +113,7 @@ async def open_run(
         stack.callback(ledger.close)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect)
         stack.push_async_callback(run.close)
-        await stack.enter_async_context(_lease(run))
+        await stack.enter_async_context(hold_lease(run))
         await ledger.do(
             ledger.ledger.start_run,
             run=run.id,
@@ -133,8 +133,16 @@ async def open_run(
 
 
 @contextlib.asynccontextmanager
-async def open_plan(name: str, options: RunOptions, *, settings: Settings) -> AsyncIterator[SyncRun]:
+async def open_plan(
+    name: str, options: RunOptions, *, settings: Settings, make_ledger: bool = False
+) -> AsyncIterator[SyncRun]:
     """Open a run that only looks: no lease, no record, and no ledger where there is none yet.
+
+    Args:
+        name: name of the sync.
+        options: what to read.
+        settings: accounts, limits, places.
+        make_ledger: make a ledger where there is none: for what is written by hand.
 
     Raises:
         ConfigurationError, TransientError: as `prepare`, or the ledger, says.
@@ -143,9 +151,8 @@ async def open_plan(name: str, options: RunOptions, *, settings: Settings) -> As
     async with contextlib.AsyncExitStack() as stack:
         caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
         prepared = await prepare(settings, name, caspio)
-        ledger = LedgerThread(
-            connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://")
-        )
+        kept = make_ledger or settings.has_ledger
+        ledger = LedgerThread(connect.ledger(settings, connect.clock) if kept else Ledger.open("sqlite://"))
         stack.callback(ledger.close)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
         stack.push_async_callback(run.close)
@@ -270,7 +277,7 @@ def _collecting_by_batch() -> Iterator[None]:
 
 
 @contextlib.asynccontextmanager
-async def _lease(run: SyncRun) -> AsyncIterator[None]:
+async def hold_lease(run: SyncRun) -> AsyncIterator[None]:
     """Hold the sync's lease for the run; a lease that was lost stops the run before it writes again."""
     ledger = run.ledger
     holder = f"run {run.id} (process {os.getpid()} on {socket.gethostname()})"

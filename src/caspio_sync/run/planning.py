@@ -19,6 +19,7 @@ from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
 from caspio_sync.mapping.objects import data_points
 from caspio_sync.run import steps
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.erasing import count_erased, plan_erasures
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
 from caspio_sync.schemas import Verdict
@@ -82,10 +83,13 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     """
     plan = Plan(report=run.report, schedule=run.definition.schedule)
     new = NewRows()
+    await plan_erasures(run)
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
             mapped = await steps.map_batch(run, batch)
-            changes = (await steps.compare_batch(run, batch, mapped)).changes
+            compared = await steps.compare_batch(run, batch, mapped)
+            count_erased(run, compared.erased)
+            changes = compared.changes
             judged = judge(run, changes)
             plan.blocked = plan.blocked or judged.blocked
             _count_opt_outs(run, changes.filter(pl.col("_op") == "changed"))

@@ -10,6 +10,31 @@ from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings
 
+_PK_ID = CaspioField("PK_ID", "AUTONUMBER", unique=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Where the sync's `erasure:` names whom to erase.
+
+    Args:
+        source: the table of requests, or the sync's own source.
+        selected: the fields that are read.
+        key: the field the source is paged by.
+        where: condition; None for all rows.
+        mapping: makes keys of these fields, as the sync does.
+        max_keys: how many may be named anew at once.
+        place: `file:line` of the section.
+    """
+
+    source: Source
+    selected: list[CaspioField]
+    key: CaspioField
+    where: str | None
+    mapping: ProfileMapping
+    max_keys: int
+    place: str
+
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
@@ -21,6 +46,7 @@ class Prepared:
         source: table or view.
         fields: the source's fields, by name.
         key: the field the source is paged by.
+        requests: whom to erase; None where the sync does not say.
     """
 
     definition: ProfileSync
@@ -28,6 +54,7 @@ class Prepared:
     source: Source
     fields: dict[str, CaspioField]
     key: CaspioField
+    requests: Requests | None = None
 
     @property
     def selected(self) -> list[CaspioField]:
@@ -48,8 +75,35 @@ async def prepare(settings: Settings, name: str, caspio: CaspioClient) -> Prepar
     fields = {each.name: each for each in await caspio.fields(source)}
     mapping = ProfileMapping(definition, list(fields.values()))
     _check_cursor(definition, fields)
-    key = fields[described.page_by] if described.page_by else CaspioField("PK_ID", "AUTONUMBER", unique=True)
-    return Prepared(definition, mapping, source, fields, key)
+    key = fields[described.page_by] if described.page_by else _PK_ID
+    requests = await _requests(definition, source, fields, key, caspio)
+    return Prepared(definition, mapping, source, fields, key, requests)
+
+
+def key_mapping(prepared: Prepared) -> ProfileMapping:
+    """What makes keys of the sync's own rows, and nothing else."""
+    return ProfileMapping(prepared.definition.of_keys(), list(prepared.fields.values()))
+
+
+async def _requests(
+    definition: ProfileSync, source: Source, fields: dict[str, CaspioField], key: CaspioField, caspio: CaspioClient
+) -> Requests | None:
+    """The `erasure:` section held against the table it names."""
+    erasure = definition.erasure
+    if erasure is None:
+        return None
+    if erasure.table is not None:
+        source, key = Source(erasure.table), _PK_ID
+        fields = {each.name: each for each in await caspio.fields(source)}
+        if erasure.key not in fields:
+            raise ConfigurationError(
+                f"{definition.where('erasure', 'key')}: {source} has no field {erasure.key}; "
+                f"name the one with the key: {', '.join(fields)}"
+            )
+    mapping = ProfileMapping(definition.of_keys(erasure.key), list(fields.values()))
+    selected = [fields[name] for name in mapping.source_fields]
+    place = definition.where("erasure")
+    return Requests(source, selected, key, erasure.where, mapping, erasure.max_keys, place)
 
 
 def suite_digest(definition: ProfileSync, mapping: ProfileMapping) -> str:

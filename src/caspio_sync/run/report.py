@@ -109,6 +109,7 @@ class RunReport(BaseModel):
     identified: int = 0  # new rows whose id Braze did not know, offered to the profile with their address
     baseline: int = 0  # recorded as sent without being sent
     left_to_send: int = 0  # changed rows that a baseline left to the next run
+    erased: int = 0  # people whose deletion was proven in this run
     reasons: list[Reason] = Field(default_factory=list)
     checks: list[CheckTotals] = Field(default_factory=list)
     changed_fields: dict[str, int] = Field(default_factory=dict)

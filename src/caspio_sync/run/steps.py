@@ -29,6 +29,7 @@ from caspio_sync.ledger.compare import (
 from caspio_sync.ledger.sending import Accepted, Sending
 from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn, Verdict, ok
 
 P = ParamSpec("P")
@@ -62,7 +63,7 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
 async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """New and changed rows of a batch, each key claimed by one row; writes nothing."""
     known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
-    comparison = await _timed(run, "compare", _compare, run, mapped, known)
+    comparison = await withhold_erased(run, await _timed(run, "compare", _compare, run, mapped, known), known)
     changes = await _claim(run, batch.number, comparison.changes)
     report = run.report
     report.unchanged += comparison.unchanged
@@ -181,18 +182,19 @@ async def send_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs:
 
 
 async def record_batch(
-    run: SyncRun, batch: SourceBatch, *, settled: pl.DataFrame, held: pl.DataFrame, outstanding: Outstanding
+    run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, outstanding: Outstanding
 ) -> None:
     """Wait for the outcomes, record what was not sent, and the batch; from here on the ledger knows its keys."""
     await outstanding.committed()
-    await close_batch(run, batch, settled=settled, held=held)
+    await close_batch(run, batch, comparison, held)
 
 
-async def close_batch(run: SyncRun, batch: SourceBatch, *, settled: pl.DataFrame, held: pl.DataFrame) -> None:
+async def close_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame) -> None:
     """Record the rows that were not sent, and the batch."""
     ledger = run.ledger
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
-    await _settle(run, settled)
+    await record_erased(run, batch.number, comparison.erased)
+    await _settle(run, comparison.settled)
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state="recorded", counts={"rows": batch.frame.height}
     )

@@ -1,4 +1,4 @@
-"""An emulator of Braze's REST API for profile syncs: `/users/track`, `/users/identify`, exports, group states.
+"""An emulator of Braze's REST API for profile syncs: track, identify, export and delete of `/users`, group states.
 
 It is strict: what Braze documents as refused is refused, what it drops in silence is dropped in silence. Where its
 pages are silent, `BrazeBehaviour` has a switch. The track path is plain ASGI, as every framework layer would cost more
@@ -17,6 +17,7 @@ import orjson
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.sandbox.braze_attributes import phone_is_valid
 from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze_delete import DeleteRequest
 from caspio_sync.sandbox.braze_export import ExportRequest, full_profile, group_states
 from caspio_sync.sandbox.braze_identify import check_identify
 from caspio_sync.sandbox.braze_journal import Journal, Rejected, accepted_objects
@@ -62,6 +63,7 @@ class BrazeSandbox:
             ("POST", "/users/track"): ("users.track", self._track),
             ("POST", "/users/identify"): ("users.identify", self._identify),
             ("POST", "/users/export/ids"): ("users.export.ids", self._export),
+            ("POST", "/users/delete"): ("users.delete", self._delete),
             ("GET", "/subscription/status/get"): ("subscription.status.get", self._group_status),
         }
         self.reset()
@@ -209,6 +211,17 @@ class BrazeSandbox:
             return
         await self._catch_up(now)
         await self._answer(send, self.behaviour.export_status, request.answer(self._store), admission.headers)
+
+    async def _delete(self, _scope: Scope, body: bytes | None, send: Send) -> None:
+        now = self._clock.now().timestamp()
+        admission = self._identity_limit.admit(now)
+        if not admission.admitted:
+            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
+            return
+        request = DeleteRequest(self._within_limit(body), self.behaviour)
+        self._accepted += 1
+        self._journal.append_deletion(self._accepted, request.apply, now)
+        await self._answer(send, self.behaviour.delete_status, request.answer(), admission.headers)
 
     async def _group_status(self, scope: Scope, _body: bytes | None, send: Send) -> None:
         query = parse_qs(scope.get("query_string", b"").decode())

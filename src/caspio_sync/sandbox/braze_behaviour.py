@@ -15,7 +15,9 @@ Channel = Literal["email", "sms"]
 SANDBOX_KEY = "sandbox-key"
 NEWSLETTER_GROUP = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
 SMS_OFFERS_GROUP = "b7c4a4a2-58f0-4c6e-8a51-5a0c9f2f7d22"
-PERMISSIONS = frozenset({"users.track", "users.identify", "users.export.ids", "subscription.status.get"})
+PERMISSIONS = frozenset(
+    {"users.track", "users.identify", "users.export.ids", "users.delete", "subscription.status.get"}
+)
 
 
 def _sandbox_groups() -> dict[str, Channel]:
@@ -57,6 +59,7 @@ class BrazeBehaviour(BaseModel):
     export_status: Literal[200, 201] = 201
     # 6.1 and 18: the form in which an export gives dates of custom attributes is not documented.
     export_dates: Literal["as_sent", "iso"] = "as_sent"
+    delete_status: Literal[200, 201, 202] = 201
     error_form: Literal["object", "bare", "no_index"] = "object"
     all_rejected_status: Literal[201, 400] = 201
     empty_refused: bool = False
@@ -78,6 +81,10 @@ class BrazeBehaviour(BaseModel):
     # 3.1, 17: writes are queued, and two requests may overtake each other.
     effect_delay_seconds: float = 0.0
     effect_jitter_seconds: float = 0.0
+    # 5: deletion is asynchronous: usually less than a second, up to 5 minutes.
+    delete_delay_seconds: float = 0.5
+    # 5: the table calls the entries of e-mail addresses and phone numbers strings, the example has objects.
+    delete_address_form: Literal["object", "string", "either"] = "object"
     seed: int = 1
 
     # The emulator's own.

@@ -28,6 +28,7 @@ class Entry(NamedTuple):
     at: float
     body: bytes
     rejected: Rejected
+    deletion: Callable[[ProfileStore], None] | None = None
 
 
 class Journal:
@@ -58,6 +59,12 @@ class Journal:
         if self._bytes > self._behaviour.journal_limit:
             self.merge(until=now, at_most=2)
 
+    def append_deletion(self, number: int, deletion: Callable[[ProfileStore], None], now: float) -> None:
+        """Queue the deletion that request `number` asked for, accepted at `now` (epoch seconds)."""
+        due = now + self._behaviour.delete_delay_seconds
+        heapq.heappush(self._entries, Entry(due, number, now, b"{}", frozenset(), deletion))
+        self._bytes += len(b"{}")
+
     def merge(self, *, until: float, at_most: int | None = None) -> bool:
         """Write what is due by `until` (epoch seconds) into the profiles; True where due entries are left."""
         done = 0
@@ -77,6 +84,8 @@ class Journal:
 
     def _write(self, entry: Entry) -> None:
         store = self._store
+        if entry.deletion is not None:
+            entry.deletion(store)
         applies = {
             "attributes": store.apply_attributes,
             "events": store.apply_event,

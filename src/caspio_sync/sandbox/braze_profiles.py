@@ -49,6 +49,7 @@ class ProfileStore:
         # Both addresses have paths of their own.
         self._standard_phone = self._standard.pop("phone")
         self._writes = 0
+        self._deleted = 0
         # When a profile was last written, ahead of all others where it has an external id.
         self._recency = array("q")
 
@@ -125,6 +126,20 @@ class ProfileStore:
 
     def _address(self, field: str, value: str) -> str:
         return self._folded(value) if field == "email" else normal_phone(value)
+
+    def latest(self, numbers: list[int]) -> list[int]:
+        """The one of several that was updated last."""
+        return sorted(numbers, key=lambda number: self.read(number)["updated"])[-1:]
+
+    def delete(self, number: int) -> None:
+        """Forget a profile; its number is not given again."""
+        record = self.read(number)
+        self._by_external_id.pop(record.get("external_id", ""), None)
+        for alias in record.get("user_aliases") or ():
+            self._by_alias.pop((alias["alias_label"], alias["alias_name"]), None)
+        for token in record.get("push_tokens") or ():
+            self._by_token.pop(token["token"], None)
+        self._remove(number, record)
 
     # What accepted objects do.
 

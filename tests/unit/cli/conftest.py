@@ -93,7 +93,7 @@ class Shop:
         )
 
     def connect(self) -> Connect:
-        return Connect(clock=self.clock, caspio=self._caspio_client)
+        return Connect(clock=self.clock, caspio=self._caspio_client, braze=self.braze_client)
 
     def _caspio_client(self, settings: Settings, clock: Clock) -> CaspioClient:
         return CaspioClient(

@@ -2,6 +2,8 @@ import pytest
 
 from caspio_sync.cli.findings import findings_of
 from caspio_sync.errors import ConfigurationError, TransientError
+from caspio_sync.sandbox.braze import BrazeSandbox
+from caspio_sync.sandbox.braze_behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
 
 SYNC_LINES = {"cursor": "  cursor: ChangedAt\n", "email": "  email: Email\n"}
 
@@ -195,3 +197,39 @@ def test_an_error_that_may_pass_says_to_try_again():
 def test_every_line_of_an_error_is_a_finding():
     found = findings_of(ConfigurationError("a.yaml:1: one; do this\na.yaml:2: two; do that"))
     assert [(each.what, each.remedy) for each in found] == [("a.yaml:1: one", "do this"), ("a.yaml:2: two", "do that")]
+
+
+BY_TABLE = "erasure:\n  table: Requests\n  key: CustomerNo\n"
+
+
+def test_check_looks_at_the_table_of_erasure_requests(shop):
+    shop.caspio.create_table("Requests", [{"Name": "CustomerNo", "Type": "STRING"}])
+    shop.caspio.insert_rows("Requests", [{"CustomerNo": "A1"}])
+    shop.write_sync(shop.write_sync().read_text() + BY_TABLE)
+    result = shop.run("check", "customers")
+    assert result.exit_code == 0
+    assert "erasure: 1 requests in table Requests; the Braze key may delete (users.delete)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        (BY_TABLE.replace("Requests", "Request"), "did you mean Requests?"),
+        (BY_TABLE.replace("CustomerNo", "Customer"), "customers.yaml:13: table Requests has no field Customer"),
+        ("erasure:\n  where: Nothing=1\n", "Nothing"),
+    ],
+)
+def test_check_names_what_is_wrong_with_erasure(shop, section, words):
+    shop.caspio.create_table("Requests", [{"Name": "CustomerNo", "Type": "STRING"}])
+    shop.write_sync(shop.write_sync().read_text() + section)
+    result = shop.run("check", "customers")
+    assert result.exit_code == 2
+    assert words in result.stdout
+
+
+def test_check_says_that_the_key_may_not_delete(shop):
+    shop.braze = BrazeSandbox(BrazeBehaviour(keys={SANDBOX_KEY: PERMISSIONS - {"users.delete"}}), shop.clock)
+    shop.write_sync(shop.write_sync().read_text() + "erasure:\n  where: Spend=0\n")
+    result = shop.run("check", "customers")
+    assert result.exit_code == 2
+    assert "users.delete" in result.stdout

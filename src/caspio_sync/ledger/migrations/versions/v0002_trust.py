@@ -1,5 +1,7 @@
 """What erasure, verification and the watch over the source's fields remember."""
 
+import secrets
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -13,6 +15,10 @@ def upgrade() -> None:
     """Add them."""
     op.add_column("erased", sa.Column("at", sa.BigInteger))
     op.add_column("erased", sa.Column("state", sa.Text, nullable=False, server_default="requested"))
+    op.add_column("erased", sa.Column("identifiers", sa.JSON))
+    # Not the salt: what is known of it from fingerprints must not help to guess who was erased.
+    meta = sa.table("meta", sa.column("name"), sa.column("value"))
+    op.bulk_insert(meta, [{"name": "erasure_secret", "value": secrets.token_hex(32)}])
     op.create_table(
         "audit",
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -20,7 +26,7 @@ def upgrade() -> None:
         sa.Column("sync", sa.Text, nullable=False),
         sa.Column("event", sa.Text, nullable=False),
         sa.Column("key_digest", sa.Text),
-        sa.Column("details", sa.JSON, nullable=False),
+        sa.Column("details", sa.Text, nullable=False),
         sa.Column("hash", sa.Text, nullable=False),
     )
     op.create_table(

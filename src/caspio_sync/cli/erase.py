@@ -1,0 +1,120 @@
+"""`caspio-sync erase`: delete people from Braze by hand, and keep them out."""
+
+import asyncio
+import sys
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.show import ERR, OUT, show_json, show_table
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.ledger.leases import LeaseHeldError
+from caspio_sync.run import erasing
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.opening import hold_lease, open_plan
+from caspio_sync.run.report import RunOptions
+from caspio_sync.settings import current_settings
+
+BY_HAND = "by hand"
+
+
+def erase(
+    sync: Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")],
+    keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Values of the identity field.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is known of them; write nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    release: Annotated[bool, typer.Option("--release", help="Lift the block instead of erasing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Delete people's profiles in Braze for good, and never make them again (GDPR, CCPA).
+
+    Each key is blocked first, then deleted, then looked for until Braze no longer has it; its rows and history leave
+    the ledger. Every step stands in the audit trail: `caspio-sync audit export`. `--release` lifts the block: a row
+    with that key is then new to the next run that reads it, such as `caspio-sync run SYNC --keys KEY`.
+
+    Exit code 4 where Braze still has a profile after a minute; the next run, or this command again, goes on.
+
+    Example: `caspio-sync erase customers 17850 12583 --dry-run`
+    """
+    if release and dry_run:
+        raise ConfigurationError("--release and --dry-run do not go together; leave one of them out")
+    asyncio.run(_release(sync, keys, as_json=as_json) if release else _erase(sync, keys, dry_run, yes, as_json=as_json))
+
+
+async def _erase(sync: str, texts: list[str], dry_run: bool, yes: bool, *, as_json: bool) -> None:
+    settings = current_settings()
+    async with open_plan(sync, RunOptions(), settings=settings, make_ledger=not dry_run) as run:
+        keys = erasing.keys_by_hand(run, texts)
+        subjects = await erasing.look_up(run, keys)
+        if dry_run:
+            _show(sync, subjects, as_json=as_json, dry_run=True)
+            return
+        if not yes:
+            _confirm(sync, subjects)
+        await erasing.request(run, keys, by=BY_HAND, again=True)
+        await _perform(run)
+        subjects = await erasing.look_up(run, keys)
+        _show(sync, subjects, as_json=as_json, dry_run=False)
+    left = sum(each.state != "proven" for each in subjects)
+    if left:
+        raise CaspioSyncError(
+            f"{sync}: {left} of {len(subjects)} deletions are not proven yet: Braze may take 5 minutes. The keys are "
+            "blocked; the next run, or this command again, deletes what is left and proves it."
+        )
+
+
+async def _perform(run: SyncRun) -> None:
+    try:
+        async with hold_lease(run):
+            await erasing.erase_pending(run)
+    except LeaseHeldError as error:
+        raise ConfigurationError(
+            f"{error} The keys are blocked from now on, and the next run of {run.name} deletes them; or give this "
+            "command again when that run has ended."
+        ) from error
+
+
+async def _release(sync: str, texts: list[str], *, as_json: bool) -> None:
+    async with open_plan(sync, RunOptions(), settings=current_settings(), make_ledger=True) as run, hold_lease(run):
+        keys = erasing.keys_by_hand(run, texts)
+        released = await erasing.release(run, keys)
+        names = run.prepared.requests is not None
+    if as_json:
+        show_json({"sync": sync, "released": released, "not_blocked": [key for key in keys if key not in released]})
+        return
+    for key in keys:
+        OUT.print(f"{escape(key)}: {'released' if key in released else 'was not blocked'}")
+    if released:
+        OUT.print(f"the next run that reads such a row sends it: `caspio-sync run {sync} --keys {','.join(released)}`")
+    if released and names:
+        OUT.print("note: whom erasure: in the sync file still names is erased again; take the request out first")
+
+
+def _confirm(sync: str, subjects: list[erasing.Subject]) -> None:
+    if not sys.stdin.isatty():
+        raise ConfigurationError(
+            f"{sync}: erasing cannot be undone, and there is no terminal to ask; look with --dry-run, then give --yes"
+        )
+    profiles = sum(each.in_braze for each in subjects)
+    question = f"Delete {profiles} profiles in Braze for good and block {len(subjects)} keys? This cannot be undone."
+    if not typer.confirm(question, err=True):
+        ERR.print("nothing was done")
+        raise typer.Exit(0)
+
+
+def _show(sync: str, subjects: list[erasing.Subject], *, as_json: bool, dry_run: bool) -> None:
+    if as_json:
+        show_json({"sync": sync, "dry_run": dry_run, "subjects": [asdict(each) for each in subjects]})
+        return
+    show_table(
+        "a dry run: nothing was written" if dry_run else "",
+        ("key", "in Braze", "ledger rows", "erasure", "in the audit trail as"),
+        [
+            (each.key, "yes" if each.in_braze else "no", each.ledger_rows, each.state or "none", each.digest)
+            for each in subjects
+        ],
+        right=("ledger rows",),
+    )

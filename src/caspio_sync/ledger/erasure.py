@@ -1,0 +1,345 @@
+"""Who was erased: a keyed hash of each key that blocks it for ever, or until it is released.
+
+    requested ─▶ deleted ─▶ proven        the entry stands before Braze is asked: nothing re-creates what is to go
+
+A hash is made with a secret of the ledger's own, so that the table alone names nobody. It is of the identity and the
+key without case, and holds for every sync of the ledger that has this identity: two syncs may write to one profile.
+"""
+
+import hmac
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+import sqlalchemy as sa
+
+from caspio_sync.ledger import audit, history, schema
+from caspio_sync.ledger.bulk import integer_lists
+from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
+from caspio_sync.ledger.runs import OPEN
+from caspio_sync.ledger.schema import instant, microseconds
+from caspio_sync.schemas import SOURCE_PK
+
+REQUESTED, DELETED, PROVEN = "requested", "deleted", "proven"
+_TEXTS_A_QUERY = 50
+_DIGESTS_A_QUERY = 500
+
+_BEARING = {"sync": pl.String, SOURCE_PK: pl.Int64, "key": pl.String, "sent_at": pl.Int64, "asked": pl.String}
+
+Identifier = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Keyspace:
+    """What a key is a key of: the same text names another profile under another identity.
+
+    Args:
+        kind: external_id, user_alias, email or phone.
+        label: the alias label.
+    """
+
+    kind: str
+    label: str | None = None
+
+    def identifier(self, key: str) -> dict[str, Any]:
+        """The key as Braze's identifier."""
+        alias = {"alias_name": key, "alias_label": self.label}
+        return {self.kind: alias if self.kind == "user_alias" else key}
+
+    def key(self, identifier: Identifier) -> str:
+        """The inverse of `identifier`."""
+        value = identifier[self.kind]
+        return str(value["alias_name"] if self.kind == "user_alias" else value)
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """One entry of the table.
+
+    Args:
+        key_digest: keyed hash of the key.
+        state: requested, deleted, proven.
+        identifiers: Braze's, until the deletion is proven; then none.
+    """
+
+    key_digest: str
+    state: str
+    identifiers: tuple[Identifier, ...]
+
+
+class Erasures(LedgerConnection):
+    """The blocked keys, the steps of their erasure, and what they remove from the ledger."""
+
+    _secret: bytes | None = None
+
+    def key_digests(self, keyspace: Keyspace, keys: Iterable[str]) -> list[str]:
+        """HMAC-SHA256 of each key, hex, without case and outer blanks: Caspio compares so."""
+        secret = self._erasure_secret()
+        head = f"{keyspace.kind}\0{keyspace.label or ''}\0".encode()
+        return [hmac.digest(secret, head + _folded(key).encode(), "sha256").hex() for key in keys]
+
+    def blocked(self, keyspace: Keyspace, keys: pl.Series, *, more: frozenset[str] = frozenset()) -> pl.Series:
+        """Whether each key is blocked, a null never; costs one look where nobody was ever erased.
+
+        Args:
+            keyspace: what the keys are keys of.
+            keys: String.
+            more: further digests that count as blocked.
+        """
+        with self._read("read who was erased") as connection:
+            erased = set(connection.execute(sa.select(schema.erased.c.key_digest)).scalars())
+        erased |= more
+        if not erased:
+            return pl.Series("blocked", [False], dtype=pl.Boolean).new_from_index(0, len(keys))
+        digests = pl.Series(self.key_digests(keyspace, keys.fill_null("").to_list()), dtype=pl.String)
+        return (digests.is_in(list(erased)) & keys.is_not_null()).alias("blocked")
+
+    def erased(self, key_digests: Sequence[str]) -> dict[str, Erased]:
+        """The entries of these keys, by digest, whichever sync made them."""
+        table = schema.erased.c
+        found: dict[str, Erased] = {}
+        with self._read("read who was erased") as connection:
+            for start in range(0, len(key_digests), _DIGESTS_A_QUERY):
+                chosen = sa.select(schema.erased).where(
+                    table.key_digest.in_(key_digests[start : start + _DIGESTS_A_QUERY])
+                )
+                found |= {row.key_digest: _erased(row) for row in connection.execute(chosen)}
+        return found
+
+    def request_erasure(
+        self, sync: str, keyspace: Keyspace, keys: Sequence[str], *, by: str, again: bool = False
+    ) -> int:
+        """Write down whom to erase: blocked from here on. A key whose erasure is under way stays as it is.
+
+        Args:
+            sync: name of the sync.
+            keyspace: what the keys are keys of.
+            keys: as the mapping gives them; every other spelling that the ledger knows is erased as well.
+            by: where the request came from, for the audit trail.
+            again: also those whose deletion was proven before; somebody else may have made the profile anew.
+
+        Returns:
+            How many were written.
+        """
+        now = self._clock.now()
+        asked = dict(zip(self.key_digests(keyspace, keys), keys, strict=True))
+        table = schema.erased
+        done = sa.select(table.c.key_digest)
+        with self._write("request an erasure") as connection:
+            audit.lock(connection)
+            for digest in connection.execute(done.where(table.c.state != PROVEN) if again else done).scalars():
+                asked.pop(digest, None)
+            spellings = self._spellings(connection, keyspace, list(asked.values()))
+            rows = [
+                {
+                    "sync": sync,
+                    "key_digest": digest,
+                    "at": now,
+                    "state": REQUESTED,
+                    "identifiers": [
+                        keyspace.identifier(each) for each in dict.fromkeys([key, *spellings[_folded(key)]])
+                    ],
+                }
+                for digest, key in asked.items()
+            ]
+            if rows:
+                _delete_entries(connection, list(asked))
+                connection.execute(sa.insert(table), rows)
+            audit.append(
+                connection,
+                at=microseconds(now),
+                sync=sync,
+                event=REQUESTED,
+                subjects={digest: {"by": by} for digest in asked},
+            )
+        return len(rows)
+
+    def pending_erasures(self, sync: str) -> list[Erased]:
+        """Whom this sync has asked to erase, and whose deletion is not proven."""
+        table = schema.erased.c
+        chosen = (
+            sa.select(schema.erased)
+            .where(table.sync == sync, table.state != PROVEN)
+            .order_by(table.at, table.key_digest)
+        )
+        with self._read("read pending erasures") as connection:
+            return [_erased(row) for row in connection.execute(chosen)]
+
+    def mark_deleted(self, sync: str, key_digests: Sequence[str], *, details: Mapping[str, Any]) -> None:
+        """Write down that Braze took a request to delete them."""
+        at = microseconds(self._clock.now())
+        digests = list(dict.fromkeys(key_digests))
+        with self._write("record a deletion") as connection:
+            audit.lock(connection)
+            connection.execute(_of(sync, digests).values(state=DELETED))
+            audit.append(connection, at=at, sync=sync, event=DELETED, subjects=dict.fromkeys(digests, details))
+
+    def mark_proven(self, sync: str, keyspace: Keyspace, proven: Sequence[Erased]) -> int:
+        """Write down that Braze no longer knows them, and take all that the ledger tells of them out of it.
+
+        Returns:
+            How many rows of the ledger are gone.
+        """
+        at = microseconds(self._clock.now())
+        with self._write("record a proof") as connection:
+            audit.lock(connection)
+            gone = self._forget(connection, keyspace, proven)
+            digests = list(gone)
+            for start in range(0, len(digests), _DIGESTS_A_QUERY):
+                some = digests[start : start + _DIGESTS_A_QUERY]
+                connection.execute(_of(sync, some).values(state=PROVEN, identifiers=None))
+            audit.append(connection, at=at, sync=sync, event=PROVEN, subjects={digest: {} for digest in digests})
+            cleared = {digest: {"rows": rows} for digest, rows in gone.items()}
+            audit.append(connection, at=at, sync=sync, event="cleared", subjects=cleared)
+        return sum(gone.values())
+
+    def release_erased(self, sync: str, keyspace: Keyspace, keys: Sequence[str]) -> list[str]:
+        """Lift the block, in every sync: the next read of such a row finds it new.
+
+        Returns:
+            The digests of the keys that were blocked.
+        """
+        at = microseconds(self._clock.now())
+        asked = dict(zip(self.key_digests(keyspace, keys), keys, strict=True))
+        table = schema.erased.c
+        with self._write("release erased keys") as connection:
+            audit.lock(connection)
+            blocked = connection.execute(sa.select(table.key_digest).where(table.key_digest.in_(list(asked)))).scalars()
+            released = sorted(set(blocked))
+            # Also of one that was not deleted yet: what Braze holds of it is unknown, so all of it is to be sent.
+            freed = [Erased(digest, "", (keyspace.identifier(asked[digest]),)) for digest in released]
+            cleared = {digest: {"rows": rows} for digest, rows in self._forget(connection, keyspace, freed).items()}
+            audit.append(connection, at=at, sync=sync, event="released", subjects=cleared)
+            _delete_entries(connection, released)
+        return released
+
+    def last_written(self, sync: str, keyspace: Keyspace, wanted: Sequence[Erased]) -> dict[str, datetime]:
+        """When something may last have left for each of them, by digest: none for whom nothing did.
+
+        A batch that is open although no run is under way was killed while it may have been sending anybody.
+        """
+        batch, run = schema.batch.c, schema.run.c
+        open_batches = sa.select(sa.func.max(batch.at)).where(
+            batch.state == OPEN, batch.run.in_(sa.select(run.id).where(run.sync == sync))
+        )
+        written: dict[str, datetime] = {}
+        with self._read("read when rows were last sent") as connection:
+            killed = connection.execute(open_batches).scalar()
+            keys = _keys(keyspace, wanted)
+            for asked, sent_at in self._bearing(connection, keyspace, list(keys)).select("asked", "sent_at").rows():
+                if sent_at is not None:
+                    newest = written.get(keys[asked], instant(sent_at))
+                    written[keys[asked]] = max(newest, instant(sent_at))
+        if killed is not None:
+            written = {one.key_digest: max(killed, written.get(one.key_digest, killed)) for one in wanted}
+        return written
+
+    def known_rows(self, keyspace: Keyspace, key: str) -> int:
+        """How many rows of the ledger bear this key, in all syncs of this identity."""
+        with self._read("look up a key") as connection:
+            return len(self._bearing(connection, keyspace, [_folded(key)]))
+
+    def _forget(self, connection: sa.Connection, keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, int]:
+        """Take people's rows, history and mentions out of the ledger; how many rows are gone, by digest."""
+        keys = _keys(keyspace, people)
+        _forget_in_reports(connection, list(keys))
+        bearing = self._bearing(connection, keyspace, list(keys))
+        table = schema.row.c
+        for (sync,), rows in bearing.group_by("sync"):
+            history.forget(connection, str(sync), rows[SOURCE_PK])
+            for numbers in integer_lists(rows[SOURCE_PK]):
+                chosen = table.source_pk.in_([int(number) for number in numbers.split(",")])
+                connection.execute(sa.delete(schema.row).where(table.sync == sync, chosen))
+        gone = {one.key_digest: 0 for one in people}
+        for asked in bearing["asked"]:
+            gone[keys[asked]] += 1
+        return gone
+
+    def _spellings(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> dict[str, list[str]]:
+        """Every spelling under which the ledger knows a key, by the key without case."""
+        found: dict[str, list[str]] = {_folded(key): [] for key in keys}
+        for key in self._bearing(connection, keyspace, list(found))["key"].drop_nulls():
+            found[_folded(key)].append(key)
+        return found
+
+    def _bearing(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> pl.DataFrame:
+        """The rows with these keys, in all syncs.
+
+        Args:
+            connection: in any transaction.
+            keyspace: what the keys are keys of.
+            keys: each once, without case.
+
+        Returns:
+            sync, source_pk, key (null where such a row was blocked), sent_at (microseconds), and which key was asked.
+        """
+        salt = identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label)
+        table = schema.row.c
+        hashes = key_hashes(pl.Series(keys, dtype=pl.String), salt)
+        by_hash = dict(zip(hashes.to_list(), keys, strict=True))
+        syncs = sa.select(schema.run.c.sync).distinct()  # so that the index on sync and key_hash is used
+        sent_at = sa.type_coerce(table.sent_at, sa.BigInteger)
+        columns = (table.sync, table.source_pk, table.key, sent_at, table.key_hash)
+        found: list[tuple[Any, ...]] = []
+        for numbers in integer_lists(hashes):
+            same = table.key_hash.in_([int(number) for number in numbers.split(",")])
+            chosen = connection.execute(sa.select(*columns).where(table.sync.in_(syncs), same))
+            found += [(*row[:4], by_hash[row.key_hash]) for row in chosen]
+        # Two keys may share a hash.
+        found = [row for row in found if row[2] is None or _folded(row[2]) == row[4]]
+        return pl.DataFrame(found, _BEARING, orient="row")
+
+    @staticmethod
+    def _salt_of(connection: sa.Connection) -> int:
+        stored = sa.select(schema.meta.c.value).where(schema.meta.c.name == "salt")
+        return int(connection.execute(stored).scalar_one())
+
+    def _erasure_secret(self) -> bytes:
+        if self._secret is None:
+            stored = sa.select(schema.meta.c.value).where(schema.meta.c.name == "erasure_secret")
+            with self._read("read the erasure secret") as connection:
+                self._secret = bytes.fromhex(connection.execute(stored).scalar_one())
+        return self._secret
+
+
+def _folded(key: str) -> str:
+    return key.strip().lower()
+
+
+def _keys(keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, str]:
+    """Everybody's keys without case, and whose they are."""
+    return {_folded(keyspace.key(each)): one.key_digest for one in people for each in one.identifiers}
+
+
+def _erased(row: Any) -> Erased:
+    return Erased(row.key_digest, row.state, tuple(row.identifiers or ()))
+
+
+def _of(sync: str, key_digests: Sequence[str]) -> sa.Update:
+    table = schema.erased.c
+    return sa.update(schema.erased).where(table.sync == sync, table.key_digest.in_(list(key_digests)))
+
+
+def _delete_entries(connection: sa.Connection, key_digests: Sequence[str]) -> None:
+    for start in range(0, len(key_digests), _DIGESTS_A_QUERY):
+        chosen = schema.erased.c.key_digest.in_(key_digests[start : start + _DIGESTS_A_QUERY])
+        connection.execute(sa.delete(schema.erased).where(chosen))
+
+
+def _forget_in_reports(connection: sa.Connection, keys: Sequence[str]) -> None:
+    """Take keys out of the examples of stored reports."""
+    table, gone = schema.run.c, {_folded(key) for key in keys}
+    text = sa.func.lower(sa.cast(table.report, sa.Text))
+    for start in range(0, len(keys), _TEXTS_A_QUERY):
+        quoted = [json.dumps(_folded(key)) for key in keys[start : start + _TEXTS_A_QUERY]]
+        chosen = sa.select(table.id, table.report).where(
+            sa.or_(*(text.contains(each, autoescape=True) for each in quoted))
+        )
+        for run, report in connection.execute(chosen).all():
+            for reason in report.get("reasons", ()):
+                reason["examples"] = [each for each in reason["examples"] if _folded(each) not in gone]
+            connection.execute(sa.update(schema.run).where(table.id == run).values(report=report))

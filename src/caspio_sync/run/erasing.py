@@ -1,0 +1,329 @@
+"""Erasure (GDPR, CCPA): who is named is blocked first, then deleted in Braze, then proven gone, then forgotten here.
+
+    named ─▶ requested ─▶ /users/delete ─▶ deleted ─▶ /users/export/ids ─▶ proven, and out of the ledger
+
+Every step is repeatable and begins at the ledger: a run that is killed between two of them is finished by the next.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
+
+import orjson
+import polars as pl
+
+from caspio_sync.clients.braze import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, MAX_EXPORT_IDS
+from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.extraction.cells import source_frame
+from caspio_sync.extraction.records import RecordReader
+from caspio_sync.ledger.compare import Comparison
+from caspio_sync.ledger.erasure import Erased, Identifier, Keyspace
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.prepared import Requests, key_mapping
+from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
+
+REASON = "erased: blocked until `caspio-sync erase SYNC KEY --release`"
+# Deletion takes less than a second as a rule (Braze, 5); whoever is not gone after a minute is looked for by the next
+# run, for no run should wait the five minutes it may take.
+PROOF_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+# What left before may arrive after the deletion and make the profile anew: Braze keeps no order between requests, and
+# advises 5 minutes between dependent calls (Braze, 2.2). Only after these is "not there" a proof.
+SETTLED = timedelta(minutes=5)
+_EXAMPLES = 3
+_NO_VERSION = bytes(16)  # of a row that is blocked: its fingerprint would tell something of it
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """Whom `erasure:` names.
+
+    Args:
+        keys: as the sync would send them, each once.
+        unusable: PK_IDs of requests whose key is empty or cannot be a key.
+    """
+
+    keys: tuple[str, ...]
+    unusable: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One person, before anything is done.
+
+    Args:
+        key: as the sync would send it.
+        digest: how the audit trail names the person.
+        state: of an erasure that was begun: requested, deleted, proven; None where none was.
+        in_braze: whether Braze has a profile.
+        ledger_rows: how many rows of the ledger bear the key.
+    """
+
+    key: str
+    digest: str
+    state: str | None
+    in_braze: bool
+    ledger_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How many erasures were proven, how many are not yet, and how many rows left the ledger with them."""
+
+    proven: int = 0
+    unproven: int = 0
+    rows: int = 0
+
+
+def keyspace(run: SyncRun) -> Keyspace:
+    """What the keys of the run's sync are keys of."""
+    identity = run.mapping.identity
+    return Keyspace(identity.kind, identity.label)
+
+
+async def erase_named(run: SyncRun) -> Ended:
+    """Erase whom `erasure:` names, and go on with what is pending; before this has ended nothing is to be sent.
+
+    Raises:
+        ConfigurationError: more people than `max_keys` are named anew, or the Braze key may not delete.
+        TransientError: Caspio or Braze did not answer; calling again goes on from here.
+    """
+    requests = run.prepared.requests
+    if requests is not None:
+        keys = await _new_keys(run, requests)
+        await request(run, keys, by=_origin(requests))
+    return await erase_pending(run)
+
+
+async def request(run: SyncRun, keys: Sequence[str], *, by: str, again: bool = False) -> int:
+    """Block the keys from here on, in every run, and write down that they are to be deleted; how many were new."""
+    ledger = run.ledger.ledger
+    return await run.ledger.do(ledger.request_erasure, run.name, keyspace(run), keys, by=by, again=again)
+
+
+async def erase_pending(run: SyncRun) -> Ended:
+    """Delete whoever is requested, and prove it; the caller holds the sync's lease.
+
+    Raises:
+        ConfigurationError, TransientError: as `BrazeClient.delete_users`.
+    """
+    ledger = run.ledger.ledger
+    pending = await run.ledger.do(ledger.pending_erasures, run.name)
+    if not pending:
+        return Ended()
+    deletes = PacedCalls(IDENTITY_LIMIT, run.clock)
+    profiles = _Profiles(run)
+
+    async def delete(wanted: Sequence[Erased]) -> None:
+        for chunk in _chunks(wanted, MAX_DELETED_IDS):
+            named = [identifier for _, identifier in chunk]
+            answer = await deletes.ask(partial(run.braze.delete_users, named))
+            details = {"status": answer.status, "asked": len(chunk), "queued": answer.deleted}
+            digests = [one.key_digest for one, _ in chunk]
+            await run.ledger.do(ledger.mark_deleted, run.name, digests, details=details)
+
+    await delete([one for one in pending if one.state == "requested"])
+    written = await run.ledger.do(ledger.last_written, run.name, keyspace(run), pending)
+    left, rows = pending, 0
+    for wait in PROOF_WAITS:
+        await run.clock.sleep(wait)
+        there = await profiles.left_of(left)
+        settled = run.clock.now() - SETTLED
+        proven = [one for one in left if one not in there and written.get(one.key_digest, settled) <= settled]
+        if proven:
+            rows += await run.ledger.do(ledger.mark_proven, run.name, keyspace(run), proven)
+        left = [one for one in left if one not in proven]
+        if not there:
+            break
+        # One more of several profiles with this address, or one that a late write made anew.
+        await delete(there)
+    ended = Ended(len(pending) - len(left), len(left), rows)
+    run.report.erased += ended.proven
+    if ended.unproven:
+        run.report.notes.append(
+            f"{ended.unproven} deletions are not proven yet (Braze may take 5 minutes, also for what left just "
+            "before): the next run looks again"
+        )
+    return ended
+
+
+async def named(run: SyncRun, requests: Requests) -> Named:
+    """Read whom `erasure:` names.
+
+    Raises:
+        As `CaspioClient.records`.
+    """
+    reader = RecordReader(
+        run.caspio, requests.source, fields=requests.selected, key_field=requests.key.name, where=requests.where
+    )
+    await reader.open()
+    keys: dict[str, None] = {}
+    unusable: list[int] = []
+    async for batch in reader.batches():
+        mapped = requests.mapping.apply(batch.frame)
+        keys |= dict.fromkeys(mapped.filter(ok(KEY))[KEY])
+        unusable += mapped.filter(~pl.col(ok(KEY)))[SOURCE_PK].to_list()
+    return Named(tuple(keys), tuple(unusable))
+
+
+async def plan_erasures(run: SyncRun) -> None:
+    """For a dry run: count whom a run would erase, and have their rows blocked as it would."""
+    requests = run.prepared.requests
+    if requests is None:
+        return
+    keys = await _new_keys(run, requests)
+    digests = await run.ledger.do(run.ledger.ledger.key_digests, keyspace(run), keys)
+    run.part("planned erasures", lambda: frozenset(digests))
+    if keys:
+        run.report.notes.append(f"{len(keys)} people would be erased, as {_origin(requests)} asks")
+
+
+def keys_by_hand(run: SyncRun, texts: Sequence[str]) -> list[str]:
+    """Keys as typed, made what the sync would send.
+
+    Raises:
+        ConfigurationError: one of them cannot be a key of this sync.
+    """
+    mapping: ProfileMapping = key_mapping(run.prepared)
+    field = run.prepared.fields[mapping.identity.source_field]
+    selected = [run.prepared.fields[name] for name in mapping.source_fields]
+    page = orjson.dumps([{"PK_ID": place, field.name: text} for place, text in enumerate(texts, start=1)])
+    mapped = mapping.apply(source_frame([page], selected, "PK_ID"))
+    wrong = mapped.filter(~pl.col(ok(KEY)))
+    if not wrong.is_empty():
+        raise ConfigurationError(
+            f"{run.name}: key number {wrong[SOURCE_PK][0]} cannot be a key of this sync "
+            f"({run.mapping.identity.kind} from {field.name}); give it as it stands in Caspio"
+        )
+    return mapped[KEY].unique(maintain_order=True).to_list()
+
+
+async def look_up(run: SyncRun, keys: Sequence[str]) -> list[Subject]:
+    """What Braze and the ledger know of these keys; nothing is written.
+
+    Raises:
+        ConfigurationError, TransientError: as `BrazeClient.find_users`.
+    """
+    ledger, space = run.ledger.ledger, keyspace(run)
+    digests = await run.ledger.do(ledger.key_digests, space, keys)
+    begun = await run.ledger.do(ledger.erased, digests)
+    asked = [Erased(digest, "", (space.identifier(key),)) for digest, key in zip(digests, keys, strict=True)]
+    there = {one.key_digest for one in await _Profiles(run).left_of(asked)}
+    return [
+        Subject(
+            key=key,
+            digest=digest,
+            state=begun[digest].state if digest in begun else None,
+            in_braze=digest in there,
+            ledger_rows=await run.ledger.do(ledger.known_rows, space, key),
+        )
+        for digest, key in zip(digests, keys, strict=True)
+    ]
+
+
+async def release(run: SyncRun, keys: Sequence[str]) -> list[str]:
+    """Lift the block; the keys that were blocked."""
+    ledger, space = run.ledger.ledger, keyspace(run)
+    released = set(await run.ledger.do(ledger.release_erased, run.name, space, keys))
+    digests = await run.ledger.do(ledger.key_digests, space, keys)
+    return [key for digest, key in zip(digests, keys, strict=True) if digest in released]
+
+
+async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFrame) -> Comparison:
+    """Take the rows of erased keys out of the changes, the one way to Braze: neither profile nor opt-out leaves.
+
+    Args:
+        run: the run.
+        compared: new and changed rows.
+        known: the ledger's rows of the same range; a row that was blocked for this reason before is held, not told of
+            again.
+    """
+    changes = compared.changes
+    planned: frozenset[str] = run.part("planned erasures", frozenset)
+    blocked = await run.ledger.do(run.ledger.ledger.blocked, keyspace(run), changes[KEY], more=planned)
+    if not blocked.any():
+        return compared
+    erased = changes.filter(blocked).select(SOURCE_PK, pl.col("key_hash").reinterpret(signed=True))
+    told = known.filter(pl.col(KEY).is_null(), pl.col("verdict") == Verdict.BLOCKED.value)
+    if run.options.resend:
+        told = told.clear()
+    fresh = erased.join(told, on=[SOURCE_PK, "key_hash"], how="anti", maintain_order="left")
+    held = dict(compared.held)
+    if before := erased.height - fresh.height:
+        held[Verdict.BLOCKED] = held.get(Verdict.BLOCKED, 0) + before
+    rows = pl.concat([compared.held_rows, erased[SOURCE_PK]])
+    return replace(compared, changes=changes.filter(~blocked), held=held, held_rows=rows, erased=fresh)
+
+
+async def record_erased(run: SyncRun, batch: int, erased: pl.DataFrame) -> None:
+    """Give the rows of erased keys their verdict; neither key nor fingerprint of them is kept."""
+    if erased.is_empty():
+        return
+    nothing = {"sent_fields": pl.Binary, "changed": pl.Binary, "request": pl.Int64, "status": pl.Int64}
+    rows = erased.with_columns(
+        pl.lit(None, dtype=pl.String).alias(KEY),
+        *(pl.lit(None, dtype=dtype).alias(name) for name, dtype in nothing.items()),
+        fp=pl.lit(_NO_VERSION, dtype=pl.Binary),
+        part=pl.lit("profile"),
+        verdict=pl.lit(Verdict.BLOCKED.value),
+        reason=pl.lit(REASON),
+        suite_version=pl.lit(run.versions.suite, dtype=pl.Int64),
+        mapping_version=pl.lit(run.versions.mapping, dtype=pl.Int64),
+    )
+    await run.ledger.do(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=rows)
+    count_erased(run, erased)
+
+
+def count_erased(run: SyncRun, erased: pl.DataFrame) -> None:
+    """Count the rows of erased keys; only their PK_ID may stand in a report."""
+    told = erased.with_columns(verdict=pl.lit(Verdict.BLOCKED.value), reason=pl.lit(REASON))
+    run.report.count_outcomes(told.with_columns(pl.lit(None, dtype=pl.String).alias(KEY)), name=KEY)
+
+
+async def _new_keys(run: SyncRun, requests: Requests) -> list[str]:
+    """The named keys that no erasure was begun for."""
+    found = await named(run, requests)
+    if found.unusable:
+        shown = ", ".join(map(str, found.unusable[:_EXAMPLES]))
+        run.report.notes.append(
+            f"{len(found.unusable)} requests in {requests.source} have no usable key (PK_ID {shown}): nobody was "
+            "erased for them; correct the key there"
+        )
+    blocked = await run.ledger.do(run.ledger.ledger.blocked, keyspace(run), pl.Series(found.keys, dtype=pl.String))
+    new = [key for key, known in zip(found.keys, blocked, strict=True) if not known]
+    if len(new) > requests.max_keys:
+        raise ConfigurationError(
+            f"{requests.place}: {len(new)} people would be erased at once, and at most {requests.max_keys} may; nobody "
+            "was. Look whether the requests are right, and raise erasure.max_keys if they are"
+        )
+    return new
+
+
+def _origin(requests: Requests) -> str:
+    return f"{requests.source}{' (where)' if requests.where else ''}"
+
+
+def _chunks(wanted: Sequence[Erased], size: int) -> Iterator[list[tuple[Erased, Identifier]]]:
+    """Every identifier of everybody, `size` at a time."""
+    pairs = [(one, identifier) for one in wanted for identifier in one.identifiers]
+    return (pairs[start : start + size] for start in range(0, len(pairs), size))
+
+
+class _Profiles:
+    """Looks in Braze for profiles, as fast as the export allows."""
+
+    def __init__(self, run: SyncRun) -> None:
+        self._find = run.braze.find_users
+        self._paced = PacedCalls(EXPORT_LIMIT, run.clock)
+        # Of addresses and numbers, Braze takes one a request.
+        self._size = MAX_EXPORT_IDS if keyspace(run).kind in {"external_id", "user_alias"} else 1
+
+    async def left_of(self, wanted: Sequence[Erased]) -> list[Erased]:
+        """Those of whom Braze still has a profile, under any of their identifiers."""
+        found: list[Identifier] = []
+        for chunk in _chunks(wanted, self._size):
+            named = [identifier for _, identifier in chunk]
+            found += (await self._paced.ask(partial(self._find, named))).found
+        return [one for one in wanted if any(each in found for each in one.identifiers)]
