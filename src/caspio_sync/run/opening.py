@@ -7,8 +7,9 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
@@ -121,7 +122,7 @@ async def open_run(
         try:
             yield run
             run.raise_if_blocked()
-            await _move_cursor(run, prepared)
+            await _move_cursor(run, run.prepared)
         except BaseException as error:
             await _finish(run, options, error)
             raise
@@ -157,6 +158,8 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     *,
     planned: bool = False,
 ) -> SyncRun:
+    stored = await ledger.do(ledger.ledger.mapping_fields, name)
+    prepared = replace(prepared, mapping=prepared.mapping.keeping(chain.from_iterable(stored.values())))
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=planned)
     bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
     readers = [

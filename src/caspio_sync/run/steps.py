@@ -24,6 +24,7 @@ from caspio_sync.ledger.compare import (
     claim_keys,
     compare,
     opt_out,
+    repeated,
     send,
 )
 from caspio_sync.ledger.sending import Accepted, Sending
@@ -303,8 +304,9 @@ async def _settle(run: SyncRun, settled: pl.DataFrame) -> None:
 
 def _objects(run: SyncRun, rows: pl.DataFrame, columns: Sequence[MappedColumn], *, part: str) -> pl.Series:
     identity = run.mapping.identity
+    states = [column.name for column in columns if column.role != "attribute"]
     return encode_objects(
-        rows,
+        rows.with_columns(pl.coalesce(name, repeated(name)) for name in states),
         columns,
         identifier=identifier_expression(identity.kind, identity.label),
         travels=opt_out if part == "consent" else send,
@@ -330,8 +332,12 @@ async def _deliver(run: SyncRun, batch: int, ready: Ready) -> Outstanding:
             run.report.count_sent(sum(each.count for each in whole))
             run.report.data_points += sum(int(points[each.start : each.start + each.count].sum()) for each in whole)
         if len(whole) < len(answers):
-            others = [each for each in answers if each.rejected or each.unknown]
-            await _record(run, batch, outcomes(ready.rows, others), part="profile")
+            others = outcomes(ready.rows, [each for each in answers if each.rejected or each.unknown])
+            # The opt-outs of known rows left ahead. A new row had its own in the object that Braze refused, and the
+            # profile may be there all the same; recorded first, the row would pass for done with.
+            refused = others.filter(pl.col("verdict") == Verdict.REJECTED.value, pl.col("_op") == "new")
+            await send_opt_outs(run, batch, refused)
+            await _record(run, batch, others, part="profile")
 
     return await deliver(ready.requests, sender=run.sender, commit=commit)
 
