@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.flows.consent_model import EMAIL_GROUP, SMS_GROUP, STATES, ConsentModel, held_state
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.opening import CONNECT
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.consent_model import EMAIL_GROUP, SMS_GROUP, STATES, ConsentModel, held_state
 
 EXAMPLES = int(os.environ.get("CONSENT_EXAMPLES", "15"))
 PEOPLE = (1, 2, 3)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from caspio_sync.ledger import fingerprints as fp
+from caspio_sync.ledger.runs import Unfinished
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
 
 # The more restrictive state has the higher rank (Braze, user attributes object: subscription states).
@@ -50,11 +51,13 @@ class Versions:
         mapping: number of the present mapping version.
         suite: number of the present suite version.
         columns: the columns of every mapping version the ledger holds, by its number.
+        unfinished: batches that a run died in.
     """
 
     mapping: int
     suite: int
     columns: Mapping[int, tuple[str, ...]]
+    unfinished: tuple[Unfinished, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +68,9 @@ class Comparison:
         changes: new and changed rows: the mapped columns, `fp`, `key_hash`, `fields` (packed field fingerprints as they
             will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_moved` (the ledger knows the
             row under another key), `_changed` (names, comma-joined), `_send.<column>`,
-            `_opt_out.<column>` and `_repeated.<column>` for consent columns, `_opt_out`, `_only_opt_out`, `consent_fields` and
-            `consent_changed` (as `fields` and `changed`, of the opt-out alone; null without one), `key_unique__ok`.
+            `_opt_out.<column>` and `_repeated.<column>` for consent columns, `_opt_out`, `_only_opt_out`,
+            `consent_fields` and `consent_changed` (as `fields` and `changed`, of the opt-out alone; null without one),
+            `key_unique__ok`.
         settled: rows with nothing to send although their version is new to the ledger (a field left the mapping, a
             value went and came back): source_pk, fp, fields.
         unchanged: number of rows whose version was acknowledged before.
@@ -115,8 +119,21 @@ def compare(
         pl.col("_known.suite_version") == versions.suite
     )
     seen = same_key & (pl.col("_known.seen_fp") == pl.col("fp"))
+    # What was sent and not recorded may have loosened a state since: a "no" there is told again. It is not billed.
+    refuses = pl.any_horizontal(
+        pl.lit(value=False), *(pl.col(each.name) == REFUSED for each in columns if each.role != "attribute")
+    )
+    doubtful = pl.any_horizontal(
+        pl.lit(value=False),
+        *(
+            pl.col(SOURCE_PK).is_between(each.low, each.high) & ~pl.col(SOURCE_PK).is_in(each.recorded.implode())
+            for each in versions.unfinished
+        ),
+    )
     state = (
-        pl.when(resend)
+        pl.when(doubtful & refuses.fill_null(value=False))
+        .then(pl.lit("differs"))
+        .when(resend)
         .then(pl.lit("differs"))
         .when(seen & (pl.col("_known.sent_fp") == pl.col("fp")) & (pl.col("_known.verdict") == Verdict.SENT))
         .then(pl.lit("unchanged"))
@@ -129,6 +146,7 @@ def compare(
     known_row = pl.col("_known.mapping_version").is_not_null()
     rows = rows.with_columns(
         _state=state,
+        _doubtful=doubtful,
         _op=pl.when(sent_before).then(pl.lit("changed")).otherwise(pl.lit("new")),
         _moved=known_row
         & (pl.col("_known.key").ne_missing(pl.col(KEY)) | pl.col("_known.key_hash").ne_missing(pl.col("key_hash"))),
@@ -189,6 +207,11 @@ def _diff_fields(
     is_changed = (rows["_op"] == "changed").to_numpy()
     is_sure = is_changed & (rows["_known.verdict"] != Verdict.UNKNOWN).fill_null(value=False).to_numpy()
     before = np.where(is_sure[:, None], stored, np.uint64(fp.NEVER_SENT))
+    refused = np.uint64(fp.state_fingerprint(REFUSED, salt))
+    doubtful = rows["_doubtful"].to_numpy()
+    for place, column in enumerate(columns):
+        if column.role != "attribute":
+            before[doubtful & (wanted[:, place] == refused), place] = fp.NEVER_SENT
     travels = (wanted != before) & (wanted != fp.NEVER_SENT)
     if resend:
         travels = wanted != fp.NEVER_SENT
@@ -207,7 +230,9 @@ def _diff_fields(
         wanted[again, place] = stored[again, place]
         travels[:, place] |= (moved & known) | again
         before[moved & ~known, place] = fp.NEVER_SENT  # Braze forgot it, and what takes its place travels
-    rows = rows.drop([name for name in rows.columns if name.startswith("_known.")] + ["_state"]).with_columns(
+    rows = rows.drop(
+        [name for name in rows.columns if name.startswith("_known.")] + ["_state", "_doubtful"]
+    ).with_columns(
         fp.pack(np.where(travels, wanted, before)),
         fp.pack_mask(travels),
         *_flags(columns, travels, tightened, restated),
@@ -233,7 +258,7 @@ def _with_consent_fields(rows: pl.DataFrame, kept: fp.FieldPrints, tightened: np
 
 
 def _resets(trigger: str, email_column: str | None, consent: MappedColumn) -> bool:
-    """Whether Braze resets a consent state when the column `trigger` changes; both do where its channel is not known."""
+    """Whether Braze resets a consent state when the column `trigger` changes; either, where its channel is unknown."""
     if trigger == email_column:
         return consent.name == EMAIL_CONSENT or (consent.role == "subscription_group" and consent.channel != "sms")
     return consent.role == "subscription_group" and consent.channel != "email"

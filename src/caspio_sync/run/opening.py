@@ -200,9 +200,10 @@ def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -
         version = ledger.known_mapping_version(name, mapping.digest)
         stored = ledger.mapping_fields(name)
         number = version or max(stored, default=0) + 1
-        return Versions(number, ledger.known_suite_version(name, suite) or 0, {**stored, number: columns})
+        suite_number = ledger.known_suite_version(name, suite) or 0
+        return Versions(number, suite_number, {**stored, number: columns}, ledger.unfinished(name))
     number = ledger.mapping_version(name, mapping.digest, columns)
-    return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name))
+    return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name), ledger.unfinished(name))
 
 
 async def _bound(
