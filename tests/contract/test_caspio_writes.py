@@ -1,7 +1,5 @@
 """The emulator against sections 2, 3.4 to 3.7 of the Caspio page: tables, fields, types, and writing records."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,9 @@ import pytest
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox, Refusal
+from tests.contract.conftest import API, talk
 
-API = "/integrations/rest/v3/"
 RECORDS = f"{API}tables/T/records"
-FORM = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
 FIELDS = [
     {"Name": "No", "Type": "STRING", "Unique": True},
     {"Name": "Mail", "Type": "STRING", "Unique": True, "UniqueAllowNulls": True},
@@ -38,17 +35,6 @@ def a_sandbox(clock: VirtualClock | None = None, database: Path | None = None, *
     if not sandbox.tables():
         sandbox.create_table("T", FIELDS)
     return sandbox
-
-
-def talk(sandbox: CaspioSandbox, conversation: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        transport = httpx.ASGITransport(sandbox.app)
-        async with httpx.AsyncClient(transport=transport, base_url="https://c0abc123.caspio.com") as client:
-            token = (await client.post("/oauth/token", data=FORM)).json()["access_token"]
-            client.headers["Authorization"] = f"Bearer {token}"
-            return await conversation(client)
-
-    return asyncio.run(run())
 
 
 def send(sandbox: CaspioSandbox, method: str, url: str = RECORDS, **arguments: Any) -> httpx.Response:

@@ -89,7 +89,7 @@ steps = st.builds(
 )
 
 
-class Crashed(RuntimeError):
+class Crashed(RuntimeError):  # noqa: N818 - what happened
     """The process is gone."""
 
 

@@ -158,9 +158,8 @@ def as_integer(cell: Any) -> int:
 
 
 def as_number(cell: Any, decimals: int | None) -> float:
-    if isinstance(cell, str):
-        if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", cell.strip(), re.ASCII):
-            raise Bad
+    if isinstance(cell, str) and not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", cell.strip(), re.ASCII):
+        raise Bad
     number = float(cell)
     if not math.isfinite(number):
         raise Bad
@@ -200,7 +199,7 @@ def as_array(cell: list[str | None], spec: Mapping[str, Any]) -> list[str] | Non
     return kept or None
 
 
-def value(cell: Any, type_: str, spec: Mapping[str, Any], zone: str) -> Any:
+def value(cell: Any, type_: str, spec: Mapping[str, Any], zone: str) -> Any:  # noqa: PLR0911 - a kind, a line
     """What a mapping with `from` makes of one cell."""
     if cell is None:
         return NOTHING
@@ -223,7 +222,7 @@ def value(cell: Any, type_: str, spec: Mapping[str, Any], zone: str) -> Any:
             }
         elif kind != "text":
             cell = plain_number(cell) if isinstance(cell, float) else str(cell)
-        cell = None if cell is None else stepped(cell, spec, trims=wanted not in {"string"})
+        cell = None if cell is None else stepped(cell, spec, trims=wanted != "string")
         if cell is None:
             return NOTHING
     if wanted == "string":
