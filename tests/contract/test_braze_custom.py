@@ -166,3 +166,9 @@ def test_documented_date_formats_are_read(text: str, iso: str) -> None:
 @pytest.mark.parametrize("text", ["2026-13-01", "31/01/2026", "3001-01-01", "20260131", "2026-01-31T25:00:00", "x", ""])
 def test_other_formats_are_no_dates(text: str) -> None:
     assert parse_instant(text) is None
+
+
+def test_array_is_cut_at_the_workspace_s_limit() -> None:
+    """3.4: 500 elements by default and at most; 25 until 2025. Longer arrays are truncated."""
+    assert custom(a_workspace(max_array=25), [str(number) for number in range(30)]) == [str(n) for n in range(25)]
+    assert len(custom(a_workspace(), [str(number) for number in range(501)])) == 500

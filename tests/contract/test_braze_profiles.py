@@ -311,3 +311,11 @@ def test_no_value_at_all_breaks_the_emulator(items: list[dict[str, Any]]) -> Non
     track_each(sandbox, *({"external_id": "c"} | item for item in items), *items)
     sandbox.settle()
     assert sandbox.data_points >= 0
+
+
+@pytest.mark.parametrize(("ignores", "profiles"), [(True, 1), (False, 2)])
+def test_case_of_an_address_at_lookup_is_a_switch(ignores: bool, profiles: int) -> None:
+    """Section 18: the case handling of e-mails at lookup is not established."""
+    sandbox = a_workspace(email_lookup_ignores_case=ignores)
+    track_each(sandbox, {"email": "Ada@example.com"}, {"email": "ada@example.com"})
+    assert len(sandbox.anonymous_profiles()) == profiles

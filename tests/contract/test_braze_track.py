@@ -259,3 +259,25 @@ def test_reset_forgets() -> None:
     track(sandbox, a_user())
     call(sandbox, path="/sandbox/reset", headers={})
     assert (sandbox.profiles(), sandbox.requests) == ({}, 0)
+
+
+@pytest.mark.parametrize("status", [200, 201, 202])
+def test_accepted_is_any_2xx(status: int) -> None:
+    """2.4: a client treats any 2XX as accepted; 202 was told in maintenance."""
+    answer = track(a_workspace(accepted_status=status), a_user())
+    assert (answer.status_code, answer.json()["message"]) == (status, "success")
+
+
+def test_number_of_objects_is_a_term_of_the_contract() -> None:
+    """3.1: 75 objects; MAU contracts had 50."""
+    users = [a_user(number) for number in range(51)]
+    assert track(a_workspace(max_objects=50), *users[:50]).status_code == 201
+    assert track(a_workspace(max_objects=50), *users).status_code == 400
+
+
+def test_name_that_is_not_allowed_rejects_its_object() -> None:
+    """3.9: INVALID_ATTRIBUTE_EMAIL_SUBSCRIPTION_INFO; which names share its fate is not documented."""
+    sandbox = a_workspace(refused_names=frozenset({"secret"}))
+    answer = track(sandbox, a_user(1, secret=1), a_user(2))
+    assert [entry["index"] for entry in answer.json()["errors"]] == [0]
+    assert list(sandbox.profiles()) == ["c-2"]

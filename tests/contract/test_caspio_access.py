@@ -204,3 +204,10 @@ def test_every_answer_has_an_id_and_a_date() -> None:
 
 def test_method_that_an_address_does_not_have_is_405() -> None:
     assert talk(a_sandbox(), lambda client: client.put(TABLES, json={})).status_code == 405
+
+
+@pytest.mark.parametrize(("limited", "status"), [(False, 200), (True, 429)])
+def test_token_requests_may_count_towards_the_limit(limited: bool, status: int) -> None:
+    """4.1: every request is billed, token requests too; whether they are limited is open."""
+    sandbox = a_sandbox(calls_per_window=1, token_calls_limited=limited)
+    assert talk(sandbox, lambda client: client.get(TABLES)).status_code == status

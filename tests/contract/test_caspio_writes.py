@@ -382,3 +382,17 @@ def test_account_in_a_file_is_there_again(tmp_path: Path) -> None:
     assert again.insert_rows("T", [{"No": "A-3"}]) == [3]
     assert len(send(again, "GET", f"{API}views/V/records").json()["Result"]) == 2
     again.close()
+
+
+@pytest.mark.parametrize(("unset", "read"), [("empty", ""), ("null", None)])
+def test_text_that_was_never_set_is_blank_or_null(unset: str, read: str | None) -> None:
+    """2.3, 2.5: both occur."""
+    (record,) = insert(a_sandbox(unset_text=unset), {"No": "A-1"}, response="rows").json()["Result"]
+    assert record["Mail"] == read
+
+
+def test_wall_clock_of_an_offset_is_that_of_the_account() -> None:
+    """2.4: a value with Z is stored as the account's wall clock."""
+    sandbox = a_sandbox(account_time_zone="Europe/London")
+    (record,) = insert(sandbox, {"No": "A-1", "Due": "2026-07-01T12:00:00Z"}, response="rows").json()["Result"]
+    assert record["Due"] == "2026-07-01T13:00:00"
