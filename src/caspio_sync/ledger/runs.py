@@ -196,7 +196,7 @@ class Runs(LedgerConnection):
         found: list[Unfinished] = []
         recorded = pl.Series(dtype=pl.Int64)
         with self._read("read unfinished batches") as connection:
-            last: dict[str, datetime] = dict(connection.execute(done).tuples().all())
+            last: dict[str, datetime] = {each[0]: each[1] for each in connection.execute(done)}
             read = {PARTIAL: last.get(SWEEP)}
             complete = max(last.values(), default=None)
             for mode, at, run, number, low, high in connection.execute(left).all():
