@@ -13,7 +13,7 @@ from tasks.braze import erase, identify, send, send_opt_outs
 from tasks.caspio import extract
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
-from tasks.quality import judge, map_rows
+from tasks.quality import judge, map_rows, staying
 from tasks.verification import verify_sample
 
 
@@ -49,9 +49,8 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
             opt_outs, judgement = await asyncio.gather(
                 send_opt_outs(run, batch, compared.changes.filter(known)), judge(run, compared.changes)
             )
-            # A new row's consent travels with it; where the gate holds the row, its opt-out leaves all the same.
-            held = compared.changes if judgement.blocked else judgement.held
-            await send_opt_outs(run, batch, held.filter(~known))
+            # A new row's consent travels with it; where the row has to stay, its opt-out leaves all the same.
+            await send_opt_outs(run, batch, staying(run, compared.changes, judgement).filter(~known))
             if judgement.blocked:
                 await block(run, batch, judgement)
                 return

@@ -7,7 +7,8 @@ from prefect import task
 
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.steps import map_batch
+from caspio_sync.run.steps import map_batch, without_required_consent
+from caspio_sync.schemas import SOURCE_PK
 from expectations.gate import Judgement
 from expectations.profiles import judged_frame, profile_gate
 from tasks.options import FRAMES
@@ -26,6 +27,14 @@ async def judge(run: SyncRun, changes: pl.DataFrame) -> Judgement:
     run.report.count_checks(judgement.checks)
     run.report.add_seconds("gate", judgement.seconds)
     return judgement
+
+
+def staying(run: SyncRun, changes: pl.DataFrame, judgement: Judgement) -> pl.DataFrame:
+    """The changes that will not leave: held by the gate, alone or with their batch, or without a required consent."""
+    if judgement.blocked:
+        return changes
+    leaving, _ = without_required_consent(run, judgement.accepted)
+    return changes.join(leaving, on=SOURCE_PK, how="anti", maintain_order="left")
 
 
 def _judge(run: SyncRun, changes: pl.DataFrame) -> Judgement:

@@ -1,42 +1,12 @@
 """Custom attributes and dates of the Braze emulator, against sections 3.4 and 3.5 of the reference."""
 
-import asyncio
 from typing import Any
 
-import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze_dates import parse_instant
-
-
-def a_sandbox(**behaviour: Any) -> BrazeSandbox:
-    return BrazeSandbox(BrazeBehaviour(**behaviour), VirtualClock())
-
-
-def track(sandbox: BrazeSandbox, *attributes: dict[str, Any]) -> httpx.Response:
-    """One request an object, in order."""
-
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(sandbox.app)
-        headers = {"Authorization": "Bearer sandbox-key"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://braze", headers=headers) as client:
-            for item in attributes:
-                answer = await client.post("/users/track", json={"attributes": [item]})
-                assert answer.status_code == 201
-        return answer
-
-    return asyncio.run(send())
-
-
-def stored(sandbox: BrazeSandbox, *writes: dict[str, Any]) -> dict[str, Any]:
-    """The profile `c` after these writes to it."""
-    track(sandbox, *({"external_id": "c"} | fields for fields in writes))
-    profile = sandbox.profile("c")
-    assert profile is not None
-    return profile
+from tests.contract.conftest import a_workspace, stored, track
 
 
 def custom(sandbox: BrazeSandbox, *values: Any, **steering: Any) -> Any:
@@ -50,7 +20,7 @@ def custom(sandbox: BrazeSandbox, *values: Any, **steering: Any) -> Any:
 
 @pytest.mark.parametrize("value", ["text", "", 1, 2.5, True, "2026-01-31", ["a", "b"], {"k": 1}, [{"k": 1}]])
 def test_every_documented_type_is_stored(value: Any) -> None:
-    assert custom(a_sandbox(), value) == value
+    assert custom(a_workspace(), value) == value
 
 
 @pytest.mark.parametrize(
@@ -72,11 +42,11 @@ def test_every_documented_type_is_stored(value: Any) -> None:
     ],
 )
 def test_first_value_fixes_the_type(values: list[Any], kept: Any) -> None:
-    assert custom(a_sandbox(), *values) == kept
+    assert custom(a_workspace(), *values) == kept
 
 
 def test_type_may_stay_open() -> None:
-    assert custom(a_sandbox(first_value_fixes_type=False), 1, "two") == "two"
+    assert custom(a_workspace(first_value_fixes_type=False), 1, "two") == "two"
 
 
 @pytest.mark.parametrize(
@@ -93,16 +63,16 @@ def test_type_may_stay_open() -> None:
     ],
 )
 def test_forced_type_coerces_or_ignores(kind: str, value: Any, kept: Any) -> None:
-    assert custom(a_sandbox(forced_types={"x": kind}), value) == kept
+    assert custom(a_workspace(forced_types={"x": kind}), value) == kept
 
 
 @pytest.mark.parametrize(("choice", "kept"), [("truncate", "x" * 255), ("drop", "missing")])
 def test_long_string_is_cut_or_dropped(choice: str, kept: str) -> None:
-    assert custom(a_sandbox(long_strings=choice), "x" * 256) == kept
+    assert custom(a_workspace(long_strings=choice), "x" * 256) == kept
 
 
 def test_long_string_does_not_pass_once_the_type_is_fixed() -> None:
-    assert custom(a_sandbox(), "short", "x" * 300) == "x" * 255
+    assert custom(a_workspace(), "short", "x" * 300) == "x" * 255
 
 
 @pytest.mark.parametrize(
@@ -120,7 +90,7 @@ def test_long_string_does_not_pass_once_the_type_is_fixed() -> None:
     ],
 )
 def test_array_and_increment_operations(values: list[Any], kept: Any) -> None:
-    assert custom(a_sandbox(), *values) == kept
+    assert custom(a_workspace(), *values) == kept
 
 
 @pytest.mark.parametrize(
@@ -137,16 +107,16 @@ def test_array_and_increment_operations(values: list[Any], kept: Any) -> None:
     ],
 )
 def test_one_unsound_part_drops_the_whole_object_and_keeps_the_old(unsound: Any) -> None:
-    assert custom(a_sandbox(), {"ok": 1}, {"fine": 2} | unsound) == {"ok": 1}
+    assert custom(a_workspace(), {"ok": 1}, {"fine": 2} | unsound) == {"ok": 1}
 
 
 def test_object_is_replaced_unless_merged() -> None:
-    assert custom(a_sandbox(), {"a": {"b": 1}}, {"a": {"c": 2}}) == {"a": {"c": 2}}
-    assert custom(a_sandbox(), {"a": {"b": 1}}, {"a": {"c": 2}}, _merge_objects=True) == {"a": {"b": 1, "c": 2}}
+    assert custom(a_workspace(), {"a": {"b": 1}}, {"a": {"c": 2}}) == {"a": {"c": 2}}
+    assert custom(a_workspace(), {"a": {"b": 1}}, {"a": {"c": 2}}, _merge_objects=True) == {"a": {"b": 1, "c": 2}}
 
 
 def test_dates_inside_objects_are_kept_as_written() -> None:
-    assert custom(a_sandbox(), {"at": {"$time": "2026-01-31"}}) == {"at": {"$time": "2026-01-31"}}
+    assert custom(a_workspace(), {"at": {"$time": "2026-01-31"}}) == {"at": {"$time": "2026-01-31"}}
 
 
 def test_array_of_objects_adds_then_removes_then_updates() -> None:
@@ -155,18 +125,18 @@ def test_array_of_objects_adds_then_removes_then_updates() -> None:
         "$remove": [{"$identifier_key": "id", "$identifier_value": 1}],
         "$add": [{"id": 3}],
     }
-    assert custom(a_sandbox(), [{"id": 1}, {"id": 2}], operations) == [{"id": 2}, {"id": 3, "n": "c"}]
+    assert custom(a_workspace(), [{"id": 1}, {"id": 2}], operations) == [{"id": 2}, {"id": 3, "n": "c"}]
 
 
 def test_array_of_objects_over_the_limit_is_dropped_while_the_answer_says_success() -> None:
-    sandbox = a_sandbox()
+    sandbox = a_workspace()
     answer = track(sandbox, {"external_id": "c", "x": [{"k": "y" * 250}] * 500})
     assert answer.json() == {"message": "success", "attributes_processed": 1}
     assert sandbox.profiles()["c"]["custom_attributes"] == {}
 
 
 def test_names_are_stripped_bounded_and_blocklisted() -> None:
-    sandbox = a_sandbox(blocklisted_attributes={"secret"})
+    sandbox = a_workspace(blocklisted_attributes={"secret"})
     profile = stored(sandbox, {" spend ": 1, "secret": 1, "n" * 256: 1})
     assert profile["custom_attributes"] == {"spend": 1}
 
@@ -196,3 +166,9 @@ def test_documented_date_formats_are_read(text: str, iso: str) -> None:
 @pytest.mark.parametrize("text", ["2026-13-01", "31/01/2026", "3001-01-01", "20260131", "2026-01-31T25:00:00", "x", ""])
 def test_other_formats_are_no_dates(text: str) -> None:
     assert parse_instant(text) is None
+
+
+def test_array_is_cut_at_the_workspace_s_limit() -> None:
+    """3.4: 500 elements by default and at most; 25 until 2025. Longer arrays are truncated."""
+    assert custom(a_workspace(max_array=25), [str(number) for number in range(30)]) == [str(n) for n in range(25)]
+    assert len(custom(a_workspace(), [str(number) for number in range(501)])) == 500

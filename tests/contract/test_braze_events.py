@@ -1,32 +1,11 @@
 """Events, purchases and data points of the Braze emulator, against sections 3.6 to 3.10 and 15 of the reference."""
 
-import asyncio
 from typing import Any
 
-import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.braze import BrazeSandbox
 from caspio_sync.sandbox.braze_behaviour import NEWSLETTER_GROUP
-
-
-def a_sandbox() -> BrazeSandbox:
-    return BrazeSandbox(clock=VirtualClock())
-
-
-def track(sandbox: BrazeSandbox, *attributes: Any, **arrays: Any) -> httpx.Response:
-    async def send() -> httpx.Response:
-        transport = httpx.ASGITransport(sandbox.app)
-        headers = {"Authorization": "Bearer sandbox-key"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://braze", headers=headers) as client:
-            return await client.post("/users/track", json={"attributes": list(attributes)} | arrays)
-
-    return asyncio.run(send())
-
-
-def a_user(number: int = 1, **fields: Any) -> dict[str, Any]:
-    return {"external_id": f"c-{number}", **fields}
+from tests.contract.conftest import a_user, a_workspace, track
 
 
 def group() -> list[dict[str, Any]]:
@@ -66,7 +45,7 @@ def a_purchase(**fields: Any) -> dict[str, Any]:
     ],
 )
 def test_unsound_event_is_rejected(fields: dict[str, Any]) -> None:
-    answer = track(a_sandbox(), events=[an_event(**fields), an_event()]).json()
+    answer = track(a_workspace(), events=[an_event(**fields), an_event()]).json()
     assert answer["events_processed"] == 1
     assert (answer["errors"][0]["input_array"], answer["errors"][0]["index"]) == ("events", 0)
 
@@ -84,30 +63,30 @@ def test_unsound_event_is_rejected(fields: dict[str, Any]) -> None:
     ],
 )
 def test_unsound_purchase_is_rejected(fields: dict[str, Any]) -> None:
-    assert track(a_sandbox(), purchases=[a_purchase(**fields)]).json()["purchases_processed"] == 0
+    assert track(a_workspace(), purchases=[a_purchase(**fields)]).json()["purchases_processed"] == 0
 
 
 @pytest.mark.parametrize("currency", ["eur", "EURO", "XXZ", None])
 def test_currency_that_is_not_iso_4217_has_the_documented_text(currency: str | None) -> None:
-    errors = track(a_sandbox(), purchases=[a_purchase(currency=currency)]).json()["errors"]
+    errors = track(a_workspace(), purchases=[a_purchase(currency=currency)]).json()["errors"]
     assert errors[0]["type"] == "'currency' must be an ISO 4217 currency"
 
 
 def test_equal_events_are_not_deduplicated() -> None:
-    sandbox = a_sandbox()
+    sandbox = a_workspace()
     for _ in range(2):
         track(sandbox, events=[an_event(), an_event()])
     assert sandbox.profiles()["c-1"]["custom_events"][0]["count"] == 4
 
 
 def test_future_event_is_dated_now() -> None:
-    sandbox = a_sandbox()
+    sandbox = a_workspace()
     track(sandbox, events=[an_event(time="2999-01-01T00:00:00Z")])
     assert sandbox.profiles()["c-1"]["custom_events"][0]["last"] == "2026-01-01T00:00:00.000Z"
 
 
 def test_quantity_counts_as_that_many_purchases() -> None:
-    sandbox = a_sandbox()
+    sandbox = a_workspace()
     track(sandbox, purchases=[a_purchase(quantity=3)])
     profile = sandbox.profiles()["c-1"]
     assert profile["purchases"][0]["count"] == 3
@@ -131,13 +110,13 @@ def test_quantity_counts_as_that_many_purchases() -> None:
     ],
 )
 def test_each_attribute_sent_is_billed(fields: dict[str, Any], points: int) -> None:
-    sandbox = a_sandbox()
+    sandbox = a_workspace()
     track(sandbox, a_user(**fields))
     assert sandbox.data_points == points
 
 
 def test_same_value_bills_again_and_looking_does_not() -> None:
-    sandbox = a_sandbox()
+    sandbox = a_workspace()
     track(sandbox, a_user(spend=1))
     sandbox.settle()
     track(sandbox, a_user(spend=1))
@@ -145,6 +124,6 @@ def test_same_value_bills_again_and_looking_does_not() -> None:
 
 
 def test_rejected_objects_bill_nothing() -> None:
-    sandbox = a_sandbox()
+    sandbox = a_workspace()
     track(sandbox, a_user(1, spend=1), a_user(2, email="nobody", spend=1))
     assert sandbox.data_points == 1

@@ -263,3 +263,14 @@ def test_group_status_tells_the_groups_own_state() -> None:
 def test_group_status_of_an_unknown_group_is_400() -> None:
     query = {"subscription_group_id": "x", "external_id": "a"}
     assert Workspace().call("GET", "/subscription/status/get", params=query).status_code == 400
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_export_succeeds_with_200_or_201(status: int) -> None:
+    """Section 18: the status of a successful export is not established."""
+    assert Workspace(export_status=status).export("a").status_code == status
+
+
+def test_export_limit_by_the_second_is_the_workspace_s() -> None:
+    workspace = Workspace(export_per_second=2)
+    assert [workspace.export("a").status_code for _ in range(3)] == [201, 201, 429]

@@ -1,8 +1,6 @@
 """The emulator against sections 1 and 4 of the Caspio page: hosts, tokens, limits, error bodies."""
 
-import asyncio
 import base64
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -10,23 +8,9 @@ import pytest
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox
+from tests.contract.conftest import FORM, HOST, talk
 
-HOST = "https://c0abc123.caspio.com"
 TABLES = "/integrations/rest/v3/tables"
-FORM = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
-
-
-def call(sandbox: CaspioSandbox, talk: Callable[[httpx.AsyncClient], Awaitable[Any]], *, token: bool = True) -> Any:
-    """Run `talk` with a client of the sandbox, by default one that holds a token."""
-
-    async def run() -> Any:
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app), base_url=HOST) as client:
-            if token:
-                answer = (await client.post("/oauth/token", data=FORM)).json()
-                client.headers["Authorization"] = f"Bearer {answer['access_token']}"
-            return await talk(client)
-
-    return asyncio.run(run())
 
 
 def a_sandbox(**switches: Any) -> CaspioSandbox:
@@ -34,7 +18,7 @@ def a_sandbox(**switches: Any) -> CaspioSandbox:
 
 
 def ask_token(sandbox: CaspioSandbox, **arguments: Any) -> httpx.Response:
-    return call(sandbox, lambda client: client.post("/oauth/token", **arguments), token=False)
+    return talk(sandbox, lambda client: client.post("/oauth/token", **arguments), token=False)
 
 
 # ---- 1.2 token endpoint
@@ -90,36 +74,36 @@ def test_refresh_token_gives_a_new_pair_once() -> None:
 @pytest.mark.parametrize("header", [None, "Bearer", "Bearer unknown", "Basic c2FuZGJveDo="])
 def test_call_without_a_living_token_is_401_with_an_empty_body(header: str | None) -> None:
     headers = {"Authorization": header} if header else {}
-    answer = call(a_sandbox(), lambda client: client.get(TABLES, headers=headers), token=False)
+    answer = talk(a_sandbox(), lambda client: client.get(TABLES, headers=headers), token=False)
     assert (answer.status_code, answer.headers["www-authenticate"], answer.content) == (401, "Bearer", b"")
 
 
 def test_401_body_is_a_switch() -> None:
-    answer = call(a_sandbox(unauthorized_body=True), lambda client: client.get(TABLES), token=False)
+    answer = talk(a_sandbox(unauthorized_body=True), lambda client: client.get(TABLES), token=False)
     assert answer.json() == {"Message": "Authorization has been denied for this request."}
 
 
 def test_token_ends_after_its_lifetime() -> None:
     sandbox = a_sandbox(token_seconds=100)
 
-    async def talk(client: httpx.AsyncClient) -> list[int]:
+    async def conversation(client: httpx.AsyncClient) -> list[int]:
         statuses = []
         for wait in (99.0, 2.0):
             sandbox.clock.advance(wait)  # type: ignore[attr-defined]
             statuses.append((await client.get(TABLES)).status_code)
         return statuses
 
-    assert call(sandbox, talk) == [200, 401]
+    assert talk(sandbox, conversation) == [200, 401]
 
 
 def test_tokens_can_be_ended_by_hand() -> None:
     sandbox = a_sandbox()
 
-    async def talk(client: httpx.AsyncClient) -> int:
+    async def conversation(client: httpx.AsyncClient) -> int:
         sandbox.expire_tokens()
         return (await client.get(TABLES)).status_code
 
-    assert call(sandbox, talk) == 401
+    assert talk(sandbox, conversation) == 401
 
 
 # ---- 1.1 and 1.3
@@ -127,12 +111,12 @@ def test_tokens_can_be_ended_by_hand() -> None:
 
 @pytest.mark.parametrize("path", ["/rest/v3/tables", "/rest/v2/tables", "/integrations/rest/v3/nothing", "/"])
 def test_other_addresses_are_404(path: str) -> None:
-    answer = call(a_sandbox(), lambda client: client.get(path))
+    answer = talk(a_sandbox(), lambda client: client.get(path))
     assert (answer.status_code, answer.json()["Code"]) == (404, "ObjectNotFound")
 
 
 def test_forbidden_address_of_the_caller() -> None:
-    answer = call(a_sandbox(ip_forbidden=True), lambda client: client.get(TABLES))
+    answer = talk(a_sandbox(ip_forbidden=True), lambda client: client.get(TABLES))
     assert (answer.status_code, answer.json()["Code"]) == (403, "IpForbidden")
 
 
@@ -141,19 +125,19 @@ def test_object_outside_the_rights_is_403_and_not_listed() -> None:
     for name in ("Open", "Secret"):
         sandbox.create_table(name, [{"Name": "A", "Type": "STRING"}])
 
-    async def talk(client: httpx.AsyncClient) -> tuple[Any, int, int]:
+    async def conversation(client: httpx.AsyncClient) -> tuple[Any, int, int]:
         listed = (await client.get(TABLES)).json()["Result"]
         read = await client.get(f"{TABLES}/Secret/records")
         inner = await client.get(f"{TABLES}/Open/records", params={"q.where": "A IN (SELECT A FROM Secret)"})
         return listed, read.status_code, inner.status_code
 
-    assert call(sandbox, talk) == (["Open"], 403, 403)
+    assert talk(sandbox, conversation) == (["Open"], 403, 403)
 
 
 def test_object_without_the_right_to_write_is_403() -> None:
     sandbox = a_sandbox(read_only_objects=frozenset({"T"}))
     sandbox.create_table("T", [{"Name": "A", "Type": "STRING"}])
-    answer = call(sandbox, lambda client: client.post(f"{TABLES}/T/records", json={"A": "x"}))
+    answer = talk(sandbox, lambda client: client.post(f"{TABLES}/T/records", json={"A": "x"}))
     assert answer.status_code == 403
 
 
@@ -163,30 +147,30 @@ def test_object_without_the_right_to_write_is_403() -> None:
 def test_every_request_is_billed() -> None:
     sandbox = a_sandbox(calls_per_second=1)
 
-    async def talk(client: httpx.AsyncClient) -> list[int]:
+    async def conversation(client: httpx.AsyncClient) -> list[int]:
         return [(await client.get(path)).status_code for path in (f"{TABLES}/none", TABLES)]
 
-    assert call(sandbox, talk) == [404, 429]
+    assert talk(sandbox, conversation) == [404, 429]
     assert sandbox.calls == 3
 
 
 def test_window_refuses_until_its_oldest_call_has_left() -> None:
     sandbox = a_sandbox(calls_per_window=2, window_seconds=300, retry_after=True)
 
-    async def talk(client: httpx.AsyncClient) -> list[httpx.Response]:
+    async def conversation(client: httpx.AsyncClient) -> list[httpx.Response]:
         answers = []
         for wait in (0.0, 100.0, 100.0, 100.0):
             sandbox.clock.advance(wait)  # type: ignore[attr-defined]
             answers.append(await client.get(TABLES))
         return answers
 
-    answers = call(sandbox, talk)
+    answers = talk(sandbox, conversation)
     assert [answer.status_code for answer in answers] == [200, 200, 429, 200]
     assert answers[2].headers["retry-after"] == "100"
 
 
 def test_429_carries_its_word_and_by_default_no_wait() -> None:
-    answer = call(a_sandbox(calls_per_second=0), lambda client: client.get(TABLES))
+    answer = talk(a_sandbox(calls_per_second=0), lambda client: client.get(TABLES))
     assert "api-calls-rate" in answer.text
     assert "retry-after" not in answer.headers
 
@@ -194,18 +178,18 @@ def test_429_carries_its_word_and_by_default_no_wait() -> None:
 def test_address_over_2047_characters_is_414() -> None:
     sandbox = a_sandbox()
 
-    async def talk(client: httpx.AsyncClient) -> list[int]:
+    async def conversation(client: httpx.AsyncClient) -> list[int]:
         empty = len(f"{HOST}{TABLES}?x=")
         return [(await client.get(f"{TABLES}?x={'a' * (size - empty)}")).status_code for size in (2047, 2048)]
 
-    assert call(sandbox, talk) == [200, 414]
+    assert talk(sandbox, conversation) == [200, 414]
 
 
 # ---- 4.2
 
 
 def test_error_body_names_the_request() -> None:
-    answer = call(a_sandbox(), lambda client: client.get(f"{TABLES}/none/records?q.limit=5"))
+    answer = talk(a_sandbox(), lambda client: client.get(f"{TABLES}/none/records?q.limit=5"))
     body = answer.json()
     assert set(body) == {"Code", "Message", "Resource", "RequestId"}
     assert body["Resource"] == f"{HOST}{TABLES}/none/records"
@@ -213,10 +197,17 @@ def test_error_body_names_the_request() -> None:
 
 
 def test_every_answer_has_an_id_and_a_date() -> None:
-    answer = call(a_sandbox(), lambda client: client.get(TABLES))
+    answer = talk(a_sandbox(), lambda client: client.get(TABLES))
     assert answer.headers["x-caspio-request-id"]
     assert answer.headers["date"] == "Thu, 01 Jan 2026 00:00:00 GMT"
 
 
 def test_method_that_an_address_does_not_have_is_405() -> None:
-    assert call(a_sandbox(), lambda client: client.put(TABLES, json={})).status_code == 405
+    assert talk(a_sandbox(), lambda client: client.put(TABLES, json={})).status_code == 405
+
+
+@pytest.mark.parametrize(("limited", "status"), [(False, 200), (True, 429)])
+def test_token_requests_may_count_towards_the_limit(limited: bool, status: int) -> None:
+    """4.1: every request is billed, token requests too; whether they are limited is open."""
+    sandbox = a_sandbox(calls_per_window=1, token_calls_limited=limited)
+    assert talk(sandbox, lambda client: client.get(TABLES)).status_code == status

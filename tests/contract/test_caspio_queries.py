@@ -1,7 +1,5 @@
 """The emulator against sections 3.1 to 3.3, 3.8 and 10 of the Caspio page: reading records."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
@@ -9,64 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox
-
-API = "/integrations/rest/v3/"
-FORM = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
-FIELDS = [
-    {"Name": "No", "Type": "STRING", "Unique": True},
-    {"Name": "City", "Type": "STRING"},
-    {"Name": "Orders", "Type": "INTEGER"},
-    {"Name": "Spend", "Type": "CURRENCY"},
-    {"Name": "Active", "Type": "YES/NO"},
-    {"Name": "Due", "Type": "DATE/TIME"},
-    {"Name": "Tags", "Type": "LIST-STRING", "ListField": ["red", "blue"]},
-    {"Name": "Pwd", "Type": "PASSWORD"},
-    {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": "UTC"},
-]
-CITIES = ["Leeds", "leeds ", "LEEDS", "York", "O'Fallon", "Zürich", "", None, "100%"]
-
-
-def a_sandbox(rows: int = 40, **switches: Any) -> CaspioSandbox:
-    """A table T of `rows` rows, PK_ID 1 to `rows`, and a view V of the rows with Orders from 3 on."""
-    sandbox = CaspioSandbox(CaspioBehaviour(**switches), VirtualClock())
-    sandbox.create_table("T", FIELDS)
-    sandbox.insert_rows(
-        "T",
-        (
-            {
-                "No": f"A-{number}",
-                "City": CITIES[number % len(CITIES)],
-                "Orders": number % 5,
-                "Spend": number / 4,
-                "Active": number % 2 == 0,
-                "Due": None if number % 4 == 0 else f"2026-01-{number % 28 + 1:02}T08:00:00",
-                "Tags": [1, 2] if number % 3 else None,
-                "Pwd": "secret",
-            }
-            for number in range(1, rows + 1)
-        ),
-    )
-    sandbox.create_view("V", "T", ["No", "Orders"], "Orders>=3")
-    return sandbox
-
-
-def talk(sandbox: CaspioSandbox, conversation: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        transport = httpx.ASGITransport(sandbox.app)
-        async with httpx.AsyncClient(transport=transport, base_url="https://c0abc123.caspio.com") as client:
-            token = (await client.post("/oauth/token", data=FORM)).json()["access_token"]
-            client.headers["Authorization"] = f"Bearer {token}"
-            return await conversation(client)
-
-    return asyncio.run(run())
-
-
-def get(sandbox: CaspioSandbox, path: str = "tables/T/records", **parameters: Any) -> httpx.Response:
-    query = {f"q.{name}": value for name, value in parameters.items()}
-    answer: httpx.Response = talk(sandbox, lambda client: client.get(API + path, params=query))
-    return answer
+from caspio_sync.sandbox.caspio import CaspioSandbox
+from tests.contract.conftest import API, a_filled_account, get, talk
 
 
 def found(sandbox: CaspioSandbox, where: str) -> list[int]:
@@ -77,7 +19,7 @@ def found(sandbox: CaspioSandbox, where: str) -> list[int]:
 
 @pytest.fixture(scope="module")
 def sandbox() -> CaspioSandbox:
-    return a_sandbox()
+    return a_filled_account()
 
 
 # ---- 3.1 parameters and envelope
@@ -99,7 +41,7 @@ def test_record_shows_every_type_as_documented(sandbox: CaspioSandbox) -> None:
 
 
 def test_pk_id_in_an_answer_to_all_fields_is_a_switch() -> None:
-    assert "PK_ID" not in get(a_sandbox(1, star_has_pk=False)).json()["Result"][0]
+    assert "PK_ID" not in get(a_filled_account(1, star_has_pk=False)).json()["Result"][0]
 
 
 def test_empty_match_is_an_empty_result(sandbox: CaspioSandbox) -> None:
@@ -126,7 +68,7 @@ def test_how_many_records_come(sandbox: CaspioSandbox, parameters: dict[str, Any
 
 
 def test_limit_is_100_unless_told() -> None:
-    assert len(get(a_sandbox(120)).json()["Result"]) == 100
+    assert len(get(a_filled_account(120)).json()["Result"]) == 100
 
 
 @pytest.mark.parametrize(
@@ -147,13 +89,33 @@ def test_wrong_parameter_is_refused(sandbox: CaspioSandbox, parameters: dict[str
 
 
 def test_small_limits_can_be_refused() -> None:
-    assert get(a_sandbox(1, small_limits=False), limit=4).status_code == 400
+    assert get(a_filled_account(1, small_limits=False), limit=4).status_code == 400
 
 
 def test_pagination_is_told_on_request(sandbox: CaspioSandbox) -> None:
     body = get(sandbox, pageSize=10, pageNumber=2, getPaginationInfo="true", where="PK_ID<=35", orderBy="PK_ID").json()
     assert body["Pagination"] == {"TotalCount": 35, "PageNumber": 2, "PageSize": 10}
     assert body["Result"][0]["PK_ID"] == 11
+
+
+@pytest.mark.parametrize(
+    "names", [("q.where", "q.orderby", "q.limit"), ("Q.WHERE", "Q.ORDERBY", "Q.LIMIT"), ("where", "orderBy", "limit")]
+)
+def test_parameters_are_known_in_any_case_and_without_their_prefix(
+    sandbox: CaspioSandbox, names: tuple[str, ...]
+) -> None:
+    """Caspio 3.1: query names are case-insensitive; N8N sends bare ones."""
+    query = dict(zip(names, ("PK_ID>38", "PK_ID DESC", "5"), strict=True))
+    answer = talk(sandbox, lambda client: client.get(f"{API}tables/T/records", params=query))
+    assert [row["No"] for row in answer.json()["Result"]] == ["A-40", "A-39"]
+
+
+@pytest.mark.parametrize("parameter", ["q.distinct", "q.skip", "q.offset", "q.having"])
+def test_parameters_that_do_not_exist_change_nothing(sandbox: CaspioSandbox, parameter: str) -> None:
+    """Caspio 3.1: there is no q.skip, q.offset, q.having or q.distinct; q.distinct is ignored in silence."""
+    query = {"q.orderBy": "PK_ID", "q.limit": "7", parameter: "5"}
+    answer = talk(sandbox, lambda client: client.get(f"{API}tables/T/records", params=query))
+    assert (answer.status_code, len(answer.json()["Result"])) == (200, 7)
 
 
 def test_table_name_is_case_insensitive(sandbox: CaspioSandbox) -> None:
@@ -191,7 +153,7 @@ def test_any_selection_is_the_same_record_cut(keys: set[str]) -> None:
     assert rows == [{key: row[key] for key in keys} for row in SELECTED.rows("T")]
 
 
-SELECTED = a_sandbox(7)
+SELECTED = a_filled_account(7)
 
 
 # ---- 3.2 order
@@ -208,7 +170,7 @@ def test_unordered_page_mode_is_stable_by_default(sandbox: CaspioSandbox) -> Non
 
 
 def test_unordered_page_mode_can_be_shuffled_too() -> None:
-    sandbox = a_sandbox(unordered="always")
+    sandbox = a_filled_account(unordered="always")
     rows = get(sandbox, select="PK_ID", pageSize=20).json()["Result"]
     assert [row["PK_ID"] for row in rows] != list(range(1, 21))
 
@@ -229,7 +191,7 @@ def test_order_by_several_fields(sandbox: CaspioSandbox) -> None:
 @given(st.integers(1, 60), st.integers(1, 13))
 @settings(max_examples=15, deadline=None)
 def test_keyset_pages_give_every_row_once(rows: int, size: int) -> None:
-    sandbox = a_sandbox(rows)
+    sandbox = a_filled_account(rows)
 
     async def read(client: httpx.AsyncClient) -> list[int]:
         keys: list[int] = []
@@ -349,7 +311,7 @@ def test_where_is_refused(sandbox: CaspioSandbox, where: str, status: int, code:
 
 
 def test_unknown_field_can_be_the_older_error() -> None:
-    body = get(a_sandbox(1, unknown_field="sql_error"), where="Nope=1").json()
+    body = get(a_filled_account(1, unknown_field="sql_error"), where="Nope=1").json()
     assert (body["Code"], body["Message"]) == ("SqlServerError", "Invalid column name 'Nope'.")
 
 

@@ -1,75 +1,14 @@
 """The emulator against sections 3.1, 3.3 and 3.8 of the Caspio page: computed columns, groups, views."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
-
-import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox
-
-API = "/integrations/rest/v3/"
-FORM = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
-FIELDS = [
-    {"Name": "No", "Type": "STRING", "Unique": True},
-    {"Name": "City", "Type": "STRING"},
-    {"Name": "Orders", "Type": "INTEGER"},
-    {"Name": "Spend", "Type": "CURRENCY"},
-    {"Name": "Active", "Type": "YES/NO"},
-    {"Name": "Due", "Type": "DATE/TIME"},
-    {"Name": "Tags", "Type": "LIST-STRING", "ListField": ["red", "blue"]},
-    {"Name": "Pwd", "Type": "PASSWORD"},
-    {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": "UTC"},
-]
-CITIES = ["Leeds", "leeds ", "LEEDS", "York", "O'Fallon", "Zürich", "", None, "100%"]
-
-
-def a_sandbox(rows: int = 40, **switches: Any) -> CaspioSandbox:
-    """A table T of `rows` rows, PK_ID 1 to `rows`, and a view V of the rows with Orders from 3 on."""
-    sandbox = CaspioSandbox(CaspioBehaviour(**switches), VirtualClock())
-    sandbox.create_table("T", FIELDS)
-    sandbox.insert_rows(
-        "T",
-        (
-            {
-                "No": f"A-{number}",
-                "City": CITIES[number % len(CITIES)],
-                "Orders": number % 5,
-                "Spend": number / 4,
-                "Active": number % 2 == 0,
-                "Due": None if number % 4 == 0 else f"2026-01-{number % 28 + 1:02}T08:00:00",
-                "Tags": [1, 2] if number % 3 else None,
-                "Pwd": "secret",
-            }
-            for number in range(1, rows + 1)
-        ),
-    )
-    sandbox.create_view("V", "T", ["No", "Orders"], "Orders>=3")
-    return sandbox
-
-
-def talk(sandbox: CaspioSandbox, conversation: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        transport = httpx.ASGITransport(sandbox.app)
-        async with httpx.AsyncClient(transport=transport, base_url="https://c0abc123.caspio.com") as client:
-            token = (await client.post("/oauth/token", data=FORM)).json()["access_token"]
-            client.headers["Authorization"] = f"Bearer {token}"
-            return await conversation(client)
-
-    return asyncio.run(run())
-
-
-def get(sandbox: CaspioSandbox, path: str = "tables/T/records", **parameters: Any) -> httpx.Response:
-    query = {f"q.{name}": value for name, value in parameters.items()}
-    answer: httpx.Response = talk(sandbox, lambda client: client.get(API + path, params=query))
-    return answer
+from caspio_sync.sandbox.caspio import CaspioSandbox
+from tests.contract.conftest import a_filled_account, get
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> CaspioSandbox:
-    return a_sandbox()
+    return a_filled_account()
 
 
 # ---- q.select with expressions, q.groupBy
@@ -88,8 +27,8 @@ def test_aggregate_over_nothing_is_null(sandbox: CaspioSandbox) -> None:
 
 @pytest.mark.parametrize("parameters", [{"limit": 10}, {"pageSize": 10}])
 def test_aggregate_cannot_be_paged_unless_switched(parameters: dict[str, int]) -> None:
-    assert get(a_sandbox(1), select="COUNT(*) AS n", **parameters).status_code == 400
-    answer = get(a_sandbox(1, paged_aggregates=True), select="COUNT(*) AS n", **parameters)
+    assert get(a_filled_account(1), select="COUNT(*) AS n", **parameters).status_code == 400
+    answer = get(a_filled_account(1, paged_aggregates=True), select="COUNT(*) AS n", **parameters)
     assert answer.json()["Result"] == [{"n": 1}]
 
 

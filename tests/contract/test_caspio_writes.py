@@ -1,7 +1,5 @@
 """The emulator against sections 2, 3.4 to 3.7 of the Caspio page: tables, fields, types, and writing records."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,9 @@ import pytest
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox, Refusal
+from tests.contract.conftest import API, talk
 
-API = "/integrations/rest/v3/"
 RECORDS = f"{API}tables/T/records"
-FORM = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
 FIELDS = [
     {"Name": "No", "Type": "STRING", "Unique": True},
     {"Name": "Mail", "Type": "STRING", "Unique": True, "UniqueAllowNulls": True},
@@ -38,17 +35,6 @@ def a_sandbox(clock: VirtualClock | None = None, database: Path | None = None, *
     if not sandbox.tables():
         sandbox.create_table("T", FIELDS)
     return sandbox
-
-
-def talk(sandbox: CaspioSandbox, conversation: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        transport = httpx.ASGITransport(sandbox.app)
-        async with httpx.AsyncClient(transport=transport, base_url="https://c0abc123.caspio.com") as client:
-            token = (await client.post("/oauth/token", data=FORM)).json()["access_token"]
-            client.headers["Authorization"] = f"Bearer {token}"
-            return await conversation(client)
-
-    return asyncio.run(run())
 
 
 def send(sandbox: CaspioSandbox, method: str, url: str = RECORDS, **arguments: Any) -> httpx.Response:
@@ -396,3 +382,17 @@ def test_account_in_a_file_is_there_again(tmp_path: Path) -> None:
     assert again.insert_rows("T", [{"No": "A-3"}]) == [3]
     assert len(send(again, "GET", f"{API}views/V/records").json()["Result"]) == 2
     again.close()
+
+
+@pytest.mark.parametrize(("unset", "read"), [("empty", ""), ("null", None)])
+def test_text_that_was_never_set_is_blank_or_null(unset: str, read: str | None) -> None:
+    """2.3, 2.5: both occur."""
+    (record,) = insert(a_sandbox(unset_text=unset), {"No": "A-1"}, response="rows").json()["Result"]
+    assert record["Mail"] == read
+
+
+def test_wall_clock_of_an_offset_is_that_of_the_account() -> None:
+    """2.4: a value with Z is stored as the account's wall clock."""
+    sandbox = a_sandbox(account_time_zone="Europe/London")
+    (record,) = insert(sandbox, {"No": "A-1", "Due": "2026-07-01T12:00:00Z"}, response="rows").json()["Result"]
+    assert record["Due"] == "2026-07-01T13:00:00"

@@ -15,6 +15,7 @@ from caspio_sync.ledger.compare import (
     claim_keys,
     compare,
     opt_out,
+    repeated,
     send,
 )
 from caspio_sync.ledger.fingerprints import mask_names, unpack
@@ -303,9 +304,20 @@ def test_an_unknown_consent_does_not_travel_with_a_new_address() -> None:
     assert travels(changes) == ["email", EMAIL_GROUP]
 
 
-def test_an_unknown_consent_is_forgotten_with_the_former_address_so_that_a_later_no_is_an_opt_out() -> None:
+def test_a_no_that_is_no_longer_told_is_repeated_with_a_new_address_and_stays_known() -> None:
     known = known_after(ROW | {EMAIL_GROUP: "unsubscribed"})
     moved = ROW | {EMAIL_GROUP: None, "email": "a@example.com"}
+    changes = compared(moved, known=known).changes
+    assert EMAIL_GROUP in travels(changes)
+    assert changes[repeated(EMAIL_GROUP)].to_list() == ["unsubscribed"]
+    known = known_after(moved, before=known)
+    assert compared(moved | {EMAIL_GROUP: "unsubscribed"}, known=known).changes.is_empty()
+
+
+def test_a_yes_that_is_no_longer_told_is_forgotten_with_the_former_address_so_that_a_later_no_is_an_opt_out() -> None:
+    known = known_after(ROW | {EMAIL_GROUP: "subscribed"})
+    moved = ROW | {EMAIL_GROUP: None, "email": "a@example.com"}
+    assert EMAIL_GROUP not in travels(compared(moved, known=known).changes)
     known = known_after(moved, before=known)
     changes = compared(moved | {EMAIL_GROUP: "unsubscribed"}, known=known).changes
     assert changes[OPT_OUT].to_list() == [True]

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.ledger.compare import ONLY_OPT_OUT, OPT_OUT, Comparison, Versions, compare, opt_out, send
+from caspio_sync.ledger.compare import ONLY_OPT_OUT, OPT_OUT, Comparison, Versions, compare, opt_out, repeated, send
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.schemas import MappedColumn
 
@@ -103,6 +103,8 @@ class World:
     suite: int = 1
     braze: Profiles = field(default_factory=Profiles)
     wanted: Profiles = field(default_factory=Profiles)
+    # The states last acknowledged of each row, under the key it then had.
+    told: dict[int, tuple[str, Values]] = field(default_factory=dict)
     runs: Iterator[int] = field(default_factory=lambda: count(1))
 
     def compare(self, version: Values) -> Comparison:
@@ -133,8 +135,8 @@ class World:
             assert row["_op"] == "new" or self._is_opted_out(row)
             if fate != "cut off":
                 self._send(row, fate)
-        if fate in {"sent", "unknown, landed"} and not compared.held:
-            self.wanted.apply(*self._whole(version))
+            if fate in {"sent", "unknown, landed"}:
+                self.wanted.apply(*self._whole(version))
 
     def _settle(self, compared: Comparison) -> None:
         rows = compared.settled.rename({"fields": "sent_fields"})
@@ -159,9 +161,13 @@ class World:
         if fate not in {"quarantined", "unknown, lost"} and not row[ONLY_OPT_OUT]:
             travels = [column.name for column in self.mapping.columns if row[send(column.name)]]
             assert row["_changed"].split(",") == travels
-            self.braze.apply(row["key"], {name: row[name] for name in travels})
+            self.braze.apply(row["key"], {name: self._value(row, name) for name in travels})
         verdict = "sent" if row[ONLY_OPT_OUT] and fate != "quarantined" else fate.partition(",")[0]
         self._record(row, "profile", verdict, row["fields"], row["changed"])
+
+    @staticmethod
+    def _value(row: Values, name: str) -> Any:
+        return row[repeated(name)] if name in CONSENT and row[name] is None else row[name]
 
     def _record(self, row: Values, part: str, verdict: str, fields: bytes, changed: bytes) -> None:
         number = self.ledger.mapping_version(self.sync, repr(self.mapping), ())
@@ -170,6 +176,12 @@ class World:
         record |= {"sent_fields": fields, "changed": changed, "suite_version": self.suite, "mapping_version": number}
         frame = pl.DataFrame([record], schema_overrides={"reason": pl.String})
         self.ledger.record(sync=self.sync, run=f"r{next(self.runs)}", batch=1, rows=frame)
+        key, states = self.told.get(row["source_pk"], (None, {}))
+        states = states if key == row["key"] else {}
+        if verdict == "sent":
+            left = [name for name in CONSENT if row[(opt_out if part == "consent" else send)(name)]]
+            states = states | {name: self._value(row, name) for name in left}
+        self.told[row["source_pk"]] = (row["key"], states)
 
     def _whole(self, version: Values) -> tuple[str, Values]:
         """The version as a sync without a diff would send it."""
@@ -178,7 +190,11 @@ class World:
             for column in self.mapping.columns
             if version[column.name] is not None or column.on_null == "clear"
         }
-        return f"{version['source_pk']}{version['key']}", kept
+        # A "no" that was acknowledged stands until the row says otherwise.
+        key = f"{version['source_pk']}{version['key']}"
+        known, states = self.told.get(version["source_pk"], (None, {}))
+        refused = {name: state for name, state in states.items() if known == key and state == "unsubscribed"}
+        return key, {name: state for name, state in refused.items() if version[name] is None} | kept
 
 
 @pytest.fixture(scope="module")

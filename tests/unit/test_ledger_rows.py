@@ -119,11 +119,19 @@ def test_after_an_opt_out_alone_no_version_passes_for_the_one_braze_holds(ledger
     assert only(ledger) == before | {"sent_fields": b"consent", "sent_fp": bytes(16)}
 
 
-def test_an_opt_out_under_another_key_leaves_the_sent_fields_of_the_known_key(ledger: Ledger) -> None:
+def test_an_opt_out_under_another_key_is_all_that_is_known_of_that_key(ledger: Ledger) -> None:
     record(ledger, a_row(5))
-    before = only(ledger)
     record(ledger, a_row(5, part="consent", key="other", key_hash=1, sent_fields=b"consent"), run="r2")
-    assert only(ledger) == before
+    row = only(ledger)
+    assert (row["key"], row["sent_fields"], row["sent_fp"], row["seen_fp"]) == ("other", b"consent", None, None)
+    assert row["verdict"] is None
+
+
+def test_a_held_row_under_another_key_forgets_what_was_acknowledged_under_the_former_one(ledger: Ledger) -> None:
+    record(ledger, a_row(5))
+    record(ledger, a_row(5, key="other", key_hash=1, verdict="quarantined"), run="r2")
+    row = only(ledger)
+    assert (row["key"], row["sent_fields"], row["sent_fp"], row["verdict"]) == ("other", None, None, "quarantined")
 
 
 def test_an_opt_out_of_an_unknown_row_makes_a_row_without_a_verdict(ledger: Ledger) -> None:

@@ -36,6 +36,7 @@ def a_mapping(fields: str, *, more: str = "", identity: str = "external_id: Id")
         ("a: {array: [Text, Words]}", "cannot become text"),
         ("a: {array: [{array: Words}]}", "an array inside an array"),
         ("phone: {from: Phone, transform: {phone: {from: Whole}}}", "needs a text field"),
+        ("a: {from: Flag, map: {yes: on, true: off}}", "names one value twice"),
     ],
 )
 def test_what_does_not_fit_the_table_is_refused_with_line_and_remedy(field: str, words: str) -> None:

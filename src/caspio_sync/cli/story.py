@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -157,13 +158,14 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
     """
     from expectations.profiles import judged_frame, profile_gate
 
-    mapping = found.prepared.mapping
+    versions = ledger.mapping_fields(sync)
+    mapping = found.prepared.mapping.keeping(chain.from_iterable(versions.values()))
     mapped = mapping.apply(found.frame)
     compared = compare(
         mapped,
         ledger.read_rows(sync, found.source_pk, found.source_pk),
         columns=mapping.columns,
-        versions=Versions(_NO_VERSION, _NO_VERSION, ledger.mapping_fields(sync)),
+        versions=Versions(_NO_VERSION, _NO_VERSION, versions),
         salt=identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label),
         email_column=mapping.email_column,
         phone_column=mapping.phone_column,

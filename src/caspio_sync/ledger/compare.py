@@ -12,10 +12,13 @@ import numpy.typing as npt
 import polars as pl
 
 from caspio_sync.ledger import fingerprints as fp
+from caspio_sync.ledger.runs import Unfinished
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
 
 # The more restrictive state has the higher rank (Braze, user attributes object: subscription states).
 CONSENT_RANK: Mapping[str, int] = {"opted_in": 0, "subscribed": 1, "unsubscribed": 2}
+
+REFUSED = "unsubscribed"
 
 # The consent that Braze resets on a new address, as it does with the e-mail groups (Braze, user attributes object).
 EMAIL_CONSENT = "email_subscribe"
@@ -36,6 +39,11 @@ def opt_out(column: str) -> str:
     return f"_opt_out.{column}"
 
 
+def repeated(column: str) -> str:
+    """Name of the column of the changes with the state to repeat where the row no longer tells one."""
+    return f"_repeated.{column}"
+
+
 @dataclass(frozen=True, slots=True)
 class Versions:
     """What the rows of this run are judged under.
@@ -44,11 +52,13 @@ class Versions:
         mapping: number of the present mapping version.
         suite: number of the present suite version.
         columns: the columns of every mapping version the ledger holds, by its number.
+        unfinished: batches that a run died in.
     """
 
     mapping: int
     suite: int
     columns: Mapping[int, tuple[str, ...]]
+    unfinished: tuple[Unfinished, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +69,9 @@ class Comparison:
         changes: new and changed rows: the mapped columns, `fp`, `key_hash`, `fields` (packed field fingerprints as they
             will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_moved` (the ledger knows the
             row under another key), `_changed` (names, comma-joined), `_send.<column>`,
-            `_opt_out.<column>` for consent columns, `_opt_out`, `_only_opt_out`, `consent_fields` and
-            `consent_changed` (as `fields` and `changed`, of the opt-out alone; null without one), `key_unique__ok`.
+            `_opt_out.<column>` and `_repeated.<column>` for consent columns, `_opt_out`, `_only_opt_out`,
+            `consent_fields` and `consent_changed` (as `fields` and `changed`, of the opt-out alone; null without one),
+            `key_unique__ok`.
         settled: rows with nothing to send although their version is new to the ledger (a field left the mapping, a
             value went and came back): source_pk, fp, fields.
         unchanged: number of rows whose version was acknowledged before.
@@ -122,8 +133,21 @@ def compare(
         pl.col("_known.suite_version") == versions.suite
     )
     seen = same_key & (pl.col("_known.seen_fp") == pl.col("fp"))
+    # What was sent and not recorded may have loosened a state since: a "no" there is told again. It is not billed.
+    refuses = pl.any_horizontal(
+        pl.lit(value=False), *(pl.col(each.name) == REFUSED for each in columns if each.role != "attribute")
+    )
+    doubtful = pl.any_horizontal(
+        pl.lit(value=False),
+        *(
+            pl.col(SOURCE_PK).is_between(each.low, each.high) & ~pl.col(SOURCE_PK).is_in(each.recorded.implode())
+            for each in versions.unfinished
+        ),
+    )
     state = (
-        pl.when(resend)
+        pl.when(doubtful & refuses.fill_null(value=False))
+        .then(pl.lit("differs"))
+        .when(resend)
         .then(pl.lit("differs"))
         .when(seen & (pl.col("_known.sent_fp") == pl.col("fp")) & (pl.col("_known.verdict") == Verdict.SENT))
         .then(pl.lit("unchanged"))
@@ -136,6 +160,7 @@ def compare(
     known_row = pl.col("_known.mapping_version").is_not_null()
     rows = rows.with_columns(
         _state=state,
+        _doubtful=doubtful,
         _op=pl.when(sent_before).then(pl.lit("changed")).otherwise(pl.lit("new")),
         _moved=known_row
         & (pl.col("_known.key").ne_missing(pl.col(KEY)) | pl.col("_known.key_hash").ne_missing(pl.col("key_hash"))),
@@ -192,27 +217,43 @@ def _diff_fields(
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     names = [column.name for column in columns]
     wanted = fp.field_fingerprints(rows, columns, salt)
-    before = _acknowledged(rows, names, versions)
+    stored = _stored(rows, names, versions)
+    # Nothing is known of a row new to Braze, nor of one whose last answer was lost: it holds one version or the other.
+    is_changed = (rows["_op"] == "changed").to_numpy()
+    is_sure = is_changed & (rows["_known.verdict"] != Verdict.UNKNOWN).fill_null(value=False).to_numpy()
+    before = np.where(is_sure[:, None], stored, np.uint64(fp.NEVER_SENT))
+    refused = np.uint64(fp.state_fingerprint(REFUSED, salt))
+    doubtful = rows["_doubtful"].to_numpy()
+    for place, column in enumerate(columns):
+        if column.role != "attribute":
+            before[doubtful & (wanted[:, place] == refused), place] = fp.NEVER_SENT
     travels = (wanted != before) & (wanted != fp.NEVER_SENT)
     if resend:
         travels = wanted != fp.NEVER_SENT
-    is_changed = (rows["_op"] == "changed").to_numpy()
     tightened = _tightened(rows, columns, before, salt)
-    for trigger, channel in ((email_column, "email"), (phone_column, "sms")):
-        if trigger in names:
-            moved = travels[:, names.index(trigger)]
-            for place, column in enumerate(columns):
-                if column.channel == channel or (channel == "email" and column.name == EMAIL_CONSENT):
-                    known = wanted[:, place] != fp.NEVER_SENT
-                    travels[:, place] |= moved & known
-                    before[moved & ~known, place] = fp.NEVER_SENT  # Braze forgot it, and nothing takes its place
-    rows = rows.drop([name for name in rows.columns if name.startswith("_known.")] + ["_state"]).with_columns(
+    consent_kept = np.where(tightened, wanted, stored)
+    restated = _restated(rows, columns, stored, salt)
+    for place, column in enumerate(columns):
+        if column.role == "attribute":
+            continue
+        triggers = (
+            name for name in (email_column, phone_column) if name in names and _resets(name, email_column, column)
+        )
+        moved = np.logical_or.reduce([travels[:, names.index(name)] for name in triggers], initial=False)
+        known = wanted[:, place] != fp.NEVER_SENT
+        again = restated[:, place] & (moved | ~is_sure)
+        wanted[again, place] = stored[again, place]
+        travels[:, place] |= (moved & known) | again
+        before[moved & ~known, place] = fp.NEVER_SENT  # Braze forgot it, and what takes its place travels
+    rows = rows.drop(
+        [name for name in rows.columns if name.startswith("_known.")] + ["_state", "_doubtful"]
+    ).with_columns(
         fp.pack(np.where(travels, wanted, before)),
         fp.pack_mask(travels),
-        *_flags(columns, travels, tightened),
+        *_flags(columns, travels, tightened, restated),
         pl.Series(ONLY_OPT_OUT, is_changed & tightened.any(axis=1) & ~(travels & ~tightened).any(axis=1)),
     )
-    rows = _with_consent_fields(rows, np.where(tightened, wanted, before), tightened)
+    rows = _with_consent_fields(rows, consent_kept, tightened)
     nothing = pl.Series(is_changed & ~travels.any(axis=1)) & rows[PROBLEMS].is_null()
     unique = pl.lit(value=True).alias(KEY_UNIQUE)
     changes = rows.filter(~nothing)
@@ -236,22 +277,35 @@ def _with_consent_fields(rows: pl.DataFrame, kept: fp.FieldPrints, tightened: np
     return rows.with_columns(pl.Series(OPT_OUT, opted_out), placed["consent_fields"], placed["consent_changed"])
 
 
-def _acknowledged(rows: pl.DataFrame, names: Sequence[str], versions: Versions) -> fp.FieldPrints:
-    """The field fingerprints that Braze acknowledged, in the present order.
+def _resets(trigger: str, email_column: str | None, consent: MappedColumn) -> bool:
+    """Whether Braze resets a consent state when the column `trigger` changes; either, where its channel is unknown."""
+    if trigger == email_column:
+        return consent.name == EMAIL_CONSENT or (consent.role == "subscription_group" and consent.channel != "sms")
+    return consent.role == "subscription_group" and consent.channel != "email"
 
-    `NEVER_SENT` for a row new to it, and for one whose last answer was lost: it holds the one version or the other.
-    """
+
+def _stored(rows: pl.DataFrame, names: Sequence[str], versions: Versions) -> fp.FieldPrints:
+    """The field fingerprints last acknowledged under the row's present key, in the present order."""
     prints = np.full((rows.height, len(names)), fp.NEVER_SENT, dtype=np.uint64)
     stored = rows.select(
         place=pl.int_range(pl.len()),
-        version=pl.when(pl.col("_op") == "changed", pl.col("_known.verdict") != Verdict.UNKNOWN).then(
-            "_known.sent_mapping_version"
-        ),
+        version=pl.when(pl.col("_known.key").eq_missing(pl.col(KEY))).then("_known.sent_mapping_version"),
         packed="_known.sent_fields",
-    ).filter(pl.col("version").is_not_null())
+    ).filter(pl.col("version").is_not_null(), pl.col("packed").is_not_null())
     for (version,), group in stored.group_by("version"):
         prints[group["place"].to_numpy()] = fp.unpack(group["packed"], versions.columns[int(str(version))], names)
     return prints
+
+
+def _restated(
+    rows: pl.DataFrame, columns: Sequence[MappedColumn], stored: fp.FieldPrints, salt: int
+) -> npt.NDArray[np.bool_]:
+    """Where a row tells no state, and the last one acknowledged was a "no": it stands until the row says otherwise."""
+    refused, print_ = np.zeros(stored.shape, dtype=np.bool_), np.uint64(fp.state_fingerprint(REFUSED, salt))
+    for place, column in enumerate(columns):
+        if column.role != "attribute":
+            refused[:, place] = (stored[:, place] == print_) & rows[column.name].is_null().to_numpy()
+    return refused
 
 
 def _tightened(
@@ -272,14 +326,19 @@ def _tightened(
 
 
 def _flags(
-    columns: Sequence[MappedColumn], travels: npt.NDArray[np.bool_], tightened: npt.NDArray[np.bool_]
+    columns: Sequence[MappedColumn],
+    travels: npt.NDArray[np.bool_],
+    tightened: npt.NDArray[np.bool_],
+    restated: npt.NDArray[np.bool_],
 ) -> list[pl.Series]:
     flags = [pl.Series(send(column.name), travels[:, place]) for place, column in enumerate(columns)]
-    return flags + [
-        pl.Series(opt_out(column.name), tightened[:, place])
-        for place, column in enumerate(columns)
-        if column.role != "attribute"
-    ]
+    refused, none = pl.Series([REFUSED]), pl.Series([None], dtype=pl.String)
+    for place, column in enumerate(columns):
+        if column.role != "attribute":
+            flags.append(pl.Series(opt_out(column.name), tightened[:, place]))
+            states = refused.zip_with(pl.Series(restated[:, place]), none)
+            flags.append(states.alias(repeated(column.name)))
+    return flags
 
 
 def _names_of_changed(masks: pl.Series, names: Sequence[str]) -> pl.Series:

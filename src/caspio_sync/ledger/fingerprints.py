@@ -126,8 +126,12 @@ def mask_names(packed: bytes, names: Sequence[str]) -> list[str]:
 
 
 def _canonical(name: str, dtype: pl.DataType) -> pl.Expr:
-    # -0.0 and 0.0 are one value to Caspio and to Braze.
-    return pl.col(name) + 0.0 if dtype.is_float() else pl.col(name)
+    # -0.0 and 0.0 are one value to Caspio and to Braze. Adding 0.0 is left out by polars where a frame has many rows.
+    return (
+        pl.when(pl.col(name) != 0).then(name).otherwise(pl.col(name).abs()).alias(name)
+        if dtype.is_float()
+        else pl.col(name)
+    )
 
 
 def _hash_numbers(values: pl.Series, salt: int) -> FieldPrints:

@@ -55,8 +55,8 @@ class Recording(LedgerConnection):
             for (part, sent, is_moved), group in sorted(groups.items()):
                 if part == PROFILE:
                     _record_profiles(connection, sync, run, group, sent=bool(sent), is_moved=bool(is_moved))
-                elif sent and not is_moved:
-                    _record_consent(connection, sync, run, group)
+                elif sent:
+                    _record_consent(connection, sync, run, group, is_moved=bool(is_moved))
             history.append(connection, rows, sync=sync, run=run, batch=batch, at=at)
 
     def rebase(self, *, sync: str, rows: pl.DataFrame) -> None:
@@ -145,14 +145,14 @@ def _record_profiles(
         update = (*_SEEN, *_SENT, "holds", *key)
         upsert(connection, schema.row, rows.select(values), constants={**shared, "holds": 1}, update=update)
         return
-    # A row that is held back owns no new key; what Braze has of it stays as it was.
-    update = (*_SEEN, "holds", *key) if is_moved else _SEEN
-    held = {**shared, "sent_mapping_version": 0, "holds": 0}
+    # A row that is held back owns no new key, and what was acknowledged under the former one says nothing of it; under
+    # the same key, what Braze has of it stays as it was.
+    update = (*_SEEN, "holds", "sent_fields", "sent_mapping_version", *key) if is_moved else _SEEN
+    held = {**shared, "sent_mapping_version": 0, "sent_fields": None, "holds": 0}
     upsert(connection, schema.row, rows.select(values), constants=held, update=update)
 
 
-def _record_consent(connection: sa.Connection, sync: str, run: str, rows: pl.DataFrame) -> None:
-    # What left under another key says nothing of the fields acknowledged under the one the ledger knows.
+def _record_consent(connection: sa.Connection, sync: str, run: str, rows: pl.DataFrame, *, is_moved: bool) -> None:
     acknowledged = rows.select(
         SOURCE_PK,
         *_KEY,
@@ -160,8 +160,10 @@ def _record_consent(connection: sa.Connection, sync: str, run: str, rows: pl.Dat
         "suite_version",
         "mapping_version",
         sent_mapping_version="mapping_version",
-        sent_fp=pl.when("known_sent").then(pl.lit(NO_VERSION)),
+        sent_fp=pl.when("known_sent").then(pl.lit(None if is_moved else NO_VERSION)),
     )
-    constants: dict[str, Constant] = {"sync": sync, "run": run, "holds": 1}
+    constants: dict[str, Constant] = {"sync": sync, "run": run, "holds": 1, "seen_fp": None, "verdict": None}
     update = ("sent_fields", "sent_mapping_version", "sent_fp")
-    upsert(connection, schema.row, acknowledged, constants=constants, update=update)
+    # Under another key it is another profile, of which nothing but this opt-out is known.
+    moved_on = (*_KEY, "holds", "seen_fp", "verdict") if is_moved else ()
+    upsert(connection, schema.row, acknowledged, constants=constants, update=(*update, *moved_on))

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import polars as pl
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
-from caspio_sync.ledger import schema
+from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.schemas import SOURCE_PK
 
 RUNNING = "running"
+PARTIAL, SWEEP = "partial", "sweep"  # modes: of chosen rows, and of all
 OPEN = "open"
 
 
@@ -57,6 +60,21 @@ class Batch:
     state: str
     counts: dict[str, Any] | None
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A batch that a run died in: Braze may hold more of its rows than the ledger knows.
+
+    Args:
+        low: its smallest `source_pk`.
+        high: its largest.
+        recorded: `source_pk` of the rows whose outcome was recorded, in it or in an unfinished batch after it.
+    """
+
+    low: int
+    high: int
+    recorded: pl.Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +175,37 @@ class Runs(LedgerConnection):
         values = {"state": state, "counts": None if counts is None else dict(counts), "at": self._clock.now()}
         with self._write("close a batch") as connection:
             connection.execute(sa.update(schema.batch).where(batch.run == run, batch.number == number).values(values))
+
+    def unfinished(self, sync: str) -> tuple[Unfinished, ...]:
+        """The batches that a run left open, and whose rows no later run is sure to have read.
+
+        A complete run reads what the one before it left; what a partial run left, only a sweep is sure to read.
+        """
+        runs, batches = schema.run.c, schema.batch.c
+        done = (
+            sa.select(runs.mode, sa.func.max(runs.started_at))
+            .where(runs.sync == sync, runs.state == "done", runs.mode != PARTIAL)
+            .group_by(runs.mode)
+        )
+        left = (
+            sa.select(runs.mode, runs.started_at, batches.run, batches.number, batches.low_pk, batches.high_pk)
+            .join_from(schema.batch, schema.run, batches.run == runs.id)
+            .where(runs.sync == sync, batches.state == OPEN)
+            .order_by(runs.started_at.desc())
+        )
+        found: list[Unfinished] = []
+        recorded = pl.Series(dtype=pl.Int64)
+        with self._read("read unfinished batches") as connection:
+            last: dict[str, datetime] = {each[0]: each[1] for each in connection.execute(done)}
+            read = {PARTIAL: last.get(SWEEP)}
+            complete = max(last.values(), default=None)
+            for mode, at, run, number, low, high in connection.execute(left).all():
+                since = read.get(mode, complete)
+                if since is None or at > since:
+                    told = history.delivered(connection, sync, run, number)[SOURCE_PK]
+                    recorded = pl.concat([recorded, told]).unique()
+                    found.append(Unfinished(low, high, recorded))
+        return tuple(found)
 
     def batches(self, run: str) -> list[Batch]:
         """The batches of a run by number."""

@@ -133,6 +133,9 @@ class CellMaker:
         if kind not in {"text", "boolean", "integer"}:
             self.fault(at, f"'{field.name}' is of type {field.type}; a state needs a Yes/No, text or integer field")
             return None
+        if fault := _named_twice(field, kind, mapping.map):
+            self.fault(at, fault)
+            return None
         states = _states(mapping, kind)
         unknown: dict[str, Scalar | None] = {word: None for word, state in states.items() if state is None}
         known: dict[str, Scalar | None] = {word: state for word, state in states.items() if state is not None}
@@ -162,7 +165,8 @@ class CellMaker:
         )
         prepared = _prepared(field, kind, mapping, rule, as_words=as_words)
         prepared_kind: SourceKind = "text" if as_words and kind in _TEXT_KINDS else kind
-        if fault := _misfit(field, kind, prepared_kind, meaning, mapping):
+        misfit = _misfit(field, kind, prepared_kind, meaning, mapping)
+        if fault := misfit or _named_twice(field, kind, mapping.map):
             self.fault(at, fault)
             return None
         zone = self._zone(at, field, mapping) if kind == "moment" or meaning == "datetime" else "UTC"
@@ -279,6 +283,13 @@ def _misfit(
     if any(step.name == "round" for step in mapping.transform) and rule.dtype != pl.Float64:
         return "`round` works on numbers with decimals; remove it, or add `type: number`"
     return None
+
+
+def _named_twice(field: CaspioField, kind: SourceKind, words: Mapping[str, object] | None) -> str | None:
+    """The fault of a map that says two things of one value of a Yes/No field."""
+    if kind != "boolean" or words is None or len({_YES_NO.get(word, word) for word in words}) == len(words):
+        return None
+    return f"the map of the Yes/No field '{field.name}' names one value twice (yes, true and 1 are one); keep one entry"
 
 
 def _always_fits(kind: SourceKind, rule: Rule, mapping: FieldMapping) -> bool:

@@ -67,6 +67,14 @@ NAME_CHARS = 255
 _FORBIDDEN_IN_KEYS = frozenset(' .$"\\')
 
 
+GROUP_PREFIX = "subscription_groups."
+
+
+def is_consent(column: str) -> bool:
+    """Whether a column of the mapped frame holds a consent state; no attribute may bear such a name."""
+    return column in {"email_subscribe", "push_subscribe"} or column.startswith(GROUP_PREFIX)
+
+
 def fault_in_name(name: str) -> str | None:
     """What is wrong with an attribute's name, and what to do; None for a good one.
 

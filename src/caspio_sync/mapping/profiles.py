@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Self
 
 import polars as pl
 
@@ -15,7 +17,8 @@ from caspio_sync.mapping.cleaning import masked, without_controls
 from caspio_sync.mapping.columns import Plan, plan_columns
 from caspio_sync.mapping.definition import Identity, ProfileSync
 from caspio_sync.mapping.lookups import Lookup, PhoneLookup
-from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, CaspioField, MappedColumn, ok
+from caspio_sync.mapping.names import GROUP_PREFIX, is_consent
+from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, CaspioField, MappedColumn, Role, ok
 
 # Part of every digest: raised when a rule changes what the same definition makes of the same cells.
 RULES_VERSION = 1
@@ -61,12 +64,33 @@ class ProfileMapping:
         self._texts = [field.name for field in maker.used.values() if source_kind(field.type) in {"text", "list"}]
         self.identity: Identity = sync.identity
         self.columns: tuple[MappedColumn, ...] = tuple(plan.column for plan in self._plans)
+        self._kept: tuple[MappedColumn, ...] = ()
         self.source_fields: tuple[str, ...] = tuple(sorted(maker.used))
         self.checked: tuple[Check, ...] = (
             Check(KEY, key.rule.code, key.rule.why),
             *(Check(plan.column.name, plan.code, plan.why) for plan in self._plans if plan.can_fail),
         )
         self.digest: str = _digest(sync, [maker.used[name] for name in self.source_fields], self.columns)
+
+    def keeping(self, stored: Iterable[str]) -> Self:
+        """This mapping, with the consent of former mappings that it left out: columns without a value.
+
+        A "no" that Braze acknowledged under them still stands, and is repeated with a new address (ledger/compare.py).
+
+        Args:
+            stored: the columns of every mapping the ledger knows.
+        """
+        present = {column.name for column in self.columns}
+        left_out = sorted(name for name in set(stored) - present if is_consent(name))
+        kept = copy(self)
+        roles: Mapping[bool, Role] = {True: "subscription_group", False: "consent"}
+        kept._kept = tuple(  # noqa: SLF001 - of its own class
+            MappedColumn(name, pl.String, role=roles[name.startswith(GROUP_PREFIX)]) for name in left_out
+        )
+        kept.columns = (*self.columns, *kept._kept)  # noqa: SLF001 - as above
+        if left_out:
+            kept.digest = hashlib.sha256(f"{self.digest} {left_out}".encode()).hexdigest()[:32]
+        return kept
 
     @property
     def email_column(self) -> str | None:
@@ -120,7 +144,8 @@ class ProfileMapping:
             .collect()
         )
         mapped = mapped.with_columns(_within_size(plan) for plan in self._plans if plan.column.encoding == "json")
-        return mapped.with_columns(self._problems(source, frame, mapped))
+        empty = (pl.lit(None, dtype=pl.String).alias(column.name) for column in self._kept)
+        return mapped.with_columns(self._problems(source, frame, mapped), *empty)
 
     def _looked_up(self, cell: Cell, frame: pl.DataFrame) -> pl.Series:
         return self._lookups[cell.number](frame.get_column(f"p{cell.number}")).alias(f"r{cell.number}")

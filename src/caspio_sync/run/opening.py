@@ -8,8 +8,9 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import chain
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
@@ -125,7 +126,7 @@ async def open_run(
         try:
             yield run
             run.raise_if_blocked()
-            await _move_cursor(run, prepared)
+            await _move_cursor(run, run.prepared)
         except BaseException as error:
             await _finish(run, options, error)
             raise
@@ -170,6 +171,8 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     *,
     planned: bool = False,
 ) -> SyncRun:
+    stored = await ledger.do(ledger.ledger.mapping_fields, name)
+    prepared = replace(prepared, mapping=prepared.mapping.keeping(chain.from_iterable(stored.values())))
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=planned)
     bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
     readers = [
@@ -211,9 +214,10 @@ def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -
         version = ledger.known_mapping_version(name, mapping.digest)
         stored = ledger.mapping_fields(name)
         number = version or max(stored, default=0) + 1
-        return Versions(number, ledger.known_suite_version(name, suite) or 0, {**stored, number: columns})
+        suite_number = ledger.known_suite_version(name, suite) or 0
+        return Versions(number, suite_number, {**stored, number: columns}, ledger.unfinished(name))
     number = ledger.mapping_version(name, mapping.digest, columns)
-    return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name))
+    return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name), ledger.unfinished(name))
 
 
 def _check_options(name: str, options: RunOptions) -> None:

@@ -93,10 +93,11 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
             judged = judge(run, changes)
             plan.blocked = plan.blocked or judged.blocked
             _count_opt_outs(run, changes.filter(pl.col("_op") == "changed"))
-            _count_opt_outs(run, judged.held.filter(pl.col("_op") == "new"))
             # A row with nothing but an opt-out is done with that, whatever else is required.
             done = judged.accepted.filter(pl.col(ONLY_OPT_OUT))
             accepted, without = steps.without_required_consent(run, judged.accepted.filter(~pl.col(ONLY_OPT_OUT)))
+            for rows in (changes,) if judged.blocked else (judged.held, without):
+                _count_opt_outs(run, rows.filter(pl.col("_op") == "new"))
             for rows, verdict in ((judged.held, Verdict.QUARANTINED), (without, Verdict.BLOCKED)):
                 run.report.count_outcomes(rows.with_columns(verdict=pl.lit(verdict.value)), name=run.example_column)
                 steps.count_full(run, rows, -1)

@@ -24,6 +24,7 @@ from caspio_sync.ledger.compare import (
     claim_keys,
     compare,
     opt_out,
+    repeated,
     send,
 )
 from caspio_sync.ledger.sending import Accepted, Sending
@@ -176,7 +177,8 @@ async def send_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs:
     rows, without = without_required_consent(run, waiting)
     await record_rows(run, batch, without, Verdict.BLOCKED)
     started = time.perf_counter()
-    outstanding = await _deliver(run, batch, _leaving(run, rows))
+    rows = rows.with_columns(data_points(rows, run.mapping.columns, travels=send).alias(_POINTS))
+    outstanding = await _deliver(run, batch, rows)
     run.report.add_seconds("send", time.perf_counter() - started)
     return outstanding
 
@@ -254,26 +256,14 @@ async def _settle(run: SyncRun, settled: pl.DataFrame) -> None:
 
 def _objects(run: SyncRun, rows: pl.DataFrame, columns: Sequence[MappedColumn], *, part: str) -> pl.Series:
     identity = run.mapping.identity
+    states = [column.name for column in columns if column.role != "attribute"]
     return encode_objects(
-        rows,
+        rows.with_columns(pl.coalesce(name, repeated(name)) for name in states),
         columns,
         identifier=identifier_expression(identity.kind, identity.label),
         travels=opt_out if part == "consent" else send,
         # An opt-out must not create a profile: the row that would may be held.
         update_only=part == "consent" or run.definition.identity.on_new == "update_only",
-    )
-
-
-def _leaving(run: SyncRun, rows: pl.DataFrame) -> pl.DataFrame:
-    """Of these changes, what their objects and their record are made of."""
-    columns = run.mapping.columns
-    return rows.select(
-        SOURCE_PK,
-        KEY,
-        *(column.name for column in columns),
-        *(send(column.name) for column in columns),
-        *("key_hash", "fp", "fields", "changed", "_moved", KEY_UNIQUE),
-        data_points(rows, columns, travels=send).alias(_POINTS),
     )
 
 
@@ -305,8 +295,12 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
             points = rows[_POINTS]
             run.report.data_points += sum(int(points[each.start : each.start + each.count].sum()) for each in whole)
         if len(whole) < len(answers):
-            others = [each for each in answers if each.rejected or each.unknown]
-            await _record(run, batch, outcomes(rows, others), part="profile")
+            others = outcomes(rows, [each for each in answers if each.rejected or each.unknown])
+            # The opt-outs of known rows left ahead. A new row had its own in the object that Braze refused, and the
+            # profile may be there all the same; recorded first, the row would pass for done with.
+            refused = others.filter(pl.col("verdict") == Verdict.REJECTED.value, pl.col("_op") == "new")
+            await send_opt_outs(run, batch, refused)
+            await _record(run, batch, others, part="profile")
 
     return await deliver(_requests(run, rows, planned_objects), sender=run.sender, commit=commit)
 

@@ -1,0 +1,114 @@
+"""What the contract tests share: emulators on a virtual clock, and calls to them as a client would make them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+
+from caspio_sync.clock import VirtualClock
+from caspio_sync.sandbox.braze import BrazeSandbox
+from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox
+
+HOST = "https://c0abc123.caspio.com"
+API = "/integrations/rest/v3/"
+FORM = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
+KEY = {"Authorization": "Bearer sandbox-key"}
+FIELDS = [
+    {"Name": "No", "Type": "STRING", "Unique": True},
+    {"Name": "City", "Type": "STRING"},
+    {"Name": "Orders", "Type": "INTEGER"},
+    {"Name": "Spend", "Type": "CURRENCY"},
+    {"Name": "Active", "Type": "YES/NO"},
+    {"Name": "Due", "Type": "DATE/TIME"},
+    {"Name": "Tags", "Type": "LIST-STRING", "ListField": ["red", "blue"]},
+    {"Name": "Pwd", "Type": "PASSWORD"},
+    {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": "UTC"},
+]
+CITIES = ["Leeds", "leeds ", "LEEDS", "York", "O'Fallon", "Zürich", "", None, "100%"]
+
+
+def a_filled_account(rows: int = 40, **switches: Any) -> CaspioSandbox:
+    """A table T of `rows` rows, PK_ID 1 to `rows`, and a view V of the rows with Orders from 3 on."""
+    sandbox = CaspioSandbox(CaspioBehaviour(**switches), VirtualClock())
+    sandbox.create_table("T", FIELDS)
+    sandbox.insert_rows(
+        "T",
+        (
+            {
+                "No": f"A-{number}",
+                "City": CITIES[number % len(CITIES)],
+                "Orders": number % 5,
+                "Spend": number / 4,
+                "Active": number % 2 == 0,
+                "Due": None if number % 4 == 0 else f"2026-01-{number % 28 + 1:02}T08:00:00",
+                "Tags": [1, 2] if number % 3 else None,
+                "Pwd": "secret",
+            }
+            for number in range(1, rows + 1)
+        ),
+    )
+    sandbox.create_view("V", "T", ["No", "Orders"], "Orders>=3")
+    return sandbox
+
+
+def talk(
+    sandbox: CaspioSandbox, conversation: Callable[[httpx.AsyncClient], Awaitable[Any]], *, token: bool = True
+) -> Any:
+    """Run a conversation with a client of the account, by default one that holds a token."""
+
+    async def run() -> Any:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(sandbox.app), base_url=HOST) as client:
+            if token:
+                answer = (await client.post("/oauth/token", data=FORM)).json()
+                client.headers["Authorization"] = f"Bearer {answer['access_token']}"
+            return await conversation(client)
+
+    return asyncio.run(run())
+
+
+def get(sandbox: CaspioSandbox, path: str = "tables/T/records", **parameters: Any) -> httpx.Response:
+    """One GET; parameters without their `q.`."""
+    query = {f"q.{name}": value for name, value in parameters.items()}
+    answer: httpx.Response = talk(sandbox, lambda client: client.get(API + path, params=query))
+    return answer
+
+
+def a_workspace(**behaviour: Any) -> BrazeSandbox:
+    return BrazeSandbox(BrazeBehaviour(**behaviour), VirtualClock())
+
+
+def call(sandbox: BrazeSandbox, method: str = "POST", path: str = "/users/track", **request: Any) -> httpx.Response:
+    """One request to Braze, with the key unless other headers are given."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(sandbox.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://braze") as client:
+            return await client.request(method, path, **({"headers": KEY} | request))
+
+    return asyncio.run(send())
+
+
+def track(sandbox: BrazeSandbox, *attributes: Any, **arrays: Any) -> httpx.Response:
+    """All objects in one request."""
+    return call(sandbox, json=({"attributes": list(attributes)} if attributes else {}) | arrays)
+
+
+def track_each(sandbox: BrazeSandbox, *attributes: dict[str, Any]) -> httpx.Response:
+    """One request an object, in order, each accepted; the last answer."""
+    answers = [track(sandbox, item) for item in attributes]
+    assert {answer.status_code for answer in answers} == {201}
+    return answers[-1]
+
+
+def stored(sandbox: BrazeSandbox, *writes: dict[str, Any]) -> dict[str, Any]:
+    """The profile `c` after these writes to it."""
+    track_each(sandbox, *({"external_id": "c"} | fields for fields in writes))
+    profile = sandbox.profile("c")
+    assert profile is not None
+    return profile
+
+
+def a_user(number: int = 1, **fields: Any) -> dict[str, Any]:
+    return {"external_id": f"c-{number}", **fields}
