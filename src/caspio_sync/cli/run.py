@@ -26,6 +26,7 @@ Since = Annotated[
     datetime | None, typer.Option("--since", help="Rows changed since this UTC time (ISO); the cursor stays.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for a run of this sync that is under way.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
@@ -37,6 +38,7 @@ def run(
     keys: Keys = None,
     since: Since = None,
     strict: Strict = False,
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Send what is new or changed to Braze, and record what became of each row.
@@ -47,7 +49,13 @@ def run(
     Example: `caspio-sync run customers --limit 100`
     """
     options = RunOptions(
-        full=full, resend=resend, limit=limit, row_keys=split_keys(keys), since=since_utc(since), strict=strict
+        full=full,
+        resend=resend,
+        limit=limit,
+        row_keys=split_keys(keys),
+        since=since_utc(since),
+        strict=strict,
+        wait=wait,
     )
     report, error = run_shown(sync, options, quiet=as_json)
     if as_json and report is not None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -98,6 +99,7 @@ class SyncRun:
         self._observer = observer
         self._make_sender = sender
         self._sender: Sender | None = None
+        self._allowed_until = math.inf
         self._next_request = 1
         self._batches = 0
         self._turns: dict[str, asyncio.Lock] = {}
@@ -128,7 +130,14 @@ class SyncRun:
         """The sender; a run without changes never makes one."""
         if self._sender is None:
             self._sender = self._make_sender()
+            self._sender.allow_until(self._allowed_until)
         return self._sender
+
+    def allow_until(self, uptime: float) -> None:
+        """As `Sender.allow_until`, also for a sender that is not there yet."""
+        self._allowed_until = uptime
+        if self._sender is not None:
+            self._sender.allow_until(uptime)
 
     def turn(self, stage: str) -> asyncio.Lock:
         """A stage's lock: one batch at a time, in order, while the next ones wait or are in the stages before."""

@@ -13,14 +13,15 @@ from datetime import datetime
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_, literal
-from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.clock import Clock, SystemClock, uptime_seconds
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.records import RecordReader, keys_where
 from caspio_sync.extraction.window import lower_bound
+from caspio_sync.ledger import leases
 from caspio_sync.ledger.compare import Versions
-from caspio_sync.ledger.leases import BEAT_SECONDS, LeaseHeldError
+from caspio_sync.ledger.leases import BEAT_SECONDS, Lease, LeaseHeldError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.prepared import Prepared, prepare, read_digest, suite_digest
@@ -29,6 +30,10 @@ from caspio_sync.settings import Settings
 
 # From this many rows on, a second process for the sender pays for its start.
 PROCESS_ROWS = 20_000
+
+# Of a lease's length: the share after which its holder sends nothing more before it was renewed.
+_TRUSTED_SHARE = 0.8
+_WAIT_SECONDS = 2.0
 
 Observer = Callable[[RunReport], None]
 
@@ -107,9 +112,11 @@ async def open_run(
         prepared = await prepare(settings, name, caspio)
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
-        run = await _open(name, options, settings, prepared, caspio, ledger, connect)
+        lease = await stack.enter_async_context(_lease(name, options, ledger, clock))
+        run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
         stack.push_async_callback(run.close)
-        await stack.enter_async_context(_lease(run))
+        lease.serve(run)
+        run.report.notes += await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
         await ledger.do(
             ledger.ledger.start_run,
             run=run.id,
@@ -143,7 +150,7 @@ async def open_plan(name: str, options: RunOptions, *, settings: Settings) -> As
             connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://")
         )
         stack.callback(ledger.close)
-        yield await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+        yield await _open(name, options, settings, prepared, caspio, ledger, connect)
 
 
 async def _open(  # noqa: PLR0917 - the parts of a run, each once
@@ -155,9 +162,10 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     ledger: LedgerThread,
     connect: Connect,
     *,
-    planned: bool = False,
+    run: str | None = None,
 ) -> SyncRun:
-    versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=planned)
+    """The parts put together; without the id of a run (and its lease) for looking alone."""
+    versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
     bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
     readers = [
         RecordReader(
@@ -172,7 +180,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         for where in _conditions(options, prepared, bound)
     ]
     now = connect.clock.now()
-    report = RunReport(run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", sync=name, mode=mode, started_at=now)
+    report = RunReport(run=run or _new_id(now), sync=name, mode=mode, started_at=now)
     return SyncRun(
         name=name,
         prepared=prepared,
@@ -231,12 +239,50 @@ def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> l
     return [and_(where, bound, keys) for keys in keys_where(identity, options.row_keys)]
 
 
+def _new_id(now: datetime) -> str:
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
+
+
+class _HeldLease:
+    """The sync's lease, and until when requests may leave under it."""
+
+    def __init__(self, run: str, lease: Lease, asked_at: float) -> None:
+        self.run = run
+        self.lease = lease
+        self._run: SyncRun | None = None
+        self._until = asked_at + leases.LEASE_SECONDS * _TRUSTED_SHARE
+
+    def serve(self, run: SyncRun) -> None:
+        """From now on this run sends no longer than the lease is known to hold."""
+        self._run = run
+        run.allow_until(self._until)
+
+    def renewed(self, asked_at: float) -> None:
+        """The ledger confirmed the lease; it was asked at that moment of `uptime_seconds`."""
+        self._until = asked_at + leases.LEASE_SECONDS * _TRUSTED_SHARE
+        if self._run is not None:
+            self._run.allow_until(self._until)
+
+
 @contextlib.asynccontextmanager
-async def _lease(run: SyncRun) -> AsyncIterator[None]:
-    """Hold the sync's lease for the run; a lease that was lost stops the run before it writes again."""
-    ledger = run.ledger
-    holder = f"run {run.id} (process {os.getpid()} on {socket.gethostname()})"
-    lease = await ledger.do(ledger.ledger.acquire_lease, run.name, holder)
+async def _lease(name: str, options: RunOptions, ledger: LedgerThread, clock: Clock) -> AsyncIterator[_HeldLease]:
+    """Hold the sync's lease for the run; a lease that was lost stops the run before it writes again.
+
+    A process that was paused, or could not reach its ledger, for the length of the lease sends nothing until the ledger
+    has confirmed the lease; where another run has taken it over, the run ends instead.
+    """
+    run = _new_id(clock.now())
+    holder = f"run {run} (process {os.getpid()} on {socket.gethostname()})"
+    while True:
+        asked_at = uptime_seconds()
+        try:
+            lease = await ledger.do(ledger.ledger.acquire_lease, name, holder)
+            break
+        except LeaseHeldError:
+            if not options.wait:
+                raise
+            await clock.sleep(_WAIT_SECONDS)
+    held = _HeldLease(run, lease, asked_at)
     owner = asyncio.current_task()
     lost: list[Exception] = []
 
@@ -244,7 +290,9 @@ async def _lease(run: SyncRun) -> AsyncIterator[None]:
         while True:
             await asyncio.sleep(BEAT_SECONDS)
             try:
+                asked_at = uptime_seconds()
                 await ledger.do(ledger.ledger.renew_lease, lease)
+                held.renewed(asked_at)
             except LeaseHeldError as error:
                 lost.append(error)
                 assert owner is not None
@@ -255,7 +303,7 @@ async def _lease(run: SyncRun) -> AsyncIterator[None]:
 
     beating = asyncio.create_task(beat())
     try:
-        yield
+        yield held
     except asyncio.CancelledError:
         if lost:
             raise lost[0] from None
@@ -265,6 +313,15 @@ async def _lease(run: SyncRun) -> AsyncIterator[None]:
         await asyncio.gather(beating, return_exceptions=True)
         with contextlib.suppress(CaspioSyncError):
             await ledger.do(ledger.ledger.release_lease, lease)
+
+
+def _notes_of_the_dead(ledger: Ledger, held: _HeldLease) -> list[str]:
+    """Write down that former runs were killed, and say so."""
+    killed = ledger.end_killed_runs(held.lease.sync, but=held.run)
+    notes = [f"run {run} was killed; what it had recorded is not sent again" for run in killed]
+    if held.lease.instead_of is not None:
+        notes.append(f"took the lease over from {held.lease.instead_of}, which is dead or has not renewed it")
+    return notes
 
 
 async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:

@@ -42,6 +42,9 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     since: datetime | None = Field(
         default=None, description="Read rows changed since this time. Never moves the cursor."
     )
+    wait: bool = Field(
+        default=False, description="Where a run of this sync is under way, wait for its end instead of refusing."
+    )
     strict: bool = Field(
         default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."
     )

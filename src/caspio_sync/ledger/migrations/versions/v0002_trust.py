@@ -13,6 +13,7 @@ def upgrade() -> None:
     """Add them."""
     op.add_column("erased", sa.Column("at", sa.BigInteger))
     op.add_column("erased", sa.Column("state", sa.Text, nullable=False, server_default="requested"))
+    op.add_column("lease", sa.Column("process", sa.Text))
     op.create_table(
         "audit",
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
