@@ -9,6 +9,7 @@ survive it. Nothing that starts a thread may happen before the fork: polars' poo
 import asyncio
 import contextlib
 import functools
+import gc
 import importlib
 import inspect
 import os
@@ -23,6 +24,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -44,6 +46,13 @@ class Order:
         options: of `RunOptions`.
         lease_seconds: how long a lease lasts without a beat; None for the product's own.
         sender: "inline" or "process".
+        gate: "great expectations", or "plain": the same suite's answers read off in plain Python, as four fifths of a
+            small run's time would be Great Expectations'.
+        batch_rows: rows a batch.
+        objects_per_request: rows a request.
+        commit_requests: answers a commit.
+        connections: requests in flight at the most.
+        prefect: with Prefect's engine.
     """
 
     folder: str
@@ -57,6 +66,7 @@ class Order:
     options: dict[str, Any] = field(default_factory=dict)
     lease_seconds: float | None = None
     sender: str = "inline"
+    gate: str = "plain"
     batch_rows: int = 10
     objects_per_request: int = 3
     commit_requests: int = 2
@@ -166,9 +176,36 @@ def prepare_everything() -> None:
     """Import what a run imports; the first gate of a process costs more than the others."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for name in ("flows.profile_sync", "great_expectations.expectations", "caspio_sync.cli.run", "psycopg"):
+        for name in (
+            "flows.profile_sync", "great_expectations.expectations", "caspio_sync.cli.run", "psycopg", "tasks.report",
+            "anyio._backends._asyncio", "multiprocessing.synchronize", "sqlalchemy.dialects.sqlite.pysqlite",
+            "sqlalchemy.dialects.postgresql.psycopg", "pandas", "pyarrow",
+        ):  # fmt: skip
             with contextlib.suppress(ModuleNotFoundError):
                 importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+def plain_gate() -> None:
+    """What Great Expectations would say of the shipped suite, whose expectations all ask for a column of trues."""
+    from expectations.gate import Gate
+
+    def keep(self: Any, _name: str, expectations: Any, limits: Any) -> None:
+        self._asked = [each.configuration for each in expectations]
+        self._limits = limits
+
+    def validate(self: Any, rows: Any) -> list[Any]:
+        results = []
+        for asked in self._asked:
+            assert asked.kwargs["value_set"] == [True]
+            wrong = [place for place, kept in enumerate(rows[asked.kwargs["column"]].to_list()) if kept is False]
+            told = {"unexpected_index_list": wrong}
+            results.append(SimpleNamespace(expectation_config=asked, exception_info={}, result=told, success=not wrong))
+        return results
+
+    Gate.__init__ = keep  # type: ignore[assignment]
+    Gate._validate = validate  # type: ignore[method-assign]
 
 
 def play(order: Order) -> int:
@@ -190,7 +227,10 @@ def play(order: Order) -> int:
         "CASPIO_CALLS_PER_WINDOW": "0",
     }
     os.environ.update(environment)
+    gc.disable()  # it lives for a moment
     _shrink(order)
+    if order.gate == "plain":
+        plain_gate()
     watch(Boundaries(order))
     if order.after is not None:
         threading.Thread(target=lambda: (time.sleep(order.after or 0.0), end(order)), daemon=True).start()

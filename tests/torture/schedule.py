@@ -7,6 +7,7 @@ from arena import Arena, Watched
 from processes import Order, points
 
 # Passed once a run, or once a batch, or once a request.
+_JUDGED = 0.1  # share of the runs that Great Expectations judges
 _OFTEN = ("record_sent", "track", "records", "append", "append_sent", "record:")
 
 
@@ -66,20 +67,23 @@ def _fatal(watched: Watched) -> Order:
     rng = watched.rng
     if rng.random() < 0.25:
         watched.moments[rng.choice(("caspio:done", "track:done")), rng.randint(1, 8)] = watched.edit_meanwhile
-    options = {"full": rng.random() < 0.2}
+    more = {
+        "options": {"full": rng.random() < 0.2},
+        "gate": "great expectations" if rng.random() < _JUDGED else "plain",
+    }
     dice = rng.random()
     if dice < 0.65:
         point = rng.choice(points())
         count = rng.randint(1, 8 if any(name in point for name in _OFTEN) else 3)
         watched.ordered = point
-        return watched.order(at=point, count=count, options=options)
+        return watched.order(at=point, count=count, **more)
     if dice < 0.9:
         moment = rng.choice(("caspio:comes", "caspio:done", "track:comes", "track:done", "track:done"))
         watched.moments[moment, rng.randint(1, 10)] = watched.kill
         watched.ordered = moment
-        return watched.order(options=options)
+        return watched.order(**more)
     watched.ordered = "some time"
-    return watched.order(after=rng.uniform(0.0, 0.5), options=options)
+    return watched.order(after=rng.uniform(0.0, 0.4), **more)
 
 
 def _let_pass(watched: Watched) -> None:
