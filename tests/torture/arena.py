@@ -31,6 +31,8 @@ from caspio_sync.clock import SystemClock
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.sandbox.server import SandboxProtocol
 
+_ROOT = Path(__file__).parents[2]
+_ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}"}
 COMMIT_SECONDS = 0.05  # as `processes` sets it
 RUN_SECONDS = 60.0  # a run that takes longer hangs
 
@@ -57,7 +59,8 @@ class Ended:
 class Arena:
     """The server for all schedules, and the process that forks their runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, **environment: str) -> None:
+        self._environment = environment
         self.app: Callable[..., Awaitable[None]] | None = None
         self.url = ""
         self._stack = AsyncExitStack()
@@ -83,7 +86,7 @@ class Arena:
         self.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, str(Path(__file__).with_name("processes.py")), stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, env={**os.environ, "POLARS_MAX_THREADS": "1"},
+            stdout=asyncio.subprocess.PIPE, env={**os.environ, **_ENVIRONMENT, **self._environment},
         )  # fmt: skip
         self._stack.push_async_callback(self._stop)
         assert "ready" in await self._line()

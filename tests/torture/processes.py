@@ -13,6 +13,7 @@ import gc
 import importlib
 import inspect
 import os
+import resource
 import select
 import signal
 import sys
@@ -53,6 +54,7 @@ class Order:
         commit_requests: answers a commit.
         connections: requests in flight at the most.
         prefect: with Prefect's engine.
+        file_bytes: how large a file may become, as on a disk that is nearly full.
     """
 
     folder: str
@@ -72,6 +74,7 @@ class Order:
     commit_requests: int = 2
     connections: int = 2
     prefect: bool = False
+    file_bytes: int | None = None
 
 
 # Every boundary of the data path: before and after each of these a run may die.
@@ -117,6 +120,7 @@ class Boundaries:
 
 def end(order: Order) -> None:
     os.kill(os.getpid(), getattr(signal, f"SIG{order.stop}"))
+    time.sleep(0.05)  # another thread may have been given the signal; this one must not go on meanwhile
 
 
 def watch(passing: Callable[[str], None]) -> None:
@@ -228,6 +232,8 @@ def play(order: Order) -> int:
     }
     os.environ.update(environment)
     gc.disable()  # it lives for a moment
+    if order.file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_bytes, resource.RLIM_INFINITY))
     _shrink(order)
     if order.gate == "plain":
         plain_gate()

@@ -174,6 +174,7 @@ class Shop:
                 seen.add(row["CustomerNo"])
             elif left:
                 left -= 1
+                seen.add(row["CustomerNo"])
             elif row["CustomerNo"] in seen:
                 self.drop(pk)
             else:
