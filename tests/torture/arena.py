@@ -46,6 +46,14 @@ class MovedClock(SystemClock):
         return datetime.now(UTC) + timedelta(seconds=self.offset)
 
 
+def repeated_at_most(order: Order) -> int:
+    """Requests that Braze may have taken without an outcome in the ledger, however slow that is.
+
+    Five commits' worth is being committed, as much waits, and each connection holds an answer and a request.
+    """
+    return 2 * 5 * order.commit_requests + 2 * order.connections + 1
+
+
 class Ended:
     """How a process ended: its exit code, or the signal as a negative number; and what it said where it could."""
 
@@ -149,14 +157,20 @@ class Watched:
         folder: for the sync file and the SQLite ledger.
         ledger: URL of the ledger.
         rng: decides everything.
+        always: part of every order.
     """
 
-    def __init__(self, arena: Arena, folder: Path, ledger: str, rng: random.Random) -> None:
+    def __init__(
+        self, arena: Arena, folder: Path, ledger: str, rng: random.Random, always: dict[str, Any] | None = None
+    ) -> None:
+        self._always = always or {}
         self.arena, self.folder, self.ledger, self.rng = arena, folder, ledger, rng
         self.clock = MovedClock()
         self.shop = Shop(rng, self.clock)
         self.faults: list[str] = []
         self.kills: Counter[str] = Counter()
+        self.ordered = ""
+        self.lost = 0
         (folder / "customers.yaml").write_text(SYNC, encoding="utf-8")
         arena.app = self.app
         self.acknowledged: set[str] = set()  # keys whose present version is committed as sent
@@ -248,7 +262,9 @@ class Watched:
     # Runs.
 
     def order(self, **more: Any) -> Order:
-        return Order(str(self.folder), self.ledger, self.arena.url, **{"offset": self.clock.offset, **more})
+        return Order(
+            str(self.folder), self.ledger, self.arena.url, **{"offset": self.clock.offset, **more, **self._always}
+        )
 
     async def run(self, order: Order) -> Ended:
         """A run from its start to its end, whatever ends it; then the ledger is looked at."""
@@ -260,10 +276,10 @@ class Watched:
         self.moments.clear()
         await asyncio.sleep(0.002)  # what was in flight arrives
         self._forget_edited()
-        self._look_at_ledger(asyncio.get_running_loop().time(), ended)
+        self._look_at_ledger(asyncio.get_running_loop().time(), order)
         return ended
 
-    def _look_at_ledger(self, now: float, ended: Ended) -> None:
+    def _look_at_ledger(self, now: float, order: Order) -> None:
         with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger._read("look") as connection:
             rows = connection.execute(
                 sa.text("SELECT source_pk, key, verdict, run FROM row WHERE verdict IS NOT NULL")
@@ -272,7 +288,11 @@ class Watched:
             watermark = connection.execute(sa.text("SELECT watermark FROM cursor")).scalar()
             runs = {run for (run,) in connection.execute(sa.text("SELECT id FROM run"))}
         fresh, self._runs = runs - self._runs, runs
-        self._look_at_window(now, {pk: str(key) for pk, key, *_ in rows}, [each for each in outcomes if each.run in fresh])
+        self._look_at_window(
+            now, {pk: str(key) for pk, key, *_ in rows}, [each for each in outcomes if each.run in fresh]
+        )
+        if order.sender == "inline" and self.lost > (most := repeated_at_most(order)):
+            self.faults.append(f"{self.lost} requests were taken and have no outcome, more than {most}")
         for _, key, verdict, run in rows:
             if verdict == "sent" and run in fresh and key not in self.shop.shared:
                 if self.shop.last_edit(key).step < self.shop.step:
@@ -285,12 +305,15 @@ class Watched:
         told: Counter[tuple[int, str]] = Counter()
         for each in outcomes:
             told.update((pk, each.part) for pk in pl.read_ipc(io.BytesIO(each.rows))["source_pk"])
-        self.faults += [f"row {pk} has {count} outcomes ({part}) in one run" for (pk, part), count in told.items() if count > 1]
+        self.faults += [
+            f"row {pk} has {count} outcomes ({part}) in one run" for (pk, part), count in told.items() if count > 1
+        ]
         known = {keys.get(pk) for pk, _ in told} | {
             key for pk, _ in told if pk in self.shop.rows for key in [self.shop.rows[pk]["CustomerNo"]]
         }
         lost = [
-            (came, request) for came, request, arrived in self._arrived
+            (came, request)
+            for came, request, arrived in self._arrived
             if any(key not in known and key not in self.shop.shared for key in arrived)
         ]
         self.lost = len(lost)
@@ -309,7 +332,9 @@ class Watched:
             if is_sound(row):
                 self.faults += [f"the cursor passed it: {fault}" for fault in self.shop.faults_of(key)]
             elif verdicts.get(pk) != "quarantined":
-                self.faults.append(f"the cursor passed {key}, which is not sound and has the verdict {verdicts.get(pk)}")
+                self.faults.append(
+                    f"the cursor passed {key}, which is not sound and has the verdict {verdicts.get(pk)}"
+                )
 
     def look_at_everything(self, *, shared: bool) -> None:
         """After a run that ended well: Braze holds what the rows say.
@@ -328,7 +353,9 @@ class Watched:
             if row["CustomerNo"] not in self.shop.shared:
                 wanted = "sent" if is_sound(row) else "quarantined"
                 if verdicts.get(pk) != wanted:
-                    self.faults.append(f"row {pk} ({row['CustomerNo']}) has the verdict {verdicts.get(pk)}, not {wanted}")
+                    self.faults.append(
+                        f"row {pk} ({row['CustomerNo']}) has the verdict {verdicts.get(pk)}, not {wanted}"
+                    )
 
 
 def template(folder: Path) -> Path:

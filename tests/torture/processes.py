@@ -95,6 +95,7 @@ BOUNDARIES = {
     "caspio_sync.ledger.history": ("append", "append_sent"),
 }  # fmt: skip
 
+
 def points() -> list[str]:
     """The names of all boundaries, as `Order.at` takes them."""
     return [

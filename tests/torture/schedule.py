@@ -2,21 +2,23 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 from arena import Arena, Watched
 from processes import Order, points
 
 # Passed once a run, or once a batch, or once a request.
 _JUDGED = 0.1  # share of the runs that Great Expectations judges
+_LONG = 0.08
 _OFTEN = ("record_sent", "track", "records", "append", "append_sent", "record:")
 
 
-async def play(seed: int, arena: Arena, folder: Path, ledger: str) -> Watched:
-    """Play a schedule; what went wrong is in `faults`."""
+async def play(seed: int, arena: Arena, folder: Path, ledger: str, **always: Any) -> Watched:
+    """Play a schedule; what went wrong is in `faults`. `always` is part of every order."""
     rng = random.Random(seed)  # noqa: S311 - replayable, guards nothing
-    watched = Watched(arena, folder, ledger, rng)
+    watched = Watched(arena, folder, ledger, rng, always)
     shop = watched.shop
-    for _ in range(rng.randint(8, 32)):
+    for _ in range(rng.randint(8, 28)):
         shop.add()
     for _ in range(rng.randint(0, 6)):
         watched.edit()
@@ -65,9 +67,17 @@ async def _sweep(watched: Watched) -> None:
 def _fatal(watched: Watched) -> Order:
     """A run that dies, if it gets that far: at a boundary, at a request, or at some time."""
     rng = watched.rng
+    if rng.random() < _LONG:
+        # One long batch of requests with a row each, killed far into it: how much is repeated shows here.
+        for _ in range(30):
+            watched.shop.add()
+        watched.moments["track:done", rng.randint(15, 45)] = watched.kill
+        watched.ordered = "far into a batch"
+        return watched.order(batch_rows=100, objects_per_request=1, commit_requests=1)
     if rng.random() < 0.25:
         watched.moments[rng.choice(("caspio:done", "track:done")), rng.randint(1, 8)] = watched.edit_meanwhile
-    more = {
+    more: dict[str, Any] = {
+        "offset": watched.clock.offset - rng.choice((0, 0, 0, 0, 0, 0, 0, 3600)),  # a clock that is set back
         "options": {"full": rng.random() < 0.2},
         "gate": "great expectations" if rng.random() < _JUDGED else "plain",
     }

@@ -136,9 +136,7 @@ def test_a_run_that_was_paused_neither_sends_nor_writes_once_another_took_over(
 
 
 @pytest.mark.parametrize("limited", [False, True])
-def test_the_sender_process_does_not_outlive_a_killed_run(
-    watched: Any, runner: asyncio.Runner, limited: bool
-) -> None:
+def test_the_sender_process_does_not_outlive_a_killed_run(watched: Any, runner: asyncio.Runner, limited: bool) -> None:
     """`limited`: it waits for a window of an hour, with requests handed over."""
     from caspio_sync.sandbox.faults import Fault, Faults, FaultyApp
 

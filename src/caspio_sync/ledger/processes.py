@@ -30,7 +30,9 @@ def _place() -> str | None:
     Two containers may bear one host name and not see each other's processes.
     """
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}/{os.readlink('/proc/self/ns/pid')}"
+        return (
+            f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}/{os.readlink('/proc/self/ns/pid')}"
+        )
     except OSError:
         return None
 
