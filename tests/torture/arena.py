@@ -24,7 +24,7 @@ import polars as pl
 import sqlalchemy as sa
 import uvicorn
 from processes import Order
-from shop import STRICTNESS, SYNC, Shop, is_sound, profile_of
+from shop import SYNC, Shop, is_sound
 from uvicorn.server import ServerState
 
 from caspio_sync.clock import SystemClock
@@ -91,7 +91,7 @@ class Arena:
             lambda: SandboxProtocol(config=config, server_state=self._state, app_state={}), "127.0.0.1", 0
         )
         self._stack.callback(server.close)
-        self.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, str(Path(__file__).with_name("processes.py")), stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE, env={**os.environ, **_ENVIRONMENT, **self._environment},

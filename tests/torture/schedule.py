@@ -15,7 +15,7 @@ _OFTEN = ("record_sent", "track", "records", "append", "append_sent", "record:")
 
 async def play(seed: int, arena: Arena, folder: Path, ledger: str, **always: Any) -> Watched:
     """Play a schedule; what went wrong is in `faults`. `always` is part of every order."""
-    rng = random.Random(seed)  # noqa: S311 - replayable, guards nothing
+    rng = random.Random(seed)
     watched = Watched(arena, folder, ledger, rng, always)
     shop = watched.shop
     for _ in range(rng.randint(8, 28)):

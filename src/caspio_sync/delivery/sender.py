@@ -192,7 +192,7 @@ class InlineSender:
 
     async def _allowed(self) -> None:
         """Wait until the lease is known to hold; who learns that it does not ends the run, and this with it."""
-        while uptime_seconds() >= self._allowed_until:
+        while uptime_seconds() >= self._allowed_until:  # noqa: ASYNC110 - also in a child, where no event comes
             await asyncio.sleep(_LEASE_LOOK_SECONDS)  # the lease goes by the machine's time, never by a virtual one
 
     async def _find_refused(self, request: Request, error: PermanentError) -> Answer:

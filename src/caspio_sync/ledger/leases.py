@@ -102,7 +102,6 @@ class Leases(LedgerConnection):
         """
         now = self._clock.now()
         kept = replace(lease, expires_at=now + timedelta(seconds=LEASE_SECONDS))
-        table = schema.lease.c
         with self._write("renew the lease") as connection:
             renewed = connection.execute(
                 sa.update(schema.lease).where(*_own(lease)).values(expires_at=kept.expires_at)

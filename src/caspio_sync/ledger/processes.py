@@ -30,9 +30,7 @@ def _place() -> str | None:
     Two containers may bear one host name and not see each other's processes.
     """
     try:
-        return (
-            f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}/{os.readlink('/proc/self/ns/pid')}"
-        )
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return None
 
