@@ -1,8 +1,9 @@
 """The sender in a process of its own: `python -m caspio_sync.delivery.process`.
 
 Two processes because of the GIL: beside a sender process, gate and ledger cost the sending nothing. Frames go over the
-child's stdin (the configuration first, then requests, and until when they may leave) and stdout (answers), each with its
-length in front. The child ends when its stdin or its parent does, so it never outlives the run. Secrets travel in the first frame only, never in arguments.
+child's stdin (the configuration first, then requests, and until when they may leave) and stdout (answers), each with
+its length in front. The child ends when its stdin or its parent does, so it never outlives the run. Secrets travel in
+the first frame only, never in arguments.
 """
 
 import asyncio
