@@ -24,7 +24,7 @@ import polars as pl
 import sqlalchemy as sa
 import uvicorn
 from processes import Order
-from shop import SYNC, Shop, is_sound
+from shop import STATES, SYNC, Shop, is_sound
 from uvicorn.server import ServerState
 
 from caspio_sync.clock import SystemClock
@@ -233,20 +233,17 @@ class Watched:
         state, before = profile["email_subscribe"], self._strict.get(key)
         self._strict[key] = state
         version = sent.get("version")
-        if state != "unsubscribed":
-            if before == "unsubscribed":
-                since = self._loose.get(key, -1)
-                read = [each.number for each in self.shop.history[key] if each.row["Version"] == version]
-                optouts = [
-                    each.number
-                    for each in self.shop.history[key]
-                    if each.number > since and each.row["Newsletter"] == "no"
-                ]
-                if not read or not optouts or min(optouts) > max(read):
-                    self.faults.append(f"{key} was {before} and became {state} by an older version: {sent}")
-            numbers = [each.number for each in self.shop.history[key] if each.row["Version"] == version]
-            if numbers:
-                self._loose[key] = max(self._loose.get(key, -1), numbers[0])
+        if state == "unsubscribed":
+            return
+        history, since = self.shop.history[key], self._loose.get(key, -1)
+        read = [
+            each.number for each in history if (each.row["Version"], STATES[each.row["Newsletter"]]) == (version, state)
+        ]
+        optouts = [each.number for each in history if each.number > since and each.row["Newsletter"] == "no"]
+        if before == "unsubscribed" and (not read or not optouts or min(optouts) > max(read)):
+            self.faults.append(f"{key} was {before} and became {state} by an older version: {sent}")
+        if read:
+            self._loose[key] = max(since, read[0])
 
     # What happens in the shop between runs.
 

@@ -36,7 +36,6 @@ gate: {max_quarantined_rows: 2}
 """
 HELD_AT_MOST = 2
 STATES = {"yes": "subscribed", "no": "unsubscribed", "double": "opted_in"}
-STRICTNESS = {"opted_in": 0, "subscribed": 1, "unsubscribed": 2}
 
 
 def is_sound(row: Row) -> bool:
@@ -142,7 +141,8 @@ class Shop:
         elif kind == "email":
             self.change(pk, Email=f"new{self._versions}.{row['CustomerNo']}@example.com")
         elif kind == "opt out" and row["Newsletter"] != "no":
-            self.change(pk, Newsletter="no", quietly=self.rng.random() < 0.5)
+            spoiled = {"Email": f"no address {self._versions}"} if self.rng.random() < 0.25 else {}
+            self.change(pk, Newsletter="no", quietly=self.rng.random() < 0.5, **spoiled)
         elif kind == "opt in":
             self.change(pk, Newsletter=self.rng.choice(("yes", "double")))
         elif kind == "notes":

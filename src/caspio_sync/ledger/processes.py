@@ -30,7 +30,8 @@ def _place() -> str | None:
     Two containers may bear one host name and not see each other's processes.
     """
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text('ascii').strip()}/{Path('/proc/self/ns/pid').readlink()}"
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+        return f"{boot}/{Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return None
 
