@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: help demo demo-reset test coverage lint bench setup setup-dev clean
+.PHONY: help demo demo-reset test torture coverage lint bench setup setup-dev clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ demo-reset: ## forget the demo's sandbox, ledger and Prefect database
 
 test: setup-dev ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+torture: setup-dev ## kill the sync by 5,000 seeded schedules; SEEDS=n for so many, SEED=n to replay one
+	@CASPIO_TORTURE_SEEDS=$(or $(SEEDS),5000) CASPIO_TORTURE_SEED=$(SEED) \
+		$(BIN)/python -m pytest $(if $(SEED),,-n 2) -q tests/torture $(ARGS)
 
 coverage: setup-dev ## run the suite and show what it covers
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)

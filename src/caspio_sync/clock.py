@@ -6,6 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 
+def uptime_seconds() -> float:
+    """Seconds since this machine was started, its sleep included; the same in all its processes, whatever they set."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
 class Clock(Protocol):
     """What the project needs to know of time."""
 

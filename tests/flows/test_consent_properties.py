@@ -24,7 +24,7 @@ from tests.flows.consent_model import EMAIL_GROUP, SMS_GROUP, STATES, ConsentMod
 
 EXAMPLES = int(os.environ.get("CONSENT_EXAMPLES", "15"))
 PEOPLE = (1, 2, 3)
-STEPS = ("map_rows", "compare", "send_opt_outs", "judge", "encode", "send", "record")
+STEPS = ("map_rows", "compare", "send_opt_outs", "judge", "send", "record")
 FIELDS = [
     *({"Name": name, "Type": "STRING"} for name in ("CustomerNo", "Email", "Phone", "Points", *STATES.values())),
     {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": "UTC"},
@@ -202,8 +202,6 @@ def _crash(patch: pytest.MonkeyPatch, crash: tuple[str, str, int] | None) -> Non
 
 @pytest.fixture
 def histories(world: Any, without_prefect: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    flow = importlib.import_module("flows.profile_sync")
-    monkeypatch.setattr(flow, "encode", getattr(flow.encode, "fn", flow.encode))
     numbers = count(1)
 
     @contextlib.contextmanager

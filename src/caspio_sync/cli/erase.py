@@ -14,7 +14,8 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.run import erasing
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.opening import hold_lease, open_plan
+from caspio_sync.run.lease import hold_lease
+from caspio_sync.run.opening import open_plan
 from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
 
@@ -68,7 +69,7 @@ async def _erase(sync: str, texts: list[str], dry_run: bool, yes: bool, *, as_js
 
 async def _perform(run: SyncRun) -> None:
     try:
-        async with hold_lease(run):
+        async with hold_lease(run.name, run.ledger, run.clock):
             await erasing.erase_pending(run)
     except LeaseHeldError as error:
         raise ConfigurationError(
@@ -78,7 +79,10 @@ async def _perform(run: SyncRun) -> None:
 
 
 async def _release(sync: str, texts: list[str], *, as_json: bool) -> None:
-    async with open_plan(sync, RunOptions(), settings=current_settings(), make_ledger=True) as run, hold_lease(run):
+    async with (
+        open_plan(sync, RunOptions(), settings=current_settings(), make_ledger=True) as run,
+        hold_lease(run.name, run.ledger, run.clock),
+    ):
         keys = erasing.keys_by_hand(run, texts)
         released = await erasing.release(run, keys)
         names = run.prepared.requests is not None

@@ -14,6 +14,7 @@ from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, number, show_json, show_table
 from caspio_sync.cli.why import as_document, moment, show, tell
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.runs import RUNNING, Cursor, Run
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.definition import sync_json_schema
@@ -185,7 +186,7 @@ def _chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[
 def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
     now = CONNECT.get().clock.now()
     last_run, newest = ledger.last_run(sync), ledger.newest_delivered(sync)
-    held = any(lease.expires_at > now for lease in ledger.leases(sync))
+    held = any(lease.expires_at > now and not has_died(lease.process) for lease in ledger.leases(sync))
     return SyncState(
         sync=sync,
         has_file=settings.sync_file(sync).is_file(),

@@ -37,6 +37,7 @@ VerifySample = Annotated[
     int | None, typer.Option("--verify-sample", min=1, help="With --baseline: then read so many profiles back.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Wait for a run of this sync that is under way.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 
@@ -50,6 +51,7 @@ def run(
     baseline: Baseline = False,
     verify_sample: VerifySample = None,
     strict: Strict = False,
+    wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Send what is new or changed to Braze, and record what became of each row.
@@ -68,6 +70,7 @@ def run(
         baseline=baseline,
         verify_sample=verify_sample,
         strict=strict,
+        wait=wait,
     )
     report, error = run_shown(sync, options, quiet=as_json)
     if as_json and report is not None:

@@ -14,6 +14,8 @@ from caspio_sync.schemas import Verdict
 # What a kill may repeat at the most.
 COMMIT_REQUESTS = 20
 COMMIT_SECONDS = 0.5
+# Answers that may wait for a commit; while the ledger is slow or locked the sending waits for it.
+_WAITING_COMMITS = 5
 
 UNKNOWN_REASON = "Braze named an error without saying for which object of the request"
 
@@ -73,6 +75,7 @@ async def deliver(requests: AsyncIterator[Request], *, sender: Sender, commit: C
         async with contextlib.aclosing(sender.send(requests)) as answers:
             async for answer in answers:
                 outstanding.add(answer)
+                await outstanding.room()
     except BaseException:
         await outstanding.committed()
         raise
@@ -88,6 +91,7 @@ class Outstanding:
         self._pending: list[Answer] = []
         self._enough = asyncio.Event()
         self._done = False
+        self._taken = asyncio.Event()
         self._task = asyncio.create_task(self._run())
 
     def end(self) -> None:
@@ -108,6 +112,16 @@ class Outstanding:
         if self._task.done():
             self._task.result()
 
+    async def room(self) -> None:
+        """Wait until no more answers are uncommitted than a kill may repeat; raises what a commit raised."""
+        while len(self._pending) >= _WAITING_COMMITS * COMMIT_REQUESTS:
+            self._taken.clear()
+            taken = asyncio.create_task(self._taken.wait())
+            await asyncio.wait([taken, self._task], return_when=asyncio.FIRST_COMPLETED)
+            taken.cancel()
+            if self._task.done():
+                self._task.result()
+
     async def _run(self) -> None:
         while not self._done or self._pending:
             with contextlib.suppress(TimeoutError):
@@ -116,5 +130,6 @@ class Outstanding:
             if not self._done:
                 self._enough.clear()
             answers, self._pending = self._pending, []
+            self._taken.set()
             if answers:
                 await self._commit(answers)

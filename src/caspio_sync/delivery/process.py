@@ -1,12 +1,15 @@
 """The sender in a process of its own: `python -m caspio_sync.delivery.process`.
 
 Two processes because of the GIL: beside a sender process, gate and ledger cost the sending nothing. Frames go over the
-child's stdin (the configuration first, then requests) and stdout (answers), each with its length in front. The child
-ends when its stdin does, so it never outlives the run. Secrets travel in the first frame only, never in arguments.
+child's stdin (the configuration first, then requests, and until when they may leave) and stdout (answers), each with
+its length in front. The child ends when its stdin or its parent does, so it never outlives the run. Secrets travel in
+the first frame only, never in arguments.
 """
 
 import asyncio
 import contextlib
+import math
+import os
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -24,7 +27,11 @@ from caspio_sync.errors import CallError, ConfigurationError, TransientError
 
 _LENGTH = struct.Struct("<I")
 _HEADER = struct.Struct("<III")  # number, start, count
+_UNTIL = struct.Struct("<d")
 _PIPE_BYTES = 1 << 20
+# Room for a whole batch, so that the sender never starves while the next one is prepared.
+_LOOK_AHEAD = 1000
+_PARENT_SECONDS = 0.1
 _LOST: dict[str, Any] = {"error": "lost", "message": "the sender process ended before it answered"}
 
 
@@ -47,6 +54,13 @@ class ProcessSender:
         self._reader: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Queue[dict[str, Any] | Exception]] = {}
         self._starting = asyncio.Lock()
+        self._allowed_until = math.inf
+
+    def allow_until(self, uptime: float) -> None:
+        """As `Sender.allow_until`; the child waits by itself where this process is paused."""
+        self._allowed_until = uptime
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.write(_allowance(uptime))
 
     async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """As `Sender.send`; an error ends the process, and with it what it still holds."""
@@ -54,12 +68,14 @@ class ProcessSender:
         answers: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
         owed: set[int] = set()
         fed = asyncio.Event()
-        feeder = asyncio.create_task(self._feed(process, requests, answers, owed, fed))
+        room = asyncio.Semaphore(_LOOK_AHEAD)
+        feeder = asyncio.create_task(self._feed(process, requests, answers, owed, fed, room))
         try:
             while not fed.is_set() or owed:
                 answer = _answered(await answers.get())
                 if "number" in answer:
                     owed.discard(answer["number"])
+                    room.release()
                     rejected = tuple((place, reason) for place, reason in answer.pop("rejected"))
                     yield Answer(rejected=rejected, **answer)
         except BaseException:
@@ -88,20 +104,23 @@ class ProcessSender:
                 self._process = await asyncio.create_subprocess_exec(
                     sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE, limit=_PIPE_BYTES
                 )
-                await _write(self._process, orjson.dumps(self._configuration))
+                await _write(self._process, orjson.dumps({**self._configuration, "parent": os.getpid()}))
+                self.allow_until(self._allowed_until)
                 self._reader = asyncio.create_task(self._read(self._process))
             return self._process
 
-    async def _feed(
+    async def _feed(  # noqa: PLR0917 - what `send` and its feeder share
         self,
         process: Process,
         requests: AsyncIterator[Request],
         answers: asyncio.Queue[dict[str, Any] | Exception],
         owed: set[int],
         fed: asyncio.Event,
+        room: asyncio.Semaphore,
     ) -> None:
         try:
             async for request in requests:
+                await room.acquire()
                 owed.add(request.number)
                 self._waiting[request.number] = answers
                 if self._reader is None or self._reader.done():
@@ -146,6 +165,12 @@ def _error(answer: dict[str, Any]) -> Exception:
     )
 
 
+def _allowance(uptime: float) -> bytes:
+    """A frame without objects says until when requests may leave."""
+    frame = _HEADER.pack(0, 0, 0) + _UNTIL.pack(uptime)
+    return _LENGTH.pack(len(frame)) + frame
+
+
 async def _write(process: Process, frame: bytes) -> None:
     assert process.stdin is not None
     process.stdin.write(_LENGTH.pack(len(frame)) + frame)
@@ -168,23 +193,34 @@ async def _serve() -> None:
     key = SecretStr(configuration["api_key"])
     client = BrazeClient(endpoint=configuration["endpoint"], api_key=key, clients=limits.connections)
     sender = InlineSender(client, limits=limits)
-    # Room for a whole batch, so that the sender never starves while the next one is prepared.
-    waiting: asyncio.Queue[Request] = asyncio.Queue(maxsize=1000)
+    # The parent bounds it; a reader that waited for room here would not hear until when requests may leave.
+    waiting: asyncio.Queue[Request] = asyncio.Queue()
     answers: list[dict[str, Any]] = []
     answered = asyncio.Event()
     tasks = [asyncio.create_task(_deliver(sender, waiting, answers, answered)) for _ in range(limits.connections)]
     tasks.append(asyncio.create_task(_write_answers(answers, answered)))
+    tasks.append(asyncio.create_task(_end_with_parent(configuration["parent"])))
     try:
         while True:
             frame = await _read_frame(stdin)
             number, start, count = _HEADER.unpack_from(frame)
-            await waiting.put(Request(number, start, count, frame[_HEADER.size :]))
+            if count:
+                waiting.put_nowait(Request(number, start, count, frame[_HEADER.size :]))
+            else:
+                sender.allow_until(*_UNTIL.unpack_from(frame, _HEADER.size))
     except asyncio.IncompleteReadError:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     finally:
         await sender.close()
+
+
+async def _end_with_parent(parent: int) -> None:
+    """End at once when the parent is gone: what it had handed over, nobody would record any more."""
+    while os.getppid() == parent:  # noqa: ASYNC110 - the system has no event for it
+        await asyncio.sleep(_PARENT_SECONDS)
+    os._exit(1)
 
 
 async def _deliver(

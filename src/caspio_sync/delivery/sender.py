@@ -4,16 +4,18 @@ Profile objects hold whole values only, so a request whose answer was lost may b
 """
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from caspio_sync.clients.braze import BrazeClient, TrackAnswer
-from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.clock import Clock, SystemClock, uptime_seconds
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
 from caspio_sync.delivery.requests import Request
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 
+_LEASE_LOOK_SECONDS = 0.05
 REQUEST_SECONDS = 60.0  # one request, tries included; longer waits belong to the task and the schedule
 
 
@@ -50,6 +52,10 @@ class Sender(Protocol):
             TransientError: a request could not be delivered within its time; others may have been.
             ConfigurationError: Braze refuses the key, the permission or everything that is sent.
         """
+        ...
+
+    def allow_until(self, uptime: float) -> None:
+        """Begin no request after this moment (of `uptime_seconds`), until it is moved on; at first there is none."""
         ...
 
     async def close(self) -> None:
@@ -100,10 +106,16 @@ class InlineSender:
         self._pacer = Pacer(requests=limits.requests, window_seconds=limits.window_seconds, clock=self._clock)
         self._breaker = Breaker(clock=self._clock)
         self._halving = asyncio.Lock()
+        self._allowed_until = math.inf
+
+    def allow_until(self, uptime: float) -> None:
+        """As `Sender.allow_until`."""
+        self._allowed_until = uptime
 
     async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """As `Sender.send`."""
-        answers: asyncio.Queue[Answer | Exception | None] = asyncio.Queue()
+        # Bounded: while answers are not taken, hence not committed, nothing more leaves.
+        answers: asyncio.Queue[Answer | Exception | None] = asyncio.Queue(maxsize=self._connections)
         turn = asyncio.Lock()
         workers = [asyncio.create_task(self._work(requests, turn, answers)) for _ in range(self._connections)]
         open_workers = len(workers)
@@ -130,11 +142,11 @@ class InlineSender:
     ) -> None:
         try:
             while (request := await _next(requests, turn)) is not None:
-                answers.put_nowait(await self.deliver(request))
+                await answers.put(await self.deliver(request))
         except Exception as error:  # noqa: BLE001 - whatever it is, `send` raises it; unsaid, it would wait for ever
-            answers.put_nowait(error)
+            await answers.put(error)
         else:
-            answers.put_nowait(None)
+            await answers.put(None)
 
     async def deliver(self, request: Request) -> Answer:
         """Deliver one request, halving it where Braze refuses it whole."""
@@ -159,6 +171,7 @@ class InlineSender:
             await self._pacer.admit()
             deadline += monotonic() - before
             attempt += 1
+            await self._allowed()
             try:
                 answer = await self._client.track(request.body)
             except TransientError as error:
@@ -178,6 +191,11 @@ class InlineSender:
             self._breaker.succeeded()
             self._pacer.observe(Announced(answer.rate.limit, answer.rate.remaining, answer.rate.reset_seconds))
             return answer, attempt
+
+    async def _allowed(self) -> None:
+        """Wait until the lease is known to hold; who learns that it does not ends the run, and this with it."""
+        while uptime_seconds() >= self._allowed_until:  # noqa: ASYNC110 - also in a child, where no event comes
+            await asyncio.sleep(_LEASE_LOOK_SECONDS)  # the lease goes by the machine's time, never by a virtual one
 
     async def _find_refused(self, request: Request, error: PermanentError) -> Answer:
         """Halve a refused request until each refused object stands alone.

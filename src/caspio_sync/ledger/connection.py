@@ -89,12 +89,22 @@ class LedgerConnection:
             yield connection
 
     @contextlib.contextmanager
-    def _write(self, doing: str) -> Iterator[sa.Connection]:
-        """A transaction that is committed at the end of the block, and rolled back by an exception."""
+    def _write(self, doing: str, *, fenced: bool = False) -> Iterator[sa.Connection]:
+        """A transaction that is committed at the end of the block, and rolled back by an exception.
+
+        Args:
+            doing: what it does, for the message of an error.
+            fenced: refuse where a lease was taken by this object and is no longer its own.
+        """
         with self._write_lock, self._translated(doing), self._engine.connect() as connection:
             connection.execution_options(ledger_writes=True)
             with connection.begin():
+                if fenced:
+                    self._check_lease(connection)
                 yield connection
+
+    def _check_lease(self, connection: sa.Connection) -> None:
+        """See `Leases`."""
 
     @contextlib.contextmanager
     def _translated(self, doing: str) -> Iterator[None]:

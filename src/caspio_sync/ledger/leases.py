@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.processes import has_died, this_process
 
 LEASE_SECONDS = 60.0
 BEAT_SECONDS = 10.0
@@ -32,20 +33,30 @@ class LeaseHeldError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to write a sync's rows from `low_pk` to `high_pk`, both included, until `expires_at`."""
+    """The right to write a sync's rows from `low_pk` to `high_pk`, both included, until `expires_at`.
+
+    `process` is what `this_process` says of the holder's; `instead_of` names the holder it was taken over from.
+    """
 
     sync: str
     low_pk: int
     high_pk: int
     holder: str
     expires_at: datetime
+    process: str | None = None
+    instead_of: str | None = None
 
 
 class Leases(LedgerConnection):
-    """Taking, keeping and giving back the right to write."""
+    """Taking, keeping and giving back the right to write.
+
+    Once a lease was taken, every write of rows, batches and cursor asks in its own transaction whether it still holds.
+    """
+
+    _taken: Lease | None = None
 
     def acquire_lease(self, sync: str, holder: str, *, low_pk: int = LOWEST_PK, high_pk: int = HIGHEST_PK) -> Lease:
-        """Take the lease; one that its holder has not renewed for 60 s is taken over.
+        """Take the lease; it is taken over from a holder that has not renewed it for 60 s, or whose process is dead.
 
         Args:
             sync: name of the sync.
@@ -57,21 +68,30 @@ class Leases(LedgerConnection):
             LeaseHeldError: an overlapping range is held by another; the message names the holder.
         """
         table, now = schema.lease.c, self._clock.now()
-        taken = Lease(sync, low_pk, high_pk, holder, now + timedelta(seconds=LEASE_SECONDS))
+        taken = Lease(sync, low_pk, high_pk, holder, now + timedelta(seconds=LEASE_SECONDS), this_process())
         overlap = sa.and_(table.sync == sync, table.low_pk <= high_pk, table.high_pk >= low_pk)
         with self._write("take the lease") as connection:
             if connection.dialect.name == "postgresql":
                 # Rows that are not there yet cannot be locked; the second of two takers waits for the table.
                 connection.exec_driver_sql("LOCK TABLE lease IN SHARE ROW EXCLUSIVE MODE")
             for found in connection.execute(sa.select(schema.lease).where(overlap)):
-                if found.holder != holder and found.expires_at > now:
+                if found.holder == holder:
+                    continue
+                if found.expires_at > now and not has_died(found.process):
                     raise _held(sync, found.holder, found.expires_at, now)
+                taken = replace(taken, instead_of=found.holder)
             connection.execute(sa.delete(schema.lease).where(overlap))
             connection.execute(
                 sa.insert(schema.lease).values(
-                    sync=sync, low_pk=low_pk, high_pk=high_pk, holder=holder, expires_at=taken.expires_at
+                    sync=sync,
+                    low_pk=low_pk,
+                    high_pk=high_pk,
+                    holder=holder,
+                    expires_at=taken.expires_at,
+                    process=taken.process,
                 )
             )
+        self._taken = taken
         return taken
 
     def renew_lease(self, lease: Lease) -> Lease:
@@ -82,28 +102,28 @@ class Leases(LedgerConnection):
         """
         now = self._clock.now()
         kept = replace(lease, expires_at=now + timedelta(seconds=LEASE_SECONDS))
-        table = schema.lease.c
-        overlap = sa.and_(table.sync == lease.sync, table.low_pk <= lease.high_pk, table.high_pk >= lease.low_pk)
         with self._write("renew the lease") as connection:
             renewed = connection.execute(
                 sa.update(schema.lease).where(*_own(lease)).values(expires_at=kept.expires_at)
             ).rowcount
             if not renewed:
-                other = connection.execute(sa.select(schema.lease).where(overlap)).first()
-                if other is None:
-                    raise LeaseHeldError(
-                        f"The lease on {lease.sync} lapsed and was taken over by a run that has ended since. "
-                        "Start the run again.",
-                        holder=None,
-                        expires_at=None,
-                    )
-                raise _held(lease.sync, other.holder, other.expires_at, now)
+                raise _lost(connection, lease, now)
         return kept
+
+    def _check_lease(self, connection: sa.Connection) -> None:
+        """Raise LeaseHeldError where the lease was taken over: a process that was paused must not write any more."""
+        if self._taken is None:
+            return
+        # Locked against a take-over until this transaction ends; SQLite has one writer at a time anyway.
+        own = sa.select(schema.lease.c.sync).where(*_own(self._taken)).with_for_update(read=True)
+        if connection.execute(own).first() is None:
+            raise _lost(connection, self._taken, self._clock.now())
 
     def release_lease(self, lease: Lease) -> None:
         """Give a lease back; nothing happens where another has taken it over."""
         with self._write("release the lease") as connection:
             connection.execute(sa.delete(schema.lease).where(*_own(lease)))
+        self._taken = None
 
     def leases(self, sync: str) -> list[Lease]:
         """The leases on a sync that have not lapsed, by range."""
@@ -125,6 +145,19 @@ def _own(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
         table.high_pk == lease.high_pk,
         table.holder == lease.holder,
     )
+
+
+def _lost(connection: sa.Connection, lease: Lease, now: datetime) -> LeaseHeldError:
+    table = schema.lease.c
+    overlap = sa.and_(table.sync == lease.sync, table.low_pk <= lease.high_pk, table.high_pk >= lease.low_pk)
+    other = connection.execute(sa.select(schema.lease).where(overlap)).first()
+    if other is None:
+        return LeaseHeldError(
+            f"The lease on {lease.sync} lapsed and was taken over by a run that has ended since. Start the run again.",
+            holder=None,
+            expires_at=None,
+        )
+    return _held(lease.sync, other.holder, other.expires_at, now)
 
 
 def _held(sync: str, holder: str, expires_at: datetime, now: datetime) -> LeaseHeldError:

@@ -16,6 +16,8 @@ from caspio_sync.schemas import SOURCE_PK
 
 RUNNING = "running"
 PARTIAL, SWEEP = "partial", "sweep"  # modes: of chosen rows, and of all
+KILLED = "killed"
+KILLED_CODE = 137  # as a shell tells of a process that was killed
 OPEN = "open"
 
 
@@ -29,8 +31,8 @@ class Run:
         kind: what it moves: `profiles`, `catalog`, `engagement`.
         mode: how it was asked for: `incremental`, `full`, …
         started_at: aware, UTC.
-        ended_at: None while it runs, and for ever where it was killed.
-        state: `running`, then what `finish_run` was told.
+        ended_at: None while it runs; of a killed run, when the next one found it dead.
+        state: `running`, then what `finish_run` was told; `killed` where nobody told anything.
         exit_code: None while it runs.
         report: what it counted.
         flow_run_id: of the orchestrator, where there is one.
@@ -131,6 +133,25 @@ class Runs(LedgerConnection):
         with self._write("finish a run") as connection:
             connection.execute(sa.update(schema.run).where(schema.run.c.id == run).values(values))
 
+    def end_killed_runs(self, sync: str, *, but: str) -> list[str]:
+        """Write down that the runs of a sync that never ended were killed; to be called by who holds its lease.
+
+        Args:
+            sync: name of the sync.
+            but: the run that asks.
+
+        Returns:
+            their ids, oldest first.
+        """
+        run = schema.run.c
+        dead = (run.sync == sync, run.state == RUNNING, run.id != but)
+        values = {"state": KILLED, "exit_code": KILLED_CODE, "ended_at": self._clock.now()}
+        with self._write("end killed runs", fenced=True) as connection:
+            found = list(connection.execute(sa.select(run.id).where(*dead).order_by(run.started_at, run.id)).scalars())
+            if found:
+                connection.execute(sa.update(schema.run).where(*dead).values(values))
+        return found
+
     def runs(self, sync: str | None = None, *, limit: int = 20) -> list[Run]:
         """The newest runs first, of one sync or of all."""
         newest = sa.select(schema.run).order_by(schema.run.c.started_at.desc(), schema.run.c.id.desc()).limit(limit)
@@ -160,7 +181,7 @@ class Runs(LedgerConnection):
         }
         again = {name: values[name] for name in ("low_pk", "high_pk", "rows", "at")}
         batch = schema.batch.c
-        with self._write("open a batch") as connection:
+        with self._write("open a batch", fenced=True) as connection:
             connection.execute(
                 _insert(connection, schema.batch)
                 .values(values)
@@ -173,7 +194,7 @@ class Runs(LedgerConnection):
         """Write down how a batch ended: `recorded`, `blocked`, `failed`, with its counts (JSON-able)."""
         batch = schema.batch.c
         values = {"state": state, "counts": None if counts is None else dict(counts), "at": self._clock.now()}
-        with self._write("close a batch") as connection:
+        with self._write("close a batch", fenced=True) as connection:
             connection.execute(sa.update(schema.batch).where(batch.run == run, batch.number == number).values(values))
 
     def unfinished(self, sync: str) -> tuple[Unfinished, ...]:
@@ -233,7 +254,7 @@ class Runs(LedgerConnection):
         values: dict[str, Any] = {"watermark": watermark, "where_digest": where_digest}
         if full_sweep_at is not None:
             values["full_sweep_at"] = full_sweep_at
-        with self._write("move the cursor") as connection:
+        with self._write("move the cursor", fenced=True) as connection:
             connection.execute(
                 _insert(connection, schema.cursor)
                 .values(sync=sync, **values)

@@ -152,6 +152,7 @@ lease = sa.Table(
     sa.Column("high_pk", sa.BigInteger, nullable=False),
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),
+    sa.Column("process", sa.Text),  # see processes.py
 )
 
 budget = sa.Table(

@@ -77,7 +77,7 @@ class SendingRows(LedgerConnection):
         """
         accepted = sorted(accepted, key=lambda each: each.start)
         at = microseconds(self._clock.now())
-        with self._write("record what was sent") as connection:
+        with self._write("record what was sent", fenced=True) as connection:
             for each in accepted:
                 self._record_request(connection, sending, each, at)
             history.append_sent(connection, sending, accepted, at=at)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -107,6 +108,7 @@ class SyncRun:
         self._sender: Sender | None = None
         self._make_braze = braze
         self._braze: BrazeClient | None = None
+        self._allowed_until = math.inf
         self._batches = 0
         self._uncollected = 0
         self._turns: dict[str, asyncio.Lock] = {}
@@ -137,6 +139,7 @@ class SyncRun:
         """The sender; a run without changes never makes one."""
         if self._sender is None:
             self._sender = self._make_sender()
+            self._sender.allow_until(self._allowed_until)
         return self._sender
 
     @property
@@ -145,6 +148,12 @@ class SyncRun:
         if self._braze is None:
             self._braze = self._make_braze()
         return self._braze
+
+    def allow_until(self, uptime: float) -> None:
+        """As `Sender.allow_until`, also for a sender that is not there yet."""
+        self._allowed_until = uptime
+        if self._sender is not None:
+            self._sender.allow_until(uptime)
 
     def turn(self, stage: str) -> asyncio.Lock:
         """A stage's lock: one batch at a time, in order, while the next ones wait or are in the stages before."""

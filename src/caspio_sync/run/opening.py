@@ -1,11 +1,7 @@
 """Opening a run: sync file, table, ledger and cursor are looked at before the first row is read."""
 
-import asyncio
 import contextlib
 import gc
-import os
-import secrets
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -22,9 +18,9 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.records import RecordReader, keys_where
 from caspio_sync.extraction.window import lower_bound
 from caspio_sync.ledger.compare import Versions
-from caspio_sync.ledger.leases import BEAT_SECONDS, LeaseHeldError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.context import LedgerThread, SyncRun
+from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
 from caspio_sync.run.prepared import Prepared, prepare, read_digest, suite_digest
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import Settings
@@ -112,9 +108,11 @@ async def open_run(
         prepared = await prepare(settings, name, caspio)
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
-        run = await _open(name, options, settings, prepared, caspio, ledger, connect)
+        lease = await stack.enter_async_context(hold_lease(name, ledger, clock, wait=options.wait))
+        run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
         stack.push_async_callback(run.close)
-        await stack.enter_async_context(hold_lease(run))
+        lease.serve(run)
+        run.report.notes += await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
         await ledger.do(
             ledger.ledger.start_run,
             run=run.id,
@@ -155,7 +153,7 @@ async def open_plan(
         kept = make_ledger or settings.has_ledger
         ledger = LedgerThread(connect.ledger(settings, connect.clock) if kept else Ledger.open("sqlite://"))
         stack.callback(ledger.close)
-        run = await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+        run = await _open(name, options, settings, prepared, caspio, ledger, connect)
         stack.push_async_callback(run.close)
         yield run
 
@@ -169,11 +167,12 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     ledger: LedgerThread,
     connect: Connect,
     *,
-    planned: bool = False,
+    run: str | None = None,
 ) -> SyncRun:
+    """The parts put together; without the id of a run (and its lease) for looking alone."""
     stored = await ledger.do(ledger.ledger.mapping_fields, name)
     prepared = replace(prepared, mapping=prepared.mapping.keeping(chain.from_iterable(stored.values())))
-    versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=planned)
+    versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
     bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
     readers = [
         RecordReader(
@@ -188,7 +187,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         for where in _conditions(options, prepared, bound)
     ]
     now = connect.clock.now()
-    report = RunReport(run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", sync=name, mode=mode, started_at=now)
+    report = RunReport(run=run or new_run_id(now), sync=name, mode=mode, started_at=now)
     return SyncRun(
         name=name,
         prepared=prepared,
@@ -280,40 +279,13 @@ def _collecting_by_batch() -> Iterator[None]:
             gc.enable()
 
 
-@contextlib.asynccontextmanager
-async def hold_lease(run: SyncRun) -> AsyncIterator[None]:
-    """Hold the sync's lease for the run; a lease that was lost stops the run before it writes again."""
-    ledger = run.ledger
-    holder = f"run {run.id} (process {os.getpid()} on {socket.gethostname()})"
-    lease = await ledger.do(ledger.ledger.acquire_lease, run.name, holder)
-    owner = asyncio.current_task()
-    lost: list[Exception] = []
-
-    async def beat() -> None:
-        while True:
-            await asyncio.sleep(BEAT_SECONDS)
-            try:
-                await ledger.do(ledger.ledger.renew_lease, lease)
-            except LeaseHeldError as error:
-                lost.append(error)
-                assert owner is not None
-                owner.cancel()
-                return
-            except CaspioSyncError:  # a ledger out of reach for a moment; the lease has a minute
-                continue
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    except asyncio.CancelledError:
-        if lost:
-            raise lost[0] from None
-        raise
-    finally:
-        beating.cancel()
-        await asyncio.gather(beating, return_exceptions=True)
-        with contextlib.suppress(CaspioSyncError):
-            await ledger.do(ledger.ledger.release_lease, lease)
+def _notes_of_the_dead(ledger: Ledger, held: HeldLease) -> list[str]:
+    """Write down that former runs were killed, and say so."""
+    killed = ledger.end_killed_runs(held.lease.sync, but=held.run)
+    notes = [f"run {run} was killed; what it had recorded is not sent again" for run in killed]
+    if held.lease.instead_of is not None:
+        notes.append(f"took the lease over from {held.lease.instead_of}, which is dead or has not renewed it")
+    return notes
 
 
 async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:

@@ -49,6 +49,9 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     verify_sample: int | None = Field(
         default=None, ge=1, description="With baseline: then read so many of these profiles back and compare them."
     )
+    wait: bool = Field(
+        default=False, description="Where a run of this sync is under way, wait for its end instead of refusing."
+    )
     strict: bool = Field(
         default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."
     )

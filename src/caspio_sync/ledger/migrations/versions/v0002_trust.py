@@ -19,6 +19,7 @@ def upgrade() -> None:
     # Not the salt: what is known of it from fingerprints must not help to guess who was erased.
     meta = sa.table("meta", sa.column("name"), sa.column("value"))
     op.bulk_insert(meta, [{"name": "erasure_secret", "value": secrets.token_hex(32)}])
+    op.add_column("lease", sa.Column("process", sa.Text))
     op.create_table(
         "audit",
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),

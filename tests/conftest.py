@@ -61,15 +61,20 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture
+def postgresql_ledger(postgresql: str) -> str:
+    """URL of a ledger that is not there yet, on PostgreSQL."""
+    import psycopg
+
+    schema = f"ledger_{next(_SCHEMAS)}"
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute(f"CREATE SCHEMA {schema}")
+    return f"{postgresql}?options=-csearch_path%3D{schema}"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """URL of a ledger that is not there yet."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/new folder/50% ledger.db"
-    import psycopg
-
-    server = request.getfixturevalue("postgresql")
-    schema = f"ledger_{next(_SCHEMAS)}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(f"CREATE SCHEMA {schema}")
-    return f"{server}?options=-csearch_path%3D{schema}"
+    return str(request.getfixturevalue("postgresql_ledger"))

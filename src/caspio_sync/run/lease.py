@@ -1,0 +1,111 @@
+"""The sync's lease: one run at a time, and nothing leaves that it does not cover."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from caspio_sync.clock import Clock, uptime_seconds
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.ledger import leases
+from caspio_sync.ledger.leases import BEAT_SECONDS, Lease, LeaseHeldError
+from caspio_sync.run.context import LedgerThread, SyncRun
+
+# Of a lease's length: the share after which its holder sends nothing more before it was renewed.
+_TRUSTED_SHARE = 0.8
+_WAIT_SECONDS = 2.0
+
+
+class HeldLease:
+    """The sync's lease, and until when requests may leave under it.
+
+    Args:
+        run: id of the run that holds it.
+        lease: as the ledger keeps it.
+        asked_at: when the ledger was asked, by `uptime_seconds`.
+    """
+
+    def __init__(self, run: str, lease: Lease, asked_at: float) -> None:
+        self.run = run
+        self.lease = lease
+        self._run: SyncRun | None = None
+        self._until = asked_at + leases.LEASE_SECONDS * _TRUSTED_SHARE
+
+    def serve(self, run: SyncRun) -> None:
+        """From now on this run sends no longer than the lease is known to hold."""
+        self._run = run
+        run.allow_until(self._until)
+
+    def renewed(self, asked_at: float) -> None:
+        """The ledger confirmed the lease; it was asked at that moment of `uptime_seconds`."""
+        self._until = asked_at + leases.LEASE_SECONDS * _TRUSTED_SHARE
+        if self._run is not None:
+            self._run.allow_until(self._until)
+
+
+@contextlib.asynccontextmanager
+async def hold_lease(sync: str, ledger: LedgerThread, clock: Clock, *, wait: bool = False) -> AsyncIterator[HeldLease]:
+    """Hold the sync's lease; one that was lost stops its holder before it writes again.
+
+    A process that was paused, or could not reach its ledger, for the length of the lease sends nothing until the ledger
+    has confirmed the lease; where another run has taken it over, the run ends instead.
+
+    Args:
+        sync: name of the sync.
+        ledger: the ledger, in its thread.
+        clock: tells the time the run is named by; waiting goes through it.
+        wait: wait for another holder's end instead of refusing.
+
+    Raises:
+        LeaseHeldError: another process holds it, or took it over.
+    """
+    run = new_run_id(clock.now())
+    holder = f"run {run} (process {os.getpid()} on {socket.gethostname()})"
+    while True:
+        asked_at = uptime_seconds()
+        try:
+            lease = await ledger.do(ledger.ledger.acquire_lease, sync, holder)
+            break
+        except LeaseHeldError:
+            if not wait:
+                raise
+            await clock.sleep(_WAIT_SECONDS)
+    held = HeldLease(run, lease, asked_at)
+    owner = asyncio.current_task()
+    lost: list[Exception] = []
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT_SECONDS)
+            try:
+                asked_at = uptime_seconds()
+                await ledger.do(ledger.ledger.renew_lease, lease)
+                held.renewed(asked_at)
+            except LeaseHeldError as error:
+                lost.append(error)
+                assert owner is not None
+                owner.cancel()
+                return
+            except CaspioSyncError:  # a ledger out of reach for a moment; the lease has a minute
+                continue
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield held
+    except asyncio.CancelledError:
+        if lost:
+            raise lost[0] from None
+        raise
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        with contextlib.suppress(CaspioSyncError):
+            await ledger.do(ledger.ledger.release_lease, lease)
+
+
+def new_run_id(now: datetime) -> str:
+    """An id that sorts by time; runs that begin in one second differ."""
+    return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"

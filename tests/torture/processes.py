@@ -1,0 +1,388 @@
+"""The process that is killed: it imports everything once, then forks a child for each run it is asked for.
+
+Commands come as lines of JSON on standard input, one a run (`Order`); lines on standard output tell each child's pid when
+it starts, and its exit status (negative: the signal) when it ended. A child runs the real flow's functions, without
+Prefect's engine around them, on a ledger in a file or on PostgreSQL, against emulators that live in the parent and
+survive it. Nothing that starts a thread may happen before the fork: polars' pool, above all.
+"""
+
+import asyncio
+import contextlib
+import functools
+import gc
+import importlib
+import inspect
+import os
+import resource
+import select
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True)
+class Order:
+    """One run.
+
+    Args:
+        folder: where the sync file is; `end.json` is written here when the run ends by itself.
+        ledger: URL.
+        url: root of both emulators.
+        offset: seconds between the machine's clock and the run's.
+        at: boundary at which the process kills itself, such as "record_sent:after"; "" for none.
+        count: at its how-manieth passing.
+        after: seconds from the start after which it kills itself; None for never.
+        stop: kill or pause (SIGSTOP) there.
+        options: of `RunOptions`.
+        lease_seconds: how long a lease lasts without a beat; None for the product's own.
+        sender: "inline" or "process".
+        gate: "great expectations", or "plain": the same suite's answers read off in plain Python, as four fifths of a
+            small run's time would be Great Expectations'.
+        batch_rows: rows a batch.
+        objects_per_request: rows a request.
+        commit_requests: answers a commit.
+        connections: requests in flight at the most.
+        prefect: with Prefect's engine.
+        file_bytes: how large a file may become, as on a disk that is nearly full.
+    """
+
+    folder: str
+    ledger: str
+    url: str
+    offset: float = 0.0
+    at: str = ""
+    count: int = 1
+    after: float | None = None
+    stop: str = "KILL"
+    options: dict[str, Any] = field(default_factory=dict)
+    lease_seconds: float | None = None
+    sender: str = "inline"
+    gate: str = "plain"
+    batch_rows: int = 10
+    objects_per_request: int = 3
+    commit_requests: int = 2
+    connections: int = 2
+    prefect: bool = False
+    file_bytes: int | None = None
+
+
+# Every boundary of the data path: before and after each of these a run may die.
+BOUNDARIES = {
+    "caspio_sync.run.context:SyncRun": ("next_batch",),
+    "caspio_sync.run.steps": (
+        "map_batch", "open_batch", "compare_batch", "_claim", "send_opt_outs", "planned_objects", "send_batch",
+        "record_batch", "close_batch", "record_blocked_batch",
+    ),
+    "tasks.quality": ("_judge",),
+    "caspio_sync.clients.caspio:CaspioClient": ("fields", "aggregate", "records"),
+    "caspio_sync.clients.braze:BrazeClient": ("track",),
+    "caspio_sync.ledger.store:Ledger": (
+        "acquire_lease", "start_run", "mapping_version", "open_batch", "record", "record_sent", "rebase",
+        "close_batch", "move_cursor", "finish_run", "release_lease",
+    ),
+    # Inside a transaction: written and not committed.
+    "caspio_sync.ledger.history": ("append", "append_sent"),
+}  # fmt: skip
+
+
+def points() -> list[str]:
+    """The names of all boundaries, as `Order.at` takes them."""
+    return [
+        f"{owner.rpartition(':')[2].rpartition('.')[2]}.{name}:{side}"
+        for owner, names in BOUNDARIES.items()
+        for name in names
+        for side in ("before", "after")
+    ]
+
+
+class Boundaries:
+    """Counts the passings of every boundary, and ends the process at the one that was ordered."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._passed: Counter[str] = Counter()
+
+    def __call__(self, point: str) -> None:
+        self._passed[point] += 1
+        if point == self._order.at and self._passed[point] == self._order.count:
+            end(self._order)
+
+
+def end(order: Order) -> None:
+    os.kill(os.getpid(), getattr(signal, f"SIG{order.stop}"))
+    time.sleep(0.05)  # another thread may have been given the signal; this one must not go on meanwhile
+
+
+def watch(passing: Callable[[str], None]) -> None:
+    """Put a watch before and after every boundary; one that is not there any more is an error of this list."""
+    for place, names in BOUNDARIES.items():
+        module, _, owner = place.partition(":")
+        found = importlib.import_module(module)
+        found = getattr(found, owner) if owner else found
+        label = owner or module.rpartition(".")[2]
+        for name in names:
+            setattr(found, name, watched(getattr(found, name), f"{label}.{name}", passing))
+
+
+def watched(call: Callable[..., Any], name: str, passing: Callable[[str], None]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(call):
+
+        @functools.wraps(call)
+        async def waiting(*args: Any, **kwargs: Any) -> Any:
+            passing(f"{name}:before")
+            result = await call(*args, **kwargs)
+            passing(f"{name}:after")
+            return result
+
+        return waiting
+
+    @functools.wraps(call)
+    def calling(*args: Any, **kwargs: Any) -> Any:
+        passing(f"{name}:before")
+        result = call(*args, **kwargs)
+        passing(f"{name}:after")
+        return result
+
+    return calling
+
+
+def without_engine() -> None:
+    """The flow's own functions without Prefect's engine, as the fixture `without_prefect` has them."""
+    flow = importlib.import_module("flows.profile_sync")
+    tasks = importlib.import_module("tasks.caspio")
+    for module, attribute in [*((flow, name) for name in vars(flow)), *((tasks, name) for name in vars(tasks))]:
+        found = getattr(module, attribute)
+        if type(found).__module__.startswith("prefect.") and hasattr(found, "fn"):
+            setattr(module, attribute, found.fn)
+    report = importlib.import_module("tasks.report")
+
+    @contextlib.asynccontextmanager
+    async def quiet() -> AsyncIterator[Callable[[Any], Any]]:
+        async def nothing(_run: Any) -> None:
+            return None
+
+        yield nothing
+
+    report.published = quiet  # type: ignore[attr-defined]
+
+
+def prepare_everything() -> None:
+    """Import what a run imports; the first gate of a process costs more than the others."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in (
+            "flows.profile_sync", "great_expectations.expectations", "caspio_sync.cli.run", "psycopg", "tasks.report",
+            "anyio._backends._asyncio", "multiprocessing.synchronize", "sqlalchemy.dialects.sqlite.pysqlite",
+            "sqlalchemy.dialects.postgresql.psycopg", "pandas", "pyarrow",
+        ):  # fmt: skip
+            with contextlib.suppress(ModuleNotFoundError):
+                importlib.import_module(name)
+    gc.collect()
+    gc.freeze()
+
+
+def plain_gate() -> None:
+    """What Great Expectations would say of the shipped suite, whose expectations all ask for a column of trues."""
+    from expectations.gate import Gate
+
+    def keep(self: Any, _name: str, expectations: Any, limits: Any) -> None:
+        self._asked = [each.configuration for each in expectations]
+        self._limits = limits
+
+    def validate(self: Any, rows: Any) -> list[Any]:
+        results = []
+        for asked in self._asked:
+            assert asked.kwargs["value_set"] == [True]
+            wrong = [place for place, kept in enumerate(rows[asked.kwargs["column"]].to_list()) if kept is False]
+            told = {"unexpected_index_list": wrong}
+            results.append(SimpleNamespace(expectation_config=asked, exception_info={}, result=told, success=not wrong))
+        return results
+
+    Gate.__init__ = keep  # type: ignore[assignment]
+    Gate._validate = validate  # type: ignore[method-assign]
+
+
+def play(order: Order) -> int:
+    """One run in this (forked) process; its exit code."""
+    warnings.simplefilter("ignore")
+    os.chdir(order.folder)
+    environment = {
+        "CASPIO_INTEGRATION_URL": order.url,
+        "CASPIO_CLIENT_ID": "sandbox",
+        "CASPIO_CLIENT_SECRET": "sandbox-secret",
+        "BRAZE_REST_ENDPOINT": order.url,
+        "BRAZE_API_KEY": "sandbox-key",
+        "BRAZE_CONNECTIONS": str(order.connections),
+        "CASPIO_SYNC_SYNCS": ".",
+        "CASPIO_SYNC_HOME": "home",
+        "CASPIO_SYNC_LEDGER_URL": order.ledger,
+        "CASPIO_SYNC_SENDER": order.sender,
+        "CASPIO_CALLS_PER_SECOND": "0",
+        "CASPIO_CALLS_PER_WINDOW": "0",
+    }
+    os.environ.update(environment)
+    gc.disable()  # it lives for a moment
+    if order.file_bytes is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (order.file_bytes, resource.RLIM_INFINITY))
+    _shrink(order)
+    if order.gate == "plain":
+        plain_gate()
+    watch(Boundaries(order))
+    if order.after is not None:
+        threading.Thread(target=lambda: (time.sleep(order.after or 0.0), end(order)), daemon=True).start()
+
+    from caspio_sync.cli.run import exit_code
+    from caspio_sync.errors import CaspioSyncError
+    from caspio_sync.run.report import RunOptions, RunReport
+
+    reports: list[RunReport] = []
+    error: CaspioSyncError | None = None
+    options = RunOptions(**order.options)
+    _connect(order, reports.append)
+    try:
+        if not order.prefect:
+            without_engine()
+        from flows.profile_sync import ProfileSyncParameters, profile_sync
+
+        parameters = ProfileSyncParameters(sync="customers", **options.model_dump(by_alias=True))
+        reports.append(asyncio.run(profile_sync(parameters)))
+    except CaspioSyncError as caught:
+        error = caught
+    report = reports[-1] if reports else None
+    code = exit_code(report, error, strict=options.strict)
+    told = {"code": code, "message": str(error or ""), "report": report.model_dump(mode="json") if report else None}
+    Path("end.json").write_bytes(orjson.dumps(told))
+    return code
+
+
+def _shrink(order: Order) -> None:
+    """Batches, requests and commits small enough that a few dozen rows cross every boundary several times."""
+    from caspio_sync.delivery import outcomes, requests
+    from caspio_sync.ledger import leases
+    from caspio_sync.run import lease, opening
+
+    prepare = opening.prepare
+
+    async def smaller(*args: Any, **kwargs: Any) -> Any:
+        prepared = await prepare(*args, **kwargs)
+        return replace(prepared, definition=prepared.definition.model_copy(update={"batch_size": order.batch_rows}))
+
+    opening.prepare = smaller
+    for function in (requests.fill_requests, requests.count_requests):
+        assert function.__kwdefaults__ is not None
+        function.__kwdefaults__["objects_per_request"] = order.objects_per_request
+    outcomes.COMMIT_REQUESTS = order.commit_requests
+    outcomes.COMMIT_SECONDS = 0.05
+    if order.lease_seconds is not None:
+        leases.LEASE_SECONDS = order.lease_seconds
+        lease.BEAT_SECONDS = order.lease_seconds / 6
+
+
+def _connect(order: Order, observer: Callable[[Any], None]) -> None:
+    import httpx
+
+    from caspio_sync.clients.braze import BrazeClient
+    from caspio_sync.clients.caspio import CaspioClient
+    from caspio_sync.clock import Clock, SystemClock
+    from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
+    from caspio_sync.run.opening import CONNECT, Connect, braze_sender
+    from caspio_sync.settings import Settings
+
+    class Shifted(SystemClock):
+        def now(self) -> datetime:
+            return datetime.now(UTC) + timedelta(seconds=order.offset)
+
+    # On loopback nothing is encrypted: reading the machine's certificates takes 30 ms a client.
+    def line() -> httpx.AsyncHTTPTransport:
+        return httpx.AsyncHTTPTransport(verify=False)
+
+    def caspio(settings: Settings, clock: Clock) -> CaspioClient:
+        return CaspioClient(
+            integration_url=settings.caspio_integration_url,
+            client_id=settings.caspio_client_id,
+            client_secret=settings.caspio_client_secret,
+            clock=clock,
+            transport=line(),
+            calls_per_second=settings.caspio_calls_per_second,
+            calls_per_window=settings.caspio_calls_per_window,
+        )
+
+    def sender(settings: Settings, clock: Clock, rows: int) -> Sender:
+        if order.sender == "process":
+            return braze_sender(settings, clock, rows)
+        client = BrazeClient(
+            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
+        )
+        return InlineSender(client, limits=SenderLimits(connections=order.connections), clock=clock)
+
+    CONNECT.set(Connect(clock=Shifted(), caspio=caspio, sender=sender, observer=observer))
+
+
+def serve() -> None:
+    """Fork a child an order, and tell what becomes of it."""
+    prepare_everything()
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    tell({"ready": os.getpid()})
+    children: set[int] = set()
+    waiting = b""
+    while True:
+        ready, _, _ = select.select([0, reading], [], [])
+        if reading in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(reading, 4096)
+            with contextlib.suppress(ChildProcessError):
+                while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                    children.discard(ended[0])
+                    tell({"ended": ended[0], "status": os.waitstatus_to_exitcode(ended[1])})
+        if 0 in ready:
+            said = os.read(0, 65536)
+            if not said:
+                for child in children:
+                    os.kill(child, signal.SIGKILL)
+                return
+            *lines, waiting = (waiting + said).split(b"\n")
+            for line in lines:
+                child = os.fork()
+                if not child:
+                    run_as_child(Order(**orjson.loads(line)))
+                children.add(child)
+                tell({"started": child})
+
+
+def run_as_child(order: Order) -> None:
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    code = 1
+    try:
+        os.dup2(os.open(os.devnull, os.O_RDWR), 0)
+        os.dup2(2, 1)
+        code = play(order)
+    except BaseException:
+        import traceback
+
+        Path(order.folder, "bug.txt").write_text(traceback.format_exc(), encoding="utf-8")
+    finally:
+        os._exit(code)
+
+
+def tell(what: dict[str, int]) -> None:
+    os.write(1, orjson.dumps(what) + b"\n")
+
+
+if __name__ == "__main__":
+    root = Path(__file__).parents[2]
+    sys.path[:0] = [str(root / "src"), str(root)]
+    serve()

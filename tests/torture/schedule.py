@@ -1,0 +1,100 @@
+"""One schedule by its number: a shop, its edits, when its runs die, and how it must end."""
+
+import random
+from pathlib import Path
+from typing import Any
+
+from arena import Arena, Watched
+from processes import Order, points
+
+# Passed once a run, or once a batch, or once a request.
+_JUDGED = 0.1  # share of the runs that Great Expectations judges
+_LONG = 0.08
+_OFTEN = ("record_sent", "track", "records", "append", "append_sent", "record:")
+
+
+async def play(seed: int, arena: Arena, folder: Path, ledger: str, **always: Any) -> Watched:
+    """Play a schedule; what went wrong is in `faults`. `always` is part of every order."""
+    rng = random.Random(seed)
+    watched = Watched(arena, folder, ledger, rng, always)
+    shop = watched.shop
+    for _ in range(rng.randint(8, 28)):
+        shop.add()
+    for _ in range(rng.randint(0, 6)):
+        watched.edit()
+    _let_pass(watched)
+    for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
+        ended = await watched.run(_fatal(watched))
+        if ended.killed:
+            watched.kills[watched.ordered] += 1
+        elif ended.status not in {0, 3}:
+            watched.faults.append(f"a run ended with {ended.status}: {ended.message}")
+        _let_pass(watched)
+        for _ in range(rng.choice((0, 0, 1, 2, 4))):
+            watched.edit()
+        if rng.random() < 0.06:
+            shop.spoil_a_batch()
+            watched._forget_edited()
+    shop.heal()
+    watched._forget_edited()
+    _let_pass(watched)
+    ended = await watched.run(watched.order())
+    if ended.status:
+        watched.faults.append(f"the last run ended with {ended.status}: {ended.message}")
+        return watched
+    watched.look_at_everything(shared=False)
+    if shop.shared or rng.random() < 0.2:
+        await _sweep(watched)
+    return watched
+
+
+async def _sweep(watched: Watched) -> None:
+    """A full read settles what hung on another row; a second one finds nothing left to send."""
+    for _ in range(2):
+        before = watched.shop.braze.requests
+        ended = await watched.run(watched.order(options={"full": True}))
+        report = ended.report
+        if ended.status or report["read"] != report["unchanged"] + sum(report["held"].values()) + sum(
+            report["verdicts"].values()
+        ):
+            watched.faults.append(f"rows without a verdict, or a failure: {ended.status} {ended.message} {report}")
+            return
+    if watched.shop.braze.requests != before:
+        watched.faults.append("a run that changed nothing sent something")
+    watched.look_at_everything(shared=True)
+
+
+def _fatal(watched: Watched) -> Order:
+    """A run that dies, if it gets that far: at a boundary, at a request, or at some time."""
+    rng = watched.rng
+    if rng.random() < _LONG:
+        # One long batch of requests with a row each, killed far into it: how much is repeated shows here.
+        for _ in range(30):
+            watched.shop.add()
+        watched.moments["track:done", rng.randint(15, 45)] = watched.kill
+        watched.ordered = "far into a batch"
+        return watched.order(batch_rows=100, objects_per_request=1, commit_requests=1)
+    if rng.random() < 0.25:
+        watched.moments[rng.choice(("caspio:done", "track:done")), rng.randint(1, 8)] = watched.edit_meanwhile
+    more: dict[str, Any] = {
+        "offset": watched.clock.offset - rng.choice((0, 0, 0, 0, 0, 0, 0, 3600)),  # a clock that is set back
+        "options": {"full": rng.random() < 0.2},
+        "gate": "great expectations" if rng.random() < _JUDGED else "plain",
+    }
+    dice = rng.random()
+    if dice < 0.65:
+        point = rng.choice(points())
+        count = rng.randint(1, 8 if any(name in point for name in _OFTEN) else 3)
+        watched.ordered = point
+        return watched.order(at=point, count=count, **more)
+    if dice < 0.9:
+        moment = rng.choice(("caspio:comes", "caspio:done", "track:comes", "track:done", "track:done"))
+        watched.moments[moment, rng.randint(1, 10)] = watched.kill
+        watched.ordered = moment
+        return watched.order(**more)
+    watched.ordered = "some time"
+    return watched.order(after=rng.uniform(0.0, 0.4), **more)
+
+
+def _let_pass(watched: Watched) -> None:
+    watched.clock.offset += watched.rng.choice((1, 1, 70, 200, 4000))

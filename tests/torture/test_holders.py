@@ -1,0 +1,254 @@
+"""One writer: runs that meet, pause, or die while they hold the lease; and a ledger that does not do what it should."""
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = pytest.mark.long
+
+Play = Callable[[Awaitable[Any]], Any]
+
+
+@pytest.fixture
+def watched(arena: Any, template: Path, tmp_path: Path) -> Any:
+    """A shop with forty sound customers."""
+    from arena import Watched, copied
+
+    made = Watched(arena, tmp_path, copied(template, tmp_path), random.Random(1))
+    for _ in range(40):
+        made.shop.add()
+    made.clock.offset += 4000
+    return made
+
+
+async def finished(watched: Any, **more: Any) -> Any:
+    """A run that is left alone, and what it left behind."""
+    watched.clock.offset += 4000
+    ended = await watched.run(watched.order(**more))
+    assert ended.status == 0, ended.message
+    watched.look_at_everything(shared=False)
+    assert watched.faults == []
+    return ended
+
+
+async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        await asyncio.sleep(0.01)
+
+
+def is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def state_of(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return "gone"
+
+
+def stored(watched: Any, what: str) -> list[Any]:
+    connection = sqlite3.connect(watched.folder / "ledger.db")
+    try:
+        return connection.execute(what).fetchall()
+    finally:
+        connection.close()
+
+
+def test_a_dead_run_is_recorded_as_killed_and_the_next_takes_over_at_once(watched: Any, runner: asyncio.Runner) -> None:
+    async def play() -> Any:
+        watched.moments["track:done", 3] = watched.kill
+        assert (await watched.run(watched.order())).killed
+        return await watched.run(watched.order())
+
+    ended = runner.run(play())
+    assert ended.status == 0
+    (first, *_), (second, *_) = stored(watched, "SELECT id, state FROM run ORDER BY started_at")
+    assert stored(watched, "SELECT id, state, exit_code FROM run ORDER BY started_at") == [
+        (first, "killed", 137),
+        (second, "done", 0),
+    ]
+    notes = " ".join(ended.report["notes"])
+    assert f"run {first} was killed" in notes
+    assert "took the lease over" in notes
+    assert watched.faults == []
+
+
+def test_a_second_run_is_refused_or_waits(watched: Any, runner: asyncio.Runner) -> None:
+    async def play() -> None:
+        order = watched.order(at="Ledger.record_sent:before", count=2, stop="STOP")
+        first = await watched.arena.start(order)
+        await until(lambda: is_stopped(first))
+        refused = await watched.run(watched.order())
+        assert refused.status == 2
+        (holder,) = stored(watched, "SELECT holder FROM lease")[0]
+        assert str(first) in holder
+        assert holder in refused.message
+        patient = watched.order(options={"wait": True})
+        second = await watched.arena.start(patient)
+        await asyncio.sleep(1.0)
+        assert state_of(second) in "SR"
+        os.kill(first, signal.SIGCONT)
+        assert (await watched.arena.ended(first, order)).status == 0
+        assert (await watched.arena.ended(second, patient)).status == 0
+        assert watched.faults == []
+        await finished(watched)
+
+    runner.run(play())
+
+
+@pytest.mark.parametrize("where", ["steps.send_batch:before", "BrazeClient.track:after", "Ledger.record_sent:before"])
+def test_a_run_that_was_paused_neither_sends_nor_writes_once_another_took_over(
+    watched: Any, runner: asyncio.Runner, where: str
+) -> None:
+    async def play() -> None:
+        short = {"lease_seconds": 1.2, "batch_rows": 40, "objects_per_request": 1}
+        order = watched.order(at=where, stop="STOP", **short)
+        paused = await watched.arena.start(order)
+        await until(lambda: is_stopped(paused))
+        await asyncio.sleep(short["lease_seconds"])  # by the machine's own time, which is what a sender goes by
+        watched.clock.offset += 600
+        for pk in list(watched.shop.rows):
+            watched.shop.change(pk, FirstName="Eve", Newsletter="no")
+        ended = await watched.run(watched.order(**short))
+        assert ended.status == 0, ended.message
+        requests = watched.shop.braze.requests
+        rows = stored(watched, "SELECT * FROM row")
+        # The ledger is slow to say that the lease is lost; what counts is what the run does until it knows.
+        lock = sqlite3.connect(watched.folder / "ledger.db", isolation_level=None)
+        lock.execute("BEGIN IMMEDIATE")
+        os.kill(paused, signal.SIGCONT)
+        await asyncio.sleep(1.0)
+        lock.execute("ROLLBACK")
+        lock.close()
+        lost = await watched.arena.ended(paused, order)
+        assert lost.status == 2, lost.message
+        assert "lease" in lost.message
+        # What stood between the look at the lease and the socket may still leave: no more than the connections.
+        assert watched.shop.braze.requests - requests <= order.connections
+        assert stored(watched, "SELECT * FROM row") == rows
+        assert [state for (state,) in stored(watched, "SELECT state FROM run ORDER BY started_at")][1:] == ["done"]
+
+    runner.run(play())
+
+
+@pytest.mark.parametrize("limited", [False, True])
+def test_the_sender_process_does_not_outlive_a_killed_run(watched: Any, runner: asyncio.Runner, limited: bool) -> None:
+    """`limited`: it waits for a window of an hour, with requests handed over."""
+    from caspio_sync.sandbox.faults import Fault, Faults, FaultyApp
+
+    children: list[int] = []
+
+    def kill() -> None:
+        told = Path(f"/proc/{watched._pid}/task/{watched._pid}/children").read_text().split()
+        children.extend(int(pid) for pid in told)
+        watched.kill()
+
+    async def play() -> None:
+        app = watched.shop.braze.app
+        faults = [Fault(kind="latency", path="/users/track", seconds=0.05)]
+        if limited:
+            faults.append(Fault(kind="refuse", path="/users/track", nth=tuple(range(6, 400)), seconds=3600))
+        watched.shop.braze.app = FaultyApp(app, Faults(faults=tuple(faults)))
+        later = asyncio.get_running_loop().call_later
+        watched.moments["track:done", 6] = (lambda: later(0.4, kill)) if limited else kill
+        order = watched.order(sender="process", objects_per_request=1, batch_rows=40)
+        assert (await watched.run(order)).killed
+        assert len(children) == 1
+        requests = watched.shop.braze.requests
+        await until(lambda: state_of(children[0]) in {"gone", "Z"}, 2.0)
+        await asyncio.sleep(0.3)
+        assert watched.shop.braze.requests - requests <= order.connections
+        watched.shop.braze.app = app
+        await finished(watched, sender="process")
+
+    runner.run(play())
+
+
+def test_while_the_ledger_is_locked_little_is_sent_and_then_all(watched: Any, runner: asyncio.Runner) -> None:
+    """What is sent and not committed is what a kill repeats: it stays bounded however slow the ledger is."""
+    taken: list[int] = []
+
+    async def play() -> None:
+        lock = sqlite3.connect(watched.folder / "ledger.db", isolation_level=None, timeout=10)
+
+        def hold() -> None:
+            lock.execute("BEGIN IMMEDIATE")
+            taken.append(watched.shop.braze.requests)
+            asyncio.get_running_loop().call_later(1.5, release)
+
+        def release() -> None:
+            taken.append(watched.shop.braze.requests)
+            lock.execute("ROLLBACK")
+
+        for _ in range(80):
+            watched.shop.add()
+        watched.clock.offset += 4000
+        watched.moments["track:done", 6] = hold
+        order = watched.order(objects_per_request=1, batch_rows=120)
+        ended = await watched.run(order)
+        lock.close()
+        assert ended.status == 0, ended.message
+        waiting = 5 * order.commit_requests
+        assert 0 < taken[1] - taken[0] <= 2 * waiting + 3 * order.connections
+        watched.look_at_everything(shared=False)
+        assert watched.faults == []
+
+    runner.run(play())
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(watched: Any, runner: asyncio.Runner) -> None:
+    async def play() -> None:
+        size = (watched.folder / "ledger.db").stat().st_size
+        ended = await watched.run(watched.order(file_bytes=size + 60_000, objects_per_request=1))
+        assert ended.status == 4
+        assert "disk" in ended.message
+        assert watched.shop.braze.requests > 0
+        assert watched.faults == []
+        await finished(watched)
+
+    runner.run(play())
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(watched: Any, runner: asyncio.Runner) -> None:
+    with sqlite3.connect(watched.folder / "ledger.db") as ledger:
+        ledger.execute("UPDATE ledger_version SET version_num = '0999'")
+    ledger.close()
+    order = watched.order()
+
+    async def play() -> Any:
+        return await watched.arena.ended(await watched.arena.start(order), order)
+
+    ended = runner.run(play())
+    assert ended.status == 2
+    assert "newer" in ended.message
+    assert watched.shop.braze.requests == 0
+
+
+def test_a_clock_that_was_set_back_keeps_neither_lease_nor_cursor_from_their_work(
+    watched: Any, runner: asyncio.Runner
+) -> None:
+    async def play() -> None:
+        watched.moments["track:done", 2] = watched.kill
+        assert (await watched.run(watched.order())).killed
+        back = watched.clock.offset - 7200
+        assert (await watched.run(watched.order(offset=back))).status == 0
+        watched.clock.offset += 300
+        watched.edit()
+        watched.clock.offset += 300
+        ended = await watched.run(watched.order(offset=back))
+        assert ended.report["mode"] == "incremental"
+        watched.look_at_everything(shared=False)
+        assert watched.faults == []
+
+    runner.run(play())
