@@ -80,7 +80,8 @@ def run_shown(
 
         def watch(report: RunReport) -> None:
             latest[:] = [report]
-            progress.update(bar, description=sync, total=report.expected or None, completed=report.read)
+            described = f"{sync}: {report.stretched}" if report.stretched else sync
+            progress.update(bar, description=described, total=report.expected or None, completed=report.read)
 
         token = CONNECT.set(replace(CONNECT.get(), observer=watch))
         try:
@@ -144,5 +145,7 @@ def show_report(report: RunReport) -> None:
             [(each.verdict, each.reason, each.rows, ", ".join(each.examples)) for each in report.reasons],
             right=("rows",),
         )
+    if report.stretched:
+        OUT.print(f"Caspio's daily budget: {report.stretched}")
     for note in report.notes:
         OUT.print(f"note: {note}")

@@ -3,11 +3,20 @@
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 from caspio_sync.clock import Clock
 
 # Less than this is rounding: a wait of 1e-16 s would never end on a clock of floats.
 _RESOLUTION_SECONDS = 1e-6
+
+
+class Quota(Protocol):
+    """A budget of calls that outlives the process."""
+
+    async def admit(self) -> None:
+        """Wait until one more call is within it, and count the call."""
+        ...
 
 
 class RollingWindow:

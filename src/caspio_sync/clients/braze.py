@@ -132,6 +132,7 @@ class BrazeClient:
             url=base, clients=clients, connections=connections, timeout_seconds=timeout_seconds, transport=transport
         )
         self._extensions = self._pool.extensions()
+        self._seconds = timeout_seconds
         self.calls = 0
 
     async def __aenter__(self) -> Self:
@@ -146,11 +147,12 @@ class BrazeClient:
         """Close every connection."""
         await self._pool.aclose()
 
-    async def track(self, body: bytes) -> TrackAnswer:
+    async def track(self, body: bytes, *, seconds: float | None = None) -> TrackAnswer:
         """POST /users/track once: at most 75 objects and 4 MB (Braze, 2.3 and 3.1).
 
         Args:
             body: the finished JSON document.
+            seconds: for the answer; by default, and at the most, the client's own time limit.
 
         Returns:
             What a 2xx said; objects named in `errors` were left out, the rest is queued.
@@ -161,7 +163,7 @@ class BrazeClient:
             RefusedError: the whole request was refused (400, 413, …).
             ConfigurationError: endpoint, key or permission.
         """
-        response = await self._post(self._track_url, body, "sending profiles")
+        response = await self._post(self._track_url, body, "sending profiles", seconds)
         content = response.content
         errors = _track_errors(response) if b'"errors"' in content else ()
         # A cut answer can have lost its errors; an empty one cannot (any 2xx means accepted).
@@ -201,10 +203,14 @@ class BrazeClient:
             if refused.status != HTTPStatus.BAD_REQUEST:
                 raise
 
-    async def _post(self, url: httpx.URL, body: bytes, doing: str) -> httpx.Response:
-        request = httpx.Request("POST", url, headers=self._headers, content=body, extensions=self._extensions)
+    async def _post(
+        self, url: httpx.URL, body: bytes, doing: str, seconds: float | None = None
+    ) -> httpx.Response:
+        seconds = None if seconds is None or seconds >= self._seconds else seconds
+        extensions = self._extensions if seconds is None else self._pool.extensions(seconds)
+        request = httpx.Request("POST", url, headers=self._headers, content=body, extensions=extensions)
         self.calls += 1
-        response = await self._pool.send(request, doing)
+        response = await self._pool.send(request, doing, seconds=seconds)
         if not response.is_success:
             raise refusal(response, doing, now=self._clock.now(), remedies=_REMEDIES)
         return response

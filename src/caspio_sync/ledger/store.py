@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
+from caspio_sync.ledger.budgets import Budgets
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.rows import Rows
@@ -11,7 +12,7 @@ from caspio_sync.ledger.sending import SendingRows
 from caspio_sync.ledger.story import Stories
 
 
-class Ledger(Rows, Recording, SendingRows, Runs, Leases, Stories):
+class Ledger(Rows, Recording, SendingRows, Runs, Leases, Budgets, Stories):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 
     Thread-safe: any thread may call any method; writers take turns. All methods are synchronous.

@@ -6,11 +6,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import polars as pl
 
-from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.sender import Sender
 from caspio_sync.errors import GateBlockedError
@@ -21,6 +21,9 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK
+
+if TYPE_CHECKING:
+    from caspio_sync.run.quota import CaspioQuota
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,6 +69,7 @@ class SyncRun:
         clock: the run's clock.
         sender: makes the sender when the first request is to leave.
         observer: is shown the report whenever a batch is done.
+        quota: the account's daily budget of calls; is told how many the reading will take, about.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class SyncRun:
         report: RunReport,
         clock: Clock,
         sender: Callable[[], Sender],
+        quota: "CaspioQuota",
         observer: Callable[[RunReport], None] | None = None,
     ) -> None:
         self.name = name
@@ -96,6 +101,7 @@ class SyncRun:
         self.clock = clock
         self.blocked: GateBlockedError | None = None
         self._observer = observer
+        self.quota = quota
         self._make_sender = sender
         self._sender: Sender | None = None
         self._next_request = 1
@@ -153,6 +159,7 @@ class SyncRun:
             if reader.server_time is None:
                 await reader.open()
                 self.report.expected += reader.total
+                self.quota.expect(-(-reader.total // MAX_PAGE_ROWS))
             batch = await reader.next_batch()
             if batch is not None:
                 self._batches += 1

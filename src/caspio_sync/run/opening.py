@@ -24,6 +24,7 @@ from caspio_sync.ledger.leases import BEAT_SECONDS, LeaseHeldError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.prepared import Prepared, prepare, read_digest, suite_digest
+from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import Settings
 
@@ -104,10 +105,17 @@ async def open_run(
     clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
         caspio = await stack.enter_async_context(connect.caspio(settings, clock))
-        prepared = await prepare(settings, name, caspio)
+        try:
+            prepared = await prepare(settings, name, caspio)
+        except CaspioSyncError:
+            if settings.has_ledger:  # what was asked in vain is billed as well
+                with connect.ledger(settings, clock) as counting:
+                    count_calls(counting, settings.caspio_integration_url, caspio.calls, clock)
+            raise
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect)
+        stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         await stack.enter_async_context(_lease(run))
         await ledger.do(
@@ -143,7 +151,9 @@ async def open_plan(name: str, options: RunOptions, *, settings: Settings) -> As
             connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://")
         )
         stack.callback(ledger.close)
-        yield await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+        run = await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+        stack.push_async_callback(run.quota.close)
+        yield run
 
 
 async def _open(  # noqa: PLR0917 - the parts of a run, each once
@@ -173,6 +183,17 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     ]
     now = connect.clock.now()
     report = RunReport(run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", sync=name, mode=mode, started_at=now)
+    quota = CaspioQuota(
+        account=caspio_account(settings.caspio_integration_url),
+        calls_per_day=settings.caspio_calls_per_day,
+        ledger=ledger,
+        clock=connect.clock,
+        on_stretch=lambda why: _stretched(report, why, connect.observer),
+    )
+    # A plan writes nothing, apart from the count that keeps its own calls within a budget.
+    if not planned or (settings.caspio_calls_per_day and settings.has_ledger):
+        await quota.made(caspio.calls)
+        caspio.hold_to(quota)
     return SyncRun(
         name=name,
         prepared=prepared,
@@ -184,8 +205,15 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         report=report,
         clock=connect.clock,
         sender=lambda: connect.sender(settings, connect.clock, report.expected),
+        quota=quota,
         observer=connect.observer,
     )
+
+
+def _stretched(report: RunReport, why: str, observer: Observer | None) -> None:
+    report.stretched = why
+    if observer is not None:
+        observer(report)
 
 
 def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -> Versions:

@@ -101,6 +101,7 @@ class RunReport(BaseModel):
     batches: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
+    stretched: str | None = None  # why and how far calls to Caspio are spread over the day
 
     @computed_field  # type: ignore[prop-decorator]
     @property
