@@ -162,6 +162,13 @@ class CaspioSession:
             await self.quota.admit()
         await self._pace.admit()
         started = self._clock.monotonic()
+        try:
+            return await self._leave(call, budget, headers)
+        finally:
+            self._pace.answered()
+            budget.left -= self._clock.monotonic() - started
+
+    async def _leave(self, call: Call, budget: _Budget, headers: dict[str, str]) -> httpx.Response:
         seconds = min(self._seconds, budget.left)
         if seconds <= 0:  # what came before it, such as a slow token, took all of the time
             raise TransientError(f"{call.doing}: no time left of {BUDGET_SECONDS:.0f} s, tries included")
@@ -169,10 +176,7 @@ class CaspioSession:
             call.method, call.url, headers=headers, content=call.content, extensions=self._pool.extensions(seconds)
         )
         self.calls += 1
-        try:
-            return await self._pool.send(request, call.doing, seconds=seconds)
-        finally:
-            budget.left -= self._clock.monotonic() - started
+        return await self._pool.send(request, call.doing, seconds=seconds)
 
     async def _current_token(self, budget: _Budget, refused: _Token | None = None) -> _Token:
         """The token, renewed where it is about to expire or is the refused one; by one task at a time."""
