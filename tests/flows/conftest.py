@@ -90,15 +90,15 @@ class Line(httpx.AsyncBaseTransport):
         started = self._clock.monotonic()
         try:
             response = await self._inner.handle_async_request(request)
-            if self._clock.monotonic() - started > request.extensions["timeout"]["read"]:
-                raise httpx.ReadTimeout("the answer was too slow", request=request)
-            return response
         except ResetBefore as fault:
             raise httpx.ConnectError(str(fault), request=request) from fault
         except ResetAfter as fault:
             raise httpx.ReadError(str(fault), request=request) from fault
         except CutAnswer as fault:
             raise httpx.RemoteProtocolError(str(fault), request=request) from fault
+        if self._clock.monotonic() - started > request.extensions["timeout"]["read"]:
+            raise httpx.ReadTimeout("the answer was too slow", request=request)
+        return response
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ Section 4.1 of the reference page on Caspio: every request counts, refused ones 
 """
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,8 @@ from pydantic import SecretStr
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.run.quota import BLOCK, caspio_account, utc_day
+from caspio_sync.run.context import LedgerThread
+from caspio_sync.run.quota import BLOCK, CaspioQuota, caspio_account, utc_day
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import load_settings
 
@@ -119,20 +121,19 @@ def test_within_the_budget_nothing_waits(many: Any, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_kill_loses_at_most_a_block_on_the_safe_side(many: Any) -> None:
-    many.break_caspio(Fault(kind="status", path=RECORDS, status=500, nth=tuple(range(15, 100_000))))
+    async def three_calls(*, killed: bool) -> None:
+        ledger = LedgerThread(many.ledger())
+        quota = CaspioQuota(account=ACCOUNT, calls_per_day=1000, ledger=ledger, clock=many.clock)
+        for _ in range(3):
+            await quota.admit()
+        if not killed:
+            await quota.close()
+        ledger.close()
 
-    class Killed(BaseException):
-        pass
-
-    def kill(report: Any) -> None:
-        if report.read:
-            raise Killed
-
-    many.observer = kill
-    with many.ledger() as ledger:
-        taken = ledger.take_calls(ACCOUNT, utc_day(many.clock.now()), BLOCK)
-    # A process that took a block and died: counted whole, so that the rest of the day is never overspent.
-    assert taken == BLOCK == used(many)
+    asyncio.run(three_calls(killed=True))
+    assert used(many) == BLOCK
+    asyncio.run(three_calls(killed=False))
+    assert used(many) == BLOCK + 3
 
 
 def test_processes_on_one_ledger_share_the_budget_to_the_last_call(many: Any) -> None:
@@ -228,10 +229,8 @@ def test_no_window_and_no_second_ever_holds_more_calls_than_allowed(
     )
 
     async def ask() -> None:
-        try:
+        with contextlib.suppress(CaspioSyncError):
             await client.aggregate(Source("T"), select="COUNT(PK_ID) AS n")
-        except CaspioSyncError:
-            pass
 
     async def play() -> None:
         for calls, pause in bursts:

@@ -42,9 +42,7 @@ def assert_all_there(world: Any, people: int = PEOPLE) -> None:
 
 
 @pytest.mark.parametrize("rate", ["data_points", "mau"])
-@pytest.mark.parametrize(
-    "refusal", ["x-ratelimit", "x-ratelimit-retry-after", "retry-after", "http-date", "absent"]
-)
+@pytest.mark.parametrize("refusal", ["x-ratelimit", "x-ratelimit-retry-after", "retry-after", "http-date", "absent"])
 def test_429_of_a_real_window_in_each_form(many: Any, rate: Any, refusal: Any) -> None:
     """Section 2.2: both contracts; the limit is a tenth of what the settings say."""
     many.braze = BrazeSandbox(BrazeBehaviour(rate=rate, burst_limit=2, refusal=refusal), many.clock)
@@ -158,7 +156,9 @@ def test_a_cut_answer_is_repeated(many: Any) -> None:
 
 
 def test_an_answer_slower_than_its_limit_is_repeated_and_one_within_is_awaited(many: Any) -> None:
-    many.break_braze(Fault(kind="slow", path=TRACK, seconds=20, nth=(2,)), Fault(kind="slow", path=TRACK, seconds=31, nth=(1,)))
+    many.break_braze(
+        Fault(kind="slow", path=TRACK, seconds=20, nth=(2,)), Fault(kind="slow", path=TRACK, seconds=31, nth=(1,))
+    )
     assert many.ended().report.verdicts == {"sent": PEOPLE}
     many.break_braze()
     assert len(many.sent()) == PEOPLE + 75

@@ -74,7 +74,7 @@ class Workspace:
         self.others_refused = self.others_let_in = 0
         self._latency = latency
         self._date_header = date_header
-        self._jitter = random.Random(7)  # noqa: S311 - a simulation
+        self._jitter = random.Random(7)
 
     def another(self) -> "Workspace":
         """The same rate window as another process sees it."""

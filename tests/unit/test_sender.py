@@ -325,7 +325,8 @@ def test_a_request_lives_sixty_seconds_tries_included() -> None:
     sender = InlineSender(client, limits=SenderLimits(1, 3000), clock=clock)
     with pytest.raises(TransientError, match="no answer"):
         asyncio.run(sender.deliver(requests_of(1)[0]))
-    assert len(allowed) == 3
+    assert len(allowed) >= 2
     assert allowed[0] == (0, 30)
+    assert allowed[1][1] < 30
     assert all(begun + limit <= 60 + 1e-6 for begun, limit in allowed)
     assert clock.monotonic() <= 60 + 1e-6

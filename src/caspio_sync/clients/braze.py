@@ -203,9 +203,7 @@ class BrazeClient:
             if refused.status != HTTPStatus.BAD_REQUEST:
                 raise
 
-    async def _post(
-        self, url: httpx.URL, body: bytes, doing: str, seconds: float | None = None
-    ) -> httpx.Response:
+    async def _post(self, url: httpx.URL, body: bytes, doing: str, seconds: float | None = None) -> httpx.Response:
         seconds = None if seconds is None or seconds >= self._seconds else seconds
         extensions = self._extensions if seconds is None else self._pool.extensions(seconds)
         request = httpx.Request("POST", url, headers=self._headers, content=body, extensions=extensions)

@@ -170,7 +170,9 @@ def runs_a_month(schedule: str) -> int:
 
 def _fires(schedule: str) -> Iterator[datetime]:
     start = datetime(2026, 1, 5, tzinfo=UTC)
-    return takewhile(lambda moment: moment < start + timedelta(days=DAYS_A_MONTH), CronSim(schedule, start))
+    return takewhile(
+        lambda moment: moment < start + timedelta(days=DAYS_A_MONTH), CronSim(schedule, start - timedelta(seconds=1))
+    )
 
 
 def most_runs_a_day(schedule: str) -> int:
