@@ -64,9 +64,8 @@ def _show(made: Plan) -> None:
             f"Caspio calls a month at the schedule '{made.schedule}': {number(made.calls_a_month)} = {made.steps}"
         )
     budget = f" of {number(made.calls_per_day)} a day" if made.calls_per_day else ""
-    OUT.print(
-        f"Caspio calls a run, little changed: {number(made.calls_a_run)}; today so far: {number(made.calls_today)}{budget}"
-    )
+    today = f"{number(made.calls_today)}{budget}"
+    OUT.print(f"Caspio calls a run, little changed: {number(made.calls_a_run)}; today so far: {today}")
     for warning in made.warnings:
         OUT.print(f"[yellow]warning:[/] {warning}", highlight=False)
     for sample in made.samples:

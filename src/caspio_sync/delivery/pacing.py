@@ -13,11 +13,13 @@ _RESET_ROUNDING = 1.0
 # may be made up for at once after a pause: together they stay below the limit.
 _SHARE_OF_LIMIT = 0.97
 _MADE_UP_FOR = 0.02
-# What others left free is taken back by this part of it a window: several of us together take back little more than it all.
+# What others left free is taken back by this part of it a window: several of us together overshoot by little.
 _TAKEN_BACK = 0.3
 _LEAST_SHARE = 0.02  # of the limit: whoever is last to come is not starved
 _MUCH = 0.1  # of the limit: so much more in one window is no jitter, and is yielded to at once
+_PAUSE = 0.1  # of the window: after so long without a request, the counts of a window mean nothing
 _NOBODY = 0.03  # of the limit: less than this is the jitter of our own count, and fits beside what is left anyway
+_NOBODY_AT_LEAST = 2.0  # requests
 # A limit that no answer tells is felt for: a little lower after a refusal, higher again in doubling steps after a
 # while, so that the refusals it costs stay far below one in a thousand.
 _STEP_BACK = 0.95
@@ -84,6 +86,8 @@ class Pacer:
         async with self._turn:
             while (now := self._clock.monotonic()) < (turn := max(self._next, self._closed_until)):
                 await self._clock.sleep(turn - now)
+            if asked - max(self._next, self._closed_until) > _PAUSE * self._window:
+                self._start_over(now, reopened=False)
             # A pause must not turn into a burst: all but a small part of what was not used is gone.
             self._next = max(self._next, now - self._window * _MADE_UP_FOR) + self._spacing
             self.waited_seconds += now - asked
@@ -103,7 +107,7 @@ class Pacer:
             self._reckon(now)
 
     def refused(self, retry_after: float | None, announced: Announced = _NOTHING) -> None:
-        """Close after a 429, for the time it names or, where it names none, for a growing one.
+        """Close after a 429: for the time it names, else until the window's known end, else for a growing time.
 
         Args:
             retry_after: seconds the answer asks to wait.
@@ -113,16 +117,16 @@ class Pacer:
         now = self._clock.monotonic()
         first = self._closed_until <= now  # else it left with those that closed the gate
         limit, told = self._limit, self._hear(announced, now)
-        # A limit that has just been lowered explains the refusal: nobody else need have used it up.
         burst = (retry_after or 0.0) <= self._window + _RESET_ROUNDING
-        # Where answers tell of the window, the next one says more than a bare refusal.
+        # A limit that has just been lowered explains the refusal: nobody else need have used it up. And where answers
+        # tell of the window, the next one says more than a bare refusal.
         if first and burst and limit == self._limit and (told or not self._window_ends):
             self._learn(now, told=told)
         if retry_after:
             self._close(self._until_reset(retry_after, now) if told else retry_after)
         elif first:
             self._refusals += 1
-            self._close(backoff(self._refusals))
+            self._close(self._until_reset(backoff(self._refusals), now))
 
     def _hear(self, announced: Announced, now: float) -> bool:
         """Follow what an answer says; whether it spoke of the window that requests are spaced by."""
@@ -135,7 +139,7 @@ class Pacer:
                 self._follow(self._configured)
         if limit in self._pools:
             return False
-        self._hear_window(limit, announced.remaining, now + reset)
+        self._hear_window(limit, announced.remaining if now >= self._since else None, now + reset)
         return True
 
     def _hear_window(self, limit: int, remaining: int | None, ends: float) -> None:
@@ -153,6 +157,7 @@ class Pacer:
             self._least = remaining if self._least is None else min(self._least, remaining)
 
     def _until_reset(self, named: float, now: float) -> float:
+        """Seconds to the end of the window where answers told it, which they did more exactly than a refusal."""
         return self._window_ends - now if self._window_ends > now else named
 
     def _reckon(self, now: float) -> None:
@@ -161,7 +166,7 @@ class Pacer:
         if self._least is not None:
             ours = self._accepted * self._window / (now - self._since)
             others = self._limit - ours - self._least
-            others = 0.0 if others < _NOBODY * self._limit else others
+            others = 0.0 if others < max(_NOBODY * self._limit, _NOBODY_AT_LEAST) else others
             more, much = others - self._others, _MUCH * self._limit
             self._yield(self._others + more * (1.0 if more > much else _TAKEN_BACK))
         elif self._others and now >= self._feel_at:

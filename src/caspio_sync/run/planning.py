@@ -129,7 +129,7 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
 
 
 def _price_calls(run: SyncRun, plan: Plan) -> None:
-    """Caspio calls: a quiet run asks for a token, the fields and the count, and reads a page where something changed."""
+    """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
     pages = -(-run.report.expected // MAX_PAGE_ROWS)
     sweeps = run.definition.source.cursor is None
     plan.calls_a_run = _CALLS_BEFORE_ROWS + (pages if sweeps else 1)
