@@ -119,9 +119,10 @@ class Pacer:
         limit, told = self._limit, self._hear(announced, now)
         burst = (retry_after or 0.0) <= self._window + _RESET_ROUNDING
         # A limit that has just been lowered explains the refusal: nobody else need have used it up. And where answers
-        # tell of the window, the next one says more than a bare refusal.
-        if first and burst and limit == self._limit and (told or not self._window_ends):
-            self._learn(now, told=told)
+        # tell of the window, a first bare refusal may come ahead of the one that tells of a lower limit.
+        answers_tell = self._window_ends > 0
+        if first and burst and limit == self._limit and (told or self._reopened or not answers_tell):
+            self._learn(now, told=answers_tell)
         if retry_after:
             self._close(self._until_reset(retry_after, now) if told else retry_after)
         elif first:
