@@ -89,6 +89,8 @@ def summary_lines(report: RunReport) -> Iterator[str]:
             ("Expectation", "Severity", "Failed", "Rows", "Why"),
             [(each.name, each.severity, each.failed, each.rows, each.why) for each in report.checks],
         )
+    if report.stretched:
+        yield f"- Caspio's daily budget: {report.stretched}"
     yield from (f"- {note}" for note in report.notes)
 
 

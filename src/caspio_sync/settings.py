@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     caspio_calls_per_window: Annotated[int | None, BeforeValidator(_none_if_zero)] = Field(
         default=2000, description="calls in 300 seconds; 0 means no limit (Caspio, GET /v4/me rateLimit)"
     )
+    caspio_calls_per_day: Annotated[int | None, BeforeValidator(_none_if_zero)] = Field(
+        default=None, ge=1, description="calls a UTC day to this account, of all syncs on the ledger; 0 means no limit"
+    )
     caspio_connections: int = Field(default=8, ge=1, le=16)
 
     braze_instance: str | None = Field(default=None, description="instance, such as EU-01; or set BRAZE_REST_ENDPOINT")

@@ -19,6 +19,7 @@ def admitted(calls: int, *windows: RollingWindow, pauses: tuple[float, ...] = ()
             clock.advance(pauses[number] if number < len(pauses) else 0)
             await pace.admit()
             times.append(clock.monotonic())
+            pace.answered()
 
     asyncio.run(run())
     return times
@@ -58,6 +59,7 @@ def test_calls_asking_at_the_same_time_are_admitted_in_their_order():
         async def call(number: int) -> None:
             await pace.admit()
             order.append(number)
+            pace.answered()
 
         await asyncio.gather(*(call(number) for number in range(5)))
 

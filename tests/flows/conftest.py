@@ -77,20 +77,28 @@ consent:
 
 
 class Line(httpx.AsyncBaseTransport):
-    """The network between a client and an emulator: a broken connection is what httpx calls it."""
+    """The network between a client and an emulator: a broken connection is what httpx calls it.
 
-    def __init__(self, app: Any) -> None:
+    An answer that takes longer, by the virtual clock, than the request allows is lost.
+    """
+
+    def __init__(self, app: Any, clock: Clock) -> None:
         self._inner = httpx.ASGITransport(app=app)
+        self._clock = clock
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        started = self._clock.monotonic()
         try:
-            return await self._inner.handle_async_request(request)
+            response = await self._inner.handle_async_request(request)
         except ResetBefore as fault:
             raise httpx.ConnectError(str(fault), request=request) from fault
         except ResetAfter as fault:
             raise httpx.ReadError(str(fault), request=request) from fault
         except CutAnswer as fault:
             raise httpx.RemoteProtocolError(str(fault), request=request) from fault
+        if self._clock.monotonic() - started > request.extensions["timeout"]["read"]:
+            raise httpx.ReadTimeout("the answer was too slow", request=request)
+        return response
 
 
 @dataclass(frozen=True)
@@ -114,6 +122,7 @@ class World:
         self.caspio = CaspioSandbox(clock=self.clock)
         self.braze = BrazeSandbox(clock=self.clock)
         self.faults: dict[str, Faults] = {}
+        self._broken: dict[str, FaultyApp] = {}
         self.observer: Any = None
         (folder / "syncs").mkdir()
 
@@ -254,7 +263,13 @@ class World:
 
     def _line(self, side: str, app: Any) -> Line:
         faults = self.faults.get(side)
-        return Line(FaultyApp(app, faults, self.clock) if faults else app)
+        if faults:
+            app = self._broken[side] = FaultyApp(app, faults, self.clock)
+        return Line(app, self.clock)
+
+    def struck(self, side: str, kind: str) -> int:
+        """How often the faults of the last run struck in this way."""
+        return self._broken[side].struck.get(kind, 0)
 
 
 def person(number: int, **more: Any) -> dict[str, Any]:

@@ -89,10 +89,14 @@ def test_a_lower_limit_holds_for_requests_that_wait_already() -> None:
     paced(scenario, requests=100)
 
 
-def test_a_higher_limit_is_followed() -> None:
+def test_a_higher_limit_is_followed_once_a_second_window_confirms_it() -> None:
     async def scenario(pacer: Pacer, clock: VirtualClock) -> None:
         await pacer.admit()
         pacer.observe(Announced(limit=1000, remaining=999, reset_seconds=3))
+        before = clock.monotonic()
+        await leave_at_once(pacer, clock, 10, 2)
+        assert clock.monotonic() - before > 2.9
+        pacer.observe(Announced(limit=1000, remaining=998, reset_seconds=3))
         started = clock.monotonic()
         times = await leave_at_once(pacer, clock, 500, 5)
         assert clock.monotonic() - started < 1.7

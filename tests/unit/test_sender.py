@@ -312,3 +312,26 @@ def test_requests_are_made_only_as_they_are_needed() -> None:
     with pytest.raises(ConfigurationError):
         braze.send(lazily())
     assert len(made) <= 4
+
+
+def test_a_request_lives_sixty_seconds_tries_included() -> None:
+    allowed: list[tuple[float, float]] = []
+    clock = VirtualClock()
+
+    def hang(request: httpx.Request) -> httpx.Response:
+        limit = request.extensions["timeout"]["read"]
+        allowed.append((clock.monotonic(), limit))
+        clock.advance(limit)
+        raise httpx.ReadTimeout("nothing came", request=request)
+
+    client = BrazeClient(
+        endpoint="https://braze.test", api_key=SecretStr("key"), transport=httpx.MockTransport(hang), clock=clock
+    )
+    sender = InlineSender(client, limits=SenderLimits(1, 3000), clock=clock)
+    with pytest.raises(TransientError, match="no answer"):
+        asyncio.run(sender.deliver(requests_of(1)[0]))
+    assert len(allowed) >= 2
+    assert allowed[0] == (0, 30)
+    assert allowed[1][1] < 30
+    assert all(begun + limit <= 60 + 1e-6 for begun, limit in allowed)
+    assert clock.monotonic() <= 60 + 1e-6

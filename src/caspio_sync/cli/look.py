@@ -19,6 +19,8 @@ from caspio_sync.ledger.runs import RUNNING, Cursor, Run
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.definition import sync_json_schema
 from caspio_sync.run.opening import CONNECT
+from caspio_sync.run.planning import DAYS_A_MONTH
+from caspio_sync.run.quota import caspio_account, utc_day
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 from caspio_sync.settings import Settings, current_settings
 
@@ -34,6 +36,21 @@ Sync = Annotated[str, typer.Argument(help="Name of a file in syncs/, without .ya
 
 
 @dataclass(frozen=True, slots=True)
+class CallsMade:
+    """Calls counted to the Caspio account, of all syncs on this ledger, by UTC day.
+
+    Args:
+        today: since midnight UTC.
+        last_month: of the last thirty days, today included.
+        per_day: the budget; None without one.
+    """
+
+    today: int
+    last_month: int
+    per_day: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class SyncState:
     """How a sync stands.
 
@@ -46,6 +63,7 @@ class SyncState:
         rows: rows by their last verdict.
         newest_delivered: when a profile was last acknowledged.
         age: how long ago that was.
+        calls: made to the Caspio account, by all syncs.
     """
 
     sync: str
@@ -56,6 +74,7 @@ class SyncState:
     rows: dict[str, int]
     newest_delivered: datetime | None
     age: timedelta | None
+    calls: CallsMade
 
 
 def status(
@@ -196,6 +215,16 @@ def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
         rows=ledger.verdict_counts(sync),
         newest_delivered=newest,
         age=None if newest is None else now - newest,
+        calls=_calls(settings, ledger, now),
+    )
+
+
+def _calls(settings: Settings, ledger: Ledger, now: datetime) -> CallsMade:
+    account, today = caspio_account(settings.caspio_integration_url), utc_day(now)
+    return CallsMade(
+        today=ledger.calls_used(account, today),
+        last_month=ledger.calls_used(account, today - timedelta(days=DAYS_A_MONTH - 1)),
+        per_day=settings.caspio_calls_per_day,
     )
 
 
@@ -210,6 +239,9 @@ def _document(state: SyncState) -> dict[str, Any]:
         "rows": state.rows,
         "newest_delivered_at": _iso(state.newest_delivered),
         "newest_delivered_age_seconds": None if state.age is None else round(state.age.total_seconds(), 1),
+        "caspio_calls_today": state.calls.today,
+        "caspio_calls_30_days": state.calls.last_month,
+        "caspio_calls_per_day": state.calls.per_day,
     }
 
 
@@ -244,6 +276,11 @@ def _show_state(state: SyncState) -> None:
     lines.append(("rows", rows or "none"))
     newest = "none" if state.age is None else f"{duration(state.age)} ago ({moment(state.newest_delivered)})"
     lines.append(("newest delivered", newest))
+    calls = state.calls
+    budget = f" of {number(calls.per_day)} ({calls.today / calls.per_day:.0%})" if calls.per_day else ""
+    lines.append(
+        ("Caspio, all syncs", f"{number(calls.today)} calls today (UTC){budget}, {number(calls.last_month)} in 30 days")
+    )
     for name, text in lines:
         OUT.print(f"  {name:<17} {escape(text)}", soft_wrap=True)
 

@@ -67,6 +67,11 @@ def _show(made: Plan) -> None:
         )
     if made.duplicates is not None:
         OUT.print(duplicates_text(made.duplicates))
+    budget = f" of {number(made.calls_per_day)} a day" if made.calls_per_day else ""
+    today = f"{number(made.calls_today)}{budget}"
+    OUT.print(f"Caspio calls a run, little changed: {number(made.calls_a_run)}; today so far: {today}")
+    for warning in made.warnings:
+        OUT.print(f"[yellow]warning:[/] {warning}", highlight=False)
     for sample in made.samples:
         OUT.print("\nwould be sent, for example:")
         OUT.print_json(data=sample)

@@ -103,7 +103,8 @@ def run_shown(
 
         def watch(report: RunReport) -> None:
             latest[:] = [report]
-            progress.update(bar, description=sync, total=report.expected or None, completed=report.read)
+            described = f"{sync}: {report.stretched}" if report.stretched else sync
+            progress.update(bar, description=described, total=report.expected or None, completed=report.read)
 
         token = CONNECT.set(replace(CONNECT.get(), observer=watch))
         try:
@@ -176,6 +177,8 @@ def show_report(report: RunReport) -> None:
             [(each.verdict, each.reason, each.rows, ", ".join(each.examples)) for each in report.reasons],
             right=("rows",),
         )
+    if report.stretched:
+        OUT.print(f"Caspio's daily budget: {report.stretched}")
     for note in report.notes:
         OUT.print(f"note: {note}")
     if report.verification is not None:

@@ -13,7 +13,7 @@ import orjson
 from pydantic import SecretStr
 
 from caspio_sync.clients._http import USER_AGENT, ConnectionPool, RefusedError, refusal
-from caspio_sync.clients._pacing import Pace
+from caspio_sync.clients._pacing import Pace, Quota
 from caspio_sync.clock import Clock
 from caspio_sync.errors import ConfigurationError, TransientError
 
@@ -104,6 +104,7 @@ class CaspioSession:
         self._renewing = asyncio.Lock()
         self._jitter = random.Random()  # noqa: S311 - spreads repeated calls, guards nothing
         self.calls = 0
+        self.quota: Quota | None = None
 
     async def call(self, call: Call, read: Callable[[httpx.Response], _Answer]) -> _Answer:
         """Make a call and read its answer.
@@ -157,17 +158,25 @@ class CaspioSession:
             headers["Authorization"] = f"Bearer {token.text}"
         if call.content is not None:
             headers["Content-Type"] = call.content_type
+        if self.quota is not None:
+            await self.quota.admit()
         await self._pace.admit()
         started = self._clock.monotonic()
-        seconds = max(1.0, min(self._seconds, budget.left))
+        try:
+            return await self._leave(call, budget, headers)
+        finally:
+            self._pace.answered()
+            budget.left -= self._clock.monotonic() - started
+
+    async def _leave(self, call: Call, budget: _Budget, headers: dict[str, str]) -> httpx.Response:
+        seconds = min(self._seconds, budget.left)
+        if seconds <= 0:  # what came before it, such as a slow token, took all of the time
+            raise TransientError(f"{call.doing}: no time left of {BUDGET_SECONDS:.0f} s, tries included")
         request = httpx.Request(
             call.method, call.url, headers=headers, content=call.content, extensions=self._pool.extensions(seconds)
         )
         self.calls += 1
-        try:
-            return await self._pool.send(request, call.doing, seconds=seconds)
-        finally:
-            budget.left -= self._clock.monotonic() - started
+        return await self._pool.send(request, call.doing, seconds=seconds)
 
     async def _current_token(self, budget: _Budget, refused: _Token | None = None) -> _Token:
         """The token, renewed where it is about to expire or is the refused one; by one task at a time."""

@@ -1,8 +1,10 @@
 """Rolling windows: never more than so many calls within so many seconds."""
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 from caspio_sync.clock import Clock
 
@@ -10,13 +12,26 @@ from caspio_sync.clock import Clock
 _RESOLUTION_SECONDS = 1e-6
 
 
+class Quota(Protocol):
+    """A budget of calls that outlives the process."""
+
+    async def admit(self) -> None:
+        """Wait until one more call is within it, and count the call."""
+        ...
+
+
 class RollingWindow:
-    """At most `calls` calls within any `seconds` seconds."""
+    """At most `calls` calls within any `seconds` seconds, by the other side's clock as well.
+
+    A call counts from its departure until `seconds` after its answer: it arrived somewhere in between, so that no delay
+    on the way can push two windows' calls into one.
+    """
 
     def __init__(self, calls: int, seconds: float) -> None:
         self._seconds = seconds
         self._calls = calls
-        self._taken: deque[float] = deque(maxlen=calls)
+        self._in_flight = 0
+        self._answered: deque[float] = deque()
 
     @classmethod
     def per_second(cls, rate: float) -> "RollingWindow":
@@ -25,29 +40,48 @@ class RollingWindow:
         return cls(calls, calls / rate)
 
     def wait(self, now: float) -> float:
-        """Seconds until the next call fits."""
-        return 0.0 if len(self._taken) < self._calls else self._taken[0] + self._seconds - now
+        """Seconds until the next call fits; infinite where an answer has to come first."""
+        while self._answered and self._answered[0] + self._seconds <= now + _RESOLUTION_SECONDS:
+            self._answered.popleft()
+        if self._in_flight + len(self._answered) < self._calls:
+            return 0.0
+        return self._answered[0] + self._seconds - now if self._answered else math.inf
 
-    def take(self, now: float) -> None:
-        """Count a call."""
-        self._taken.append(now)
+    def take(self) -> None:
+        """A call leaves."""
+        self._in_flight += 1
+
+    def release(self, now: float) -> None:
+        """Its answer has come, or never will."""
+        self._in_flight -= 1
+        self._answered.append(now)
 
 
 class Pace:
-    """Admits calls in the order in which they ask, as fast as every window allows."""
+    """Admits calls in the order in which they ask, as fast as every window allows; each is to be `answered`."""
 
     def __init__(self, windows: Sequence[RollingWindow], clock: Clock) -> None:
         self._windows = windows
         self._clock = clock
         self._turn = asyncio.Lock()
+        self._answer = asyncio.Event()
 
     async def admit(self) -> None:
         """Wait for a place in every window, and take it."""
         if not self._windows:
             return
         async with self._turn:
-            while (wait := max(window.wait(self._clock.monotonic()) for window in self._windows)) > _RESOLUTION_SECONDS:
-                await self._clock.sleep(wait)
-            now = self._clock.monotonic()
+            while wait := max(window.wait(self._clock.monotonic()) for window in self._windows):
+                if wait == math.inf:
+                    self._answer.clear()
+                    await self._answer.wait()
+                else:
+                    await self._clock.sleep(wait)
             for window in self._windows:
-                window.take(now)
+                window.take()
+
+    def answered(self) -> None:
+        """An admitted call has its answer, or has failed."""
+        for window in self._windows:
+            window.release(self._clock.monotonic())
+        self._answer.set()

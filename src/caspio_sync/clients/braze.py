@@ -194,6 +194,7 @@ class BrazeClient:
             url=base, clients=clients, connections=connections, timeout_seconds=timeout_seconds, transport=transport
         )
         self._extensions = self._pool.extensions()
+        self._seconds = timeout_seconds
         self.calls = 0
 
     async def __aenter__(self) -> Self:
@@ -208,11 +209,12 @@ class BrazeClient:
         """Close every connection."""
         await self._pool.aclose()
 
-    async def track(self, body: bytes) -> TrackAnswer:
+    async def track(self, body: bytes, *, seconds: float | None = None) -> TrackAnswer:
         """POST /users/track once: at most 75 objects and 4 MB (Braze, 2.3 and 3.1).
 
         Args:
             body: the finished JSON document.
+            seconds: for the answer; by default, and at the most, the client's own time limit.
 
         Returns:
             What a 2xx said; objects named in `errors` were left out, the rest is queued.
@@ -223,7 +225,7 @@ class BrazeClient:
             RefusedError: the whole request was refused (400, 413, …).
             ConfigurationError: endpoint, key or permission.
         """
-        response = await self._post(self._track_url, body, "sending profiles")
+        response = await self._post(self._track_url, body, "sending profiles", seconds)
         content = response.content
         errors = _track_errors(response) if b'"errors"' in content else ()
         # A cut answer can have lost its errors; an empty one cannot (any 2xx means accepted).
@@ -384,13 +386,17 @@ class BrazeClient:
     def _rate(self, response: httpx.Response) -> RateLimit:
         return rate_limit(response.headers, now=self._clock.now())
 
-    async def _post(self, url: httpx.URL, body: bytes, doing: str) -> httpx.Response:
-        return await self._send("POST", url, body, doing)
+    async def _post(self, url: httpx.URL, body: bytes, doing: str, seconds: float | None = None) -> httpx.Response:
+        return await self._send("POST", url, body, doing, seconds)
 
-    async def _send(self, method: str, url: httpx.URL, body: bytes, doing: str) -> httpx.Response:
-        request = httpx.Request(method, url, headers=self._headers, content=body, extensions=self._extensions)
+    async def _send(
+        self, method: str, url: httpx.URL, body: bytes, doing: str, seconds: float | None = None
+    ) -> httpx.Response:
+        seconds = None if seconds is None or seconds >= self._seconds else seconds
+        extensions = self._extensions if seconds is None else self._pool.extensions(seconds)
+        request = httpx.Request(method, url, headers=self._headers, content=body, extensions=extensions)
         self.calls += 1
-        response = await self._pool.send(request, doing)
+        response = await self._pool.send(request, doing, seconds=seconds)
         if not response.is_success:
             raise refusal(response, doing, now=self._clock.now(), remedies=_REMEDIES)
         return response

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from caspio_sync.clients._caspio_session import Call, CaspioSession
 from caspio_sync.clients._http import ConnectionPool, RefusedError, server_time
-from caspio_sync.clients._pacing import Pace, RollingWindow
+from caspio_sync.clients._pacing import Pace, Quota, RollingWindow
 from caspio_sync.clients.caspio_query import URL_LIMIT, and_, encoded, identifier
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
@@ -117,6 +117,10 @@ class CaspioClient:
     def calls(self) -> int:
         """Requests made, token requests and refused ones included: what Caspio bills (Caspio, 4.1)."""
         return self._session.calls
+
+    def hold_to(self, quota: Quota) -> None:
+        """From now on, ask this budget before every call, token requests and repeated calls included."""
+        self._session.quota = quota
 
     async def __aenter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from caspio_sync.clients.braze import BrazeClient, TrackAnswer
+from caspio_sync.clients.braze import BrazeClient, RateLimit, TrackAnswer
 from caspio_sync.clock import Clock, SystemClock, uptime_seconds
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
 from caspio_sync.delivery.requests import Request
@@ -163,20 +163,24 @@ class InlineSender:
         attempt = 0
         failure: TransientError | None = None
         while True:
+            before = monotonic()
             await self._breaker.admit()
-            if failure is not None and monotonic() > deadline:
+            if failure is None:  # its time begins with its first try
+                deadline += monotonic() - before
+            elif monotonic() >= deadline:
                 raise failure
-            # Waiting for a window is the pacer's; it does not count against the request's own time.
+            # Waiting for a window, or for the lease, does not count against the request's own time.
             before = monotonic()
             await self._pacer.admit()
+            await self._allowed()
             deadline += monotonic() - before
             attempt += 1
-            await self._allowed()
             try:
-                answer = await self._client.track(request.body)
+                answer = await self._client.track(request.body, seconds=deadline - monotonic())
             except TransientError as error:
                 if error.rate_limited:
-                    self._pacer.refused(error.retry_after)
+                    self._pacer.refused(error.retry_after, _announced(getattr(error, "rate", None)))
+                    failure = error
                     continue
                 self._breaker.failed()
                 wait = announced_wait(error, attempt)
@@ -189,7 +193,7 @@ class InlineSender:
                 self._breaker.succeeded()
                 raise
             self._breaker.succeeded()
-            self._pacer.observe(Announced(answer.rate.limit, answer.rate.remaining, answer.rate.reset_seconds))
+            self._pacer.observe(_announced(answer.rate))
             return answer, attempt
 
     async def _allowed(self) -> None:
@@ -237,6 +241,10 @@ async def _next(requests: AsyncIterator[Request], turn: asyncio.Lock) -> Request
     """The next request, None after the last; an asynchronous generator gives one at a time."""
     async with turn:
         return await anext(requests, None)
+
+
+def _announced(rate: RateLimit | None) -> Announced:
+    return Announced() if rate is None else Announced(rate.limit, rate.remaining, rate.reset_seconds)
 
 
 def refusal_text(error: PermanentError) -> str:

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.audit import Audit
+from caspio_sync.ledger.budgets import Budgets
 from caspio_sync.ledger.erasure import Erasures
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
@@ -14,7 +15,7 @@ from caspio_sync.ledger.story import Stories
 from caspio_sync.ledger.verification import Verifications
 
 
-class Ledger(Rows, Recording, SendingRows, Runs, Leases, Stories, Verifications, Erasures, Audit):
+class Ledger(Rows, Recording, SendingRows, Runs, Leases, Budgets, Stories, Verifications, Erasures, Audit):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 
     Thread-safe: any thread may call any method; writers take turns. All methods are synchronous.

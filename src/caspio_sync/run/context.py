@@ -8,12 +8,12 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import polars as pl
 
 from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.sender import Sender
 from caspio_sync.errors import GateBlockedError
@@ -24,6 +24,9 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK
+
+if TYPE_CHECKING:
+    from caspio_sync.run.quota import CaspioQuota
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -73,6 +76,7 @@ class SyncRun:
         sender: makes the sender when the first request is to leave.
         braze: makes the client for everything but sending, when it is first needed.
         observer: is shown the report whenever a batch is done.
+        quota: the account's daily budget of calls; is told how many the reading will take, about.
     """
 
     def __init__(
@@ -89,6 +93,7 @@ class SyncRun:
         clock: Clock,
         sender: Callable[[], Sender],
         braze: Callable[[], BrazeClient],
+        quota: "CaspioQuota",
         observer: Callable[[RunReport], None] | None = None,
     ) -> None:
         self.name = name
@@ -104,6 +109,7 @@ class SyncRun:
         self.clock = clock
         self.blocked: GateBlockedError | None = None
         self._observer = observer
+        self.quota = quota
         self._make_sender = sender
         self._sender: Sender | None = None
         self._make_braze = braze
@@ -178,6 +184,7 @@ class SyncRun:
             if reader.server_time is None:
                 await reader.open()
                 self.report.expected += reader.total
+                self.quota.expect(-(-reader.total // MAX_PAGE_ROWS))
             batch = await reader.next_batch()
             if batch is not None:
                 self._batches += 1

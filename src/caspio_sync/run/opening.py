@@ -22,6 +22,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
 from caspio_sync.run.prepared import Prepared, prepare, read_digest, suite_digest
+from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import Settings
 
@@ -105,11 +106,18 @@ async def open_run(
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(_collecting_by_batch())
         caspio = await stack.enter_async_context(connect.caspio(settings, clock))
-        prepared = await prepare(settings, name, caspio)
+        try:
+            prepared = await prepare(settings, name, caspio)
+        except CaspioSyncError:
+            if settings.has_ledger:  # what was asked in vain is billed as well
+                with connect.ledger(settings, clock) as counting:
+                    count_calls(counting, settings.caspio_integration_url, caspio.calls, clock)
+            raise
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
         lease = await stack.enter_async_context(hold_lease(name, ledger, clock, wait=options.wait))
         run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
+        stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         lease.serve(run)
         run.report.notes += await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
@@ -154,6 +162,7 @@ async def open_plan(
         ledger = LedgerThread(connect.ledger(settings, connect.clock) if kept else Ledger.open("sqlite://"))
         stack.callback(ledger.close)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect)
+        stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         yield run
 
@@ -188,6 +197,17 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     ]
     now = connect.clock.now()
     report = RunReport(run=run or new_run_id(now), sync=name, mode=mode, started_at=now)
+    quota = CaspioQuota(
+        account=caspio_account(settings.caspio_integration_url),
+        calls_per_day=settings.caspio_calls_per_day,
+        ledger=ledger,
+        clock=connect.clock,
+        on_stretch=lambda why: _stretched(report, why, connect.observer),
+    )
+    # A plan writes nothing, apart from the count that keeps its own calls within a budget.
+    if run is not None or (settings.caspio_calls_per_day and settings.has_ledger):
+        await quota.made(caspio.calls)
+        caspio.hold_to(quota)
     return SyncRun(
         name=name,
         prepared=prepared,
@@ -200,8 +220,15 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         clock=connect.clock,
         sender=lambda: connect.sender(settings, connect.clock, report.expected),
         braze=lambda: connect.braze(settings, connect.clock),
+        quota=quota,
         observer=connect.observer,
     )
+
+
+def _stretched(report: RunReport, why: str, observer: Observer | None) -> None:
+    report.stretched = why
+    if observer is not None:
+        observer(report)
 
 
 def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -> Versions:

@@ -3,8 +3,10 @@
 Braze is asked one thing, for a sample: whether new rows would make duplicates.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Protocol
 
 import orjson
@@ -25,6 +27,7 @@ from caspio_sync.run.report import RunReport
 from caspio_sync.schemas import Verdict
 
 DAYS_A_MONTH = 30
+_CALLS_BEFORE_ROWS = 3  # token (billed as well: Caspio, 4.1), fields, count
 
 
 class Judged(Protocol):
@@ -61,6 +64,10 @@ class Plan(BaseModel):
         schedule: the sync's schedule.
         duplicates: new rows whose address another profile has; None where that was not asked, or could not be.
         steps: how `calls_a_month` comes about, for people.
+        calls_a_run: Caspio calls of a run that finds little changed.
+        calls_today: Caspio calls counted since midnight UTC, of all syncs on this ledger.
+        calls_per_day: the account's daily budget; None without one.
+        warnings: what will not work out, with the arithmetic.
     """
 
     report: RunReport
@@ -71,6 +78,10 @@ class Plan(BaseModel):
     schedule: str | None = None
     steps: str = ""
     duplicates: Duplicates | None = None
+    calls_a_run: int = 0
+    calls_today: int = 0
+    calls_per_day: int | None = None
+    warnings: list[str] = Field(default_factory=list)
 
 
 async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
@@ -109,6 +120,9 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     run.report.caspio_calls = run.caspio.calls
     _price_calls(run, plan)
     await _count_duplicates(run, plan, new)
+    plan.calls_today = await run.quota.used_today()
+    plan.calls_per_day = run.quota.calls_per_day
+    _hold_against_budget(run, plan)
     return plan
 
 
@@ -142,25 +156,53 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
 
 
 def _price_calls(run: SyncRun, plan: Plan) -> None:
-    """Caspio calls a month: a quiet run asks for the fields and the count, and reads a page where something changed."""
+    """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
+    pages = -(-run.report.expected // MAX_PAGE_ROWS)
+    sweeps = run.definition.source.cursor is None
+    plan.calls_a_run = _CALLS_BEFORE_ROWS + (pages if sweeps else 1)
     if plan.schedule is None:
         return
     runs = runs_a_month(plan.schedule)
-    pages = -(-run.report.expected // MAX_PAGE_ROWS)
-    sweeps = run.definition.source.cursor is None
-    each = 2 + (pages if sweeps else 1)
-    plan.calls_a_month = runs * each
+    plan.calls_a_month = runs * plan.calls_a_run
     plan.steps = (
-        f"{runs:,} runs a month x {each} calls ({'all rows every time' if sweeps else 'fields, count, changed rows'})"
+        f"{runs:,} runs a month x {plan.calls_a_run:,} calls "
+        f"({'token, fields, count, all rows' if sweeps else 'token, fields, count, changed rows'})"
     )
+
+
+def _hold_against_budget(run: SyncRun, plan: Plan) -> None:
+    budget = plan.calls_per_day
+    if budget is None:
+        return
+    if plan.schedule is not None and plan.calls_a_month is not None:
+        runs = most_runs_a_day(plan.schedule)
+        if (wanted := runs * plan.calls_a_run) > budget:
+            plan.warnings.append(
+                f"the schedule '{plan.schedule}' asks for more calls than CASPIO_CALLS_PER_DAY allows: {runs:,} runs a "
+                f"day x {plan.calls_a_run:,} calls = {wanted:,} > {budget:,}. Runs would be stretched over the day; "
+                f"run at most {budget // plan.calls_a_run:,} times a day, or raise the budget"
+            )
+    needed = _CALLS_BEFORE_ROWS + -(-run.report.expected // MAX_PAGE_ROWS)
+    if needed > budget - plan.calls_today:
+        plan.warnings.append(
+            f"this run needs about {needed:,} calls, and {max(0, budget - plan.calls_today):,} of today's {budget:,} "
+            "are left: it would be stretched over the rest of the UTC day and go on tomorrow"
+        )
 
 
 def runs_a_month(schedule: str) -> int:
     """How often a cron line fires in thirty days."""
+    return sum(1 for _ in _fires(schedule))
+
+
+def _fires(schedule: str) -> Iterator[datetime]:
     start = datetime(2026, 1, 5, tzinfo=UTC)
-    fires = 0
-    for moment in CronSim(schedule, start):
-        if moment >= start + timedelta(days=DAYS_A_MONTH):
-            break
-        fires += 1
-    return fires
+    return takewhile(
+        lambda moment: moment < start + timedelta(days=DAYS_A_MONTH), CronSim(schedule, start - timedelta(seconds=1))
+    )
+
+
+def most_runs_a_day(schedule: str) -> int:
+    """How often a cron line fires on the busiest of thirty days."""
+    days = Counter(moment.date() for moment in _fires(schedule))
+    return max(days.values(), default=0)

@@ -125,6 +125,7 @@ class RunReport(BaseModel):
     seconds: dict[str, float] = Field(default_factory=dict)
     notes: list[str] = Field(default_factory=list)
     verification: VerifyReport | None = None
+    stretched: str | None = None  # why and how far calls to Caspio are spread over the day
 
     @computed_field  # type: ignore[prop-decorator]
     @property

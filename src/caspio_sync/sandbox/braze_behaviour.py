@@ -40,6 +40,7 @@ class BrazeBehaviour(BaseModel):
     rate: RateKind = "data_points"
     burst_limit: int = 3000
     burst_seconds: int = 3
+    burst_window: Literal["fixed", "rolling"] = "fixed"
     hourly_limit: int = 2_000_000
     rate_headers: HeaderForm = "contract"
     refusal: RefusalForm = "contract"

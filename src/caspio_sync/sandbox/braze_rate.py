@@ -1,6 +1,7 @@
 """Rate windows of the emulated Braze, and the headers that tell of them (reference, section 2.2)."""
 
 import math
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -20,7 +21,7 @@ class Window:
         self.limit = limit
         self.seconds = seconds
         self.used = 0
-        self.ends = 0
+        self.ends: float = 0
 
     def turn(self, now: float) -> None:
         """Start a new window where the last one has ended; `now` in epoch seconds."""
@@ -28,10 +29,37 @@ class Window:
             self.ends = (int(now) // self.seconds + 1) * self.seconds
             self.used = 0
 
+    def count(self, _now: float) -> None:
+        """Count a request that was let in."""
+        self.used += 1
+
     @property
     def remaining(self) -> int:
         """Requests left in the present window."""
         return max(0, self.limit - self.used)
+
+
+class RollingWindow(Window):
+    """At most `limit` requests within any `seconds`: the form of the burst window is not documented.
+
+    It ends, for the headers, when its oldest request leaves it.
+    """
+
+    def __init__(self, limit: int, seconds: int) -> None:
+        super().__init__(limit, seconds)
+        self._times: deque[float] = deque()
+
+    def turn(self, now: float) -> None:
+        """Let go of what is older than the window."""
+        while self._times and self._times[0] <= now - self.seconds:
+            self._times.popleft()
+        self.used = len(self._times)
+        self.ends = (self._times[0] if self._times else now) + self.seconds
+
+    def count(self, now: float) -> None:
+        """Count a request that was let in."""
+        self._times.append(now)
+        self.used += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +76,7 @@ def spell(form: str, window: Window, now: float) -> Headers:
         return []
     if form == "empty":
         return [(b"x-ratelimit-limit", b""), (b"x-ratelimit-remaining", b""), (b"x-ratelimit-reset", b"")]
-    reset = window.ends if form == "epoch" else math.ceil(window.ends - now)
+    reset = math.ceil(window.ends if form == "epoch" else window.ends - now)
     return [
         (b"x-ratelimit-limit", b"%d" % window.limit),
         (b"x-ratelimit-remaining", b"%d" % window.remaining),
@@ -81,7 +109,8 @@ class TrackLimit:
 
     def __init__(self, behaviour: BrazeBehaviour) -> None:
         mau = behaviour.rate == "mau"
-        burst = Window(behaviour.burst_limit, behaviour.burst_seconds)
+        form = Window if behaviour.burst_window == "fixed" else RollingWindow
+        burst = form(behaviour.burst_limit, behaviour.burst_seconds)
         self._windows = [Window(behaviour.hourly_limit, 3600), burst] if mau else [burst]
         self._unlimited = behaviour.rate == "none"
         contract_form = "seconds" if mau else "epoch"
@@ -98,7 +127,7 @@ class TrackLimit:
             if window.used >= window.limit:
                 return Admission(admitted=False, headers=spell_refusal(self._refusal, window, now))
         for window in self._windows:
-            window.used += 1
+            window.count(now)
         return Admission(admitted=True, headers=spell(self._form, self._windows[0], now))
 
 

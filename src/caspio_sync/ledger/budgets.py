@@ -1,0 +1,54 @@
+"""Calls made to an account, by UTC day: leased in blocks, shared by every process on the ledger."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from caspio_sync.ledger import schema
+from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.runs import _insert
+
+
+class Budgets(LedgerConnection):
+    """Counting what an API bills."""
+
+    def take_calls(self, account: str, day: datetime, calls: int, *, limit: int | None = None) -> int:
+        """Count calls before they are made: a kill counts a block too many, never one too few.
+
+        Args:
+            account: whose calls.
+            day: midnight UTC, when the day began.
+            calls: how many are wanted.
+            limit: calls a day; None for no limit.
+
+        Returns:
+            How many may be made; fewer than asked for, or none, where the day has no more left.
+        """
+        table = schema.budget
+        own = (table.c.account == account, table.c.window_start == day)
+        with self._write("count calls") as connection:
+            first = _insert(connection, table).values(account=account, window_start=day, used=0)
+            connection.execute(first.on_conflict_do_nothing())
+            used = connection.execute(sa.select(table.c.used).where(*own).with_for_update()).scalar_one()
+            granted = calls if limit is None else max(0, min(calls, limit - used))
+            connection.execute(sa.update(table).where(*own).values(used=table.c.used + granted))
+        return granted
+
+    def give_calls_back(self, account: str, day: datetime, calls: int) -> None:
+        """Take back the count of calls that were not made."""
+        table = schema.budget
+        with self._write("count calls") as connection:
+            connection.execute(
+                sa.update(table)
+                .where(table.c.account == account, table.c.window_start == day)
+                .values(used=table.c.used - calls)
+            )
+
+    def calls_used(self, account: str, since: datetime) -> int:
+        """Calls counted in the days that began at `since` or later."""
+        table = schema.budget.c
+        chosen = sa.select(sa.func.coalesce(sa.func.sum(table.used), 0)).where(
+            table.account == account, table.window_start >= since
+        )
+        with self._read("read the calls made") as connection:
+            return int(connection.execute(chosen).scalar_one())

@@ -1,0 +1,125 @@
+"""Caspio's daily budget: every call is counted in the ledger, and spread over the day where they would not suffice."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urlsplit
+
+from caspio_sync.clock import Clock
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.run.context import LedgerThread
+
+# About a second's calls: what a kill leaves counted and not made.
+BLOCK = 20
+# Below this part of the day's budget a run is spread out even where it needs less: the runs to come need some too.
+RESERVE = 0.1
+
+
+def caspio_account(integration_url: str) -> str:
+    """What the account's calls are counted under: its host."""
+    text = integration_url.strip()
+    return urlsplit(text if "://" in text else f"https://{text}").netloc.lower()
+
+
+def count_calls(ledger: Ledger, integration_url: str, calls: int, clock: Clock) -> None:
+    """Count calls that were made already."""
+    ledger.take_calls(caspio_account(integration_url), utc_day(clock.now()), calls)
+
+
+def utc_day(now: datetime) -> datetime:
+    """Midnight UTC, when the day of `now` began."""
+    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+class CaspioQuota:
+    """Counts the account's calls by UTC day, and holds a run to the day's budget.
+
+    Calls leave at once while the run needs no more than what is left of the budget, and a tenth of it is left. Else
+    they are spread: each waits for (seconds until midnight UTC) / (calls left). With none left they wait for midnight.
+    A run never fails for it, and no day ever has more calls than its budget. Every request counts, refused ones and
+    token requests too (Caspio, 4.1: seen on an invoice).
+
+    Args:
+        account: by `caspio_account`.
+        calls_per_day: the budget; None counts only.
+        ledger: where calls are counted.
+        clock: tells the day; all waiting goes through it.
+        on_stretch: is told, once, why and how far the calls are spread.
+    """
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        calls_per_day: int | None,
+        ledger: LedgerThread,
+        clock: Clock,
+        on_stretch: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.account = account
+        self.calls_per_day = calls_per_day
+        self._ledger = ledger
+        self._clock = clock
+        self._on_stretch = on_stretch
+        self._turn = asyncio.Lock()
+        self._day = utc_day(clock.now())
+        self._block = 0  # calls leased for `_day` and not made
+        self._needed = 0
+        self._last = float("-inf")  # when the last call left, by the monotonic clock
+        self._told = False
+
+    def expect(self, calls: int) -> None:
+        """The run needs about so many more calls."""
+        self._needed += calls
+
+    async def made(self, calls: int) -> None:
+        """Count calls that were made before the ledger was open; they cannot be refused any more."""
+        await self._ledger.do(self._ledger.ledger.take_calls, self.account, self._day, calls)
+
+    async def used_today(self) -> int:
+        """Calls counted since midnight UTC, by every process on this ledger."""
+        return await self._ledger.do(self._ledger.ledger.calls_used, self.account, utc_day(self._clock.now()))
+
+    async def admit(self) -> None:
+        """Wait until one more call is within the budget, and count it."""
+        async with self._turn:
+            while self._block == 0 or self._day != utc_day(self._clock.now()):
+                self._day, self._block = utc_day(self._clock.now()), 0
+                await self._lease()
+            self._block -= 1
+            self._needed = max(0, self._needed - 1)
+            self._last = self._clock.monotonic()
+
+    async def _lease(self) -> None:
+        """Lease the next block, or wait and lease none."""
+        calls, budget = BLOCK, self.calls_per_day
+        if budget is not None:
+            left = budget - await self.used_today()
+            midnight = (self._day + timedelta(days=1) - self._clock.now()).total_seconds()
+            if left <= 0 or left <= RESERVE * budget or self._needed > left:
+                self._tell(left, budget, midnight)
+                wait = midnight if left <= 0 else self._last + midnight / left - self._clock.monotonic()
+                if wait > 0:
+                    await self._clock.sleep(min(wait, midnight))
+                    if left <= 0 or wait >= midnight:
+                        return  # it is another day
+                calls = 1
+        self._block = await self._ledger.do(
+            self._ledger.ledger.take_calls, self.account, self._day, calls, limit=budget
+        )
+
+    def _tell(self, left: int, budget: int, midnight: float) -> None:
+        if self._told:
+            return
+        self._told = True
+        how = f"one every {midnight / left:,.0f} s" if left > 0 else "from midnight UTC on"
+        self._on_stretch(
+            f"{budget - left:,} of today's {budget:,} Caspio calls are used (CASPIO_CALLS_PER_DAY) and this run needs "
+            f"about {self._needed:,} more: its calls are spread over the rest of the UTC day, {how}"
+        )
+
+    async def close(self) -> None:
+        """Give back what was leased and not used."""
+        if self._block and self._day == utc_day(self._clock.now()):
+            await self._ledger.do(self._ledger.ledger.give_calls_back, self.account, self._day, self._block)
+        self._block = 0
