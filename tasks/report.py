@@ -89,6 +89,7 @@ def summary_lines(report: RunReport) -> Iterator[str]:
             ("Expectation", "Severity", "Failed", "Rows", "Why"),
             [(each.name, each.severity, each.failed, each.rows, each.why) for each in report.checks],
         )
+    yield from (f"- source: {line}" for line in report.drift)
     yield from (f"- {note}" for note in report.notes)
 
 

@@ -9,7 +9,7 @@ import typer
 from dotenv import dotenv_values
 
 from caspio_sync import __version__
-from caspio_sync.cli import check, demo, init, look, plan, run, sandbox
+from caspio_sync.cli import check, demo, init, look, plan, quarantine, run, sandbox
 from caspio_sync.cli.origin import refuse_foreign_packages
 from caspio_sync.cli.show import show_error
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
@@ -59,7 +59,7 @@ app.command("run")(run.run)
 app.command("status")(look.status)
 app.command("why")(look.why)
 app.command("schema")(look.schema)
-app.add_typer(look.quarantine, name="quarantine")
+app.add_typer(quarantine.quarantine, name="quarantine")
 app.add_typer(sandbox.sandbox, name="sandbox")
 
 

@@ -3,9 +3,11 @@
 import os
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Never
 
 import typer
+from pydantic import SecretStr
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
@@ -25,6 +27,9 @@ Keys = Annotated[
 Since = Annotated[
     datetime | None, typer.Option("--since", help="Rows changed since this UTC time (ISO); the cursor stays.")
 ]
+AcceptSchema = Annotated[
+    bool, typer.Option("--accept-schema", help="Take the source's fields as they are now, though they changed.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -36,6 +41,7 @@ def run(
     limit: Limit = None,
     keys: Keys = None,
     since: Since = None,
+    accept_schema: AcceptSchema = False,
     strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
@@ -47,9 +53,19 @@ def run(
     Example: `caspio-sync run customers --limit 100`
     """
     options = RunOptions(
-        full=full, resend=resend, limit=limit, row_keys=split_keys(keys), since=since_utc(since), strict=strict
+        full=full,
+        resend=resend,
+        limit=limit,
+        row_keys=split_keys(keys),
+        since=since_utc(since),
+        accept_schema=accept_schema,
+        strict=strict,
     )
-    report, error = run_shown(sync, options, quiet=as_json)
+    end(*run_shown(sync, options, quiet=as_json), strict=strict, as_json=as_json)
+
+
+def end(report: RunReport | None, error: CaspioSyncError | None, *, strict: bool, as_json: bool) -> Never:
+    """Show how a run ended, and end the command with its exit code."""
     if as_json and report is not None:
         show_json({**report.model_dump(mode="json"), "exit_code": exit_code(report, error, strict=strict)})
     elif report is not None:
@@ -99,9 +115,9 @@ def exit_code(report: RunReport | None, error: CaspioSyncError | None, *, strict
     return int(report.exit_code(strict=strict))
 
 
-def split_keys(keys: str | None) -> tuple[str, ...]:
+def split_keys(keys: str | None) -> tuple[SecretStr, ...]:
     """`a,b , c` as three keys."""
-    return tuple(key.strip() for key in (keys or "").split(",") if key.strip())
+    return tuple(SecretStr(key.strip()) for key in (keys or "").split(",") if key.strip())
 
 
 def since_utc(since: datetime | None) -> datetime | None:
@@ -144,5 +160,7 @@ def show_report(report: RunReport) -> None:
             [(each.verdict, each.reason, each.rows, ", ".join(each.examples)) for each in report.reasons],
             right=("rows",),
         )
+    for line in report.drift:
+        OUT.print(f"[bold yellow]source:[/] {escape(line)}", soft_wrap=True)
     for note in report.notes:
         OUT.print(f"note: {note}")

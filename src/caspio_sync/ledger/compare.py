@@ -3,7 +3,7 @@
 A pure function; the ledger is read before it and written after it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy.typing as npt
 import polars as pl
 
 from caspio_sync.ledger import fingerprints as fp
-from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
+from caspio_sync.schemas import HELD_BEFORE, KEY, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
 
 # The more restrictive state has the higher rank (Braze, user attributes object: subscription states).
 CONSENT_RANK: Mapping[str, int] = {"opted_in": 0, "subscribed": 1, "unsubscribed": 2}
@@ -56,8 +56,9 @@ class Comparison:
 
     Args:
         changes: new and changed rows: the mapped columns, `fp`, `key_hash`, `fields` (packed field fingerprints as they
-            will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_moved` (the ledger knows the
-            row under another key), `_changed` (names, comma-joined), `_send.<column>`,
+            will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_held_before` (its
+            last verdict is quarantined), `_moved` (the ledger knows the row under another key), `_changed` (names,
+            comma-joined), `_send.<column>`,
             `_opt_out.<column>` for consent columns, `_opt_out`, `_only_opt_out`, `consent_fields` and
             `consent_changed` (as `fields` and `changed`, of the opt-out alone; null without one), `key_unique__ok`.
         settled: rows with nothing to send although their version is new to the ledger (a field left the mapping, a
@@ -84,6 +85,7 @@ def compare(
     email_column: str | None = None,
     phone_column: str | None = None,
     resend: bool = False,
+    stopped: Collection[str] = (),
 ) -> Comparison:
     """Hold a mapped frame against the ledger's rows.
 
@@ -96,6 +98,7 @@ def compare(
         email_column: column whose change makes Braze reset the e-mail consent, so that it travels along.
         phone_column: the same for phone and SMS groups.
         resend: send every field of every row, whatever the ledger says.
+        stopped: columns that cannot be read for now: they do not travel, and what was acknowledged of them stands.
     """
     rows = mapped.with_columns(fp.row_fingerprints(mapped, columns, salt), fp.key_hashes(mapped[KEY], salt)).join(
         known.rename({name: f"_known.{name}" for name in known.columns if name != SOURCE_PK}),
@@ -123,13 +126,21 @@ def compare(
     rows = rows.with_columns(
         _state=state,
         _op=pl.when(sent_before).then(pl.lit("changed")).otherwise(pl.lit("new")),
+        **{HELD_BEFORE: pl.col("_known.verdict").eq_missing(pl.lit(Verdict.QUARANTINED.value))},
         _moved=known_row
         & (pl.col("_known.key").ne_missing(pl.col(KEY)) | pl.col("_known.key_hash").ne_missing(pl.col("key_hash"))),
     )
     counts = dict(rows["_state"].value_counts().iter_rows())
     differing = rows.filter(pl.col("_state") == "differs")
     changes, settled = _diff_fields(
-        differing, columns, versions, salt, email_column=email_column, phone_column=phone_column, resend=resend
+        differing,
+        columns,
+        versions,
+        salt,
+        email_column=email_column,
+        phone_column=phone_column,
+        resend=resend,
+        stopped=stopped,
     )
     return Comparison(
         changes=changes,
@@ -174,6 +185,7 @@ def _diff_fields(
     email_column: str | None,
     phone_column: str | None,
     resend: bool,
+    stopped: Collection[str],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     names = [column.name for column in columns]
     wanted = fp.field_fingerprints(rows, columns, salt)
@@ -181,6 +193,7 @@ def _diff_fields(
     travels = (wanted != before) & (wanted != fp.NEVER_SENT)
     if resend:
         travels = wanted != fp.NEVER_SENT
+    travels[:, [place for place, name in enumerate(names) if name in stopped]] = False
     is_changed = (rows["_op"] == "changed").to_numpy()
     tightened = _tightened(rows, columns, before, salt)
     for trigger, channel in ((email_column, "email"), (phone_column, "sms")):

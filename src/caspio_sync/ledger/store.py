@@ -3,15 +3,17 @@
 import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
+from caspio_sync.ledger.held import HeldRows
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.rows import Rows
 from caspio_sync.ledger.runs import Runs
 from caspio_sync.ledger.sending import SendingRows
+from caspio_sync.ledger.sources import Sources
 from caspio_sync.ledger.story import Stories
 
 
-class Ledger(Rows, Recording, SendingRows, Runs, Leases, Stories):
+class Ledger(Rows, Recording, SendingRows, Runs, Leases, Stories, HeldRows, Sources):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 
     Thread-safe: any thread may call any method; writers take turns. All methods are synchronous.

@@ -95,6 +95,7 @@ class SyncRun:
         self.report = report
         self.clock = clock
         self.blocked: GateBlockedError | None = None
+        self.asked: list[int] = []  # held rows that are read again, by source_pk
         self._observer = observer
         self._make_sender = sender
         self._sender: Sender | None = None

@@ -21,9 +21,11 @@ from caspio_sync.extraction.records import RecordReader, keys_where
 from caspio_sync.extraction.window import lower_bound
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.leases import BEAT_SECONDS, LeaseHeldError
+from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.run.again import Again, held_again, note_unfound
 from caspio_sync.run.context import LedgerThread, SyncRun
-from caspio_sync.run.prepared import Prepared, prepare, read_digest, suite_digest
+from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest, suite_digest
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import Settings
 
@@ -104,7 +106,8 @@ async def open_run(
     clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
         caspio = await stack.enter_async_context(connect.caspio(settings, clock))
-        prepared = await prepare(settings, name, caspio)
+        known = _known_source(connect, settings, name)
+        prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect)
@@ -122,6 +125,9 @@ async def open_run(
             yield run
             run.raise_if_blocked()
             await _move_cursor(run, prepared)
+            await note_unfound(run)
+            if (found := fields_then(prepared, known)) is not None:
+                await ledger.do(ledger.ledger.remember_source, name, found.as_json())
         except BaseException as error:
             await _finish(run, options, error)
             raise
@@ -138,12 +144,21 @@ async def open_plan(name: str, options: RunOptions, *, settings: Settings) -> As
     connect = CONNECT.get()
     async with contextlib.AsyncExitStack() as stack:
         caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
-        prepared = await prepare(settings, name, caspio)
+        known = _known_source(connect, settings, name)
+        prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
         ledger = LedgerThread(
             connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://")
         )
         stack.callback(ledger.close)
         yield await _open(name, options, settings, prepared, caspio, ledger, connect, planned=True)
+
+
+def _known_source(connect: Connect, settings: Settings, name: str) -> KnownSource | None:
+    """The source's fields as the last run found them. No ledger is made for a sync that may be refused."""
+    if not settings.has_ledger:
+        return None
+    with contextlib.closing(connect.ledger(settings, connect.clock)) as ledger:
+        return ledger.known_source(name)
 
 
 async def _open(  # noqa: PLR0917 - the parts of a run, each once
@@ -159,6 +174,9 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
 ) -> SyncRun:
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=planned)
     bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
+    again = await held_again(name, options, prepared, ledger, versions, caspio, bound)
+    if again is None:  # more than a sweep reads at less cost
+        bound, mode, again = None, "sweep", Again()
     readers = [
         RecordReader(
             caspio,
@@ -169,11 +187,14 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
             batch_size=prepared.definition.batch_size,
             limit=options.limit,
         )
-        for where in _conditions(options, prepared, bound)
+        for where in (
+            again.conditions if options.release else [*_conditions(options, prepared, bound), *again.conditions]
+        )
     ]
     now = connect.clock.now()
     report = RunReport(run=f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}", sync=name, mode=mode, started_at=now)
-    return SyncRun(
+    report.drift = list(prepared.drift.lines)
+    run = SyncRun(
         name=name,
         prepared=prepared,
         options=options,
@@ -186,6 +207,8 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         sender=lambda: connect.sender(settings, connect.clock, report.expected),
         observer=connect.observer,
     )
+    run.asked = again.source_pks
+    return run
 
 
 def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -> Versions:
@@ -215,7 +238,8 @@ async def _bound(
     mode = "partial" if options.partial else "incremental"
     if since is None and cursor is not None and not (options.full or options.resend or options.partial):
         stored = await ledger.do(ledger.ledger.cursor, name)
-        if stored is not None and stored.where_digest == read_digest(prepared):
+        known = {read_digest(prepared), read_digest(prepared, whole=True)}
+        if stored is not None and stored.where_digest in known:
             since = stored.watermark
     if since is None or cursor is None:
         return None, "partial" if options.partial else "sweep"
@@ -225,10 +249,10 @@ async def _bound(
 
 def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> list[str | None]:
     where = prepared.definition.source.where
-    if not options.row_keys:
+    if not options.identities:
         return [and_(where, bound)]
     identity = prepared.fields[prepared.mapping.identity.source_field]
-    return [and_(where, bound, keys) for keys in keys_where(identity, options.row_keys)]
+    return [and_(where, bound, keys) for keys in keys_where(identity, options.identities)]
 
 
 @contextlib.asynccontextmanager
