@@ -56,9 +56,7 @@ def put_back(world: Any, name: str, kind: str, values: dict[str, Any]) -> None:
         world, lambda fields: {**{n: f for n, f in fields.items() if n != name}, name: {"Name": name, "Type": kind}}
     )
     for key, value in values.items():
-        world.caspio._account.table("Customers")._db.execute(
-            f'UPDATE "Customers" SET "{name}" = ? WHERE "CustomerNo" = ?', (value, key)
-        )
+        world.edit_unstamped(f"UPDATE Customers SET {name} = {value} WHERE CustomerNo = '{key}'")
 
 
 def test_field_retyped_into_text_of_the_same_numbers_sends_nothing(world: Any) -> None:

@@ -25,6 +25,7 @@ from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.again import Again, held_again, note_unfound
 from caspio_sync.run.context import LedgerThread, SyncRun
+from caspio_sync.run.notification import notified_of_failure
 from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest, suite_digest
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import Settings
@@ -105,12 +106,14 @@ async def open_run(
     connect = CONNECT.get()
     clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
+        failure = await stack.enter_async_context(notified_of_failure(name, settings.notify_url))
         caspio = await stack.enter_async_context(connect.caspio(settings, clock))
         known = _known_source(connect, settings, name)
         prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect)
+        failure.report = run.report
         stack.push_async_callback(run.close)
         await stack.enter_async_context(_lease(run))
         await ledger.do(
