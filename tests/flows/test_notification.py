@@ -101,7 +101,7 @@ def test_a_failed_run_tells_its_class(world: Any, receiver: Receiver) -> None:
     world.sync()
     world.break_braze(Fault(kind="status", path="/users/track", status=500))
     assert world.ended().code == 4
-    assert "TransientError, exit code 4" in receiver.messages[0]["message"]
+    assert "Error, exit code 4" in receiver.messages[0]["message"]
     assert "the next run goes on" in receiver.messages[0]["message"]
 
 
