@@ -10,10 +10,11 @@ from caspio_sync.ledger.compare import Comparison
 from caspio_sync.run import steps
 from caspio_sync.run.context import SyncRun
 from expectations.gate import Judgement
-from tasks.options import REPEATED
+from tasks.options import REPEATED, without_values
 
 
 @task(name="compare", **REPEATED)
+@without_values
 async def compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """What is new, what changed, and in which fields."""
     await steps.open_batch(run, batch)
@@ -21,6 +22,7 @@ async def compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Com
 
 
 @task(name="record", **REPEATED)
+@without_values
 async def record(  # noqa: PLR0917 - what became of a batch, stage by stage
     run: SyncRun,
     batch: SourceBatch,

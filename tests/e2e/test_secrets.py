@@ -21,6 +21,8 @@ import pytest
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.sandbox.server import SandboxProcesses
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).parents[2]
 
 SECRETS = {
@@ -100,8 +102,8 @@ class Company:
         }.items():
             (folder / "syncs" / f"{name}.yaml").write_text(text, encoding="utf-8")
 
-    def command(self, *arguments: str, shown: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        """A command, and every command line that its processes had meanwhile; `shown` output is searched."""
+    def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """A command, and every command line that its processes had meanwhile."""
         started = subprocess.Popen(
             [sys.executable, "-m", "caspio_sync.cli.main", "--verbose", *arguments],
             cwd=self.folder,
@@ -119,8 +121,7 @@ class Company:
             ended.set()
             watch.join()
             started.kill()
-        if shown:
-            self.output += f"\n$ {' '.join(arguments)}\n{out}{err}"
+        self.output += f"\n$ {' '.join(arguments)}\n{out}{err}"
         return subprocess.CompletedProcess(arguments, started.returncode, out, err)
 
     def _watch(self, ended: threading.Event) -> None:
@@ -203,27 +204,19 @@ def _everything(company: Company) -> None:
     assert command("quarantine", "show", "customers", key).returncode == 0
     assert command("quarantine", "show", "customers", key, "--json").returncode == 0
     assert command("quarantine", "release", "customers", "--all").returncode == 0
-    assert command("quarantine", "release", "people", "--all", "--json", shown=False).returncode == 0
-    assert command("run", "customers", "--resend", "--json").returncode == 0
     wrong = "MARKEDwrongsecret"
     assert command("run", "customers", CASPIO_CLIENT_SECRET=wrong).returncode == 2
     assert command("run", "customers", "--resend", BRAZE_API_KEY=wrong).returncode == 2
-    ledger = f"postgresql+psycopg://user:{SECRETS['ledger password']}@127.0.0.1:9/ledger"
-    assert command("run", "customers", CASPIO_SYNC_LEDGER_URL=ledger).returncode == 4
+    password = SECRETS["ledger password"]
+    ledger = f"postgresql+psycopg://user:{password}@127.0.0.1:9/ledger"
     assert command("status", CASPIO_SYNC_LEDGER_URL=ledger).returncode == 4
-    odd = f"odd://user:{SECRETS['ledger password']}@127.0.0.1:9/ledger"
-    assert command("run", "customers", CASPIO_SYNC_LEDGER_URL=odd).returncode == 2
-    assert command("run", "customers", BRAZE_INSTANCE="nowhere", BRAZE_REST_ENDPOINT="not an address").returncode in {
-        2,
-        4,
-    }
+    assert command("status", CASPIO_SYNC_LEDGER_URL=f"odd://user:{password}@127.0.0.1:9/ledger").returncode == 2
 
 
 def lines_with(text: str, mark: str) -> list[str]:
     return [line[:300] for line in text.splitlines() if mark.lower() in line.lower()]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize(
     "mark",
     ["MARKED" + each for each in ("caspiosecret", "brazekey", "notifypassword", "ledgerpassword", "wrongsecret")],

@@ -12,7 +12,7 @@ from caspio_sync import __version__
 from caspio_sync.cli import check, demo, init, look, plan, quarantine, run, sandbox
 from caspio_sync.cli.origin import refuse_foreign_packages
 from caspio_sync.cli.show import show_error
-from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
 from caspio_sync.settings import ENV_FILE_VARIABLE
 
 app = typer.Typer(
@@ -71,6 +71,10 @@ def main() -> None:
     except CaspioSyncError as error:
         show_error(str(error))
         sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - a traceback's last line may quote a customer
+        bug = UnexpectedError.of(error)
+        show_error(str(bug))
+        sys.exit(bug.exit_code)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pydantic import SecretStr
 
-from caspio_sync.errors import CaspioSyncError, ConfigurationError, GateBlockedError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError, GateBlockedError, UnexpectedError
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.run.report import ExitCode, RunReport
 
@@ -73,7 +73,7 @@ def _remedy(name: str, error: Exception) -> str:
         )
     if isinstance(error, ConfigurationError):
         return f"`caspio-sync check {name}` says what a person has to change"
-    if isinstance(error, CaspioSyncError):
+    if isinstance(error, CaspioSyncError) and not isinstance(error, UnexpectedError):
         return f"`caspio-sync status {name}` says why; the next run goes on where this one stood"
     return f"`caspio-sync status {name}`; this is a bug of caspio-sync, and the log of the run has its trace"
 

@@ -314,10 +314,10 @@ async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None
     report.ended_at = run.clock.now()
     report.caspio_calls = run.caspio.calls
     report.state = "done" if error is None else "blocked" if run.blocked else "failed"
-    code = report.exit_code(strict=options.strict)
+    code: int = report.exit_code(strict=options.strict)
     if error is not None:
         report.error = str(error) if isinstance(error, CaspioSyncError) else type(error).__name__
-        code = ExitCode(error.exit_code) if isinstance(error, CaspioSyncError) else ExitCode.FAILED
+        code = error.exit_code if isinstance(error, CaspioSyncError) else ExitCode.FAILED
     run.observe()
     with contextlib.suppress(CaspioSyncError):
         await run.ledger.do(
