@@ -144,7 +144,9 @@ class Company:
     def history(self) -> str:
         """The ledger's outcomes, which are compressed in its file."""
         with sqlite3.connect(self.folder / "state" / "ledger.db") as ledger:
-            frames = [pl.read_ipc(io.BytesIO(rows)).drop("changed") for (rows,) in ledger.execute("SELECT rows FROM outcome")]
+            frames = [
+                pl.read_ipc(io.BytesIO(rows)).drop("changed") for (rows,) in ledger.execute("SELECT rows FROM outcome")
+            ]
         ledger.close()
         return "\n".join(frame.write_ndjson() for frame in frames)
 
