@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.schemas import PROBLEMS, CheckResult
+from caspio_sync.schemas import HELD_BEFORE, PROBLEMS, CheckResult
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -95,7 +95,9 @@ class Gate:
         """Judge a batch.
 
         Args:
-            rows: the full mapped rows with the columns the suite names, `source_pk` and `problems`.
+            rows: the full mapped rows with the columns the suite names, `source_pk` and `problems`. Rows that the gate
+                held before (`_held_before`, where it is there) are judged like all, but they are no news: limits and
+                expectations about the batch are about the others.
         """
         started = time.perf_counter()
         if rows.is_empty():  # an empty frame would pass every expectation about rows, and say nothing
@@ -112,10 +114,10 @@ class Gate:
                 continue
             if positions:
                 failed_rows.append(pl.DataFrame({"_place": positions, "_name": check.name}))
-            elif not check.passed and rows.height >= self._limits.min_rows:
+            elif not check.passed and _news(rows) >= self._limits.min_rows:
                 blocked.append(f"{check.name}: {check.why}")
         held, accepted = _split(rows, failed_rows)
-        if (share := self._too_many(held.height, rows.height)) is not None:
+        if (share := self._too_many(_news(held), _news(rows))) is not None:
             blocked.append(f"{share}; most frequent: {_most_frequent(checks)}")
         return Judgement(accepted, held, tuple(checks), "; ".join(blocked) or None, time.perf_counter() - started)
 
@@ -196,6 +198,10 @@ def _exceptions(info: Any) -> list[str | None]:
     if "raised_exception" in info:
         return [info.get("exception_message")] if info["raised_exception"] else []
     return [each.get("exception_message") for each in info.values() if each.get("raised_exception")]
+
+
+def _news(rows: pl.DataFrame) -> int:
+    return rows.height - int(rows[HELD_BEFORE].sum()) if HELD_BEFORE in rows.columns else rows.height
 
 
 def _split(rows: pl.DataFrame, failed: list[pl.DataFrame]) -> tuple[pl.DataFrame, pl.DataFrame]:

@@ -8,16 +8,18 @@ from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run import erasing, steps
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.identifying import identify_new
-from tasks.options import REPEATED
+from tasks.options import REPEATED, without_values
 
 
 @task(name="erase", **REPEATED)
+@without_values
 async def erase(run: SyncRun) -> None:
     """Delete whom the sync's `erasure:` names, and block them; a repeated call goes on where the failed one stood."""
     await erasing.erase_named(run)
 
 
 @task(name="send opt-outs", **REPEATED)
+@without_values
 async def send_opt_outs(run: SyncRun, batch: SourceBatch, rows: pl.DataFrame) -> pl.DataFrame:
     """What became more restrictive, alone and ahead of everything else of these users."""
     return await steps.send_opt_outs(run, batch.number, rows)
@@ -30,12 +32,14 @@ async def identify(run: SyncRun, accepted: pl.DataFrame) -> None:
 
 
 @task(name="identify", **REPEATED)
+@without_values
 async def identify_rows(run: SyncRun, accepted: pl.DataFrame) -> None:
     """New rows' ids, given to these profiles; repeating it is harmless."""
     await identify_new(run, accepted)
 
 
 @task(name="send", **REPEATED)
+@without_values
 async def send(run: SyncRun, batch: SourceBatch, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> Outstanding:
     """The accepted rows, cut to the fields that travel; a repeated call starts at the ledger."""
     return await steps.send_batch(run, batch.number, accepted, opt_outs)

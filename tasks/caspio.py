@@ -6,10 +6,11 @@ from prefect import task
 
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
-from tasks.options import REPEATED
+from tasks.options import REPEATED, without_values
 
 
 @task(name="extract", **REPEATED)
+@without_values
 async def extract_batch(run: SyncRun) -> SourceBatch | None:
     """The next batch of the run's source; None after the last. A repeated call reads on where the failed one stood."""
     return await run.next_batch()

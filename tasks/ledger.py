@@ -10,10 +10,11 @@ from caspio_sync.ledger.compare import Comparison
 from caspio_sync.run import baseline, steps
 from caspio_sync.run.context import SyncRun
 from expectations.gate import Judgement
-from tasks.options import REPEATED
+from tasks.options import REPEATED, without_values
 
 
 @task(name="compare", **REPEATED)
+@without_values
 async def compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """What is new, what changed, and in which fields."""
     await steps.open_batch(run, batch)
@@ -21,6 +22,7 @@ async def compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Com
 
 
 @task(name="record", **REPEATED)
+@without_values
 async def record(
     run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, outstanding: Outstanding
 ) -> None:
@@ -29,6 +31,7 @@ async def record(
 
 
 @task(name="record baseline", **REPEATED)
+@without_values
 async def record_baseline(run: SyncRun, batch: SourceBatch, comparison: Comparison, judgement: Judgement) -> None:
     """The accepted rows as sent, without sending; the held ones as ever."""
     await baseline.record_baseline(run, batch, comparison, judgement.held, judgement.accepted)

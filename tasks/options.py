@@ -1,12 +1,17 @@
 """How every task is declared: frames are never hashed or stored, and only what may pass by itself is repeated."""
 
-from typing import Any
+import functools
+from collections.abc import Awaitable, Callable
+from typing import Any, ParamSpec, TypeVar
 
 from prefect import Task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from caspio_sync.errors import TransientError
+from caspio_sync.errors import CaspioSyncError, TransientError, UnexpectedError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Minutes, not hours: what takes longer belongs to the schedule.
 RETRY_DELAYS = (10.0, 30.0, 90.0)
@@ -28,3 +33,18 @@ REPEATED: dict[str, Any] = {
     "retry_jitter_factor": 0.3,
     "retry_condition_fn": only_transient,
 }
+
+
+def without_values(step: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    """A step whose unexpected errors keep their words to themselves: Prefect stores and logs what a task raises."""
+
+    @functools.wraps(step)
+    async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await step(*args, **kwargs)
+        except CaspioSyncError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            raise UnexpectedError.of(error) from None
+
+    return guarded

@@ -9,7 +9,7 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
@@ -69,7 +69,12 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
         open_run(name, chosen, settings=current_settings(), flow_run=flow_run.get_id()) as run,
     ):
         await publish(run)
-        yield run
+        try:
+            yield run
+        except CaspioSyncError:
+            raise
+        except Exception as error:  # noqa: BLE001 - Prefect stores and logs what a flow raises
+            raise UnexpectedError.of(error) from None
 
 
 @contextlib.asynccontextmanager

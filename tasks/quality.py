@@ -11,16 +11,18 @@ from caspio_sync.run.steps import map_batch, without_required_consent
 from caspio_sync.schemas import SOURCE_PK
 from expectations.gate import Judgement
 from expectations.profiles import judged_frame, profile_gate
-from tasks.options import FRAMES
+from tasks.options import FRAMES, without_values
 
 
 @task(name="map", **FRAMES)
+@without_values
 async def map_rows(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
     """Caspio's columns as Braze's attributes."""
     return await map_batch(run, batch)
 
 
 @task(name="gate", **FRAMES)
+@without_values
 async def judge(run: SyncRun, changes: pl.DataFrame) -> Judgement:
     """Great Expectations' word on the full mapped rows of everything new or changed."""
     judgement = await asyncio.to_thread(_judge, run, changes)

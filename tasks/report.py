@@ -91,6 +91,7 @@ def summary_lines(report: RunReport) -> Iterator[str]:
         )
     if report.stretched:
         yield f"- Caspio's daily budget: {report.stretched}"
+    yield from (f"- source: {line}" for line in report.drift)
     yield from (f"- {note}" for note in report.notes)
 
 

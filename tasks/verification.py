@@ -5,7 +5,7 @@ from prefect import task
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.verifying import verify
 from caspio_sync.settings import current_settings
-from tasks.options import FRAMES
+from tasks.options import FRAMES, without_values
 
 
 async def verify_sample(run: SyncRun) -> None:
@@ -15,6 +15,7 @@ async def verify_sample(run: SyncRun) -> None:
 
 
 @task(name="verify", **FRAMES)
+@without_values
 async def verify_rows(run: SyncRun, sample: int) -> None:
     """A sample of what was recorded, held against what Braze has."""
     run.report.verification = await verify(run.name, settings=current_settings(), sample=sample, restart=True)

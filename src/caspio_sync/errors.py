@@ -3,12 +3,16 @@
 CaspioSyncError
 ├── ConfigurationError      a person has to change something: settings, sync file, table, permission (exit code 2)
 ├── GateBlockedError        a batch failed its gate; nothing of it was sent, opt-outs apart (exit code 3)
+├── UnexpectedError         a bug: where it happened, and nothing of what was being worked on (exit code 1)
 └── CallError               a call to Caspio or Braze failed as a whole (exit code 4)
     ├── TransientError      another attempt may help; carries the wait that was asked for
     └── PermanentError      the same call will be refused again
 """
 
+import traceback
 from http import HTTPStatus
+from pathlib import Path
+from typing import Self
 
 
 class CaspioSyncError(Exception):
@@ -27,6 +31,22 @@ class GateBlockedError(CaspioSyncError):
     """A batch failed its gate; the cursor stays where it was."""
 
     exit_code = 3
+
+
+class UnexpectedError(CaspioSyncError):
+    """A bug. The message of what was raised is left out: libraries quote the values they stumble over."""
+
+    exit_code = 1
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """From any exception: its type, and the way to it through the code."""
+        frames = traceback.extract_tb(error.__traceback__)
+        way = " > ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames[-8:])
+        return cls(
+            f"a bug of caspio-sync: {type(error).__name__} at {way or 'an unknown place'}. What was acknowledged is in "
+            "the ledger, and the next run goes on from there; report this line, it holds no values."
+        )
 
 
 class CallError(CaspioSyncError):

@@ -22,6 +22,7 @@ SOURCE_PK = "source_pk"
 KEY = "key"
 UNCASTABLE = "uncastable"
 PROBLEMS = "problems"
+HELD_BEFORE = "_held_before"  # of the changes: whether the gate held the row before
 OK_SUFFIX = "__ok"
 
 

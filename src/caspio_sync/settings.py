@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     syncs: Path = Field(default=Path("syncs"), validation_alias="CASPIO_SYNC_SYNCS")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
 
+    notify_url: SecretStr | None = Field(
+        default=None, validation_alias="CASPIO_SYNC_NOTIFY_URL", description="Apprise URL for failed and blocked runs"
+    )
+
     @model_validator(mode="after")
     def _one_endpoint(self) -> "Settings":
         if self.braze_rest_endpoint is None and self.braze_instance not in BRAZE_ENDPOINTS:

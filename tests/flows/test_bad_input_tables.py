@@ -56,60 +56,6 @@ def test_cursor_without_on_update_is_refused(world: Any) -> None:
     assert world.braze.requests == 0
 
 
-def retype(world: Any, name: str, kind: str, value: Any) -> None:
-    """The field in another type, as Caspio's table design changes it: the rows stay, with this value."""
-    account = world.caspio._account
-    table = account.table("Customers")
-    from caspio_sync.sandbox.caspio_fields import read_field
-
-    kept = {field.name: field.name for field in table.fields if field.name != name}
-    fields = [
-        read_field({"Name": name, "Type": kind}, order) if field.name == name else field
-        for order, field in enumerate(table.fields, start=1)
-    ]
-    account.change_fields(table, fields, kept)
-    world.caspio.update_rows("Customers", {name: value}, "PK_ID > 0")
-
-
-def test_field_retyped_into_what_cannot_be_mapped_is_refused(world: Any) -> None:
-    world.people(3)
-    world.sync(world.SYNC.replace("spend: Spend", "spend: {from: Spend, type: number}"))
-    world.run()
-    before = world.watermark()
-    world.clock.advance(3600)
-    retype(world, "Spend", "DATE/TIME", "2026-01-01")
-    world.forget()
-    ended = world.ended()
-    assert ended.code == 2
-    assert "syncs/customers.yaml:10" in ended.message
-    assert "'Spend' is of type DATE/TIME, which cannot become number" in ended.message
-    assert (world.sent(), world.watermark()) == ([], before)
-
-
-def test_field_retyped_into_text_of_the_same_numbers_sends_nothing(world: Any) -> None:
-    world.customers([world.person(number, Spend=2.5) for number in range(1, 4)])
-    world.sync(world.SYNC.replace("spend: Spend", "spend: {from: Spend, type: number}"))
-    world.run()
-    world.clock.advance(3600)
-    retype(world, "Spend", "STRING", "2.5")
-    requests = world.braze.requests
-    ended = world.ended()
-    assert (ended.code, ended.report.mode, ended.report.read, ended.report.unchanged) == (0, "sweep", 3, 3)
-    assert world.braze.requests == requests
-
-
-def test_field_retyped_since_the_last_run_sends_that_field_alone_for_all_rows(world: Any) -> None:
-    world.people(3)
-    world.sync()
-    world.run()
-    world.clock.advance(3600)
-    retype(world, "Spend", "STRING", "7")
-    world.forget()
-    ended = world.ended()
-    assert (ended.code, ended.report.mode, ended.report.changed_fields) == (0, "sweep", {"spend": 3})
-    assert [set(each) for each in world.sent()] == [{"external_id", "spend", "_update_existing_only"}] * 3
-
-
 def test_empty_table_is_a_run_that_sends_nothing(world: Any) -> None:
     world.people(0)
     world.sync()

@@ -153,7 +153,7 @@ def test_plan_blocks_as_the_run_would_and_deletes_nobody(shop: Any) -> None:
     assert states(shop, "c2") == [None]
 
 
-class KilledError(Exception):
+class KilledError(BaseException):
     """Stands for the end of the process."""
 
 

@@ -132,3 +132,48 @@ def test_a_failed_run_is_failed_in_prefect_too(world: Any) -> None:
     newest = max(read("read_flow_runs"), key=lambda each: each.created)
     assert newest.state.is_failed()
     assert "table Customers" in newest.state.message
+
+
+def test_a_bug_that_quotes_a_customer_leaves_nothing_of_it(world: Any, caplog: Any, monkeypatch: Any) -> None:
+    """Libraries quote the values they stumble over, and Prefect keeps what a task raises."""
+    caplog.set_level("DEBUG")
+    world.people(3)
+    world.sync()
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ValueError("c1@example.com is odd")
+
+    monkeypatch.setattr("caspio_sync.run.steps.compare", broken)
+    ended = world.ended()
+    assert ended.code == 1
+    (found,) = [each for each in read("read_flow_runs") if str(each.id) == flow_run_id(world)]
+    with world.ledger() as ledger:
+        kept = ledger.last_run("customers")
+    told = [
+        ended.message,
+        caplog.text,
+        str(found.state.message),
+        str(found.parameters),
+        str(kept.report),
+        *(str(each.state.message) for each in task_runs(str(found.id))),
+        *(str(each.data) for each in artifacts(str(found.id)).values()),
+    ]
+    assert not any("c1@example.com" in text or "is odd" in text for text in told)
+    assert "ValueError at" in kept.report["error"]
+    assert kept.exit_code == 1
+
+
+def test_logs_hold_no_secret_and_no_token(world: Any, caplog: Any) -> None:
+    caplog.set_level("DEBUG")
+    world.people(3)
+    world.sync()
+    world.run()
+    world.ended(row_keys=("c1@example.com",))
+    tokens = [*world.caspio.app.tokens._access, *world.caspio.app.tokens._refresh]
+    assert tokens
+    secrets = ["sandbox-secret", "sandbox-key", *tokens, "c1@example.com"]
+    assert [each for each in secrets if each in caplog.text] == []
+    stored = [path.read_bytes() for path in world.folder.rglob("*") if path.is_file()]
+    assert not any(token.encode() in content for token in tokens for content in stored)
+    parameters = [str(each.parameters) for each in read("read_flow_runs")]
+    assert not any("c1@example.com" in each for each in parameters)

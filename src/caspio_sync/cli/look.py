@@ -1,4 +1,4 @@
-"""`caspio-sync status`, `why`, `quarantine` and `schema`: looking, without changing anything."""
+"""`caspio-sync status`, `why` and `schema`: looking, without changing anything."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,26 +11,22 @@ from rich.markup import escape
 
 from caspio_sync.cli.check import sync_names
 from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.show import OUT, number, show_json, show_table
+from caspio_sync.cli.show import OUT, number, show_json
 from caspio_sync.cli.why import as_document, moment, show, tell
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.runs import RUNNING, Cursor, Run
+from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.definition import sync_json_schema
 from caspio_sync.run.opening import CONNECT
 from caspio_sync.run.planning import DAYS_A_MONTH
 from caspio_sync.run.quota import caspio_account, utc_day
-from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 from caspio_sync.settings import Settings, current_settings
 
 # Of the ledger's runs, those that are looked through for syncs whose file is gone.
 _RUNS_LOOKED_AT = 1000
 _COUNTS = ("read", "new", "changed", "unchanged", "sent", "requests", "data_points", "data_points_saved")
-
-quarantine = typer.Typer(
-    help="Rows that were set aside instead of being sent.", no_args_is_help=True, rich_markup_mode="markdown"
-)
 
 Sync = Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")]
 
@@ -64,6 +60,7 @@ class SyncState:
         newest_delivered: when a profile was last acknowledged.
         age: how long ago that was.
         calls: made to the Caspio account, by all syncs.
+        source: the source's fields as the last run found them, and what had changed.
     """
 
     sync: str
@@ -75,6 +72,7 @@ class SyncState:
     newest_delivered: datetime | None
     age: timedelta | None
     calls: CallsMade
+    source: KnownSource | None
 
 
 def status(
@@ -88,8 +86,8 @@ def status(
     Example: `caspio-sync status customers`
     """
     settings = current_settings()
-    with _open_ledger(settings) as ledger:
-        states = [_state(settings, ledger, name) for name in _chosen_syncs(settings, ledger, sync)]
+    with open_ledger(settings) as ledger:
+        states = [_state(settings, ledger, name) for name in chosen_syncs(settings, ledger, sync)]
     if as_json:
         documents = [_document(each) for each in states]
         show_json(documents[0] if sync else documents)
@@ -115,57 +113,12 @@ def why(
     if not key.strip():
         raise ConfigurationError("the key is empty; give the value of the row's identity field")
     settings = current_settings()
-    with _open_ledger(settings) as ledger:
+    with open_ledger(settings) as ledger:
         told = tell(settings, ledger, sync, key)
     if as_json:
         show_json(as_document(told))
     else:
         show(told)
-
-
-@quarantine.callback()
-def _quarantine() -> None:
-    """Rows that were set aside instead of being sent."""
-
-
-@quarantine.command("list")
-def quarantine_list(
-    sync: Sync,
-    verdict: Annotated[
-        list[Verdict] | None, typer.Option("--verdict", help="Which rows; can be given again. Default: quarantined.")
-    ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Show this many at most, seen last first.")] = 100,
-    as_json: AsJson = False,
-) -> None:
-    """List the rows that were not sent, with the reason and since when.
-
-    `quarantined` rows failed our gate, `rejected` ones Braze refused, `blocked` ones lack a consent the sync requires,
-    for `unknown` ones Braze's answer was lost (the next run sends them again). Correct a row in Caspio, and the next
-    run takes it. Values in reasons are masked; `caspio-sync why SYNC KEY` shows the row.
-
-    Example: `caspio-sync quarantine list customers --verdict quarantined --verdict rejected`
-    """
-    settings = current_settings()
-    chosen = verdict or [Verdict.QUARANTINED]
-    with _open_ledger(settings) as ledger:
-        _chosen_syncs(settings, ledger, sync)
-        held = ledger.quarantine(sync, chosen, limit=limit)
-        total = sum(rows for name, rows in ledger.verdict_counts(sync).items() if name in chosen)
-    rows = held.rows(named=True)
-    if as_json:
-        show_json([{**row, "seen_at": _iso(row["seen_at"])} for row in rows])
-        return
-    if not rows:
-        OUT.print(f"no row of {escape(sync)} is {' or '.join(chosen)}")
-        return
-    show_table("", ("key", "PK_ID", "verdict", "reason", "since", "run"), map(_held_cells, rows))
-    if total > len(rows):
-        OUT.print(f"\n{number(len(rows))} of {number(total)} shown; --limit shows more")
-
-
-def _held_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    since = moment(row["seen_at"])
-    return (row[KEY] or "(empty)", str(row[SOURCE_PK]), row["verdict"], row["reason"] or "", since, row["run"] or "")
 
 
 def schema() -> None:
@@ -178,7 +131,8 @@ def schema() -> None:
 
 
 @contextlib.contextmanager
-def _open_ledger(settings: Settings) -> Iterator[Ledger]:
+def open_ledger(settings: Settings) -> Iterator[Ledger]:
+    """The ledger of this process's connections, closed in the end."""
     connect = CONNECT.get()
     ledger = connect.ledger(settings, connect.clock)
     try:
@@ -187,7 +141,7 @@ def _open_ledger(settings: Settings) -> Iterator[Ledger]:
         ledger.close()
 
 
-def _chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[str]:
+def chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[str]:
     """The one asked for, or all.
 
     Raises:
@@ -216,6 +170,7 @@ def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
         newest_delivered=newest,
         age=None if newest is None else now - newest,
         calls=_calls(settings, ledger, now),
+        source=ledger.known_source(sync),
     )
 
 
@@ -234,14 +189,17 @@ def _document(state: SyncState) -> dict[str, Any]:
         "sync": state.sync,
         "has_file": state.has_file,
         "last_run": None if run is None else _run_document(run, abandoned=state.abandoned),
-        "cursor": None if cursor is None else _iso(cursor.watermark),
-        "full_sweep_at": None if cursor is None else _iso(cursor.full_sweep_at),
+        "cursor": None if cursor is None else iso_text(cursor.watermark),
+        "full_sweep_at": None if cursor is None else iso_text(cursor.full_sweep_at),
         "rows": state.rows,
-        "newest_delivered_at": _iso(state.newest_delivered),
+        "newest_delivered_at": iso_text(state.newest_delivered),
         "newest_delivered_age_seconds": None if state.age is None else round(state.age.total_seconds(), 1),
         "caspio_calls_today": state.calls.today,
         "caspio_calls_30_days": state.calls.last_month,
         "caspio_calls_per_day": state.calls.per_day,
+        "source": None
+        if state.source is None
+        else {name: state.source.fields[name] for name in ("drift", "stopped")} | {"since": iso_text(state.source.at)},
     }
 
 
@@ -249,8 +207,8 @@ def _run_document(run: Run, *, abandoned: bool) -> dict[str, Any]:
     report = run.report or {}
     return {
         "run": run.id,
-        "started_at": _iso(run.started_at),
-        "ended_at": _iso(run.ended_at),
+        "started_at": iso_text(run.started_at),
+        "ended_at": iso_text(run.ended_at),
         "mode": run.mode,
         "state": "abandoned" if abandoned else run.state,
         "exit_code": run.exit_code,
@@ -281,6 +239,9 @@ def _show_state(state: SyncState) -> None:
     lines.append(
         ("Caspio, all syncs", f"{number(calls.today)} calls today (UTC){budget}, {number(calls.last_month)} in 30 days")
     )
+    if state.source is not None and state.source.fields["drift"]:
+        lines.append(("source", f"changed, seen {moment(state.source.at)}:"))
+        lines += [("", line) for line in state.source.fields["drift"]]
     for name, text in lines:
         OUT.print(f"  {name:<17} {escape(text)}", soft_wrap=True)
 
@@ -308,5 +269,6 @@ def duration(span: timedelta) -> str:
     return f"{seconds / 86_400:.0f} days"
 
 
-def _iso(at: datetime | None) -> str | None:
+def iso_text(at: datetime | None) -> str | None:
+    """An instant in JSON."""
     return None if at is None else at.isoformat()

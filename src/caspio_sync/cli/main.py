@@ -9,10 +9,10 @@ import typer
 from dotenv import dotenv_values
 
 from caspio_sync import __version__
-from caspio_sync.cli import audit, check, demo, erase, init, look, plan, run, sandbox, verify
+from caspio_sync.cli import audit, check, demo, erase, init, look, plan, quarantine, run, sandbox, verify
 from caspio_sync.cli.origin import refuse_foreign_packages
 from caspio_sync.cli.show import show_error
-from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
 from caspio_sync.settings import ENV_FILE_VARIABLE
 
 app = typer.Typer(
@@ -62,7 +62,7 @@ app.command("why")(look.why)
 app.command("schema")(look.schema)
 app.command("erase")(erase.erase)
 app.add_typer(audit.audit, name="audit")
-app.add_typer(look.quarantine, name="quarantine")
+app.add_typer(quarantine.quarantine, name="quarantine")
 app.add_typer(sandbox.sandbox, name="sandbox")
 
 
@@ -74,6 +74,10 @@ def main() -> None:
     except CaspioSyncError as error:
         show_error(str(error))
         sys.exit(error.exit_code)
+    except Exception as error:  # noqa: BLE001 - a traceback's last line may quote a customer
+        bug = UnexpectedError.of(error)
+        show_error(str(bug))
+        sys.exit(bug.exit_code)
 
 
 if __name__ == "__main__":

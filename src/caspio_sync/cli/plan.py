@@ -6,7 +6,18 @@ from typing import Annotated
 import polars as pl
 import typer
 
-from caspio_sync.cli.run import AsJson, Full, Keys, Limit, Resend, Since, show_report, since_utc, split_keys
+from caspio_sync.cli.run import (
+    AcceptSchema,
+    AsJson,
+    Full,
+    Keys,
+    Limit,
+    Resend,
+    Since,
+    show_report,
+    since_utc,
+    split_keys,
+)
 from caspio_sync.cli.show import OUT, number, show_json
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.run.context import SyncRun
@@ -26,6 +37,7 @@ def plan(
     resend: Resend = False,
     keys: Keys = None,
     since: Since = None,
+    accept_schema: AcceptSchema = False,
     as_json: AsJson = False,
 ) -> None:
     """Say what a run would do: rows, requests, data points, Caspio calls. A dry run: nothing is written anywhere.
@@ -34,7 +46,14 @@ def plan(
 
     Example: `caspio-sync plan customers --limit 1000 --show 3`
     """
-    options = RunOptions(limit=limit, full=full, resend=resend, row_keys=split_keys(keys), since=since_utc(since))
+    options = RunOptions(
+        limit=limit,
+        full=full,
+        resend=resend,
+        row_keys=split_keys(keys),
+        since=since_utc(since),
+        accept_schema=accept_schema,
+    )
     made = asyncio.run(_plan(sync, options, show))
     if as_json:
         show_json(made.model_dump(mode="json"))

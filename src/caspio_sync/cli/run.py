@@ -3,9 +3,11 @@
 import os
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Never
 
 import typer
+from pydantic import SecretStr
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from caspio_sync.cli.accuracy import show_verification
@@ -36,6 +38,9 @@ Baseline = Annotated[
 VerifySample = Annotated[
     int | None, typer.Option("--verify-sample", min=1, help="With --baseline: then read so many profiles back.")
 ]
+AcceptSchema = Annotated[
+    bool, typer.Option("--accept-schema", help="Take the source's fields as they are now, though they changed.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for a run of this sync that is under way.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
@@ -50,6 +55,7 @@ def run(
     since: Since = None,
     baseline: Baseline = False,
     verify_sample: VerifySample = None,
+    accept_schema: AcceptSchema = False,
     strict: Strict = False,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -69,10 +75,15 @@ def run(
         since=since_utc(since),
         baseline=baseline,
         verify_sample=verify_sample,
+        accept_schema=accept_schema,
         strict=strict,
         wait=wait,
     )
-    report, error = run_shown(sync, options, quiet=as_json)
+    end(*run_shown(sync, options, quiet=as_json), strict=strict, as_json=as_json)
+
+
+def end(report: RunReport | None, error: CaspioSyncError | None, *, strict: bool, as_json: bool) -> Never:
+    """Show how a run ended, and end the command with its exit code."""
     if as_json and report is not None:
         show_json({**report.model_dump(mode="json"), "exit_code": exit_code(report, error, strict=strict)})
     elif report is not None:
@@ -123,9 +134,9 @@ def exit_code(report: RunReport | None, error: CaspioSyncError | None, *, strict
     return int(report.exit_code(strict=strict))
 
 
-def split_keys(keys: str | None) -> tuple[str, ...]:
+def split_keys(keys: str | None) -> tuple[SecretStr, ...]:
     """`a,b , c` as three keys."""
-    return tuple(key.strip() for key in (keys or "").split(",") if key.strip())
+    return tuple(SecretStr(key.strip()) for key in (keys or "").split(",") if key.strip())
 
 
 def since_utc(since: datetime | None) -> datetime | None:
@@ -177,8 +188,14 @@ def show_report(report: RunReport) -> None:
             [(each.verdict, each.reason, each.rows, ", ".join(each.examples)) for each in report.reasons],
             right=("rows",),
         )
+    _show_notes(report)
+
+
+def _show_notes(report: RunReport) -> None:
     if report.stretched:
         OUT.print(f"Caspio's daily budget: {report.stretched}")
+    for line in report.drift:
+        OUT.print(f"[bold yellow]source:[/] {escape(line)}", soft_wrap=True)
     for note in report.notes:
         OUT.print(f"note: {note}")
     if report.verification is not None:

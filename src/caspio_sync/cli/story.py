@@ -15,6 +15,7 @@ from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import keys_where
 from caspio_sync.ledger.compare import KEY_UNIQUE, Versions, compare
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes, mask_names
+from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import Outcome, RowStory
 from caspio_sync.mapping.definition import load_sync
@@ -100,7 +101,9 @@ def travelled(outcome: Outcome, columns: Mapping[int, tuple[str, ...]]) -> list[
     return mask_names(outcome.changed, names) if outcome.changed and names else []
 
 
-async def find_row(settings: Settings, sync: str, key: str, source_pk: int | None) -> FoundRow | None:
+async def find_row(
+    settings: Settings, sync: str, key: str, source_pk: int | None, known: KnownSource | None
+) -> FoundRow | None:
     """Read the row from Caspio: by its key, then by the PK_ID under which the ledger knows it.
 
     Args:
@@ -108,13 +111,14 @@ async def find_row(settings: Settings, sync: str, key: str, source_pk: int | Non
         sync: name of the sync.
         key: the identity.
         source_pk: the ledger's PK_ID; None where it knows none.
+        known: the source's fields as the last run found them.
 
     Raises:
         ConfigurationError, TransientError: as `prepare`, or Caspio, says.
     """
     connect = CONNECT.get()
     async with connect.caspio(settings, connect.clock) as caspio:
-        prepared = await prepare(settings, sync, caspio)
+        prepared = await prepare(settings, sync, caspio, known)
         conditions = _conditions(prepared, key, source_pk)
         where = prepared.definition.source.where
         for left_out in (False, True) if where else (False,):
@@ -169,6 +173,7 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
         salt=identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label),
         email_column=mapping.email_column,
         phone_column=mapping.phone_column,
+        stopped=mapping.stopped,
     )
     differs = not compared.changes.is_empty()
     row = compared.changes if differs else _unchanged(mapped)

@@ -51,7 +51,7 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
     told = Told(sync, key.strip(), find_story(ledger, sync, key, salt), ledger.mapping_fields(sync))
     try:
         source_pk = None if told.story is None else told.story.source_pk
-        told.found = asyncio.run(find_row(settings, sync, told.key, source_pk))
+        told.found = asyncio.run(find_row(settings, sync, told.key, source_pk, ledger.known_source(sync)))
         if told.found is not None:
             told.judged = judge_row(sync, told.found, ledger)
     except CaspioSyncError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import logging
 import re
 import ssl
 from collections.abc import Mapping
@@ -22,6 +23,20 @@ MAX_CONNECTIONS = 16  # a client: beyond it the pool scans all connections for e
 CONNECT_SECONDS = 10.0
 DAY_SECONDS = 86_400.0
 MESSAGE_CHARS = 300
+
+
+class _WithoutQuery(logging.Filter):
+    """httpx logs every address at INFO, and a condition in it can name customers by their keys."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if isinstance(record.args, tuple):
+            record.args = tuple(
+                each.copy_with(query=None) if isinstance(each, httpx.URL) else each for each in record.args
+            )
+        return True
+
+
+logging.getLogger("httpx").addFilter(_WithoutQuery())
 
 _RETRYABLE = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _CONFIGURATION = frozenset(

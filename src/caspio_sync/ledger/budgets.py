@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.runs import _insert
+from caspio_sync.ledger.runs import insert
 
 
 class Budgets(LedgerConnection):
@@ -27,7 +27,7 @@ class Budgets(LedgerConnection):
         table = schema.budget
         own = (table.c.account == account, table.c.window_start == day)
         with self._write("count calls") as connection:
-            first = _insert(connection, table).values(account=account, window_start=day, used=0)
+            first = insert(connection, table).values(account=account, window_start=day, used=0)
             connection.execute(first.on_conflict_do_nothing())
             used = connection.execute(sa.select(table.c.used).where(*own).with_for_update()).scalar_one()
             granted = calls if limit is None else max(0, min(calls, limit - used))

@@ -3,7 +3,7 @@
 A pure function; the ledger is read before it and written after it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -13,7 +13,7 @@ import polars as pl
 
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.runs import Unfinished
-from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
+from caspio_sync.schemas import HELD_BEFORE, KEY, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
 
 # The more restrictive state has the higher rank (Braze, user attributes object: subscription states).
 CONSENT_RANK: Mapping[str, int] = {"opted_in": 0, "subscribed": 1, "unsubscribed": 2}
@@ -67,11 +67,11 @@ class Comparison:
 
     Args:
         changes: new and changed rows: the mapped columns, `fp`, `key_hash`, `fields` (packed field fingerprints as they
-            will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_moved` (the ledger knows the
-            row under another key), `_changed` (names, comma-joined), `_send.<column>`,
-            `_opt_out.<column>` and `_repeated.<column>` for consent columns, `_opt_out`, `_only_opt_out`,
-            `consent_fields` and `consent_changed` (as `fields` and `changed`, of the opt-out alone; null without one),
-            `key_unique__ok`.
+            will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_held_before` (its last verdict
+            is quarantined), `_moved` (the ledger knows the row under another key), `_changed` (names, comma-joined),
+            `_send.<column>`, `_opt_out.<column>` and `_repeated.<column>` for consent columns, `_opt_out`,
+            `_only_opt_out`, `consent_fields` and `consent_changed` (as `fields` and `changed`, of the opt-out alone;
+            null without one), `key_unique__ok`.
         settled: rows with nothing to send although their version is new to the ledger (a field left the mapping, a
             value went and came back): source_pk, fp, fields.
         unchanged: number of rows whose version was acknowledged before.
@@ -104,6 +104,7 @@ def compare(
     email_column: str | None = None,
     phone_column: str | None = None,
     resend: bool = False,
+    stopped: Collection[str] = (),
 ) -> Comparison:
     """Hold a mapped frame against the ledger's rows.
 
@@ -116,6 +117,7 @@ def compare(
         email_column: column whose change makes Braze reset the e-mail consent, so that it travels along.
         phone_column: the same for phone and SMS groups.
         resend: send every field of every row, whatever the ledger says.
+        stopped: columns that cannot be read for now: they do not travel, and what was acknowledged of them stands.
     """
     before = mapped.select(SOURCE_PK).join(
         known.rename({name: f"_known.{name}" for name in known.columns if name != SOURCE_PK}),
@@ -162,13 +164,21 @@ def compare(
         _state=state,
         _doubtful=doubtful,
         _op=pl.when(sent_before).then(pl.lit("changed")).otherwise(pl.lit("new")),
+        **{HELD_BEFORE: pl.col("_known.verdict").eq_missing(pl.lit(Verdict.QUARANTINED.value))},
         _moved=known_row
         & (pl.col("_known.key").ne_missing(pl.col(KEY)) | pl.col("_known.key_hash").ne_missing(pl.col("key_hash"))),
     )
     counts = dict(rows["_state"].value_counts().iter_rows())
     differing = rows.filter(pl.col("_state") == "differs")
     changes, settled = _diff_fields(
-        differing, columns, versions, salt, email_column=email_column, phone_column=phone_column, resend=resend
+        differing,
+        columns,
+        versions,
+        salt,
+        email_column=email_column,
+        phone_column=phone_column,
+        resend=resend,
+        stopped=stopped,
     )
     return Comparison(
         changes=changes,
@@ -214,6 +224,7 @@ def _diff_fields(
     email_column: str | None,
     phone_column: str | None,
     resend: bool,
+    stopped: Collection[str],
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     names = [column.name for column in columns]
     wanted = fp.field_fingerprints(rows, columns, salt)
@@ -230,6 +241,7 @@ def _diff_fields(
     travels = (wanted != before) & (wanted != fp.NEVER_SENT)
     if resend:
         travels = wanted != fp.NEVER_SENT
+    travels[:, [place for place, name in enumerate(names) if name in stopped]] = False
     tightened = _tightened(rows, columns, before, salt)
     consent_kept = np.where(tightened, wanted, stored)
     restated = _restated(rows, columns, stored, salt)

@@ -111,7 +111,7 @@ class Runs(LedgerConnection):
             "flow_run_id": flow_run_id,
         }
         with self._write("start a run") as connection:
-            connection.execute(_insert(connection, schema.run).values(values).on_conflict_do_nothing())
+            connection.execute(insert(connection, schema.run).values(values).on_conflict_do_nothing())
             found = connection.execute(sa.select(schema.run).where(schema.run.c.id == run)).one()
         return Run(**found._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
 
@@ -183,7 +183,7 @@ class Runs(LedgerConnection):
         batch = schema.batch.c
         with self._write("open a batch", fenced=True) as connection:
             connection.execute(
-                _insert(connection, schema.batch)
+                insert(connection, schema.batch)
                 .values(values)
                 .on_conflict_do_update(index_elements=[batch.run, batch.number], set_=again, where=batch.state == OPEN)
             )
@@ -256,7 +256,7 @@ class Runs(LedgerConnection):
             values["full_sweep_at"] = full_sweep_at
         with self._write("move the cursor", fenced=True) as connection:
             connection.execute(
-                _insert(connection, schema.cursor)
+                insert(connection, schema.cursor)
                 .values(sync=sync, **values)
                 .on_conflict_do_update(index_elements=[schema.cursor.c.sync], set_=values)
             )
@@ -303,7 +303,7 @@ class Runs(LedgerConnection):
         with self._write("add a version") as connection:
             version = connection.execute(newest).scalar_one() + 1
             connection.execute(
-                _insert(connection, table)
+                insert(connection, table)
                 .values(sync=sync, digest=digest, version=version, **further)
                 .on_conflict_do_nothing(index_elements=[table.c.sync, table.c.digest])
             )
@@ -314,6 +314,6 @@ def _present_version(table: sa.Table, sync: str, digest: str) -> sa.Select[tuple
     return sa.select(table.c.version).where(table.c.sync == sync, table.c.digest == digest)
 
 
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
+def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """The dialect's INSERT, which knows ON CONFLICT; both spell it alike."""
     return (sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert)(table)

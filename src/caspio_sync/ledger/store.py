@@ -6,16 +6,20 @@ from caspio_sync.ledger import schema
 from caspio_sync.ledger.audit import Audit
 from caspio_sync.ledger.budgets import Budgets
 from caspio_sync.ledger.erasure import Erasures
+from caspio_sync.ledger.held import HeldRows
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.rows import Rows
 from caspio_sync.ledger.runs import Runs
 from caspio_sync.ledger.sending import SendingRows
+from caspio_sync.ledger.sources import Sources
 from caspio_sync.ledger.story import Stories
 from caspio_sync.ledger.verification import Verifications
 
 
-class Ledger(Rows, Recording, SendingRows, Runs, Leases, Budgets, Stories, Verifications, Erasures, Audit):
+class Ledger(
+    Rows, Recording, SendingRows, Runs, Leases, Budgets, Stories, HeldRows, Sources, Verifications, Erasures, Audit
+):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 
     Thread-safe: any thread may call any method; writers take turns. All methods are synchronous.

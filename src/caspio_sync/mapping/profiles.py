@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -18,7 +18,17 @@ from caspio_sync.mapping.columns import Plan, plan_columns
 from caspio_sync.mapping.definition import Identity, ProfileSync
 from caspio_sync.mapping.lookups import Lookup, PhoneLookup
 from caspio_sync.mapping.names import GROUP_PREFIX, is_consent
-from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, CaspioField, MappedColumn, Role, ok
+from caspio_sync.schemas import (
+    KEY,
+    PROBLEMS,
+    SOURCE_DTYPES,
+    SOURCE_PK,
+    UNCASTABLE,
+    CaspioField,
+    MappedColumn,
+    Role,
+    ok,
+)
 
 # Part of every digest: raised when a rule changes what the same definition makes of the same cells.
 RULES_VERSION = 1
@@ -45,12 +55,14 @@ class ProfileMapping:
     Args:
         sync: the definition.
         fields: the table's or view's fields, as Caspio declares them.
+        absent: names of those that cannot be read for now: declared as they were, and null in every row. The columns
+            that read them are `stopped`: they must not travel.
 
     Raises:
         ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
     """
 
-    def __init__(self, sync: ProfileSync, fields: Sequence[CaspioField]) -> None:
+    def __init__(self, sync: ProfileSync, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> None:
         maker = CellMaker(sync, fields)
         key = maker.key()
         self._plans = plan_columns(sync, maker)
@@ -65,12 +77,14 @@ class ProfileMapping:
         self.identity: Identity = sync.identity
         self.columns: tuple[MappedColumn, ...] = tuple(plan.column for plan in self._plans)
         self._kept: tuple[MappedColumn, ...] = ()
-        self.source_fields: tuple[str, ...] = tuple(sorted(maker.used))
+        self.source_fields: tuple[str, ...] = tuple(sorted(maker.used.keys() - set(absent)))
+        self._absent = [maker.used[name] for name in sorted(maker.used.keys() & set(absent))]
+        self.stopped: tuple[str, ...] = self.columns_reading(absent)
         self.checked: tuple[Check, ...] = (
             Check(KEY, key.rule.code, key.rule.why),
             *(Check(plan.column.name, plan.code, plan.why) for plan in self._plans if plan.can_fail),
         )
-        self.digest: str = _digest(sync, [maker.used[name] for name in self.source_fields], self.columns)
+        self.digest: str = _digest(sync, [maker.used[name] for name in sorted(maker.used)], self.columns)
 
     def keeping(self, stored: Iterable[str]) -> Self:
         """This mapping, with the consent of former mappings that it left out: columns without a value.
@@ -102,6 +116,15 @@ class ProfileMapping:
         """The column with the profile's phone number, where it is an attribute."""
         return self._column("phone")
 
+    def columns_reading(self, fields: Collection[str]) -> tuple[str, ...]:
+        """Names of the columns that are made of one of these Caspio fields, in the mapping's order."""
+        return tuple(plan.column.name for plan in self._plans if _reads(plan) & set(fields))
+
+    def shape(self, name: str) -> tuple[str, ...]:
+        """What kind of value a column gives Braze: fields of other types that give the same are as good."""
+        plan = next(each for each in self._plans if each.column.name == name)
+        return (str(plan.column.dtype), *(f"{cell.rule.dtype} {cell.rule.code}" for cell in plan.cells))
+
     def _column(self, name: str) -> str | None:
         return name if any(column.name == name for column in self.columns) else None
 
@@ -116,6 +139,7 @@ class ProfileMapping:
             source_pk, key, every mapped column, `<column>__ok` for those in `checked`, and problems.
         """
         today = today or datetime.now(UTC).date()
+        source = source.with_columns(pl.lit(None, SOURCE_DTYPES[each.type]).alias(each.name) for each in self._absent)
         any_uncastable = source.get_column(UNCASTABLE).null_count() < source.height
         # Lazy, so that what several cells need, and both branches of a condition, is computed once.
         frame = (
@@ -183,6 +207,11 @@ class ProfileMapping:
     def _key_problem(self) -> pl.Expr:
         empty = pl.when(pl.col(f"p{self._key.number}").is_null()).then(pl.lit(f"{KEY}: is empty"))
         return pl.coalesce(empty, _cell_problem(self._key))
+
+
+def _reads(plan: Plan) -> set[str]:
+    regions = (cell.region for cell in plan.cells if cell.region is not None)
+    return {cell.field.name for cell in (*plan.cells, *regions)}
 
 
 def _cell_problem(cell: Cell) -> pl.Expr:

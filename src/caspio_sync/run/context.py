@@ -108,6 +108,7 @@ class SyncRun:
         self.report = report
         self.clock = clock
         self.blocked: GateBlockedError | None = None
+        self.asked: list[int] = []  # held rows that are read again, by source_pk
         self._observer = observer
         self.quota = quota
         self._make_sender = sender

@@ -4,9 +4,8 @@ import contextlib
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
@@ -18,10 +17,13 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.records import RecordReader, keys_where
 from caspio_sync.extraction.window import lower_bound
 from caspio_sync.ledger.compare import Versions
+from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.run.again import Again, held_again, note_unfound
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
-from caspio_sync.run.prepared import Prepared, prepare, read_digest, suite_digest
+from caspio_sync.run.notification import notified_of_failure
+from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest, suite_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import Settings
@@ -104,10 +106,12 @@ async def open_run(
     connect = CONNECT.get()
     clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
+        failure = await stack.enter_async_context(notified_of_failure(name, settings.notify_url))
         stack.enter_context(_collecting_by_batch())
         caspio = await stack.enter_async_context(connect.caspio(settings, clock))
+        known = _known_source(connect, settings, name)
         try:
-            prepared = await prepare(settings, name, caspio)
+            prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
         except CaspioSyncError:
             if settings.has_ledger:  # what was asked in vain is billed as well
                 with connect.ledger(settings, clock) as counting:
@@ -117,6 +121,7 @@ async def open_run(
         stack.callback(ledger.close)
         lease = await stack.enter_async_context(hold_lease(name, ledger, clock, wait=options.wait))
         run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
+        failure.report = run.report
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         lease.serve(run)
@@ -133,6 +138,9 @@ async def open_run(
             yield run
             run.raise_if_blocked()
             await _move_cursor(run, run.prepared)
+            await note_unfound(run)
+            if (found := fields_then(prepared, known)) is not None:
+                await ledger.do(ledger.ledger.remember_source, name, found.as_json())
         except BaseException as error:
             await _finish(run, options, error)
             raise
@@ -157,7 +165,8 @@ async def open_plan(
     connect = CONNECT.get()
     async with contextlib.AsyncExitStack() as stack:
         caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
-        prepared = await prepare(settings, name, caspio)
+        known = _known_source(connect, settings, name)
+        prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
         kept = make_ledger or settings.has_ledger
         ledger = LedgerThread(connect.ledger(settings, connect.clock) if kept else Ledger.open("sqlite://"))
         stack.callback(ledger.close)
@@ -165,6 +174,14 @@ async def open_plan(
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         yield run
+
+
+def _known_source(connect: Connect, settings: Settings, name: str) -> KnownSource | None:
+    """The source's fields as the last run found them. No ledger is made for a sync that may be refused."""
+    if not settings.has_ledger:
+        return None
+    with contextlib.closing(connect.ledger(settings, connect.clock)) as ledger:
+        return ledger.known_source(name)
 
 
 async def _open(  # noqa: PLR0917 - the parts of a run, each once
@@ -179,10 +196,12 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     run: str | None = None,
 ) -> SyncRun:
     """The parts put together; without the id of a run (and its lease) for looking alone."""
-    stored = await ledger.do(ledger.ledger.mapping_fields, name)
-    prepared = replace(prepared, mapping=prepared.mapping.keeping(chain.from_iterable(stored.values())))
+    prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
     bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
+    again = await held_again(name, options, prepared, ledger, versions, caspio, bound)
+    if again is None:  # more than a sweep reads at less cost
+        bound, mode, again = None, "sweep", Again()
     readers = [
         RecordReader(
             caspio,
@@ -193,10 +212,13 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
             batch_size=prepared.definition.batch_size,
             limit=options.limit,
         )
-        for where in _conditions(options, prepared, bound)
+        for where in (
+            again.conditions if options.release else [*_conditions(options, prepared, bound), *again.conditions]
+        )
     ]
     now = connect.clock.now()
     report = RunReport(run=run or new_run_id(now), sync=name, mode=mode, started_at=now)
+    report.drift = list(prepared.drift.lines)
     quota = CaspioQuota(
         account=caspio_account(settings.caspio_integration_url),
         calls_per_day=settings.caspio_calls_per_day,
@@ -208,7 +230,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     if run is not None or (settings.caspio_calls_per_day and settings.has_ledger):
         await quota.made(caspio.calls)
         caspio.hold_to(quota)
-    return SyncRun(
+    opened = SyncRun(
         name=name,
         prepared=prepared,
         options=options,
@@ -223,6 +245,8 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         quota=quota,
         observer=connect.observer,
     )
+    opened.asked = again.source_pks
+    return opened
 
 
 def _stretched(report: RunReport, why: str, observer: Observer | None) -> None:
@@ -275,7 +299,8 @@ async def _bound(
     mode = "partial" if options.partial else "incremental"
     if since is None and cursor is not None and not (options.whole or options.partial):
         stored = await ledger.do(ledger.ledger.cursor, name)
-        if stored is not None and stored.where_digest == read_digest(prepared):
+        known = {read_digest(prepared), read_digest(prepared, whole=True)}
+        if stored is not None and stored.where_digest in known:
             since = stored.watermark
     if since is None or cursor is None:
         return None, "partial" if options.partial else "sweep"
@@ -285,10 +310,10 @@ async def _bound(
 
 def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> list[str | None]:
     where = prepared.definition.source.where
-    if not options.row_keys:
+    if not options.identities:
         return [and_(where, bound)]
     identity = prepared.fields[prepared.mapping.identity.source_field]
-    return [and_(where, bound, keys) for keys in keys_where(identity, options.row_keys)]
+    return [and_(where, bound, keys) for keys in keys_where(identity, options.identities)]
 
 
 @contextlib.contextmanager
@@ -335,10 +360,10 @@ async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None
     report.ended_at = run.clock.now()
     report.caspio_calls = run.caspio.calls
     report.state = "done" if error is None else "blocked" if run.blocked else "failed"
-    code = report.exit_code(strict=options.strict)
+    code: int = report.exit_code(strict=options.strict)
     if error is not None:
         report.error = str(error) if isinstance(error, CaspioSyncError) else type(error).__name__
-        code = ExitCode(error.exit_code) if isinstance(error, CaspioSyncError) else ExitCode.FAILED
+        code = error.exit_code if isinstance(error, CaspioSyncError) else ExitCode.FAILED
     run.observe()
     with contextlib.suppress(CaspioSyncError):
         await run.ledger.do(

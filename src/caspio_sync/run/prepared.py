@@ -1,12 +1,16 @@
 """A sync held against its table: everything that can be refused before the first row is read."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from itertools import chain
 
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.mapping.definition import ProfileSync, load_sync
 from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.run.drift import Drift, FieldsThen, find_drift
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings
 
@@ -36,6 +40,10 @@ class Requests:
     place: str
 
 
+NO_DRIFT = Drift()
+ACCEPTED = "the fields were accepted as they are (--accept-schema)"
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A sync held against its table: everything that can be refused before rows are read.
@@ -47,6 +55,7 @@ class Prepared:
         fields: the source's fields, by name.
         key: the field the source is paged by.
         requests: whom to erase; None where the sync does not say.
+        drift: what changed in the source since the last run.
     """
 
     definition: ProfileSync
@@ -55,6 +64,11 @@ class Prepared:
     fields: dict[str, CaspioField]
     key: CaspioField
     requests: Requests | None = None
+    drift: Drift = NO_DRIFT
+
+    def keeping(self, layouts: Mapping[int, Sequence[str]]) -> "Prepared":
+        """The same, with the consent columns of former mappings (`Ledger.mapping_fields`) kept in the mapping."""
+        return replace(self, mapping=self.mapping.keeping(chain.from_iterable(layouts.values())))
 
     @property
     def selected(self) -> list[CaspioField]:
@@ -62,8 +76,18 @@ class Prepared:
         return [self.fields[name] for name in self.mapping.source_fields]
 
 
-async def prepare(settings: Settings, name: str, caspio: CaspioClient) -> Prepared:
+async def prepare(
+    settings: Settings, name: str, caspio: CaspioClient, known: KnownSource | None = None, *, accept: bool = False
+) -> Prepared:
     """Load a sync and hold it against its table.
+
+    Args:
+        settings: accounts, limits, places.
+        name: name of the sync.
+        caspio: where the table is.
+        known: the source's fields as the last run found them; a field that changed since stops alone where it can.
+            None takes the fields as they are: every one that is mapped must be there and fit.
+        accept: take the fields as they are, whatever they were.
 
     Raises:
         ConfigurationError: anything about the file, the table or its fields that a person has to change.
@@ -73,11 +97,28 @@ async def prepare(settings: Settings, name: str, caspio: CaspioClient) -> Prepar
     described = definition.source
     source = Source(str(described.table or described.view), is_view=described.view is not None)
     fields = {each.name: each for each in await caspio.fields(source)}
-    mapping = ProfileMapping(definition, list(fields.values()))
+    then = None if known is None else FieldsThen.read(known)
+    if then is None or then.source != str(source):
+        drift, as_mapped = NO_DRIFT, fields
+    elif accept:
+        drift, as_mapped = Drift((ACCEPTED,)), fields
+    else:
+        drift = find_drift(definition, fields, then)
+        as_mapped = {**fields, **{each: then.fields[each] for each in drift.stopped}}
+    mapping = ProfileMapping(definition, list(as_mapped.values()), absent=drift.stopped)
     _check_cursor(definition, fields)
     key = fields[described.page_by] if described.page_by else _PK_ID
     requests = await _requests(definition, source, fields, key, caspio)
-    return Prepared(definition, mapping, source, fields, key, requests)
+    return Prepared(definition, mapping, source, as_mapped, key, requests, drift)
+
+
+def fields_then(prepared: Prepared, known: KnownSource | None) -> FieldsThen | None:
+    """What the ledger is to remember of the source after this run; None where it knows that already."""
+    drift, then = prepared.drift, None if known is None else FieldsThen.read(known)
+    same_source = then is not None and then.source == str(prepared.source)
+    lines = then.lines if then is not None and same_source and not drift.lines else drift.lines
+    found = FieldsThen(str(prepared.source), prepared.fields, drift.stopped, lines)
+    return None if found == then else found
 
 
 def key_mapping(prepared: Prepared) -> ProfileMapping:
@@ -112,12 +153,19 @@ def suite_digest(definition: ProfileSync, mapping: ProfileMapping) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def read_digest(prepared: Prepared) -> str:
-    """Hash of everything under which a cursor means what it says; another one asks for a full sweep."""
+def read_digest(prepared: Prepared, *, whole: bool = False) -> str:
+    """Hash of everything under which a cursor means what it says; another one asks for a full sweep.
+
+    The suite is not part of it: under another one the held rows alone are read again (see again.py).
+
+    Args:
+        prepared: the sync.
+        whole: as if no field were stopped. Rows read without a field are not known to be read up to anywhere once it is
+            back, so a cursor that moved meanwhile bears another digest.
+    """
     definition, mapping = prepared.definition, prepared.mapping
-    text = "\0".join(
-        [str(prepared.source), str(definition.source.where), mapping.digest, suite_digest(definition, mapping)]
-    )
+    stopped = () if whole else mapping.stopped
+    text = "\0".join([str(prepared.source), str(definition.source.where), mapping.digest, *stopped])
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Literal
 
 import polars as pl
-from pydantic import BaseModel, Field, computed_field
+from pydantic import BaseModel, Field, SecretStr, computed_field
 
 from caspio_sync.run.verify_report import EXAMPLES, VerifyReport
 from caspio_sync.schemas import SOURCE_PK, CheckResult, Verdict
@@ -23,6 +23,9 @@ class ExitCode(IntEnum):
     NOT_ALL_SENT = 5  # only with --strict
 
 
+HeldVerdict = Literal["quarantined", "rejected", "blocked", "unknown"]
+
+
 class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True):
     """What to read, and what to send of it."""
 
@@ -35,7 +38,8 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     )
     limit: int | None = Field(default=None, ge=1, description="Read this many rows at most. Never moves the cursor.")
     # Called `keys` outside; a model with an attribute of that name looks like a mapping to Prefect.
-    row_keys: tuple[str, ...] = Field(
+    # Hidden, for a key can be an address or a number, and Prefect keeps a run's parameters.
+    row_keys: tuple[SecretStr, ...] = Field(
         default=(), alias="keys", description="Read only these rows, by their identity. Never moves the cursor."
     )
     since: datetime | None = Field(
@@ -52,6 +56,16 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     wait: bool = Field(
         default=False, description="Where a run of this sync is under way, wait for its end instead of refusing."
     )
+    release: tuple[HeldVerdict, ...] = Field(
+        default=(),
+        description="Read only rows that are held under these verdicts, and judge them again. Never moves the cursor.",
+    )
+    release_reason: str | None = Field(
+        default=None, description="With release: only rows whose reason contains this text."
+    )
+    accept_schema: bool = Field(
+        default=False, description="Take the source's fields as they are now, though they changed since the last run."
+    )
     strict: bool = Field(
         default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."
     )
@@ -64,7 +78,12 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     @property
     def partial(self) -> bool:
         """Whether the run reads a chosen part, and so must leave the cursor alone."""
-        return self.limit is not None or bool(self.row_keys) or self.since is not None
+        return self.limit is not None or bool(self.row_keys) or self.since is not None or bool(self.release)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """`row_keys`, to be asked for."""
+        return tuple(each.get_secret_value() for each in self.row_keys)
 
 
 class Reason(BaseModel):
@@ -123,6 +142,7 @@ class RunReport(BaseModel):
     data_points_full: int = 0
     batches: int = 0
     seconds: dict[str, float] = Field(default_factory=dict)
+    drift: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     verification: VerifyReport | None = None
     stretched: str | None = None  # why and how far calls to Caspio are spread over the day

@@ -14,8 +14,7 @@ import polars as pl
 from caspio_sync.delivery.outcomes import Outstanding, deliver, outcomes
 from caspio_sync.delivery.requests import OBJECTS_PER_REQUEST, Request, fill_requests
 from caspio_sync.delivery.sender import Answer
-from caspio_sync.extraction.cells import source_frame
-from caspio_sync.extraction.records import SourceBatch, keys_where
+from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import (
     KEY_UNIQUE,
     ONLY_OPT_OUT,
@@ -31,12 +30,14 @@ from caspio_sync.ledger.sending import Accepted, Sending
 from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import record_erased, withhold_erased
+from caspio_sync.run.owners import bears_its_key, present_keys
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn, Verdict, ok
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _POINTS = "_points"
+_NO_SUITE = -1
 _ANSWERS = pl.Schema(
     {SOURCE_PK: pl.Int64(), "verdict": pl.String(), "reason": pl.String(), "request": pl.Int64(), "status": pl.Int64()}
 )
@@ -92,11 +93,13 @@ def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Compari
         mapped,
         known,
         columns=run.mapping.columns,
-        versions=run.versions,
+        # Under no version was a row ever held: what is released is judged again, whatever it was held for.
+        versions=replace(run.versions, suite=_NO_SUITE) if run.options.release else run.versions,
         salt=run.salt,
         email_column=run.mapping.email_column,
         phone_column=run.mapping.phone_column,
         resend=run.options.resend,
+        stopped=run.mapping.stopped,
     )
 
 
@@ -117,14 +120,8 @@ async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:
     rivals = claims.filter(~own)
     if rivals.is_empty():
         return claims.select("key_hash", SOURCE_PK)
-    prepared, key = run.prepared, run.mapping.identity.source_field
-    pages = [
-        await run.caspio.records(prepared.source, select=[prepared.key.name, key], where=where)
-        for where in keys_where(prepared.key, [str(pk) for pk in rivals[SOURCE_PK].unique(maintain_order=True)])
-    ]
-    present = source_frame([page.rows for page in pages], [prepared.fields[key]], prepared.key.name)
-    held = pl.col(key).cast(pl.String).str.strip_chars().str.to_lowercase() == pl.col(KEY).str.to_lowercase()
-    kept = rivals.join(present, on=SOURCE_PK, how="inner").filter(held)
+    present = await present_keys(run.caspio, run.prepared, rivals[SOURCE_PK].unique(maintain_order=True))
+    kept = rivals.join(present, on=SOURCE_PK, how="inner").filter(bears_its_key())
     if gone := rivals.height - kept.height:
         run.report.notes.append(f"{gone} keys moved to another PK_ID: their former rows are gone from Caspio")
     return pl.concat([frame.select("key_hash", SOURCE_PK) for frame in (kept, claims.filter(own))])

@@ -75,9 +75,11 @@ async def verify(
     async with contextlib.AsyncExitStack() as stack:
         caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
         braze = await stack.enter_async_context(connect.braze(settings, connect.clock))
-        prepared = await prepare(settings, name, caspio)
         ledger = LedgerThread(connect.ledger(settings, connect.clock))
         stack.callback(ledger.close)
+        known = await ledger.do(ledger.ledger.known_source, name)
+        prepared = await prepare(settings, name, caspio, known)
+        prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
         async with _leased(name, ledger, connect, wait=False):  # refuses while a run is under way
             begun, layouts, version = await ledger.do(_begin, ledger, name, prepared, sample, restart)
         read_back = ReadBack(braze, prepared.definition.identity, prepared.mapping.columns, connect.clock)

@@ -39,6 +39,8 @@ def upgrade() -> None:
         sa.Column("done_pk", sa.BigInteger, nullable=False),
         sa.Column("counts", sa.JSON, nullable=False),
     )
+    not_sent = sa.text("verdict <> 'sent'")
+    op.create_index("row_held", "row", ["sync", "source_pk"], sqlite_where=not_sent, postgresql_where=not_sent)
     op.create_table(
         "source",
         sa.Column("sync", sa.Text, primary_key=True),

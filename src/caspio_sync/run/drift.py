@@ -1,0 +1,210 @@
+"""What changed in the design of a sync's table since its last run, and what follows from it.
+
+A field that is gone or has another type stops alone where it can: it neither travels nor is it nulled, and the rest of
+the sync goes on. Where rows cannot be named, found, chosen or judged without it, the sync stops.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.sources import KnownSource
+from caspio_sync.mapping.definition import Consent, ProfileSync
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.schemas import CaspioField
+
+_TEXT_LITERAL = re.compile(r"'(?:[^']|'')*'")
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """How the source differs from what the last run found.
+
+    Args:
+        lines: what changed, one field a line, with what follows; empty for nothing.
+        stopped: Caspio fields that are mapped and cannot be read as they were.
+    """
+
+    lines: tuple[str, ...] = ()
+    stopped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldsThen:
+    """The source as the last run found it.
+
+    Args:
+        source: what it was, such as "table Customers".
+        fields: its fields; a stopped one stands there as it was before it stopped.
+        stopped: names of the stopped ones.
+        lines: the last known drift.
+    """
+
+    source: str
+    fields: dict[str, CaspioField]
+    stopped: tuple[str, ...] = ()
+    lines: tuple[str, ...] = field(default=())
+
+    @classmethod
+    def read(cls, known: KnownSource) -> "FieldsThen":
+        """From the ledger's JSON."""
+        found = known.fields
+        fields = {each["name"]: CaspioField(**each) for each in found["fields"]}
+        return cls(found["source"], fields, tuple(found["stopped"]), tuple(found["drift"]))
+
+    def as_json(self) -> dict[str, Any]:
+        """For the ledger; the names of a table's fields are no secret, and values are not among them."""
+        fields = [asdict(each) for each in self.fields.values()]
+        return {"source": self.source, "fields": fields, "stopped": list(self.stopped), "drift": list(self.lines)}
+
+
+def find_drift(definition: ProfileSync, now: Mapping[str, CaspioField], then: FieldsThen) -> Drift:
+    """Hold the source's fields against those of the last run.
+
+    Raises:
+        ConfigurationError: a field is gone or has another type without which the sync cannot go on.
+    """
+    before = then.fields
+    changed = {name for name in before if name not in now or now[name].type != before[name].type}
+    if needed := [
+        f"{_change(name, now, before)}; it is {use}" for name, use in _required(definition, before) if name in changed
+    ]:
+        raise ConfigurationError(
+            f"{definition.name}: {then.source} is not what the last run found, and the sync needs what changed:\n"
+            + "\n".join(f"  {line}" for line in needed)
+            + "\nNothing was sent. Change the field back in Caspio, or correct the sync file; where the new type is "
+            f"meant, run `caspio-sync run {definition.name} --accept-schema` once (`plan` takes it too)."
+        )
+    stopped = _stopped(definition, now, before, changed)
+    return Drift(tuple(_lines(definition, now, then, changed, stopped)), tuple(sorted(stopped)))
+
+
+def _required(definition: ProfileSync, before: Mapping[str, CaspioField]) -> Iterator[tuple[str, str]]:
+    """Fields that the sync cannot do without, and what for."""
+    source, identity = definition.source, definition.identity
+    yield identity.source_field, f"the key (identity.{identity.kind})"
+    if identity.region is not None and identity.region.source_field is not None:
+        yield identity.region.source_field, "the country of the key (identity.region)"
+    for name, use in (
+        (source.cursor, "the cursor (source.cursor)"),
+        (source.page_by, "what is paged by (source.page_by)"),
+    ):
+        if name is not None:
+            yield name, use
+    for column, state in definition.consent.columns.items():
+        yield state.source_field, f"a consent state (consent: {column})"
+    erasure = definition.erasure
+    conditions = {
+        "source.where": source.where,
+        "erasure.where": erasure.where if erasure is not None and erasure.table is None else None,
+    }
+    for place, where in conditions.items():
+        condition = _TEXT_LITERAL.sub("''", where or "")
+        yield from ((name, f"named in {place}") for name in before if _names(condition, name))
+    asked = " ".join(_texts(each.kwargs) for each in definition.gate.expectations)
+    for attribute in definition.fields:
+        if _names(asked, attribute):
+            yield from (
+                (name, f"judged by gate.expectations ({attribute})")
+                for name in _fields_of(definition, attribute, before)
+            )
+
+
+def _names(text: str, name: str) -> bool:
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def _texts(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(_texts(each) for each in value.values())
+    if isinstance(value, list | tuple):
+        return " ".join(map(_texts, value))
+    return str(value)
+
+
+def _fields_of(definition: ProfileSync, attribute: str, fields: Mapping[str, CaspioField]) -> set[str]:
+    mapping = _alone(definition, attribute, fields)
+    return set() if mapping is None else _read_by(mapping, attribute)
+
+
+def _read_by(mapping: ProfileMapping, attribute: str) -> set[str]:
+    return {name for name in mapping.source_fields if attribute in mapping.columns_reading([name])}
+
+
+def _alone(definition: ProfileSync, attribute: str, fields: Mapping[str, CaspioField]) -> ProfileMapping | None:
+    """The mapping of one attribute and nothing else; None where it does not fit these fields."""
+    one = definition.model_copy(update={"fields": {attribute: definition.fields[attribute]}, "consent": Consent()})
+    try:
+        return ProfileMapping(one, list(fields.values()))
+    except ConfigurationError:
+        return None
+
+
+def _stopped(
+    definition: ProfileSync, now: Mapping[str, CaspioField], before: Mapping[str, CaspioField], changed: set[str]
+) -> set[str]:
+    """Changed fields that an attribute can no longer be made of, or would make another kind of value of."""
+    if not changed:
+        return set()
+    stopped: set[str] = set()
+    as_it_was = {**now, **{name: before[name] for name in changed}}
+    for attribute in definition.fields:
+        was = _alone(definition, attribute, as_it_was)
+        if was is None:  # the sync file does not fit the former field: it was written for the present one
+            continue
+        mine = _read_by(was, attribute) & changed
+        fits = _alone(definition, attribute, now)
+        if mine and (fits is None or fits.shape(attribute) != was.shape(attribute)):
+            stopped |= mine
+    return stopped
+
+
+def _lines(
+    definition: ProfileSync,
+    now: Mapping[str, CaspioField],
+    then: FieldsThen,
+    changed: set[str],
+    stopped: set[str],
+) -> Iterator[str]:
+    before = then.fields
+    mapping = ProfileMapping(
+        definition, list({**now, **{name: before[name] for name in stopped}}.values()), absent=stopped
+    )
+    for name in sorted(stopped):
+        columns = ", ".join(mapping.columns_reading([name]))
+        back = f"bring {name} back in Caspio, or remove it from the sync file"
+        if name in now:
+            back = (
+                "say `type:` beside it in the sync file, or accept what Braze then gets by "
+                f"`caspio-sync run {definition.name} --accept-schema`"
+            )
+        change = _change(name, now, before)
+        yield f"STOPPED {columns}: {change}. Braze keeps what it has, the other fields go on; {back}"
+    used = set(mapping.source_fields)
+    for name in sorted(used & set(then.stopped) - stopped):
+        yield f"{name} is no longer stopped: it goes on, and every row is read once"
+    for name in sorted(changed - stopped):
+        yield f"{_change(name, now, before)}; {'it still gives the same' if name in used else 'it is not mapped'}"
+    for name in sorted(now.keys() - before.keys()):
+        mapped = "" if name in used else "; it is not mapped"
+        yield f"{name} ({now[name].type}) is new{mapped}"
+    for name in sorted((now.keys() & before.keys()) - changed):
+        yield from _lesser_changes(definition, now[name], before[name])
+
+
+def _lesser_changes(definition: ProfileSync, now: CaspioField, before: CaspioField) -> Iterator[str]:
+    if before.unique and not now.unique:
+        key = now.name == definition.identity.source_field
+        yield f"{now.name} is no longer unique{': of rows that share a key only one is sent' if key else ''}"
+    if before.on_update and not now.on_update:
+        yield f"{now.name} is no longer stamped on update"
+    if before.time_zone != now.time_zone:
+        yield f"{now.name} is stamped in {now.time_zone or 'no time zone'}, before in {before.time_zone or 'none'}"
+
+
+def _change(name: str, now: Mapping[str, CaspioField], before: Mapping[str, CaspioField]) -> str:
+    if name not in now:
+        return f"{name} ({before[name].type}) is gone"
+    return f"{name} was {before[name].type} and is {now[name].type}"

@@ -1,0 +1,31 @@
+"""Which rows bear a key in Caspio now: the ledger knows only how they were when they were read last."""
+
+from collections.abc import Iterable
+
+import polars as pl
+
+from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.extraction.cells import source_frame
+from caspio_sync.extraction.records import keys_where
+from caspio_sync.run.prepared import Prepared
+from caspio_sync.schemas import KEY, SOURCE_PK
+
+
+async def present_keys(caspio: CaspioClient, prepared: Prepared, source_pks: Iterable[int]) -> pl.DataFrame:
+    """The rows that are still there: source_pk, and `present_key` as it would be sent.
+
+    Raises:
+        As `CaspioClient.records`.
+    """
+    select = list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields]))
+    pages = [
+        await caspio.records(prepared.source, select=select, where=where)
+        for where in keys_where(prepared.key, [str(source_pk) for source_pk in source_pks])
+    ]
+    rows = source_frame([page.rows for page in pages], prepared.selected, prepared.key.name)
+    return prepared.mapping.apply(rows).select(SOURCE_PK, pl.col(KEY).alias("present_key"))
+
+
+def bears_its_key() -> pl.Expr:
+    """Whether `present_key` is `key`; Caspio compares without case."""
+    return pl.col("present_key").str.to_lowercase() == pl.col(KEY).str.to_lowercase()
