@@ -274,3 +274,11 @@ def test_export_succeeds_with_200_or_201(status: int) -> None:
 def test_export_limit_by_the_second_is_the_workspace_s() -> None:
     workspace = Workspace(export_per_second=2)
     assert [workspace.export("a").status_code for _ in range(3)] == [201, 201, 429]
+
+
+def test_7_4_group_states_share_the_hourly_pool() -> None:
+    """Section 2.1: every endpoint without a limit of its own takes from 250,000 an hour."""
+    workspace = Workspace(groups_per_hour=1)
+    query = {"subscription_group_id": NEWSLETTER_GROUP, "external_id": "nobody"}
+    statuses = [workspace.call("GET", "/subscription/status/get", params=query).status_code for _ in range(2)]
+    assert statuses == [200, 429]
