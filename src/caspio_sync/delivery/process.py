@@ -24,6 +24,7 @@ from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
 from caspio_sync.errors import CallError, ConfigurationError, TransientError
+from caspio_sync.event_loop import run
 
 _LENGTH = struct.Struct("<I")
 _HEADER = struct.Struct("<III")  # number, start, count
@@ -261,4 +262,4 @@ async def _write_answers(answers: list[dict[str, Any]], answered: asyncio.Event)
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_serve())
+        run(_serve())

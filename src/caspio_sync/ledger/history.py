@@ -46,11 +46,12 @@ def append(connection: sa.Connection, rows: pl.DataFrame, *, sync: str, run: str
         _append(connection, stretch, sync=sync, run=run, batch=batch, part=part, at=at, mapping_version=mapping_version)
 
 
-def append_sent(connection: sa.Connection, sending: "Sending", accepted: Sequence["Accepted"], *, at: int) -> None:
-    """Append the outcomes of requests that were accepted whole, sorted by their first row."""
+def append_sent(
+    connection: sa.Connection, sending: "Sending", answered: pl.DataFrame, accepted: Sequence["Accepted"], *, at: int
+) -> None:
+    """Append the outcomes of requests that were accepted whole, sorted by their first row, and their rows."""
     counts = [each.count for each in accepted]
-    places = np.concatenate([np.arange(each.start, each.start + each.count) for each in accepted])
-    stretch = sending.rows.select(SOURCE_PK, "changed")[places].with_columns(
+    stretch = answered.select(SOURCE_PK, "changed").with_columns(
         pl.Series("request", np.repeat([each.request for each in accepted], counts), dtype=pl.Int64),
         pl.Series("status", np.repeat([each.status for each in accepted], counts), dtype=pl.Int64),
         verdict=pl.lit(Verdict.SENT.value),

@@ -3,10 +3,12 @@
 A commit then binds ready values and nothing else: one statement for the rows of a request.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
 
@@ -77,23 +79,27 @@ class SendingRows(LedgerConnection):
         """
         accepted = sorted(accepted, key=lambda each: each.start)
         at = microseconds(self._clock.now())
+        answered = sending.rows[places_of(accepted)]
+        moved = answered["moved"].to_list() if sending.any_moved else [False] * answered.height
+        values = answered.select(SOURCE_PK, KEY, "key_hash", "fp", pl.col("fp").alias("seen_fp"), "sent_fields").rows()
         with self._write("record what was sent", fenced=True) as connection:
+            start = 0
             for each in accepted:
-                self._record_request(connection, sending, each, at)
-            history.append_sent(connection, sending, accepted, at=at)
+                of_request = (each.request, at, at)
+                rows: dict[bool, list[tuple[object, ...]]] = {False: [], True: []}
+                for place in range(start, start + each.count):
+                    rows[moved[place]].append((*values[place], *of_request))
+                for is_moved, some in rows.items():
+                    if some:
+                        statement = _statement(connection.dialect, sending, len(some), is_moved=is_moved)
+                        connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
+                start += each.count
+            history.append_sent(connection, sending, answered, accepted, at=at)
 
-    def _record_request(self, connection: sa.Connection, sending: Sending, each: Accepted, at: int) -> None:
-        span = sending.rows.slice(each.start, each.count)
-        for is_moved in (False, True) if sending.any_moved else (False,):
-            rows = span.filter(moved=is_moved) if sending.any_moved else span
-            if rows.is_empty():
-                continue
-            values = rows.select(
-                SOURCE_PK, KEY, "key_hash", "fp", pl.col("fp").alias("seen_fp"), "sent_fields"
-            ).iter_rows()
-            of_request = (each.request, at, at)
-            statement = _statement(connection.dialect, sending, rows.height, is_moved=is_moved)
-            connection.exec_driver_sql(statement, tuple(chain.from_iterable((*row, *of_request) for row in values)))
+
+def places_of(accepted: Sequence[Accepted]) -> npt.NDArray[np.int64]:
+    """The places of these requests' rows, one request after the other."""
+    return np.concatenate([np.arange(each.start, each.start + each.count) for each in accepted])
 
 
 def _statement(dialect: sa.Dialect, sending: Sending, count: int, *, is_moved: bool) -> str:

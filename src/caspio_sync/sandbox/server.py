@@ -5,7 +5,6 @@ answer. `SandboxProcesses` starts both and stops them.
 """
 
 import argparse
-import asyncio
 import gc
 import os
 import select
@@ -26,6 +25,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.event_loop import run
 from caspio_sync.sandbox.faults import ABORT, App, Faults, FaultyApp
 
 Kind = Literal["caspio", "braze"]
@@ -117,7 +117,7 @@ def serve(
     # Requests make many short-lived objects and no cycles: collecting rarely saves a fifth of the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    asyncio.run(server.serve(sockets=[listener]))
+    run(server.serve(sockets=[listener]))
 
 
 def _listen(port: int) -> socket.socket:
