@@ -320,7 +320,6 @@ def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> l
 def _collecting_by_batch() -> Iterator[None]:
     """Leave garbage to the end of each batch: the collector's own moments come often, and look at every module."""
     was_enabled = gc.isenabled()
-    gc.collect()
     gc.freeze()
     gc.disable()
     try:
