@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from caspio_sync.clients.braze import BRAZE_ENDPOINTS
+from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.errors import ConfigurationError
 
 ENV_FILE_VARIABLE = "CASPIO_SYNC_ENV_FILE"
@@ -47,9 +47,6 @@ class Settings(BaseSettings):
     braze_api_key: SecretStr = Field(min_length=1, description="REST API key with users.track and users.export.ids")
     braze_track_limit: int = Field(
         default=3000, ge=1, description="/users/track requests in 3 s, until Braze says otherwise"
-    )
-    braze_objects_per_request: Literal["combined", "each"] = Field(
-        default="combined", description="75 objects over all arrays, or 75 an array on legacy contracts"
     )
     braze_connections: int = Field(default=64, ge=1, le=128)
 

@@ -6,15 +6,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients.braze import (
-    BRAZE_ENDPOINTS,
-    BrazeClient,
-    RateLimit,
-    RefusedError,
-    TrackAnswer,
-    TrackError,
-    UnavailableError,
-)
+from caspio_sync.clients._http import RateLimit, RefusedError, UnavailableError
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS, TrackAnswer, TrackError
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 

@@ -9,7 +9,9 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients.braze import BrazeClient, DeleteAnswer, RateLimit
+from caspio_sync.clients._http import RateLimit
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_answers import DeleteAnswer
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 

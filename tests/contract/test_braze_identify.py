@@ -9,7 +9,9 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients.braze import BrazeClient, EmailToIdentify, UnavailableError
+from caspio_sync.clients._http import UnavailableError
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_answers import EmailToIdentify
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError, PermanentError
 from caspio_sync.sandbox.braze import BrazeSandbox

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from caspio_sync.clients._http import UnavailableError, rate_limit, retry_after
-from caspio_sync.clients.braze import TrackAnswer
+from caspio_sync.clients.braze_answers import TrackAnswer
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
 from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour

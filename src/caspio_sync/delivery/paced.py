@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
-from caspio_sync.clients.braze import RateLimit
+from caspio_sync.clients._http import RateLimit
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.pacing import Announced, Pacer, announced_wait
 from caspio_sync.errors import TransientError

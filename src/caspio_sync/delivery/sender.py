@@ -9,7 +9,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from caspio_sync.clients.braze import BrazeClient, RateLimit, TrackAnswer
+from caspio_sync.clients._http import RateLimit
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_answers import TrackAnswer
 from caspio_sync.clock import Clock, SystemClock, uptime_seconds
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
 from caspio_sync.delivery.requests import Request

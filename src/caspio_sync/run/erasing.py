@@ -13,7 +13,7 @@ from functools import partial
 import orjson
 import polars as pl
 
-from caspio_sync.clients.braze import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, MAX_EXPORT_IDS
+from caspio_sync.clients.braze_answers import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, MAX_EXPORT_IDS
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.cells import source_frame

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 from pydantic import BaseModel
 
-from caspio_sync.clients.braze import (
+from caspio_sync.clients.braze_answers import (
     EXPORT_LIMIT,
     IDENTITY_LIMIT,
     MAX_EXPORT_IDS,

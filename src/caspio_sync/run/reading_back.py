@@ -5,13 +5,13 @@ import math
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Literal, TypeVar
 
-from caspio_sync.clients.braze import (
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_answers import (
     EXPORT_LIMIT,
     GENERAL_LIMIT,
     MAX_EXPORT_IDS,
     MAX_GROUP_IDS,
     SLOWEST_EXPORT_PER_MINUTE,
-    BrazeClient,
     ExportAnswer,
 )
 from caspio_sync.clock import Clock

@@ -1,0 +1,106 @@
+"""What Braze's endpoints take and answer, and how often they may be asked; `braze.py` asks them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from caspio_sync.clients._http import RateLimit
+
+# Braze has no default host, and a key used on another instance is answered 401 (Braze, 1.1).
+BRAZE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
+    {
+        **{f"US-0{number}": f"https://rest.iad-0{number}.braze.com" for number in range(1, 9)},
+        "US-10": "https://rest.us-10.braze.com",
+        "EU-01": "https://rest.fra-01.braze.eu",
+        "EU-02": "https://rest.fra-02.braze.eu",
+        "AU-01": "https://rest.au-01.braze.com",
+        "ID-01": "https://rest.id-01.braze.com",
+        "JP-01": "https://rest.jp-01.braze.com",
+        "KR-01": "https://rest.kr-01.braze.com",
+    }
+)
+MAX_EXPORT_IDS = 50  # POST /users/export/ids (Braze, 6.1)
+MAX_IDENTIFIED = 50  # POST /users/identify (Braze, 5)
+MAX_GROUP_IDS = 50  # GET /subscription/status/get (Braze, 7.4)
+MAX_DELETED_IDS = 50  # POST /users/delete (Braze, 5)
+# Braze's limits (Braze, 2.1), as requests and seconds. The export's is that of a workspace with the default limit where
+# fields are named, and neither campaigns nor canvases are among them; others have 250 or 2,500 a minute.
+EXPORT_LIMIT = (40, 1.0)
+SLOWEST_EXPORT_PER_MINUTE = 250
+IDENTITY_LIMIT = (20_000, 60.0)  # one pool with delete, merge and the alias endpoints
+GENERAL_LIMIT = (250_000, 3_600.0)  # one pool of most other endpoints, among them the subscription groups
+
+
+@dataclass(frozen=True, slots=True)
+class TrackError:
+    """An object that an accepted request left out (Braze, POST /users/track).
+
+    Args:
+        index: position in its input array; None where the entry names none that can be used.
+        input_array: "attributes", "events" or "purchases"; None where the entry does not say.
+        type: Braze's code or sentence, values masked.
+    """
+
+    index: int | None
+    input_array: str | None
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrackAnswer:
+    """A 2xx of POST /users/track: queued, apart from the objects in `errors`."""
+
+    status: int
+    errors: tuple[TrackError, ...]
+    rate: RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class ExportAnswer:
+    """Profiles by id, and the ids that have none (Braze, POST /users/export/ids)."""
+
+    users: list[dict[str, Any]]
+    invalid_user_ids: list[str]
+    rate: RateLimit = field(default_factory=RateLimit)
+
+
+@dataclass(frozen=True, slots=True)
+class EmailToIdentify:
+    """The external id for a profile that is known by its address alone (Braze, POST /users/identify)."""
+
+    external_id: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class IdentifyAnswer:
+    """A 2xx of POST /users/identify; an address that no profile has counts as processed."""
+
+    aliases_processed: int
+    rate: RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStates:
+    """State of one subscription group by external id: "subscribed", "unsubscribed" or "unknown"."""
+
+    states: dict[str, str]
+    rate: RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class FoundAnswer:
+    """Those of the identifiers asked for that have a profile."""
+
+    found: list[Mapping[str, Any]]
+    rate: RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteAnswer:
+    """A 2xx of POST /users/delete: `deleted` profiles are queued, none of them is gone yet."""
+
+    status: int
+    deleted: int
+    rate: RateLimit
