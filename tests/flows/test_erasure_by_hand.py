@@ -236,3 +236,12 @@ def test_without_a_ledger_there_is_no_trail(world: Any) -> None:
 
 def test_a_file_that_cannot_be_written_is_told(shop: Any) -> None:
     assert "cannot be written" in str(refused("audit", "export", "--output", str(shop.folder / "no" / "file")))
+
+
+def test_the_story_of_a_key_tells_of_its_erasure_before_it_is_proven(shop: Any) -> None:
+    shop.caspio.update_rows("Customers", {"FirstName": "Anew"}, "CustomerNo = 'c2'")
+    shop.run()  # what was just sent may arrive later: the proof has to wait
+    assert invoke("erase", "customers", "c2", "--yes").exit_code != 0
+    assert document("why", "customers", "c2")["erasure"] == "deleted"
+    assert "Erasure of this key: deleted. Nothing of it is sent" in invoke("why", "customers", "c2").output
+    assert document("why", "customers", "c1")["erasure"] is None

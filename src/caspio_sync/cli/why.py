@@ -12,9 +12,11 @@ from rich.markup import escape
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.cli.story import FoundRow, JudgedRow, find_row, find_story, judge_row, story_salt, travelled
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
 from caspio_sync.ledger.verification import BASELINE
+from caspio_sync.mapping.definition import load_sync
 from caspio_sync.settings import Settings
 
 
@@ -30,6 +32,7 @@ class Told:
         found: the row in Caspio; None where it is not there, or could not be read.
         judged: the row mapped and judged.
         error: why Caspio, mapping or gate could not be asked.
+        erasure: how far the person's erasure is (requested, deleted, proven); None where nobody asked for it.
     """
 
     sync: str
@@ -39,6 +42,7 @@ class Told:
     found: FoundRow | None = None
     judged: JudgedRow | None = None
     error: CaspioSyncError | None = None
+    erasure: str | None = None
 
 
 def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
@@ -59,9 +63,17 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
     if told.story is None and told.judged is not None and told.judged.key:
         # An address or number is kept as it was sent, not as it was typed.
         told.story = find_story(ledger, sync, told.judged.key, salt)
-    if told.story is None and told.found is None:
+    told.erasure = _erasure(settings, ledger, sync, (told.judged and told.judged.key) or told.key)
+    if told.story is None and told.found is None and told.erasure is None:
         raise ConfigurationError(_unknown(told))
     return told
+
+
+def _erasure(settings: Settings, ledger: Ledger, sync: str, key: str) -> str | None:
+    identity = load_sync(settings.sync_file(sync)).identity
+    (digest,) = ledger.key_digests(Keyspace(identity.kind, identity.label), [key])
+    erased = ledger.erased([digest]).get(digest)
+    return None if erased is None else erased.state
 
 
 def _unknown(told: Told) -> str:
@@ -79,6 +91,7 @@ def as_document(told: Told) -> dict[str, Any]:
     return {
         "sync": told.sync,
         "key": told.key,
+        "erasure": told.erasure,
         "caspio": {
             "found": None if told.error is not None and found is None else found is not None,
             "error": None if told.error is None else str(told.error),
@@ -143,7 +156,7 @@ def _caspio_lines(told: Told) -> list[str]:
     if found is not None and found.others:
         others = ", ".join(map(str, found.others))
         lines.append(f"More rows bear this key: PK_ID {others}. Only one of them is sent; give the others another key.")
-    if judged is not None:
+    if judged is not None and told.erasure is None:
         lines.append(_difference(judged))
     return lines
 
@@ -159,6 +172,9 @@ def _difference(judged: JudgedRow) -> str:
 
 def _ledger_lines(told: Told) -> list[str]:
     story = told.story
+    if told.erasure is not None:
+        lifted = f"`caspio-sync erase {told.sync} {told.key} --release`"
+        return [f"Erasure of this key: {told.erasure}. Nothing of it is sent, opt-outs neither, until {lifted}."]
     if story is None:
         return [f"No run has recorded the row yet: `caspio-sync run {told.sync} --keys {told.key}` takes it."]
     lines = []
