@@ -57,6 +57,18 @@ def test_a_key_claimed_in_another_batch_and_in_another_run_is_held(world: Any) -
     assert world.profiles()["c9"]["first_name"] == "Name9"
 
 
+def test_the_owner_of_a_key_keeps_it_when_it_changes_together_with_its_duplicate(world: Any) -> None:
+    people = [world.person(number) for number in range(1, 21)]
+    world.customers([*people, *(world.person(number, FirstName="Again") for number in range(1, 21))])
+    loose(world)
+    assert world.run().verdicts == {"sent": 20, "quarantined": 20}
+    world.clock.advance(3600)
+    world.caspio.update_rows("Customers", {"Notes": "changed"}, "PK_ID > 0")
+    assert world.run().verdicts == {"sent": 20, "quarantined": 20}
+    assert all(profile["first_name"] != "Again" for profile in world.profiles().values())
+    assert len(reasons(world)) == 20
+
+
 def test_a_duplicate_is_sent_once_the_first_claimant_is_gone(world: Any) -> None:
     world.customers([world.person(1), world.person(2), world.person(1, FirstName="Heir")])
     world.sync()

@@ -194,7 +194,8 @@ def claim_keys(changes: pl.DataFrame, claimants: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         changes: `Comparison.changes`.
-        claimants: key_hash, source_pk of rows that hold a key already (the ledger's, and those of batches under way).
+        claimants: key_hash, source_pk of rows that hold a key already: the ledger's, a key's owner first, then those of
+            batches under way.
 
     Returns:
         The changes with `key_unique__ok` and, for a second claimant, `problems` naming both rows.

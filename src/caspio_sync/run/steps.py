@@ -115,7 +115,11 @@ async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame) -> pl.DataFram
 
 
 async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:
-    """The claims whose row still is in Caspio under that key: a table that was filled anew has new PK_IDs."""
+    """The claims whose row still is in Caspio under that key: a table that was filled anew has new PK_IDs.
+
+    Returns:
+        key_hash and source_pk; of several rows of one key its owner comes first.
+    """
     own = pl.col(SOURCE_PK) == pl.col("own")
     rivals = claims.filter(~own)
     if rivals.is_empty():
@@ -124,7 +128,9 @@ async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:
     kept = rivals.join(present, on=SOURCE_PK, how="inner").filter(bears_its_key())
     if gone := rivals.height - kept.height:
         run.report.notes.append(f"{gone} keys moved to another PK_ID: their former rows are gone from Caspio")
-    return pl.concat([frame.select("key_hash", SOURCE_PK) for frame in (kept, claims.filter(own))])
+    there = pl.concat([frame.select("key_hash", SOURCE_PK, "holds") for frame in (kept, claims.filter(own))])
+    # No join keeps an order by itself.
+    return there.sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False]).select("key_hash", SOURCE_PK)
 
 
 async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.DataFrame:
