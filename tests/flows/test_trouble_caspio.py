@@ -102,7 +102,9 @@ def test_tokens_of_two_seconds_last_for_a_slow_read(many: Any) -> None:
         Fault(kind="reset_after", path=RECORDS, every=2),
         Fault(kind="slow", path=RECORDS, every=3, seconds=61),
         Fault(kind="slow", path=RECORDS, every=2, seconds=20),
-        Fault(kind="status", path=ANY, status=503, for_seconds=50),
+        Fault(
+            kind="status", path=ANY, status=503, for_seconds=25
+        ),  # with the longest jitter still within a call's 60 s
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status if fault.kind == 'status' else fault.seconds}",
 )
