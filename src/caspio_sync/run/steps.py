@@ -75,10 +75,15 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     report.new += operations.get("new", 0)
     report.changed += operations.get("changed", 0)
     report.unchanged += comparison.settled.height
-    count_full(run, mapped.filter(~pl.col(SOURCE_PK).is_in(comparison.held_rows.implode())), 1)
-    for column in run.mapping.columns:
-        if rows := int(changes.filter(pl.col("_op") == "changed")[send(column.name)].sum()):
-            report.changed_fields[column.name] = report.changed_fields.get(column.name, 0) + rows
+    held = comparison.held_rows
+    count_full(run, mapped if held.is_empty() else mapped.filter(~pl.col(SOURCE_PK).is_in(held.implode())), 1)
+    changed = pl.col("_op") == "changed"
+    sums = changes.select(
+        (pl.col(send(column.name)) & changed).sum().alias(column.name) for column in run.mapping.columns
+    )
+    for name, rows in sums.row(0, named=True).items():
+        if rows:
+            report.changed_fields[name] = report.changed_fields.get(name, 0) + rows
     return replace(comparison, changes=changes)
 
 
