@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 
 from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
 
 HOST = "https://c0abc123.caspio.com"
 API = "/integrations/rest/v3/"

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_dates import parse_instant
+from caspio_sync.sandbox.braze.dates import parse_instant
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from tests.contract.conftest import a_workspace, stored, track
 
 

@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import PERMISSIONS, BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
 START = datetime(2026, 1, 1, 10, 59, 30, tzinfo=UTC)
 LATEST = ["most_recently_updated"]

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from caspio_sync.sandbox.braze_behaviour import NEWSLETTER_GROUP
+from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP
 from tests.contract.conftest import a_user, a_workspace, track
 
 

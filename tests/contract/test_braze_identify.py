@@ -14,8 +14,8 @@ from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_answers import EmailToIdentify
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError, PermanentError
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import NEWSLETTER_GROUP, BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
 T = TypeVar("T")
 HEADERS = {"Authorization": "Bearer sandbox-key"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.sandbox.braze_behaviour import NEWSLETTER_GROUP, SMS_OFFERS_GROUP
+from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, SMS_OFFERS_GROUP
 from tests.contract.conftest import a_workspace, stored, track_each
 
 # 3.2: who is written to.

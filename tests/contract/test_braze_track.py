@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from caspio_sync.sandbox.braze_behaviour import NEWSLETTER_GROUP
+from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP
 from tests.contract.conftest import KEY, a_user, a_workspace, call, track
 
 # Sections 1.2 and 1.3: authentication, permissions; 2.4: statuses.

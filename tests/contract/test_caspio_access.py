@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox
+from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
 from tests.contract.conftest import FORM, HOST, talk
 
 TABLES = "/integrations/rest/v3/tables"

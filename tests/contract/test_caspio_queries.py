@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.sandbox.caspio import CaspioSandbox
+from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from tests.contract.conftest import API, a_filled_account, get, talk
 
 

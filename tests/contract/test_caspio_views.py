@@ -2,7 +2,7 @@
 
 import pytest
 
-from caspio_sync.sandbox.caspio import CaspioSandbox
+from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from tests.contract.conftest import a_filled_account, get
 
 

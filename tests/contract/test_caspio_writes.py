@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox, Refusal
+from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox, Refusal
 from tests.contract.conftest import API, talk
 
 RECORDS = f"{API}tables/T/records"

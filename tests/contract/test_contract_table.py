@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.caspio import CaspioBehaviour
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour
 
 HERE = Path(__file__).parent
 TABLE = re.findall(

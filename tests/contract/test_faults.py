@@ -9,7 +9,7 @@ import pytest
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.sandbox.braze import BrazeSandbox
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import CutAnswer, Fault, Faults, FaultyApp, ResetAfter, ResetBefore
 
 

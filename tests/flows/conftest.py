@@ -25,8 +25,8 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.opening import CONNECT, Connect
 from caspio_sync.run.planning import Plan
 from caspio_sync.run.report import RunOptions, RunReport
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.caspio import CaspioSandbox
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import CutAnswer, Fault, Faults, FaultyApp, ResetAfter, ResetBefore
 from caspio_sync.settings import Settings, current_settings
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.sandbox.braze import BrazeSandbox
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
 World = Any  # of conftest.py, which no test can import
 

@@ -188,8 +188,8 @@ def test_killed_before_or_after_any_step_the_next_run_finishes(
 
 
 def test_what_is_not_proven_in_time_stays_deleted_and_the_next_run_proves_it(world: Any) -> None:
-    from caspio_sync.sandbox.braze import BrazeSandbox
-    from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+    from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+    from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
     world.braze = BrazeSandbox(BrazeBehaviour(delete_delay_seconds=290), world.clock)
     world.people(2)
@@ -209,8 +209,8 @@ def test_what_is_not_proven_in_time_stays_deleted_and_the_next_run_proves_it(wor
 
 
 def test_without_the_right_to_delete_nothing_is_sent(world: Any) -> None:
-    from caspio_sync.sandbox.braze import BrazeSandbox
-    from caspio_sync.sandbox.braze_behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
+    from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
+    from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
     keys = {SANDBOX_KEY: PERMISSIONS - {"users.delete"}}
     world.braze = BrazeSandbox(BrazeBehaviour(keys=keys), world.clock)
@@ -292,8 +292,8 @@ def test_other_identities_are_erased_too(world: Any, identity: str) -> None:
 
 def test_a_write_that_arrives_after_the_deletion_is_deleted_too(world: Any) -> None:
     """Two requests may overtake each other: what was sent just before is not proven gone by one look."""
-    from caspio_sync.sandbox.braze import BrazeSandbox
-    from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+    from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+    from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
     world.braze = BrazeSandbox(BrazeBehaviour(effect_delay_seconds=20), world.clock)
     world.people(2)
@@ -311,8 +311,8 @@ def test_a_write_that_arrives_after_the_deletion_is_deleted_too(world: Any) -> N
 
 def test_a_run_killed_while_it_sent_leaves_nobody_behind(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the killed run sent is in no ledger; a look within 5 minutes of it proves nothing."""
-    from caspio_sync.sandbox.braze import BrazeSandbox
-    from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+    from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+    from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
     world.braze = BrazeSandbox(BrazeBehaviour(effect_delay_seconds=20), world.clock)
     world.people(2)

@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from caspio_sync.cli.main import app
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.schema import microseconds
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
 A_DAY = 86_400.0
 

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 
 World = Any  # of conftest.py, which no test can import

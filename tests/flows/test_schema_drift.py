@@ -22,7 +22,7 @@ def known(world: Any) -> Any:
 
 def redesign(world: Any, make: Any) -> None:
     """Other fields in the same table, as Caspio's table design changes them: rows and equal names stay."""
-    from caspio_sync.sandbox.caspio_fields import read_field
+    from caspio_sync.sandbox.caspio.fields import read_field
 
     account = world.caspio._account
     table = account.table("Customers")

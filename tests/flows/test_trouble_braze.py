@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 
 TRACK = "/users/track"

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.caspio import CaspioSandbox
-from caspio_sync.sandbox.caspio_behaviour import CaspioBehaviour
+from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
+from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import Fault
 
 RECORDS = "/integrations/rest/v3/tables/Customers/records"

@@ -13,8 +13,8 @@ from caspio_sync.cli.main import app
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.run.verify_report import Estimate, VerifyReport
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import NEWSLETTER_GROUP, BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import current_settings
 

@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from caspio_sync.run.verify_report import VerifyReport
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.data import load_customers
 from caspio_sync.settings import current_settings
 

@@ -5,9 +5,9 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.caspio import CaspioSandbox
-from caspio_sync.sandbox.caspio_behaviour import CaspioBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
+from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 
 Row = dict[str, Any]
 

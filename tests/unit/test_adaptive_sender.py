@@ -15,8 +15,8 @@ from caspio_sync.clients._http import UnavailableError, rate_limit, retry_after
 from caspio_sync.clients.braze_answers import TrackAnswer
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_rate import TrackLimit
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.rate import TrackLimit
 
 WINDOW = 3.0
 # Not on a boundary of any window.

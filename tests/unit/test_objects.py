@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
-from caspio_sync.sandbox.braze_billing import attributes_points
+from caspio_sync.sandbox.braze.billing import attributes_points
 from caspio_sync.schemas import MappedColumn
 
 GROUPS = ("6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11", "b7c4a4a2-58f0-4c6e-8a51-5a0c9f2f7d22")

@@ -8,7 +8,7 @@ import pytest
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.build_data import customers, zones_of
-from caspio_sync.sandbox.caspio import CaspioSandbox
+from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.data import DATA, FIELDS, TABLE, draw_customers, load_customers, read_lists
 
 

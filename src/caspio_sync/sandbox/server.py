@@ -134,7 +134,7 @@ def _listen(port: int) -> socket.socket:
 
 def _caspio_app(behaviour: Mapping[str, Any], rows: int | None, seed: int) -> App:
     # Each process pays only for the emulator it serves.
-    from caspio_sync.sandbox.caspio import CaspioBehaviour, CaspioSandbox  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox  # noqa: PLC0415 - as above
     from caspio_sync.sandbox.data import load_customers  # noqa: PLC0415 - as above
 
     sandbox = CaspioSandbox(_behaviour(CaspioBehaviour, behaviour))
@@ -144,8 +144,8 @@ def _caspio_app(behaviour: Mapping[str, Any], rows: int | None, seed: int) -> Ap
 
 
 def _braze_app(behaviour: Mapping[str, Any]) -> App:
-    from caspio_sync.sandbox.braze import BrazeSandbox  # noqa: PLC0415 - as above
-    from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.braze.emulator import BrazeSandbox  # noqa: PLC0415 - as above
 
     return BrazeSandbox(_behaviour(BrazeBehaviour, behaviour)).app
 

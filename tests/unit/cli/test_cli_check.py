@@ -2,8 +2,8 @@ import pytest
 
 from caspio_sync.cli.findings import findings_of
 from caspio_sync.errors import ConfigurationError, TransientError
-from caspio_sync.sandbox.braze import BrazeSandbox
-from caspio_sync.sandbox.braze_behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
 SYNC_LINES = {"cursor": "  cursor: ChangedAt\n", "email": "  email: Email\n"}
 

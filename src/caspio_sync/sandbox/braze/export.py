@@ -5,11 +5,11 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_checks import alias_problem
-from caspio_sync.sandbox.braze_dates import iso, looks_like_instant, parse_instant
-from caspio_sync.sandbox.braze_profiles import ProfileStore, Record
-from caspio_sync.sandbox.braze_track import RefusedError
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.checks import alias_problem
+from caspio_sync.sandbox.braze.dates import iso, looks_like_instant, parse_instant
+from caspio_sync.sandbox.braze.profiles import ProfileStore, Record
+from caspio_sync.sandbox.braze.track import RefusedError
 
 MAX_IDS = 50
 FIELDS = frozenset(

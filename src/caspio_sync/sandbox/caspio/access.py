@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from caspio_sync.clock import Clock
-from caspio_sync.sandbox.caspio_behaviour import CaspioBehaviour, Refusal
+from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour, Refusal
 
 REFRESH_SECONDS = 365 * 86400
 KEPT_REFRESH_TOKENS = 1000

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 
 Check = Callable[[Any], str | None]
 

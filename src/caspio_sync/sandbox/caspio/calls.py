@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from caspio_sync.sandbox.caspio_behaviour import sql_error
-from caspio_sync.sandbox.caspio_expressions import Expressions, Value
+from caspio_sync.sandbox.caspio.behaviour import sql_error
+from caspio_sync.sandbox.caspio.expressions import Expressions, Value
 
 
 def function(to: Expressions, node: Any) -> Value:

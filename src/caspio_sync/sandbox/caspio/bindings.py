@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from caspio_sync.sandbox.caspio_behaviour import sql_error
-from caspio_sync.sandbox.caspio_time import read_literal
+from caspio_sync.sandbox.caspio.behaviour import sql_error
+from caspio_sync.sandbox.caspio.time import read_literal
 
 NUMERIC = frozenset({"integer", "number", "bit"})
 

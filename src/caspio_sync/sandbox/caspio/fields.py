@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 
 import orjson
 
-from caspio_sync.sandbox.caspio_behaviour import CaspioBehaviour, bad_body
-from caspio_sync.sandbox.caspio_time import SECONDS_CHARS, WINDOWS_ZONES, read_written
+from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour, bad_body
+from caspio_sync.sandbox.caspio.time import SECONDS_CHARS, WINDOWS_ZONES, read_written
 
 PK_ID = "PK_ID"
 

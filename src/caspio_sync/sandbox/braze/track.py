@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_checks import AttributeChecks, has_whitespace
-from caspio_sync.sandbox.braze_events import EventChecks
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.checks import AttributeChecks, has_whitespace
+from caspio_sync.sandbox.braze.events import EventChecks
 
 ARRAYS = ("attributes", "events", "purchases")
 _NOTHING_REJECTED: frozenset[tuple[str, int]] = frozenset()

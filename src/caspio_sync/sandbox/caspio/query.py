@@ -13,11 +13,11 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from caspio_sync.sandbox.caspio_behaviour import Refusal, bad_query, sql_error
-from caspio_sync.sandbox.caspio_bindings import Bindings
-from caspio_sync.sandbox.caspio_calls import is_aggregate
-from caspio_sync.sandbox.caspio_expressions import Expressions, Relation, Value
-from caspio_sync.sandbox.caspio_fields import PK_ID
+from caspio_sync.sandbox.caspio.behaviour import Refusal, bad_query, sql_error
+from caspio_sync.sandbox.caspio.bindings import Bindings
+from caspio_sync.sandbox.caspio.calls import is_aggregate
+from caspio_sync.sandbox.caspio.expressions import Expressions, Relation, Value
+from caspio_sync.sandbox.caspio.fields import PK_ID
 
 _TOKEN = re.compile(
     r"(?P<text>(?<![\w'])[Nn]?'(?:[^']|'')*')"

@@ -15,15 +15,15 @@ from urllib.parse import parse_qs
 import orjson
 
 from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.sandbox.braze_attributes import phone_is_valid
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_delete import DeleteRequest
-from caspio_sync.sandbox.braze_export import ExportRequest, full_profile, group_states
-from caspio_sync.sandbox.braze_identify import check_identify
-from caspio_sync.sandbox.braze_journal import Journal, Rejected, accepted_objects
-from caspio_sync.sandbox.braze_profiles import ProfileStore
-from caspio_sync.sandbox.braze_rate import ExportLimit, Headers, PoolLimit, TrackLimit
-from caspio_sync.sandbox.braze_track import RefusedError, TrackEndpoint
+from caspio_sync.sandbox.braze.attributes import phone_is_valid
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.delete import DeleteRequest
+from caspio_sync.sandbox.braze.export import ExportRequest, full_profile, group_states
+from caspio_sync.sandbox.braze.identify import check_identify
+from caspio_sync.sandbox.braze.journal import Journal, Rejected, accepted_objects
+from caspio_sync.sandbox.braze.profiles import ProfileStore
+from caspio_sync.sandbox.braze.rate import ExportLimit, Headers, PoolLimit, TrackLimit
+from caspio_sync.sandbox.braze.track import RefusedError, TrackEndpoint
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -8,9 +8,9 @@ import numpy as np
 import orjson
 import polars as pl
 
-from caspio_sync.sandbox.caspio_fields import Field
-from caspio_sync.sandbox.caspio_records import END
-from caspio_sync.sandbox.caspio_tables import Table
+from caspio_sync.sandbox.caspio.fields import Field
+from caspio_sync.sandbox.caspio.records import END
+from caspio_sync.sandbox.caspio.tables import Table
 
 _SECONDS = "T00:00:00"
 _DTYPES = {"integer": pl.Int64, "number": pl.Float64, "bit": pl.Boolean, "text": pl.String, "date": pl.String}

@@ -14,16 +14,16 @@ import orjson
 import polars as pl
 
 from caspio_sync.clock import Clock
-from caspio_sync.sandbox.caspio_behaviour import CaspioBehaviour, Refusal, bad_body, no_field, no_object, sql_error
-from caspio_sync.sandbox.caspio_bindings import Bindings, Call
-from caspio_sync.sandbox.caspio_expressions import Column, Relation
-from caspio_sync.sandbox.caspio_fields import NAME, PK_ID, Field, read_field, show
-from caspio_sync.sandbox.caspio_functions import connect
-from caspio_sync.sandbox.caspio_import import prepared_frame
-from caspio_sync.sandbox.caspio_query import Shape, Statement, Translation, take_literals
-from caspio_sync.sandbox.caspio_records import Projection
-from caspio_sync.sandbox.caspio_tables import Table
-from caspio_sync.sandbox.caspio_time import wall_clock
+from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour, Refusal, bad_body, no_field, no_object, sql_error
+from caspio_sync.sandbox.caspio.bindings import Bindings, Call
+from caspio_sync.sandbox.caspio.bulk_import import prepared_frame
+from caspio_sync.sandbox.caspio.expressions import Column, Relation
+from caspio_sync.sandbox.caspio.fields import NAME, PK_ID, Field, read_field, show
+from caspio_sync.sandbox.caspio.functions import connect
+from caspio_sync.sandbox.caspio.query import Shape, Statement, Translation, take_literals
+from caspio_sync.sandbox.caspio.records import Projection
+from caspio_sync.sandbox.caspio.tables import Table
+from caspio_sync.sandbox.caspio.time import wall_clock
 
 KEPT_STATEMENTS = 512
 

@@ -16,10 +16,10 @@ from typing import Any
 import polars as pl
 
 from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.sandbox.caspio_account import Account
-from caspio_sync.sandbox.caspio_app import CaspioApp
-from caspio_sync.sandbox.caspio_behaviour import CaspioBehaviour, Refusal
-from caspio_sync.sandbox.caspio_routes import CaspioRoutes
+from caspio_sync.sandbox.caspio.account import Account
+from caspio_sync.sandbox.caspio.app import CaspioApp
+from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour, Refusal
+from caspio_sync.sandbox.caspio.routes import CaspioRoutes
 
 __all__ = ["CaspioBehaviour", "CaspioSandbox", "Refusal"]
 

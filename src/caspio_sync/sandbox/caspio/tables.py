@@ -9,10 +9,10 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from caspio_sync.sandbox.caspio_behaviour import CaspioBehaviour, Refusal, mismatch, no_field, sql_error
-from caspio_sync.sandbox.caspio_fields import PK_ID, Cell, Field, MakeCell, cell_maker
-from caspio_sync.sandbox.caspio_records import RowShape
-from caspio_sync.sandbox.caspio_time import wall_clock, zone
+from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour, Refusal, mismatch, no_field, sql_error
+from caspio_sync.sandbox.caspio.fields import PK_ID, Cell, Field, MakeCell, cell_maker
+from caspio_sync.sandbox.caspio.records import RowShape
+from caspio_sync.sandbox.caspio.time import wall_clock, zone
 
 SQL_TYPES = {"integer": "INTEGER", "number": "REAL", "bit": "INTEGER", "date": "TEXT", "list": "TEXT"}
 CACHED_CELLS = 4096

@@ -7,18 +7,18 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.braze_attributes import (
+from caspio_sync.sandbox.braze.attributes import (
     DROPPED,
     STRUCTURAL,
     normal_phone,
     phone_is_valid,
     standard_attributes,
 )
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_checks import STATES, email_problem
-from caspio_sync.sandbox.braze_custom import CustomAttributes
-from caspio_sync.sandbox.braze_dates import iso, parse_instant
-from caspio_sync.sandbox.braze_index import SharedIndex
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.checks import STATES, email_problem
+from caspio_sync.sandbox.braze.custom import CustomAttributes
+from caspio_sync.sandbox.braze.dates import iso, parse_instant
+from caspio_sync.sandbox.braze.index import SharedIndex
 
 Record = dict[str, Any]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_checks import NOT_AN_OBJECT, IdentityChecks
-from caspio_sync.sandbox.braze_dates import parse_instant
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.checks import NOT_AN_OBJECT, IdentityChecks
+from caspio_sync.sandbox.braze.dates import parse_instant
 
 EVENT_PROPERTIES_BYTES = 102_400
 PURCHASE_PROPERTIES_BYTES = 51_200

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from caspio_sync.sandbox.braze_events import is_ecommerce
+from caspio_sync.sandbox.braze.events import is_ecommerce
 
 _NESTED = frozenset({list, dict})
 _FREE = frozenset(

@@ -10,8 +10,8 @@ from functools import cache, lru_cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_dates import parse_instant
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.dates import parse_instant
 
 TEXT_CHARS = 255
 IMAGE_URL_CHARS = 1024

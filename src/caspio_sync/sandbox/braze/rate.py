@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 
 Headers = list[tuple[bytes, bytes]]
 

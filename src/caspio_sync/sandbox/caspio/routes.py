@@ -6,11 +6,11 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.caspio_account import Account, Reading, forbidden
-from caspio_sync.sandbox.caspio_app import Answer, Request, Route
-from caspio_sync.sandbox.caspio_behaviour import MAX_RECORDS, Refusal, bad_body, bad_query, no_field, no_object
-from caspio_sync.sandbox.caspio_fields import Field, read_field
-from caspio_sync.sandbox.caspio_tables import Table
+from caspio_sync.sandbox.caspio.account import Account, Reading, forbidden
+from caspio_sync.sandbox.caspio.app import Answer, Request, Route
+from caspio_sync.sandbox.caspio.behaviour import MAX_RECORDS, Refusal, bad_body, bad_query, no_field, no_object
+from caspio_sync.sandbox.caspio.fields import Field, read_field
+from caspio_sync.sandbox.caspio.tables import Table
 
 LAST_BASIC_PLANE = "\uffff"
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.braze_attributes import DROPPED, TEXT_CHARS, fit_text
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_dates import looks_like_instant, parse_instant
+from caspio_sync.sandbox.braze.attributes import DROPPED, TEXT_CHARS, fit_text
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.dates import looks_like_instant, parse_instant
 
 OBJECT_BYTES = 102_400
 _KINDS: dict[type, str] = {

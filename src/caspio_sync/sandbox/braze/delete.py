@@ -5,10 +5,10 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_checks import alias_problem
-from caspio_sync.sandbox.braze_profiles import ProfileStore
-from caspio_sync.sandbox.braze_track import RefusedError
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.checks import alias_problem
+from caspio_sync.sandbox.braze.profiles import ProfileStore
+from caspio_sync.sandbox.braze.track import RefusedError
 
 MAX_DELETED = 50
 KINDS = ("external_ids", "user_aliases", "braze_ids", "email_addresses", "phone_numbers")

@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.braze_checks import alias_problem, email_problem
-from caspio_sync.sandbox.braze_profiles import ProfileStore, Record
-from caspio_sync.sandbox.braze_track import RefusedError
+from caspio_sync.sandbox.braze.checks import alias_problem, email_problem
+from caspio_sync.sandbox.braze.profiles import ProfileStore, Record
+from caspio_sync.sandbox.braze.track import RefusedError
 
 MAX_IDS = 50
 EXTERNAL_ID_BYTES = 987

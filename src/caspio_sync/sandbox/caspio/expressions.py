@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from caspio_sync.sandbox.caspio_behaviour import Refusal, bad_query, sql_error
-from caspio_sync.sandbox.caspio_bindings import NUMERIC, Bindings, converted
+from caspio_sync.sandbox.caspio.behaviour import Refusal, bad_query, sql_error
+from caspio_sync.sandbox.caspio.bindings import NUMERIC, Bindings, converted
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +221,7 @@ class Expressions:
         write = _SCALARS.get(type(node))
         if write is not None:
             return write(self, node)
-        from caspio_sync.sandbox.caspio_calls import function  # noqa: PLC0415 - functions take expressions in turn
+        from caspio_sync.sandbox.caspio.calls import function  # noqa: PLC0415 - functions take expressions in turn
 
         return function(self, node)
 

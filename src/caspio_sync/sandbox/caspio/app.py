@@ -12,9 +12,9 @@ from urllib.parse import parse_qsl
 import orjson
 
 from caspio_sync.clock import Clock
-from caspio_sync.sandbox.caspio_access import CallLimits, TokenRefusal, Tokens, TooManyCalls
-from caspio_sync.sandbox.caspio_behaviour import MAX_URI_CHARS, CaspioBehaviour, Refusal, no_object
-from caspio_sync.sandbox.caspio_query import refuse_options
+from caspio_sync.sandbox.caspio.access import CallLimits, TokenRefusal, Tokens, TooManyCalls
+from caspio_sync.sandbox.caspio.behaviour import MAX_URI_CHARS, CaspioBehaviour, Refusal, no_object
+from caspio_sync.sandbox.caspio.query import refuse_options
 
 PREFIX = "/integrations/rest/v3/"
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from caspio_sync.sandbox.braze_behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze_billing import attributes_points, event_points, purchase_points
-from caspio_sync.sandbox.braze_identify import IDENTIFY_ARRAYS, identify
-from caspio_sync.sandbox.braze_profiles import ProfileStore
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.billing import attributes_points, event_points, purchase_points
+from caspio_sync.sandbox.braze.identify import IDENTIFY_ARRAYS, identify
+from caspio_sync.sandbox.braze.profiles import ProfileStore
 
 _POINTS: dict[str, Callable[[dict[str, Any]], int]] = {
     "attributes": attributes_points,

@@ -5,7 +5,7 @@ import sqlite3
 from datetime import datetime
 from functools import lru_cache
 
-from caspio_sync.sandbox.caspio_time import date_add
+from caspio_sync.sandbox.caspio.time import date_add
 
 
 def connect(database: str) -> sqlite3.Connection:
