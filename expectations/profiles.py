@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from caspio_sync.mapping.definition import ProfileSync
+from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.schemas import ok
 from expectations.gate import Gate, GateLimits, expectation_from

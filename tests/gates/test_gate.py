@@ -12,8 +12,9 @@ import polars as pl
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.definition import ProfileSync, load_sync, parse_sync
+from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.sync_file import load_sync, parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from expectations.gate import Gate, GateLimits, Judgement, expectation_from
 from expectations.profiles import MAX_ROW_EXPECTATIONS, judged_frame, profile_gate, profile_suite

@@ -5,7 +5,7 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping import load_sync, parse_sync, sync_json_schema
-from caspio_sync.mapping.definition import ProfileSync
+from caspio_sync.mapping.profile_sync import ProfileSync
 
 SHIPPED = Path(__file__).parents[2] / "syncs" / "customers.yaml"
 PATH = Path("syncs/people.yaml")
@@ -205,7 +205,9 @@ def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
 def test_the_json_schema_knows_short_forms_and_the_keys_of_the_file() -> None:
     schema = sync_json_schema()
     text = json.dumps(schema)
-    assert {"kind", "source", "identity", "fields", "consent", "gate", "batch_size"} <= schema["properties"].keys()
+    profiles, catalog = (schema["$defs"][name]["properties"].keys() for name in ("ProfileSync", "CatalogSync"))
+    assert {"kind", "source", "identity", "fields", "consent", "gate", "batch_size"} <= profiles
+    assert {"kind", "source", "catalog", "item_id", "fields", "gate", "on_missing"} <= catalog
     assert '"from"' in text
     assert "source_field" not in json.dumps(schema["$defs"]["FieldMapping"]["anyOf"][1]["properties"])
     assert schema["$defs"]["FieldMapping"]["anyOf"][0]["type"] == "string"

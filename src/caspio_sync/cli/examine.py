@@ -11,8 +11,10 @@ from caspio_sync.clock import Clock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.ledger.compare import KEY_UNIQUE
-from caspio_sync.mapping.definition import Expectation, ProfileSync, load_sync
+from caspio_sync.mapping.definition import Expectation
+from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run import opening
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, ok

@@ -13,8 +13,9 @@ from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.clients.caspio import Source
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.definition import ProfileSync, parse_sync
+from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.proposal import propose_sync
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.run.opening import CONNECT
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings, current_settings

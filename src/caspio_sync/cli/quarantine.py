@@ -24,7 +24,7 @@ from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
 from caspio_sync.mapping.cleaning import masked
-from caspio_sync.mapping.definition import load_sync
+from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 from caspio_sync.settings import Settings, current_settings

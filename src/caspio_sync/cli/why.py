@@ -16,7 +16,7 @@ from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
 from caspio_sync.ledger.verification import BASELINE
-from caspio_sync.mapping.definition import load_sync
+from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.settings import Settings
 
 

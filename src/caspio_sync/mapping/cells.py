@@ -15,11 +15,12 @@ import polars as pl
 
 from caspio_sync.mapping.attributes import RULES, TEXT_CHARS, Circumstances, Rule, SourceKind, source_kind
 from caspio_sync.mapping.cleaning import TEXT_TRANSFORMS, cleaned, distinct_items, number_text
-from caspio_sync.mapping.definition import ConsentMapping, ProfileSync, SubscriptionGroup
+from caspio_sync.mapping.consent import ConsentMapping, SubscriptionGroup
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping, PhoneRegion, Scalar, Transform
 from caspio_sync.mapping.lookups import time_zone_names
 from caspio_sync.mapping.names import STANDARD_ATTRIBUTES
+from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.schemas import SOURCE_DTYPES, UNCASTABLE, CaspioField
 
 _MEANING_OF_TYPE = MappingProxyType({"string": "text"})

@@ -7,11 +7,12 @@ import polars as pl
 
 from caspio_sync.mapping.attributes import OBJECT_BYTES, TEXT_CHARS
 from caspio_sync.mapping.cells import Cell, CellMaker
-from caspio_sync.mapping.definition import ProfileSync, SubscriptionGroup
+from caspio_sync.mapping.consent import SubscriptionGroup
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping, Scalar
 from caspio_sync.mapping.names import STANDARD_ATTRIBUTES
 from caspio_sync.mapping.nested import Member, json_array, json_object
+from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.schemas import MappedColumn
 
 _MOMENTS = frozenset({"date_value", "datetime_value"})

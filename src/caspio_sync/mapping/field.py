@@ -49,6 +49,11 @@ def folded(values: Any) -> Any:
     return folded
 
 
+def _tuple(given: Any) -> Any:
+    return tuple(given) if isinstance(given, list) else given
+
+
+AsTuple = BeforeValidator(_tuple)
 FieldName = Annotated[str, Field(min_length=1, max_length=255)]
 TimeZone = Annotated[str, AfterValidator(_existing_zone)]
 Region = Annotated[str, AfterValidator(_existing_region)]

@@ -15,9 +15,9 @@ from caspio_sync.mapping.attributes import OBJECT_BYTES, source_kind
 from caspio_sync.mapping.cells import Cell, CellMaker
 from caspio_sync.mapping.cleaning import masked, without_controls
 from caspio_sync.mapping.columns import Plan, plan_columns
-from caspio_sync.mapping.definition import Identity, ProfileSync
 from caspio_sync.mapping.lookups import Lookup, PhoneLookup
 from caspio_sync.mapping.names import GROUP_PREFIX, is_consent
+from caspio_sync.mapping.profile_sync import Identity, ProfileSync
 from caspio_sync.schemas import (
     KEY,
     PROBLEMS,

@@ -11,7 +11,8 @@ from typing import Any
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
-from caspio_sync.mapping.definition import Consent, ProfileSync
+from caspio_sync.mapping.consent import Consent
+from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.schemas import CaspioField
 

@@ -8,8 +8,9 @@ from itertools import chain
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
-from caspio_sync.mapping.definition import ProfileSync, load_sync
+from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.drift import Drift, FieldsThen, find_drift
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings

@@ -16,8 +16,8 @@ from caspio_sync.clients.braze_answers import (
 )
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.paced import PacedCalls
-from caspio_sync.mapping.definition import Identity
 from caspio_sync.mapping.exported import exported_field
+from caspio_sync.mapping.profile_sync import Identity
 from caspio_sync.schemas import MappedColumn
 
 T = TypeVar("T")

@@ -1,5 +1,5 @@
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.definition import load_sync
+from caspio_sync.mapping.sync_file import load_sync
 
 
 def test_the_written_file_is_a_sync_that_loads(shop):

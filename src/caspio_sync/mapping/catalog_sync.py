@@ -1,0 +1,127 @@
+"""The definition of a catalog sync: what `syncs/<name>.yaml` of `kind: catalog` may say."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from caspio_sync.mapping.consent import Consent
+from caspio_sync.mapping.definition import Gate, Sync
+from caspio_sync.mapping.field import FieldMapping, FieldName, Shortened, Strict
+
+# Braze's field types (Braze, 9.1).
+CatalogType = Literal["string", "number", "boolean", "time", "object", "array", "geo"]
+NAME_CHARS = 250  # of catalogs, fields and item ids; descriptions alike (Braze, 9.1)
+CatalogName = Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9_-]{{1,{NAME_CHARS}}}$")]
+IdTransform = Literal["strict", "slug"]
+
+
+class Geo(Strict):
+    """A place: two Caspio fields with degrees."""
+
+    longitude: FieldName
+    latitude: FieldName
+
+
+class CatalogField(FieldMapping):
+    """Where a catalog field's value comes from, and how.
+
+    Args:
+        type: Braze's type of the field; by default what Caspio declares.
+        geo: the fields with the degrees of a place.
+    """
+
+    type: CatalogType | None = None  # type: ignore[assignment]  # catalogs know other types than attributes
+    geo: Geo | None = None
+
+
+class ItemId(Shortened):
+    """What names an item.
+
+    Args:
+        source_field: `from`: the Caspio field.
+        id_transform: "strict" takes the id as it is, and holds a row whose id Braze would refuse; "slug" makes one that
+            Braze takes: marks off the letters, small letters, every run of other signs one hyphen.
+    """
+
+    source_field: FieldName = Field(alias="from")
+    id_transform: IdTransform = "strict"
+
+
+class Catalog(Strict):
+    """The catalog in Braze.
+
+    Args:
+        name: at most 250 letters, digits, hyphens and underscores.
+        description: at most 250 characters.
+        on_extra_field: what becomes of fields that Braze has and the mapping lacks: they are kept, or deleted.
+    """
+
+    name: CatalogName
+    description: str = Field(default="", max_length=NAME_CHARS)
+    on_extra_field: Literal["keep", "delete"] = "keep"
+
+
+class CatalogGate(Gate):
+    """When items are held, besides what holds for every kind of sync.
+
+    Args:
+        price: the field with the price; by default the one called `price`, where there is one.
+        currency: the field with its currency; by default the one called `currency`.
+        max_price_factor: a price that grows or falls by more than this factor is held until a person has looked.
+        min_share_of_last: fewer rows than this share of the last whole read block the run.
+        max_deleted_share: more vanished items than this share are deleted only with --allow-deletes.
+    """
+
+    price: str | None = None
+    currency: str | None = None
+    max_price_factor: float = Field(default=5.0, gt=1)
+    min_share_of_last: float = Field(default=0.5, ge=0, le=1)
+    max_deleted_share: float = Field(default=0.2, ge=0, le=1)
+
+
+@dataclass(frozen=True, slots=True)
+class ItemIdentity:
+    """The `Named` of catalog items.
+
+    Args:
+        source_field: the Caspio field.
+        id_transform: as in `ItemId`.
+        label: the catalog: an item of another one is another item.
+    """
+
+    source_field: str
+    id_transform: IdTransform
+    label: str
+    kind: Literal["item_id"] = "item_id"
+
+
+class CatalogSync(Sync):
+    """A sync of Caspio rows to the items of a Braze catalog.
+
+    Args:
+        kind: always "catalog".
+        catalog: the catalog.
+        item_id: what names an item.
+        fields: catalog field → where it comes from, in the order of the file.
+        gate: limits and expectations.
+        on_missing: what becomes of items whose row is gone: they are deleted, or kept.
+    """
+
+    kind: Literal["catalog"]
+    catalog: Catalog
+    item_id: ItemId
+    fields: Mapping[str, CatalogField] = Field(min_length=1)
+    gate: CatalogGate = CatalogGate()
+    on_missing: Literal["delete", "keep"] = "delete"
+
+    @property
+    def identity(self) -> ItemIdentity:
+        """What names the rows in Braze."""
+        return ItemIdentity(self.item_id.source_field, self.item_id.id_transform, self.catalog.name)
+
+    @property
+    def consent(self) -> Consent:
+        """Items have none."""
+        return Consent()

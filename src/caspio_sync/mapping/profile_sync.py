@@ -1,0 +1,167 @@
+"""The definition of a profile sync: what `syncs/<name>.yaml` of `kind: profiles` may say."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
+
+from caspio_sync.clients.caspio_query import condition
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.consent import Consent
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.document import Location
+from caspio_sync.mapping.field import FieldName, PhoneRegion, Strict
+
+ALIAS_BYTES = 236
+
+
+def _condition(text: str) -> str:
+    try:
+        return condition(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+
+
+def _region(given: Any) -> Any:
+    return {"region": given} if isinstance(given, str) else given
+
+
+_REGION_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"from": {"type": "string"}}}]}
+
+
+class Alias(Strict):
+    """A user alias as identity: `name` is the Caspio field, `label` the fixed label (≤ 236 bytes)."""
+
+    name: FieldName
+    label: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _label_fits(self) -> Self:
+        if len(self.label.encode()) > ALIAS_BYTES:
+            raise ValueError(f"the label is over {ALIAS_BYTES} bytes; shorten it")
+        return self
+
+
+class Identity(Strict):
+    """What names a profile: exactly one identifier (Braze, identifiers of /users/track).
+
+    Args:
+        external_id: the Caspio field with the id.
+        user_alias: a field and a fixed label.
+        email: the field with the address.
+        phone: the field with the number; `region` says how numbers without a country code are read.
+        region: a region code, or `{from: Field}`; only with `phone`.
+        on_new: "create" makes profiles that Braze does not know, "update_only" leaves them; "identify_by_email" gives
+            the external id to the profile that is known by the row's address alone, and makes one where there is none.
+    """
+
+    external_id: FieldName | None = None
+    user_alias: Alias | None = None
+    email: FieldName | None = None
+    phone: FieldName | None = None
+    region: Annotated[PhoneRegion | None, BeforeValidator(_region), WithJsonSchema(_REGION_SCHEMA)] = None
+    on_new: Literal["create", "identify_by_email", "update_only"] = "create"
+
+    @model_validator(mode="after")
+    def _one_identifier(self) -> Self:
+        if sum(one is not None for one in (self.external_id, self.user_alias, self.email, self.phone)) != 1:
+            raise ValueError("needs exactly one of `external_id`, `user_alias`, `email` and `phone`")
+        if self.region is not None and self.phone is None:
+            raise ValueError("`region` says how phone numbers are read; it needs `phone`")
+        return self
+
+    @property
+    def kind(self) -> Literal["external_id", "user_alias", "email", "phone"]:
+        """Braze's name of the identifier."""
+        if self.external_id is not None:
+            return "external_id"
+        if self.user_alias is not None:
+            return "user_alias"
+        return "email" if self.email is not None else "phone"
+
+    @property
+    def source_field(self) -> str:
+        """The Caspio field that holds the key."""
+        return self.external_id or (self.user_alias.name if self.user_alias else None) or self.email or self.phone or ""
+
+    @property
+    def label(self) -> str | None:
+        """The alias label; None for the other kinds."""
+        return self.user_alias.label if self.user_alias else None
+
+
+class Erasure(Strict):
+    """Whose profiles are deleted and never made again (GDPR, CCPA): a table of requests, or a condition.
+
+    Args:
+        table: a table that lists the keys.
+        key: the field of that table that holds the key.
+        where: a condition in Caspio's SQL: on that table, or without one on the sync's own source; `source.where` does
+            not limit it.
+        max_keys: a run that would erase more people than these at once stops before it erases any.
+    """
+
+    table: FieldName | None = None
+    key: FieldName | None = None
+    where: Annotated[str, Field(min_length=1), AfterValidator(_condition)] | None = None
+    max_keys: int = Field(default=1_000, ge=1)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.table is None and self.where is None:
+            raise ValueError("names nobody; write `table:` and `key:`, or `where:` with a condition on the source")
+        if self.table is not None and self.key is None:
+            raise ValueError("does not say which field of the table holds the key; add `key:`")
+        if self.table is None and self.key is not None:
+            raise ValueError("`key` is a field of `table:`; a condition on the sync's own source needs none, remove it")
+        return self
+
+
+class ProfileSync(Sync):
+    """A sync of Caspio rows to Braze user profiles.
+
+    Args:
+        kind: always "profiles".
+        source: table or view, paging, cursor, condition, time zone.
+        identity: what names a profile.
+        fields: Braze attribute → where it comes from, in the order of the file.
+        consent: subscription states.
+        batch_size: rows extracted, compared, gated and sent together.
+        gate: limits and expectations.
+        on_missing: what happens to profiles whose row is gone: they are kept.
+        erasure: whom to erase before anything is sent.
+        schedule: cron line for deployments.
+    """
+
+    kind: Literal["profiles"]
+    identity: Identity
+    consent: Consent = Consent()
+    on_missing: Literal["keep"] = "keep"
+    erasure: Erasure | None = None
+
+    @model_validator(mode="after")
+    def _sends_something(self) -> Self:
+        if not self.fields and not self.consent.columns:
+            raise ValueError("maps nothing; name at least one attribute under `fields` or a state under `consent`")
+        return self
+
+    def contradictions(self) -> Iterator[tuple[Location, str]]:
+        """As `Sync.contradictions`."""
+        identity = self.identity
+        if identity.on_new == "identify_by_email" and (identity.external_id is None or "email" not in self.fields):
+            lacks = "`external_id` as identity" if identity.external_id is None else "`email` under `fields`"
+            text = (
+                "identify_by_email gives external ids to profiles that are known by their address alone; "
+                f"it needs {lacks}. Add it, or write `create` or `update_only`"
+            )
+            yield ("identity", "on_new"), text
+
+    def of_keys(self, field: str | None = None) -> Self:
+        """The sync without its attributes: what makes keys alone, from the identity's field or from another one."""
+        identity = self.identity
+        if field is not None:
+            # A region read from a field of the source is in no other table: numbers there carry their country.
+            at = {"user_alias": Alias(name=field, label=identity.label or "")} if identity.user_alias else {}
+            region = identity.region.model_copy(update={"source_field": None}) if identity.region else None
+            identity = identity.model_copy(update={identity.kind: field, "region": region, **at})
+        return self.model_copy(update={"identity": identity, "fields": {}, "consent": Consent()})
