@@ -125,7 +125,7 @@ def _same(column: MappedColumn) -> pl.Expr:
 
 
 def _same_time() -> pl.Expr:
-    """Whether a catalog's time is the instant that was sent: Braze may give text, or seconds since 1970 (Braze, 9.1)."""
+    """Whether a catalog's time is the instant that was sent; Braze may give text, or Unix seconds (Braze, 9.1)."""
     value, wanted = pl.col("value"), pl.col("wanted")
     seconds = pl.when(pl.col("type").is_in(_NUMBERS)).then(_as_number(value) * 1_000).cast(pl.Int64, strict=False)
     instant = pl.coalesce(seconds.cast(pl.Datetime("ms", "UTC")), moment(value))
