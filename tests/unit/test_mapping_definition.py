@@ -243,4 +243,4 @@ def test_both_forms_of_erasure_are_understood(section: str) -> None:
     sync = parse_sync(f"{HEAD}fields: {{a: A}}\nerasure: {section}\n", Path("syncs/people.yaml"))
     assert sync.erasure is not None
     assert sync.erasure.max_keys == 1_000
-    assert "erasure" in sync_json_schema()["properties"]
+    assert "erasure" in sync_json_schema()["$defs"]["ProfileSync"]["properties"]
