@@ -19,6 +19,7 @@ import pytest
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
+from caspio_sync.delivery.endpoints import TrackEndpoint
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.store import Ledger
@@ -258,7 +259,7 @@ class World:
 
     def _sender(self, settings: Settings, clock: Clock, _rows: int) -> InlineSender:
         limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
-        return InlineSender(self._braze_client(settings, clock), limits=limits, clock=clock)
+        return InlineSender(TrackEndpoint(self._braze_client(settings, clock)), limits=limits, clock=clock)
 
     def _braze_client(self, settings: Settings, clock: Clock) -> BrazeClient:
         return BrazeClient(

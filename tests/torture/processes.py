@@ -295,6 +295,7 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
     from caspio_sync.clients.braze import BrazeClient
     from caspio_sync.clients.caspio import CaspioClient
     from caspio_sync.clock import Clock, SystemClock
+    from caspio_sync.delivery.endpoints import endpoint_of
     from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
     from caspio_sync.run.opening import CONNECT, Connect, braze_sender
     from caspio_sync.settings import Settings
@@ -324,7 +325,7 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
         client = BrazeClient(
             endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
         )
-        return InlineSender(client, limits=SenderLimits(connections=order.connections), clock=clock)
+        return InlineSender(endpoint_of(client), limits=SenderLimits(connections=order.connections), clock=clock)
 
     CONNECT.set(Connect(clock=Shifted(), caspio=caspio, sender=sender, observer=observer))
 

@@ -11,6 +11,7 @@ from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_, literal
 from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.delivery.endpoints import TrackEndpoint
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
@@ -62,7 +63,7 @@ def braze_sender(settings: Settings, clock: Clock, rows: int) -> Sender:
     limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
     if settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS):
         return ProcessSender(endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, limits=limits)
-    return InlineSender(braze_client(settings, clock), limits=limits, clock=clock)
+    return InlineSender(TrackEndpoint(braze_client(settings, clock)), limits=limits, clock=clock)
 
 
 def open_ledger(settings: Settings, clock: Clock) -> Ledger:
