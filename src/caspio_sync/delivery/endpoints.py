@@ -80,8 +80,8 @@ class ItemsEndpoint:
                 ) from refused
             if refused.storage_full:
                 raise ConfigurationError(
-                    f"Braze's storage for catalogs is full ({refused.message_text}). What was taken is recorded and not "
-                    "sent again; delete catalogs or fields that nobody uses, or buy storage, then run the sync again"
+                    f"Braze's storage for catalogs is full ({refused.message_text}). What was taken is recorded and "
+                    "not sent again; delete catalogs or fields nobody uses, or buy storage, then run the sync again"
                 ) from refused
             raise
 

@@ -1,4 +1,4 @@
-"""What erasure, verification and the watch over the source's fields remember."""
+"""What erasure, verification, catalogs and the watch over the source's fields remember."""
 
 import secrets
 
@@ -46,4 +46,20 @@ def upgrade() -> None:
         sa.Column("sync", sa.Text, primary_key=True),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("fields", sa.JSON, nullable=False),
+    )
+    op.create_table(
+        "catalog",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "abandoned",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("key", sa.Text, primary_key=True),
+    )
+    op.create_table(
+        "price",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("price", sa.Float, nullable=False),
     )
