@@ -14,11 +14,24 @@ from caspio_sync.ledger.runs import Runs
 from caspio_sync.ledger.sending import SendingRows
 from caspio_sync.ledger.sources import Sources
 from caspio_sync.ledger.story import Stories
+from caspio_sync.ledger.sweeps import Sweeps
 from caspio_sync.ledger.verification import Verifications
 
 
 class Ledger(
-    Rows, Recording, SendingRows, Runs, Leases, Budgets, Stories, HeldRows, Sources, Verifications, Erasures, Audit
+    Rows,
+    Recording,
+    SendingRows,
+    Runs,
+    Sweeps,
+    Leases,
+    Budgets,
+    Stories,
+    HeldRows,
+    Sources,
+    Verifications,
+    Erasures,
+    Audit,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 
