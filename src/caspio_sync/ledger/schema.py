@@ -3,7 +3,7 @@
     row      one a source row: what was last acknowledged (`sent_*`) and what was last seen (`seen_*`) with its verdict
     outcome  one a commit: what became of its rows, the history behind `why`
     audit    append-only, hash-chained: every step of an erasure
-    batch, run, cursor, lease, budget, erased, verification, source, mapping, suite, meta: one noun each
+    batch, run, sweep, cursor, lease, budget, erased, verification, source, mapping, suite, meta: one noun each
     catalog, abandoned, price: what only syncs of catalogs need
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
@@ -138,6 +138,17 @@ batch = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("counts", sa.JSON),
     sa.Column("at", Instant, nullable=False),
+)
+
+# The whole read of a sync that is under way, or was interrupted: the next run goes on where its recorded batches end.
+sweep = sa.Table(
+    "sweep",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("began_at", Instant, nullable=False),  # by the source's clock
+    sa.Column("after_pk", sa.BigInteger),
 )
 
 cursor = sa.Table(

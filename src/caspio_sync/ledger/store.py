@@ -15,6 +15,7 @@ from caspio_sync.ledger.runs import Runs
 from caspio_sync.ledger.sending import SendingRows
 from caspio_sync.ledger.sources import Sources
 from caspio_sync.ledger.story import Stories
+from caspio_sync.ledger.sweeps import Sweeps
 from caspio_sync.ledger.verification import Verifications
 
 
@@ -23,6 +24,7 @@ class Ledger(
     Recording,
     SendingRows,
     Runs,
+    Sweeps,
     Leases,
     Budgets,
     Stories,

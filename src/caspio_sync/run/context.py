@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import polars as pl
@@ -21,6 +22,7 @@ from caspio_sync.extraction.records import RecordReader, SourceBatch
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.sweeps import InterruptedSweep
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK
@@ -109,6 +111,7 @@ class SyncRun:
         self.clock = clock
         self.blocked: GateBlockedError | None = None
         self.asked: list[int] = []  # held rows that are read again, by source_pk
+        self.resumed: InterruptedSweep | None = None  # what this run goes on from
         self._observer = observer
         self.quota = quota
         self._make_sender = sender
@@ -129,6 +132,16 @@ class SyncRun:
     def id(self) -> str:
         """The run's id, as in the ledger and in every outcome."""
         return self.report.run
+
+    @property
+    def whole_read(self) -> bool:
+        """Whether this run reads the whole source, in one piece: what it does not meet is not there."""
+        return self.report.mode == "sweep" and self.resumed is None
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When the read began, by the source's clock: that of the interrupted run where this one goes on from it."""
+        return self.resumed.began_at if self.resumed else self.readers[0].server_time
 
     @property
     def salt(self) -> int:

@@ -5,18 +5,16 @@ import gc
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import and_, literal
+from caspio_sync.clients.caspio_query import and_
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.delivery.endpoints import TrackEndpoint
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.records import RecordReader, keys_where
-from caspio_sync.extraction.window import lower_bound
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
@@ -27,6 +25,7 @@ from caspio_sync.run.notification import notified_of_failure
 from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest, suite_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
+from caspio_sync.run.resuming import changed_since, find_rest
 from caspio_sync.settings import Settings
 
 # From this many rows on, a second process for the sender pays for its start.
@@ -121,12 +120,13 @@ async def open_run(
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
         lease = await stack.enter_async_context(hold_lease(name, ledger, clock, wait=options.wait))
+        notes = await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
+        run.report.notes[:0] = notes
         failure.report = run.report
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         lease.serve(run)
-        run.report.notes += await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
         await ledger.do(
             ledger.ledger.start_run,
             run=run.id,
@@ -135,6 +135,8 @@ async def open_run(
             mode=run.report.mode,
             flow_run_id=flow_run,
         )
+        if run.resumed is None:
+            await ledger.do(ledger.ledger.forget_sweep, name)
         try:
             yield run
             run.raise_if_blocked()
@@ -203,6 +205,12 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     again = await held_again(name, options, prepared, ledger, versions, caspio, bound)
     if again is None:  # more than a sweep reads at less cost
         bound, mode, again = None, "sweep", Again()
+    conditions = [*([] if options.release else _conditions(options, prepared, bound)), *again.conditions]
+    rest = None
+    if run is not None and mode == "sweep":  # a plan shows the whole
+        rest = await find_rest(name, options, prepared, ledger, versions, caspio, connect.clock)
+    if rest is not None:
+        conditions, again = rest.conditions, rest.again
     readers = [
         RecordReader(
             caspio,
@@ -213,13 +221,12 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
             batch_size=prepared.definition.batch_size,
             limit=options.limit,
         )
-        for where in (
-            again.conditions if options.release else [*_conditions(options, prepared, bound), *again.conditions]
-        )
+        for where in conditions
     ]
     now = connect.clock.now()
     report = RunReport(run=run or new_run_id(now), sync=name, mode=mode, started_at=now)
     report.drift = list(prepared.drift.lines)
+    report.notes += rest.notes if rest else []
     quota = CaspioQuota(
         account=caspio_account(settings.caspio_integration_url),
         calls_per_day=settings.caspio_calls_per_day,
@@ -247,6 +254,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         observer=connect.observer,
     )
     opened.asked = again.source_pks
+    opened.resumed = rest.after if rest else None
     return opened
 
 
@@ -305,8 +313,7 @@ async def _bound(
             since = stored.watermark
     if since is None or cursor is None:
         return None, "partial" if options.partial else "sweep"
-    zone = prepared.fields[cursor].time_zone
-    return f"{cursor}>={literal(lower_bound(since, clock.now(), zone))}", mode
+    return changed_since(prepared, since, clock.now()), mode
 
 
 def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> list[str | None]:
@@ -345,13 +352,12 @@ async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:
     report = run.report
     if run.options.partial or report.verdicts.get("unknown") or report.left_to_send:
         return
-    started: datetime | None = run.readers[0].server_time
     await run.ledger.do(
         run.ledger.ledger.move_cursor,
         run.name,
-        watermark=started,
+        watermark=run.began_at,
         where_digest=read_digest(prepared),
-        full_sweep_at=started if report.mode == "sweep" else None,
+        full_sweep_at=run.began_at if report.mode == "sweep" else None,
     )
 
 
@@ -360,6 +366,9 @@ async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None
     report.ended_at = run.clock.now()
     report.caspio_calls = run.caspio.calls
     report.state = "done" if error is None else "blocked" if run.blocked else "failed"
+    if report.mode == "sweep" and report.state != "failed":  # where it was blocked, rows are corrected anywhere
+        with contextlib.suppress(CaspioSyncError):
+            await run.ledger.do(run.ledger.ledger.forget_sweep, run.name)
     code: int = report.exit_code(strict=options.strict)
     if error is not None:
         report.error = str(error) if isinstance(error, CaspioSyncError) else type(error).__name__

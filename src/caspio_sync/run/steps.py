@@ -26,11 +26,13 @@ from caspio_sync.ledger.compare import (
     repeated,
     send,
 )
+from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.ledger.sending import Accepted, Sending
 from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.run.owners import bears_its_key, present_keys
+from caspio_sync.run.resuming import note_sweep
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn, Verdict, ok
 
 P = ParamSpec("P")
@@ -50,8 +52,10 @@ async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
 
 
 async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
-    """Write down that the batch has begun."""
+    """Write down that the batch has begun; before the first one, that a sweep has."""
     ledger = run.ledger
+    if batch.number == 1:
+        await note_sweep(run)
     await ledger.do(
         ledger.ledger.open_batch,
         run=run.id,
@@ -206,7 +210,7 @@ async def close_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, 
     await record_erased(run, batch.number, comparison.erased)
     await _settle(run, comparison.settled)
     await ledger.do(
-        ledger.ledger.close_batch, run.id, batch.number, state="recorded", counts={"rows": batch.frame.height}
+        ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )
     run.report.batches += 1
 

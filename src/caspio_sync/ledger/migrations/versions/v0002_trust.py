@@ -1,4 +1,4 @@
-"""What erasure, verification, catalogs and the watch over the source's fields remember."""
+"""What erasure, verification, interrupted sweeps, catalogs and the watch over the source's fields remember."""
 
 import secrets
 
@@ -29,6 +29,14 @@ def upgrade() -> None:
         sa.Column("key_digest", sa.Text),
         sa.Column("details", sa.Text, nullable=False),
         sa.Column("hash", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "sweep",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("run", sa.Text, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("began_at", sa.BigInteger, nullable=False),
+        sa.Column("after_pk", sa.BigInteger),
     )
     op.create_table(
         "verification",
