@@ -7,10 +7,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
+from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_
 from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.delivery.endpoints import TrackEndpoint
+from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
@@ -18,7 +20,11 @@ from caspio_sync.extraction.records import RecordReader, keys_where
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.run.again import Again, held_again, note_unfound
+from caspio_sync.run.catalog_schema import CatalogKeeper, CatalogWork
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
 from caspio_sync.run.notification import notified_of_failure
@@ -26,6 +32,7 @@ from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.run.resuming import changed_since, find_rest
+from caspio_sync.run.writes import envelopes
 from caspio_sync.settings import Settings
 
 # From this many rows on, a second process for the sender pays for its start.
@@ -57,12 +64,36 @@ def braze_client(settings: Settings, clock: Clock) -> BrazeClient:
     )
 
 
-def braze_sender(settings: Settings, clock: Clock, rows: int) -> Sender:
+def catalog_client(settings: Settings, clock: Clock) -> CatalogClient:
+    """A client for the catalogs of the workspace in the settings."""
+    return CatalogClient(
+        endpoint=settings.braze_endpoint,
+        api_key=settings.braze_api_key,
+        clock=clock,
+        clients=settings.braze_connections,
+    )
+
+
+def sender_limits(settings: Settings, definition: AnySync) -> SenderLimits:
+    """How fast the sender of a sync may go, until an answer says otherwise."""
+    if isinstance(definition, CatalogSync):
+        requests, window_seconds = ITEMS_WRITE_LIMIT
+        return SenderLimits(settings.braze_connections, requests, window_seconds)
+    return SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
+
+
+def braze_sender(settings: Settings, clock: Clock, definition: AnySync, rows: int) -> Sender:
     """The sender for a run that reads so many rows: in this process, or in one of its own."""
-    limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
+    limits = sender_limits(settings, definition)
     if settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS):
-        return ProcessSender(endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, limits=limits)
-    return InlineSender(TrackEndpoint(braze_client(settings, clock)), limits=limits, clock=clock)
+        return ProcessSender(
+            endpoint=settings.braze_endpoint,
+            api_key=settings.braze_api_key,
+            limits=limits,
+            envelopes=envelopes(definition),
+        )
+    client = catalog_client if isinstance(definition, CatalogSync) else braze_client
+    return InlineSender(endpoint_of(client(settings, clock)), limits=limits, clock=clock)
 
 
 def open_ledger(settings: Settings, clock: Clock) -> Ledger:
@@ -76,8 +107,9 @@ class Connect:
 
     clock: Clock = field(default_factory=SystemClock)
     caspio: Callable[[Settings, Clock], CaspioClient] = caspio_client
-    sender: Callable[[Settings, Clock, int], Sender] = braze_sender
+    sender: Callable[[Settings, Clock, AnySync, int], Sender] = braze_sender
     braze: Callable[[Settings, Clock], BrazeClient] = braze_client
+    catalogs: Callable[[Settings, Clock], CatalogClient] = catalog_client
     ledger: Callable[[Settings, Clock], Ledger] = open_ledger
     observer: Observer | None = None
 
@@ -200,6 +232,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
 ) -> SyncRun:
     """The parts put together; without the id of a run (and its lease) for looking alone."""
     prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
+    catalog = await _catalog(name, settings, prepared, ledger, connect, planned=run is None)
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
     bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
     again = await held_again(name, options, prepared, ledger, versions, caspio, bound)
@@ -248,14 +281,46 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         versions=versions,
         report=report,
         clock=connect.clock,
-        sender=lambda: connect.sender(settings, connect.clock, report.expected),
+        sender=lambda: connect.sender(settings, connect.clock, prepared.definition, report.expected),
         braze=lambda: connect.braze(settings, connect.clock),
+        catalogs=lambda: connect.catalogs(settings, connect.clock),
         quota=quota,
         observer=connect.observer,
     )
     opened.asked = again.source_pks
     opened.resumed = rest.after if rest else None
+    opened.catalog = catalog
     return opened
+
+
+async def _catalog(  # noqa: PLR0917 - the parts of a run that is being opened
+    name: str, settings: Settings, prepared: Prepared, ledger: LedgerThread, connect: Connect, *, planned: bool
+) -> CatalogWork | None:
+    """The catalog held against the mapping; None for a sync of another kind.
+
+    Where Braze lost what was sent, the ledger forgets that it was before anything is decided by it.
+    """
+    definition, mapping = prepared.definition, prepared.mapping
+    if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
+        return None
+    async with connect.catalogs(settings, connect.clock) as client:
+        change = await CatalogKeeper(definition, mapping.schema, client, connect.clock).look()
+    store = ledger.ledger
+    former = await ledger.do(store.catalog_name, name)
+    known = {field for fields in (await ledger.do(store.mapping_fields, name)).values() for field in fields}
+    moved = change.create or former not in {None, definition.catalog.name}
+    lost = {each.name for each in change.add} & known
+    sends_all = bool(known) and (moved or bool(lost))
+    if sends_all and not planned:
+        await ledger.do(store.forget_sent, name, items_exist=not moved)
+    if not planned:
+        await ledger.do(store.remember_catalog, name, definition.catalog.name)
+    return CatalogWork(
+        change,
+        sends_all=sends_all,
+        patches=bool(set(change.extra) - set(change.delete)) or bool(mapping.stopped),
+        rows_last=await ledger.do(store.rows_last_read, name),
+    )
 
 
 def _stretched(report: RunReport, why: str, observer: Observer | None) -> None:
