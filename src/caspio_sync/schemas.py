@@ -98,6 +98,8 @@ SOURCE_DTYPES: MappingProxyType[str, pl.DataType | type[pl.DataType]] = MappingP
 # (nested objects, arrays of objects).
 Encoding = Literal["value", "json"]
 Role = Literal["attribute", "consent", "subscription_group"]
+# Braze's types of catalog fields (Braze, 9.1).
+CatalogType = Literal["string", "number", "boolean", "time", "object", "array", "geo"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,7 @@ class MappedColumn:
         on_null: "skip": a null is not sent; "clear": it is sent, and removes the value in Braze.
         role: what kind of value it is; consent and groups are not billed as data points.
         channel: for a subscription group: "email" or "sms".
+        catalog_type: of a catalog's field: its type in Braze; None for what belongs to a profile.
     """
 
     name: str
@@ -119,6 +122,7 @@ class MappedColumn:
     on_null: Literal["skip", "clear"] = "skip"
     role: Role = "attribute"
     channel: Literal["email", "sms"] | None = None
+    catalog_type: CatalogType | None = None
 
     @property
     def group_id(self) -> str:

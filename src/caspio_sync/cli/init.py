@@ -13,9 +13,8 @@ from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.clients.caspio import Source
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.proposal import propose_sync
-from caspio_sync.mapping.sync_file import parse_sync
+from caspio_sync.mapping.sync_file import AnySync, parse_sync
 from caspio_sync.run.opening import CONNECT
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings, current_settings
@@ -98,7 +97,7 @@ async def _fields(settings: Settings, source: Source) -> list[CaspioField]:
         return await caspio.fields(source)
 
 
-def _show(path: Path, name: str, definition: ProfileSync, fields: Sequence[CaspioField]) -> None:
+def _show(path: Path, name: str, definition: AnySync, fields: Sequence[CaspioField]) -> None:
     types = {each.name: each.type for each in fields}
     guessed = {str(each.source_field): attribute for attribute, each in definition.fields.items()}
     key, cursor = definition.identity.source_field, definition.source.cursor

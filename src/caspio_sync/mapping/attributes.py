@@ -62,6 +62,7 @@ class Rule:
         dtype: of the value.
         trims: whether blanks around text are never part of the value.
         lookup: for values that only a table can judge.
+        chars: how long text may be, where that is all there is to judge.
     """
 
     code: str
@@ -71,6 +72,24 @@ class Rule:
     dtype: pl.DataType | type[pl.DataType] = pl.String
     trims: bool = True
     lookup: Callable[[str], str | None] | Literal["phone"] | None = field(default=None)
+    chars: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ValueRules:
+    """What holds for the values of one kind of sync.
+
+    Args:
+        rules: the rule of each meaning.
+        text_chars: how long text may be.
+        json_size: how large the JSON text of an object or array may be, in words.
+        json_fits: whether such a text is no larger.
+    """
+
+    rules: Mapping[str, Rule]
+    text_chars: int
+    json_size: str
+    json_fits: Callable[[pl.Expr], pl.Expr]
 
 
 def source_kind(caspio_type: str) -> SourceKind:
@@ -170,20 +189,35 @@ def _between(low: float, high: float) -> Callable[[pl.Expr, date], pl.Expr]:
     return lambda value, _: value.is_between(low, high)
 
 
-def _short_items(value: pl.Expr, _: date) -> pl.Expr:
-    longest = value.list.eval(pl.element().str.len_chars()).list.max().fill_null(0)
-    return (value.list.len() <= ARRAY_ITEMS) & (longest <= TEXT_CHARS)
+def _items(count: int, chars: int) -> Callable[[pl.Expr, date], pl.Expr]:
+    def holds(value: pl.Expr, _: date) -> pl.Expr:
+        longest = value.list.eval(pl.element().str.len_chars()).list.max().fill_null(0)
+        return (value.list.len() <= count) & (longest <= chars)
+
+    return holds
 
 
-_TEXT: Mapping[SourceKind, Reading] = {"text": _same}
-_WORDS: Mapping[SourceKind, Reading] = {"text": _same, "integer": _text_of_integer}
+def text_rule(chars: int, *, trims: bool) -> Rule:
+    """Text of at most `chars` characters."""
+    why = f"is longer than {chars} characters"
+    return Rule("text_length", why, _ANY_TEXT, _chars(chars), trims=trims, chars=chars)
+
+
+def array_rule(count: int, chars: int) -> Rule:
+    """At most `count` texts of at most `chars` characters."""
+    why = f"holds over {count} items, or one over {chars} characters"
+    return Rule("array_size", why, {"list": _same}, _items(count, chars), pl.List(pl.String))
+
+
+TEXT: Mapping[SourceKind, Reading] = {"text": _same}
+WORDS: Mapping[SourceKind, Reading] = {"text": _same, "integer": _text_of_integer}
 _ANY_TEXT: Mapping[SourceKind, Reading] = {
-    **_WORDS,
+    **WORDS,
     "number": _text_of_number,
     "boolean": _text_of_integer,
     "moment": _utc,
 }
-_NUMBERS: Mapping[SourceKind, Reading] = {"number": _number, "integer": _number, "text": _number_of_text}
+NUMBERS: Mapping[SourceKind, Reading] = {"number": _number, "integer": _number, "text": _number_of_text}
 _DATES: Mapping[SourceKind, Reading] = {"moment": _date, "text": _date_of_text}
 _FLAGS: Mapping[SourceKind, Reading] = {"boolean": _same, "integer": _flag_of_integer, "text": _flag_of_text}
 
@@ -191,20 +225,18 @@ RULES: Mapping[str, Rule] = MappingProxyType(
     {
         # Braze's own attributes
         "email": Rule("email_format", "is no e-mail address that Braze takes", {"text": _lower}, _is_email),
-        "phone": Rule("phone_format", "is no valid phone number", _WORDS, lookup="phone"),
-        "country": Rule("country_code", "is no ISO 3166 country code or name", _TEXT, lookup=lookups.country_code),
-        "language": Rule("language_code", "is no ISO 639-1 language code or name", _TEXT, lookup=lookups.language_code),
-        "gender": Rule("gender_code", "is none of M, F, O, N, P", _TEXT, lookup=lookups.gender_code),
-        "time_zone": Rule("time_zone_name", "is no IANA time zone", _TEXT, lookup=lookups.time_zone_name),
+        "phone": Rule("phone_format", "is no valid phone number", WORDS, lookup="phone"),
+        "country": Rule("country_code", "is no ISO 3166 country code or name", TEXT, lookup=lookups.country_code),
+        "language": Rule("language_code", "is no ISO 639-1 language code or name", TEXT, lookup=lookups.language_code),
+        "gender": Rule("gender_code", "is none of M, F, O, N, P", TEXT, lookup=lookups.gender_code),
+        "time_zone": Rule("time_zone_name", "is no IANA time zone", TEXT, lookup=lookups.time_zone_name),
         "birth_date": Rule("birth_date", "is no date between 1900 and today", _DATES, _born_in_time),
-        "image_url": Rule("url_length", f"is longer than {URL_CHARS} characters", _TEXT, _chars(URL_CHARS)),
-        "longitude": Rule("longitude_range", "is not between -180 and 180", _NUMBERS, _between(-180, 180), pl.Float64),
-        "latitude": Rule("latitude_range", "is not between -90 and 90", _NUMBERS, _between(-90, 90), pl.Float64),
+        "image_url": Rule("url_length", f"is longer than {URL_CHARS} characters", TEXT, _chars(URL_CHARS)),
+        "longitude": Rule("longitude_range", "is not between -180 and 180", NUMBERS, _between(-180, 180), pl.Float64),
+        "latitude": Rule("latitude_range", "is not between -90 and 90", NUMBERS, _between(-90, 90), pl.Float64),
         # custom attributes, by type; `line` is text of Braze's own attributes, which never begins with a blank
-        "line": Rule("text_length", f"is longer than {TEXT_CHARS} characters", _ANY_TEXT, _chars(TEXT_CHARS)),
-        "text": Rule(
-            "text_length", f"is longer than {TEXT_CHARS} characters", _ANY_TEXT, _chars(TEXT_CHARS), trims=False
-        ),
+        "line": text_rule(TEXT_CHARS, trims=True),
+        "text": text_rule(TEXT_CHARS, trims=False),
         "integer": Rule(
             "integer_range",
             "is no whole number within 2^53",
@@ -212,23 +244,19 @@ RULES: Mapping[str, Rule] = MappingProxyType(
             _between(-EXACT_INTEGER, EXACT_INTEGER),
             pl.Int64,
         ),
-        "number": Rule(
-            "number_finite", "is no finite number", _NUMBERS, lambda value, _: value.is_finite(), pl.Float64
-        ),
+        "number": Rule("number_finite", "is no finite number", NUMBERS, lambda value, _: value.is_finite(), pl.Float64),
         "boolean": Rule("boolean_value", "is neither yes nor no", _FLAGS, None, pl.Boolean),
         "date": Rule("date_value", "is no date up to the year 3000", _DATES, _dated),
         "datetime": Rule(
             "datetime_value", "is no time up to the year 3000", {"moment": _utc, "text": _utc_of_text}, _dated
         ),
-        "array": Rule(
-            "array_size",
-            f"holds over {ARRAY_ITEMS} items, or one over {TEXT_CHARS} characters",
-            {"list": _same},
-            _short_items,
-            pl.List(pl.String),
-        ),
+        "array": array_rule(ARRAY_ITEMS, TEXT_CHARS),
         # the key of a row, by the kind of identity; addresses and numbers follow their own rules
-        "external_id": Rule("key_bytes", "is empty or over 987 bytes", _WORDS, _bytes(KEY_BYTES["external_id"])),
-        "user_alias": Rule("key_bytes", "is empty or over 236 bytes", _WORDS, _bytes(KEY_BYTES["user_alias"])),
+        "external_id": Rule("key_bytes", "is empty or over 987 bytes", WORDS, _bytes(KEY_BYTES["external_id"])),
+        "user_alias": Rule("key_bytes", "is empty or over 236 bytes", WORDS, _bytes(KEY_BYTES["user_alias"])),
     }
+)
+
+ATTRIBUTE_VALUES = ValueRules(
+    RULES, TEXT_CHARS, f"{OBJECT_BYTES // 1024} KB", lambda text: text.str.len_bytes() <= OBJECT_BYTES
 )

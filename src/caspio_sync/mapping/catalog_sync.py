@@ -1,17 +1,17 @@
 """The definition of a catalog sync: what `syncs/<name>.yaml` of `kind: catalog` may say."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints
 
 from caspio_sync.mapping.consent import Consent
 from caspio_sync.mapping.definition import Gate, Sync
+from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping, FieldName, Shortened, Strict
+from caspio_sync.schemas import CatalogType
 
-# Braze's field types (Braze, 9.1).
-CatalogType = Literal["string", "number", "boolean", "time", "object", "array", "geo"]
 NAME_CHARS = 250  # of catalogs, fields and item ids; descriptions alike (Braze, 9.1)
 CatalogName = Annotated[str, StringConstraints(pattern=rf"^[A-Za-z0-9_-]{{1,{NAME_CHARS}}}$")]
 IdTransform = Literal["strict", "slug"]
@@ -29,11 +29,21 @@ class CatalogField(FieldMapping):
 
     Args:
         type: Braze's type of the field; by default what Caspio declares.
-        geo: the fields with the degrees of a place.
+        geo: the fields with the degrees of a place; half a place is none.
+        object: keys and the mapping of each value.
+        array: a Caspio list field, or a list of mappings; items are text.
+        on_null: an emptied cell empties the field in Braze.
     """
 
-    type: CatalogType | None = None  # type: ignore[assignment]  # catalogs know other types than attributes
+    # Catalogs know other types than attributes, inside objects and arrays too.
+    type: CatalogType | None = None  # type: ignore[assignment]
     geo: Geo | None = None
+    object: dict[str, "CatalogField"] | None = None  # type: ignore[assignment]
+    array: "FieldName | tuple[CatalogField, ...] | None" = None
+    on_null: Literal["clear"] = "clear"
+
+    def _origins(self) -> dict[str, Any]:
+        return super()._origins() | {"geo": self.geo}
 
 
 class ItemId(Shortened):
@@ -122,6 +132,49 @@ class CatalogSync(Sync):
         return ItemIdentity(self.item_id.source_field, self.item_id.id_transform, self.catalog.name)
 
     @property
+    def key_place(self) -> Location:
+        """As `Sync.key_place`."""
+        return ("item_id",)
+
+    @property
     def consent(self) -> Consent:
         """Items have none."""
         return Consent()
+
+    @property
+    def erasure(self) -> None:
+        """Items are no persons: nobody asks for theirs to be erased."""
+        return
+
+    @property
+    def price(self) -> str | None:
+        """The field that the gate takes for the price."""
+        return self._judged("price")
+
+    @property
+    def currency(self) -> str | None:
+        """The field that the gate takes for the price's currency."""
+        return self._judged("currency")
+
+    def judged_fields(self) -> Iterator[tuple[str, str]]:
+        """As `Sync.judged_fields`."""
+        yield from super().judged_fields()
+        yield from (
+            (name, f"gate.{word}") for word in ("price", "currency") if (name := self._judged(word)) is not None
+        )
+
+    def contradictions(self) -> Iterator[tuple[Location, str]]:
+        """As `Sync.contradictions`."""
+        for word in ("price", "currency"):
+            name = getattr(self.gate, word)
+            if name is not None and name not in self.fields:
+                yield ("gate", word), f"names '{name}', which is not mapped; name one of {', '.join(self.fields)}"
+
+    def of_keys(self, field: str | None = None) -> Self:
+        """The sync without its fields: what makes ids alone, from the id's field or from another one."""
+        item_id = self.item_id if field is None else self.item_id.model_copy(update={"source_field": field})
+        return self.model_copy(update={"item_id": item_id, "fields": {}, "gate": CatalogGate()})
+
+    def _judged(self, word: Literal["price", "currency"]) -> str | None:
+        named: str | None = getattr(self.gate, word)
+        return named or (word if word in self.fields else None)

@@ -13,17 +13,16 @@ from types import MappingProxyType
 
 import polars as pl
 
-from caspio_sync.mapping.attributes import RULES, TEXT_CHARS, Circumstances, Rule, SourceKind, source_kind
+from caspio_sync.mapping.attributes import Circumstances, Rule, SourceKind, ValueRules, source_kind
 from caspio_sync.mapping.cleaning import TEXT_TRANSFORMS, cleaned, distinct_items, number_text
 from caspio_sync.mapping.consent import ConsentMapping, SubscriptionGroup
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping, PhoneRegion, Scalar, Transform
 from caspio_sync.mapping.lookups import time_zone_names
-from caspio_sync.mapping.names import STANDARD_ATTRIBUTES
-from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.schemas import SOURCE_DTYPES, UNCASTABLE, CaspioField
 
-_MEANING_OF_TYPE = MappingProxyType({"string": "text"})
+_MEANING_OF_TYPE = MappingProxyType({"string": "text", "time": "datetime"})
 _MEANING_OF_KIND: Mapping[SourceKind, str] = MappingProxyType(
     {
         "text": "text",
@@ -99,9 +98,11 @@ class CellMaker:
     Args:
         sync: the definition.
         fields: the table's fields.
+        values: what holds for the values of this kind of sync.
     """
 
-    def __init__(self, sync: ProfileSync, fields: Sequence[CaspioField]) -> None:
+    def __init__(self, sync: Sync, fields: Sequence[CaspioField], values: ValueRules) -> None:
+        self.values = values
         self._sync = sync
         self._fields = {field.name: field for field in fields}
         self._numbers: dict[str, int] = {}
@@ -115,16 +116,25 @@ class CellMaker:
         path = ".".join(str(part) for part in at)
         self.findings.append(f"{self._sync.where(*at)}: {path}: {text}")
 
-    def key(self) -> Cell | None:
-        """The cell of the row's key."""
-        identity = self._sync.identity
-        at: Location = ("identity", identity.kind)
-        mapping = FieldMapping.model_validate({"from": identity.source_field})
-        return self._cell(at, "key", mapping, meaning=identity.kind, region=identity.region)
+    def key(self, at: Location, field: str, meaning: str, *, region: PhoneRegion | None = None) -> Cell | None:
+        """The cell of the row's key, which is no part of `cells`' columns."""
+        return self._cell(at, "key", FieldMapping.model_validate({"from": field}), meaning=meaning, region=region)
 
-    def attribute(self, at: Location, path: str, mapping: FieldMapping, *, standard: str | None = None) -> Cell | None:
-        """The cell of a mapping that has `from`."""
-        return self._cell(at, path, mapping, meaning=standard, region=mapping.phone_region)
+    def value(self, at: Location, path: str, mapping: FieldMapping, *, meaning: str | None = None) -> Cell | None:
+        """The cell of a mapping that has `from`.
+
+        Args:
+            at: the place in the sync file.
+            path: what problems call it.
+            mapping: the mapping.
+            meaning: the rule it follows; by default the one that its transform, its type or Caspio's type asks for.
+        """
+        return self._cell(at, path, mapping, meaning=meaning, region=mapping.phone_region)
+
+    def kind_of(self, name: str | None) -> SourceKind | None:
+        """What cells of a field are; None for one that is not there or cannot be read."""
+        field = self._fields.get(name or "")
+        return source_kind(field.type) if field is not None and field.type in SOURCE_DTYPES else None
 
     def consent(self, at: Location, path: str, mapping: ConsentMapping | SubscriptionGroup) -> Cell | None:
         """The cell of a subscription state."""
@@ -157,7 +167,7 @@ class CellMaker:
             return None
         kind = source_kind(field.type)
         meaning = meaning or _meaning(mapping, kind)
-        rule = RULES.get(meaning)
+        rule = self.values.rules.get(meaning)
         if rule is None:
             self.fault(at, f"type '{meaning}' is built with `object:` or `array:`, not with `from`")
             return None
@@ -166,7 +176,7 @@ class CellMaker:
         )
         prepared = _prepared(field, kind, mapping, rule, as_words=as_words)
         prepared_kind: SourceKind = "text" if as_words and kind in _TEXT_KINDS else kind
-        misfit = _misfit(field, kind, prepared_kind, meaning, mapping)
+        misfit = _misfit(field, prepared_kind, meaning, rule, mapping)
         if fault := misfit or _named_twice(field, kind, mapping.map):
             self.fault(at, fault)
             return None
@@ -248,11 +258,6 @@ def _meaning(mapping: FieldMapping, kind: SourceKind) -> str:
     return "text" if mapping.map and kind != "list" else _MEANING_OF_KIND[kind]
 
 
-def standard_meaning(name: str) -> str | None:
-    """The rule that an attribute's name alone decides; None for a custom attribute."""
-    return STANDARD_ATTRIBUTES.get(name)
-
-
 def _prepared(field: CaspioField, kind: SourceKind, mapping: FieldMapping, rule: Rule, *, as_words: bool) -> pl.Expr:
     cell = pl.col(field.name)
     steps = (_TRIM, *mapping.transform) if rule.trims else mapping.transform
@@ -269,10 +274,8 @@ def _prepared(field: CaspioField, kind: SourceKind, mapping: FieldMapping, rule:
     return cleaned(cell, words=words, steps=steps)
 
 
-def _misfit(
-    field: CaspioField, kind: SourceKind, prepared: SourceKind, meaning: str, mapping: FieldMapping
-) -> str | None:
-    rule = RULES[meaning]
+def _misfit(field: CaspioField, prepared: SourceKind, meaning: str, rule: Rule, mapping: FieldMapping) -> str | None:
+    kind = source_kind(field.type)
     if prepared not in rule.reads:
         wanted = " or ".join(sorted(rule.reads))
         return f"'{field.name}' is of type {field.type}, which cannot become {meaning}; it takes a {wanted} field"
@@ -295,7 +298,7 @@ def _named_twice(field: CaspioField, kind: SourceKind, words: Mapping[str, objec
 
 def _always_fits(kind: SourceKind, rule: Rule, mapping: FieldMapping) -> bool:
     lengths = [step.argument for step in mapping.transform if step.name == "truncate" and step.argument is not None]
-    return kind == "text" and rule.code == "text_length" and min(lengths, default=TEXT_CHARS + 1) <= TEXT_CHARS
+    return kind == "text" and rule.chars is not None and min(lengths, default=rule.chars + 1) <= rule.chars
 
 
 def _states(mapping: ConsentMapping | SubscriptionGroup, kind: SourceKind) -> dict[str, str | None]:

@@ -123,6 +123,25 @@ class Sync(Strict):
     schedule: Annotated[str, AfterValidator(_cron)] | None = None
     _document: Document | None = PrivateAttr(default=None)
 
+    @property
+    def key_place(self) -> Location:
+        """Where the file says what names a row."""
+        raise NotImplementedError
+
+    def needed_fields(self) -> Iterator[tuple[str, str]]:
+        """Caspio fields that rows of this kind cannot do without, besides those every kind needs, and what for."""
+        yield from ()
+
+    def judged_fields(self) -> Iterator[tuple[str, str]]:
+        """Mapped fields that the gate judges by name, and where the file says so."""
+        for each in self.gate.expectations:
+            asked = " ".join(_texts(each.kwargs))
+            yield from ((name, "gate.expectations") for name in self.fields if names(asked, name))
+
+    def only(self, field: str) -> Self:
+        """The sync of one mapped field and nothing else."""
+        return self.model_copy(update={"fields": {field: self.fields[field]}})
+
     def contradictions(self) -> Iterator[tuple[Location, str]]:
         """What only the whole file shows: places that do not go together."""
         yield from ()
@@ -135,3 +154,18 @@ class Sync(Strict):
     def where(self, *location: str | int) -> str:
         """`file:line` of a place in the sync file, such as `where("source", "cursor")`."""
         return self._document.where(location) if self._document else self.name
+
+
+def names(text: str, name: str) -> bool:
+    """Whether a text names a field, as a word of its own and in any case."""
+    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) is not None
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
+    else:
+        yield str(value)

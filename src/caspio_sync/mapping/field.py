@@ -183,14 +183,19 @@ class FieldMapping(Shortened):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        origins = [self.source_field, self.constant, self.object, self.array]
-        if sum(origin is not None for origin in origins) != 1:
-            raise ValueError("needs exactly one of `from`, `constant`, `object` and `array`")
+        origins = self._origins()
+        if sum(origin is not None for origin in origins.values()) != 1:
+            *others, last = (f"`{name}`" for name in origins)
+            raise ValueError(f"needs exactly one of {', '.join(others)} and {last}")
         if self.source_field is None and (self.transform or self.map or self.time_zone or self.type):
             raise ValueError("`type`, `transform`, `map` and `time_zone` work on a field; they need `from`")
         if self.object == {} or self.array == ():
             raise ValueError("holds nothing; name at least one value")
         return self
+
+    def _origins(self) -> dict[str, Any]:
+        """What a value may be made of, by its word in the file."""
+        return {"from": self.source_field, "constant": self.constant, "object": self.object, "array": self.array}
 
     @property
     def phone_region(self) -> PhoneRegion | None:

@@ -145,6 +145,23 @@ class ProfileSync(Sync):
             raise ValueError("maps nothing; name at least one attribute under `fields` or a state under `consent`")
         return self
 
+    @property
+    def key_place(self) -> Location:
+        """As `Sync.key_place`."""
+        return ("identity", self.identity.kind)
+
+    def needed_fields(self) -> Iterator[tuple[str, str]]:
+        """As `Sync.needed_fields`."""
+        region = self.identity.region
+        if region is not None and region.source_field is not None:
+            yield region.source_field, "the country of the key (identity.region)"
+        for column, state in self.consent.columns.items():
+            yield state.source_field, f"a consent state (consent: {column})"
+
+    def only(self, field: str) -> Self:
+        """As `Sync.only`."""
+        return self.model_copy(update={"fields": {field: self.fields[field]}, "consent": Consent()})
+
     def contradictions(self) -> Iterator[tuple[Location, str]]:
         """As `Sync.contradictions`."""
         identity = self.identity

@@ -1,90 +1,49 @@
-"""Profile mapping: source frame in, full mapped row out. A pure function of frame, definition and day."""
+"""Profile mapping: Caspio rows as user profiles."""
 
 import hashlib
-import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from dataclasses import replace
 from typing import Self
 
 import polars as pl
 
-from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.attributes import OBJECT_BYTES, source_kind
-from caspio_sync.mapping.cells import Cell, CellMaker
-from caspio_sync.mapping.cleaning import masked, without_controls
-from caspio_sync.mapping.columns import Plan, plan_columns
-from caspio_sync.mapping.lookups import Lookup, PhoneLookup
-from caspio_sync.mapping.names import GROUP_PREFIX, is_consent
-from caspio_sync.mapping.profile_sync import Identity, ProfileSync
-from caspio_sync.schemas import (
-    KEY,
-    PROBLEMS,
-    SOURCE_DTYPES,
-    SOURCE_PK,
-    UNCASTABLE,
-    CaspioField,
-    MappedColumn,
-    Role,
-    ok,
-)
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
+from caspio_sync.mapping.cells import CellMaker
+from caspio_sync.mapping.columns import Plan, Planner
+from caspio_sync.mapping.consent import SubscriptionGroup
+from caspio_sync.mapping.document import Location
+from caspio_sync.mapping.field import FieldMapping
+from caspio_sync.mapping.names import GROUP_PREFIX, STANDARD_ATTRIBUTES, is_consent
+from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.schemas import CaspioField, MappedColumn, Role
 
-# Part of every digest: raised when a rule changes what the same definition makes of the same cells.
-RULES_VERSION = 1
+_LOCATION = "current_location"
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What a boolean column `ok(column)` of the mapped frame asserts.
-
-    Args:
-        column: a mapped column, or `key`.
-        code: stable name of the rule, such as email_format.
-        why: what is wrong with a value that fails, as a phrase after the column's name.
-    """
-
-    column: str
-    code: str
-    why: str
-
-
-class ProfileMapping:
-    """A sync's mapping, fitted to the fields of its table.
+class ProfileMapping(RowMapping):
+    """A profile sync's mapping, fitted to the fields of its table.
 
     Args:
         sync: the definition.
         fields: the table's or view's fields, as Caspio declares them.
-        absent: names of those that cannot be read for now: declared as they were, and null in every row. The columns
-            that read them are `stopped`: they must not travel.
+        absent: as for `RowMapping`.
 
     Raises:
         ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
     """
 
     def __init__(self, sync: ProfileSync, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> None:
-        maker = CellMaker(sync, fields)
-        key = maker.key()
-        self._plans = plan_columns(sync, maker)
-        if maker.findings or key is None:
-            raise ConfigurationError("\n".join(maker.findings))
-        self._key = key
-        self._cells = tuple(maker.cells)
-        self._ways = tuple({cell.number: cell for cell in (*maker.regions, *maker.cells)}.values())
-        self._lookups = {cell.number: Lookup(cell.rule.lookup) for cell in self._ways if callable(cell.rule.lookup)}
-        self._phones = PhoneLookup()
-        self._texts = [field.name for field in maker.used.values() if source_kind(field.type) in {"text", "list"}]
-        self.identity: Identity = sync.identity
-        self.columns: tuple[MappedColumn, ...] = tuple(plan.column for plan in self._plans)
-        self._kept: tuple[MappedColumn, ...] = ()
-        self.source_fields: tuple[str, ...] = tuple(sorted(maker.used.keys() - set(absent)))
-        self._absent = [maker.used[name] for name in sorted(maker.used.keys() & set(absent))]
-        self.stopped: tuple[str, ...] = self.columns_reading(absent)
-        self.checked: tuple[Check, ...] = (
-            Check(KEY, key.rule.code, key.rule.why),
-            *(Check(plan.column.name, plan.code, plan.why) for plan in self._plans if plan.can_fail),
-        )
-        self.digest: str = _digest(sync, [maker.used[name] for name in sorted(maker.used)], self.columns)
+        maker = CellMaker(sync, fields, ATTRIBUTE_VALUES)
+        identity = sync.identity
+        key = maker.key(sync.key_place, identity.source_field, identity.kind, region=identity.region)
+        digested = {
+            "identity": identity.model_dump(mode="json", exclude={"on_new"}),
+            "fields": sync.model_dump(mode="json", include={"fields", "consent"}),
+            "time_zone": sync.source.time_zone,
+        }
+        super().__init__(identity, maker, key, plan_columns(sync, maker), digested=digested, absent=absent)
 
     def keeping(self, stored: Iterable[str]) -> Self:
         """This mapping, with the consent of former mappings that it left out: columns without a value.
@@ -116,151 +75,45 @@ class ProfileMapping:
         """The column with the profile's phone number, where it is an attribute."""
         return self._column("phone")
 
-    def columns_reading(self, fields: Collection[str]) -> tuple[str, ...]:
-        """Names of the columns that are made of one of these Caspio fields, in the mapping's order."""
-        return tuple(plan.column.name for plan in self._plans if _reads(plan) & set(fields))
-
-    def shape(self, name: str) -> tuple[str, ...]:
-        """What kind of value a column gives Braze: fields of other types that give the same are as good."""
-        plan = next(each for each in self._plans if each.column.name == name)
-        return (str(plan.column.dtype), *(f"{cell.rule.dtype} {cell.rule.code}" for cell in plan.cells))
-
     def _column(self, name: str) -> str | None:
         return name if any(column.name == name for column in self.columns) else None
 
-    def apply(self, source: pl.DataFrame, *, today: date | None = None) -> pl.DataFrame:
-        """The mapped frame, row by row and in the order of the source.
 
-        Args:
-            source: a source frame (see schemas.py) with at least `source_pk`, `uncastable` and `source_fields`.
-            today: the last day a person can be born on; by default the present day in UTC.
-
-        Returns:
-            source_pk, key, every mapped column, `<column>__ok` for those in `checked`, and problems.
-        """
-        today = today or datetime.now(UTC).date()
-        source = source.with_columns(pl.lit(None, SOURCE_DTYPES[each.type]).alias(each.name) for each in self._absent)
-        any_uncastable = source.get_column(UNCASTABLE).null_count() < source.height
-        # Lazy, so that what several cells need, and both branches of a condition, is computed once.
-        frame = (
-            without_controls(source, self._texts)
-            .lazy()
-            .select(SOURCE_PK, UNCASTABLE, *(cell.prepared.alias(f"p{cell.number}") for cell in self._ways))
-            .collect()
-        )
-        frame = frame.with_columns(
-            *(self._looked_up(cell, frame) for cell in self._ways if callable(cell.rule.lookup)),
-            *(cell.read.alias(f"r{cell.number}") for cell in self._ways if cell.rule.lookup is None),
-        )
-        frame = frame.with_columns(self._numbers(cell, frame) for cell in self._ways if cell.rule.lookup == "phone")
-        frame = frame.with_columns(
-            cell.holds(today, any_uncastable=any_uncastable).alias(f"k{cell.number}") for cell in self._ways
-        )
-        mapped = (
-            frame.lazy()
-            .select(
-                SOURCE_PK,
-                self._key.value.alias(KEY),
-                *(plan.value.alias(plan.column.name) for plan in self._plans),
-                (pl.col(f"k{self._key.number}") & pl.col(f"p{self._key.number}").is_not_null()).alias(ok(KEY)),
-                *(plan.holds.alias(ok(plan.column.name)) for plan in self._plans if plan.can_fail),
-            )
-            .collect()
-        )
-        mapped = mapped.with_columns(_within_size(plan) for plan in self._plans if plan.column.encoding == "json")
-        empty = (pl.lit(None, dtype=pl.String).alias(column.name) for column in self._kept)
-        return mapped.with_columns(self._problems(source, frame, mapped), *empty)
-
-    def _looked_up(self, cell: Cell, frame: pl.DataFrame) -> pl.Series:
-        return self._lookups[cell.number](frame.get_column(f"p{cell.number}")).alias(f"r{cell.number}")
-
-    def _numbers(self, cell: Cell, frame: pl.DataFrame) -> pl.Series:
-        regions = pl.repeat(cell.default_region, frame.height, dtype=pl.String, eager=True)
-        if cell.region is not None:
-            named = frame.get_column(f"r{cell.region.number}")
-            regions = named.zip_with(named.is_not_null(), regions)
-        numbers = frame.get_column(f"p{cell.number}").cast(pl.String)
-        return self._phones(numbers, regions).alias(f"r{cell.number}")
-
-    def _problems(self, source: pl.DataFrame, frame: pl.DataFrame, mapped: pl.DataFrame) -> pl.Series:
-        """What is wrong with each row, values masked; null for a row without fault."""
-        blank = pl.repeat(None, mapped.height, dtype=pl.String, eager=True).alias(PROBLEMS)
-        rows = mapped.select(pl.arg_where(~pl.all_horizontal(ok(check.column) for check in self.checked))).to_series()
-        if rows.is_empty():
-            return blank
-        bad = frame[rows]
-        failing = [cell for cell in self._cells if cell.can_fail and not bad.get_column(f"k{cell.number}").all()]
-        names = dict.fromkeys(cell.field.name for cell in (*failing, self._key))
-        originals = source[rows].select(_shown(source, name).alias(f"s:{name}") for name in names)
-        bad = pl.concat([bad, originals, mapped[rows].select("^.*__ok$")], how="horizontal")
-        texts = bad.select(
-            pl.concat_str(
-                self._key_problem(),
-                *(_cell_problem(cell) for cell in failing if cell is not self._key),
-                *(_size_problem(plan) for plan in self._plans if plan.column.encoding == "json"),
-                separator="; ",
-                ignore_nulls=True,
-            )
-        ).to_series()
-        return blank.scatter(rows, texts)
-
-    def _key_problem(self) -> pl.Expr:
-        empty = pl.when(pl.col(f"p{self._key.number}").is_null()).then(pl.lit(f"{KEY}: is empty"))
-        return pl.coalesce(empty, _cell_problem(self._key))
+def plan_columns(sync: ProfileSync, maker: CellMaker) -> tuple[Plan, ...]:
+    """The plans of all columns that fit: attributes, global states, subscription groups."""
+    attributes = (_whole(plan) for plan in Planner(maker, _meaning).plans(sync.fields))
+    return (*attributes, *_states(sync, maker))
 
 
-def _reads(plan: Plan) -> set[str]:
-    regions = (cell.region for cell in plan.cells if cell.region is not None)
-    return {cell.field.name for cell in (*plan.cells, *regions)}
+def _meaning(at: Location, _: FieldMapping) -> str | None:
+    """The rule that an attribute's name alone decides; None for a custom attribute."""
+    match at:
+        case ("fields", str(name)):
+            return STANDARD_ATTRIBUTES.get(name)
+        case ("fields", "current_location", "object", str(key)):
+            return key
+    return None
 
 
-def _cell_problem(cell: Cell) -> pl.Expr:
-    fails = ~pl.col(f"k{cell.number}")
-    original = pl.when(fails).then(pl.col(f"s:{cell.field.name}"))
-    shown = (
-        pl.when(original.is_not_null())
-        .then(pl.concat_str(pl.lit(" ("), masked(original), pl.lit(")")))
-        .otherwise(pl.lit(""))
-    )
-    uncastable = pl.col(UNCASTABLE).list.contains(cell.field.name).fill_null(value=False)
-    why = (
-        pl.when(uncastable)
-        .then(pl.lit(f"{cell.path}: is no value of Caspio's type {cell.field.type}"))
-        .otherwise(pl.concat_str(pl.lit(f"{cell.path}: {cell.rule.why}"), shown))
-    )
-    return pl.when(fails).then(why)
+def _whole(plan: Plan) -> Plan:
+    """Half a location is refused for the whole object (Braze, BAD_LOCATION_UPDATE)."""
+    if plan.column.name != _LOCATION:
+        return plan
+    both = pl.all_horizontal(pl.lit(value=True), *(cell.value.is_not_null() for cell in plan.cells))
+    return replace(plan, value=pl.when(both).then(plan.value))
 
 
-def _shown(source: pl.DataFrame, name: str) -> pl.Expr:
-    column = pl.col(name)
-    return (
-        column.list.join(", ", ignore_nulls=True)
-        if isinstance(source.schema[name], pl.List)
-        else column.cast(pl.String)
-    )
+def _states(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:
+    states = {"email_subscribe": sync.consent.email_subscribe, "push_subscribe": sync.consent.push_subscribe}
+    for name, mapping in states.items():
+        cell = mapping and maker.consent(("consent", name), name, mapping)
+        if cell:
+            column = MappedColumn(name, pl.String, role="consent")
+            yield Plan(column, cell.value, (cell,), cell.rule.code, cell.rule.why)
+    for number, group in enumerate(sync.consent.subscription_groups):
+        if cell := maker.consent(("consent", "subscription_groups", number), group.column, group):
+            yield Plan(_group_column(group), cell.value, (cell,), cell.rule.code, cell.rule.why)
 
 
-def _size(plan: Plan) -> pl.Expr:
-    return (pl.col(plan.column.name).str.len_bytes() <= OBJECT_BYTES).fill_null(value=True)
-
-
-def _within_size(plan: Plan) -> pl.Expr:
-    return pl.col(ok(plan.column.name)) & _size(plan)
-
-
-def _size_problem(plan: Plan) -> pl.Expr:
-    too_large = plan.holds & ~pl.col(ok(plan.column.name))
-    return pl.when(too_large).then(pl.lit(f"{plan.column.name}: is over {OBJECT_BYTES // 1024} KB"))
-
-
-def _digest(sync: ProfileSync, fields: Sequence[CaspioField], columns: Sequence[MappedColumn]) -> str:
-    """What the mapping does, as 32 hex digits: rules, columns in their order, types of the fields used."""
-    content = {
-        "rules": RULES_VERSION,
-        "identity": sync.identity.model_dump(mode="json", exclude={"on_new"}),
-        "fields": sync.model_dump(mode="json", include={"fields", "consent"}),
-        "columns": [column.name for column in columns],
-        "types": {field.name: [field.type, field.time_zone] for field in fields},
-        "time_zone": sync.source.time_zone,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+def _group_column(group: SubscriptionGroup) -> MappedColumn:
+    return MappedColumn(group.column, pl.String, role="subscription_group", channel=group.channel)

@@ -11,9 +11,10 @@ from typing import Any
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
-from caspio_sync.mapping.consent import Consent
-from caspio_sync.mapping.profile_sync import ProfileSync
-from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.definition import names
+from caspio_sync.mapping.kinds import mapping_of
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.schemas import CaspioField
 
 _TEXT_LITERAL = re.compile(r"'(?:[^']|'')*'")
@@ -61,7 +62,7 @@ class FieldsThen:
         return {"source": self.source, "fields": fields, "stopped": list(self.stopped), "drift": list(self.lines)}
 
 
-def find_drift(definition: ProfileSync, now: Mapping[str, CaspioField], then: FieldsThen) -> Drift:
+def find_drift(definition: AnySync, now: Mapping[str, CaspioField], then: FieldsThen) -> Drift:
     """Hold the source's fields against those of the last run.
 
     Raises:
@@ -82,20 +83,17 @@ def find_drift(definition: ProfileSync, now: Mapping[str, CaspioField], then: Fi
     return Drift(tuple(_lines(definition, now, then, changed, stopped)), tuple(sorted(stopped)))
 
 
-def _required(definition: ProfileSync, before: Mapping[str, CaspioField]) -> Iterator[tuple[str, str]]:
+def _required(definition: AnySync, before: Mapping[str, CaspioField]) -> Iterator[tuple[str, str]]:
     """Fields that the sync cannot do without, and what for."""
-    source, identity = definition.source, definition.identity
-    yield identity.source_field, f"the key (identity.{identity.kind})"
-    if identity.region is not None and identity.region.source_field is not None:
-        yield identity.region.source_field, "the country of the key (identity.region)"
+    source = definition.source
+    yield definition.identity.source_field, f"the key ({'.'.join(map(str, definition.key_place))})"
     for name, use in (
         (source.cursor, "the cursor (source.cursor)"),
         (source.page_by, "what is paged by (source.page_by)"),
     ):
         if name is not None:
             yield name, use
-    for column, state in definition.consent.columns.items():
-        yield state.source_field, f"a consent state (consent: {column})"
+    yield from definition.needed_fields()
     erasure = definition.erasure
     conditions = {
         "source.where": source.where,
@@ -103,48 +101,30 @@ def _required(definition: ProfileSync, before: Mapping[str, CaspioField]) -> Ite
     }
     for place, where in conditions.items():
         condition = _TEXT_LITERAL.sub("''", where or "")
-        yield from ((name, f"named in {place}") for name in before if _names(condition, name))
-    asked = " ".join(_texts(each.kwargs) for each in definition.gate.expectations)
-    for attribute in definition.fields:
-        if _names(asked, attribute):
-            yield from (
-                (name, f"judged by gate.expectations ({attribute})")
-                for name in _fields_of(definition, attribute, before)
-            )
+        yield from ((name, f"named in {place}") for name in before if names(condition, name))
+    for mapped, place in dict.fromkeys(definition.judged_fields()):
+        yield from ((name, f"judged by {place} ({mapped})") for name in _fields_of(definition, mapped, before))
 
 
-def _names(text: str, name: str) -> bool:
-    return re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) is not None
-
-
-def _texts(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(_texts(each) for each in value.values())
-    if isinstance(value, list | tuple):
-        return " ".join(map(_texts, value))
-    return str(value)
-
-
-def _fields_of(definition: ProfileSync, attribute: str, fields: Mapping[str, CaspioField]) -> set[str]:
+def _fields_of(definition: AnySync, attribute: str, fields: Mapping[str, CaspioField]) -> set[str]:
     mapping = _alone(definition, attribute, fields)
     return set() if mapping is None else _read_by(mapping, attribute)
 
 
-def _read_by(mapping: ProfileMapping, attribute: str) -> set[str]:
+def _read_by(mapping: RowMapping, attribute: str) -> set[str]:
     return {name for name in mapping.source_fields if attribute in mapping.columns_reading([name])}
 
 
-def _alone(definition: ProfileSync, attribute: str, fields: Mapping[str, CaspioField]) -> ProfileMapping | None:
+def _alone(definition: AnySync, attribute: str, fields: Mapping[str, CaspioField]) -> RowMapping | None:
     """The mapping of one attribute and nothing else; None where it does not fit these fields."""
-    one = definition.model_copy(update={"fields": {attribute: definition.fields[attribute]}, "consent": Consent()})
     try:
-        return ProfileMapping(one, list(fields.values()))
+        return mapping_of(definition.only(attribute), list(fields.values()))
     except ConfigurationError:
         return None
 
 
 def _stopped(
-    definition: ProfileSync, now: Mapping[str, CaspioField], before: Mapping[str, CaspioField], changed: set[str]
+    definition: AnySync, now: Mapping[str, CaspioField], before: Mapping[str, CaspioField], changed: set[str]
 ) -> set[str]:
     """Changed fields that an attribute can no longer be made of, or would make another kind of value of."""
     if not changed:
@@ -163,16 +143,14 @@ def _stopped(
 
 
 def _lines(
-    definition: ProfileSync,
+    definition: AnySync,
     now: Mapping[str, CaspioField],
     then: FieldsThen,
     changed: set[str],
     stopped: set[str],
 ) -> Iterator[str]:
     before = then.fields
-    mapping = ProfileMapping(
-        definition, list({**now, **{name: before[name] for name in stopped}}.values()), absent=stopped
-    )
+    mapping = mapping_of(definition, list({**now, **{name: before[name] for name in stopped}}.values()), absent=stopped)
     for name in sorted(stopped):
         columns = ", ".join(mapping.columns_reading([name]))
         back = f"bring {name} back in Caspio, or remove it from the sync file"
@@ -195,7 +173,7 @@ def _lines(
         yield from _lesser_changes(definition, now[name], before[name])
 
 
-def _lesser_changes(definition: ProfileSync, now: CaspioField, before: CaspioField) -> Iterator[str]:
+def _lesser_changes(definition: AnySync, now: CaspioField, before: CaspioField) -> Iterator[str]:
     if before.unique and not now.unique:
         key = now.name == definition.identity.source_field
         yield f"{now.name} is no longer unique{': of rows that share a key only one is sent' if key else ''}"

@@ -20,7 +20,7 @@ from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Comparison
 from caspio_sync.ledger.erasure import Erased, Identifier, Keyspace
-from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import Requests, key_mapping
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
@@ -186,7 +186,7 @@ def keys_by_hand(run: SyncRun, texts: Sequence[str]) -> list[str]:
     Raises:
         ConfigurationError: one of them cannot be a key of this sync.
     """
-    mapping: ProfileMapping = key_mapping(run.prepared)
+    mapping: RowMapping = key_mapping(run.prepared)
     field = run.prepared.fields[mapping.identity.source_field]
     selected = [run.prepared.fields[name] for name in mapping.source_fields]
     page = orjson.dumps([{"PK_ID": place, field.name: text} for place, text in enumerate(texts, start=1)])

@@ -8,9 +8,9 @@ from itertools import chain
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
-from caspio_sync.mapping.profile_sync import ProfileSync
-from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.mapping.kinds import mapping_of
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.drift import Drift, FieldsThen, find_drift
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings
@@ -36,7 +36,7 @@ class Requests:
     selected: list[CaspioField]
     key: CaspioField
     where: str | None
-    mapping: ProfileMapping
+    mapping: RowMapping
     max_keys: int
     place: str
 
@@ -59,8 +59,8 @@ class Prepared:
         drift: what changed in the source since the last run.
     """
 
-    definition: ProfileSync
-    mapping: ProfileMapping
+    definition: AnySync
+    mapping: RowMapping
     source: Source
     fields: dict[str, CaspioField]
     key: CaspioField
@@ -106,7 +106,7 @@ async def prepare(
     else:
         drift = find_drift(definition, fields, then)
         as_mapped = {**fields, **{each: then.fields[each] for each in drift.stopped}}
-    mapping = ProfileMapping(definition, list(as_mapped.values()), absent=drift.stopped)
+    mapping = mapping_of(definition, list(as_mapped.values()), absent=drift.stopped)
     _check_cursor(definition, fields)
     key = fields[described.page_by] if described.page_by else _PK_ID
     requests = await _requests(definition, source, fields, key, caspio)
@@ -122,13 +122,13 @@ def fields_then(prepared: Prepared, known: KnownSource | None) -> FieldsThen | N
     return None if found == then else found
 
 
-def key_mapping(prepared: Prepared) -> ProfileMapping:
+def key_mapping(prepared: Prepared) -> RowMapping:
     """What makes keys of the sync's own rows, and nothing else."""
-    return ProfileMapping(prepared.definition.of_keys(), list(prepared.fields.values()))
+    return mapping_of(prepared.definition.of_keys(), list(prepared.fields.values()))
 
 
 async def _requests(
-    definition: ProfileSync, source: Source, fields: dict[str, CaspioField], key: CaspioField, caspio: CaspioClient
+    definition: AnySync, source: Source, fields: dict[str, CaspioField], key: CaspioField, caspio: CaspioClient
 ) -> Requests | None:
     """The `erasure:` section held against the table it names."""
     erasure = definition.erasure
@@ -142,13 +142,13 @@ async def _requests(
                 f"{definition.where('erasure', 'key')}: {source} has no field {erasure.key}; "
                 f"name the one with the key: {', '.join(fields)}"
             )
-    mapping = ProfileMapping(definition.of_keys(erasure.key), list(fields.values()))
+    mapping = mapping_of(definition.of_keys(erasure.key), list(fields.values()))
     selected = [fields[name] for name in mapping.source_fields]
     place = definition.where("erasure")
     return Requests(source, selected, key, erasure.where, mapping, erasure.max_keys, place)
 
 
-def suite_digest(definition: ProfileSync, mapping: ProfileMapping) -> str:
+def suite_digest(definition: AnySync, mapping: RowMapping) -> str:
     """Hash of what the gate asks: under another one, held rows are judged again."""
     text = f"{definition.gate.model_dump_json()}{[(check.column, check.code) for check in mapping.checked]}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
@@ -170,7 +170,7 @@ def read_digest(prepared: Prepared, *, whole: bool = False) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _check_cursor(definition: ProfileSync, fields: dict[str, CaspioField]) -> None:
+def _check_cursor(definition: AnySync, fields: dict[str, CaspioField]) -> None:
     cursor = definition.source.cursor
     if cursor is None:
         return

@@ -1,0 +1,26 @@
+"""The mapping of a sync, whatever its kind."""
+
+from collections.abc import Collection, Sequence
+
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.schemas import CaspioField
+
+
+def mapping_of(sync: AnySync, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> RowMapping:
+    """The sync's mapping, fitted to the fields of its table.
+
+    Args:
+        sync: the definition.
+        fields: the table's or view's fields, as Caspio declares them.
+        absent: names of those that cannot be read for now (see `RowMapping`).
+
+    Raises:
+        ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
+    """
+    if isinstance(sync, CatalogSync):
+        return CatalogMapping(sync, fields, absent=absent)
+    return ProfileMapping(sync, fields, absent=absent)
