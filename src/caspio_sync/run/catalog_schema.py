@@ -19,9 +19,13 @@ from caspio_sync.clock import Clock
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.schemas import CatalogType
 
 _LOOK_SECONDS = 2.0
 VISIBLE_SECONDS = 300.0  # how long new fields may take to be there (Braze, 2.2)
+
+
+Schema = Sequence[tuple[str, CatalogType]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class CatalogWork:
         sends_all: whether everything is to be sent again: Braze lost what the ledger takes for sent.
         patches: whether known items are edited instead of replaced, since they hold what this sync does not know.
         seen: `source_pk` of the rows read, a series a batch.
+        given_up: ids that rows read go by no longer, a series a batch.
         prices: source_pk and `price` of what was accepted, by batch, until it is recorded.
         rows_last: rows of the last whole read; None before the first.
     """
@@ -76,30 +81,31 @@ class CatalogWork:
     patches: bool
     rows_last: int | None
     seen: list[pl.Series] = field(default_factory=list)
+    given_up: list[pl.Series] = field(default_factory=list)
     prices: dict[int, pl.DataFrame] = field(default_factory=dict)
 
 
-def find_changes(sync: CatalogSync, wanted: Sequence[CatalogField], found: Catalog | None) -> SchemaChange:
+def find_changes(sync: CatalogSync, schema: Schema, found: Catalog | None) -> SchemaChange:
     """What Braze's catalog lacks, or has too much.
 
     Args:
         sync: the definition.
-        wanted: the mapping's fields, `id` first.
+        schema: the mapping's fields, `id` first.
         found: the catalog of that name; None where there is none.
 
     Raises:
         ConfigurationError: fields of another type, or more fields than a catalog takes; every one is named.
     """
-    name, fields = sync.catalog.name, tuple(wanted)
+    name, fields = sync.catalog.name, tuple(CatalogField(*each) for each in schema)
     if found is None:
         return SchemaChange(name, create=True, fields=fields)
     theirs = {each.name: each.type for each in found.fields}
-    retyped = [(each, theirs[each.name]) for each in wanted if theirs.get(each.name, each.type) != each.type]
+    retyped = [(each, theirs[each.name]) for each in fields if theirs.get(each.name, each.type) != each.type]
     if retyped:
         raise ConfigurationError("\n".join(_retyped(sync, each, there) for each, there in retyped))
-    extra = tuple(each for each in theirs if each not in {own.name for own in wanted})
+    extra = tuple(each for each in theirs if each not in {own.name for own in fields})
     delete = extra if sync.catalog.on_extra_field == "delete" else ()
-    add = tuple(each for each in wanted if each.name not in theirs)
+    add = tuple(each for each in fields if each.name not in theirs)
     if len(theirs) - len(delete) + len(add) > MAX_FIELDS:
         raise ConfigurationError(
             f"{sync.where('fields')}: catalog '{name}' has {len(theirs)} fields and would get {len(add)} more; Braze "
@@ -142,14 +148,14 @@ class CatalogKeeper:
 
     Args:
         sync: the definition.
-        wanted: the mapping's fields, `id` first.
+        schema: the mapping's fields, `id` first.
         client: asks Braze.
         clock: paces the calls.
     """
 
-    def __init__(self, sync: CatalogSync, wanted: Sequence[CatalogField], client: CatalogClient, clock: Clock) -> None:
+    def __init__(self, sync: CatalogSync, schema: Schema, client: CatalogClient, clock: Clock) -> None:
         self._sync = sync
-        self._wanted = wanted
+        self._schema = schema
         self._client = client
         self._clock = clock
         self._calls = PacedCalls(CATALOGS_LIMIT, clock)
@@ -157,7 +163,7 @@ class CatalogKeeper:
 
     async def look(self) -> SchemaChange:
         """What has to be done; as `find_changes`."""
-        return find_changes(self._sync, self._wanted, await self._found())
+        return find_changes(self._sync, self._schema, await self._found())
 
     async def keep(self) -> list[str]:
         """Make what is missing, and wait until it is there. It may be repeated.

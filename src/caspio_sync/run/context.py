@@ -119,6 +119,7 @@ class SyncRun:
         self.asked: list[int] = []  # held rows that are read again, by source_pk
         self.resumed: InterruptedSweep | None = None  # what this run goes on from
         self.catalog: CatalogWork | None = None  # of a sync of a catalog
+        self.planned = False  # whether it only looks, and writes nothing
         self._observer = observer
         self.quota = quota
         self._make_sender = sender

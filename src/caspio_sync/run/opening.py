@@ -257,7 +257,9 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         for where in conditions
     ]
     now = connect.clock.now()
-    report = RunReport(run=run or new_run_id(now), sync=name, mode=mode, started_at=now)
+    report = RunReport(
+        run=run or new_run_id(now), sync=name, kind=prepared.definition.kind, mode=mode, started_at=now
+    )
     report.drift = list(prepared.drift.lines)
     report.notes += rest.notes if rest else []
     quota = CaspioQuota(
@@ -290,6 +292,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     opened.asked = again.source_pks
     opened.resumed = rest.after if rest else None
     opened.catalog = catalog
+    opened.planned = run is None
     return opened
 
 
