@@ -37,7 +37,8 @@ class GateLimits:
 
     Args:
         max_quarantined_share: share of the batch's judged rows that may be set aside, from `min_rows` on.
-        min_rows: below that many judged rows the share says nothing, and batch expectations do not apply.
+        min_rows: below that many judged rows the share says nothing, and batch expectations do not apply, those with
+            `at_any_size` in their meta apart.
         max_quarantined_rows: rows that may be set aside in a batch of fewer than `min_rows`.
     """
 
@@ -114,7 +115,7 @@ class Gate:
                 continue
             if positions:
                 failed_rows.append(pl.DataFrame({"_place": positions, "_name": check.name}))
-            elif not check.passed and _news(rows) >= self._limits.min_rows:
+            elif not check.passed and (_at_any_size(result) or _news(rows) >= self._limits.min_rows):
                 blocked.append(f"{check.name}: {check.why}")
         held, accepted = _split(rows, failed_rows)
         if (share := self._too_many(_news(held), _news(rows))) is not None:
@@ -189,6 +190,11 @@ def _read(result: Any, rows: int) -> tuple[CheckResult, list[int]]:
         passed=bool(result.success),
     )
     return check, positions
+
+
+def _at_any_size(result: Any) -> bool:
+    """Whether an expectation about the batch says something of the smallest one (`meta: {at_any_size: true}`)."""
+    return bool((result.expectation_config.meta or {}).get("at_any_size"))
 
 
 def _exceptions(info: Any) -> list[str | None]:

@@ -10,7 +10,7 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.steps import map_batch, without_required_consent
 from caspio_sync.schemas import SOURCE_PK
 from expectations.gate import Judgement
-from expectations.profiles import judged_frame, profile_gate
+from expectations.suites import gate_of, judged_frame
 from tasks.options import FRAMES, without_values
 
 
@@ -40,5 +40,5 @@ def staying(run: SyncRun, changes: pl.DataFrame, judgement: Judgement) -> pl.Dat
 
 
 def _judge(run: SyncRun, changes: pl.DataFrame) -> Judgement:
-    gate = run.part("gate", lambda: profile_gate(run.name, run.definition, run.mapping))
-    return gate.judge(judged_frame(changes, run.mapping))
+    gate = run.part("gate", lambda: gate_of(run.name, run.definition, run.mapping))
+    return gate.judge(judged_frame(changes, run.definition, run.mapping))

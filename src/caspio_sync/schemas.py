@@ -23,6 +23,11 @@ KEY = "key"
 UNCASTABLE = "uncastable"
 PROBLEMS = "problems"
 HELD_BEFORE = "_held_before"  # of the changes: whether the gate held the row before
+# Of the changes of a catalog, for its gate: the price that Braze was last sent (Float64; null where none is known, or
+# where a person released the row), and how many rows this read and the last whole one found (null for no statement).
+LAST_PRICE = "_last_price"
+ROWS_NOW = "_rows_now"
+ROWS_LAST = "_rows_last"
 OK_SUFFIX = "__ok"
 
 

@@ -12,9 +12,8 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.mapping.definition import Expectation
-from caspio_sync.mapping.profile_sync import ProfileSync
-from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run import opening
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, ok
@@ -218,8 +217,8 @@ async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) 
     return findings
 
 
-def _gate_findings(name: str, definition: ProfileSync, mapping: ProfileMapping) -> list[Finding]:
-    from expectations.profiles import profile_gate, profile_suite
+def _gate_findings(name: str, definition: AnySync, mapping: RowMapping) -> list[Finding]:
+    from expectations.suites import gate_of, suite_of
 
     findings = [
         Finding(
@@ -232,10 +231,10 @@ def _gate_findings(name: str, definition: ProfileSync, mapping: ProfileMapping) 
         if column not in _judged_columns(mapping)
     ]
     try:
-        profile_gate(name, definition, mapping)
+        gate_of(name, definition, mapping)
     except CaspioSyncError as error:
         return findings + findings_of(error)
-    count = len(profile_suite(mapping)) + len(definition.gate.expectations)
+    count = len(suite_of(definition, mapping)) + len(definition.gate.expectations)
     return findings or [Finding("ok", f"gate: {count} expectations stand before every send")]
 
 
@@ -245,7 +244,7 @@ def _columns_named(expectation: Expectation) -> list[str]:
     return [str(column) for column in [*named, *(kwargs.get("column_list") or [])]]
 
 
-def _judged_columns(mapping: ProfileMapping) -> set[str]:
+def _judged_columns(mapping: RowMapping) -> set[str]:
     """The columns that an expectation of the sync file may name."""
     checked = [ok(check.column) for check in mapping.checked]
     attributes = [column.name for column in mapping.columns]

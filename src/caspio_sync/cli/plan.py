@@ -64,11 +64,11 @@ def plan(
 
 
 async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
-    from expectations.profiles import judged_frame, profile_gate
+    from expectations.suites import gate_of, judged_frame
 
     def judge(run: SyncRun, changes: pl.DataFrame) -> Judged:
-        gate = run.part("gate", lambda: profile_gate(run.name, run.definition, run.mapping))
-        judgement = gate.judge(judged_frame(changes, run.mapping))
+        gate = run.part("gate", lambda: gate_of(run.name, run.definition, run.mapping))
+        judgement = gate.judge(judged_frame(changes, run.definition, run.mapping))
         run.report.count_checks(judgement.checks)
         run.report.add_seconds("gate", judgement.seconds)
         return judgement

@@ -160,7 +160,7 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
     Raises:
         ConfigurationError: an expectation of the sync file cannot be evaluated.
     """
-    from expectations.profiles import judged_frame, profile_gate
+    from expectations.suites import gate_of, judged_frame
 
     versions = ledger.mapping_fields(sync)
     mapping = found.prepared.mapping.keeping(chain.from_iterable(versions.values()))
@@ -177,7 +177,7 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
     )
     differs = not compared.changes.is_empty()
     row = compared.changes if differs else _unchanged(mapped)
-    gate = profile_gate(sync, found.prepared.definition, mapping)
+    gate = gate_of(sync, found.prepared.definition, mapping)
     return JudgedRow(
         key=mapped[KEY][0],
         values={column.name: _value(column, mapped) for column in mapping.columns},
@@ -185,7 +185,7 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
         problems=mapped[PROBLEMS][0],
         operation=row["_op"][0] if differs else None,
         differs=tuple(name for name in str(row["_changed"][0]).split(",") if name),
-        checks=gate.judge(judged_frame(row, mapping)).checks,
+        checks=gate.judge(judged_frame(row, found.prepared.definition, mapping)).checks,
     )
 
 

@@ -105,6 +105,7 @@ class ItemIdentity:
     id_transform: IdTransform
     label: str
     kind: Literal["item_id"] = "item_id"
+    on_new: Literal["create"] = "create"
 
 
 class CatalogSync(Sync):

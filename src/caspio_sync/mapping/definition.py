@@ -101,7 +101,12 @@ class Named(Protocol):
 
     @property
     def label(self) -> str | None:
-        """The label of a user alias; None for the other kinds."""
+        """What else a key needs to be one of its own: the label of a user alias, the name of a catalog."""
+        ...
+
+    @property
+    def on_new(self) -> str:
+        """What becomes of a key that Braze does not know, such as "create"."""
         ...
 
 

@@ -16,8 +16,8 @@ from caspio_sync.clients.braze_answers import (
 )
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.exported import exported_field
-from caspio_sync.mapping.profile_sync import Identity
 from caspio_sync.schemas import MappedColumn
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ class ReadBack:
         clock: paces the requests.
     """
 
-    def __init__(self, braze: BrazeClient, identity: Identity, columns: Sequence[MappedColumn], clock: Clock) -> None:
+    def __init__(self, braze: BrazeClient, identity: Named, columns: Sequence[MappedColumn], clock: Clock) -> None:
         self._braze = braze
         self._identity = identity
         self._exports = PacedCalls(EXPORT_LIMIT, clock)

@@ -1,0 +1,88 @@
+"""What the suites share: a rule of the mapping as one expectation, and a suite as a gate.
+
+Formats are judged by the mapping, cell by cell, in polars (`<column>__ok`); a suite says which of them count, why they
+exist, and what follows. One expectation a rule, not a field, keeps it at fifteen about rows at the most.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.schemas import ok
+from expectations.gate import Gate, GateLimits, expectation_from
+
+if TYPE_CHECKING:
+    from great_expectations.expectations.expectation import Expectation
+
+MAX_ROW_EXPECTATIONS = 15
+# Rules with one reason behind them are one expectation: each costs the gate the same time, however few rows fail it.
+# From the code of a check to the name and the reason of the expectation it is part of.
+Joined = Mapping[str, tuple[str, str]]
+
+
+def rule_column(rule: str) -> str:
+    """Name of the boolean column that says whether a row keeps a rule in all its fields."""
+    return ok(f"rule.{rule}")
+
+
+def rules_of(mapping: RowMapping, joined: Joined) -> dict[str, tuple[str, list[str]]]:
+    """Why each rule of the mapping exists, and the columns it judges, by its name."""
+    rules: dict[str, tuple[str, list[str]]] = {}
+    for check in mapping.checked:
+        name, why = joined.get(check.code, (check.code, check.why))
+        rules.setdefault(name, (why, []))[1].append(check.column)
+    return rules
+
+
+def rule_columns(mapping: RowMapping, joined: Joined) -> list[pl.Expr]:
+    """One boolean column a rule of the mapping, as the suite names them."""
+    return [
+        pl.all_horizontal([ok(column) for column in columns]).alias(rule_column(rule))
+        for rule, (_, columns) in rules_of(mapping, joined).items()
+    ]
+
+
+def row_expectations(mapping: RowMapping, joined: Joined, key_unique: str) -> "list[Expectation]":
+    """What every row must meet, whatever the kind: a key of its own, and the rules of the mapping.
+
+    Args:
+        mapping: the mapping.
+        joined: as above.
+        key_unique: why two rows must not have one key.
+    """
+    reasons = {rule: why for rule, (why, _) in rules_of(mapping, joined).items()}
+    return [
+        is_true("key_unique", ok("key_unique"), key_unique, "critical"),
+        *(is_true(rule, rule_column(rule), why, "critical") for rule, why in reasons.items()),
+    ]
+
+
+def is_true(name: str, column: str, why: str, severity: str) -> "Expectation":
+    """An expectation that a boolean column is true in every row."""
+    return expectation_from(
+        "expect_column_values_to_be_in_set",
+        {"column": column, "value_set": [True]},
+        severity=severity,
+        meta={"name": name, "why": why},
+    )
+
+
+def gate_with(name: str, sync: Sync, suite: "Sequence[Expectation]") -> Gate:
+    """The gate of one sync: a suite, the sync file's own expectations, and its limits.
+
+    Raises:
+        ConfigurationError: an expectation of the sync file that Great Expectations does not know.
+    """
+    own = [
+        expectation_from(each.type, dict(each.kwargs), severity=each.severity, meta=dict(each.meta))
+        for each in sync.gate.expectations
+    ]
+    limits = GateLimits(
+        max_quarantined_share=sync.gate.max_quarantined_share,
+        min_rows=sync.gate.min_rows,
+        max_quarantined_rows=sync.gate.max_quarantined_rows,
+    )
+    return Gate(name, [*suite, *own], limits)
