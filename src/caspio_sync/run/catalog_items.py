@@ -2,8 +2,23 @@
 
 import polars as pl
 
+from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.run.catalog_schema import CatalogKeeper
 from caspio_sync.run.context import SyncRun
 from caspio_sync.schemas import KEY, LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK
+
+
+async def keep_schema(run: SyncRun) -> None:
+    """Make the catalog, or the fields it lacks, before anything is sent to it.
+
+    Raises:
+        As `CatalogKeeper.keep`.
+    """
+    sync, work = run.items
+    assert isinstance(run.mapping, CatalogMapping)
+    run.report.notes += work.change.notes
+    if work.change.lines and not run.options.baseline:
+        run.report.schema_changes = await CatalogKeeper(sync, run.mapping.schema, run.catalogs, run.clock).keep()
 
 
 async def note_read(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> None:

@@ -139,7 +139,9 @@ def _notes(sync: CatalogSync, found: Catalog, kept: Sequence[str]) -> list[str]:
             "known items are edited instead of replaced; map them, or write `on_extra_field: delete` to have them deleted"
         )
     if sync.catalog.description and found.description != sync.catalog.description:
-        notes.append(f"the description of catalog '{found.name}' differs from the sync file's; Braze's API cannot change it")
+        notes.append(
+            f"the description of catalog '{found.name}' differs from the sync file's; Braze's API cannot change it"
+        )
     return notes
 
 
@@ -184,7 +186,9 @@ class CatalogKeeper:
         except CatalogRefusedError as refused:
             # An answer that was lost, or somebody else beside us: what was refused may be there by now.
             if await self.look() != change:
-                raise TransientError(f"catalog '{change.catalog}' changed while it was being made; run again") from refused
+                raise TransientError(
+                    f"catalog '{change.catalog}' changed while it was being made; run again"
+                ) from refused
             raise ConfigurationError(
                 f"{self._sync.where('catalog')}: Braze refuses the catalog '{change.catalog}': {refused.message_text}. "
                 "Correct the sync file, or the catalog in Braze, and run again"

@@ -19,6 +19,7 @@ from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT
 from caspio_sync.run import steps
+from caspio_sync.run.catalog_items import with_last_read
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import count_erased, plan_erasures
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
@@ -101,6 +102,8 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
             compared = await steps.compare_batch(run, batch, mapped)
             count_erased(run, compared.erased)
             changes = compared.changes
+            if run.catalog is not None:
+                changes = await with_last_read(run, changes)
             judged = judge(run, changes)
             plan.blocked = plan.blocked or judged.blocked
             _count_opt_outs(run, changes.filter(pl.col("_op") == "changed"))

@@ -136,6 +136,7 @@ class RunReport(BaseModel):
     identified: int = 0  # new rows whose id Braze did not know, offered to the profile with their address
     baseline: int = 0  # recorded as sent without being sent
     left_to_send: int = 0  # changed rows that a baseline left to the next run
+    schema_changes: list[str] = Field(default_factory=list)  # of a catalog
     deleted: int = 0  # items of a catalog whose row is gone
     erased: int = 0  # people whose deletion was proven in this run
     reasons: list[Reason] = Field(default_factory=list)
