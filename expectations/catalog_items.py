@@ -8,12 +8,12 @@ Rules that go by a field's name, so that no sync file has to say them:
 - descriptions: text fields called `description`, or ending in `_description`.
 
 A clerk's note in place of a name is text with small letters and no capital one (`check`, `thrown away`), or without any
-letter or digit (`?`, `??`). On its own it is only told of, as a price of zero is: some shops write small, and some things
-are free. A row with both, or without any name and at no price, is no product and is held.
+letter or digit (`?`, `??`). On its own it is only told of, as a price of zero is: some shops write small, and some
+things are free. A row with both, or without any name and at no price, is no product and is held.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -39,10 +39,25 @@ _DESCRIPTION = re.compile(r"(?i)^(?:.*_)?description$")
 _LABEL = r"[\p{L}\p{N}](?:[\p{L}\p{N}-]*[\p{L}\p{N}])?"
 URL = rf"^(?i:https?)://(?:{_LABEL}\.)*{_LABEL}(?::\d{{1,5}})?(?:[/?#][^\s<>\"\\^`{{|}}]*)?$"
 
-_VALUE = (
-    "value_type",
-    "a value that is none of its type is refused by Braze, and the other items of its request with it",
+RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "price_present": "an item without a price cannot be offered",
+        "price_not_negative": "a price below nothing is a booking, or a mistake",
+        "price_change": "a price that grew or fell by more than gate.max_price_factor may be a slip of the keys",
+        "product": "a row with a clerk's note or nothing for a name, and no price, is no product",
+        "currency_known": "a price means nothing without a currency code of ISO 4217, such as GBP",
+        "url_form": "a link or picture that is no http(s) address is broken in every message",
+    }
 )
+WARNINGS: Mapping[str, str] = MappingProxyType(
+    {
+        "price_not_zero": "an item at nothing is given away, or not priced yet",
+        "name_is_no_note": "a name that is missing or looks like a clerk's note is shown to customers",
+        "description_length": f"a description of over {DESCRIPTION_CHARS} characters fills a whole message",
+    }
+)
+
+_VALUE = ("value_type", "Braze refuses a value that is none of its type, and the other items of its request with it")
 _SIZE = ("value_size", "Braze refuses larger values, and the other items of their request with them")
 _CODE = ("value_code", "a code or number that means nothing cannot be used in a campaign")
 _JOINED: Joined = MappingProxyType(

@@ -17,7 +17,8 @@ from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.sync_file import load_sync, parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from expectations.gate import Gate, GateLimits, Judgement, expectation_from
-from expectations.profiles import MAX_ROW_EXPECTATIONS, judged_frame, profile_gate, profile_suite
+from expectations.profiles import judged_frame, profile_gate, profile_suite
+from expectations.rules import MAX_ROW_EXPECTATIONS
 
 SHIPPED = Path(__file__).parents[2] / "syncs" / "customers.yaml"
 SECRET = "alice.secret@example.com"
