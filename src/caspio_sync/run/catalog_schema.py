@@ -1,4 +1,4 @@
-"""A catalog as the sync file describes it, held against the one in Braze: what is missing is made, nothing is dropped."""
+"""A catalog as the sync file describes it, held against Braze's: what is missing is made, nothing is dropped."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
@@ -125,9 +125,9 @@ def find_changes(sync: CatalogSync, schema: Schema, found: Catalog | None) -> Sc
 
 def _retyped(sync: CatalogSync, wanted: CatalogField, there: str) -> str:
     return (
-        f"{sync.where('fields', wanted.name)}: fields.{wanted.name}: is of type {wanted.type} here and {there} in Braze's "
-        f"catalog '{sync.catalog.name}', where a type cannot change. Write `type: {there}` if its values are such, give the "
-        "field another name, or delete it in Braze (its values go with it) and run again"
+        f"{sync.where('fields', wanted.name)}: fields.{wanted.name}: is of type {wanted.type} here and {there} in "
+        f"Braze's catalog '{sync.catalog.name}', where a type cannot change. Write `type: {there}` if its values are "
+        "such, give the field another name, or delete it in Braze (its values go with it) and run again"
     )
 
 
@@ -135,8 +135,9 @@ def _notes(sync: CatalogSync, found: Catalog, kept: Sequence[str]) -> list[str]:
     notes = []
     if kept:
         notes.append(
-            f"Braze's catalog '{found.name}' has fields that the sync does not map: {', '.join(kept)}. They are kept, and "
-            "known items are edited instead of replaced; map them, or write `on_extra_field: delete` to have them deleted"
+            f"Braze's catalog '{found.name}' has fields that the sync does not map: {', '.join(kept)}. They are kept, "
+            "and known items are edited instead of replaced; map them, or have them deleted with "
+            "`on_extra_field: delete`"
         )
     if sync.catalog.description and found.description != sync.catalog.description:
         notes.append(
@@ -229,7 +230,7 @@ class CatalogKeeper:
                 return
             if self._clock.monotonic() >= until:
                 raise TransientError(
-                    f"catalog '{change.catalog}' does not show its fields after {VISIBLE_SECONDS:.0f} s; run again later"
+                    f"catalog '{change.catalog}' does not show its fields after {VISIBLE_SECONDS:.0f} s; run again"
                 )
             await self._clock.sleep(_LOOK_SECONDS)
 

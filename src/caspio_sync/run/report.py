@@ -68,7 +68,7 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     )
     allow_deletes: bool = Field(
         default=False,
-        description="Of a catalog: delete the items whose row is gone, though they are more than gate.max_deleted_share.",
+        description="Of a catalog: delete items whose row is gone, though more than gate.max_deleted_share.",
     )
     strict: bool = Field(
         default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."

@@ -180,7 +180,7 @@ async def send_batch(
         run: the run.
         batch: number of the batch.
         accepted: changes that passed the gate.
-        opt_outs: what became of the opt-outs that left ahead, where there is consent; a row with nothing else to send is
+        opt_outs: what became of the opt-outs that left ahead, where there are any; a row with nothing else to send is
             done with that.
 
     Raises:
