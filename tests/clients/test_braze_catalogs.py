@@ -351,11 +351,6 @@ def test_pages_are_followed_by_their_cursor():
     assert [one for page in pages for one in page] == [f"i{number:03}" for number in range(120)]
 
 
-def test_one_page_has_no_next():
-    page = Shop().made().put({"id": "a"}).ask(lambda client: client.items("products", None))
-    assert (page.items, page.next_cursor) == ([{"id": "a"}], None)
-
-
 @pytest.mark.parametrize(
     ("link", "cursor"),
     [
