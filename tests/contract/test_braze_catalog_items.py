@@ -109,6 +109,15 @@ def test_a_queued_write_is_lost_with_what_it_was_for(fate: str) -> None:
         assert shop.items == {"a": {"id": "a", "name": "Mug"}}
 
 
+def test_queued_writes_may_come_to_nothing_without_a_word() -> None:
+    shop = CatalogWorkspace(catalog_silent_failures={"b"})
+    shop.put({"id": "a", "price": 1}, {"id": "b", "price": 1})
+    assert one(shop, "POST", "b", price=2).status_code == 201
+    assert shop.write("PUT", {"id": "a", "price": 3}, {"id": "b", "price": 3}).status_code == 202
+    assert shop.write("DELETE", {"id": "b"}).status_code == 202
+    assert {key: item["price"] for key, item in shop.items.items()} == {"a": 3, "b": 2}
+
+
 def test_accepted_writes_are_logged_as_they_came() -> None:
     shop = CatalogWorkspace()
     shop.put({"id": "a"})

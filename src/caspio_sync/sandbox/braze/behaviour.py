@@ -101,6 +101,7 @@ class BrazeBehaviour(BaseModel):
     catalog_storage: int = 500_000_000
     catalog_delay_seconds: float = 0.5
     catalog_jitter_seconds: float = 0.0
+    catalog_silent_failures: frozenset[str] = frozenset()  # ids of items whose queued writes come to nothing
     # 9.2, 9.3: what no page spells out.
     catalog_put_clears: bool = True
     catalog_ids_ignore_case: bool = False

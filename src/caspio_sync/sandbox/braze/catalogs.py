@@ -146,6 +146,9 @@ class Catalogs(Mapping[str, Catalog]):
 
     def queue_items(self, verb: str, catalog: Catalog, items: list[Item], now: float) -> None:
         """Queue items that were checked against the catalog's present fields."""
+        lost = self._behaviour.catalog_silent_failures
+        if lost:
+            items = [item for item in items if item["id"] not in lost]
         self.queue(partial(self._write, verb, catalog, catalog.version, items), now)
 
     def write_now(self, verb: str, catalog: Catalog, item: Item, now: float) -> None:
