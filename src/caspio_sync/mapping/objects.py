@@ -35,24 +35,42 @@ def encode_objects(
         travels: gives the name of the boolean column that says whether a column travels.
         update_only: whether Braze must not create a profile for an unknown identifier.
     """
+    ending = [pl.lit(update_only).alias(UPDATE_ONLY)]
+    text = object_text(identifier, columns, travels=lambda name: pl.col(travels(name)), ending=ending)
+    return rows.select(object=text).to_series()
+
+
+def object_text(
+    identifier: pl.Expr,
+    columns: Sequence[MappedColumn],
+    *,
+    travels: Callable[[str], pl.Expr],
+    ending: Sequence[pl.Expr] = (),
+) -> pl.Expr:
+    """The JSON object of a row: its identifier, and the columns that travel.
+
+    Args:
+        identifier: named expression, never null.
+        columns: the columns that may travel; the null of one with `on_null="clear"` travels too.
+        travels: the condition under which a column travels, by its name.
+        ending: named expressions that are never null.
+    """
     values = [column for column in columns if column.encoding == "value" and column.role != "subscription_group"]
     flat = pl.struct(
         identifier,
-        *(pl.when(pl.col(travels(column.name))).then(pl.col(column.name)).alias(column.name) for column in values),
-        # Last, so that every null before it is followed by a comma.
-        pl.lit(update_only).alias(UPDATE_ONLY),
+        *(pl.when(travels(column.name)).then(pl.col(column.name)).alias(column.name) for column in values),
+        *ending,
     ).struct.json_encode()
-    # A null in the struct is "does not travel". It cannot stand inside a string: there each quote has a backslash.
+    # A null in the struct is "does not travel". It cannot stand inside a string: there each quote has a backslash. The
+    # identifier leads, so that a comma is before each.
     absent = "|".join(re.escape(_name(column)) for column in values)
-    flat = flat.str.replace_all(f"(?:{absent}):null,", "") if absent else flat
+    flat = flat.str.replace_all(f",(?:{absent}):null", "") if absent else flat
     fragments = [
         *(_cleared(column, travels) for column in columns if column.on_null == "clear"),
         *(_final_json(column, travels) for column in columns if column.encoding == "json"),
         *_groups([column for column in columns if column.role == "subscription_group"], travels),
     ]
-    if fragments:
-        flat = pl.concat_str(pl.lit("{"), *fragments, flat.str.slice(1))
-    return rows.select(object=flat).to_series()
+    return pl.concat_str(flat.str.strip_suffix("}"), *fragments, pl.lit("}")) if fragments else flat
 
 
 def identifier_expression(kind: str, label: str | None = None) -> pl.Expr:
@@ -96,23 +114,23 @@ def _name(column: MappedColumn) -> str:
     return json.dumps(column.name, ensure_ascii=False)
 
 
-def _cleared(column: MappedColumn, travels: Callable[[str], str]) -> pl.Expr:
-    cleared = pl.col(travels(column.name)) & pl.col(column.name).is_null()
-    return pl.when(cleared).then(pl.lit(f"{_name(column)}:null,")).otherwise(pl.lit(""))
+def _cleared(column: MappedColumn, travels: Callable[[str], pl.Expr]) -> pl.Expr:
+    cleared = travels(column.name) & pl.col(column.name).is_null()
+    return pl.when(cleared).then(pl.lit(f",{_name(column)}:null")).otherwise(pl.lit(""))
 
 
-def _final_json(column: MappedColumn, travels: Callable[[str], str]) -> pl.Expr:
-    text = pl.concat_str(pl.lit(f"{_name(column)}:"), pl.col(column.name), pl.lit(","))
-    travelling = pl.col(travels(column.name)) & pl.col(column.name).is_not_null()
+def _final_json(column: MappedColumn, travels: Callable[[str], pl.Expr]) -> pl.Expr:
+    text = pl.concat_str(pl.lit(f",{_name(column)}:"), pl.col(column.name))
+    travelling = travels(column.name) & pl.col(column.name).is_not_null()
     return pl.when(travelling).then(text).otherwise(pl.lit(""))
 
 
-def _groups(columns: Sequence[MappedColumn], travels: Callable[[str], str]) -> list[pl.Expr]:
+def _groups(columns: Sequence[MappedColumn], travels: Callable[[str], pl.Expr]) -> list[pl.Expr]:
     if not columns:
         return []
     states = pl.concat_str(
         [
-            pl.when(pl.col(travels(column.name))).then(
+            pl.when(travels(column.name)).then(
                 pl.concat_str(
                     pl.lit('{"subscription_group_id":' + json.dumps(column.group_id) + ',"subscription_state":"'),
                     pl.col(column.name),
@@ -124,5 +142,5 @@ def _groups(columns: Sequence[MappedColumn], travels: Callable[[str], str]) -> l
         separator=",",
         ignore_nulls=True,
     )
-    wrapped = pl.concat_str(pl.lit('"subscription_groups":['), states, pl.lit("],"))
+    wrapped = pl.concat_str(pl.lit(',"subscription_groups":['), states, pl.lit("]"))
     return [pl.when(states != "").then(wrapped).otherwise(pl.lit(""))]
