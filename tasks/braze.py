@@ -5,7 +5,7 @@ from prefect import task
 
 from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.run import erasing, steps
+from caspio_sync.run import catalog_items, erasing, steps, vanished
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.identifying import identify_new
 from tasks.options import REPEATED, without_values
@@ -27,7 +27,7 @@ async def send_opt_outs(run: SyncRun, batch: SourceBatch, rows: pl.DataFrame) ->
 
 async def identify(run: SyncRun, accepted: pl.DataFrame) -> None:
     """Where the sync asks for it: new rows find the profile that is known by their address alone."""
-    if run.definition.identity.on_new == "identify_by_email":
+    if run.profiles.identity.on_new == "identify_by_email":
         await identify_rows(run, accepted)
 
 
@@ -40,6 +40,22 @@ async def identify_rows(run: SyncRun, accepted: pl.DataFrame) -> None:
 
 @task(name="send", **REPEATED)
 @without_values
-async def send(run: SyncRun, batch: SourceBatch, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> Outstanding:
-    """The accepted rows, cut to the fields that travel; a repeated call starts at the ledger."""
+async def send(
+    run: SyncRun, batch: SourceBatch, accepted: pl.DataFrame, opt_outs: pl.DataFrame | None = None
+) -> Outstanding:
+    """The accepted rows, cut to what travels of them; a repeated call starts at the ledger."""
     return await steps.send_batch(run, batch.number, accepted, opt_outs)
+
+
+@task(name="keep schema", **REPEATED)
+@without_values
+async def keep_schema(run: SyncRun) -> None:
+    """Make the catalog, or the fields it lacks; a repeated call looks first what is there."""
+    await catalog_items.keep_schema(run)
+
+
+@task(name="delete vanished", **REPEATED)
+@without_values
+async def delete_vanished(run: SyncRun) -> None:
+    """Delete the items whose row is gone; a repeated call goes on where the failed one stood."""
+    await vanished.delete_vanished(run)

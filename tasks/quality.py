@@ -6,6 +6,7 @@ import polars as pl
 from prefect import task
 
 from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.run.catalog_items import with_last_read
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.steps import map_batch, without_required_consent
 from caspio_sync.schemas import SOURCE_PK
@@ -25,6 +26,8 @@ async def map_rows(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
 @without_values
 async def judge(run: SyncRun, changes: pl.DataFrame) -> Judgement:
     """Great Expectations' word on the full mapped rows of everything new or changed."""
+    if run.catalog is not None:
+        changes = await with_last_read(run, changes)
     judgement = await asyncio.to_thread(_judge, run, changes)
     run.report.count_checks(judgement.checks)
     run.report.add_seconds("gate", judgement.seconds)

@@ -45,6 +45,7 @@ class Verdict(StrEnum):
     BLOCKED = "blocked"
     SUPERSEDED = "superseded"
     UNKNOWN = "unknown"
+    DELETED = "deleted"  # the row is gone from Caspio, and its item from the catalog
 
 
 @dataclass(frozen=True, slots=True)

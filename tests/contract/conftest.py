@@ -112,3 +112,63 @@ def stored(sandbox: BrazeSandbox, *writes: dict[str, Any]) -> dict[str, Any]:
 
 def a_user(number: int = 1, **fields: Any) -> dict[str, Any]:
     return {"external_id": f"c-{number}", **fields}
+
+
+PRODUCT_FIELDS = {
+    "id": "string",
+    "name": "string",
+    "price": "number",
+    "active": "boolean",
+    "since": "time",
+    "details": "object",
+    "tags": "array",
+    "place": "geo",
+}
+
+
+class CatalogWorkspace:
+    """Braze on a virtual clock with a catalog `products`, and calls to it."""
+
+    def __init__(self, **behaviour: Any) -> None:
+        self.clock = VirtualClock()
+        self.sandbox = BrazeSandbox(BrazeBehaviour(**behaviour), self.clock)
+        assert self.create("products", PRODUCT_FIELDS).status_code == 201
+
+    def call(self, method: str, path: str, **request: Any) -> httpx.Response:
+        return call(self.sandbox, method, path, **request)
+
+    def create(self, name: Any, fields: dict[str, str], **more: Any) -> httpx.Response:
+        listed = [{"name": field, "type": kind} for field, kind in fields.items()]
+        return self.call("POST", "/catalogs", json={"catalogs": [{"name": name, "fields": listed} | more]})
+
+    def write(self, method: str, *items: Any, catalog: str = "products") -> httpx.Response:
+        return self.call(method, f"/catalogs/{catalog}/items", json={"items": list(items)})
+
+    def put(self, *items: Any) -> None:
+        """Items that are taken, and take effect."""
+        answer = self.write("PUT", *items)
+        assert answer.status_code == 202, answer.text
+        self.sandbox.settle()
+
+    def refused(self, method: str, *items: Any) -> list[tuple[str, list[Any]]]:
+        """A write that is refused: ids of its errors, with their values."""
+        return refusals(self.write(method, *items))
+
+    @property
+    def items(self) -> dict[str, dict[str, Any]]:
+        return self.sandbox.catalogs["products"].items
+
+    @property
+    def ids(self) -> set[str]:
+        """Ids that a reader finds now, without waiting for anything."""
+        return {item["id"] for item in self.call("GET", "/catalogs/products/items").json()["items"]}
+
+
+def refusals(answer: httpx.Response, status: int = 400) -> list[tuple[str, list[Any]]]:
+    body = answer.json()
+    assert (answer.status_code, body["message"]) == (status, "Invalid Request"), answer.text
+    for entry in body["errors"]:
+        assert set(entry) == {"id", "message", "parameters", "parameter_values"}
+        assert len(entry["parameters"]) == len(entry["parameter_values"])
+        assert entry["message"]
+    return [(entry["id"], entry["parameter_values"]) for entry in body["errors"]]

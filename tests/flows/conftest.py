@@ -17,12 +17,15 @@ import httpx
 import pytest
 
 from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
-from caspio_sync.delivery.sender import InlineSender, SenderLimits
+from caspio_sync.delivery.endpoints import endpoint_of
+from caspio_sync.delivery.sender import InlineSender
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.opening import CONNECT, Connect
+from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.run.connect import CONNECT, Connect, sender_limits
 from caspio_sync.run.planning import Plan
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
@@ -163,9 +166,9 @@ class World:
 
     def run(self, name: str = "customers", **options: Any) -> RunReport:
         """A run as the flow it is; raises what ends it."""
-        from flows.profile_sync import run_profile_sync
+        from flows.kinds import run_sync
 
-        return run_profile_sync(name, RunOptions(**options))
+        return run_sync(name, RunOptions(**options), current_settings())
 
     def ended(self, name: str = "customers", **options: Any) -> Ended:
         """A run as the command line makes it, with what its user would see."""
@@ -242,6 +245,7 @@ class World:
             caspio=self._caspio_client,
             sender=self._sender,
             braze=self._braze_client,
+            catalogs=self._catalog_client,
             observer=self.observer,
         )
 
@@ -256,9 +260,19 @@ class World:
             calls_per_window=settings.caspio_calls_per_window,
         )
 
-    def _sender(self, settings: Settings, clock: Clock, _rows: int) -> InlineSender:
-        limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
-        return InlineSender(self._braze_client(settings, clock), limits=limits, clock=clock)
+    def _sender(self, settings: Settings, clock: Clock, definition: AnySync, _rows: int) -> InlineSender:
+        client = self._catalog_client if definition.kind == "catalog" else self._braze_client
+        return InlineSender(
+            endpoint_of(client(settings, clock)), limits=sender_limits(settings, definition), clock=clock
+        )
+
+    def _catalog_client(self, settings: Settings, clock: Clock) -> CatalogClient:
+        return CatalogClient(
+            endpoint=settings.braze_endpoint,
+            api_key=settings.braze_api_key,
+            clock=clock,
+            transport=self._line("braze", self.braze.app),
+        )
 
     def _braze_client(self, settings: Settings, clock: Clock) -> BrazeClient:
         return BrazeClient(

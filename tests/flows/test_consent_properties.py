@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.opening import CONNECT
+from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.consent_model import EMAIL_GROUP, SMS_GROUP, STATES, ConsentModel, held_state
 

@@ -81,7 +81,7 @@ class Order:
 BOUNDARIES = {
     "caspio_sync.run.context:SyncRun": ("next_batch",),
     "caspio_sync.run.steps": (
-        "map_batch", "open_batch", "compare_batch", "_claim", "send_opt_outs", "planned_objects", "send_batch",
+        "map_batch", "open_batch", "compare_batch", "_claim", "send_opt_outs", "planned_writes", "send_batch",
         "record_batch", "close_batch", "record_blocked_batch",
     ),
     "tasks.quality": ("_judge",),
@@ -295,8 +295,10 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
     from caspio_sync.clients.braze import BrazeClient
     from caspio_sync.clients.caspio import CaspioClient
     from caspio_sync.clock import Clock, SystemClock
+    from caspio_sync.delivery.endpoints import endpoint_of
     from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
-    from caspio_sync.run.opening import CONNECT, Connect, braze_sender
+    from caspio_sync.mapping.sync_file import AnySync
+    from caspio_sync.run.connect import CONNECT, Connect, braze_sender
     from caspio_sync.settings import Settings
 
     class Shifted(SystemClock):
@@ -318,13 +320,13 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
             calls_per_window=settings.caspio_calls_per_window,
         )
 
-    def sender(settings: Settings, clock: Clock, rows: int) -> Sender:
+    def sender(settings: Settings, clock: Clock, definition: AnySync, rows: int) -> Sender:
         if order.sender == "process":
-            return braze_sender(settings, clock, rows)
+            return braze_sender(settings, clock, definition, rows)
         client = BrazeClient(
             endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
         )
-        return InlineSender(client, limits=SenderLimits(connections=order.connections), clock=clock)
+        return InlineSender(endpoint_of(client), limits=SenderLimits(connections=order.connections), clock=clock)
 
     CONNECT.set(Connect(clock=Shifted(), caspio=caspio, sender=sender, observer=observer))
 

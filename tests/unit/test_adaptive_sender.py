@@ -13,6 +13,7 @@ import pytest
 
 from caspio_sync.clients._http import UnavailableError, rate_limit, retry_after
 from caspio_sync.clients.braze_answers import TrackAnswer
+from caspio_sync.delivery.endpoints import TrackEndpoint
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
@@ -150,7 +151,7 @@ async def so_many(count: int) -> AsyncIterator[Request]:
 async def send_until(workspace: Workspace, end: float, *, configured: int = 3000) -> None:
     """A sender that always has something to send, until `end`."""
     sender = InlineSender(
-        workspace,  # type: ignore[arg-type]
+        TrackEndpoint(workspace),  # type: ignore[arg-type]
         limits=SenderLimits(connections=64, requests=configured),
         clock=workspace.clock,
     )
@@ -297,7 +298,7 @@ def test_pauses_between_batches_are_not_taken_for_somebody_else() -> None:
     async def scenario() -> None:
         workspace = Workspace(burst_limit=600)
         sender = InlineSender(
-            workspace,  # type: ignore[arg-type]
+            TrackEndpoint(workspace),  # type: ignore[arg-type]
             limits=SenderLimits(connections=64, requests=600),
             clock=workspace.clock,
         )

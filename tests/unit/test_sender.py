@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clock import VirtualClock
+from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
 from caspio_sync.errors import ConfigurationError, TransientError
@@ -43,7 +44,7 @@ class Braze:
         client = BrazeClient(
             endpoint="https://braze.test", api_key=SecretStr("key"), transport=transport, clock=self.clock
         )
-        self.sender = InlineSender(client, limits=SenderLimits(connections, requests), clock=self.clock)
+        self.sender = InlineSender(endpoint_of(client), limits=SenderLimits(connections, requests), clock=self.clock)
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         ids = [each["external_id"] for each in orjson.loads(request.content)["attributes"]]
@@ -327,7 +328,7 @@ def test_a_request_lives_sixty_seconds_tries_included() -> None:
     client = BrazeClient(
         endpoint="https://braze.test", api_key=SecretStr("key"), transport=httpx.MockTransport(hang), clock=clock
     )
-    sender = InlineSender(client, limits=SenderLimits(1, 3000), clock=clock)
+    sender = InlineSender(endpoint_of(client), limits=SenderLimits(1, 3000), clock=clock)
     with pytest.raises(TransientError, match="no answer"):
         asyncio.run(sender.deliver(requests_of(1)[0]))
     assert len(allowed) >= 2

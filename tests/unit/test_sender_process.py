@@ -13,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, Sender, SenderLimits
@@ -57,7 +58,7 @@ def _object(number: int) -> str:
 
 def inline(sandbox: SandboxProcesses) -> InlineSender:
     client = BrazeClient(endpoint=sandbox.braze_url, api_key=SecretStr(sandbox.braze_key))
-    return InlineSender(client, limits=LIMITS)
+    return InlineSender(endpoint_of(client), limits=LIMITS)
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from caspio_sync.cli.show import ERR, OUT, number, show_json
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.audit import AuditBrokenError, AuditEntry
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.opening import CONNECT
+from caspio_sync.run.connect import CONNECT
 from caspio_sync.settings import current_settings
 
 audit = typer.Typer(

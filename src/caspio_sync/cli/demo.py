@@ -15,7 +15,7 @@ from caspio_sync.clients.caspio import Source
 from caspio_sync.clock import SystemClock
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.opening import caspio_client
+from caspio_sync.run.connect import caspio_client
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import SOURCE_PK, Verdict
 from caspio_sync.settings import load_settings

@@ -14,7 +14,7 @@ from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.mapping.definition import Expectation
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
-from caspio_sync.run import opening
+from caspio_sync.run.connect import CONNECT, Connect, braze_client
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, ok
 from caspio_sync.settings import Settings
@@ -48,7 +48,7 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
     Returns:
         The accounts first, then each sync.
     """
-    connect = opening.CONNECT.get()
+    connect = CONNECT.get()
     accounts = Examined(None, [Finding("ok", "settings: complete")])
     syncs = [Examined(name) for name in names]
     try:
@@ -78,7 +78,7 @@ async def _examine_caspio(accounts: Examined, caspio: CaspioClient) -> bool:
 
 async def _examine_braze(accounts: Examined, settings: Settings, clock: Clock, write_test: str | None) -> None:
     try:
-        async with opening.braze_client(settings, clock) as braze:
+        async with braze_client(settings, clock) as braze:
             await braze.probe_track()
             accounts.findings.append(
                 Finding("ok", f"Braze: {settings.braze_endpoint} takes the key, which may write profiles (users.track)")
@@ -105,7 +105,7 @@ async def _examine_braze(accounts: Examined, settings: Settings, clock: Clock, w
     )
 
 
-def _examine_ledger(accounts: Examined, settings: Settings, connect: opening.Connect) -> None:
+def _examine_ledger(accounts: Examined, settings: Settings, connect: Connect) -> None:
     try:
         ledger = connect.ledger(settings, connect.clock)
     except CaspioSyncError as error:
@@ -191,7 +191,7 @@ async def _erasure_findings(
     counted = await caspio.aggregate(
         requests.source, select=f"COUNT({requests.key.name}) AS row_count", where=requests.where
     )
-    async with opening.braze_client(settings, clock) as braze:
+    async with braze_client(settings, clock) as braze:
         await braze.probe_delete()
     rows = counted.row.get("row_count")
     return [Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")]

@@ -15,7 +15,7 @@ from caspio_sync.clients.caspio import Source
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.proposal import propose_sync
 from caspio_sync.mapping.sync_file import AnySync, parse_sync
-from caspio_sync.run.opening import CONNECT
+from caspio_sync.run.connect import CONNECT
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings, current_settings
 

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.run.opening import CONNECT
+from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import current_settings
 
@@ -105,7 +105,7 @@ def run_shown(
 
     settings = current_settings()
     use_own_prefect(settings.home, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
-    from flows.profile_sync import run_profile_sync  # imports Prefect, whose settings are read then
+    from flows.kinds import run_sync  # imports Prefect, whose settings are read then
 
     latest: list[RunReport] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -119,7 +119,7 @@ def run_shown(
 
         token = CONNECT.set(replace(CONNECT.get(), observer=watch))
         try:
-            return run_profile_sync(sync, options), None
+            return run_sync(sync, options, settings), None
         except CaspioSyncError as error:
             return (latest[0] if latest else None), error
         finally:

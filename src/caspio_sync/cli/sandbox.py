@@ -28,6 +28,7 @@ def _group() -> None:
 def up(
     port: Annotated[int, typer.Option(help="Caspio's port; Braze gets the next one.")] = 8090,
     rows: Annotated[int | None, typer.Option(min=1, help="Customers; default the 4,372 of the data set.")] = None,
+    grocery: Annotated[bool, typer.Option("--grocery", help="Besides, a table of 92,331 groceries.")] = False,
     faults: Annotated[
         Path | None, typer.Option(help="YAML file: what goes wrong, when, how often.", exists=True)
     ] = None,
@@ -43,6 +44,7 @@ def up(
 
     processes = SandboxProcesses(
         rows=rows,
+        grocery=grocery,
         braze={"latency_ms": latency} if latency else None,
         faults={"caspio": faults, "braze": faults} if faults else None,
         ports={"caspio": port, "braze": port + 1 if port else 0},

@@ -19,7 +19,7 @@ from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import Outcome, RowStory
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.opening import CONNECT
+from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, MappedColumn, ok
 from caspio_sync.settings import Settings

@@ -2,24 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import orjson
-from pydantic import SecretStr
 
-from caspio_sync.clients._http import (
-    USER_AGENT,
-    ConnectionPool,
-    RateLimit,
-    RefusedError,
-    masked,
-    rate_limit,
-    refusal,
-)
+from caspio_sync.clients._braze_session import BrazeSession, answer_of, unreadable
+from caspio_sync.clients._http import RefusedError, masked
 from caspio_sync.clients.braze_answers import (
-    BRAZE_ENDPOINTS,
     MAX_DELETED_IDS,
     MAX_EXPORT_IDS,
     MAX_GROUP_IDS,
@@ -33,81 +23,17 @@ from caspio_sync.clients.braze_answers import (
     TrackAnswer,
     TrackError,
 )
-from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
+from caspio_sync.errors import PermanentError
 
 # One profile is to be meant: the latest of those that share an address or number (Braze, 5: prioritization).
 _LATEST = ["most_recently_updated"]
 _TYPE_CHARS = 200
 
-_REMEDIES = {
-    HTTPStatus.UNAUTHORIZED.value: "check the REST API key, and that the endpoint is the instance it was made on",
-    HTTPStatus.FORBIDDEN.value: "give the REST API key the endpoint's permission (users.track, users.export.ids, "
-    "users.identify, subscription.status.get, for erasure users.delete); "
-    "permissions cannot be changed on an existing key, so make a new one",
-    HTTPStatus.NOT_FOUND.value: "check the endpoint: it is the REST address of the instance, without a path",
-    HTTPStatus.UNSUPPORTED_MEDIA_TYPE.value: "a proxy on the way takes the Content-Type header away",
-}
 
+class BrazeClient(BrazeSession):
+    """The endpoints of user profiles; arguments as for `BrazeSession`."""
 
-class BrazeClient:
-    """Braze's REST API: one attempt a call; repeating and pacing belong to the caller.
-
-    Args:
-        endpoint: REST address of the instance, one of `BRAZE_ENDPOINTS` or the sandbox's.
-        api_key: REST API key.
-        clock: tells the time by which dates in headers become waits.
-        transport: answers instead of the network.
-        connections: connections an httpx client, at most 16; with one its pool has nothing to search, which is a
-            quarter of what a request costs.
-        clients: httpx clients; `clients * connections` requests can be in flight.
-        timeout_seconds: for one request.
-    """
-
-    def __init__(
-        self,
-        *,
-        endpoint: str,
-        api_key: SecretStr,
-        clock: Clock | None = None,
-        transport: httpx.AsyncBaseTransport | None = None,
-        connections: int = 1,
-        clients: int = 64,
-        timeout_seconds: float = 30,
-    ) -> None:
-        self._clock = clock or SystemClock()
-        base = _endpoint(endpoint)
-        self._track_url = httpx.URL(f"{base}/users/track")
-        self._export_url = httpx.URL(f"{base}/users/export/ids")
-        self._identify_url = httpx.URL(f"{base}/users/identify")
-        self._delete_url = httpx.URL(f"{base}/users/delete")
-        self._group_url = httpx.URL(f"{base}/subscription/status/get")
-        self._headers = httpx.Headers(
-            {
-                "Authorization": f"Bearer {_key(api_key)}",
-                "Content-Type": "application/json",
-                "Accept": "application/json",
-                "User-Agent": USER_AGENT,
-            }
-        )
-        self._pool = ConnectionPool(
-            url=base, clients=clients, connections=connections, timeout_seconds=timeout_seconds, transport=transport
-        )
-        self._extensions = self._pool.extensions()
-        self._seconds = timeout_seconds
-        self.calls = 0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        await self._pool.aclose()
+    PERMISSIONS = "users.track, users.export.ids, users.identify, subscription.status.get, for erasure users.delete"
 
     async def track(self, body: bytes, *, seconds: float | None = None) -> TrackAnswer:
         """POST /users/track once: at most 75 objects and 4 MB (Braze, 2.3 and 3.1).
@@ -125,13 +51,13 @@ class BrazeClient:
             RefusedError: the whole request was refused (400, 413, …).
             ConfigurationError: endpoint, key or permission.
         """
-        response = await self._post(self._track_url, body, "sending profiles", seconds)
+        response = await self._post(self._url("/users/track"), body, "sending profiles", seconds)
         content = response.content
         errors = _track_errors(response) if b'"errors"' in content else ()
         # A cut answer can have lost its errors; an empty one cannot (any 2xx means accepted).
         if not errors and content and not content.rstrip().endswith(b"}"):
-            raise _unreadable(response, "sending profiles")
-        return TrackAnswer(response.status_code, errors, rate_limit(response.headers, now=self._clock.now()))
+            raise unreadable(response, "sending profiles")
+        return TrackAnswer(response.status_code, errors, self._rate(response))
 
     async def export_users(
         self,
@@ -186,8 +112,8 @@ class BrazeClient:
         entries = [
             {"external_id": each.external_id, "email": each.email, "prioritization": prioritization} for each in emails
         ]
-        response = await self._post(self._identify_url, orjson.dumps({"emails_to_identify": entries}), doing)
-        answer = _answer(response, doing, aliases_processed=int)
+        response = await self._post(self._url("/users/identify"), orjson.dumps({"emails_to_identify": entries}), doing)
+        answer = answer_of(response, doing, aliases_processed=int)
         return IdentifyAnswer(answer["aliases_processed"], self._rate(response))
 
     async def group_states(self, group_id: str, external_ids: Sequence[str]) -> GroupStates:
@@ -201,8 +127,8 @@ class BrazeClient:
         if len(external_ids) > MAX_GROUP_IDS:
             raise PermanentError(f"{doing}: {len(external_ids)} ids in one call; ask for {MAX_GROUP_IDS} at most")
         query = {"subscription_group_id": group_id, "external_id[]": list(external_ids)}
-        response = await self._send("GET", self._group_url.copy_merge_params(query), b"", doing)
-        answer = _answer(response, doing, status=dict)
+        response = await self._send("GET", self._url("/subscription/status/get").copy_merge_params(query), b"", doing)
+        answer = answer_of(response, doing, status=dict)
         states = {str(key): str(state).lower() for key, state in answer["status"].items()}
         return GroupStates(states, self._rate(response))
 
@@ -246,8 +172,8 @@ class BrazeClient:
             "email": {"email_addresses": [{"email": one, "prioritization": _LATEST} for one in values]},
             "phone": {"phone_numbers": [{"phone": one, "prioritization": _LATEST} for one in values]},
         }[kind]
-        response = await self._post(self._delete_url, orjson.dumps(body), doing)
-        deleted = _answer(response, doing, deleted=int)["deleted"]
+        response = await self._post(self._url("/users/delete"), orjson.dumps(body), doing)
+        deleted = answer_of(response, doing, deleted=int)["deleted"]
         return DeleteAnswer(response.status_code, deleted, self._rate(response))
 
     async def probe_delete(self) -> None:
@@ -257,7 +183,7 @@ class BrazeClient:
             As `probe_track`.
         """
         try:
-            await self._post(self._delete_url, b'{"external_ids":[]}', "checking the Braze key")
+            await self._post(self._url("/users/delete"), b'{"external_ids":[]}', "checking the Braze key")
         except RefusedError as refused:
             if refused.status != HTTPStatus.BAD_REQUEST:
                 raise
@@ -270,7 +196,7 @@ class BrazeClient:
             TransientError: Braze did not answer, or asked to come again.
         """
         try:
-            await self._post(self._track_url, b'{"attributes":[]}', "checking the Braze key")
+            await self._post(self._url("/users/track"), b'{"attributes":[]}', "checking the Braze key")
         except RefusedError as refused:
             # Key and permission are looked at before the body: a complaint about the empty body means both are right.
             if refused.status != HTTPStatus.BAD_REQUEST:
@@ -278,64 +204,12 @@ class BrazeClient:
 
     async def _export(self, who: Mapping[str, Any], fields: Sequence[str]) -> ExportAnswer:
         doing = "exporting profiles"
-        response = await self._post(self._export_url, orjson.dumps({**who, "fields_to_export": list(fields)}), doing)
-        answer = _answer(response, doing, users=list)
+        response = await self._post(
+            self._url("/users/export/ids"), orjson.dumps({**who, "fields_to_export": list(fields)}), doing
+        )
+        answer = answer_of(response, doing, users=list)
         missing = answer.get("invalid_user_ids") or []
         return ExportAnswer(answer["users"], [str(one) for one in missing], self._rate(response))
-
-    def _rate(self, response: httpx.Response) -> RateLimit:
-        return rate_limit(response.headers, now=self._clock.now())
-
-    async def _post(self, url: httpx.URL, body: bytes, doing: str, seconds: float | None = None) -> httpx.Response:
-        return await self._send("POST", url, body, doing, seconds)
-
-    async def _send(
-        self, method: str, url: httpx.URL, body: bytes, doing: str, seconds: float | None = None
-    ) -> httpx.Response:
-        seconds = None if seconds is None or seconds >= self._seconds else seconds
-        extensions = self._extensions if seconds is None else self._pool.extensions(seconds)
-        request = httpx.Request(method, url, headers=self._headers, content=body, extensions=extensions)
-        self.calls += 1
-        response = await self._pool.send(request, doing, seconds=seconds)
-        if not response.is_success:
-            raise refusal(response, doing, now=self._clock.now(), remedies=_REMEDIES)
-        return response
-
-
-def _endpoint(endpoint: str) -> str:
-    base = BRAZE_ENDPOINTS.get(endpoint.strip().upper(), endpoint.strip()).rstrip("/")
-    try:
-        url = httpx.URL(base)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in {"https", "http"} or not url.host:
-        raise ConfigurationError(
-            f"Braze endpoint {base!r} is no REST address; "
-            f"give an instance ({', '.join(BRAZE_ENDPOINTS)}) or its https:// address"
-        )
-    return base
-
-
-def _key(api_key: SecretStr) -> str:
-    key = api_key.get_secret_value().strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigurationError("the Braze REST API key is empty or holds characters no key has; copy it again")
-    return key
-
-
-def _answer(response: httpx.Response, doing: str, **expected: type) -> dict[str, Any]:
-    """The body of a 2xx, which has these keys, each of its type.
-
-    Raises:
-        TransientError: it is cut, or no such document.
-    """
-    try:
-        answer = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        raise _unreadable(response, doing) from None
-    if not isinstance(answer, dict) or not all(isinstance(answer.get(key), kind) for key, kind in expected.items()):
-        raise _unreadable(response, doing)
-    return answer
 
 
 def _one_kind(identifiers: Sequence[Mapping[str, Any]], doing: str, limit: int) -> tuple[str, list[Any]]:
@@ -354,19 +228,11 @@ def _id(value: Any) -> str:
     return str(value["alias_name"]) if isinstance(value, Mapping) else str(value)
 
 
-def _unreadable(response: httpx.Response, doing: str) -> TransientError:
-    return TransientError(
-        f"{doing}: {response.status_code} with a body that is cut or no JSON",
-        status=response.status_code,
-        ambiguous=True,
-    )
-
-
 def _track_errors(response: httpx.Response) -> tuple[TrackError, ...]:
     try:
         body = orjson.loads(response.content)
     except orjson.JSONDecodeError:
-        raise _unreadable(response, "sending profiles") from None
+        raise unreadable(response, "sending profiles") from None
     entries = body.get("errors") if isinstance(body, dict) else body
     if not entries:
         return ()

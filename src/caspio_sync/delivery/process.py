@@ -13,7 +13,7 @@ import os
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -21,13 +21,15 @@ import orjson
 from pydantic import SecretStr
 
 from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.delivery.requests import Request
+from caspio_sync.clients.braze_catalogs import CatalogClient
+from caspio_sync.delivery.endpoints import endpoint_of
+from caspio_sync.delivery.requests import TRACK, Envelope, Request
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
 from caspio_sync.errors import CallError, ConfigurationError, TransientError
 from caspio_sync.event_loop import run
 
 _LENGTH = struct.Struct("<I")
-_HEADER = struct.Struct("<III")  # number, start, count
+_HEADER = struct.Struct("<IIIB")  # number, start, count, which of the envelopes
 _UNTIL = struct.Struct("<d")
 _PIPE_BYTES = 1 << 20
 # Room for a whole batch, so that the sender never starves while the next one is prepared.
@@ -43,13 +45,18 @@ class ProcessSender:
         endpoint: REST base URL of the Braze instance.
         api_key: REST API key.
         limits: how fast it may go.
+        envelopes: of the requests it will be given: all for profiles, or all for items.
     """
 
-    def __init__(self, *, endpoint: str, api_key: SecretStr, limits: SenderLimits) -> None:
+    def __init__(
+        self, *, endpoint: str, api_key: SecretStr, limits: SenderLimits, envelopes: Sequence[Envelope] = (TRACK,)
+    ) -> None:
+        self._envelopes = tuple(envelopes)
         self._configuration = {
             "endpoint": endpoint,
             "api_key": api_key.get_secret_value(),
             "limits": asdict(limits),
+            "envelopes": [asdict(each) for each in self._envelopes],
         }
         self._process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -127,7 +134,9 @@ class ProcessSender:
                 if self._reader is None or self._reader.done():
                     answers.put_nowait(_LOST)
                     return
-                header = _HEADER.pack(request.number, request.start, request.count)
+                header = _HEADER.pack(
+                    request.number, request.start, request.count, self._envelopes.index(request.envelope)
+                )
                 await _write(process, header + request.body)
         except Exception as error:  # noqa: BLE001 - whatever it is, `send` raises it; unsaid, it would wait for ever
             answers.put_nowait(error)
@@ -168,7 +177,7 @@ def _error(answer: dict[str, Any]) -> Exception:
 
 def _allowance(uptime: float) -> bytes:
     """A frame without objects says until when requests may leave."""
-    frame = _HEADER.pack(0, 0, 0) + _UNTIL.pack(uptime)
+    frame = _HEADER.pack(0, 0, 0, 0) + _UNTIL.pack(uptime)
     return _LENGTH.pack(len(frame)) + frame
 
 
@@ -192,8 +201,10 @@ async def _serve() -> None:
     configuration = orjson.loads(await _read_frame(stdin))
     limits = SenderLimits(**configuration["limits"])
     key = SecretStr(configuration["api_key"])
-    client = BrazeClient(endpoint=configuration["endpoint"], api_key=key, clients=limits.connections)
-    sender = InlineSender(client, limits=limits)
+    envelopes = [Envelope(**each) for each in configuration["envelopes"]]
+    client = CatalogClient if envelopes[0].catalog else BrazeClient
+    endpoint = endpoint_of(client(endpoint=configuration["endpoint"], api_key=key, clients=limits.connections))
+    sender = InlineSender(endpoint, limits=limits)
     # The parent bounds it; a reader that waited for room here would not hear until when requests may leave.
     waiting: asyncio.Queue[Request] = asyncio.Queue()
     answers: list[dict[str, Any]] = []
@@ -204,9 +215,9 @@ async def _serve() -> None:
     try:
         while True:
             frame = await _read_frame(stdin)
-            number, start, count = _HEADER.unpack_from(frame)
+            number, start, count, which = _HEADER.unpack_from(frame)
             if count:
-                waiting.put_nowait(Request(number, start, count, frame[_HEADER.size :]))
+                waiting.put_nowait(Request(number, start, count, frame[_HEADER.size :], envelopes[which]))
             else:
                 sender.allow_until(*_UNTIL.unpack_from(frame, _HEADER.size))
     except asyncio.IncompleteReadError:

@@ -1,42 +1,81 @@
 """Objects into requests, filled to the brim."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import orjson
 import polars as pl
 
 OBJECTS_PER_REQUEST = 75  # Braze, POST /users/track: 75 objects combined over the three arrays
+ITEMS_PER_REQUEST = 50  # Braze, catalog items: 50 a request
+_AROUND = len('{"attributes":[]}')
 REQUEST_BYTES = 3_500_000  # Braze's own limit is 4 MB (Braze, payload sizes)
 
-_HEAD = b'{"attributes":['
-_TAIL = b"]}"
+Method = Literal["POST", "PUT", "PATCH", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """The call that a request's body is for.
+
+    Args:
+        array: name of the array that holds the objects.
+        objects: objects it takes at the most.
+        method: HTTP method.
+        catalog: name of the catalog; None for profiles.
+    """
+
+    array: str
+    objects: int
+    method: Method = "POST"
+    catalog: str | None = None
+
+    def wrap(self, objects: Sequence[bytes]) -> bytes:
+        """The body that holds these objects, each finished JSON."""
+        return b'{"' + self.array.encode() + b'":[' + b",".join(objects) + b"]}"
+
+
+TRACK = Envelope("attributes", OBJECTS_PER_REQUEST)
+
+
+def items_envelope(method: Method, catalog: str) -> Envelope:
+    """For the items of a catalog."""
+    return Envelope("items", ITEMS_PER_REQUEST, method, catalog)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One body for `POST /users/track`, and which objects it holds.
+    """One body, and which objects it holds.
 
     Args:
         number: unique within the run.
         start: place of its first object in the batch's objects.
         count: number of objects.
         body: the bytes that are sent.
+        envelope: the call it is for.
     """
 
     number: int
     start: int
     count: int
     body: bytes
+    envelope: Envelope = TRACK
 
     def halves(self) -> tuple["Request", "Request"]:
         """The same objects as two requests, to find the one that Braze refuses."""
-        objects = [orjson.dumps(each) for each in orjson.loads(self.body)["attributes"]]
-        middle = (len(objects) + 1) // 2
-        return (
-            Request(self.number, self.start, middle, _join(objects[:middle])),
-            Request(self.number, self.start + middle, len(objects) - middle, _join(objects[middle:])),
-        )
+        middle = (self.count + 1) // 2
+        first, second = self.objects[:middle], self.objects[middle:]
+        return self.holding(self.start, first), self.holding(self.start + middle, second)
+
+    @property
+    def objects(self) -> list[bytes]:
+        """Its objects, each as JSON."""
+        return [orjson.dumps(each) for each in orjson.loads(self.body)[self.envelope.array]]
+
+    def holding(self, start: int, objects: Sequence[bytes]) -> "Request":
+        """The same request with other objects, of which the first has this place."""
+        return replace(self, start=start, count=len(objects), body=self.envelope.wrap(objects))
 
 
 def fill_requests(
@@ -44,7 +83,8 @@ def fill_requests(
     *,
     first_number: int,
     first_place: int = 0,
-    objects_per_request: int = OBJECTS_PER_REQUEST,
+    envelope: Envelope = TRACK,
+    objects_per_request: int | None = None,
     request_bytes: int = REQUEST_BYTES,
 ) -> Iterator[Request]:
     """Cut a batch's objects into requests, in order.
@@ -53,7 +93,8 @@ def fill_requests(
         objects: String, the JSON text of each object.
         first_number: number of the first request.
         first_place: place of the first object in the batch's objects.
-        objects_per_request: objects a request holds at the most.
+        envelope: the call they are for.
+        objects_per_request: fewer than the envelope takes.
         request_bytes: bytes a request holds at the most; an object larger than that goes alone.
     """
     texts = objects.cast(pl.Binary).to_list()
@@ -61,32 +102,32 @@ def fill_requests(
     start = 0
     number = first_number
     while start < len(texts):
-        stop = _stop(sizes, start, objects_per_request, request_bytes)
-        yield Request(number, first_place + start, stop - start, _join(texts[start:stop]))
+        stop = _stop(sizes, start, objects_per_request or envelope.objects, request_bytes)
+        yield Request(number, first_place + start, stop - start, envelope.wrap(texts[start:stop]), envelope)
         start = stop
         number += 1
 
 
 def count_requests(
-    objects: pl.Series, *, objects_per_request: int = OBJECTS_PER_REQUEST, request_bytes: int = REQUEST_BYTES
+    objects: pl.Series,
+    *,
+    envelope: Envelope = TRACK,
+    objects_per_request: int | None = None,
+    request_bytes: int = REQUEST_BYTES,
 ) -> int:
     """How many requests the objects would fill."""
     sizes = objects.str.len_bytes().to_list()
     start = count = 0
     while start < len(sizes):
-        start = _stop(sizes, start, objects_per_request, request_bytes)
+        start = _stop(sizes, start, objects_per_request or envelope.objects, request_bytes)
         count += 1
     return count
 
 
 def _stop(sizes: Sequence[int], start: int, objects_per_request: int, request_bytes: int) -> int:
     stop = min(start + objects_per_request, len(sizes))
-    size = len(_HEAD) + sum(sizes[start:stop]) + (stop - start - 1) + len(_TAIL)  # with the commas between
+    size = _AROUND + sum(sizes[start:stop]) + (stop - start - 1)  # with the commas between
     while stop - start > 1 and size > request_bytes:
         stop -= 1
         size -= sizes[stop] + 1
     return stop
-
-
-def _join(objects: Sequence[bytes]) -> bytes:
-    return _HEAD + b",".join(objects) + _TAIL

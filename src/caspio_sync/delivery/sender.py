@@ -1,18 +1,18 @@
 """The sender: requests in, answers out, many in flight, paced, repeated where that is harmless.
 
-Profile objects hold whole values only, so a request whose answer was lost may be sent again.
+Profiles and items hold whole values only, so a request whose answer was lost may be sent again.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Protocol
 
 from caspio_sync.clients._http import RateLimit
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_answers import TrackAnswer
 from caspio_sync.clock import Clock, SystemClock, uptime_seconds
+from caspio_sync.delivery.endpoints import Endpoint, Taken
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
 from caspio_sync.delivery.requests import Request
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
@@ -94,15 +94,15 @@ class InlineSender:
     """Delivers from this process's event loop.
 
     Args:
-        client: the Braze client; closed with the sender.
+        endpoint: where the requests go; closed with the sender.
         limits: how fast it may go.
         clock: all waiting goes through it.
     """
 
     def __init__(
-        self, client: BrazeClient, *, limits: SenderLimits = SenderLimits(), clock: Clock | None = None
+        self, endpoint: Endpoint, *, limits: SenderLimits = SenderLimits(), clock: Clock | None = None
     ) -> None:
-        self._client = client
+        self._endpoint = endpoint
         self._clock = clock or SystemClock()
         self._connections = limits.connections
         self._pacer = Pacer(requests=limits.requests, window_seconds=limits.window_seconds, clock=self._clock)
@@ -137,7 +137,7 @@ class InlineSender:
 
     async def close(self) -> None:
         """Close the client's connections."""
-        await self._client.aclose()
+        await self._endpoint.aclose()
 
     async def _work(
         self, requests: AsyncIterator[Request], turn: asyncio.Lock, answers: asyncio.Queue[Answer | Exception | None]
@@ -158,7 +158,7 @@ class InlineSender:
             return await self._find_refused(request, error)
         return _read(request, answer, calls)
 
-    async def _attempt(self, request: Request) -> tuple[TrackAnswer, int]:
+    async def _attempt(self, request: Request) -> tuple[Taken, int]:
         """Try until an answer came; gives it and the calls it took."""
         monotonic = self._clock.monotonic
         deadline = monotonic() + REQUEST_SECONDS
@@ -178,7 +178,7 @@ class InlineSender:
             deadline += monotonic() - before
             attempt += 1
             try:
-                answer = await self._client.track(request.body, seconds=deadline - monotonic())
+                answer = await self._endpoint.deliver(request, seconds=deadline - monotonic())
             except TransientError as error:
                 if error.rate_limited:
                     self._pacer.refused(error.retry_after, _announced(getattr(error, "rate", None)))
@@ -225,18 +225,29 @@ class InlineSender:
         if request.count == 1:
             found.rejected.append((request.start, f"{error.status}: {refusal_text(error)}"))
             return
-        for half in request.halves():
+        for part in self._parts(request, error, found):
             try:
-                answer, calls = await self._attempt(half)
+                answer, calls = await self._attempt(part)
             except PermanentError as smaller:
                 found.calls += 1
-                await self._halve(half, smaller, found)
+                await self._halve(part, smaller, found)
             else:
-                read = _read(half, answer, calls)
+                read = _read(part, answer, calls)
                 found.rejected.extend(read.rejected)
                 found.unknown |= read.unknown
                 found.calls += calls
                 found.status = answer.status
+
+    def _parts(self, request: Request, error: PermanentError, found: _Found) -> Sequence[Request]:
+        """What to try of a refused request: all but the objects that the refusal names, or its halves."""
+        named = self._endpoint.named(request, error)
+        if not named:
+            return request.halves()
+        reason = f"{error.status}: {refusal_text(error)}"
+        found.rejected.extend((request.start + place, reason) for place in named)
+        objects = request.objects
+        stretches = [(before + 1, after) for before, after in pairwise([-1, *named, request.count])]
+        return [request.holding(request.start + low, objects[low:high]) for low, high in stretches if low < high]
 
 
 async def _next(requests: AsyncIterator[Request], turn: asyncio.Lock) -> Request | None:
@@ -254,12 +265,16 @@ def refusal_text(error: PermanentError) -> str:
     return str(getattr(error, "message_text", "") or error)
 
 
-def _read(request: Request, answer: TrackAnswer, calls: int) -> Answer:
+def _read(request: Request, answer: Taken, calls: int) -> Answer:
     """Lead `errors[].index` back to the objects; a 2xx can hold refused ones (Braze, responses of /users/track)."""
     rejected: dict[int, str] = {}
     unknown = False
     for error in answer.errors:
-        if error.index is None or not 0 <= error.index < request.count or error.input_array not in {None, "attributes"}:
+        if (
+            error.index is None
+            or not 0 <= error.index < request.count
+            or error.input_array not in {None, request.envelope.array}
+        ):
             unknown = True
         else:
             place = request.start + error.index

@@ -117,7 +117,7 @@ def _claimants(other: sa.FromClause) -> sa.Select[tuple[int]]:
             other.c.sync == rows.sync,
             other.c.key_hash == rows.key_hash,
             other.c.source_pk != rows.source_pk,
-            sa.or_(other.c.verdict.is_(None), ~held_for_it),
+            sa.or_(other.c.verdict.is_(None), ~sa.or_(held_for_it, other.c.verdict == Verdict.DELETED)),
         )
         .correlate(schema.row)
     )

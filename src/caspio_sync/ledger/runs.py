@@ -16,9 +16,9 @@ from caspio_sync.schemas import SOURCE_PK
 
 RUNNING = "running"
 PARTIAL, SWEEP = "partial", "sweep"  # modes: of chosen rows, and of all
-KILLED = "killed"
+KILLED, FAILED = "killed", "failed"
 KILLED_CODE = 137  # as a shell tells of a process that was killed
-OPEN = "open"
+OPEN, RECORDED = "open", "recorded"  # states of batches
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
     row      one a source row: what was last acknowledged (`sent_*`) and what was last seen (`seen_*`) with its verdict
     outcome  one a commit: what became of its rows, the history behind `why`
     audit    append-only, hash-chained: every step of an erasure
-    batch, run, cursor, lease, budget, erased, verification, source, mapping, suite, meta: one noun each
+    batch, run, sweep, cursor, lease, budget, erased, verification, source, mapping, suite, meta: one noun each
+    catalog, abandoned, price: what only syncs of catalogs need
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
 1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.
@@ -25,6 +26,7 @@ VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"
 CONSENT = "consent"
+DELETION = "deletion"  # of a catalog item whose row is gone
 VERIFIED = "verified"  # a look at what Braze holds; nothing was sent
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -138,6 +140,17 @@ batch = sa.Table(
     sa.Column("at", Instant, nullable=False),
 )
 
+# The whole read of a sync that is under way, or was interrupted: the next run goes on where its recorded batches end.
+sweep = sa.Table(
+    "sweep",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("began_at", Instant, nullable=False),  # by the source's clock
+    sa.Column("after_pk", sa.BigInteger),
+)
+
 cursor = sa.Table(
     "cursor",
     metadata,
@@ -208,6 +221,31 @@ source = sa.Table(
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("at", Instant, nullable=False),
     sa.Column("fields", sa.JSON, nullable=False),
+)
+
+# Which catalog a sync feeds: under another name its items are others.
+catalog = sa.Table(
+    "catalog",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+)
+
+# Items whose row goes by another id now: to be deleted once a whole read shows that no row bears the id.
+abandoned = sa.Table(
+    "abandoned",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+)
+
+# The price an item was last sent with: by it, the gate knows a price that leaps.
+price = sa.Table(
+    "price",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("price", sa.Float, nullable=False),
 )
 
 mapping = sa.Table(

@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.audit import Audit
 from caspio_sync.ledger.budgets import Budgets
+from caspio_sync.ledger.catalogs import Catalogs
 from caspio_sync.ledger.erasure import Erasures
 from caspio_sync.ledger.held import HeldRows
 from caspio_sync.ledger.leases import Leases
@@ -14,11 +15,25 @@ from caspio_sync.ledger.runs import Runs
 from caspio_sync.ledger.sending import SendingRows
 from caspio_sync.ledger.sources import Sources
 from caspio_sync.ledger.story import Stories
+from caspio_sync.ledger.sweeps import Sweeps
 from caspio_sync.ledger.verification import Verifications
 
 
 class Ledger(
-    Rows, Recording, SendingRows, Runs, Leases, Budgets, Stories, HeldRows, Sources, Verifications, Erasures, Audit
+    Rows,
+    Recording,
+    SendingRows,
+    Runs,
+    Sweeps,
+    Leases,
+    Budgets,
+    Stories,
+    HeldRows,
+    Sources,
+    Verifications,
+    Erasures,
+    Audit,
+    Catalogs,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

@@ -124,6 +124,8 @@ class Verifications(LedgerConnection):
         with self._write("record the verification") as connection:
             if not cleared.is_empty():
                 connection.exec_driver_sql(placeholders(connection.dialect, _CLEAR), cleared.rows())
+                # A run that reads everything is to meet these rows.
+                connection.execute(sa.delete(schema.sweep).where(schema.sweep.c.sync == sync))
             if not drifted.is_empty():
                 empty = pl.lit(None, dtype=pl.Int64)
                 told = drifted.sort(SOURCE_PK).with_columns(

@@ -43,10 +43,13 @@ async def held_again(  # noqa: PLR0917 - the parts of a run that is being opened
     versions: Versions,
     caspio: CaspioClient,
     bound: str | None,
+    *,
+    up_to: int | None = None,
 ) -> Again | None:
     """Which held rows the run reads by their PK_ID, besides what changed.
 
-    A sweep reads them anyway, and a run of chosen rows reads no others. A release reads nothing else.
+    A sweep reads them anyway; one that goes on from another needs those `up_to` where it begins. A run of chosen rows
+    reads no others. A release reads nothing else.
 
     Returns:
         None where they are so many that the run should read everything.
@@ -61,10 +64,12 @@ async def held_again(  # noqa: PLR0917 - the parts of a run that is being opened
             ledger.ledger.held, name, options.release, reason=options.release_reason, key_hashes=hashes
         )
         return _by_key(prepared, held[: options.limit], None)
-    if bound is None or options.partial:
+    if (bound is None and up_to is None) or options.partial:
         return Again()
     owed = await ledger.do(ledger.ledger.owed, name, suite=versions.suite, mapping=versions.mapping)
     owed = sorted({*owed, *await _freed(name, prepared, ledger, caspio)})
+    if up_to is not None:
+        owed = [source_pk for source_pk in owed if source_pk <= up_to]
     return None if len(owed) > MOST_BY_KEY else _by_key(prepared, owed, bound)
 
 

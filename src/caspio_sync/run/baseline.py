@@ -5,6 +5,7 @@ import polars as pl
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
 from caspio_sync.ledger.verification import BASELINE
+from caspio_sync.run.catalog_items import keep_prices
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.steps import close_batch, record_rows, without_required_consent
 from caspio_sync.schemas import Verdict
@@ -26,4 +27,5 @@ async def record_baseline(
     run.report.baseline += rows.height
     run.report.left_to_send += accepted.height - new.height
     await record_rows(run, batch.number, without, Verdict.BLOCKED)
+    keep_prices(run, batch.number, rows)
     await close_batch(run, batch, comparison, held)

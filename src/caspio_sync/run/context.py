@@ -8,11 +8,13 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import polars as pl
 
 from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.sender import Sender
@@ -21,6 +23,10 @@ from caspio_sync.extraction.records import RecordReader, SourceBatch
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.sweeps import InterruptedSweep
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.run.catalog_schema import CatalogWork
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK
@@ -75,6 +81,7 @@ class SyncRun:
         clock: the run's clock.
         sender: makes the sender when the first request is to leave.
         braze: makes the client for everything but sending, when it is first needed.
+        catalogs: makes the client of catalogs, when it is first needed.
         observer: is shown the report whenever a batch is done.
         quota: the account's daily budget of calls; is told how many the reading will take, about.
     """
@@ -93,6 +100,7 @@ class SyncRun:
         clock: Clock,
         sender: Callable[[], Sender],
         braze: Callable[[], BrazeClient],
+        catalogs: Callable[[], CatalogClient],
         quota: "CaspioQuota",
         observer: Callable[[RunReport], None] | None = None,
     ) -> None:
@@ -109,12 +117,17 @@ class SyncRun:
         self.clock = clock
         self.blocked: GateBlockedError | None = None
         self.asked: list[int] = []  # held rows that are read again, by source_pk
+        self.resumed: InterruptedSweep | None = None  # what this run goes on from
+        self.catalog: CatalogWork | None = None  # of a sync of a catalog
+        self.planned = False  # whether it only looks, and writes nothing
         self._observer = observer
         self.quota = quota
         self._make_sender = sender
         self._sender: Sender | None = None
         self._make_braze = braze
         self._braze: BrazeClient | None = None
+        self._make_catalogs = catalogs
+        self._catalogs: CatalogClient | None = None
         self._allowed_until = math.inf
         self._batches = 0
         self._uncollected = 0
@@ -131,6 +144,16 @@ class SyncRun:
         return self.report.run
 
     @property
+    def whole_read(self) -> bool:
+        """Whether this run reads the whole source, in one piece: what it does not meet is not there."""
+        return self.report.mode == "sweep" and self.resumed is None
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When the read began, by the source's clock: that of the interrupted run where this one goes on from it."""
+        return self.resumed.began_at if self.resumed else self.readers[0].server_time
+
+    @property
     def salt(self) -> int:
         """What fingerprints of this run are salted with."""
         identity = self.mapping.identity
@@ -139,7 +162,7 @@ class SyncRun:
     @property
     def example_column(self) -> str:
         """Column whose values may stand in a report: the key, unless it is an address or a number."""
-        return KEY if self.mapping.identity.kind in {"external_id", "user_alias"} else SOURCE_PK
+        return SOURCE_PK if self.mapping.identity.kind in {"email", "phone"} else KEY
 
     @property
     def sender(self) -> Sender:
@@ -155,6 +178,26 @@ class SyncRun:
         if self._braze is None:
             self._braze = self._make_braze()
         return self._braze
+
+    @property
+    def catalogs(self) -> CatalogClient:
+        """The client of catalogs, their fields, and single items."""
+        if self._catalogs is None:
+            self._catalogs = self._make_catalogs()
+        return self._catalogs
+
+    @property
+    def profiles(self) -> ProfileSync:
+        """The definition, where profiles are what is synced; only their steps ask."""
+        assert isinstance(self.definition, ProfileSync)
+        return self.definition
+
+    @property
+    def items(self) -> tuple[CatalogSync, CatalogWork]:
+        """The definition and what the run keeps, where a catalog is what is synced; only its steps ask."""
+        assert isinstance(self.definition, CatalogSync)
+        assert self.catalog is not None
+        return self.definition, self.catalog
 
     def allow_until(self, uptime: float) -> None:
         """As `Sender.allow_until`, also for a sender that is not there yet."""
@@ -246,5 +289,6 @@ class SyncRun:
         """Close what the run made; the Caspio client and the ledger belong to whoever opened them."""
         if self._sender is not None:
             await self._sender.close()
-        if self._braze is not None:
-            await self._braze.aclose()
+        for client in (self._braze, self._catalogs):
+            if client is not None:
+                await client.aclose()

@@ -2,87 +2,29 @@
 
 import contextlib
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import AsyncIterator, Iterator
 
-from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import and_, literal
-from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.delivery.process import ProcessSender
-from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
+from caspio_sync.clients.caspio_query import and_
+from caspio_sync.clock import Clock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.records import RecordReader, keys_where
-from caspio_sync.extraction.window import lower_bound
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.run.again import Again, held_again, note_unfound
+from caspio_sync.run.catalog_schema import CatalogKeeper, CatalogWork
+from caspio_sync.run.connect import CONNECT, Connect, Observer
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
 from caspio_sync.run.notification import notified_of_failure
 from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest, suite_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
+from caspio_sync.run.resuming import changed_since, find_rest
 from caspio_sync.settings import Settings
-
-# From this many rows on, a second process for the sender pays for its start.
-PROCESS_ROWS = 20_000
-
-Observer = Callable[[RunReport], None]
-
-
-def caspio_client(settings: Settings, clock: Clock) -> CaspioClient:
-    """A client for the account in the settings."""
-    return CaspioClient(
-        integration_url=settings.caspio_integration_url,
-        client_id=settings.caspio_client_id,
-        client_secret=settings.caspio_client_secret,
-        clock=clock,
-        connections=settings.caspio_connections,
-        calls_per_second=settings.caspio_calls_per_second,
-        calls_per_window=settings.caspio_calls_per_window,
-    )
-
-
-def braze_client(settings: Settings, clock: Clock) -> BrazeClient:
-    """A client for the workspace in the settings."""
-    return BrazeClient(
-        endpoint=settings.braze_endpoint,
-        api_key=settings.braze_api_key,
-        clock=clock,
-        clients=settings.braze_connections,
-    )
-
-
-def braze_sender(settings: Settings, clock: Clock, rows: int) -> Sender:
-    """The sender for a run that reads so many rows: in this process, or in one of its own."""
-    limits = SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
-    if settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS):
-        return ProcessSender(endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, limits=limits)
-    return InlineSender(braze_client(settings, clock), limits=limits, clock=clock)
-
-
-def open_ledger(settings: Settings, clock: Clock) -> Ledger:
-    """The ledger in the settings, made where there is none."""
-    return Ledger.open(settings.ledger_url, clock=clock)
-
-
-@dataclass(frozen=True, slots=True)
-class Connect:
-    """How a run reaches the two APIs and its ledger; tests hand in their own."""
-
-    clock: Clock = field(default_factory=SystemClock)
-    caspio: Callable[[Settings, Clock], CaspioClient] = caspio_client
-    sender: Callable[[Settings, Clock, int], Sender] = braze_sender
-    braze: Callable[[Settings, Clock], BrazeClient] = braze_client
-    ledger: Callable[[Settings, Clock], Ledger] = open_ledger
-    observer: Observer | None = None
-
-
-CONNECT: ContextVar[Connect] = ContextVar("connect", default=Connect())  # noqa: B039 - frozen
 
 
 @contextlib.asynccontextmanager
@@ -120,12 +62,13 @@ async def open_run(
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
         lease = await stack.enter_async_context(hold_lease(name, ledger, clock, wait=options.wait))
+        notes = await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
+        run.report.notes[:0] = notes
         failure.report = run.report
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         lease.serve(run)
-        run.report.notes += await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
         await ledger.do(
             ledger.ledger.start_run,
             run=run.id,
@@ -134,6 +77,8 @@ async def open_run(
             mode=run.report.mode,
             flow_run_id=flow_run,
         )
+        if run.resumed is None:
+            await ledger.do(ledger.ledger.forget_sweep, name)
         try:
             yield run
             run.raise_if_blocked()
@@ -197,11 +142,18 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
 ) -> SyncRun:
     """The parts put together; without the id of a run (and its lease) for looking alone."""
     prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
+    catalog = await _catalog(name, settings, prepared, ledger, connect, planned=run is None)
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
     bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
     again = await held_again(name, options, prepared, ledger, versions, caspio, bound)
     if again is None:  # more than a sweep reads at less cost
         bound, mode, again = None, "sweep", Again()
+    conditions = [*([] if options.release else _conditions(options, prepared, bound)), *again.conditions]
+    rest = None
+    if run is not None and mode == "sweep":  # a plan shows the whole
+        rest = await find_rest(name, options, prepared, ledger, versions, caspio, connect.clock)
+    if rest is not None:
+        conditions, again = rest.conditions, rest.again
     readers = [
         RecordReader(
             caspio,
@@ -212,13 +164,12 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
             batch_size=prepared.definition.batch_size,
             limit=options.limit,
         )
-        for where in (
-            again.conditions if options.release else [*_conditions(options, prepared, bound), *again.conditions]
-        )
+        for where in conditions
     ]
     now = connect.clock.now()
-    report = RunReport(run=run or new_run_id(now), sync=name, mode=mode, started_at=now)
+    report = RunReport(run=run or new_run_id(now), sync=name, kind=prepared.definition.kind, mode=mode, started_at=now)
     report.drift = list(prepared.drift.lines)
+    report.notes += rest.notes if rest else []
     quota = CaspioQuota(
         account=caspio_account(settings.caspio_integration_url),
         calls_per_day=settings.caspio_calls_per_day,
@@ -240,13 +191,47 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         versions=versions,
         report=report,
         clock=connect.clock,
-        sender=lambda: connect.sender(settings, connect.clock, report.expected),
+        sender=lambda: connect.sender(settings, connect.clock, prepared.definition, report.expected),
         braze=lambda: connect.braze(settings, connect.clock),
+        catalogs=lambda: connect.catalogs(settings, connect.clock),
         quota=quota,
         observer=connect.observer,
     )
     opened.asked = again.source_pks
+    opened.resumed = rest.after if rest else None
+    opened.catalog = catalog
+    opened.planned = run is None
     return opened
+
+
+async def _catalog(
+    name: str, settings: Settings, prepared: Prepared, ledger: LedgerThread, connect: Connect, *, planned: bool
+) -> CatalogWork | None:
+    """The catalog held against the mapping; None for a sync of another kind.
+
+    Where Braze lost what was sent, the ledger forgets that it was before anything is decided by it.
+    """
+    definition, mapping = prepared.definition, prepared.mapping
+    if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
+        return None
+    async with connect.catalogs(settings, connect.clock) as client:
+        change = await CatalogKeeper(definition, mapping.schema, client, connect.clock).look()
+    store = ledger.ledger
+    former = await ledger.do(store.catalog_name, name)
+    known = {field for fields in (await ledger.do(store.mapping_fields, name)).values() for field in fields}
+    moved = change.create or former not in {None, definition.catalog.name}
+    lost = {each.name for each in change.add} & known
+    sends_all = bool(known) and (moved or bool(lost))
+    if sends_all and not planned:
+        await ledger.do(store.forget_sent, name, items_exist=not moved)
+    if not planned:
+        await ledger.do(store.remember_catalog, name, definition.catalog.name)
+    return CatalogWork(
+        change,
+        sends_all=sends_all,
+        patches=bool(set(change.extra) - set(change.delete)) or bool(mapping.stopped),
+        rows_last=await ledger.do(store.rows_last_read, name),
+    )
 
 
 def _stretched(report: RunReport, why: str, observer: Observer | None) -> None:
@@ -304,8 +289,7 @@ async def _bound(
             since = stored.watermark
     if since is None or cursor is None:
         return None, "partial" if options.partial else "sweep"
-    zone = prepared.fields[cursor].time_zone
-    return f"{cursor}>={literal(lower_bound(since, clock.now(), zone))}", mode
+    return changed_since(prepared, since, clock.now()), mode
 
 
 def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> list[str | None]:
@@ -344,13 +328,12 @@ async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:
     report = run.report
     if run.options.partial or report.verdicts.get("unknown") or report.left_to_send:
         return
-    started: datetime | None = run.readers[0].server_time
     await run.ledger.do(
         run.ledger.ledger.move_cursor,
         run.name,
-        watermark=started,
+        watermark=run.began_at,
         where_digest=read_digest(prepared),
-        full_sweep_at=started if report.mode == "sweep" else None,
+        full_sweep_at=run.began_at if report.mode == "sweep" else None,
     )
 
 
@@ -359,6 +342,9 @@ async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None
     report.ended_at = run.clock.now()
     report.caspio_calls = run.caspio.calls
     report.state = "done" if error is None else "blocked" if run.blocked else "failed"
+    if report.mode == "sweep" and report.state != "failed":  # where it was blocked, rows are corrected anywhere
+        with contextlib.suppress(CaspioSyncError):
+            await run.ledger.do(run.ledger.ledger.forget_sweep, run.name)
     code: int = report.exit_code(strict=options.strict)
     if error is not None:
         report.error = str(error) if isinstance(error, CaspioSyncError) else type(error).__name__

@@ -17,13 +17,14 @@ from pydantic import BaseModel, Field
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
-from caspio_sync.mapping.objects import data_points
+from caspio_sync.ledger.compare import ONLY_OPT_OUT
 from caspio_sync.run import steps
+from caspio_sync.run.catalog_items import with_last_read
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import count_erased, plan_erasures
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
+from caspio_sync.run.writes import planned_opt_outs, planned_writes
 from caspio_sync.schemas import Verdict
 
 DAYS_A_MONTH = 30
@@ -101,6 +102,8 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
             compared = await steps.compare_batch(run, batch, mapped)
             count_erased(run, compared.erased)
             changes = compared.changes
+            if run.catalog is not None:
+                changes = await with_last_read(run, changes)
             judged = judge(run, changes)
             plan.blocked = plan.blocked or judged.blocked
             _count_opt_outs(run, changes.filter(pl.col("_op") == "changed"))
@@ -141,18 +144,20 @@ def _count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
     leaving = steps.leaving_ahead(rows)
     if not leaving.is_empty():
         run.report.opt_outs += leaving.height
-        run.report.requests += count_requests(steps.planned_opt_outs(run, leaving))
+        for write in planned_opt_outs(run, leaving):
+            run.report.requests += count_requests(write.encode(write.rows), envelope=write.envelope)
 
 
 def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> None:
     if rows.is_empty():
         return
-    objects = steps.planned_objects(run, rows)
-    plan.to_send += objects.len()
-    run.report.requests += count_requests(objects)
-    run.report.data_points += int(rows.select(data_points(rows, run.mapping.columns, travels=send).sum()).item())
-    missing = max(0, show - len(plan.samples))
-    plan.samples += [orjson.loads(text) for text in objects.head(missing)]
+    for write in planned_writes(run, rows):
+        objects = write.encode(write.rows)
+        plan.to_send += objects.len()
+        run.report.requests += count_requests(objects, envelope=write.envelope)
+        missing = max(0, show - len(plan.samples))
+        plan.samples += [orjson.loads(text) for text in objects.head(missing)]
+    run.report.data_points += int(rows.select(steps.billed_points(run, rows).sum()).item())
 
 
 def _price_calls(run: SyncRun, plan: Plan) -> None:

@@ -66,6 +66,10 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     accept_schema: bool = Field(
         default=False, description="Take the source's fields as they are now, though they changed since the last run."
     )
+    allow_deletes: bool = Field(
+        default=False,
+        description="Of a catalog: delete items whose row is gone, though more than gate.max_deleted_share.",
+    )
     strict: bool = Field(
         default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."
     )
@@ -114,6 +118,7 @@ class RunReport(BaseModel):
 
     run: str
     sync: str
+    kind: str = "profiles"
     mode: Literal["incremental", "sweep", "partial"]
     started_at: datetime
     ended_at: datetime | None = None
@@ -131,6 +136,8 @@ class RunReport(BaseModel):
     identified: int = 0  # new rows whose id Braze did not know, offered to the profile with their address
     baseline: int = 0  # recorded as sent without being sent
     left_to_send: int = 0  # changed rows that a baseline left to the next run
+    schema_changes: list[str] = Field(default_factory=list)  # of a catalog
+    deleted: int = 0  # items of a catalog whose row is gone
     erased: int = 0  # people whose deletion was proven in this run
     reasons: list[Reason] = Field(default_factory=list)
     checks: list[CheckTotals] = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""The steps of a profile sync after extraction, plain functions of the run and a frame; `tasks/` wraps them.
+"""The steps of a sync after extraction, plain functions of the run and a frame; `tasks/` wraps them.
 
 source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ send_batch ─▶ record
 """
@@ -22,16 +22,18 @@ from caspio_sync.ledger.compare import (
     Comparison,
     claim_keys,
     compare,
-    opt_out,
-    repeated,
     send,
 )
+from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.ledger.sending import Accepted, Sending
-from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
+from caspio_sync.mapping.objects import data_points
+from caspio_sync.run.catalog_items import keep_prices, note_read, record_prices
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.run.owners import bears_its_key, present_keys
-from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn, Verdict, ok
+from caspio_sync.run.resuming import note_sweep
+from caspio_sync.run.writes import Write, planned_opt_outs, planned_writes
+from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,8 +52,10 @@ async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
 
 
 async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
-    """Write down that the batch has begun."""
+    """Write down that the batch has begun; before the first one, that a sweep has."""
     ledger = run.ledger
+    if batch.number == 1:
+        await note_sweep(run)
     await ledger.do(
         ledger.ledger.open_batch,
         run=run.id,
@@ -67,6 +71,8 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
     comparison = await withhold_erased(run, await _timed(run, "compare", _compare, run, mapped, known), known)
     changes = await _claim(run, batch.number, comparison.changes)
+    if run.catalog is not None:
+        await note_read(run, mapped, known)
     report = run.report
     report.unchanged += comparison.unchanged
     for verdict, rows in comparison.held.items():
@@ -88,7 +94,9 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
 
 
 def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:
-    """Count what these rows would be billed by a sync that sends all of a row."""
+    """Count what these rows would be billed by a sync that sends all of a row; items are not billed."""
+    if run.catalog is not None:
+        return
     points = rows.select(data_points(rows, run.mapping.columns, travels=None).sum()).item()
     run.report.data_points_full += sign * int(points or 0)
 
@@ -103,7 +111,7 @@ def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Compari
         salt=run.salt,
         email_column=run.mapping.email_column,
         phone_column=run.mapping.phone_column,
-        resend=run.options.resend,
+        resend=run.options.resend or (run.catalog is not None and run.catalog.sends_all),
         stopped=run.mapping.stopped,
     )
 
@@ -152,7 +160,7 @@ async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.Data
         await _record(run, batch, done[-1], part="consent")
 
     if not leaving.is_empty() and not run.options.baseline:  # to which Braze is not spoken
-        requests = _requests(run, leaving, planned_opt_outs)
+        requests = filled_requests(run, planned_opt_outs(run, leaving))
         await (await deliver(requests, sender=run.sender, commit=commit)).committed()
         run.report.opt_outs += leaving.height
     return pl.concat([pl.DataFrame(schema=_ANSWERS), *(frame.select(_ANSWERS.names()) for frame in done)])
@@ -163,14 +171,17 @@ def leaving_ahead(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col(OPT_OUT), pl.col(ok(KEY)), pl.col(KEY_UNIQUE))
 
 
-async def send_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs: pl.DataFrame) -> Outstanding:
+async def send_batch(
+    run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs: pl.DataFrame | None = None
+) -> Outstanding:
     """Send a batch; its outcomes reach the ledger as they arrive. A repeated call sends only rows without an outcome.
 
     Args:
         run: the run.
         batch: number of the batch.
         accepted: changes that passed the gate.
-        opt_outs: what became of the opt-outs that left ahead; a row with nothing else to send is done with that.
+        opt_outs: what became of the opt-outs that left ahead, where there are any; a row with nothing else to send is
+            done with that.
 
     Raises:
         TransientError, ConfigurationError: as the sender says.
@@ -178,14 +189,16 @@ async def send_batch(run: SyncRun, batch: int, accepted: pl.DataFrame, opt_outs:
     delivered = await run.ledger.do(run.ledger.ledger.delivered, run.name, run.id, batch)
     done = delivered.filter(pl.col("part") == "profile").select(SOURCE_PK)
     waiting = accepted.join(done, on=SOURCE_PK, how="anti", maintain_order="left") if done.height else accepted
-    answered = waiting.filter(ONLY_OPT_OUT).join(opt_outs, on=SOURCE_PK, how="inner", maintain_order="left")
-    if not answered.is_empty():
-        await _record(run, batch, answered, part="profile")
-        waiting = waiting.join(answered, on=SOURCE_PK, how="anti", maintain_order="left")
+    if opt_outs is not None:
+        answered = waiting.filter(ONLY_OPT_OUT).join(opt_outs, on=SOURCE_PK, how="inner", maintain_order="left")
+        if not answered.is_empty():
+            await _record(run, batch, answered, part="profile")
+            waiting = waiting.join(answered, on=SOURCE_PK, how="anti", maintain_order="left")
     rows, without = without_required_consent(run, waiting)
     await record_rows(run, batch, without, Verdict.BLOCKED)
     started = time.perf_counter()
-    rows = rows.with_columns(data_points(rows, run.mapping.columns, travels=send).alias(_POINTS))
+    rows = rows.with_columns(billed_points(run, rows).alias(_POINTS))
+    keep_prices(run, batch, rows)
     outstanding = await _deliver(run, batch, rows)
     run.report.add_seconds("send", time.perf_counter() - started)
     return outstanding
@@ -205,8 +218,9 @@ async def close_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, 
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
     await record_erased(run, batch.number, comparison.erased)
     await _settle(run, comparison.settled)
+    await record_prices(run, batch.number)
     await ledger.do(
-        ledger.ledger.close_batch, run.id, batch.number, state="recorded", counts={"rows": batch.frame.height}
+        ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )
     run.report.batches += 1
 
@@ -231,15 +245,9 @@ def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.D
     return accepted.filter(~missing), accepted.filter(missing).with_columns(reason=reason)
 
 
-def planned_objects(run: SyncRun, rows: pl.DataFrame) -> pl.Series:
-    """The JSON objects that would be sent for these rows, for a dry run."""
-    return _objects(run, rows, run.mapping.columns, part="profile")
-
-
-def planned_opt_outs(run: SyncRun, leaving: pl.DataFrame) -> pl.Series:
-    """The JSON objects that would leave ahead, of identifier and consent alone."""
-    consent = [column for column in run.mapping.columns if column.role != "attribute"]
-    return _objects(run, leaving, consent, part="consent")
+def billed_points(run: SyncRun, rows: pl.DataFrame) -> pl.Expr:
+    """Data points that Braze bills for each row when it is sent; items are not billed."""
+    return pl.lit(0) if run.catalog is not None else data_points(rows, run.mapping.columns, travels=send)
 
 
 async def record_rows(run: SyncRun, batch: int, rows: pl.DataFrame, verdict: Verdict) -> None:
@@ -262,36 +270,33 @@ async def _settle(run: SyncRun, settled: pl.DataFrame) -> None:
     await run.ledger.do(run.ledger.ledger.rebase, sync=run.name, rows=rows)
 
 
-def _objects(run: SyncRun, rows: pl.DataFrame, columns: Sequence[MappedColumn], *, part: str) -> pl.Series:
-    identity = run.mapping.identity
-    states = [column.name for column in columns if column.role != "attribute"]
-    return encode_objects(
-        rows.with_columns(pl.coalesce(name, repeated(name)) for name in states),
-        columns,
-        identifier=identifier_expression(identity.kind, identity.label),
-        travels=opt_out if part == "consent" else send,
-        # An opt-out must not create a profile: the row that would may be held.
-        update_only=part == "consent" or run.definition.identity.on_new == "update_only",
-    )
-
-
 # Encoded at a time: the texts on the way to a body are large, and reused while they are in the processor's cache.
 _CHUNK_ROWS = 64 * OBJECTS_PER_REQUEST
 
 
-async def _requests(
-    run: SyncRun, rows: pl.DataFrame, encode: Callable[[SyncRun, pl.DataFrame], pl.Series]
-) -> AsyncIterator[Request]:
-    """The rows as requests, encoded as the sender takes them."""
-    for start in range(0, rows.height, _CHUNK_ROWS):
-        objects = await _timed(run, "encode", encode, run, rows.slice(start, _CHUNK_ROWS))
-        requests = list(fill_requests(objects, first_number=run.report.requests + 1, first_place=start))
-        run.report.requests += len(requests)
-        for request in requests:
-            yield request
+async def filled_requests(run: SyncRun, writes: Sequence[Write]) -> AsyncIterator[Request]:
+    """The rows as requests, encoded as the sender takes them; places count on from write to write."""
+    place = 0
+    for write in writes:
+        for start in range(0, write.rows.height, _CHUNK_ROWS):
+            objects = await _timed(run, "encode", write.encode, write.rows.slice(start, _CHUNK_ROWS))
+            requests = list(
+                fill_requests(
+                    objects,
+                    first_number=run.report.requests + 1,
+                    first_place=place + start,
+                    envelope=write.envelope,
+                )
+            )
+            run.report.requests += len(requests)
+            for request in requests:
+                yield request
+        place += write.rows.height
 
 
 async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
+    writes = planned_writes(run, rows)
+    rows = rows if len(writes) == 1 else pl.concat([write.rows for write in writes])
     sending = _sending(run, batch, rows)
 
     async def commit(answers: Sequence[Answer]) -> None:
@@ -310,7 +315,7 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
             await send_opt_outs(run, batch, refused)
             await _record(run, batch, others, part="profile")
 
-    return await deliver(_requests(run, rows, planned_objects), sender=run.sender, commit=commit)
+    return await deliver(filled_requests(run, writes), sender=run.sender, commit=commit)
 
 
 def _sending(run: SyncRun, batch: int, rows: pl.DataFrame) -> Sending:

@@ -19,7 +19,7 @@ from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.record import NO_VERSION
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.verification import Verification
-from caspio_sync.run import opening
+from caspio_sync.run.connect import CONNECT, Connect
 from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.looking import DENSE, Look, Looking
 from caspio_sync.run.prepared import Prepared, prepare
@@ -71,7 +71,7 @@ async def verify(
         LeaseHeldError: a run of this sync is under way; the message names it.
         ConfigurationError, TransientError: as Caspio, Braze, ledger or sync file say. What was written down stays.
     """
-    connect = opening.CONNECT.get()
+    connect = CONNECT.get()
     async with contextlib.AsyncExitStack() as stack:
         caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
         braze = await stack.enter_async_context(connect.braze(settings, connect.clock))
@@ -103,7 +103,7 @@ def _begin(
 
 
 @contextlib.asynccontextmanager
-async def _leased(name: str, ledger: LedgerThread, connect: opening.Connect, *, wait: bool) -> AsyncIterator[None]:
+async def _leased(name: str, ledger: LedgerThread, connect: Connect, *, wait: bool) -> AsyncIterator[None]:
     """The sync's lease, for a moment; a run that holds it is waited for, or named.
 
     It need not be renewed: what is written under it holds only where `sent_fp` is what was looked at.
@@ -132,7 +132,7 @@ class _UnderWay:
         name: str,
         prepared: Prepared,
         ledger: LedgerThread,
-        connect: opening.Connect,
+        connect: Connect,
         read_back: ReadBack,
         looking: Looking,
         begun: Verification,

@@ -1,4 +1,4 @@
-"""Builds what the sandbox's customers are drawn from, out of the published data sets.
+"""Builds what the sandbox's customers are drawn from, and its product tables, out of the published data sets.
 
     python -m caspio_sync.sandbox.build_data FOLDER
 
@@ -43,6 +43,33 @@ LANGUAGES = {"SG": "en", "ZA": "en"}
 PHONE_KINDS = ("FIXED_LINE", "MOBILE", "INVALID")
 # Pieces an order from which a customer counts as a wholesaler.
 WHOLESALE_PIECES = 300
+FOLDERS = (
+    "online-retail",
+    "catalog-books",
+    "complete-journey",
+    "names",
+    "country-codes",
+    "phone-numbers",
+    "email-validity",
+    "naughty-strings",
+)
+BOOKS = Path("catalog-books") / "books.parquet"
+GROCERIES = Path("complete-journey") / "products.parquet"
+# The columns of the book catalogue that a shop's table has.
+BOOK_COLUMNS = {
+    "book_id": pl.Int64,
+    "isbn": pl.String,
+    "isbn13": pl.String,
+    "authors": pl.String,
+    "original_publication_year": pl.Float64,
+    "original_title": pl.String,
+    "title": pl.String,
+    "language_code": pl.String,
+    "books_count": pl.Int64,
+    "average_rating": pl.Float64,
+    "ratings_count": pl.Int64,
+    "image_url": pl.String,
+}
 
 
 def customers(transactions: pl.DataFrame) -> pl.DataFrame:
@@ -79,6 +106,78 @@ def customers(transactions: pl.DataFrame) -> pl.DataFrame:
     )
     wholesale = (pl.col("Items") >= WHOLESALE_PIECES * pl.col("Orders")) & (pl.col("Orders") > 0)
     return totals.join(favourites, on="CustomerNo").with_columns(wholesale.alias("Wholesale")).sort("CustomerNo")
+
+
+def products(transactions: pl.DataFrame) -> pl.DataFrame:
+    """One row a stock code as it is spelled, from the shop's invoice lines (all columns text, as published).
+
+    A sale is a line that is no cancellation and has pieces. Where a code has several of a thing, the most frequent
+    counts, and of two as frequent the one seen last.
+
+    Returns:
+        StockCode; Name: the text most often keyed for the code, of those that once stood beside a price above 0, else
+        of all, blanks as keyed; OtherNames: its other texts that once stood beside a price, one a line; Notes: those
+        that never did, one a line; Price: most frequent price of a piece in its sales, in pounds sterling, null
+        without a sale; Sold: pieces in sales, less those of cancellations; Orders: invoices with a sale of it;
+        FirstSold, LastSold: local time of its first and last sale; Markets: country words of its sales. In the order
+        in which the codes first appear.
+    """
+    lines = transactions.with_row_index("line").select(
+        "line",
+        "StockCode",
+        "Country",
+        "InvoiceNo",
+        pl.col("Description").alias("text"),
+        pl.col("Quantity").cast(pl.Int64),
+        pl.col("UnitPrice").cast(pl.Float64).alias("Price"),
+        pl.col("InvoiceDate").str.replace(" ", "T").alias("at"),
+        pl.col("InvoiceNo").str.starts_with("C").alias("cancelled"),
+    )
+    sales = lines.filter(~pl.col("cancelled"), pl.col("Quantity") > 0)
+    traded = lines.filter(pl.col("cancelled") | (pl.col("Quantity") > 0))
+    sold = sales.group_by("StockCode").agg(
+        pl.col("InvoiceNo").n_unique().alias("Orders"),
+        pl.col("at").min().alias("FirstSold"),
+        pl.col("at").max().alias("LastSold"),
+        pl.col("Country").unique().sort().alias("Markets"),
+    )
+    found = lines.select("StockCode").unique(maintain_order=True)
+    for part in (
+        _texts(lines),
+        _most_frequent(sales, "Price").group_by("StockCode", maintain_order=True).agg(pl.col("Price").first()),
+        traded.group_by("StockCode").agg(pl.col("Quantity").sum().alias("Sold")),
+        sold,
+    ):
+        found = found.join(part, on="StockCode", how="left", maintain_order="left")
+    return found.with_columns(pl.col("Sold", "Orders").fill_null(0))
+
+
+def _most_frequent(lines: pl.DataFrame, column: str) -> pl.DataFrame:
+    """The values of a column by code, the most frequent first: StockCode, the column, priced."""
+    return (
+        lines.group_by("StockCode", column)
+        .agg(pl.len(), pl.col("line").max(), (pl.col("Price") > 0).any().alias("priced"))
+        .sort("StockCode", "len", "line", descending=[False, True, True])
+        .select("StockCode", column, "priced")
+    )
+
+
+def _texts(lines: pl.DataFrame) -> pl.DataFrame:
+    """StockCode, Name, OtherNames, Notes."""
+    texts = _most_frequent(lines.filter(pl.col("text").is_not_null()), "text")
+    named = texts.sort("StockCode", "priced", descending=[False, True], maintain_order=True)
+    names = named.group_by("StockCode", maintain_order=True).agg(pl.col("text").first().alias("Name"))
+    others = (
+        texts.join(names, on="StockCode")
+        .with_columns(pl.col("text", "Name").str.strip_chars())
+        .filter(pl.col("text") != pl.col("Name"))
+        .unique(["StockCode", "text"], keep="first", maintain_order=True)
+    )
+    listed = pl.col("text").str.join("\n")
+    for column, chosen in (("OtherNames", pl.col("priced")), ("Notes", ~pl.col("priced"))):
+        part = others.filter(chosen).group_by("StockCode", maintain_order=True).agg(listed.alias(column))
+        names = names.join(part, on="StockCode", how="left")
+    return names
 
 
 def countries(words: pl.Series, codes: pl.DataFrame, zones: str) -> pl.DataFrame:
@@ -133,10 +232,15 @@ def _read_csv(path: Path) -> pl.DataFrame:
 
 def build(source: Path, target: Path) -> None:
     """Read the data sets below `source`, write what is shipped below `target`."""
-    for folder in ("online-retail", "names", "country-codes", "phone-numbers", "email-validity", "naughty-strings"):
+    for folder in FOLDERS:
         (target / folder).mkdir(parents=True, exist_ok=True)
-    shop = customers(pl.read_parquet(source / "online-retail" / "transactions.parquet"))
+    transactions = pl.read_parquet(source / "online-retail" / "transactions.parquet")
+    shop = customers(transactions)
     shop.write_parquet(target / "online-retail" / "customers.parquet", compression="zstd", statistics=False)
+    _write(products(transactions), target / "online-retail" / "products.parquet")
+    books = pl.read_csv(source / "catalog-books" / "books.csv.gz", infer_schema=False)
+    _write(books.select(pl.col(name).cast(dtype) for name, dtype in BOOK_COLUMNS.items()), target / BOOKS)
+    shutil.copyfile(source / GROCERIES, target / GROCERIES)
     codes = _read_csv(source / "country-codes" / "country-codes.csv")
     zones = (source / "country-codes" / "zone1970.tab").read_text(encoding="utf-8")
     places = countries(shop["Country"], codes, zones)
@@ -150,6 +254,10 @@ def build(source: Path, target: Path) -> None:
     shutil.copyfile(source / "email-validity" / "license.md", target / "email-validity" / "LICENSE.md")
     shutil.copyfile(source / "naughty-strings" / "blns.json", target / "naughty-strings" / "blns.json")
     shutil.copyfile(source / "naughty-strings" / "LICENSE", target / "naughty-strings" / "LICENSE")
+
+
+def _write(frame: pl.DataFrame, path: Path) -> None:
+    frame.write_parquet(path, compression="zstd", compression_level=22, statistics=False)
 
 
 def main() -> None:

@@ -74,6 +74,7 @@ def serve(
     behaviour: Mapping[str, Any] | None = None,
     rows: int | None = None,
     seed: int = 1,
+    grocery: bool = False,
     faults: Path | None = None,
     with_parent: bool = False,
 ) -> None:
@@ -85,13 +86,14 @@ def serve(
         behaviour: fields of the emulator's behaviour that differ from their defaults.
         rows: Caspio only: how many customers to load, None for those of the data set.
         seed: Caspio only: what the customers are drawn with.
+        grocery: Caspio only: load the Groceries besides.
         faults: a YAML file with a plan of faults.
         with_parent: end when standard input closes, so that no emulator outlives who started it.
 
     Raises:
         ConfigurationError: the port is taken, or the behaviour or the plan does not hold.
     """
-    app = _caspio_app(behaviour or {}, rows, seed) if kind == "caspio" else _braze_app(behaviour or {})
+    app = _caspio_app(behaviour or {}, rows, seed, grocery=grocery) if kind == "caspio" else _braze_app(behaviour or {})
     if faults is not None:
         app = FaultyApp(app, Faults.load(faults))
     listener = _listen(port)
@@ -132,13 +134,13 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _caspio_app(behaviour: Mapping[str, Any], rows: int | None, seed: int) -> App:
+def _caspio_app(behaviour: Mapping[str, Any], rows: int | None, seed: int, *, grocery: bool) -> App:
     # Each process pays only for the emulator it serves.
     from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox  # noqa: PLC0415 - as above
-    from caspio_sync.sandbox.data import load_customers  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.shop import load_shop  # noqa: PLC0415 - as above
 
     sandbox = CaspioSandbox(_behaviour(CaspioBehaviour, behaviour))
-    load_customers(sandbox, rows=rows, seed=seed)
+    load_shop(sandbox, customers=rows, seed=seed, grocery=grocery)
     app: App = sandbox.app
     return app
 
@@ -174,6 +176,7 @@ class SandboxProcesses:
     Args:
         rows: customers to load into Caspio, None for those of the data set.
         seed: what they are drawn with.
+        grocery: load the Groceries besides.
         caspio: fields of `CaspioBehaviour` that differ from their defaults.
         braze: fields of `BrazeBehaviour` that differ from their defaults.
         faults: plan of faults (YAML file) by emulator.
@@ -191,6 +194,7 @@ class SandboxProcesses:
         *,
         rows: int | None = None,
         seed: int = 1,
+        grocery: bool = False,
         caspio: Mapping[str, Any] | None = None,
         braze: Mapping[str, Any] | None = None,
         faults: Mapping[Kind, Path] | None = None,
@@ -198,7 +202,7 @@ class SandboxProcesses:
         kinds: Sequence[Kind] = ("caspio", "braze"),
         patience: float = 120.0,
     ) -> None:
-        self._rows, self._seed = rows, seed
+        self._rows, self._seed, self._grocery = rows, seed, grocery
         self._behaviours: dict[Kind, Mapping[str, Any]] = {"caspio": caspio or {}, "braze": braze or {}}
         self._faults, self._ports = faults or {}, ports or {}
         self._kinds = tuple(kinds)
@@ -261,6 +265,8 @@ class SandboxProcesses:
         command += ["--port", str(self._ports.get(kind, 0)), "--seed", str(self._seed)]
         if self._rows is not None:
             command += ["--rows", str(self._rows)]
+        if self._grocery and kind == "caspio":
+            command.append("--grocery")
         if self._behaviours[kind]:
             command += ["--behaviour", orjson.dumps(dict(self._behaviours[kind])).decode()]
         if kind in self._faults:
@@ -293,6 +299,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--behaviour", type=orjson.loads, default={}, help="JSON object of behaviour fields")
     parser.add_argument("--rows", type=int, default=None, help="customers to load (caspio)")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--grocery", action="store_true", help="load the Groceries besides (caspio)")
     parser.add_argument("--faults", type=Path, default=None, help="YAML file with a plan of faults")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     options = vars(parser.parse_args(arguments))

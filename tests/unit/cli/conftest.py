@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from caspio_sync.cli import examine
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
@@ -22,8 +23,7 @@ from caspio_sync.extraction.cells import source_frame
 from caspio_sync.ledger.compare import Versions, compare
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run import opening
-from caspio_sync.run.opening import CONNECT, Connect
+from caspio_sync.run.connect import CONNECT, Connect
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
@@ -184,7 +184,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, great_expectations: No
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     made = Shop(tmp_path, monkeypatch)
-    monkeypatch.setattr(opening, "braze_client", made.braze_client)
+    monkeypatch.setattr(examine, "braze_client", made.braze_client)
     token = CONNECT.set(made.connect())
     yield made
     CONNECT.reset(token)

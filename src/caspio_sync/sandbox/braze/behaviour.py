@@ -15,8 +15,13 @@ Channel = Literal["email", "sms"]
 SANDBOX_KEY = "sandbox-key"
 NEWSLETTER_GROUP = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
 SMS_OFFERS_GROUP = "b7c4a4a2-58f0-4c6e-8a51-5a0c9f2f7d22"
+_CATALOG_RIGHTS = (
+    "create get delete add_items replace_items update_items delete_items get_items create_item replace_item "
+    "update_item delete_item get_item create_fields delete_fields create_selection delete_selection"
+)
 PERMISSIONS = frozenset(
     {"users.track", "users.identify", "users.export.ids", "users.delete", "subscription.status.get"}
+    | {f"catalogs.{right}" for right in _CATALOG_RIGHTS.split()}
 )
 
 
@@ -87,6 +92,29 @@ class BrazeBehaviour(BaseModel):
     # 5: the table calls the entries of e-mail addresses and phone numbers strings, the example has objects.
     delete_address_form: Literal["object", "string", "either"] = "object"
     seed: int = 1
+
+    # 2.1, 9.1, 9.2: catalogs: pools, storage of the company in bytes, and writes that are queued.
+    catalogs_per_minute: int = 50
+    catalog_writes_per_minute: int = 16_000
+    catalog_reads_per_minute: int = 50
+    catalog_fields_per_minute: int = 50
+    catalog_storage: int = 500_000_000
+    catalog_delay_seconds: float = 0.5
+    catalog_jitter_seconds: float = 0.0
+    catalog_silent_failures: frozenset[str] = frozenset()  # ids of items whose queued writes come to nothing
+    # 9.2, 9.3: what no page spells out.
+    catalog_put_clears: bool = True
+    catalog_ids_ignore_case: bool = False
+    catalog_coercion: Literal["lenient", "strict"] = "lenient"
+    catalog_object_chars: Literal["json", "strings"] = "json"
+    catalog_times: Literal["as_sent", "iso"] = "as_sent"
+    catalog_zone: str = "UTC"
+    catalog_empty_fields: Literal["omitted", "null"] = "omitted"
+    catalog_errors: Literal["each", "first", "unnamed"] = "each"
+    catalog_put_ids_error: Literal["ids-not-string", "ids-not-strings"] = "ids-not-string"
+    catalog_filtered_chars: int = 1_000
+    catalog_inventory_fields: frozenset[str] = frozenset()  # "products/stock"
+    catalog_arbitrary_errors: frozenset[str] = frozenset()  # ids of items that the single-item endpoints refuse
 
     # The emulator's own.
     latency_ms: float = 0.0

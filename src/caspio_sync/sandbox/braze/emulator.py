@@ -1,4 +1,4 @@
-"""An emulator of Braze's REST API for profile syncs: track, identify, export and delete of `/users`, group states.
+"""An emulator of Braze's REST API: track, identify, export and delete of `/users`, group states, catalogs.
 
 It is strict: what Braze documents as refused is refused, what it drops in silence is dropped in silence. Where its
 pages are silent, `BrazeBehaviour` has a switch. The track path is plain ASGI, as every framework layer would cost more
@@ -7,7 +7,8 @@ than the work itself.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs
@@ -17,6 +18,8 @@ import orjson
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.sandbox.braze.attributes import phone_is_valid
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.catalogs import Catalogs
+from caspio_sync.sandbox.braze.catalogs_endpoints import CatalogCall, CatalogEndpoints, CatalogRoute, CatalogWrite
 from caspio_sync.sandbox.braze.delete import DeleteRequest
 from caspio_sync.sandbox.braze.export import ExportRequest, full_profile, group_states
 from caspio_sync.sandbox.braze.identify import check_identify
@@ -76,6 +79,7 @@ class BrazeSandbox:
         self._export_limit = ExportLimit(self.behaviour)
         self._identity_limit = PoolLimit(self.behaviour, self.behaviour.identity_per_minute, 60)
         self._groups_limit = PoolLimit(self.behaviour, self.behaviour.groups_per_hour, 3600)
+        self._catalog_endpoints = CatalogEndpoints(self.behaviour)
         self._logged: deque[tuple[int, bytes, Rejected]] = deque(maxlen=self.behaviour.logged_requests)
         self._accepted = 0
         self.requests = 0
@@ -102,6 +106,18 @@ class BrazeSandbox:
     def settle(self) -> None:
         """Let every accepted write take effect now, whatever its delay."""
         self._journal.merge(until=_EVER)
+        self._catalog_endpoints.catalogs.settle(_EVER)
+
+    @property
+    def catalogs(self) -> Catalogs:
+        """Catalogs by name, after all accepted writes."""
+        self._catalog_endpoints.catalogs.settle(_EVER)
+        return self._catalog_endpoints.catalogs
+
+    @property
+    def catalog_log(self) -> list[CatalogWrite]:
+        """The last `logged_requests` accepted writes to catalogs, oldest first."""
+        return list(self._catalog_endpoints.log)
 
     def profiles(self) -> dict[str, dict[str, Any]]:
         """Identified profiles by external id, after all accepted writes; group states under `subscription_groups`."""
@@ -145,7 +161,7 @@ class BrazeSandbox:
             await self._answer(send, refusal.status, refusal.body(), [])
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get((scope["method"], scope["path"]))
+        route = self._routes.get((scope["method"], scope["path"])) or self._catalog_route(scope)
         if route is None:
             # A trailing slash lands here too (Braze, errors).
             await _read_body(receive, self.behaviour.body_limit)
@@ -163,7 +179,7 @@ class BrazeSandbox:
             raise RefusedError(401, "Unauthorized")
         if permission not in permissions:
             raise RefusedError(403, "Access Denied")
-        if scope["method"] == "POST" and content_type.split(b";")[0].strip().lower() != b"application/json":
+        if (body or scope["method"] == "POST") and content_type.split(b";")[0].strip().lower() != b"application/json":
             raise RefusedError(415, "Unsupported Media Type")
         if self.behaviour.latency_ms:
             await self._clock.sleep(self.behaviour.latency_ms / 1000)
@@ -239,6 +255,25 @@ class BrazeSandbox:
         await self._catch_up(now)
         await self._answer(send, 200, group_states(self._store, group, ids), admission.headers)
 
+    def _catalog_route(self, scope: Scope) -> tuple[str, Callable[..., Awaitable[None]]] | None:
+        route = self._catalog_endpoints.route(scope["method"], scope["path"])
+        return None if route is None else (route.permission, partial(self._catalog, route))
+
+    async def _catalog(self, route: CatalogRoute, scope: Scope, body: bytes | None, send: Send) -> None:
+        now = self._clock.now().timestamp()
+        admission = route.pool.admit(now)
+        if not admission.admitted:
+            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
+            return
+        try:
+            query = scope.get("query_string", b"")
+            call = CatalogCall(scope["method"], route.path, self._within_limit(body), query, now)
+            reply = route.answer(call)
+        except RefusedError as refusal:
+            await self._answer(send, refusal.status, refusal.body(), admission.headers)
+            return
+        await self._answer(send, reply.status, reply.body, [*reply.headers, *admission.headers])
+
     def _within_limit(self, body: bytes | None) -> bytes:
         if body is None:
             raise RefusedError(self.behaviour.body_limit_status, "Request Entity Too Large")
@@ -263,9 +298,14 @@ class BrazeSandbox:
         elif route == ("GET", "/sandbox/state"):
             await self._catch_up(_EVER)
             state = self.counters() | {"profiles": len(self._store), "data_points": self.data_points}
+            state["catalogs"] = {name: len(catalog.items) for name, catalog in self.catalogs.items()}
             await _send(send, 200, orjson.dumps(state), [])
         elif route == ("GET", "/sandbox/profiles"):
-            await self._send_profiles(send)
+            await self._catch_up(_EVER)
+            await _send_lines(send, self._every_profile())
+        elif route[0] == "GET" and route[1].removeprefix("/sandbox/catalogs/") in self.catalogs:
+            items = self.catalogs[route[1].removeprefix("/sandbox/catalogs/")].items
+            await _send_lines(send, list(items.values()))
         elif route == ("POST", "/sandbox/reset"):
             self.reset()
             await _send(send, 200, _message("success"), [])
@@ -278,19 +318,9 @@ class BrazeSandbox:
             "requests": self.requests,
             "objects": self.objects,
             "rejected": self.rejected,
-            "pending_requests": len(self._journal),
+            "pending_requests": len(self._journal) + self._catalog_endpoints.catalogs.pending,
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
         }
-
-    async def _send_profiles(self, send: Send) -> None:
-        await self._catch_up(_EVER)
-        headers = [(b"content-type", b"application/x-ndjson")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        profiles = self._every_profile()
-        while chunk := list(islice(profiles, 1000)):
-            lines = b"".join(orjson.dumps(profile, option=orjson.OPT_APPEND_NEWLINE) for profile in chunk)
-            await send({"type": "http.response.body", "body": lines, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _message(text: str) -> bytes:
@@ -317,6 +347,16 @@ async def _send(send: Send, status: int, body: bytes, headers: Headers) -> None:
     start = [_JSON, (b"content-length", b"%d" % len(body)), *headers]
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": body})
+
+
+async def _send_lines(send: Send, objects: Iterable[dict[str, Any]]) -> None:
+    headers = [(b"content-type", b"application/x-ndjson")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    left = iter(objects)
+    while chunk := list(islice(left, 1000)):
+        lines = b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in chunk)
+        await send({"type": "http.response.body", "body": lines, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _live(receive: Receive, send: Send) -> None:

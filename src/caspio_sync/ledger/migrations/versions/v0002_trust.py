@@ -1,4 +1,4 @@
-"""What erasure, verification and the watch over the source's fields remember."""
+"""What erasure, verification, interrupted sweeps, catalogs and the watch over the source's fields remember."""
 
 import secrets
 
@@ -31,6 +31,14 @@ def upgrade() -> None:
         sa.Column("hash", sa.Text, nullable=False),
     )
     op.create_table(
+        "sweep",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("run", sa.Text, nullable=False),
+        sa.Column("digest", sa.Text, nullable=False),
+        sa.Column("began_at", sa.BigInteger, nullable=False),
+        sa.Column("after_pk", sa.BigInteger),
+    )
+    op.create_table(
         "verification",
         sa.Column("sync", sa.Text, primary_key=True),
         sa.Column("started_at", sa.BigInteger, nullable=False),
@@ -46,4 +54,20 @@ def upgrade() -> None:
         sa.Column("sync", sa.Text, primary_key=True),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("fields", sa.JSON, nullable=False),
+    )
+    op.create_table(
+        "catalog",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+    )
+    op.create_table(
+        "abandoned",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("key", sa.Text, primary_key=True),
+    )
+    op.create_table(
+        "price",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("price", sa.Float, nullable=False),
     )

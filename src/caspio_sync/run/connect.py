@@ -1,0 +1,101 @@
+"""How a run reaches Caspio, Braze and its ledger."""
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
+from caspio_sync.clients.braze_catalogs import CatalogClient
+from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.delivery.endpoints import endpoint_of
+from caspio_sync.delivery.process import ProcessSender
+from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.run.report import RunReport
+from caspio_sync.run.writes import envelopes
+from caspio_sync.settings import Settings
+
+# From this many rows on, a second process for the sender pays for its start.
+PROCESS_ROWS = 20_000
+
+Observer = Callable[[RunReport], None]
+
+
+def caspio_client(settings: Settings, clock: Clock) -> CaspioClient:
+    """A client for the account in the settings."""
+    return CaspioClient(
+        integration_url=settings.caspio_integration_url,
+        client_id=settings.caspio_client_id,
+        client_secret=settings.caspio_client_secret,
+        clock=clock,
+        connections=settings.caspio_connections,
+        calls_per_second=settings.caspio_calls_per_second,
+        calls_per_window=settings.caspio_calls_per_window,
+    )
+
+
+def braze_client(settings: Settings, clock: Clock) -> BrazeClient:
+    """A client for the workspace in the settings."""
+    return BrazeClient(
+        endpoint=settings.braze_endpoint,
+        api_key=settings.braze_api_key,
+        clock=clock,
+        clients=settings.braze_connections,
+    )
+
+
+def catalog_client(settings: Settings, clock: Clock) -> CatalogClient:
+    """A client for the catalogs of the workspace in the settings."""
+    return CatalogClient(
+        endpoint=settings.braze_endpoint,
+        api_key=settings.braze_api_key,
+        clock=clock,
+        clients=settings.braze_connections,
+    )
+
+
+def sender_limits(settings: Settings, definition: AnySync) -> SenderLimits:
+    """How fast the sender of a sync may go, until an answer says otherwise."""
+    if isinstance(definition, CatalogSync):
+        requests, window_seconds = ITEMS_WRITE_LIMIT
+        return SenderLimits(settings.braze_connections, requests, window_seconds)
+    return SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
+
+
+def braze_sender(settings: Settings, clock: Clock, definition: AnySync, rows: int) -> Sender:
+    """The sender for a run that reads so many rows: in this process, or in one of its own."""
+    limits = sender_limits(settings, definition)
+    if settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS):
+        return ProcessSender(
+            endpoint=settings.braze_endpoint,
+            api_key=settings.braze_api_key,
+            limits=limits,
+            envelopes=envelopes(definition),
+        )
+    client = catalog_client if isinstance(definition, CatalogSync) else braze_client
+    return InlineSender(endpoint_of(client(settings, clock)), limits=limits, clock=clock)
+
+
+def open_ledger(settings: Settings, clock: Clock) -> Ledger:
+    """The ledger in the settings, made where there is none."""
+    return Ledger.open(settings.ledger_url, clock=clock)
+
+
+@dataclass(frozen=True, slots=True)
+class Connect:
+    """How a run reaches the two APIs and its ledger; tests hand in their own."""
+
+    clock: Clock = field(default_factory=SystemClock)
+    caspio: Callable[[Settings, Clock], CaspioClient] = caspio_client
+    sender: Callable[[Settings, Clock, AnySync, int], Sender] = braze_sender
+    braze: Callable[[Settings, Clock], BrazeClient] = braze_client
+    catalogs: Callable[[Settings, Clock], CatalogClient] = catalog_client
+    ledger: Callable[[Settings, Clock], Ledger] = open_ledger
+    observer: Observer | None = None
+
+
+CONNECT: ContextVar[Connect] = ContextVar("connect", default=Connect())  # noqa: B039 - frozen

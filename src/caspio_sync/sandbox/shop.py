@@ -1,0 +1,20 @@
+"""What the sandbox's Caspio account holds when it starts."""
+
+from caspio_sync.sandbox.data import Account, load_customers
+from caspio_sync.sandbox.products import load_books, load_groceries, load_products
+
+
+def load_shop(sandbox: Account, *, customers: int | None = None, seed: int = 1, grocery: bool = False) -> None:
+    """Create and fill the tables Customers, Products and Books.
+
+    Args:
+        sandbox: the account to load, without these tables.
+        customers: how many to draw, None for the shop's own (see `load_customers`).
+        seed: what they are drawn with.
+        grocery: the 92,331 rows of Groceries besides.
+    """
+    load_customers(sandbox, customers, seed)
+    load_products(sandbox)
+    load_books(sandbox)
+    if grocery:
+        load_groceries(sandbox)
