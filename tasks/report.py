@@ -48,8 +48,12 @@ def headline(report: RunReport) -> str:
     return (
         f"{report.read} rows read, {report.new} new, {report.changed} changed, {report.unchanged} unchanged, "
         f"{report.sent} sent, {report.verdicts.get('quarantined', 0)} quarantined, "
-        f"{report.verdicts.get('rejected', 0)} rejected by Braze, {held} held from before; "
-        f"{report.requests} requests, {report.data_points} data points billed, {report.data_points_saved} saved"
+        f"{report.verdicts.get('rejected', 0)} rejected by Braze, {held} held from before; {report.requests} requests, "
+        + (
+            f"{report.data_points} data points billed, {report.data_points_saved} saved"
+            if report.kind == "profiles"
+            else f"{report.deleted} items deleted"
+        )
     )
 
 
@@ -71,7 +75,7 @@ def summary_lines(report: RunReport) -> Iterator[str]:
             ("unchanged", report.unchanged),
             *((f"held from before: {verdict}", rows) for verdict, rows in report.held.items()),
             *report.verdicts.items(),
-            ("opt-outs sent ahead", report.opt_outs),
+            ("opt-outs sent ahead", report.opt_outs) if report.kind == "profiles" else ("deleted", report.deleted),
             ("rows a second", report.rows_per_second),
         ],
     )
@@ -89,6 +93,7 @@ def summary_lines(report: RunReport) -> Iterator[str]:
             ("Expectation", "Severity", "Failed", "Rows", "Why"),
             [(each.name, each.severity, each.failed, each.rows, each.why) for each in report.checks],
         )
+    yield from (f"- schema: {change}" for change in report.schema_changes)
     if report.stretched:
         yield f"- Caspio's daily budget: {report.stretched}"
     yield from (f"- source: {line}" for line in report.drift)

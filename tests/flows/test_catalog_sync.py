@@ -5,10 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from caspio_sync.errors import ConfigurationError, GateBlockedError
-from caspio_sync.sandbox.products import load_books, load_products
+from caspio_sync.sandbox.products import load_products
 
 _SPEC = importlib.util.spec_from_file_location(
     "shipped_catalog_rules", Path(__file__).with_name("shipped_catalog_rules.py")

@@ -1,4 +1,4 @@
-"""`caspio-sync demo`: the shipped profile sync on the sandbox: first load, nothing to do, 25 edited rows."""
+"""`caspio-sync demo`: the shipped syncs on the sandbox: first load, nothing to do, edited rows; profiles, a catalog."""
 
 import asyncio
 from pathlib import Path
@@ -21,8 +21,8 @@ from caspio_sync.schemas import SOURCE_PK, Verdict
 from caspio_sync.settings import load_settings
 
 DEMO_HOME = Path(".caspio-sync/demo")
-SYNC = "customers"
-CUSTOMERS = Source("Customers")
+SYNC, CATALOG = "customers", "products"
+CUSTOMERS, PRODUCTS = Source("Customers"), Source("Products")
 # Braze blocks these ids in the demo's workspace, so that its own word on a row is seen as well.
 BLOCKED = ["12352", "12395", "12427"]
 # What the demo edits: rows, a condition on the rows it may choose, and the new values.
@@ -38,8 +38,9 @@ def demo(
 ) -> None:
     """Show everything on this machine: no account, no key, no server to install.
 
-    Starts the sandbox, runs the shipped sync three times (first load; nothing changed; 25 rows edited), and prints what
-    happened. Everything it makes is below .caspio-sync/demo; your own Prefect profile and accounts are not touched.
+    Starts the sandbox, runs the shipped profile sync three times (first load; nothing changed; 25 rows edited), then
+    the shipped catalog sync twice (first load; prices changed and products gone), and prints what happened. Everything
+    it makes is below .caspio-sync/demo; your own Prefect profile and accounts are not touched.
     """
     from caspio_sync.sandbox.server import SandboxProcesses
 
@@ -59,6 +60,18 @@ def demo(
             "4. Third run",
             f"{number(edited)} rows were edited in Caspio: those rows go, and of them the changed fields",
         )
+        _run(
+            "5. A catalog",
+            "the shop's real products: codes in two spellings, prices of zero and clerk's notes too",
+            CATALOG,
+        )
+        changed, gone = asyncio.run(_restock())
+        _run(
+            "6. The catalog again",
+            f"{number(changed)} prices changed and {number(gone)} products are gone from Caspio: a whole read finds both",
+            CATALOG,
+            RunOptions(full=True),
+        )
     OUT.print(
         f"\nAll state is in {DEMO_HOME}; `make demo-reset` removes it. Next: README.md, 'With your own accounts'."
     )
@@ -73,9 +86,9 @@ def shipped_syncs() -> Path:
     return found
 
 
-def _run(title: str, explained: str) -> RunReport:
+def _run(title: str, explained: str, sync: str = SYNC, options: RunOptions = RunOptions()) -> RunReport:
     OUT.print(f"\n[bold]{title}[/]: {explained}.")
-    report, error = run_shown(SYNC, RunOptions())
+    report, error = run_shown(sync, options)
     if error is not None:
         raise error
     assert report is not None
@@ -97,3 +110,15 @@ async def _edit() -> int:
             taken.update(chosen)
             edited += await caspio.update(CUSTOMERS, values, where=f"PK_ID IN ({','.join(map(str, chosen))})")
     return edited
+
+
+async def _restock() -> tuple[int, int]:
+    """Change prices and take products away, as a person would: through Caspio's REST API."""
+    settings = load_settings()
+    async with caspio_client(settings, SystemClock()) as caspio:
+        dear = await caspio.update(PRODUCTS, {"Price": 1.35}, where="Price=1.25 AND Sold>3000")
+        page = await caspio.records(
+            PRODUCTS, select=["PK_ID"], where="Sold<2 AND Price>0", order_by="PK_ID ASC", limit=10
+        )
+        gone = ",".join(str(row["PK_ID"]) for row in orjson.loads(page.rows))
+        return dear, await caspio.delete(PRODUCTS, where=f"PK_ID IN ({gone})")

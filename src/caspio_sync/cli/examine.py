@@ -11,9 +11,12 @@ from caspio_sync.clock import Clock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.ledger.compare import KEY_UNIQUE
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.definition import Expectation
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
+from caspio_sync.run.catalog_schema import CatalogKeeper
 from caspio_sync.run.connect import CONNECT, Connect, braze_client
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, ok
@@ -30,6 +33,7 @@ class Examined:
 
     sync: str | None
     findings: list[Finding] = field(default_factory=list)
+    kind: str | None = None  # of a sync whose file could be read
 
     @property
     def sound(self) -> bool:
@@ -60,7 +64,12 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
         accounts.findings += findings_of(error)
         for sync in syncs:
             await _examine_sync(sync, settings, None, connect.clock)
-    await _examine_braze(accounts, settings, connect.clock, write_test)
+    catalogs = any(sync.kind == "catalog" for sync in syncs)
+    profiles = write_test is not None or not catalogs or any(sync.kind != "catalog" for sync in syncs)
+    if profiles:
+        await _examine_braze(accounts, settings, connect.clock, write_test)
+    if catalogs:
+        await _examine_catalogs(accounts, settings, connect)
     _examine_ledger(accounts, settings, connect)
     return [accounts, *syncs]
 
@@ -105,6 +114,16 @@ async def _examine_braze(accounts: Examined, settings: Settings, clock: Clock, w
     )
 
 
+async def _examine_catalogs(accounts: Examined, settings: Settings, connect: Connect) -> None:
+    try:
+        async with connect.catalogs(settings, connect.clock) as client:
+            await client.probe_catalogs()
+    except CaspioSyncError as error:
+        accounts.findings += findings_of(error)
+        return
+    accounts.findings.append(Finding("ok", f"Braze: {settings.braze_endpoint} lets the key keep catalogs (catalogs.*)"))
+
+
 def _examine_ledger(accounts: Examined, settings: Settings, connect: Connect) -> None:
     try:
         ledger = connect.ledger(settings, connect.clock)
@@ -120,7 +139,8 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
     path = settings.sync_file(sync.sync)
     try:
         definition = load_sync(path)
-        sync.findings.append(Finding("ok", f"{path}: {len(definition.fields)} attributes, no mistake in itself"))
+        sync.kind = definition.kind
+        sync.findings.append(Finding("ok", f"{path}: {len(definition.fields)} fields mapped, no mistake in itself"))
         if caspio is None:
             untried = f"{definition.source.name} was not looked at: Caspio did not let us in"
             sync.findings.append(Finding("warning", untried, "correct what stands under accounts, then check again"))
@@ -136,6 +156,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += _cursor_findings(prepared)
         sync.findings += _identity_findings(prepared)
         sync.findings += await _erasure_findings(prepared, caspio, settings, clock)
+        sync.findings += await _catalog_findings(prepared, settings)
         sync.findings += await _row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:
@@ -195,6 +216,19 @@ async def _erasure_findings(
         await braze.probe_delete()
     rows = counted.row.get("row_count")
     return [Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")]
+
+
+async def _catalog_findings(prepared: Prepared, settings: Settings) -> list[Finding]:
+    """The catalog in Braze held against the mapping; nothing is changed."""
+    definition, mapping = prepared.definition, prepared.mapping
+    if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
+        return []
+    connect = CONNECT.get()
+    async with connect.catalogs(settings, connect.clock) as client:
+        change = await CatalogKeeper(definition, mapping.schema, client, connect.clock).look()
+    todo = "; ".join(change.lines) or "as the sync file says"
+    notes = [Finding("warning", note, "decide before the first run") for note in change.notes]
+    return [Finding("ok", f"catalog {change.catalog}: {todo}"), *notes]
 
 
 async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:

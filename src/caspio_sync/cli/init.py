@@ -13,6 +13,7 @@ from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.clients.caspio import Source
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.catalog_proposal import propose_catalog
 from caspio_sync.mapping.proposal import propose_sync
 from caspio_sync.mapping.sync_file import AnySync, parse_sync
 from caspio_sync.run.connect import CONNECT
@@ -22,12 +23,16 @@ from caspio_sync.settings import Settings, current_settings
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _TABLE_LINE = re.compile(r"(?m)^  table: .*$")
 _PAGING_TYPES = ("AUTONUMBER", "INTEGER")
+_PROPOSALS = {"profiles": propose_sync, "catalog": propose_catalog}
 
 
 def init(
     name: Annotated[str, typer.Argument(help="Name of the sync: its file becomes syncs/NAME.yaml.")],
     table: Annotated[str | None, typer.Option("--table", help="The Caspio table to read.")] = None,
     view: Annotated[str | None, typer.Option("--view", help="The Caspio view to read, instead of a table.")] = None,
+    kind: Annotated[str, typer.Option("--kind", help="What the rows become: profiles, or the items of a catalog.")] = (
+        "profiles"
+    ),
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
 ) -> None:
     """Write a first sync file: reads the fields of a Caspio table and proposes what each becomes in Braze.
@@ -38,23 +43,25 @@ def init(
     Example: `caspio-sync init customers --table Customers`
     """
     source = _source(table, view)
+    if kind not in _PROPOSALS:
+        raise typer.BadParameter(f"--kind {kind} is none of {', '.join(_PROPOSALS)}")
     settings = current_settings()
     path = _free_path(settings, name, force=force)
     fields = asyncio.run(_fields(settings, source))
-    text = propose(path.stem, source, fields)
+    text = propose(path.stem, source, fields, kind)
     definition = parse_sync(text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     _show(path, name, definition, fields)
 
 
-def propose(name: str, source: Source, fields: Sequence[CaspioField]) -> str:
+def propose(name: str, source: Source, fields: Sequence[CaspioField], kind: str = "profiles") -> str:
     """Text of the sync file for a table or a view.
 
     Raises:
-        ConfigurationError: no field can name a profile, or none can page the view.
+        ConfigurationError: no field can name a profile or an item, or none can page the view.
     """
-    text = propose_sync(name, source.name, fields)
+    text = _PROPOSALS[kind](name, source.name, fields)
     if not source.is_view:
         return text
     paging = f"  page_by: {_paging_field(source, fields)}    # unique whole numbers: pages follow it"
@@ -101,7 +108,9 @@ def _show(path: Path, name: str, definition: AnySync, fields: Sequence[CaspioFie
     types = {each.name: each.type for each in fields}
     guessed = {str(each.source_field): attribute for attribute, each in definition.fields.items()}
     key, cursor = definition.identity.source_field, definition.source.cursor
-    roles = guessed | {key: f"{definition.identity.kind} (names the profile)"}
+    roles = guessed | {
+        key: f"{definition.identity.kind} (names the {'item' if definition.kind == 'catalog' else 'profile'})"
+    }
     if cursor is not None:
         roles[cursor] = "cursor (tells what changed)"
     OUT.print(f"[bold]{escape(str(path))}[/] written; what was guessed:\n", soft_wrap=True)

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import polars as pl
 import typer
+from rich.markup import escape
 
 from caspio_sync.cli.run import (
     AcceptSchema,
@@ -23,7 +24,7 @@ from caspio_sync.errors import GateBlockedError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.identifying import Duplicates, identify_seconds
 from caspio_sync.run.opening import open_plan
-from caspio_sync.run.planning import Judged, Plan, make_plan
+from caspio_sync.run.planning import ItemsPlan, Judged, Plan, make_plan
 from caspio_sync.run.report import RunOptions
 from caspio_sync.run.verifying import seconds_text
 from caspio_sync.settings import current_settings
@@ -79,6 +80,8 @@ async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
 
 def _show(made: Plan) -> None:
     OUT.print(f"[bold]A run would send {number(made.to_send)} rows[/] (a dry run: nothing was written)\n")
+    if made.items is not None:
+        _show_items(made.items)
     show_report(made.report)
     if made.calls_a_month is not None:
         OUT.print(
@@ -94,6 +97,17 @@ def _show(made: Plan) -> None:
     for sample in made.samples:
         OUT.print("\nwould be sent, for example:")
         OUT.print_json(data=sample)
+
+
+def _show_items(items: ItemsPlan) -> None:
+    for line in items.schema_changes or ["nothing to change"]:
+        OUT.print(f"[bold]schema:[/] {escape(line)}", soft_wrap=True)
+    deletes = "not known before a whole read under the present condition" if items.delete is None else items.delete
+    shown = f" ({', '.join(items.examples)})" if items.examples else ""
+    OUT.print(
+        f"items: write {number(items.write)}, delete {deletes}{escape(shown)}, unchanged {number(items.unchanged)}"
+    )
+    OUT.print(f"{number(items.requests)} requests, {seconds_text(items.seconds)} at Braze's limit\n")
 
 
 def duplicates_text(found: Duplicates) -> str:

@@ -42,6 +42,10 @@ AcceptSchema = Annotated[
     bool, typer.Option("--accept-schema", help="Take the source's fields as they are now, though they changed.")
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
+AllowDeletes = Annotated[
+    bool,
+    typer.Option("--allow-deletes", help="Of a catalog: delete vanished items, though more than max_deleted_share."),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for a run of this sync that is under way.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -56,14 +60,16 @@ def run(
     baseline: Baseline = False,
     verify_sample: VerifySample = None,
     accept_schema: AcceptSchema = False,
+    allow_deletes: AllowDeletes = False,
     strict: Strict = False,
     wait: Wait = False,
     as_json: AsJson = False,
 ) -> None:
     """Send what is new or changed to Braze, and record what became of each row.
 
-    A first run reads everything; later ones read what changed since (with a cursor field) and send the changed fields
-    alone. Rows that fail the gate are set aside with a reason: `caspio-sync quarantine list SYNC`.
+    A first run reads everything; later ones read what changed since (with a cursor field). Of profiles the changed
+    fields alone are sent; items of a catalog are replaced whole, and deleted when their row is gone. Rows that fail the
+    gate are set aside with a reason: `caspio-sync quarantine list SYNC`.
 
     Example: `caspio-sync run customers --limit 100`
     """
@@ -76,6 +82,7 @@ def run(
         baseline=baseline,
         verify_sample=verify_sample,
         accept_schema=accept_schema,
+        allow_deletes=allow_deletes,
         strict=strict,
         wait=wait,
     )
@@ -148,19 +155,23 @@ def since_utc(since: datetime | None) -> datetime | None:
 
 def show_report(report: RunReport) -> None:
     """The run as tables."""
+    for change in report.schema_changes:
+        OUT.print(f"[bold]schema:[/] {escape(change)}", soft_wrap=True)
     quarantined = report.verdicts.get("quarantined", 0) + report.held.get("quarantined", 0)
     rejected = report.verdicts.get("rejected", 0) + report.held.get("rejected", 0)
     known = f" ({number(sum(report.held.values()))} of these known from before)" if report.held else ""
     seconds = report.seconds
+    bills = report.kind == "profiles"
     show_table(
         "",
         ("rows", "", "cost", ""),
         [
             ("read", report.read, "requests to Braze", report.requests),
             ("new", report.new, "calls to Caspio", report.caspio_calls),
-            ("changed", report.changed, "data points billed", report.data_points),
-            ("unchanged", report.unchanged, "saved by the field diff", report.data_points_saved),
+            ("changed", report.changed, "data points billed", report.data_points if bills else "none: items are free"),
+            ("unchanged", report.unchanged, "saved by the field diff", report.data_points_saved if bills else ""),
             ("sent", report.sent, "rows a second", report.rows_per_second),
+            *([] if bills else [("deleted", report.deleted, "", "")]),
             ("quarantined", quarantined, "gate, seconds", f"{seconds.get('gate', 0.0):.2f}"),
             ("rejected by Braze", rejected, "moving, seconds", f"{seconds.get('moving', 0.0):.2f}"),
         ],

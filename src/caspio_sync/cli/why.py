@@ -16,7 +16,9 @@ from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
 from caspio_sync.ledger.verification import BASELINE
+from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.schemas import Verdict
 from caspio_sync.settings import Settings
 
 
@@ -33,6 +35,8 @@ class Told:
         judged: the row mapped and judged.
         error: why Caspio, mapping or gate could not be asked.
         erasure: how far the person's erasure is (requested, deleted, proven); None where nobody asked for it.
+        kind: of the sync.
+        on_missing: what the sync does when a row is gone.
     """
 
     sync: str
@@ -43,6 +47,8 @@ class Told:
     judged: JudgedRow | None = None
     error: CaspioSyncError | None = None
     erasure: str | None = None
+    kind: str = "profiles"
+    on_missing: str = "keep"
 
 
 def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
@@ -63,14 +69,21 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
     if told.story is None and told.judged is not None and told.judged.key:
         # An address or number is kept as it was sent, not as it was typed.
         told.story = find_story(ledger, sync, told.judged.key, salt)
-    told.erasure = _erasure(settings, ledger, sync, (told.judged and told.judged.key) or told.key)
+    told.kind, told.on_missing, told.erasure = _about(
+        settings, ledger, sync, (told.judged and told.judged.key) or told.key
+    )
     if told.story is None and told.found is None and told.erasure is None:
         raise ConfigurationError(_unknown(told))
     return told
 
 
-def _erasure(settings: Settings, ledger: Ledger, sync: str, key: str) -> str | None:
-    identity = load_sync(settings.sync_file(sync)).identity
+def _about(settings: Settings, ledger: Ledger, sync: str, key: str) -> tuple[str, str, str | None]:
+    """The sync's kind, what it does with what is missing, and how far the erasure of the key is."""
+    definition = load_sync(settings.sync_file(sync))
+    return definition.kind, definition.on_missing, _erasure(definition.identity, ledger, key)
+
+
+def _erasure(identity: Named, ledger: Ledger, key: str) -> str | None:
     (digest,) = ledger.key_digests(Keyspace(identity.kind, identity.label), [key])
     erased = ledger.erased([digest]).get(digest)
     return None if erased is None else erased.state
@@ -150,7 +163,7 @@ def _caspio_lines(told: Told) -> list[str]:
         part = "The row could not be read from Caspio" if found is None else "The row could not be judged"
         lines.append(f"{part}, so only what is known is shown: {told.error}")
     elif found is None:
-        lines.append("Caspio has no row with this key any more. Braze keeps the profile (on_missing: keep).")
+        lines.append(f"Caspio has no row with this key any more. {_what_becomes(told)}")
     if found is not None and found.left_out:
         lines.append("The row does not meet source.where: runs do not read it.")
     if found is not None and found.others:
@@ -159,6 +172,16 @@ def _caspio_lines(told: Told) -> list[str]:
     if judged is not None and told.erasure is None:
         lines.append(_difference(judged))
     return lines
+
+
+def _what_becomes(told: Told) -> str:
+    """What became, or becomes, of what Braze has of a row that is gone."""
+    if told.story is not None and told.story.verdict == Verdict.DELETED:
+        return "The catalog's item was deleted."
+    if told.on_missing == "keep":
+        kept = "item" if told.kind == "catalog" else "profile"
+        return f"Braze keeps the {kept} (on_missing: keep)."
+    return f"The next whole read deletes its item: `caspio-sync run {told.sync} --full`."
 
 
 def _difference(judged: JudgedRow) -> str:
@@ -212,7 +235,11 @@ def _show_judged(judged: JudgedRow) -> None:
     OUT.print(f"gate: met: {escape(passed or 'none')}", soft_wrap=True)
 
 
-_PARTS = {"consent": " (opt-out ahead of the gate)", "verified": " (found by verify)"}
+_PARTS = {
+    "consent": " (opt-out ahead of the gate)",
+    "deletion": " (its row was gone)",
+    "verified": " (found by verify)",
+}
 
 
 def _show_outcomes(told: Told, story: RowStory) -> None:

@@ -24,10 +24,10 @@ _MEANT = MappingProxyType(
     }
 )  # fmt: skip
 _STATE = re.compile(r"consent|optin|subscri|newsletter|permission")
-_KEY_TYPES = frozenset({"STRING", "INTEGER", "AUTONUMBER", "PREFIXED AUTONUMBER", "GUID", "RANDOM ID"})
-_TEXTS = frozenset({"STRING", "TEXT"})
+KEY_TYPES = frozenset({"STRING", "INTEGER", "AUTONUMBER", "PREFIXED AUTONUMBER", "GUID", "RANDOM ID"})
+TEXTS = frozenset({"STRING", "TEXT"})
 _BIRTH_TYPES = frozenset({"STRING", "DATE/TIME"})
-_LEFT_OUT = frozenset({"FILE", "ATTACHMENT", "TIMESTAMP"})
+LEFT_OUT = frozenset({"FILE", "ATTACHMENT", "TIMESTAMP"})
 
 
 def propose_sync(name: str, table: str, fields: Sequence[CaspioField]) -> str:
@@ -50,12 +50,12 @@ def propose_sync(name: str, table: str, fields: Sequence[CaspioField]) -> str:
         "kind: profiles",
         "",
         "source:",
-        f"  table: {_quoted(table)}",
-        *_cursor(fields),
+        f"  table: {quoted(table)}",
+        *cursor(fields),
         "  time_zone: UTC    # IANA zone of the wall clocks in Date/Time fields, such as Europe/London",
         "",
         "identity:",
-        f"  external_id: {_quoted(key.name)}    # {_why(key)}",
+        f"  external_id: {quoted(key.name)}    # {why(key)}",
         "  on_new: create    # or update_only: leave alone whom Braze does not know",
         "",
         "# Braze attribute: Caspio field. Remove what Braze need not know: every attribute sent is billed.",
@@ -66,7 +66,7 @@ def propose_sync(name: str, table: str, fields: Sequence[CaspioField]) -> str:
 
 
 def _key(table: str, fields: Sequence[CaspioField]) -> CaspioField:
-    candidates = [field for field in fields if field.type in _KEY_TYPES]
+    candidates = [field for field in fields if field.type in KEY_TYPES]
     if not candidates:
         raise ConfigurationError(
             f"{table}: no field can name a profile; add a unique Text or Integer field to the table"
@@ -75,21 +75,23 @@ def _key(table: str, fields: Sequence[CaspioField]) -> CaspioField:
 
 
 def _names_a_person(field: CaspioField) -> bool:
-    return re.search(r"(?i)(?:id|no|nr|number|key|code)$", field.name) is not None and _bare(field) not in _MEANT
+    return re.search(r"(?i)(?:id|no|nr|number|key|code)$", field.name) is not None and bare(field) not in _MEANT
 
 
-def _why(key: CaspioField) -> str:
+def why(key: CaspioField) -> str:
+    """What to know of the field that was taken for the key."""
     return "unique in Caspio" if key.unique else "NOT unique in Caspio: two rows with one value would be held back"
 
 
 def _is_state(field: CaspioField) -> bool:
-    return field.type in {"YES/NO", *_TEXTS} and _STATE.search(_bare(field)) is not None
+    return field.type in {"YES/NO", *TEXTS} and _STATE.search(bare(field)) is not None
 
 
-def _cursor(fields: Sequence[CaspioField]) -> Iterator[str]:
+def cursor(fields: Sequence[CaspioField]) -> Iterator[str]:
+    """The line of `source:` about the cursor field."""
     stamps = [field for field in fields if field.type == "TIMESTAMP" and field.on_update]
     if stamps:
-        yield f"  cursor: {_quoted(stamps[0].name)}    # stamped on every update: a run reads what changed"
+        yield f"  cursor: {quoted(stamps[0].name)}    # stamped on every update: a run reads what changed"
     else:
         yield "  # cursor: Field    # no TIMESTAMP with OnUpdate found: without one every run reads the whole table"
 
@@ -99,18 +101,18 @@ def _attributes(fields: Sequence[CaspioField]) -> Iterator[str]:
     lines = []
     for field in fields:
         attribute = _attribute(field, written)
-        if field.type in _LEFT_OUT or field.type not in SOURCE_DTYPES:
-            lines.append(f"  # {attribute}: {_quoted(field.name)}    # {field.type}: rarely of use in messages")
+        if field.type in LEFT_OUT or field.type not in SOURCE_DTYPES:
+            lines.append(f"  # {attribute}: {quoted(field.name)}    # {field.type}: rarely of use in messages")
             continue
         written.add(attribute.lower())
-        lines.append(f"  {_quoted(attribute)}: {_value(attribute, field, fields)}")
+        lines.append(f"  {quoted(attribute)}: {_value(attribute, field, fields)}")
     yield "fields:" if written else "fields: {}"
     yield from lines
 
 
 def _attribute(field: CaspioField, written: set[str]) -> str:
-    meant = _MEANT.get(_bare(field))
-    fits = field.type in (_BIRTH_TYPES if meant == "dob" else _TEXTS)
+    meant = _MEANT.get(bare(field))
+    fits = field.type in (_BIRTH_TYPES if meant == "dob" else TEXTS)
     if meant is not None and fits and meant not in written:
         return meant
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.name)
@@ -122,17 +124,15 @@ def _attribute(field: CaspioField, written: set[str]) -> str:
 
 def _value(attribute: str, field: CaspioField, fields: Sequence[CaspioField]) -> str:
     country = next(
-        (other.name for other in fields if _MEANT.get(_bare(other)) == "country" and other.type in _TEXTS), None
+        (other.name for other in fields if _MEANT.get(bare(other)) == "country" and other.type in TEXTS), None
     )
     if attribute == "phone" and country is not None:
-        return f"{{from: {_quoted(field.name)}, transform: {{phone: {{from: {_quoted(country)}}}}}}}"
+        return f"{{from: {quoted(field.name)}, transform: {{phone: {{from: {quoted(country)}}}}}}}"
     if attribute == "phone":
-        return (
-            f"{{from: {_quoted(field.name)}, transform: {{phone: US}}}}    # region of numbers without a country code"
-        )
+        return f"{{from: {quoted(field.name)}, transform: {{phone: US}}}}    # region of numbers without a country code"
     if field.type == "TEXT":
-        return f"{{from: {_quoted(field.name)}, transform: {{truncate: 255}}}}    # Braze takes 255 characters"
-    return _quoted(field.name)
+        return f"{{from: {quoted(field.name)}, transform: {{truncate: 255}}}}    # Braze takes 255 characters"
+    return quoted(field.name)
 
 
 def _consent(states: Sequence[CaspioField]) -> Iterator[str]:
@@ -140,15 +140,17 @@ def _consent(states: Sequence[CaspioField]) -> Iterator[str]:
     yield "# consent: states are opted_in, subscribed and unsubscribed; a Yes/No field needs no map."
     yield "# consent:"
     for field in states:
-        yield f"#   email_subscribe: {_quoted(field.name)}    # {field.type}"
+        yield f"#   email_subscribe: {quoted(field.name)}    # {field.type}"
     yield "#   subscription_groups:"
     yield "#     - {id: <group id of Braze>, channel: email, from: Field}"
 
 
-def _bare(field: CaspioField) -> str:
+def bare(field: CaspioField) -> str:
+    """The field's name without blanks, signs and case."""
     return "".join(character for character in field.name.lower() if character.isalnum())
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """As YAML writes it."""
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) is not None and text.lower() not in {"null", "true", "false"}
     return text if plain else json.dumps(text, ensure_ascii=False)

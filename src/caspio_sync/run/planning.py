@@ -14,6 +14,7 @@ import polars as pl
 from cronsim import CronSim
 from pydantic import BaseModel, Field
 
+from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
@@ -24,8 +25,10 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import count_erased, plan_erasures
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
-from caspio_sync.run.writes import planned_opt_outs, planned_writes
-from caspio_sync.schemas import Verdict
+from caspio_sync.run.vanished import find_vanished
+from caspio_sync.run.verify_report import EXAMPLES
+from caspio_sync.run.writes import planned_deletes, planned_opt_outs, planned_writes
+from caspio_sync.schemas import KEY, Verdict
 
 DAYS_A_MONTH = 30
 _CALLS_BEFORE_ROWS = 3  # token (billed as well: Caspio, 4.1), fields, count
@@ -53,6 +56,28 @@ class Judged(Protocol):
 Judge = Callable[[SyncRun, pl.DataFrame], Judged]
 
 
+class ItemsPlan(BaseModel):
+    """What a run would do to a catalog.
+
+    Args:
+        schema_changes: what comes first: the catalog made, fields added or deleted.
+        write: items that would be put or edited.
+        delete: items that would be deleted; None where this read cannot tell.
+        examples: ids of some of those.
+        unchanged: items that stay as they are.
+        requests: to write and delete them.
+        seconds: that these take at Braze's limit.
+    """
+
+    schema_changes: list[str] = Field(default_factory=list)
+    write: int = 0
+    delete: int | None = None
+    examples: list[str] = Field(default_factory=list)
+    unchanged: int = 0
+    requests: int = 0
+    seconds: float = 0.0
+
+
 class Plan(BaseModel):
     """What a run would do.
 
@@ -69,6 +94,7 @@ class Plan(BaseModel):
         calls_today: Caspio calls counted since midnight UTC, of all syncs on this ledger.
         calls_per_day: the account's daily budget; None without one.
         warnings: what will not work out, with the arithmetic.
+        items: of a catalog; None for other kinds.
     """
 
     report: RunReport
@@ -83,6 +109,7 @@ class Plan(BaseModel):
     calls_today: int = 0
     calls_per_day: int | None = None
     warnings: list[str] = Field(default_factory=list)
+    items: ItemsPlan | None = None
 
 
 async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
@@ -119,6 +146,8 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
                 new.add(accepted)
                 plan.to_send += done.height
                 _count_objects(run, plan, accepted, show)
+    if run.catalog is not None:
+        await _count_items(run, plan)
     run.report.state = "done"
     run.report.caspio_calls = run.caspio.calls
     _price_calls(run, plan)
@@ -138,6 +167,29 @@ async def _count_duplicates(run: SyncRun, plan: Plan, new: NewRows) -> None:
         plan.duplicates = await count_duplicates(run, new)
     except CaspioSyncError as error:
         run.report.notes.append(f"duplicates were not counted: {error}")
+
+
+async def _count_items(run: SyncRun, plan: Plan) -> None:
+    """The catalog's part: schema changes, deletions, and how long it takes."""
+    _, work = run.items
+    vanished = None if plan.blocked else await find_vanished(run)
+    plan.blocked = plan.blocked or (vanished.blocked if vanished else None)
+    going = vanished.delete if vanished else None
+    if going is not None:
+        run.report.requests += sum(
+            count_requests(write.encode(write.rows), envelope=write.envelope) for write in planned_deletes(run, going)
+        )
+    requests, window_seconds = ITEMS_WRITE_LIMIT
+    run.report.notes += work.change.notes
+    plan.items = ItemsPlan(
+        schema_changes=work.change.lines,
+        write=plan.to_send,
+        delete=None if going is None else going.height,
+        examples=[] if going is None else going[KEY].head(EXAMPLES).to_list(),
+        unchanged=run.report.unchanged,
+        requests=run.report.requests,
+        seconds=run.report.requests / requests * window_seconds,
+    )
 
 
 def _count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
