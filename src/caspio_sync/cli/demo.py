@@ -62,13 +62,13 @@ def demo(
         )
         _run(
             "5. A catalog",
-            "the shop's real products: codes in two spellings, prices of zero and clerk's notes too",
+            "the shop's real products, with codes in two spellings and prices of zero",
             CATALOG,
         )
         changed, gone = asyncio.run(_restock())
         _run(
             "6. The catalog again",
-            f"{number(changed)} prices changed and {number(gone)} products are gone from Caspio: a whole read finds both",
+            f"{number(changed)} prices changed and {number(gone)} products are gone from Caspio; a whole read finds both",
             CATALOG,
             RunOptions(full=True),
         )
