@@ -48,7 +48,7 @@ class CatalogMapping(RowMapping):
 
 
 def _key(sync: CatalogSync, maker: CellMaker) -> Cell | None:
-    cell = maker.key(sync.key_place, sync.item_id.source_field, sync.item_id.id_transform)
+    cell = maker.key(sync.key_place, sync.item_id.source_field, sync.identity.kind)
     if cell is None or sync.item_id.id_transform == "strict":
         return cell
     made = replace(cell, kind="text", prepared=slug(cell.prepared.cast(pl.String)))

@@ -169,7 +169,7 @@ class CellMaker:
         meaning = meaning or _meaning(mapping, kind)
         rule = self.values.rules.get(meaning)
         if rule is None:
-            self.fault(at, f"type '{meaning}' is built with `object:` or `array:`, not with `from`")
+            self.fault(at, f"type '{meaning}' is built with `{meaning}:`, not with `from`")
             return None
         as_words = bool(mapping.map) or any(
             step.name in TEXT_TRANSFORMS or step.name == "truncate" for step in mapping.transform

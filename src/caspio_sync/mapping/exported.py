@@ -1,8 +1,12 @@
-"""Profiles as Braze exports them, held against what was sent: the same values in Braze's own spelling are equal.
+"""What Braze gives back, held against what was sent: the same values in Braze's own spelling are equal.
 
-What Braze does to a value on its way in and out (Braze, 3.3 to 3.5 and 6.1): fields without a value are left out; dates
-are stored as instants, a bare one as its midnight in UTC; an attribute whose type an admin has forced gives the value
-in that type; arrays are sets; phone numbers may have other signs, addresses another case. None of this is a difference.
+What Braze does to a profile's value on its way in and out (Braze, 3.3 to 3.5 and 6.1): fields without a value are left
+out; dates are stored as instants, a bare one as its midnight in UTC; an attribute whose type an admin has forced gives
+the value in that type; arrays are sets; phone numbers may have other signs, addresses another case. None of this is a
+difference.
+
+Items of catalogs are plainer (Braze, 9.1): a field says its type. Numbers are equal as numbers, times as instants,
+lists in their order, text as it is; nothing, an empty text and an empty list are one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -60,6 +64,20 @@ def exported_values(users: Sequence[Mapping[str, Any]], column: MappedColumn) ->
         held = [_location(user.get(field)) for user in users]
     else:
         held = [user.get(str(field)) for user in users]
+    return _frame(held, column)
+
+
+def item_values(items: Sequence[Mapping[str, Any]], column: MappedColumn) -> pl.DataFrame:
+    """`value` and `type` of a field, as `exported_values` gives an attribute's.
+
+    Args:
+        items: of a catalog, in the order of the rows wanted.
+        column: a column with a `catalog_type`.
+    """
+    return _frame([item.get(column.name) for item in items], column)
+
+
+def _frame(held: Sequence[Any], column: MappedColumn) -> pl.DataFrame:
     types = pl.Series("type", [type(value).__name__ for value in held], dtype=pl.String)
     if column.encoding == "json":
         texts = [None if value in (None, {}, []) else _canonical(value) for value in held]
@@ -76,7 +94,7 @@ def agrees(column: MappedColumn, wanted: pl.Series, exported: pl.DataFrame) -> p
     Args:
         column: the column.
         wanted: its values in the mapped frame; null where it was cleared.
-        exported: of the same rows, as `exported_values` makes it.
+        exported: of the same rows, as `exported_values` or `item_values` makes it.
     """
     if column.encoding == "json":
         wanted = _normal_json(wanted)
@@ -95,7 +113,7 @@ def agrees(column: MappedColumn, wanted: pl.Series, exported: pl.DataFrame) -> p
 
 def _same(column: MappedColumn) -> pl.Expr:
     value, wanted = pl.col("value"), pl.col("wanted")
-    if column.encoding == "json":
+    if column.encoding == "json" or column.catalog_type in {"string", "array"}:
         return value == wanted
     if isinstance(column.dtype, pl.List):
         return value.list.unique().list.sort() == wanted.list.unique().list.sort()
@@ -103,6 +121,19 @@ def _same(column: MappedColumn) -> pl.Expr:
         return _as_number(value) == wanted.cast(pl.Float64)
     if column.dtype == pl.Boolean:
         return pl.when(wanted).then(_is_word(value, _TRUE)).otherwise(_is_word(value, _FALSE))
+    return _same_time() if column.catalog_type == "time" else _same_text(column)
+
+
+def _same_time() -> pl.Expr:
+    """Whether a catalog's time is the instant that was sent; Braze may give text, or Unix seconds (Braze, 9.1)."""
+    value, wanted = pl.col("value"), pl.col("wanted")
+    seconds = pl.when(pl.col("type").is_in(_NUMBERS)).then(_as_number(value) * 1_000).cast(pl.Int64, strict=False)
+    instant = pl.coalesce(seconds.cast(pl.Datetime("ms", "UTC")), moment(value))
+    return (value == wanted) | (instant == moment(wanted)).fill_null(value=False)
+
+
+def _same_text(column: MappedColumn) -> pl.Expr:
+    value, wanted = pl.col("value"), pl.col("wanted")
     normal = _spelling(column.name)
     alike = (value == wanted) | (normal(value) == normal(wanted)).fill_null(value=False)
     if exported_field(column) != "custom_attributes":

@@ -1,6 +1,6 @@
 """What is wrong with a sync file, in the words of the file: line by line, with what to do."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -15,9 +15,16 @@ Model = TypeVar("Model", bound=BaseModel)
 _TYPE_OF_MEANING = {"boolean": "boolean", "datetime": "datetime", "birth_date": "date", "location": "object"}
 
 
-def find_faults(model: type[Model], document: Document) -> tuple[Model | None, list[Finding]]:
-    """The definition, or everything that is wrong with it."""
-    faults = (*_name_faults(document.data), *_erasure_faults(document.data))
+def find_faults(
+    model: type[Model], document: Document, faults: Iterable[tuple[Location, str]]
+) -> tuple[Model | None, list[Finding]]:
+    """The definition, or everything that is wrong with it.
+
+    Args:
+        model: the definition of the file's kind.
+        document: the file.
+        faults: what is wrong besides: names and what they stand for, which the model does not know.
+    """
     findings = [Finding(document.line(at), f"{_path(at)}: {text}") for at, text in faults]
     definition = None
     try:
@@ -27,6 +34,12 @@ def find_faults(model: type[Model], document: Document) -> tuple[Model | None, l
     # One mistake may be met on two ways; the reader wants it once.
     findings = list(dict.fromkeys(findings))
     return (None if findings else definition), findings
+
+
+def profile_faults(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
+    """Places of a profile sync's file that Braze cannot take, and what to do."""
+    yield from _name_faults(data)
+    yield from _erasure_faults(data)
 
 
 def _name_faults(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:

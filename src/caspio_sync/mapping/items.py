@@ -18,12 +18,6 @@ ARRAY_ITEMS = 100
 OBJECT_DEPTH = 50
 ITEM_ID = rf"^[A-Za-z0-9_-]{{1,{ID_CHARS}}}$"
 
-_ID = Rule(
-    "item_id",
-    f"is no item id: Braze takes at most {ID_CHARS} letters from A to Z, digits, - and _",
-    WORDS,
-    lambda value, _: value.str.contains(ITEM_ID),
-)
 _OF_ATTRIBUTES = ("integer", "boolean", "longitude", "latitude", "phone", "country", "language")
 
 ITEM_RULES: Mapping[str, Rule] = MappingProxyType(
@@ -38,8 +32,12 @@ ITEM_RULES: Mapping[str, Rule] = MappingProxyType(
         ),
         "datetime": replace(RULES["datetime"], code="time_value"),
         "array": array_rule(ARRAY_ITEMS, VALUE_CHARS),
-        "strict": _ID,
-        "slug": _ID,
+        "item_id": Rule(
+            "item_id",
+            f"is no item id: Braze takes at most {ID_CHARS} letters from A to Z, digits, - and _",
+            WORDS,
+            lambda value, _: value.str.contains(ITEM_ID),
+        ),
     }
 )
 # Braze's page says "value", of whatever type: an object is measured by its whole JSON text, the stricter reading.

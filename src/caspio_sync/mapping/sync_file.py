@@ -1,6 +1,6 @@
 """Reading a sync file of any kind."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -8,14 +8,18 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.catalog_faults import catalog_faults
 from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.document import Document, Finding, listing, parse_document, read_document
-from caspio_sync.mapping.faults import find_faults
+from caspio_sync.mapping.document import Document, Finding, Location, listing, parse_document, read_document
+from caspio_sync.mapping.faults import find_faults, profile_faults
 from caspio_sync.mapping.profile_sync import ProfileSync
 
 AnySync = ProfileSync | CatalogSync
 
 KINDS: Mapping[str, type[AnySync]] = MappingProxyType({"profiles": ProfileSync, "catalog": CatalogSync})
+_FAULTS: Mapping[str, Callable[[Any], Iterable[tuple[Location, str]]]] = MappingProxyType(
+    {"profiles": profile_faults, "catalog": catalog_faults}
+)
 
 
 def load_sync(path: Path) -> AnySync:
@@ -39,7 +43,8 @@ def sync_json_schema() -> dict[str, Any]:
 
 
 def _checked(document: Document) -> AnySync:
-    sync, findings = find_faults(_kind(document), document)
+    kind = _kind(document)
+    sync, findings = find_faults(KINDS[kind], document, _FAULTS[kind](document.data))
     if sync is None:
         raise ConfigurationError(listing(document.path, findings))
     sync._document = document  # noqa: SLF001 - the model cannot know its file while it is being validated
@@ -48,12 +53,12 @@ def _checked(document: Document) -> AnySync:
     return sync
 
 
-def _kind(document: Document) -> type[AnySync]:
-    """The model of the file's `kind`."""
+def _kind(document: Document) -> str:
+    """The file's `kind`."""
     kind = document.data.get("kind")
     if kind not in KINDS:
         what = "is missing" if kind is None else f"'{kind}' is no kind of sync"
         kinds = " or ".join(f"'{each}'" for each in KINDS)
         finding = Finding(document.line(("kind",)), f"kind: {what}; write {kinds}")
         raise ConfigurationError(listing(document.path, [finding]))
-    return KINDS[kind]
+    return str(kind)
