@@ -8,7 +8,7 @@ cannot excuse itself.
     expected.held     PK_ID → why the row is held, in the words of PRODUCT_REASONS
 
 The rows are those of a first whole read in one batch. Whoever comes first, in the order of PK_ID, has the id, also when
-it is held for another reason: the later row is held then, and nobody has the item.
+it is held for another reason: the later row is held then, and nobody has the item. One code fares so: 84971l.
 """
 
 import re
