@@ -126,6 +126,22 @@ def test_what_was_sent_is_found_as_it_was_sent(world: World, dates: Any) -> None
     assert world.sent() == []
 
 
+def test_on_postgresql_a_drift_is_found_and_repaired(
+    world: World, postgresql_ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASPIO_SYNC_LEDGER_URL", postgresql_ledger)
+    monkeypatch.setattr(verifying, "STRETCH_ROWS", 5)
+    sound = rich_world(world).profiles()
+    drift(world, "c2", spend=9)
+    drift(world, "c11", visits=99)
+    report = verify(world)
+    assert (report.equal, report.differing, report.cleared) == (10, 2, 2)
+    assert world.run(full=True).sent == 2
+    assert world.profiles() == sound
+    assert verify(world).accuracy == 1.0
+    assert not world.ledger_file.exists()
+
+
 DRIFTS: dict[str, Any] = {
     "first_name": "Somebody",
     "phone": "+14155550000",

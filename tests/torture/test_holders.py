@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 pytestmark = pytest.mark.long
@@ -171,6 +172,39 @@ def test_the_sender_process_does_not_outlive_a_killed_run(watched: Any, runner: 
         assert watched.shop.braze.requests - requests <= order.connections
         watched.shop.braze.app = app
         await finished(watched, sender="process")
+
+    runner.run(play())
+
+
+def test_a_killed_verification_goes_on_and_what_it_took_back_is_repaired(watched: Any, runner: asyncio.Runner) -> None:
+    """Each stretch is an export; one with a drift is looked at twice, the second time under the lease."""
+
+    async def drift() -> None:
+        headers = {"Authorization": "Bearer sandbox-key"}
+        transport = httpx.ASGITransport(watched.shop.braze.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://braze", headers=headers) as client:
+            item = {"external_id": "c15", "_update_existing_only": True, "first_name": "Edited"}
+            await client.post("/users/track", json={"attributes": [item]})
+
+    async def play() -> None:
+        assert (await watched.run(watched.order())).status == 0
+        await drift()
+        watched.acknowledged.discard("c15")
+        watched.clock.offset += 4000
+        watched.moments["track:done", 3] = watched.kill  # at the second look at the second stretch
+        assert (await watched.run(watched.order(verify=True))).killed
+        assert stored(watched, "SELECT done_pk, ended_at FROM verification") == [(10, None)]
+        ((holder,),) = stored(watched, "SELECT holder FROM lease")
+        assert holder.startswith("verification")
+        ended = await watched.run(watched.order(verify=True))
+        assert ended.status == 0, ended.message
+        assert watched._seen["track:comes"] == 4  # the first stretch was not looked at again
+        report = ended.report
+        assert (report["rows"], report["equal"], report["differing"], report["cleared"]) == (40, 39, 1, 1)
+        assert all("c15: " in fault for fault in watched.faults)  # the drift itself was noticed
+        watched.faults.clear()
+        watched.acknowledged.discard("c15")
+        await finished(watched, options={"full": True})
 
     runner.run(play())
 

@@ -47,7 +47,9 @@ class HeldLease:
 
 
 @contextlib.asynccontextmanager
-async def hold_lease(sync: str, ledger: LedgerThread, clock: Clock, *, wait: bool = False) -> AsyncIterator[HeldLease]:
+async def hold_lease(
+    sync: str, ledger: LedgerThread, clock: Clock, *, of: str = "run", wait_seconds: float = 0.0
+) -> AsyncIterator[HeldLease]:
     """Hold the sync's lease; one that was lost stops its holder before it writes again.
 
     A process that was paused, or could not reach its ledger, for the length of the lease sends nothing until the ledger
@@ -57,20 +59,22 @@ async def hold_lease(sync: str, ledger: LedgerThread, clock: Clock, *, wait: boo
         sync: name of the sync.
         ledger: the ledger, in its thread.
         clock: tells the time the run is named by; waiting goes through it.
-        wait: wait for another holder's end instead of refusing.
+        of: what holds it, in a word for whoever is refused.
+        wait_seconds: wait so long for another holder's end before refusing.
 
     Raises:
         LeaseHeldError: another process holds it, or took it over.
     """
     run = new_run_id(clock.now())
-    holder = f"run {run} (process {os.getpid()} on {socket.gethostname()})"
+    holder = f"{of} {run} (process {os.getpid()} on {socket.gethostname()})"
+    until = clock.monotonic() + wait_seconds
     while True:
         asked_at = uptime_seconds()
         try:
             lease = await ledger.do(ledger.ledger.acquire_lease, sync, holder)
             break
         except LeaseHeldError:
-            if not wait:
+            if clock.monotonic() >= until:
                 raise
             await clock.sleep(_WAIT_SECONDS)
     held = HeldLease(run, lease, asked_at)

@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import math
 from collections.abc import AsyncIterator, Iterator
 
 from caspio_sync.clients.caspio import CaspioClient
@@ -61,7 +62,9 @@ async def open_run(
             raise
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
-        lease = await stack.enter_async_context(hold_lease(name, ledger, clock, wait=options.wait))
+        lease = await stack.enter_async_context(
+            hold_lease(name, ledger, clock, wait_seconds=math.inf if options.wait else 0.0)
+        )
         notes = await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
         run.report.notes[:0] = notes

@@ -5,9 +5,7 @@ down what was found and how far it came. A killed verification goes on there.
 """
 
 import contextlib
-import os
-import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,12 +13,12 @@ import numpy as np
 import polars as pl
 
 from caspio_sync.ledger import fingerprints as fp
-from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.record import NO_VERSION
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.verification import Verification
 from caspio_sync.run.connect import CONNECT, Connect
 from caspio_sync.run.context import LedgerThread
+from caspio_sync.run.lease import hold_lease
 from caspio_sync.run.looking import DENSE, Look, Looking
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.run.reading_back import ReadBack
@@ -31,7 +29,6 @@ from caspio_sync.settings import Settings
 DEFAULT_SAMPLE = 1_000
 STRETCH_ROWS = 1_000  # what a kill repeats at the most: twenty exports
 LEASE_WAIT_SECONDS = 3_600.0
-_LEASE_POLL_SECONDS = 5.0
 _LISTED_ROWS = 90  # keys that fit into one call, about
 _PAGE_ROWS = 1_000
 
@@ -80,7 +77,7 @@ async def verify(
         known = await ledger.do(ledger.ledger.known_source, name)
         prepared = await prepare(settings, name, caspio, known)
         prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
-        async with _leased(name, ledger, connect, wait=False):  # refuses while a run is under way
+        async with hold_lease(name, ledger, connect.clock, of="verification"):  # refuses while a run is under way
             begun, layouts, version = await ledger.do(_begin, ledger, name, prepared, sample, restart)
         read_back = ReadBack(braze, prepared.definition.identity, prepared.mapping.columns, connect.clock)
         identity = prepared.definition.identity
@@ -100,28 +97,6 @@ def _begin(
     goes_on = last is not None and last.ended_at is None and last.sample == sample and not restart
     begun = last if goes_on and last is not None else store.start_verification(name, sample=sample)
     return begun, dict(store.mapping_fields(name)), version
-
-
-@contextlib.asynccontextmanager
-async def _leased(name: str, ledger: LedgerThread, connect: Connect, *, wait: bool) -> AsyncIterator[None]:
-    """The sync's lease, for a moment; a run that holds it is waited for, or named.
-
-    It need not be renewed: what is written under it holds only where `sent_fp` is what was looked at.
-    """
-    holder = f"verification (process {os.getpid()} on {socket.gethostname()})"
-    until = connect.clock.monotonic() + LEASE_WAIT_SECONDS
-    while True:
-        try:
-            lease = await ledger.do(ledger.ledger.acquire_lease, name, holder)
-            break
-        except LeaseHeldError:
-            if not wait or connect.clock.monotonic() >= until:
-                raise
-            await connect.clock.sleep(_LEASE_POLL_SECONDS)
-    try:
-        yield
-    finally:
-        await ledger.do(ledger.ledger.release_lease, lease)
 
 
 class _UnderWay:
@@ -186,7 +161,9 @@ class _UnderWay:
             await self._record(source_pks, first.only(doubtful))
             return
         # Again, with no run beside it: a row that was just being sent is none that drifted.
-        async with _leased(self._name, self._ledger, self._connect, wait=True):
+        async with hold_lease(
+            self._name, self._ledger, self._connect.clock, of="verification", wait_seconds=LEASE_WAIT_SECONDS
+        ):
             second = await self._look(first.rows.filter(doubtful)[SOURCE_PK])
             self._count(second)
             await self._record(source_pks, second.only(second.rows["state"].is_in(["differing", "missing"])))
