@@ -123,9 +123,9 @@ def book(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def slug(code: str) -> str:
-    """Small letters without their marks, other signs than digits, `-` and `_` one hyphen."""
+    """Small letters without their marks; every run of signs other than these, digits and `_` one hyphen."""
     bare = "".join(sign for sign in unicodedata.normalize("NFKD", code) if not unicodedata.combining(sign))
-    return re.sub(r"[^a-z0-9_-]+", "-", bare.lower()).strip("-")
+    return re.sub(r"[^a-z0-9_]+", "-", bare.lower()).strip("-")
 
 
 def trimmed(text: str | None) -> str | None:
