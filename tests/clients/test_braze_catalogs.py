@@ -329,7 +329,7 @@ def test_an_item_or_none():
     shop = Shop().made().put({"id": "a", "price": 1})
     assert shop.ask(lambda client: client.item("products", "a")) == {"id": "a", "price": 1}
     assert shop.ask(lambda client: client.item("products", "b")) is None
-    assert shop.refused(lambda client: client.item("nowhere", "a")).catalog_missing
+    assert shop.refused(lambda client: client.item("products", "a?b")).items == ("a?b",)
 
 
 def test_pages_are_followed_by_their_cursor():

@@ -8,7 +8,7 @@ cannot excuse itself.
     expected.held     PK_ID → why the row is held, in the words of PRODUCT_REASONS
 
 The rows are those of a first whole read in one batch. Whoever comes first, in the order of PK_ID, has the id, also when
-it is held for another reason: the later row is held then, and nobody has the item.
+it is held for another reason: the later row is held then, and nobody has the item. One code fares so: 84971l.
 """
 
 import re
@@ -123,9 +123,9 @@ def book(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def slug(code: str) -> str:
-    """Small letters without their marks, other signs than digits, `-` and `_` one hyphen."""
+    """Small letters without their marks; every run of signs other than these, digits and `_` one hyphen."""
     bare = "".join(sign for sign in unicodedata.normalize("NFKD", code) if not unicodedata.combining(sign))
-    return re.sub(r"[^a-z0-9_-]+", "-", bare.lower()).strip("-")
+    return re.sub(r"[^a-z0-9_]+", "-", bare.lower()).strip("-")
 
 
 def trimmed(text: str | None) -> str | None:

@@ -121,6 +121,13 @@ def test_an_item_without_values_is_its_id() -> None:
     assert encode_items(a_frame([]), COLUMNS).to_list() == []
 
 
+def test_whole_numbers_travel_without_a_point() -> None:
+    given_rows = [dict.fromkeys(VALUES) | {"key": "a", "price": price} for price in (2008.0, -0.0, 2.5, 1e-7, 1e300)]
+    texts_ = ['{"id":"a","price":2008}', '{"id":"a","price":0}', '{"id":"a","price":2.5}']
+    assert encode_items(a_frame(given_rows), COLUMNS).to_list()[:3] == texts_
+    assert [item["price"] for item in read(encode_items(a_frame(given_rows), COLUMNS))] == [2008, 0, 2.5, 1e-7, 1e300]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.lists(item_ids))
 def test_items_to_delete_are_their_ids(keys: list[str]) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping import load_sync, parse_sync, sync_json_schema
+from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
 
 SHIPPED = Path(__file__).parents[2] / "syncs" / "customers.yaml"
@@ -33,6 +34,14 @@ def test_the_shipped_sync_is_sound() -> None:
     sync = load_sync(SHIPPED)
     assert sync.name == "customers"
     assert len(sync.fields) >= 20
+
+
+@pytest.mark.parametrize(("name", "item_id"), [("products", ("StockCode", "slug")), ("books", ("BookNo", "strict"))])
+def test_the_shipped_catalog_syncs_are_sound(name: str, item_id: tuple[str, str]) -> None:
+    sync = load_sync(SHIPPED.with_name(f"{name}.yaml"))
+    assert isinstance(sync, CatalogSync)
+    assert (sync.name, sync.catalog.name) == (name, name)
+    assert (sync.item_id.source_field, sync.item_id.id_transform) == item_id
 
 
 def test_short_and_long_form_of_a_field_mean_the_same() -> None:

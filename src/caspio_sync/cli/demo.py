@@ -1,4 +1,4 @@
-"""`caspio-sync demo`: the shipped syncs on the sandbox: first load, nothing to do, edited rows; profiles, a catalog."""
+"""`caspio-sync demo`: the shipped syncs on the sandbox: first load, nothing to do, edited rows."""
 
 import asyncio
 from pathlib import Path
@@ -62,13 +62,13 @@ def demo(
         )
         _run(
             "5. A catalog",
-            "the shop's real products: codes in two spellings, prices of zero and clerk's notes too",
+            "the shop's real products, with codes in two spellings and prices of zero",
             CATALOG,
         )
         changed, gone = asyncio.run(_restock())
         _run(
             "6. The catalog again",
-            f"{number(changed)} prices changed and {number(gone)} products are gone from Caspio: a whole read finds both",
+            f"{number(changed)} prices changed, {number(gone)} products are gone from Caspio; a whole read finds both",
             CATALOG,
             RunOptions(full=True),
         )

@@ -1,6 +1,7 @@
 """Rows of the mapped frame as the items that travel to a Braze catalog: one JSON text a row, made by polars.
 
 PUT replaces the whole item, so that a field left out is emptied; PATCH leaves out what stays as it is (Braze, 9.2).
+Whole numbers travel without a point, whatever Caspio's type: a message prints what it gets, and 2008.0 is no year.
 """
 
 from collections.abc import Callable, Sequence
@@ -8,6 +9,7 @@ from dataclasses import replace
 
 import polars as pl
 
+from caspio_sync.mapping.cleaning import number_text
 from caspio_sync.mapping.objects import object_text
 from caspio_sync.schemas import KEY, MappedColumn
 
@@ -23,8 +25,7 @@ def encode_items(rows: pl.DataFrame, columns: Sequence[MappedColumn]) -> pl.Seri
         columns: the mapping's columns.
     """
     present = [replace(column, on_null="skip") for column in columns]
-    text = object_text(_ID, present, travels=lambda name: pl.col(name).is_not_null())
-    return rows.select(item=text).to_series()
+    return _encoded(rows, present, lambda name: pl.col(name).is_not_null())
 
 
 def encode_item_changes(
@@ -37,9 +38,17 @@ def encode_item_changes(
         columns: the columns that may travel.
         travels: gives the name of the boolean column that says whether a column travels.
     """
-    return rows.select(item=object_text(_ID, columns, travels=lambda name: pl.col(travels(name)))).to_series()
+    return _encoded(rows, columns, lambda name: pl.col(travels(name)))
 
 
 def encode_item_ids(keys: pl.Series) -> pl.Series:
     """One item a key that says nothing but its id, for DELETE."""
     return keys.alias(KEY).to_frame().select(item=pl.struct(_ID).struct.json_encode()).to_series()
+
+
+def _encoded(rows: pl.DataFrame, columns: Sequence[MappedColumn], travels: Callable[[str], pl.Expr]) -> pl.Series:
+    numbers = {column.name for column in columns if column.dtype == pl.Float64}
+    rows = rows.with_columns(number_text(pl.col(name)) for name in sorted(numbers))
+    # Text of a number is final JSON, as objects and places are.
+    final = [replace(column, encoding="json") if column.name in numbers else column for column in columns]
+    return rows.select(item=object_text(_ID, final, travels=travels)).to_series()

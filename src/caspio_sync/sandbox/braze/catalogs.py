@@ -228,7 +228,7 @@ class Catalogs(Mapping[str, Catalog]):
 
     def _store(self, catalog: Catalog, key: str, old: Item | None, new: Item) -> None:
         growth = _size(new) - (0 if old is None else _size(old))
-        if growth > 0 and self.storage_used + growth > self._behaviour.catalog_storage:
+        if self.storage_used + growth > self._behaviour.catalog_storage:
             return
         self.storage_used += growth
         catalog.items[key] = new
