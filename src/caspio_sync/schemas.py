@@ -45,6 +45,7 @@ class Verdict(StrEnum):
     BLOCKED = "blocked"
     SUPERSEDED = "superseded"
     UNKNOWN = "unknown"
+    DRIFTED = "drifted"  # it was sent, and Braze does not hold it so: the next run sends it again
     DELETED = "deleted"  # the row is gone from Caspio, and its item from the catalog
 
 

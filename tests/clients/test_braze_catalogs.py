@@ -327,8 +327,8 @@ def test_when_a_catalog_was_changed_is_read_where_it_can_be(told, instant):
 
 def test_an_item_or_none():
     shop = Shop().made().put({"id": "a", "price": 1})
-    assert shop.ask(lambda client: client.item("products", "a")) == {"id": "a", "price": 1}
-    assert shop.ask(lambda client: client.item("products", "b")) is None
+    assert shop.ask(lambda client: client.item("products", "a")).item == {"id": "a", "price": 1}
+    assert shop.ask(lambda client: client.item("products", "b")).item is None
     assert shop.refused(lambda client: client.item("products", "a?b")).items == ("a?b",)
 
 

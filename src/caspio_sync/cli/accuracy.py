@@ -1,17 +1,21 @@
 """How a verification is shown: how long it takes, and what it found. Keys and names of fields, never values."""
 
-from caspio_sync.cli.show import OUT, number, show_table
+from caspio_sync.cli.show import OUT, number, seconds_text, show_table
 from caspio_sync.run.verify_report import Estimate, VerifyReport
-from caspio_sync.run.verifying import seconds_text
 
 
 def estimate_text(estimate: Estimate) -> str:
     """What a verification will take, in one line."""
-    slowest = seconds_text(estimate.slowest_seconds)
     resumed = f"goes on after {number(estimate.resumed)} rows: " if estimate.resumed else ""
+    took = seconds_text(estimate.seconds)
+    if estimate.thing == "item":
+        how = f"the catalog's {number(estimate.pages)} pages" if estimate.pages else "one by one"
+        pace = f"{took} at the 50 a minute that Braze gives, {how}"
+    else:
+        slowest = seconds_text(estimate.slowest_seconds)
+        pace = f"{took} at 40 exports a second, {slowest} where Braze gives 250 a minute"
     return (
-        f"{resumed}{number(estimate.rows)} rows, {number(estimate.requests)} requests to Braze: about "
-        f"{seconds_text(estimate.seconds)} at 40 exports a second, {slowest} where Braze gives 250 a minute; "
+        f"{resumed}{number(estimate.rows)} rows, {number(estimate.requests)} requests to Braze: about {pace}; "
         f"about {number(estimate.caspio_calls)} calls to Caspio"
     )
 
@@ -28,9 +32,9 @@ def show_verification(report: VerifyReport) -> None:
     groups = [
         ("equal", report.equal, ""),
         ("differing", report.differing, "the next run sends the differing fields again"),
-        ("no profile", report.missing, "the next run sends the whole row again"),
+        (f"no {report.thing}", report.missing, "the next run sends the whole row again"),
         ("pending", report.pending, "changed in Caspio since; the next run sends them"),
-        ("sent lately", report.recent, "differ, and were sent in the last five minutes; verify again"),
+        ("sent lately", report.recent, "sent too lately to be judged; verify again"),
         ("gone", report.gone, "no longer in the source"),
         ("ambiguous", report.ambiguous, "the identifier leads to several profiles, or to one that was renamed"),
         ("left out", report.left_out, "no profile, and on_new: update_only makes none"),
@@ -45,6 +49,15 @@ def show_verification(report: VerifyReport) -> None:
             ("field", "rows", "stay: stricter consent in Braze", "for example"),
             [(each.field, each.rows, each.kept, ", ".join(each.examples)) for each in report.differences],
             right=("rows", "stay: stricter consent in Braze"),
+        )
+    if report.extra:
+        OUT.print(
+            f"note: the catalog holds {number(report.extra)} items that no run of this sync sent; they are left alone"
+        )
+    if report.undeleted:
+        OUT.print(
+            f"note: {number(report.undeleted)} items are there although they were deleted; the next whole read "
+            f"(`caspio-sync run {report.sync} --full`) deletes them again"
         )
     for field, rows in report.retyped.items():
         OUT.print(f"note: {field}: Braze holds {number(rows)} values in another type than they were sent in")

@@ -19,14 +19,13 @@ from caspio_sync.cli.run import (
     since_utc,
     split_keys,
 )
-from caspio_sync.cli.show import OUT, number, show_json
+from caspio_sync.cli.show import OUT, number, seconds_text, show_json
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.identifying import Duplicates, identify_seconds
 from caspio_sync.run.opening import open_plan
 from caspio_sync.run.planning import ItemsPlan, Judged, Plan, make_plan
 from caspio_sync.run.report import RunOptions
-from caspio_sync.run.verifying import seconds_text
 from caspio_sync.settings import current_settings
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from rich.console import Console
@@ -45,3 +46,10 @@ def show_table(
 def number(value: float) -> str:
     """A number as people read it: 1,234 or 0.25."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def seconds_text(seconds: float) -> str:
+    """A duration as people say it."""
+    return (
+        "a second" if seconds <= 1 else f"{seconds:.0f} s" if seconds < 120 else str(timedelta(seconds=round(seconds)))
+    )

@@ -67,6 +67,14 @@ class ItemsPage:
 
 
 @dataclass(frozen=True, slots=True)
+class ItemAnswer:
+    """An item; None where the catalog has none of this id."""
+
+    item: dict[str, Any] | None
+    rate: RateLimit = field(default_factory=RateLimit)
+
+
+@dataclass(frozen=True, slots=True)
 class CatalogWriteAnswer:
     """A 2xx of a write: validated and queued; what fails later is told nowhere (Braze, 9.2).
 

@@ -20,6 +20,7 @@ from caspio_sync.clients.braze_catalog_answers import (
     CatalogRefusedError,
     CatalogsAnswer,
     CatalogWriteAnswer,
+    ItemAnswer,
     ItemsPage,
     WriteMethod,
 )
@@ -113,18 +114,18 @@ class CatalogClient(BrazeSession):
         response = await self._send("DELETE", url, b"", doing)
         return CatalogWriteAnswer(response.status_code, self._rate(response))
 
-    async def item(self, catalog: str, item_id: str) -> dict[str, Any] | None:
-        """GET /catalogs/{name}/items/{id}: the item, None where the catalog has none of this id; 50 a minute."""
+    async def item(self, catalog: str, item_id: str) -> ItemAnswer:
+        """GET /catalogs/{name}/items/{id}: the item, none where the catalog has none of this id; 50 a minute."""
         doing = "reading a catalog item"
         url = httpx.URL(f"{self._base}{_items_path(catalog)}/{quote(item_id, safe='')}")
         try:
             response = await self._send("GET", url, b"", doing)
         except CatalogRefusedError as refused:
             if "item-not-found" in refused.ids:
-                return None
+                return ItemAnswer(None, refused.rate)
             raise
         items = _items(response, doing)
-        return items[0] if items else None
+        return ItemAnswer(items[0] if items else None, self._rate(response))
 
     async def items(self, catalog: str, cursor: str | None = None) -> ItemsPage:
         """GET /catalogs/{name}/items: a page of 50, from the start or from another page's `next_cursor`; 50 a minute.

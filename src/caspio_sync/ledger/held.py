@@ -26,14 +26,14 @@ class HeldRows(LedgerConnection):
     def owed(self, sync: str, *, suite: int, mapping: int) -> list[int]:
         """`source_pk` of the rows that a run must look at again, sorted.
 
-        Rows held under another suite or mapping version, rows whose answer was lost, and rows that were held for a key
-        which no other row of the ledger bears any more.
+        Rows held under another suite or mapping version, rows whose answer was lost, rows that Braze does not hold as
+        they were sent, and rows that were held for a key which no other row of the ledger bears any more.
         """
         rows, other = schema.row.c, schema.row.alias("other")
         duplicate = sa.and_(rows.verdict == Verdict.QUARANTINED, rows.suite_version == 0)
         older = sa.or_(rows.suite_version != suite, rows.mapping_version != mapping)
         owed = sa.or_(
-            rows.verdict == Verdict.UNKNOWN,
+            rows.verdict.in_((Verdict.UNKNOWN, Verdict.DRIFTED)),
             sa.and_(rows.verdict.in_(_HELD), rows.suite_version != 0, older),
             sa.and_(duplicate, ~_claimants(other).exists()),
         )

@@ -212,6 +212,10 @@ verification = sa.Table(
     sa.Column("sample", sa.BigInteger),  # rows asked for; null is all of them
     sa.Column("done_pk", sa.BigInteger, nullable=False),  # every row up to this PK_ID has been looked at
     sa.Column("counts", sa.JSON, nullable=False),
+    # Of one that reads a catalog page by page, else null: the next page (null for the first, "" after the last), and
+    # the rows whose items have been on a page (see pk_sets.py).
+    sa.Column("page_cursor", sa.Text),
+    sa.Column("seen", sa.LargeBinary),
 )
 
 # The source's fields as the last run found them.

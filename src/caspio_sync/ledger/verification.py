@@ -1,7 +1,7 @@
 """What verification reads of the ledger, how far it came, and the fingerprints it clears."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,17 +11,26 @@ import sqlalchemy as sa
 from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.rows import signed
 from caspio_sync.ledger.schema import SENT_SCHEMA, VERIFIED, microseconds
-from caspio_sync.schemas import SOURCE_PK
+from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 BASELINE = "baseline"  # reason of a row that was recorded as sent without being sent
-DRIFTED = "drifted"  # what the history says of a row that Braze does not hold as it was sent
 
 # A row whose last answer was lost holds the one version or the other: there is nothing to hold Braze to.
-_SENT = "FROM row WHERE sync = ? AND holds = 1 AND sent_fp IS NOT NULL AND (verdict IS NULL OR verdict <> 'unknown')"
+_IS_SENT = "holds = 1 AND sent_fp IS NOT NULL AND (verdict IS NULL OR verdict <> 'unknown')"
+_SENT = f"FROM row WHERE sync = ? AND {_IS_SENT}"
+_BEARER_SCHEMA = {
+    SOURCE_PK: pl.Int64(),
+    KEY: pl.String(),
+    "verdict": pl.String(),
+    "seen_at": pl.Int64(),
+    "sent": pl.Int64(),
+}
 _SENT_AT = f"CASE WHEN reason = '{BASELINE}' THEN NULL ELSE sent_at END"
 _CLEAR = (
-    "UPDATE row SET sent_fp = ?, sent_fields = ?, sent_mapping_version = ? "
+    "UPDATE row SET sent_fp = ?, sent_fields = ?, sent_mapping_version = ?, verdict = ?, run = ?, request = NULL, "
+    "seen_at = ? "
     "WHERE sync = ? AND source_pk = ? AND sent_fp = ?"
 )
 
@@ -37,6 +46,10 @@ class Verification:
         sample: rows asked for; None for all.
         done_pk: every row up to this PK_ID has been looked at.
         counts: its report so far, as JSON has it.
+        page_cursor: of one that reads a catalog page by page: the next page; None for the first, ALL_READ after the
+            last.
+        seen: of such a one: the rows whose items have been on a page (see pk_sets.py); None where rows are looked at
+            by `done_pk` alone.
     """
 
     sync: str
@@ -45,6 +58,20 @@ class Verification:
     sample: int | None
     done_pk: int
     counts: Mapping[str, Any]
+    page_cursor: str | None = None
+    seen: bytes | None = None
+
+
+ALL_READ = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a verification came; the names are those of `Verification`, None for what stays as it was."""
+
+    done_pk: int | None = None
+    page_cursor: str | None = None
+    seen: bytes | None = None
 
 
 class Verifications(LedgerConnection):
@@ -66,6 +93,27 @@ class Verifications(LedgerConnection):
                 frames.append(select_frame(connection, statement, (sync,), dict(SENT_SCHEMA)))
         return pl.concat(frames).sort(SOURCE_PK)
 
+    def bearers(self, sync: str, key_hashes: pl.Series) -> pl.DataFrame:
+        """Every row that bears one of these keys, deleted ones too: source_pk, key, verdict, seen_at, and `sent`.
+
+        Args:
+            sync: name of the sync.
+            key_hashes: signed; two keys may share a hash.
+
+        Returns:
+            `sent` is true where `sent_rows` gives the row; `seen_at` is in microseconds since 1970.
+        """
+        frames = [pl.DataFrame(schema=_BEARER_SCHEMA)]
+        with self._read("look up keys") as connection:
+            by_key = "INDEXED BY row_key" if connection.dialect.name == "sqlite" else ""
+            for numbers in integer_lists(signed(key_hashes)):
+                statement = (
+                    f"SELECT source_pk, key, verdict, seen_at, CASE WHEN {_IS_SENT} THEN 1 ELSE 0 END "
+                    f"FROM row {by_key} WHERE sync = ? AND key_hash IN ({numbers})"
+                )
+                frames.append(select_frame(connection, statement, (sync,), _BEARER_SCHEMA))
+        return pl.concat(frames).with_columns(pl.col("sent") == 1)
+
     def verification(self, sync: str) -> Verification | None:
         """The last verification of a sync, finished or not; None where there was none."""
         with self._read("read the verification") as connection:
@@ -73,16 +121,21 @@ class Verifications(LedgerConnection):
             found = connection.execute(chosen).first()
         return None if found is None else Verification(**found._mapping)  # noqa: SLF001 - public name
 
-    def start_verification(self, sync: str, *, sample: int | None) -> Verification:
+    def start_verification(self, sync: str, *, sample: int | None, by_pages: bool = False) -> Verification:
         """Begin anew; how far the one before came is forgotten."""
         # The clock's microseconds are what the ledger keeps.
-        begun = Verification(sync, self._clock.now(), None, sample, _BEFORE_ALL, {})
+        begun = Verification(sync, self._clock.now(), None, sample, _BEFORE_ALL, {}, seen=b"" if by_pages else None)
         table = schema.verification
         with self._write("begin the verification") as connection:
             connection.execute(sa.delete(table).where(table.c.sync == sync))
             connection.execute(
                 sa.insert(table).values(
-                    sync=sync, started_at=begun.started_at, sample=sample, done_pk=begun.done_pk, counts={}
+                    sync=sync,
+                    started_at=begun.started_at,
+                    sample=sample,
+                    done_pk=begun.done_pk,
+                    counts={},
+                    seen=begun.seen,
                 )
             )
         return begun
@@ -93,7 +146,7 @@ class Verifications(LedgerConnection):
         *,
         name: str,
         number: int,
-        done_pk: int,
+        progress: Progress,
         counts: Mapping[str, Any],
         drifted: pl.DataFrame,
         mapping_version: int,
@@ -104,11 +157,12 @@ class Verifications(LedgerConnection):
             sync: name of the sync.
             name: of the verification, as it stands in the history.
             number: of the stretch, from 1.
-            done_pk: every row up to here has been looked at.
+            progress: how far it came.
             counts: the report so far.
             drifted: source_pk, reason, changed (bit mask of what differs), and clears (whether something is to be sent
                 again) with found_fp (`sent_fp` when the row was compared: one that was sent again since is left alone),
-                left_fp and left_fields: `sent_fp` and `sent_fields` from now on, both null for a profile that is gone.
+                left_fp and left_fields: `sent_fp` and `sent_fields` from now on, both null where nothing is
+                there. Such a row is read again by the next run, changed in Caspio or not.
             mapping_version: layout of `changed` and `left_fields`.
         """
         table, now = schema.verification, self._clock.now()
@@ -117,6 +171,9 @@ class Verifications(LedgerConnection):
             "left_fp",
             "left_fields",
             pl.lit(mapping_version).alias("mapping_version"),
+            pl.lit(Verdict.DRIFTED.value).alias("verdict"),
+            pl.lit(name).alias("run"),
+            pl.lit(at).alias("at"),
             pl.lit(sync).alias("sync"),
             SOURCE_PK,
             "found_fp",
@@ -130,15 +187,14 @@ class Verifications(LedgerConnection):
                 empty = pl.lit(None, dtype=pl.Int64)
                 told = drifted.sort(SOURCE_PK).with_columns(
                     pl.lit(VERIFIED).alias("part"),
-                    pl.lit(DRIFTED).alias("verdict"),
+                    pl.lit(Verdict.DRIFTED.value).alias("verdict"),
                     pl.lit(mapping_version, dtype=pl.Int64).alias("mapping_version"),
                     empty.alias("request"),
                     empty.alias("status"),
                 )
                 history.append(connection, told, sync=sync, run=name, batch=number, at=at)
-            connection.execute(
-                sa.update(table).where(table.c.sync == sync).values(done_pk=done_pk, counts=dict(counts))
-            )
+            moved = {word: value for word, value in asdict(progress).items() if value is not None}
+            connection.execute(sa.update(table).where(table.c.sync == sync).values(counts=dict(counts), **moved))
 
     def end_verification(self, sync: str, counts: Mapping[str, Any]) -> None:
         """Everything has been looked at."""

@@ -21,7 +21,7 @@ from caspio_sync.clients.braze_answers import (
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.reading_back import ReadBack, all_of
+from caspio_sync.run.reading_back import ProfilesReadBack, all_of
 from caspio_sync.run.steps import without_required_consent
 from caspio_sync.schemas import KEY, SOURCE_PK, ok
 
@@ -92,7 +92,7 @@ async def count_duplicates(run: SyncRun, new: NewRows) -> Duplicates:
     Raises:
         TransientError, PermanentError, ConfigurationError: as the export says.
     """
-    read_back = ReadBack(run.braze, run.mapping.identity, [], run.clock)
+    read_back = ProfilesReadBack(run.braze, run.mapping.identity, [], run.clock)
     rows = new.sample
     unknown = rows.filter(await _unknown(read_back, rows[KEY]))
     looked_up = unknown.head(LOOKED_UP)
@@ -121,7 +121,7 @@ async def identify_new(run: SyncRun, accepted: pl.DataFrame) -> None:
     rows, _ = without_required_consent(run, _with_address(accepted))
     if rows.is_empty():
         return
-    read_back = run.part("read back", lambda: ReadBack(run.braze, run.mapping.identity, [], run.clock))
+    read_back = run.part("read back", lambda: ProfilesReadBack(run.braze, run.mapping.identity, [], run.clock))
     calls = run.part("identify", lambda: PacedCalls(IDENTITY_LIMIT, run.clock))
     before = read_back.requests + calls.requests
     unknown = rows.filter(await _unknown(read_back, rows[KEY])).select(KEY, EMAIL)
@@ -149,7 +149,7 @@ def _with_address(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("_op") == "new", sound)
 
 
-async def _unknown(read_back: ReadBack, keys: pl.Series) -> pl.Series:
+async def _unknown(read_back: ProfilesReadBack, keys: pl.Series) -> pl.Series:
     """Whether Braze has no profile with this external id."""
-    profiles: Sequence[object] = await read_back.profiles(keys.to_list())
+    profiles: Sequence[object] = await read_back.held(keys.to_list())
     return pl.Series([profile == "missing" for profile in profiles], dtype=pl.Boolean)

@@ -1,10 +1,11 @@
 """One look at some rows: as Caspio has them, as the ledger says they were sent, as Braze holds them.
 
-ledger rows + source frame ─▶ mapped frame ─▶ rows that still are what was sent ─▶ profiles ─▶ one state a row
+ledger rows + source frame ─▶ mapped frame ─▶ rows that still are what was sent ─▶ profiles or items ─▶ one state a row
 """
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +19,9 @@ from caspio_sync.extraction.records import keys_where
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.compare import CONSENT_RANK, EMAIL_CONSENT
 from caspio_sync.ledger.schema import microseconds
-from caspio_sync.mapping.exported import agrees, exported_values
+from caspio_sync.mapping.exported import agrees
 from caspio_sync.run.prepared import Prepared
-from caspio_sync.run.reading_back import Profile, ReadBack, all_of
+from caspio_sync.run.reading_back import Held, ReadBack, all_of
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn
 
 # How long Braze's docs advise to wait between dependent calls (Braze, 2.2).
@@ -28,6 +29,7 @@ SETTLE_SECONDS = 300
 DENSE = 2  # a stretch with a wanted row in so many keys is read whole
 
 Flags = npt.NDArray[np.bool_]
+ReadHeld = Callable[[Sequence[str]], Awaitable[list[Held]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Looking:
     Args:
         prepared: the sync held against its table.
         caspio: reads the rows.
-        read_back: reads the profiles.
+        read_back: reads the profiles or items.
         salt: what fingerprints are salted with.
         layouts: the columns of every mapping version the ledger holds.
         clock: tells how long ago a row was sent.
@@ -94,8 +96,16 @@ class Looking:
         self._layouts = layouts
         self._clock = clock
 
-    async def at(self, known: pl.DataFrame) -> Look:
-        """Look at the rows of a SENT_SCHEMA frame."""
+    async def at(
+        self, known: pl.DataFrame, held: ReadHeld | None = None, *, settled_at: datetime | None = None
+    ) -> Look:
+        """Look at rows.
+
+        Args:
+            known: the rows, as SENT_SCHEMA has them.
+            held: gives what Braze holds under each key, where it was read otherwise than `ReadBack.held` reads it.
+            settled_at: what was sent later is not judged; by default five minutes before now.
+        """
         mapped = self._prepared.mapping.apply(await self._source(known[SOURCE_PK]))
         mapped = mapped.with_columns(fp.row_fingerprints(mapped, self._columns, self._salt))
         rows = known.join(mapped.select(SOURCE_PK, "fp", now=KEY), on=SOURCE_PK, how="left", maintain_order="left")
@@ -104,7 +114,7 @@ class Looking:
         rows = rows.with_columns(state=state.otherwise(pl.lit("pending")))
         present = rows.with_row_index("place").filter(pl.col("state") == "equal")
         wanted = present.select(SOURCE_PK).join(mapped, on=SOURCE_PK, how="left", maintain_order="left")
-        profiles = await self._read_back.profiles(present[KEY].to_list())
+        profiles = await (held or self._read_back.held)(present[KEY].to_list())
         states = pl.Series([each if isinstance(each, str) else "equal" for each in profiles], dtype=pl.String)
         look = self._blank(rows)
         places = present["place"].to_numpy()
@@ -114,7 +124,7 @@ class Looking:
         sent = (look.acknowledged[places] == wants) & (wants != fp.NEVER_SENT) & readable
         look.compared[places] = sent & ~(states == "ambiguous").to_numpy()[:, None]
         await self._hold_against(look, places, wanted, profiles)
-        return self._judged(look, places, states)
+        return self._judged(look, places, states, settled_at or self._clock.now() - timedelta(seconds=SETTLE_SECONDS))
 
     def _blank(self, rows: pl.DataFrame) -> Look:
         shape = (rows.height, len(self._columns))
@@ -130,9 +140,9 @@ class Looking:
         return prints
 
     async def _hold_against(
-        self, look: Look, places: npt.NDArray[np.uint32], wanted: pl.DataFrame, profiles: list[Profile]
+        self, look: Look, places: npt.NDArray[np.uint32], wanted: pl.DataFrame, profiles: list[Held]
     ) -> None:
-        """Fill in `equal`, `kept` and `retyped` of the rows that have a profile."""
+        """Fill in `equal`, `kept` and `retyped` of the rows that Braze has something of."""
         found = np.array([not isinstance(each, str) for each in profiles], dtype=np.bool_)
         users = [each for each in profiles if not isinstance(each, str)]
         at, wanted = places[found], wanted.filter(pl.Series(found))
@@ -140,13 +150,7 @@ class Looking:
         for place, column in enumerate(self._columns):
             if column not in self._read_back.readable or not users:
                 continue
-            if column.role == "subscription_group":
-                held = await self._read_back.group_states(column, wanted[KEY].to_list())
-                exported = pl.DataFrame({"value": pl.Series(held, dtype=pl.String)}).with_columns(type=pl.lit("str"))
-            else:
-                exported = exported_values(users, column)
-            if column.role == "consent":  # Braze's default (Braze, 3.3), left out of the export where nobody set it
-                exported = exported.with_columns(pl.col("value").fill_null("subscribed"))
+            exported = await self._read_back.values(column, users, wanted[KEY].to_list())
             agreed = agrees(column, wanted[column.name], exported)
             look.equal[at, place] = agreed["equal"].to_numpy()
             look.retyped[at, place] = agreed["retyped"].to_numpy()
@@ -167,13 +171,12 @@ class Looking:
         look.retyped[:] &= look.compared
         look.kept[:] &= look.compared & ~look.equal
 
-    def _judged(self, look: Look, places: npt.NDArray[np.uint32], states: pl.Series) -> Look:
+    def _judged(self, look: Look, places: npt.NDArray[np.uint32], states: pl.Series, settled_at: datetime) -> Look:
         """The look with a state a row."""
         differs = (look.compared & ~look.equal).any(axis=1)
         update_only = self._prepared.definition.identity.on_new == "update_only"
         told = look.rows["state"].scatter(places, states)
-        settled = microseconds(self._clock.now() - timedelta(seconds=SETTLE_SECONDS))
-        recent = (pl.col("sent_at") > settled).fill_null(value=False)
+        recent = (pl.col("sent_at") > microseconds(settled_at)).fill_null(value=False)
         rows = look.rows.with_columns(told, pl.Series("differs", differs)).with_columns(
             state=pl.when(pl.col("state").is_in(["equal", "missing"]) & pl.col("differs") & recent)
             .then(pl.lit("recent"))

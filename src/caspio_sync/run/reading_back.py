@@ -1,9 +1,14 @@
-"""What Braze holds of some rows: their profiles and subscription groups, asked for as fast as Braze allows."""
+"""What Braze holds of some rows: their profiles and subscription groups, asked for as fast as Braze allows.
+
+Items of catalogs are read back in items_back.py.
+"""
 
 import asyncio
 import math
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
+
+import polars as pl
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_answers import (
@@ -17,17 +22,55 @@ from caspio_sync.clients.braze_answers import (
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.mapping.definition import Named
-from caspio_sync.mapping.exported import exported_field
+from caspio_sync.mapping.exported import exported_field, exported_values
 from caspio_sync.schemas import MappedColumn
 
 T = TypeVar("T")
 
-# A profile as exported; "missing": Braze has none; "ambiguous": it has several, or one that goes by another id now.
-Profile = Mapping[str, Any] | Literal["missing", "ambiguous"]
+# A profile or an item as Braze gives it; "missing": there is none; "ambiguous": there are several, or one that goes by
+# another id now.
+Held = Mapping[str, Any] | Literal["missing", "ambiguous"]
 
 
-class ReadBack:
-    """Profiles and group states by the keys of rows.
+class ReadBack(Protocol):
+    """Reads back what rows of one kind became in Braze.
+
+    Attributes:
+        usual_sample: rows of a verification that nobody gave a number for.
+        stretch_rows: rows looked at together; a kill repeats no more.
+        readable: the columns that can be read back.
+        unreadable: names of the others.
+        thing: what a row becomes, in a word.
+    """
+
+    usual_sample: int
+    stretch_rows: int
+    readable: Sequence[MappedColumn]
+    unreadable: Sequence[str]
+    thing: Literal["profile", "item"]
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far."""
+        ...
+
+    def planned(self, rows: int) -> tuple[int, float, float]:
+        """Requests that so many rows take, and the seconds: at the usual limit, and at the slowest Braze gives."""
+        ...
+
+    async def held(self, keys: Sequence[str]) -> list[Held]:
+        """What Braze holds under each key."""
+        ...
+
+    async def values(
+        self, column: MappedColumn, held: Sequence[Mapping[str, Any]], keys: Sequence[str]
+    ) -> pl.DataFrame:
+        """A readable column's `value` and `type` (see mapping/exported.py) in what `held` gave for these keys."""
+        ...
+
+
+class ProfilesReadBack:
+    """The `ReadBack` of profiles and their group states.
 
     Args:
         braze: the client.
@@ -35,6 +78,10 @@ class ReadBack:
         columns: what is to be read.
         clock: paces the requests.
     """
+
+    usual_sample = 1_000
+    stretch_rows = 1_000  # twenty exports
+    thing: Literal["profile", "item"] = "profile"
 
     def __init__(self, braze: BrazeClient, identity: Named, columns: Sequence[MappedColumn], clock: Clock) -> None:
         self._braze = braze
@@ -47,8 +94,10 @@ class ReadBack:
         self._fields = sorted({own, *(field for field in named.values() if field)})
         # One call names fifty ids; an address or a number has one for itself (Braze, 7.4), too many to ask for.
         self.groups = [column for column in columns if column.role == "subscription_group" and by_id]
-        self.readable = [column for column in columns if named[column.name] or column in self.groups]
-        self.unreadable = [column.name for column in columns if column not in self.readable]
+        self.readable: Sequence[MappedColumn] = [
+            column for column in columns if named[column.name] or column in self.groups
+        ]
+        self.unreadable: Sequence[str] = [column.name for column in columns if column not in self.readable]
         self._each = MAX_EXPORT_IDS if identity.kind in {"external_id", "user_alias"} else 1
 
     @property
@@ -64,12 +113,12 @@ class ReadBack:
         usual = exports / EXPORT_LIMIT[0] * EXPORT_LIMIT[1]
         return exports + groups, max(usual, group_seconds), exports / SLOWEST_EXPORT_PER_MINUTE * 60
 
-    async def profiles(self, keys: Sequence[str]) -> list[Profile]:
+    async def held(self, keys: Sequence[str]) -> list[Held]:
         """The profile of each key."""
         answers = await all_of(self._some_profiles(some) for some in _cut(keys, self._each))
         return [profile for answer in answers for profile in answer]
 
-    async def _some_profiles(self, keys: Sequence[str]) -> list[Profile]:
+    async def _some_profiles(self, keys: Sequence[str]) -> list[Held]:
         answer = await self._exports.ask(lambda: self._export(keys))
         if self._each == 1:
             return [answer.users[0] if len(answer.users) == 1 else "ambiguous" if answer.users else "missing"]
@@ -95,6 +144,19 @@ class ReadBack:
             return [str(user.get("external_id"))]
         aliases = user.get("user_aliases") or []
         return [alias["alias_name"] for alias in aliases if alias["alias_label"] == self._identity.label]
+
+    async def values(
+        self, column: MappedColumn, held: Sequence[Mapping[str, Any]], keys: Sequence[str]
+    ) -> pl.DataFrame:
+        """As `ReadBack.values`."""
+        if column.role == "subscription_group":
+            states = await self.group_states(column, keys)
+            values = pl.DataFrame({"value": pl.Series(states, dtype=pl.String)}).with_columns(type=pl.lit("str"))
+        else:
+            values = exported_values(held, column)
+        if column.role == "consent":  # Braze's default (Braze, 3.3), left out of the export where nobody set it
+            values = values.with_columns(pl.col("value").fill_null("subscribed"))
+        return values
 
     async def group_states(self, column: MappedColumn, external_ids: Sequence[str]) -> list[str | None]:
         """The group's state of each id; None where it has none."""

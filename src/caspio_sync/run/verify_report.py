@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from pydantic import BaseModel, Field, computed_field
 
@@ -12,7 +13,9 @@ class Estimate(BaseModel, frozen=True):
     """What a verification will take, told before it begins.
 
     Args:
+        thing: what a row becomes in Braze: "profile" or "item".
         rows: rows still to look at.
+        pages: of the catalog, where it is read page by page; 0 where items are read one by one.
         requests: to Braze.
         seconds: at Braze's usual limit.
         slowest_seconds: where Braze holds the workspace to 250 exports a minute.
@@ -20,7 +23,9 @@ class Estimate(BaseModel, frozen=True):
         resumed: rows that were looked at before it was interrupted.
     """
 
+    thing: Literal["profile", "item"] = "profile"
     rows: int
+    pages: int = 0
     requests: int
     seconds: float
     slowest_seconds: float
@@ -32,7 +37,7 @@ class Difference(BaseModel):
     """Rows in which Braze holds something else than what was sent.
 
     Args:
-        field: Braze's name of it; "(profile)" where there is no profile at all.
+        field: Braze's name of it; "(profile)" or "(item)" where there is none at all.
         rows: how many.
         kept: rows among them in which the consent in Braze is the stricter one; these are not sent again.
         examples: keys, or PK_IDs where keys are personal.
@@ -49,13 +54,14 @@ class VerifyReport(BaseModel):
 
     Args:
         sync: name of the sync.
+        thing: what a row becomes in Braze: "profile" or "item".
         started_at: when it began.
         ended_at: None where it was interrupted.
         sample: rows asked for; None for all.
         rows: rows it is about.
         equal: rows that Braze holds as they were sent.
         differing: rows that differ in a field.
-        missing: rows without a profile.
+        missing: rows without a profile or item.
         pending: rows that changed in Caspio since they were sent: the next run sends them.
         recent: rows that differ, and were sent so lately that Braze may still be writing them.
         gone: rows that are no longer in the source.
@@ -64,6 +70,11 @@ class VerifyReport(BaseModel):
         fields: values compared.
         fields_equal: of these, as they were sent.
         differences: by field.
+        extra: items of the catalog that the ledger knows nothing of; they are left alone. Counted where the catalog is
+            read page by page.
+        undeleted: items that were deleted and are there all the same; the next whole read deletes them. Counted as
+            `extra` is.
+        pages: pages of the catalog that were read.
         retyped: by field, values that Braze holds in another type than they were sent in.
         unreadable: fields that can be written and not read.
         cleared: rows whose differing fields the next run sends again.
@@ -72,6 +83,7 @@ class VerifyReport(BaseModel):
     """
 
     sync: str
+    thing: Literal["profile", "item"] = "profile"
     started_at: datetime
     ended_at: datetime | None = None
     sample: int | None = None
@@ -84,6 +96,9 @@ class VerifyReport(BaseModel):
     gone: int = 0
     ambiguous: int = 0
     left_out: int = 0
+    extra: int = 0
+    undeleted: int = 0
+    pages: int = 0
     fields: int = 0
     fields_equal: int = 0
     differences: list[Difference] = Field(default_factory=list)

@@ -46,6 +46,8 @@ def upgrade() -> None:
         sa.Column("sample", sa.BigInteger),
         sa.Column("done_pk", sa.BigInteger, nullable=False),
         sa.Column("counts", sa.JSON, nullable=False),
+        sa.Column("page_cursor", sa.Text),
+        sa.Column("seen", sa.LargeBinary),
     )
     not_sent = sa.text("verdict <> 'sent'")
     op.create_index("row_held", "row", ["sync", "source_pk"], sqlite_where=not_sent, postgresql_where=not_sent)
