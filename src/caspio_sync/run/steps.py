@@ -27,7 +27,7 @@ from caspio_sync.ledger.compare import (
 from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.ledger.sending import Accepted, Sending
 from caspio_sync.mapping.objects import data_points
-from caspio_sync.run.catalog_items import keep_prices, note_read, record_prices
+from caspio_sync.run.catalog_items import note_arrived, note_leaving, note_read
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.run.owners import bears_its_key, present_keys
@@ -198,7 +198,7 @@ async def send_batch(
     await record_rows(run, batch, without, Verdict.BLOCKED)
     started = time.perf_counter()
     rows = rows.with_columns(billed_points(run, rows).alias(_POINTS))
-    keep_prices(run, batch, rows)
+    await note_leaving(run, batch, rows)
     outstanding = await _deliver(run, batch, rows)
     run.report.add_seconds("send", time.perf_counter() - started)
     return outstanding
@@ -218,7 +218,7 @@ async def close_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, 
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
     await record_erased(run, batch.number, comparison.erased)
     await _settle(run, comparison.settled)
-    await record_prices(run, batch.number)
+    await note_arrived(run, batch)
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )
