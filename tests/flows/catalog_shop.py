@@ -97,10 +97,12 @@ class Shop:
 
     def writes(self) -> list[tuple[str, str, list[Any]]]:
         """What Braze accepted in the last run: verb, what of the catalog, ids; of schema calls no ids."""
-        told = []
-        for each in self.world.braze.catalog_log[self._before :]:
-            told.append((each.method, each.path, sorted(one["id"] for one in each.items)))
-        return told
+        log = self.world.braze.catalog_log[self._before :]
+        return [(each.method, each.path, sorted(one["id"] for one in each.items)) for each in log]
+
+    def struck(self, kind: str) -> int:
+        """How often Braze was struck in this way since it was broken, by whichever client."""
+        return sum(each.struck.get(kind, 0) for each in self.world.broken)
 
     def empty_braze(self, **behaviour: Any) -> None:
         """Another workspace in place of the one there was."""

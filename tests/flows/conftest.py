@@ -127,6 +127,7 @@ class World:
         self.braze = BrazeSandbox(clock=self.clock)
         self.faults: dict[str, Faults] = {}
         self._broken: dict[str, FaultyApp] = {}
+        self.broken: list[FaultyApp] = []  # one a client, since Braze was broken last
         self.observer: Any = None
         (folder / "syncs").mkdir()
 
@@ -155,6 +156,7 @@ class World:
     def break_braze(self, *faults: Fault) -> None:
         """From the next run on, these faults stand before Braze; none: it is sound again."""
         self.faults["braze"] = Faults(faults=faults)
+        self.broken.clear()
 
     def break_caspio(self, *faults: Fault) -> None:
         """From the next run on, these faults stand before Caspio; none: it is sound again."""
@@ -287,6 +289,7 @@ class World:
         faults = self.faults.get(side)
         if faults:
             app = self._broken[side] = FaultyApp(app, faults, self.clock)
+            self.broken.append(app)
         return Line(app, self.clock)
 
     def struck(self, side: str, kind: str) -> int:

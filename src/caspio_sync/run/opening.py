@@ -232,9 +232,7 @@ async def _catalog(
     if not planned:
         await ledger.do(store.remember_catalog, name, definition.catalog.name)
     if former not in {None, definition.catalog.name}:
-        left = (
-            f"the sync's items went to catalog '{former}' before, which stays as it is: delete it where nobody uses it"
-        )
+        left = f"items went to catalog '{former}' before, which stays as it is; delete it in Braze if nobody uses it"
         change = replace(change, notes=(*change.notes, left))
     return CatalogWork(
         change,

@@ -32,7 +32,7 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.run.owners import bears_its_key, present_keys
 from caspio_sync.run.resuming import note_sweep
-from caspio_sync.run.writes import Write, planned_opt_outs, planned_writes
+from caspio_sync.run.writes import KNOWN_THERE, Write, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
 P = ParamSpec("P")
@@ -124,7 +124,7 @@ async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame) -> pl.DataFram
     claimants = pl.concat([present, run.claims_under_way()])
     claimed = claim_keys(changes, claimants)
     run.claim(batch, claimed.filter(pl.col(KEY).is_not_null(), KEY_UNIQUE).select("key_hash", SOURCE_PK))
-    return claimed
+    return claimed.with_columns(pl.col(KEY).is_in(stored.filter("holds")[KEY].implode()).alias(KNOWN_THERE))
 
 
 async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:

@@ -157,10 +157,9 @@ def _too_many(run: SyncRun, known: pl.DataFrame, noted: pl.Series, found: Vanish
     (sync, work), read = run.items, run.report.read
     items = pl.concat([known.filter(_exists(noted))[KEY], noted]).n_unique()
     least = sync.gate.min_share_of_last * (work.rows_last or 0)
-    if going > sync.gate.max_deleted_share * items:
-        why = (
-            f"{going:,} of {items:,} items have no row in Caspio any more, more than {sync.gate.max_deleted_share:.0%} "
-        )
+    share = sync.gate.max_deleted_share
+    if going > share * items:
+        why = f"{going:,} of {items:,} items have no row in Caspio any more, more than {share:.0%} "
         why += f"(gate.max_deleted_share), for example {', '.join(found.delete[KEY].head(_EXAMPLES))}"
     elif read < least:
         why = f"the source has {read:,} rows, fewer than {sync.gate.min_share_of_last:.0%} (gate.min_share_of_last) "
