@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import sending, stages, whole
+from benchmarks import catalogs, sending, stages, whole
 
 
 def main() -> None:
@@ -17,6 +17,7 @@ def main() -> None:
     for part in (
         lambda: stages.measure(options.rows),
         lambda: sending.measure(options.rows),
+        catalogs.measure,
         lambda: whole.measure(options.whole_rows),
     ):
         for name, (value, unit) in part().items():

@@ -12,8 +12,9 @@ from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run import steps
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.writes import planned_writes
 from expectations.gate import Gate
-from expectations.profiles import judged_frame, profile_gate
+from expectations.suites import gate_of, judged_frame
 
 LATENCY_MS = 50
 CHANGED = pl.col("_op") == "changed"
@@ -28,10 +29,13 @@ async def _measure(url: str, key: str) -> dict[str, tuple[float, str]]:
     async with opened() as run:
         batches = await read_all(run)
         mapped = [await steps.map_batch(run, batch) for batch in batches]
-        gate = await asyncio.to_thread(profile_gate, run.name, run.definition, run.mapping)
+        gate = await asyncio.to_thread(gate_of, run.name, run.definition, run.mapping)
         first = (await steps.compare_batch(run, batches[0], mapped[0])).changes
-        gate.judge(judged_frame(first.head(1000), run.mapping))  # the first judgement is slower than the others
-        requests = list(fill_requests(steps.planned_objects(run, first), first_number=1))
+        gate.judge(
+            judged_frame(first.head(1000), run.definition, run.mapping)
+        )  # the first judgement is slower than the others
+        (write,) = planned_writes(run, first)
+        requests = list(fill_requests(write.encode(first), first_number=1))
         started = time.perf_counter()
         async with asyncio.TaskGroup() as group:
             for batch, frame in zip(batches, mapped, strict=True):
@@ -54,7 +58,7 @@ async def _move(run: SyncRun, gate: Gate, batch: SourceBatch, mapped: pl.DataFra
     async with run.turn("gate"):
         opt_outs, judged = await asyncio.gather(
             steps.send_opt_outs(run, batch.number, compared.changes.filter(CHANGED)),
-            asyncio.to_thread(lambda: gate.judge(judged_frame(compared.changes, run.mapping))),
+            asyncio.to_thread(lambda: gate.judge(judged_frame(compared.changes, run.definition, run.mapping))),
         )
         await steps.send_opt_outs(run, batch.number, judged.held.filter(~CHANGED))
     async with run.turn("send"):

@@ -18,11 +18,13 @@ SYNCS = Path(__file__).parents[1] / "syncs"
 
 
 @contextlib.contextmanager
-def sandboxes(rows: int, *, latency_ms: int = 0) -> Iterator[SandboxProcesses]:
+def sandboxes(rows: int, *, latency_ms: int = 0, grocery: bool = False) -> Iterator[SandboxProcesses]:
     """Both emulators as processes, and the environment under which everything uses them."""
     with (
         tempfile.TemporaryDirectory(prefix="caspio-sync-bench-") as home,
-        SandboxProcesses(rows=rows, braze={"rate": "none", "latency_ms": latency_ms}, patience=600) as processes,
+        SandboxProcesses(
+            rows=rows, braze={"rate": "none", "latency_ms": latency_ms}, patience=600, grocery=grocery
+        ) as processes,
     ):
         os.environ.update(
             CASPIO_INTEGRATION_URL=processes.caspio_url,
@@ -41,9 +43,9 @@ def sandboxes(rows: int, *, latency_ms: int = 0) -> Iterator[SandboxProcesses]:
 
 
 @contextlib.asynccontextmanager
-async def opened(*, full: bool = True) -> AsyncIterator[SyncRun]:
-    """A run of the shipped sync without Prefect."""
-    async with open_run(SYNC, RunOptions(full=full), settings=load_settings()) as run:
+async def opened(sync: str = SYNC, *, full: bool = True) -> AsyncIterator[SyncRun]:
+    """A run of a sync without Prefect."""
+    async with open_run(sync, RunOptions(full=full), settings=load_settings()) as run:
         run.report.expected = 1_000_000  # lets the sender be a process of its own, as in a run of that size
         yield run
 

@@ -32,6 +32,7 @@ from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import CutAnswer, Fault, Faults, FaultyApp, ResetAfter, ResetBefore
 from caspio_sync.settings import Settings, current_settings
+from tests.flows.catalog_shop import Shop
 
 SHIPPED = Path(__file__).parents[2] / "syncs"
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -126,6 +127,7 @@ class World:
         self.braze = BrazeSandbox(clock=self.clock)
         self.faults: dict[str, Faults] = {}
         self._broken: dict[str, FaultyApp] = {}
+        self.broken: list[FaultyApp] = []  # one a client, since Braze was broken last
         self.observer: Any = None
         (folder / "syncs").mkdir()
 
@@ -154,6 +156,7 @@ class World:
     def break_braze(self, *faults: Fault) -> None:
         """From the next run on, these faults stand before Braze; none: it is sound again."""
         self.faults["braze"] = Faults(faults=faults)
+        self.broken.clear()
 
     def break_caspio(self, *faults: Fault) -> None:
         """From the next run on, these faults stand before Caspio; none: it is sound again."""
@@ -286,6 +289,7 @@ class World:
         faults = self.faults.get(side)
         if faults:
             app = self._broken[side] = FaultyApp(app, faults, self.clock)
+            self.broken.append(app)
         return Line(app, self.clock)
 
     def struck(self, side: str, kind: str) -> int:
@@ -366,8 +370,20 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect: str) -> Iter
 
 
 @pytest.fixture
+def shop(world: World) -> Shop:
+    """A small product table, and a sync of it to a catalog."""
+    return Shop(world)
+
+
+@pytest.fixture
 def without_prefect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The flow's own functions without the engine around them: three times as fast, for what is about rows alone."""
+    catalogs = importlib.import_module("flows.catalog_sync")
+    for name in (
+        "keep_schema", "delete_vanished", "compare", "record", "send", "judge", "map_rows", "catalog_sync",
+        "record_baseline",
+    ):  # fmt: skip
+        monkeypatch.setattr(catalogs, name, getattr(catalogs, name).fn)
     flow = importlib.import_module("flows.profile_sync")
     for name in (
         "erase", "compare", "record", "send", "send_opt_outs", "judge", "map_rows", "profile_sync", "record_baseline",
@@ -399,7 +415,7 @@ def without_prefect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def _repeat_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Prefect's own waits between the tries of a task are not on the virtual clock."""
     for module, names in {
-        "braze": ("erase", "send", "send_opt_outs", "identify_rows"),
+        "braze": ("erase", "send", "send_opt_outs", "identify_rows", "keep_schema", "delete_vanished"),
         "caspio": ("extract_batch",),
         "ledger": ("compare", "record", "record_baseline"),
     }.items():

@@ -12,6 +12,7 @@ from caspio_sync.ledger.schema import DELETION, microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _PRESENT_SCHEMA = {SOURCE_PK: pl.Int64(), KEY: pl.String(), "sent": pl.Int64()}
+_SWEEPS_LOOKED_AT = 10
 _PRICE_SCHEMA = {SOURCE_PK: pl.Int64(), "price": pl.Float64()}
 _DELETED = (
     f"UPDATE row SET sent_fp = NULL, sent_fields = NULL, sent_mapping_version = 0, seen_fp = NULL, holds = 0, "
@@ -68,18 +69,30 @@ class Catalogs(LedgerConnection):
             return select_frame(connection, statement, (sync,), _PRESENT_SCHEMA)
 
     def abandon(self, sync: str, keys: pl.Series) -> None:
-        """These items' rows go by other ids from now on; to be called before the new ids are sent."""
+        """Ids that may be in the catalog while no row is recorded with them; to be noted before anything is sent.
+
+        They are those that rows gave up, and those of new items on their way. A whole read deletes what no row bears.
+        """
         with self._write("note ids that were given up", fenced=True) as connection:
-            upsert(connection, schema.abandoned, keys.unique().to_frame(KEY), constants={"sync": sync}, update=(KEY,))
+            _abandon(connection, sync, keys)
+
+    def borne_again(self, sync: str, low: int, high: int) -> None:
+        """Ids that rows of this range of `source_pk` are recorded with as sent need no note of their own."""
+        borne = "SELECT key FROM row WHERE sync = ? AND source_pk BETWEEN ? AND ? AND holds = 1 AND sent_fp IS NOT NULL"
+        with self._write("settle ids of new items", fenced=True) as connection:
+            statement = f"DELETE FROM abandoned WHERE sync = ? AND key IN ({borne})"
+            connection.exec_driver_sql(placeholders(connection.dialect, statement), (sync, sync, low, high))
 
     def abandoned(self, sync: str) -> pl.Series:
-        """Ids that were given up, and whose item is not known to be gone."""
+        """Ids as `abandon` noted them, whose item is not known to be gone."""
         statement = "SELECT key FROM abandoned WHERE sync = ? ORDER BY key"
         with self._read("read ids that were given up") as connection:
             return select_frame(connection, statement, (sync,), {KEY: pl.String()})[KEY]
 
-    def record_deleted(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, mapping_version: int) -> None:
-        """Write down items that are gone, or whose row is and that another row keeps.
+    def record_deleted(
+        self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, mapping_version: int, items_gone: bool
+    ) -> None:
+        """Write down items that are gone, or whose row is while another row bears the id.
 
         Args:
             sync: name of the sync.
@@ -87,6 +100,7 @@ class Catalogs(LedgerConnection):
             batch: number of the batch within the run.
             rows: source_pk (null for an id that was given up), key, reason, request, status.
             mapping_version: the present one.
+            items_gone: whether the catalog no longer has the items; else their ids are noted as by `abandon`.
         """
         at = microseconds(self._clock.now())
         gone = rows.filter(pl.col(SOURCE_PK).is_not_null()).sort(SOURCE_PK)
@@ -103,10 +117,14 @@ class Catalogs(LedgerConnection):
                     pl.lit(mapping_version, dtype=pl.Int64).alias("mapping_version"),
                 )
                 history.append(connection, told, sync=sync, run=run, batch=batch, at=at)
-            settle = placeholders(connection.dialect, "DELETE FROM abandoned WHERE sync = ? AND key = ?")
-            keys = rows.filter(pl.col(KEY).is_not_null()).select(pl.lit(sync), KEY)
-            if not keys.is_empty():
+            keys = rows.select(pl.lit(sync), KEY).drop_nulls()
+            if keys.is_empty():
+                return
+            if items_gone:
+                settle = placeholders(connection.dialect, "DELETE FROM abandoned WHERE sync = ? AND key = ?")
                 connection.exec_driver_sql(settle, keys.rows())
+            else:
+                _abandon(connection, sync, keys[KEY])
 
     def prices(self, sync: str, low: int, high: int) -> pl.DataFrame:
         """source_pk and `price` of the items of this range of `source_pk`, as they were last sent."""
@@ -127,8 +145,13 @@ class Catalogs(LedgerConnection):
             sa.select(run.report)
             .where(run.sync == sync, run.mode == SWEEP, run.state == "done")
             .order_by(run.started_at.desc())
-            .limit(1)
+            .limit(_SWEEPS_LOOKED_AT)
         )
         with self._read("read the last whole read") as connection:
-            report = connection.execute(last).scalar()
-        return None if report is None else int(report["read"])
+            reports = connection.execute(last).scalars().all()
+        # A run that went on from an interrupted one read the rest alone.
+        return next((int(report["read"]) for report in reports if report.get("whole")), None)
+
+
+def _abandon(connection: sa.Connection, sync: str, keys: pl.Series) -> None:
+    upsert(connection, schema.abandoned, keys.unique().to_frame(KEY), constants={"sync": sync}, update=(KEY,))

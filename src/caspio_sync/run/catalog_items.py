@@ -2,6 +2,8 @@
 
 import polars as pl
 
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.run.catalog_schema import CatalogKeeper
 from caspio_sync.run.context import SyncRun
@@ -12,13 +14,22 @@ async def keep_schema(run: SyncRun) -> None:
     """Make the catalog, or the fields it lacks, before anything is sent to it.
 
     Raises:
-        As `CatalogKeeper.keep`.
+        ConfigurationError: a baseline of a catalog that is not there; and as `CatalogKeeper.keep`.
+        TransientError: as `CatalogKeeper.keep`.
     """
     sync, work = run.items
     assert isinstance(run.mapping, CatalogMapping)
-    run.report.notes += work.change.notes
+    if run.options.baseline and work.change.create:
+        raise ConfigurationError(
+            f"{run.name}: --baseline records items as sent that Braze holds already, and Braze has no catalog "
+            f"'{sync.catalog.name}'. Correct catalog.name in the sync file, or run without --baseline"
+        )
     if work.change.lines and not run.options.baseline:
-        run.report.schema_changes = await CatalogKeeper(sync, run.mapping.schema, run.catalogs, run.clock).keep()
+        keeper = CatalogKeeper(sync, run.mapping.schema, run.catalogs, run.clock)
+        kept = await keeper.keep(work.change)
+        run.report.schema_changes = kept.lines
+        work.patches |= kept.keeps_fields
+    run.report.notes += work.change.notes
 
 
 async def note_read(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> None:
@@ -62,13 +73,30 @@ async def with_last_read(run: SyncRun, changes: pl.DataFrame) -> pl.DataFrame:
     return changes.join(last.rename({"price": LAST_PRICE}), on=SOURCE_PK, how="left", maintain_order="left")
 
 
-def keep_prices(run: SyncRun, batch: int, accepted: pl.DataFrame) -> None:
-    """What the accepted items cost, until their batch is recorded."""
+async def note_leaving(run: SyncRun, batch: int, accepted: pl.DataFrame) -> None:
+    """Before items leave, write down what a lost answer must not lose.
+
+    Their prices: the gate holds the next ones against them. And the ids of new ones: Braze may have taken an item whose
+    answer never came, and where its row goes before the next run, nothing else would tell that it has to go too.
+    """
+    if run.catalog is None:
+        return
+    await record_prices(run, accepted)
+    new = accepted.filter(pl.col("_op") == "new")[KEY]
+    if not new.is_empty():
+        run.catalog.creating.add(batch)
+        await run.ledger.do(run.ledger.ledger.abandon, run.name, new)
+
+
+async def record_prices(run: SyncRun, accepted: pl.DataFrame) -> None:
+    """Write down what accepted items cost: the gate holds the next price against it."""
     if run.catalog is not None and (price := run.items[0].price) is not None:
-        run.catalog.prices[batch] = accepted.select(SOURCE_PK, price=pl.col(price).cast(pl.Float64))
-
-
-async def record_prices(run: SyncRun, batch: int) -> None:
-    """Write down what the batch's items cost: the gate holds the next price against it."""
-    if run.catalog is not None and (prices := run.catalog.prices.pop(batch, None)) is not None:
+        prices = accepted.select(SOURCE_PK, price=pl.col(price).cast(pl.Float64))
         await run.ledger.do(run.ledger.ledger.record_prices, run.name, prices)
+
+
+async def note_arrived(run: SyncRun, batch: SourceBatch) -> None:
+    """Once a batch is recorded, its rows tell which of its new items are there."""
+    if run.catalog is not None and batch.number in run.catalog.creating:
+        await run.ledger.do(run.ledger.ledger.borne_again, run.name, batch.low, batch.high)
+        run.catalog.creating.discard(batch.number)

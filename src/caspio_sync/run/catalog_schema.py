@@ -1,7 +1,7 @@
 """A catalog as the sync file describes it, held against Braze's: what is missing is made, nothing is dropped."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -62,6 +62,19 @@ class SchemaChange:
         return [*added, *(f"delete field {name} and its values (on_extra_field: delete)" for name in self.delete)]
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was done to a catalog's schema.
+
+    Args:
+        lines: for people; what Braze refused to delete among them.
+        keeps_fields: whether fields that were to be deleted are still there, with their values.
+    """
+
+    lines: list[str]
+    keeps_fields: bool
+
+
 @dataclass(slots=True)
 class CatalogWork:
     """What a run of a catalog sync keeps besides what every run does.
@@ -72,7 +85,7 @@ class CatalogWork:
         patches: whether known items are edited instead of replaced, since they hold what this sync does not know.
         seen: `source_pk` of the rows read, a series a batch.
         given_up: ids that rows read go by no longer, a series a batch.
-        prices: source_pk and `price` of what was accepted, by batch, until it is recorded.
+        creating: batches with new items, until they are recorded.
         rows_last: rows of the last whole read; None before the first.
     """
 
@@ -82,7 +95,7 @@ class CatalogWork:
     rows_last: int | None
     seen: list[pl.Series] = field(default_factory=list)
     given_up: list[pl.Series] = field(default_factory=list)
-    prices: dict[int, pl.DataFrame] = field(default_factory=dict)
+    creating: set[int] = field(default_factory=set)
 
 
 def find_changes(sync: CatalogSync, schema: Schema, found: Catalog | None) -> SchemaChange:
@@ -168,17 +181,22 @@ class CatalogKeeper:
         """What has to be done; as `find_changes`."""
         return find_changes(self._sync, self._schema, await self._found())
 
-    async def keep(self) -> list[str]:
+    async def keep(self, expected: SchemaChange) -> Kept:
         """Make what is missing, and wait until it is there. It may be repeated.
 
-        Returns:
-            What was done, and what Braze refused to delete.
+        Args:
+            expected: what `look` said when the run was opened. What Braze lost since then was not asked for, and what
+                the ledger takes for sent would be gone with it.
 
         Raises:
             ConfigurationError: Braze refuses the catalog, or a field.
-            TransientError: Braze did not answer, or what was made did not appear.
+            TransientError: Braze did not answer, what was made did not appear, or somebody else is at work there.
         """
         change = await self.look()
+        if change.create > expected.create or (not expected.create and not set(change.add) <= set(expected.add)):
+            raise TransientError(
+                f"catalog '{change.catalog}' lost fields, or was deleted, while the run was being opened; run again"
+            )
         try:
             if change.create:
                 await self._create(change)
@@ -186,18 +204,21 @@ class CatalogKeeper:
                 await self._add(change)
         except CatalogRefusedError as refused:
             # An answer that was lost, or somebody else beside us: what was refused may be there by now.
-            if await self.look() != change:
+            now = await self.look()
+            if (now.create, now.add) == (change.create, change.add):
+                raise ConfigurationError(
+                    f"{self._sync.where('catalog')}: Braze refuses the catalog '{change.catalog}': "
+                    f"{refused.message_text}. Correct the sync file, or the catalog in Braze, and run again"
+                ) from refused
+            if now.create or now.add:
                 raise TransientError(
                     f"catalog '{change.catalog}' changed while it was being made; run again"
                 ) from refused
-            raise ConfigurationError(
-                f"{self._sync.where('catalog')}: Braze refuses the catalog '{change.catalog}': {refused.message_text}. "
-                "Correct the sync file, or the catalog in Braze, and run again"
-            ) from refused
         deleted, refusals = await self._delete(change)
         if change.add or deleted:
             await self._visible(change, deleted)
-        return [*(line for line in change.lines if not line.startswith("delete") or not refusals), *refusals]
+        kept = set(change.delete) - set(deleted)
+        return Kept([*replace(expected, delete=tuple(deleted)).lines, *refusals], keeps_fields=bool(kept))
 
     async def _create(self, change: SchemaChange) -> None:
         description = self._sync.catalog.description
@@ -215,6 +236,9 @@ class CatalogKeeper:
             try:
                 await self._field_calls.ask(lambda name=name: self._client.delete_field(change.catalog, name))  # type: ignore[misc]
             except CatalogRefusedError as refused:
+                if "invalid-field-name" in refused.ids:  # gone: by a call whose answer was lost, or by somebody
+                    deleted.append(name)
+                    continue
                 refusals.append(f"field {name} could not be deleted, and is kept: {refused.message_text}")
             else:
                 deleted.append(name)

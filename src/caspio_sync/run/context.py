@@ -146,7 +146,7 @@ class SyncRun:
     @property
     def whole_read(self) -> bool:
         """Whether this run reads the whole source, in one piece: what it does not meet is not there."""
-        return self.report.mode == "sweep" and self.resumed is None
+        return self.report.whole
 
     @property
     def began_at(self) -> datetime | None:

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import math
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_
@@ -171,6 +172,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     ]
     now = connect.clock.now()
     report = RunReport(run=run or new_run_id(now), sync=name, kind=prepared.definition.kind, mode=mode, started_at=now)
+    report.whole = mode == "sweep" and rest is None
     report.drift = list(prepared.drift.lines)
     report.notes += rest.notes if rest else []
     quota = CaspioQuota(
@@ -229,6 +231,9 @@ async def _catalog(
         await ledger.do(store.forget_sent, name, items_exist=not moved)
     if not planned:
         await ledger.do(store.remember_catalog, name, definition.catalog.name)
+    if former not in {None, definition.catalog.name}:
+        left = f"items went to catalog '{former}' before, which stays as it is; delete it in Braze if nobody uses it"
+        change = replace(change, notes=(*change.notes, left))
     return CatalogWork(
         change,
         sends_all=sends_all,

@@ -68,7 +68,8 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     )
     allow_deletes: bool = Field(
         default=False,
-        description="Of a catalog: delete items whose row is gone, though more than gate.max_deleted_share.",
+        description="Of a catalog: read the whole source, and delete items whose row is gone, though more than "
+        "gate.max_deleted_share.",
     )
     strict: bool = Field(
         default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."
@@ -76,8 +77,8 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
 
     @property
     def whole(self) -> bool:
-        """Whether the run reads everything, whatever the cursor says."""
-        return self.full or self.resend or self.baseline
+        """Whether the run reads everything, whatever the cursor says; only so it finds what vanished."""
+        return self.full or self.resend or self.baseline or self.allow_deletes
 
     @property
     def partial(self) -> bool:
@@ -125,6 +126,7 @@ class RunReport(BaseModel):
     state: Literal["running", "done", "blocked", "failed"] = "running"
     error: str | None = None
 
+    whole: bool = False  # whether it reads the source from its first row to its last
     expected: int = 0
     read: int = 0
     new: int = 0

@@ -27,12 +27,12 @@ from caspio_sync.ledger.compare import (
 from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.ledger.sending import Accepted, Sending
 from caspio_sync.mapping.objects import data_points
-from caspio_sync.run.catalog_items import keep_prices, note_read, record_prices
+from caspio_sync.run.catalog_items import note_arrived, note_leaving, note_read
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.run.owners import bears_its_key, present_keys
 from caspio_sync.run.resuming import note_sweep
-from caspio_sync.run.writes import Write, planned_opt_outs, planned_writes
+from caspio_sync.run.writes import KNOWN_THERE, Write, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
 P = ParamSpec("P")
@@ -124,7 +124,7 @@ async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame) -> pl.DataFram
     claimants = pl.concat([present, run.claims_under_way()])
     claimed = claim_keys(changes, claimants)
     run.claim(batch, claimed.filter(pl.col(KEY).is_not_null(), KEY_UNIQUE).select("key_hash", SOURCE_PK))
-    return claimed
+    return claimed.with_columns(pl.col(KEY).is_in(stored.filter("holds")[KEY].implode()).alias(KNOWN_THERE))
 
 
 async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:
@@ -198,7 +198,7 @@ async def send_batch(
     await record_rows(run, batch, without, Verdict.BLOCKED)
     started = time.perf_counter()
     rows = rows.with_columns(billed_points(run, rows).alias(_POINTS))
-    keep_prices(run, batch, rows)
+    await note_leaving(run, batch, rows)
     outstanding = await _deliver(run, batch, rows)
     run.report.add_seconds("send", time.perf_counter() - started)
     return outstanding
@@ -218,7 +218,7 @@ async def close_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, 
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
     await record_erased(run, batch.number, comparison.erased)
     await _settle(run, comparison.settled)
-    await record_prices(run, batch.number)
+    await note_arrived(run, batch)
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )

@@ -22,7 +22,7 @@ from caspio_sync.run.writes import planned_deletes
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 GONE = "its row is gone from Caspio"
-RENAMED = "its row goes by another id now"
+RENAMED = "no row goes by the id any more"
 NEVER_SENT = "its row is gone from Caspio; the catalog never had it"
 BORNE = "its row is gone from Caspio; another row bears the id"
 _EXAMPLES = 5
@@ -34,8 +34,8 @@ class Vanished:
     """Items that are to go.
 
     Args:
-        delete: source_pk (null where the row is there under another id), key, reason: items to delete.
-        settle: the same of rows that are gone while the catalog has no item of theirs, or another row keeps it.
+        delete: source_pk (null where no row is known with the id), key, reason: items to delete, each id once.
+        settle: the same of rows that are gone while the catalog has no item of theirs, or another row bears the id.
         blocked: why nothing may be deleted; None where it may.
     """
 
@@ -55,25 +55,40 @@ async def find_vanished(run: SyncRun) -> Vanished | None:
         return None
     store = run.ledger.ledger
     known = await run.ledger.do(store.known_items, run.name)
+    noted = pl.concat([await run.ledger.do(store.abandoned, run.name), *work.given_up]).unique().sort()
     seen = pl.concat([pl.Series(SOURCE_PK, dtype=pl.Int64), *work.seen])
-    there = known[SOURCE_PK].is_in(seen.implode())
-    present, gone = known.filter(there), known.filter(~there)
+    found = _without_row(known, seen, noted)
+    if not run.options.allow_deletes and (blocked := _too_many(run, known, noted, found)) is not None:
+        return Vanished(found.delete.clear(), found.settle.clear(), blocked)
+    gone = pl.concat([found.delete, found.settle])[SOURCE_PK].drop_nulls()
+    return _without_row(known, pl.concat([seen, await _still_there(run, gone)]), noted)
+
+
+def _without_row(known: pl.DataFrame, there: pl.Series, noted: pl.Series) -> Vanished:
+    """What is left of the ledger's items once those are taken off whose row is there.
+
+    Args:
+        known: as `Ledger.known_items`.
+        there: source_pk of the rows that are there.
+        noted: ids that the catalog may have besides (`Ledger.abandoned`).
+    """
+    known = known.with_columns(exists=_exists(noted))
+    met = pl.col(SOURCE_PK).is_in(there.implode())
+    present, gone = known.filter(met), known.filter(~met)
     borne = pl.col(KEY).is_in(present[KEY].implode())
-    renamed = pl.concat([await run.ledger.do(store.abandoned, run.name), *work.given_up]).unique().sort().to_frame(KEY)
-    renamed = renamed.filter(~borne, ~pl.col(KEY).is_in(gone[KEY].implode()))
-    items = known.filter(pl.col("sent") == 1).height + renamed.height
-    going = gone.filter(pl.col("sent") == 1, ~borne).height + renamed.height
-    if going > sync.gate.max_deleted_share * items and not run.options.allow_deletes:
-        nothing = renamed.clear().select(pl.lit(None, dtype=pl.Int64).alias(SOURCE_PK), KEY, reason=pl.lit(""))
-        return Vanished(nothing, nothing, _too_many(run, going, items, gone, renamed))
-    gone = gone.filter(~pl.col(SOURCE_PK).is_in((await _still_there(run, gone[SOURCE_PK])).implode()))
-    reason = (
-        pl.when(pl.col("sent") == 0).then(pl.lit(NEVER_SENT)).when(borne).then(pl.lit(BORNE)).otherwise(pl.lit(GONE))
-    )
+    reason = pl.when(~pl.col("exists")).then(pl.lit(NEVER_SENT)).when(borne).then(pl.lit(BORNE)).otherwise(pl.lit(GONE))
     gone = gone.select(SOURCE_PK, KEY, reason=reason)
+    # Of rows that bore one id, one after the other, the last one stands for its item.
+    last = pl.struct(KEY, "reason").is_last_distinct()
+    delete, settle = gone.filter(pl.col("reason") == GONE, last), gone.filter((pl.col("reason") != GONE) | ~last)
+    renamed = noted.to_frame(KEY).filter(~borne, ~pl.col(KEY).is_in(delete[KEY].implode()))
     renamed = renamed.select(pl.lit(None, dtype=pl.Int64).alias(SOURCE_PK), KEY, reason=pl.lit(RENAMED))
-    vanished = pl.col("reason") == GONE
-    return Vanished(pl.concat([gone.filter(vanished), renamed]), gone.filter(~vanished))
+    return Vanished(pl.concat([delete, renamed]), settle)
+
+
+def _exists(noted: pl.Series) -> pl.Expr:
+    """Whether the catalog has, or may have, an item of a row of `Ledger.known_items`."""
+    return (pl.col("sent") == 1) | pl.col(KEY).is_in(noted.implode()).fill_null(value=False)
 
 
 async def delete_vanished(run: SyncRun) -> None:
@@ -92,14 +107,17 @@ async def delete_vanished(run: SyncRun) -> None:
         return
     unasked = pl.lit(None, dtype=pl.Int64)
     if not found.settle.is_empty():
-        await _record(run, found.settle.with_columns(request=unasked, status=unasked))
+        never = pl.col("reason") == NEVER_SENT
+        settled = found.settle.with_columns(request=unasked, status=unasked)
+        await _record(run, settled.filter(~never), items_gone=False)
+        await _record(run, settled.filter(never), items_gone=True)
     rows = found.delete
 
     async def commit(answers: Sequence[Answer]) -> None:
         answered = outcomes(rows.drop("reason"), answers).with_columns(answered=pl.col("reason")).drop("reason")
         answered = answered.join(rows.select(KEY, "reason"), on=KEY, how="left", maintain_order="left")
         taken = answered.filter(pl.col("verdict") == Verdict.SENT.value)
-        await _record(run, taken)
+        await _record(run, taken, items_gone=True)
         run.report.deleted += taken.height
         refused = answered.filter(pl.col("verdict") != Verdict.SENT.value)
         if not refused.is_empty():
@@ -115,7 +133,7 @@ async def delete_vanished(run: SyncRun) -> None:
 
 async def _decides(run: SyncRun) -> bool:
     """Whether what this run did not meet is gone: it read everything, under the condition of the read before."""
-    if run.blocked or not run.whole_read or run.options.baseline:
+    if run.blocked or not run.whole_read or run.options.baseline or run.items[1].sends_all:
         return False
     cursor = await run.ledger.do(run.ledger.ledger.cursor, run.name)
     return cursor is not None and cursor.where_digest == read_digest(run.prepared)
@@ -131,17 +149,30 @@ async def _still_there(run: SyncRun, source_pks: pl.Series) -> pl.Series:
     return source_frame(pages, [], key.name)[SOURCE_PK]
 
 
-def _too_many(run: SyncRun, going: int, items: int, gone: pl.DataFrame, renamed: pl.DataFrame) -> str:
-    shown = pl.concat([gone.filter(pl.col("sent") == 1)[KEY], renamed[KEY]]).head(_EXAMPLES)
-    share = run.items[0].gate.max_deleted_share
+def _too_many(run: SyncRun, known: pl.DataFrame, noted: pl.Series, found: Vanished) -> str | None:
+    """Why so much may not be deleted without a person's word; None where it may."""
+    going = found.delete.height
+    if not going:
+        return None
+    (sync, work), read = run.items, run.report.read
+    items = pl.concat([known.filter(_exists(noted))[KEY], noted]).n_unique()
+    least = sync.gate.min_share_of_last * (work.rows_last or 0)
+    share = sync.gate.max_deleted_share
+    if going > share * items:
+        why = f"{going:,} of {items:,} items have no row in Caspio any more, more than {share:.0%} "
+        why += f"(gate.max_deleted_share), for example {', '.join(found.delete[KEY].head(_EXAMPLES))}"
+    elif read < least:
+        why = f"the source has {read:,} rows, fewer than {sync.gate.min_share_of_last:.0%} (gate.min_share_of_last) "
+        why += f"of the {work.rows_last:,} that the last whole read found, and {going:,} items would be deleted"
+    else:
+        return None
     return (
-        f"{run.name}: {going:,} of {items:,} items have no row in Caspio any more, more than {share:.0%} "
-        f"(gate.max_deleted_share), for example {', '.join(shown)}. None was deleted; new and changed items were sent. "
-        f"Look at the table and the sync's `where`; if they are to go, run `caspio-sync run {run.name} --allow-deletes`"
+        f"{run.name}: {why}. None was deleted; new and changed items were sent. Look at the table and the sync's "
+        f"`where`; if they are to go, run `caspio-sync run {run.name} --allow-deletes`"
     )
 
 
-async def _record(run: SyncRun, rows: pl.DataFrame) -> None:
+async def _record(run: SyncRun, rows: pl.DataFrame, *, items_gone: bool) -> None:
     await run.ledger.do(
         run.ledger.ledger.record_deleted,
         sync=run.name,
@@ -149,4 +180,5 @@ async def _record(run: SyncRun, rows: pl.DataFrame) -> None:
         batch=_BATCH,
         rows=rows,
         mapping_version=run.versions.mapping,
+        items_gone=items_gone,
     )

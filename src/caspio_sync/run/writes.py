@@ -14,7 +14,8 @@ from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.run.context import SyncRun
 from caspio_sync.schemas import KEY
 
-_NEW = pl.col("_op") == "new"
+KNOWN_THERE = "_known_there"  # whether Braze has the item, of this row or of the one that bore its id before
+_NEW = (pl.col("_op") == "new") & ~pl.col(KNOWN_THERE).fill_null(value=False)
 
 
 @dataclass(frozen=True, slots=True)
