@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -66,7 +65,7 @@ def product(number: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def shop(world: World, without_prefect: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def shop(world: World, without_prefect: None, monkeypatch: pytest.MonkeyPatch) -> World:
     flow = importlib.import_module("flows.catalog_sync")
     for name in (
         "keep_schema", "delete_vanished", "compare", "record", "send", "judge", "map_rows", "catalog_sync",
@@ -75,7 +74,7 @@ def shop(world: World, without_prefect: None, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(flow, name, getattr(getattr(flow, name), "fn", getattr(flow, name)))
     world.sync(SYNC, "products")
     world.caspio.create_table("Products", PRODUCTS)
-    yield world
+    return world
 
 
 def stock(shop: World, count: int) -> World:
