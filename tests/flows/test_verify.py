@@ -179,6 +179,37 @@ def test_a_drift_of_each_kind_is_found_and_exactly_it_is_repaired(world: World, 
     assert verify(world).accuracy == 1.0
 
 
+def test_a_run_for_changes_alone_repairs_what_drifted_although_nothing_changed_in_caspio(world: World) -> None:
+    rich_world(world)
+    world.clock.advance(3600)
+    assert world.run().read == 0
+    sound = world.profiles()
+    drift(world, "c2", first_name="Somebody")
+    drift(world, "c3", email_subscribe="unsubscribed")  # stays as it is, and is not read again
+    assert verify(world).cleared == 1
+    assert world.verdicts() == {"sent": 11, "drifted": 1}
+    world.forget()
+    report = world.run()
+    assert (report.mode, report.read, report.sent) == ("incremental", 1, 1)
+    assert [each["external_id"] for each in world.sent()] == ["c2"]
+    assert world.profiles()["c2"] == sound["c2"]
+    assert world.verdicts() == {"sent": 12}
+    assert world.run().read == 0
+
+
+def test_a_drifted_row_that_left_caspio_is_asked_for_once(world: World) -> None:
+    rich_world(world)
+    world.clock.advance(3600)
+    world.run()
+    drift(world, "c2", first_name="Somebody")
+    verify(world)
+    world.caspio.delete_rows("Customers", "CustomerNo='c2'")
+    assert world.run().notes == [
+        "1 held rows were not found: they are gone from Caspio, or source.where leaves them out"
+    ]
+    assert world.run().notes == []
+
+
 def test_a_value_where_null_was_sent_is_a_difference_and_is_cleared_again(world: World) -> None:
     world.sync(RICH)
     rich_customers(world, rich(world, 1, Notes=""))
