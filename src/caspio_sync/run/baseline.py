@@ -5,7 +5,7 @@ import polars as pl
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
 from caspio_sync.ledger.verification import BASELINE
-from caspio_sync.run.catalog_items import keep_prices
+from caspio_sync.run.catalog_items import record_prices
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.steps import close_batch, record_rows, without_required_consent
 from caspio_sync.schemas import Verdict
@@ -22,10 +22,10 @@ async def record_baseline(
     new = accepted.filter(pl.col("_op") == "new")
     rows, without = without_required_consent(run, new)
     sent = run.report.verdicts.get(Verdict.SENT, 0)
+    await record_prices(run, rows)
     await record_rows(run, batch.number, rows.with_columns(reason=pl.lit(BASELINE)), Verdict.SENT)
     run.report.verdicts[Verdict.SENT] = sent  # a word that is kept for what Braze took
     run.report.baseline += rows.height
     run.report.left_to_send += accepted.height - new.height
     await record_rows(run, batch.number, without, Verdict.BLOCKED)
-    keep_prices(run, batch.number, rows)
     await close_batch(run, batch, comparison, held)

@@ -72,7 +72,6 @@ class CatalogWork:
         patches: whether known items are edited instead of replaced, since they hold what this sync does not know.
         seen: `source_pk` of the rows read, a series a batch.
         given_up: ids that rows read go by no longer, a series a batch.
-        prices: source_pk and `price` of what was accepted, by batch, until it is recorded.
         rows_last: rows of the last whole read; None before the first.
     """
 
@@ -82,7 +81,6 @@ class CatalogWork:
     rows_last: int | None
     seen: list[pl.Series] = field(default_factory=list)
     given_up: list[pl.Series] = field(default_factory=list)
-    prices: dict[int, pl.DataFrame] = field(default_factory=dict)
 
 
 def find_changes(sync: CatalogSync, schema: Schema, found: Catalog | None) -> SchemaChange:

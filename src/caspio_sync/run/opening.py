@@ -225,6 +225,7 @@ async def _catalog(
     if sends_all and not planned:
         await ledger.do(store.forget_sent, name, items_exist=not moved)
     if not planned:
+        await ledger.do(store.doubt_unrecorded, name)
         await ledger.do(store.remember_catalog, name, definition.catalog.name)
     return CatalogWork(
         change,

@@ -34,7 +34,7 @@ class Vanished:
     """Items that are to go.
 
     Args:
-        delete: source_pk (null where the row is there under another id), key, reason: items to delete.
+        delete: source_pk (null for an id without a row), key, reason: items to delete. Two rows may have had one id.
         settle: the same of rows that are gone while the catalog has no item of theirs, or another row keeps it.
         blocked: why nothing may be deleted; None where it may.
     """
@@ -42,6 +42,11 @@ class Vanished:
     delete: pl.DataFrame
     settle: pl.DataFrame
     blocked: str | None = None
+
+    @property
+    def ids(self) -> pl.DataFrame:
+        """`key` of the items to delete, each once."""
+        return self.delete.select(pl.col(KEY).unique(maintain_order=True))
 
 
 async def find_vanished(run: SyncRun) -> Vanished | None:
@@ -59,17 +64,17 @@ async def find_vanished(run: SyncRun) -> Vanished | None:
     there = known[SOURCE_PK].is_in(seen.implode())
     present, gone = known.filter(there), known.filter(~there)
     borne = pl.col(KEY).is_in(present[KEY].implode())
-    renamed = pl.concat([await run.ledger.do(store.abandoned, run.name), *work.given_up]).unique().sort().to_frame(KEY)
-    renamed = renamed.filter(~borne, ~pl.col(KEY).is_in(gone[KEY].implode()))
-    items = known.filter(pl.col("sent") == 1).height + renamed.height
-    going = gone.filter(pl.col("sent") == 1, ~borne).height + renamed.height
+    loose = pl.concat([await run.ledger.do(store.abandoned, run.name), *work.given_up]).unique().sort()
+    # A row that never had an item of its own may leave one: that of the row that had its id before, or a lost answer's.
+    gone = gone.with_columns(sent=(pl.col("sent") == 1) | pl.col(KEY).is_in(loose.implode()))
+    renamed = loose.to_frame(KEY).filter(~borne, ~pl.col(KEY).is_in(gone[KEY].implode()))
+    items = known.filter(pl.col("sent") == 1)[KEY].n_unique() + renamed.height
+    going = gone.filter("sent", ~borne)[KEY].n_unique() + renamed.height
     if going > sync.gate.max_deleted_share * items and not run.options.allow_deletes:
         nothing = renamed.clear().select(pl.lit(None, dtype=pl.Int64).alias(SOURCE_PK), KEY, reason=pl.lit(""))
         return Vanished(nothing, nothing, _too_many(run, going, items, gone, renamed))
     gone = gone.filter(~pl.col(SOURCE_PK).is_in((await _still_there(run, gone[SOURCE_PK])).implode()))
-    reason = (
-        pl.when(pl.col("sent") == 0).then(pl.lit(NEVER_SENT)).when(borne).then(pl.lit(BORNE)).otherwise(pl.lit(GONE))
-    )
+    reason = pl.when(~pl.col("sent")).then(pl.lit(NEVER_SENT)).when(borne).then(pl.lit(BORNE)).otherwise(pl.lit(GONE))
     gone = gone.select(SOURCE_PK, KEY, reason=reason)
     renamed = renamed.select(pl.lit(None, dtype=pl.Int64).alias(SOURCE_PK), KEY, reason=pl.lit(RENAMED))
     vanished = pl.col("reason") == GONE
@@ -91,15 +96,19 @@ async def delete_vanished(run: SyncRun) -> None:
         run.blocked = GateBlockedError(found.blocked)
         return
     unasked = pl.lit(None, dtype=pl.Int64)
+    ids, rows = found.ids, found.delete
+    # Before the ledger calls a row done with, and before a request leaves: a run that dies here leaves ids to delete.
+    kept = found.settle.filter(pl.col("reason") == BORNE)[KEY]
+    going = rows[SOURCE_PK].drop_nulls()
+    if len(kept) or len(going):
+        await run.ledger.do(run.ledger.ledger.abandon, run.name, pl.concat([kept, ids[KEY]]), going=going)
     if not found.settle.is_empty():
         await _record(run, found.settle.with_columns(request=unasked, status=unasked))
-    rows = found.delete
 
     async def commit(answers: Sequence[Answer]) -> None:
-        answered = outcomes(rows.drop("reason"), answers).with_columns(answered=pl.col("reason")).drop("reason")
-        answered = answered.join(rows.select(KEY, "reason"), on=KEY, how="left", maintain_order="left")
+        answered = outcomes(ids, answers).rename({"reason": "answered"})
         taken = answered.filter(pl.col("verdict") == Verdict.SENT.value)
-        await _record(run, taken)
+        await _record(run, rows.join(taken.drop("verdict", "answered"), on=KEY, how="inner", maintain_order="left"))
         run.report.deleted += taken.height
         refused = answered.filter(pl.col("verdict") != Verdict.SENT.value)
         if not refused.is_empty():
@@ -108,8 +117,8 @@ async def delete_vanished(run: SyncRun) -> None:
                 f"{refused.height} items could not be deleted, for example {shown}: {refused['answered'][0]}"
             )
 
-    if not rows.is_empty():
-        requests = filled_requests(run, planned_deletes(run, rows))
+    if not ids.is_empty():
+        requests = filled_requests(run, planned_deletes(run, ids))
         await (await deliver(requests, sender=run.sender, commit=commit)).committed()
 
 
@@ -132,7 +141,7 @@ async def _still_there(run: SyncRun, source_pks: pl.Series) -> pl.Series:
 
 
 def _too_many(run: SyncRun, going: int, items: int, gone: pl.DataFrame, renamed: pl.DataFrame) -> str:
-    shown = pl.concat([gone.filter(pl.col("sent") == 1)[KEY], renamed[KEY]]).head(_EXAMPLES)
+    shown = pl.concat([gone.filter("sent")[KEY], renamed[KEY]]).unique(maintain_order=True).head(_EXAMPLES)
     share = run.items[0].gate.max_deleted_share
     return (
         f"{run.name}: {going:,} of {items:,} items have no row in Caspio any more, more than {share:.0%} "
