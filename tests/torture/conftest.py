@@ -16,7 +16,14 @@ sys.path.insert(0, str(Path(__file__).parent))  # the harness is several modules
 SEEDS = int(os.environ.get("CASPIO_TORTURE_SEEDS") or 200)
 SEED = os.environ.get("CASPIO_TORTURE_SEED")
 # One of so many schedules is played with another ledger, or with all of Prefect and the sender's process, as well.
-SHARES = {"seed": 1, "postgresql_seed": 20, "prefect_seed": 100}
+SHARES = {
+    "seed": 1,
+    "postgresql_seed": 20,
+    "prefect_seed": 100,
+    "catalog_seed": 5,
+    "postgresql_catalog_seed": 50,
+    "prefect_catalog_seed": 200,
+}
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -39,6 +39,7 @@ class Order:
         folder: where the sync file is; `end.json` is written here when the run ends by itself.
         ledger: URL.
         url: root of both emulators.
+        sync: name of the sync.
         offset: seconds between the machine's clock and the run's.
         at: boundary at which the process kills itself, such as "record_sent:after"; "" for none.
         count: at its how-manieth passing.
@@ -61,6 +62,7 @@ class Order:
     folder: str
     ledger: str
     url: str
+    sync: str = "customers"
     offset: float = 0.0
     at: str = ""
     count: int = 1
@@ -96,13 +98,35 @@ BOUNDARIES = {
     # Inside a transaction: written and not committed.
     "caspio_sync.ledger.history": ("append", "append_sent"),
 }  # fmt: skip
+# Those that only syncs of catalogs pass, and those that only syncs of profiles do.
+CATALOG_BOUNDARIES = {
+    "caspio_sync.run.catalog_schema:CatalogKeeper": ("look", "keep", "_create", "_add", "_delete", "_visible"),
+    "caspio_sync.run.catalog_items": ("keep_schema",),
+    "caspio_sync.run.steps": ("note_read",),
+    "caspio_sync.run.vanished": ("find_vanished", "_still_there", "delete_vanished", "_record"),
+    "caspio_sync.clients.braze_catalogs:CatalogClient": (
+        "catalogs", "create_catalog", "add_fields", "delete_field", "write_items",
+    ),
+    "caspio_sync.ledger.store:Ledger": (
+        "remember_catalog", "forget_sent", "note_leaving", "note_left", "doubt_unrecorded", "abandon", "known_items",
+        "abandoned", "record_deleted",
+    ),
+}  # fmt: skip
+_OF_PROFILES = ("steps.send_opt_outs", "BrazeClient.track")
 
 
-def points() -> list[str]:
-    """The names of all boundaries, as `Order.at` takes them."""
+def points(*, catalog: bool = False) -> list[str]:
+    """The names of all boundaries of a kind of sync, as `Order.at` takes them."""
+    found = _points(BOUNDARIES)
+    if not catalog:
+        return found
+    return [each for each in found if not each.startswith(_OF_PROFILES)] + _points(CATALOG_BOUNDARIES)
+
+
+def _points(boundaries: dict[str, tuple[str, ...]]) -> list[str]:
     return [
         f"{owner.rpartition(':')[2].rpartition('.')[2]}.{name}:{side}"
-        for owner, names in BOUNDARIES.items()
+        for owner, names in boundaries.items()
         for name in names
         for side in ("before", "after")
     ]
@@ -128,7 +152,7 @@ def end(order: Order) -> None:
 
 def watch(passing: Callable[[str], None]) -> None:
     """Put a watch before and after every boundary; one that is not there any more is an error of this list."""
-    for place, names in BOUNDARIES.items():
+    for place, names in [*BOUNDARIES.items(), *CATALOG_BOUNDARIES.items()]:
         module, _, owner = place.partition(":")
         found = importlib.import_module(module)
         found = getattr(found, owner) if owner else found
@@ -161,9 +185,8 @@ def watched(call: Callable[..., Any], name: str, passing: Callable[[str], None])
 
 def without_engine() -> None:
     """The flow's own functions without Prefect's engine, as the fixture `without_prefect` has them."""
-    flow = importlib.import_module("flows.profile_sync")
-    tasks = importlib.import_module("tasks.caspio")
-    for module, attribute in [*((flow, name) for name in vars(flow)), *((tasks, name) for name in vars(tasks))]:
+    modules = [importlib.import_module(each) for each in ("flows.profile_sync", "flows.catalog_sync", "tasks.caspio")]
+    for module, attribute in [(each, name) for each in modules for name in vars(each)]:
         found = getattr(module, attribute)
         if type(found).__module__.startswith("prefect.") and hasattr(found, "fn"):
             setattr(module, attribute, found.fn)
@@ -184,7 +207,7 @@ def prepare_everything() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in (
-            "flows.profile_sync", "great_expectations.expectations", "caspio_sync.cli.run", "psycopg", "tasks.report",
+            "flows.kinds", "great_expectations.expectations", "caspio_sync.cli.run", "psycopg", "tasks.report",
             "anyio._backends._asyncio", "multiprocessing.synchronize", "sqlalchemy.dialects.sqlite.pysqlite",
             "sqlalchemy.dialects.postgresql.psycopg", "pandas", "pyarrow",
         ):  # fmt: skip
@@ -236,10 +259,10 @@ def play(order: Order) -> int:
     try:
         if not order.prefect:
             without_engine()
-        from flows.profile_sync import ProfileSyncParameters, profile_sync
+        from caspio_sync.settings import current_settings
+        from flows.kinds import run_sync
 
-        parameters = ProfileSyncParameters(sync="customers", **options.model_dump(by_alias=True))
-        reports.append(asyncio.run(profile_sync(parameters)))
+        reports.append(run_sync(order.sync, options, current_settings()))
     except CaspioSyncError as caught:
         error = caught
     report = reports[-1] if reports else None
@@ -264,7 +287,7 @@ def _shrink(order: Order) -> None:
     """Batches, requests and commits small enough that a few dozen rows cross every boundary several times."""
     from caspio_sync.delivery import outcomes, requests
     from caspio_sync.ledger import leases
-    from caspio_sync.run import lease, opening
+    from caspio_sync.run import catalog_schema, lease, opening
 
     prepare = opening.prepare
 
@@ -276,6 +299,8 @@ def _shrink(order: Order) -> None:
     for function in (requests.fill_requests, requests.count_requests):
         assert function.__kwdefaults__ is not None
         function.__kwdefaults__["objects_per_request"] = order.objects_per_request
+    catalog_schema._LOOK_SECONDS = 0.02
+    catalog_schema.CATALOGS_LIMIT = catalog_schema.FIELDS_LIMIT = (100_000, 60.0)
     outcomes.COMMIT_REQUESTS = order.commit_requests
     outcomes.COMMIT_SECONDS = 0.05
     if order.lease_seconds is not None:
@@ -287,6 +312,7 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
     import httpx
 
     from caspio_sync.clients.braze import BrazeClient
+    from caspio_sync.clients.braze_catalogs import CatalogClient
     from caspio_sync.clients.caspio import CaspioClient
     from caspio_sync.clock import Clock, SystemClock
     from caspio_sync.delivery.endpoints import endpoint_of
@@ -314,15 +340,24 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
             calls_per_window=settings.caspio_calls_per_window,
         )
 
+    def catalogs(settings: Settings, clock: Clock) -> CatalogClient:
+        return CatalogClient(
+            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
+        )
+
     def sender(settings: Settings, clock: Clock, definition: AnySync, rows: int) -> Sender:
         if order.sender == "process":
             return braze_sender(settings, clock, definition, rows)
-        client = BrazeClient(
-            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
-        )
+        client: BrazeClient | CatalogClient
+        if order.sync == "products":
+            client = catalogs(settings, clock)
+        else:
+            client = BrazeClient(
+                endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
+            )
         return InlineSender(endpoint_of(client), limits=SenderLimits(connections=order.connections), clock=clock)
 
-    CONNECT.set(Connect(clock=Shifted(), caspio=caspio, sender=sender, observer=observer))
+    CONNECT.set(Connect(clock=Shifted(), caspio=caspio, sender=sender, catalogs=catalogs, observer=observer))
 
 
 def serve() -> None:

@@ -4,19 +4,33 @@ import random
 from pathlib import Path
 from typing import Any
 
-from arena import Arena, Watched
+from arena import Arena
 from processes import Order, points
+from watched import Watched
+from watched_items import WatchedItems
+from watched_profiles import WatchedProfiles
 
 # Passed once a run, or once a batch, or once a request.
 _JUDGED = 0.03  # share of the runs that Great Expectations judges: it takes four times as long as the rest of a run
 _LONG = 0.08
-_OFTEN = ("record_sent", "track", "records", "append", "append_sent", "record:")
+_OFTEN = ("record_sent", "track", "write_items", "records", "append", "append_sent", "record:")
+_DISTURBED = 0.12  # share of the runs of catalogs before which somebody touches the catalog itself
 
 
 async def play(seed: int, arena: Arena, folder: Path, ledger: str, **always: Any) -> Watched:
-    """Play a schedule; what went wrong is in `faults`. `always` is part of every order."""
+    """Play a schedule of a profile sync; what went wrong is in `faults`. `always` is part of every order."""
     rng = random.Random(seed)
-    watched = Watched(arena, folder, ledger, rng, always)
+    return await _play(WatchedProfiles(arena, folder, ledger, rng, always))
+
+
+async def play_catalog(seed: int, arena: Arena, folder: Path, ledger: str, **always: Any) -> Watched:
+    """As `play`, of a catalog sync."""
+    rng = random.Random(f"catalog {seed}")
+    return await _play(WatchedItems(arena, folder, ledger, rng, always))
+
+
+async def _play(watched: Watched) -> Watched:
+    rng = watched.rng
     shop = watched.shop
     for _ in range(rng.randint(8, 28)):
         shop.add()
@@ -30,20 +44,22 @@ async def play(seed: int, arena: Arena, folder: Path, ledger: str, **always: Any
         elif ended.status not in {0, 3}:
             watched.faults.append(f"a run ended with {ended.status}: {ended.message}")
         _let_pass(watched)
+        if isinstance(watched, WatchedItems) and rng.random() < _DISTURBED:
+            watched.disturb()
         for _ in range(rng.choice((0, 0, 1, 2, 4))):
             watched.edit()
         if rng.random() < 0.06:
             shop.spoil_a_batch()
-            watched._forget_edited()
+            watched.forget_edited()
     shop.heal()
-    watched._forget_edited()
+    watched.forget_edited()
     _let_pass(watched)
     ended = await watched.run(watched.order())
     if ended.status:
         watched.faults.append(f"the last run ended with {ended.status}: {ended.message}")
         return watched
     watched.look_at_everything(shared=False)
-    if shop.shared or rng.random() < 0.2:
+    if isinstance(watched, WatchedItems) or shop.shared or rng.random() < 0.2:
         await _sweep(watched)
     return watched
 
@@ -51,15 +67,15 @@ async def play(seed: int, arena: Arena, folder: Path, ledger: str, **always: Any
 async def _sweep(watched: Watched) -> None:
     """A full read settles what hung on another row; a second one finds nothing left to send."""
     for _ in range(2):
-        before = watched.shop.braze.requests
-        ended = await watched.run(watched.order(options={"full": True}))
+        before = watched.written
+        ended = await watched.run(watched.order(options={"full": True, **_deleting(watched)}))
         report = ended.report
         if ended.status or report["read"] != report["unchanged"] + sum(report["held"].values()) + sum(
             report["verdicts"].values()
         ):
             watched.faults.append(f"rows without a verdict, or a failure: {ended.status} {ended.message} {report}")
             return
-    if watched.shop.braze.requests != before:
+    if watched.written != before:
         watched.faults.append("a run that changed nothing sent something")
     watched.look_at_everything(shared=True)
 
@@ -71,29 +87,36 @@ def _fatal(watched: Watched) -> Order:
         # One long batch of requests with a row each, killed far into it: how much is repeated shows here.
         for _ in range(30):
             watched.shop.add()
-        watched.moments["track:done", rng.randint(15, 45)] = watched.kill
+        watched.moments[f"{watched.WRITES}:done", rng.randint(15, 45)] = watched.kill
         watched.ordered = "far into a batch"
         return watched.order(batch_rows=100, objects_per_request=1, commit_requests=1)
     if rng.random() < 0.25:
-        watched.moments[rng.choice(("caspio:done", "track:done")), rng.randint(1, 8)] = watched.edit_meanwhile
+        watched.moments[rng.choice(("caspio:done", f"{watched.WRITES}:done")), rng.randint(1, 8)] = (
+            watched.edit_meanwhile
+        )
     more: dict[str, Any] = {
         "offset": watched.clock.offset - rng.choice((0, 0, 0, 0, 0, 0, 0, 3600)),  # a clock that is set back
-        "options": {"full": rng.random() < 0.2},
+        "options": {"full": rng.random() < watched.FULL, **_deleting(watched)},
         "gate": "great expectations" if rng.random() < _JUDGED else "plain",
     }
     dice = rng.random()
     if dice < 0.65:
-        point = rng.choice(points())
+        point = rng.choice(points(catalog=watched.WRITES == "items"))
         count = rng.randint(1, 8 if any(name in point for name in _OFTEN) else 3)
         watched.ordered = point
         return watched.order(at=point, count=count, **more)
     if dice < 0.9:
-        moment = rng.choice(("caspio:comes", "caspio:done", "track:comes", "track:done", "track:done"))
+        moment = rng.choice(watched.KILLED_AT)
         watched.moments[moment, rng.randint(1, 10)] = watched.kill
         watched.ordered = moment
         return watched.order(**more)
     watched.ordered = "some time"
     return watched.order(after=rng.uniform(0.0, 0.4), **more)
+
+
+def _deleting(watched: Watched) -> dict[str, Any]:
+    """Few items are enough to be too many to delete in so small a shop."""
+    return {"allow_deletes": True} if watched.WRITES == "items" else {}
 
 
 def _let_pass(watched: Watched) -> None:

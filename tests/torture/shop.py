@@ -1,68 +1,17 @@
-"""A small shop that is edited at random, and what Braze must hold of it: plain Python, no line of the product's."""
+"""A small shop that is edited at random: its rows as they are, and every version any of them ever had."""
 
 import random
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 
 Row = dict[str, Any]
-
-FIELDS: list[Row] = [
-    {"Name": "CustomerNo", "Type": "STRING"},
-    {"Name": "FirstName", "Type": "STRING"},
-    {"Name": "Email", "Type": "STRING"},
-    {"Name": "Version", "Type": "NUMBER"},
-    {"Name": "Newsletter", "Type": "STRING"},
-    {"Name": "Notes", "Type": "TEXT"},
-    {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": "GMT Standard Time"},
-]
-# Two rows of a batch may fail; three block it.
-SYNC = """\
-kind: profiles
-source: {table: Customers, cursor: ChangedAt}
-identity: {external_id: CustomerNo}
-fields:
-  first_name: FirstName
-  email: Email
-  version: Version
-  notes: {from: Notes, on_null: clear}
-consent:
-  email_subscribe: {from: Newsletter, map: {yes: subscribed, no: unsubscribed, double: opted_in}}
-gate: {max_quarantined_rows: 2}
-"""
-HELD_AT_MOST = 2
-STATES = {"yes": "subscribed", "no": "unsubscribed", "double": "opted_in"}
-
-
-def is_sound(row: Row) -> bool:
-    """Whether the gate lets the row through, as long as no other row has its key."""
-    return "@" in row["Email"]
-
-
-def profile_of(row: Row) -> Row:
-    """The profile Braze must hold of a sound row."""
-    notes = {"notes": row["Notes"]} if row["Notes"] else {}
-    return {
-        "external_id": row["CustomerNo"],
-        "first_name": row["FirstName"],
-        "email": row["Email"],
-        "email_subscribe": STATES[row["Newsletter"]],
-        "custom_attributes": {"version": row["Version"], **notes},
-    }
-
-
-def compared(profile: Row) -> Row:
-    """A profile of the emulator, without what Braze alone decides."""
-    kept = ("external_id", "first_name", "email", "email_subscribe", "custom_attributes")
-    return {name: profile[name] for name in kept if name in profile}
-
-
-def without_consent(profile: Row) -> Row:
-    return {name: value for name, value in profile.items() if name != "email_subscribe"}
 
 
 @dataclass(frozen=True)
@@ -76,141 +25,92 @@ class Edited:
 
 
 class Shop:
-    """Both accounts, the rows as they are, and every version any of them ever had."""
+    """Both accounts, and one table of the shop's.
 
-    def __init__(self, rng: random.Random, clock: Any) -> None:
+    Args:
+        rng: decides everything.
+        clock: of both accounts.
+        braze: how Braze behaves.
+    """
+
+    TABLE: ClassVar[str]
+    FIELDS: ClassVar[list[Row]]
+    KEY: ClassVar[str]
+
+    def __init__(self, rng: random.Random, clock: Any, braze: BrazeBehaviour | None = None) -> None:
         self.rng = rng
         self.clock = clock
         self.caspio = CaspioSandbox(CaspioBehaviour(), clock=clock)
-        self.braze = BrazeSandbox(clock=clock)
-        self.caspio.create_table("Customers", FIELDS)
+        self.braze = BrazeSandbox(braze, clock=clock)
+        self.caspio.create_table(self.TABLE, self.FIELDS)
         self.rows: dict[int, Row] = {}
+        self.touched: dict[int, int] = {}  # step of each row's last edit
         self.history: dict[str, list[Edited]] = defaultdict(list)
         self.shared: set[str] = set()  # keys that two rows have, or had
         self.step = 0
-        self._versions = 0
-        self._customers = 0
 
-    # The rows, by what happens to them in a shop.
+    # What each kind of shop says.
 
     def add(self, **more: Any) -> int:
-        self._customers += 1
-        number = self._customers
-        row = {
-            "CustomerNo": f"c{number}",
-            "FirstName": self.rng.choice(("Ada", "Zoë", "Bo", "李")),
-            "Email": f"c{number}@example.com",
-            "Version": self._next_version(),
-            "Newsletter": self.rng.choice(("yes", "no", "double")),
-            "Notes": self.rng.choice(("", "likes blue", "x" * 60)),
-            **more,
-        }
-        (pk,) = self.caspio.insert_rows("Customers", [row])
-        self.rows[pk] = row
-        self._note(row)
-        return pk
-
-    def change(self, pk: int, *, quietly: bool = False, **values: Any) -> None:
-        """Update a row; its version moves on, unless `quietly`."""
-        if not quietly:
-            values["Version"] = self._next_version()
-        former = self.rows[pk]
-        self.caspio.update_rows("Customers", values, f"PK_ID = {pk}")
-        self.rows[pk] = {**former, **values}
-        if former["CustomerNo"] != self.rows[pk]["CustomerNo"]:
-            self.shared |= {former["CustomerNo"], self.rows[pk]["CustomerNo"]}
-            self._note(former)
-        self._note(self.rows[pk])
-
-    def drop(self, pk: int) -> None:
-        self.caspio.delete_rows("Customers", f"PK_ID = {pk}")
-        self._note(self.rows.pop(pk))
+        raise NotImplementedError
 
     def edit(self) -> None:
         """One thing that happens in a shop."""
-        pk = self.rng.choice(sorted(self.rows))
-        row = self.rows[pk]
-        kind = self.rng.choices(
-            ("add", "name", "email", "opt out", "opt in", "notes", "drop", "break", "heal", "share", "rename"),
-            (10, 14, 8, 22, 10, 8, 4, 8, 8, 4, 4),
-        )[0]
-        if kind == "add":
-            self.add()
-        elif kind == "name":
-            self.change(pk, FirstName=self.rng.choice(("Eve", "Kim", "Åsa")))
-        elif kind == "email":
-            self.change(pk, Email=f"new{self._versions}.{row['CustomerNo']}@example.com")
-        elif kind == "opt out" and row["Newsletter"] != "no":
-            spoiled = {"Email": f"no address {self._versions}"} if self.rng.random() < 0.25 else {}
-            self.change(pk, Newsletter="no", quietly=self.rng.random() < 0.5, **spoiled)
-        elif kind == "opt in":
-            self.change(pk, Newsletter=self.rng.choice(("yes", "double")))
-        elif kind == "notes":
-            self.change(pk, Notes=self.rng.choice(("", "moved", "y" * 40)))
-        elif kind == "drop" and len(self.rows) > 5:
-            self.drop(pk)
-        elif kind == "break":
-            self.change(pk, Email=f"no address {self._versions}")
-        elif kind == "heal" and not is_sound(row):
-            self.change(pk, Email=f"{row['CustomerNo']}@example.com")
-        elif kind == "share":
-            self.shared.add(row["CustomerNo"])
-            self.add(CustomerNo=row["CustomerNo"])
-        elif kind == "rename":
-            self._customers += 1
-            self.change(pk, CustomerNo=f"c{self._customers}")
+        raise NotImplementedError
 
     def spoil_a_batch(self) -> None:
         """More bad rows next to each other than the gate lets pass."""
-        for pk in sorted(self.rows)[: HELD_AT_MOST + 2]:
-            self.change(pk, Email=f"no address {self._versions}")
+        raise NotImplementedError
 
     def heal(self) -> None:
         """Somebody corrects the rows; few enough bad ones are left for the gate."""
-        seen: set[str] = set()
-        left = HELD_AT_MOST
-        for pk, row in sorted(self.rows.items()):
-            if is_sound(row) and row["CustomerNo"] not in seen:
-                seen.add(row["CustomerNo"])
-            elif left:
-                left -= 1
-                seen.add(row["CustomerNo"])
-            elif row["CustomerNo"] in seen:
-                self.drop(pk)
-            else:
-                seen.add(row["CustomerNo"])
-                self.change(pk, Email=f"{row['CustomerNo']}@example.com")
+        raise NotImplementedError
 
-    def _next_version(self) -> int:
-        self._versions += 1
-        return self._versions
+    def is_sound(self, row: Row) -> bool:
+        """Whether the gate lets the row through, as long as no other row has its key."""
+        raise NotImplementedError
 
-    def _note(self, row: Row) -> None:
-        edits = sum(map(len, self.history.values()))
-        self.history[row["CustomerNo"]].append(Edited(edits, self.step, self.clock.now().timestamp(), dict(row)))
+    def faults_of(self, key: str) -> list[str]:
+        """What is wrong with what Braze has under a key, once everything has been read."""
+        raise NotImplementedError
 
-    # What Braze must hold.
+    # What all do.
 
-    def bearers(self, key: str) -> list[int]:
-        return [pk for pk, row in self.rows.items() if row["CustomerNo"] == key]
+    def visible(self) -> Iterator[tuple[int, Row]]:
+        """The rows that the sync reads."""
+        yield from self.rows.items()
+
+    def is_shared(self, key: str) -> bool:
+        return key in self.shared
+
+    def insert(self, row: Row) -> int:
+        (pk,) = self.caspio.insert_rows(self.TABLE, [row])
+        self.rows[pk] = row
+        self._note(pk, row)
+        return pk
+
+    def change(self, pk: int, **values: Any) -> None:
+        """Update a row."""
+        former = self.rows[pk]
+        self.caspio.update_rows(self.TABLE, values, f"PK_ID = {pk}")
+        self.rows[pk] = {**former, **values}
+        if former[self.KEY] != self.rows[pk][self.KEY]:
+            self.share(former[self.KEY], self.rows[pk][self.KEY])
+            self._note(pk, former)
+        self._note(pk, self.rows[pk])
+
+    def drop(self, pk: int) -> None:
+        self.caspio.delete_rows(self.TABLE, f"PK_ID = {pk}")
+        self._note(pk, self.rows.pop(pk))
+
+    def share(self, *keys: str) -> None:
+        """From now on more than one row has to do with these keys."""
+        self.shared |= set(keys)
 
     def last_edit(self, key: str) -> Edited:
         return self.history[key][-1]
 
-    def faults_of(self, key: str) -> list[str]:
-        """What is wrong with Braze's profile of a key, once everything has been read."""
-        found = self.braze.profile(key)
-        held = None if found is None else compared(found)
-        bearers = self.bearers(key)
-        row = self.rows[bearers[0]] if len(bearers) == 1 else None
-        if row is not None and is_sound(row):
-            return [] if held == profile_of(row) else [f"{key}: {held} instead of {profile_of(row)}"]
-        faults = []
-        versions = [without_consent(profile_of(each.row)) for each in self.history[key] if is_sound(each.row)]
-        if held is not None and without_consent(held) not in versions:
-            faults.append(f"{key}: {held} is none of its versions")
-        if row is not None and held is not None and row["Newsletter"] == "no":
-            # The gate holds the row; its opt-out left all the same.
-            if held["email_subscribe"] != "unsubscribed":
-                faults.append(f"{key}: opted out, and still {held['email_subscribe']}")
-        return faults
+    def _note(self, pk: int, row: Row) -> None:
+        self.touched[pk] = self.step
+        edits = sum(map(len, self.history.values()))
+        self.history[row[self.KEY]].append(Edited(edits, self.step, self.clock.now().timestamp(), dict(row)))

@@ -21,9 +21,10 @@ Play = Callable[[Awaitable[Any]], Any]
 @pytest.fixture
 def watched(arena: Any, template: Path, tmp_path: Path) -> Any:
     """A shop with forty sound customers."""
-    from arena import Watched, copied
+    from arena import copied
+    from watched_profiles import WatchedProfiles
 
-    made = Watched(arena, tmp_path, copied(template, tmp_path), random.Random(1))
+    made = WatchedProfiles(arena, tmp_path, copied(template, tmp_path), random.Random(1))
     for _ in range(40):
         made.shop.add()
     made.clock.offset += 4000

@@ -37,3 +37,35 @@ def test_schedule_under_prefect_with_the_sender_in_a_process(
         play(prefect_seed, prefect_arena, tmp_path, ledger, prefect=True, sender="process", gate="great expectations")
     )
     assert watched.faults == []
+
+
+def test_catalog_schedule(
+    catalog_seed: int, arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path
+) -> None:
+    from arena import copied
+    from schedule import play_catalog
+
+    watched = runner.run(play_catalog(catalog_seed, arena, tmp_path, copied(template, tmp_path)))
+    assert watched.faults == []
+
+
+def test_catalog_schedule_on_postgresql(
+    postgresql_catalog_seed: int, arena: Any, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path
+) -> None:
+    from schedule import play_catalog
+
+    watched = runner.run(play_catalog(postgresql_catalog_seed, arena, tmp_path, postgresql_ledger))
+    assert watched.faults == []
+
+
+def test_catalog_schedule_under_prefect_with_the_sender_in_a_process(
+    prefect_catalog_seed: int, prefect_arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path
+) -> None:
+    from arena import copied
+    from schedule import play_catalog
+
+    always = {"prefect": True, "sender": "process", "gate": "great expectations"}
+    watched = runner.run(
+        play_catalog(prefect_catalog_seed, prefect_arena, tmp_path, copied(template, tmp_path), **always)
+    )
+    assert watched.faults == []

@@ -1,5 +1,8 @@
 """What a catalog holds that has to go, and what else only syncs of catalogs remember."""
 
+import io
+from collections.abc import Iterable
+
 import polars as pl
 import sqlalchemy as sa
 
@@ -8,12 +11,23 @@ from caspio_sync.ledger.bulk import placeholders, select_frame, upsert
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.record import NO_VERSION
 from caspio_sync.ledger.runs import SWEEP, insert
-from caspio_sync.ledger.schema import DELETION, microseconds
+from caspio_sync.ledger.schema import DELETION, PROFILE, microseconds
+from caspio_sync.ledger.sending import record_prices
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _PRESENT_SCHEMA = {SOURCE_PK: pl.Int64(), KEY: pl.String(), "sent": pl.Int64()}
 _SWEEPS_LOOKED_AT = 10
 _PRICE_SCHEMA = {SOURCE_PK: pl.Int64(), "price": pl.Float64()}
+_LEAVING_SCHEMA = pl.Schema({SOURCE_PK: pl.Int64(), KEY: pl.String()})
+# What Braze holds of these rows is none of the versions we know; that it holds an item stands.
+_DOUBTED = (
+    "UPDATE row SET sent_fp = ?, sent_fields = NULL, sent_mapping_version = 0 "
+    "WHERE sync = ? AND source_pk = ? AND sent_fp IS NOT NULL"
+)
+_GOING = (
+    "UPDATE row SET sent_fp = NULL, sent_fields = NULL, sent_mapping_version = 0, holds = 0 "
+    "WHERE sync = ? AND source_pk = ?"
+)
 _DELETED = (
     f"UPDATE row SET sent_fp = NULL, sent_fields = NULL, sent_mapping_version = 0, seen_fp = NULL, holds = 0, "
     f"verdict = '{Verdict.DELETED.value}', reason = ?, request = ?, run = ?, seen_at = ? "
@@ -68,37 +82,81 @@ class Catalogs(LedgerConnection):
         with self._read("list the items") as connection:
             return select_frame(connection, statement, (sync,), _PRESENT_SCHEMA)
 
-    def abandon(self, sync: str, keys: pl.Series) -> None:
-        """Ids that may be in the catalog while no row is recorded with them; to be noted before anything is sent.
+    def note_leaving(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame) -> None:
+        """Write down, before the first of them leaves, which rows of a batch are handed to the sender.
 
-        They are those that rows gave up, and those of new items on their way. A whole read deletes what no row bears.
+        Args:
+            sync: name of the sync.
+            run: id of the run.
+            batch: number of the batch within the run; a repeated call, for the rest of it, leaves the first one's rows.
+            rows: source_pk, and `key` where the row may make an item, else null.
         """
-        with self._write("note ids that were given up", fenced=True) as connection:
-            _abandon(connection, sync, keys)
+        buffer = io.BytesIO()
+        rows.select(_LEAVING_SCHEMA.names()).cast(_LEAVING_SCHEMA).write_ipc(buffer, compression="lz4")
+        with self._write("note what is leaving", fenced=True) as connection:
+            values = {"sync": sync, "run": run, "batch": batch, "rows": buffer.getvalue()}
+            connection.execute(insert(connection, schema.leaving).values(values).on_conflict_do_nothing())
 
-    def borne_again(self, sync: str, low: int, high: int) -> None:
-        """Ids that rows of this range of `source_pk` are recorded with as sent need no note of their own."""
-        borne = "SELECT key FROM row WHERE sync = ? AND source_pk BETWEEN ? AND ? AND holds = 1 AND sent_fp IS NOT NULL"
-        with self._write("settle ids of new items", fenced=True) as connection:
-            statement = f"DELETE FROM abandoned WHERE sync = ? AND key IN ({borne})"
-            connection.exec_driver_sql(placeholders(connection.dialect, statement), (sync, sync, low, high))
+    def note_left(self, *, sync: str, run: str, batch: int) -> None:
+        """All that was handed to the sender of this batch has its outcome."""
+        leaving = schema.leaving.c
+        with self._write("note what has left", fenced=True) as connection:
+            mine = (leaving.sync == sync, leaving.run == run, leaving.batch == batch)
+            connection.execute(sa.delete(schema.leaving).where(*mine))
+
+    def doubt_unrecorded(self, sync: str) -> int:
+        """What a run died or failed over may be in the catalog: its rows are sent again, its ids go without a row.
+
+        Returns:
+            how many rows left without an outcome.
+        """
+        leaving, count = schema.leaving.c, 0
+        with self._write("doubt what was not recorded", fenced=True) as connection:
+            left = connection.execute(sa.select(schema.leaving).where(leaving.sync == sync)).all()
+            for each in left:
+                told = history.delivered(connection, sync, each.run, each.batch).filter(pl.col("part") == PROFILE)
+                rows = pl.read_ipc(io.BytesIO(each.rows)).join(told, on=SOURCE_PK, how="anti")
+                _abandon(connection, sync, rows[KEY])
+                doubted = rows.select(version=pl.lit(NO_VERSION), sync=pl.lit(sync), pk=SOURCE_PK).rows()
+                if doubted:
+                    connection.exec_driver_sql(placeholders(connection.dialect, _DOUBTED), doubted)
+                count += len(doubted)
+            if left:
+                connection.execute(sa.delete(schema.leaving).where(leaving.sync == sync))
+        return count
+
+    def abandon(self, sync: str, keys: pl.Series, *, going: Iterable[int] = ()) -> None:
+        """The catalog may have items of these ids from now on, whatever the ledger's rows say.
+
+        To be called before a row is sent under another id, and before an item is deleted.
+
+        Args:
+            sync: name of the sync.
+            keys: the ids; nulls are passed over.
+            going: `source_pk` of rows that the catalog is not sure to have an item of from now on: one that comes back
+                is new.
+        """
+        rows = [(sync, source_pk) for source_pk in going]
+        with self._write("note ids without a row", fenced=True) as connection:
+            _abandon(connection, sync, keys)
+            if rows:
+                connection.exec_driver_sql(placeholders(connection.dialect, _GOING), rows)
 
     def abandoned(self, sync: str) -> pl.Series:
-        """Ids as `abandon` noted them, whose item is not known to be gone."""
+        """Ids that were given up, or may have been made by a run that died, and whose item is not known to be gone."""
         statement = "SELECT key FROM abandoned WHERE sync = ? ORDER BY key"
-        with self._read("read ids that were given up") as connection:
+        with self._read("read ids without a row") as connection:
             return select_frame(connection, statement, (sync,), {KEY: pl.String()})[KEY]
 
-    def record_deleted(
-        self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, mapping_version: int, items_gone: bool
-    ) -> None:
-        """Write down items that are gone, or whose row is while another row bears the id.
+    def record_deleted(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, mapping_version: int) -> None:
+        """Write down rows that are gone, and with them the items that are.
 
         Args:
             sync: name of the sync.
             run: id of the run.
             batch: number of the batch within the run.
-            rows: source_pk (null for an id that was given up), key, reason, request, status.
+            rows: source_pk (null for an id without a row), key, reason, request (null where nothing was deleted: then
+                the catalog may still have the id), status.
             mapping_version: the present one.
             items_gone: whether the catalog no longer has the items; else their ids are noted as by `abandon`.
         """
@@ -117,11 +175,9 @@ class Catalogs(LedgerConnection):
                     pl.lit(mapping_version, dtype=pl.Int64).alias("mapping_version"),
                 )
                 history.append(connection, told, sync=sync, run=run, batch=batch, at=at)
-            keys = rows.select(pl.lit(sync), KEY).drop_nulls()
-            if keys.is_empty():
-                return
-            if items_gone:
-                settle = placeholders(connection.dialect, "DELETE FROM abandoned WHERE sync = ? AND key = ?")
+            settle = placeholders(connection.dialect, "DELETE FROM abandoned WHERE sync = ? AND key = ?")
+            keys = rows.filter(pl.col(KEY).is_not_null(), pl.col("request").is_not_null()).select(pl.lit(sync), KEY)
+            if not keys.is_empty():
                 connection.exec_driver_sql(settle, keys.rows())
             else:
                 _abandon(connection, sync, keys[KEY])
@@ -133,10 +189,9 @@ class Catalogs(LedgerConnection):
             return select_frame(connection, statement, (sync, low, high), _PRICE_SCHEMA)
 
     def record_prices(self, sync: str, rows: pl.DataFrame) -> None:
-        """Write down the prices that items were sent with: source_pk and `price`, nulls passed over."""
-        rows = rows.select(SOURCE_PK, "price").drop_nulls()
+        """As `sending.record_prices`, for items that were not recorded as sent by `record_sent`."""
         with self._write("record prices", fenced=True) as connection:
-            upsert(connection, schema.price, rows, constants={"sync": sync}, update=("price",))
+            record_prices(connection, sync, rows)
 
     def rows_last_read(self, sync: str) -> int | None:
         """Rows of the last whole read that came to its end; None before the first."""
@@ -154,4 +209,5 @@ class Catalogs(LedgerConnection):
 
 
 def _abandon(connection: sa.Connection, sync: str, keys: pl.Series) -> None:
-    upsert(connection, schema.abandoned, keys.unique().to_frame(KEY), constants={"sync": sync}, update=(KEY,))
+    ids = keys.drop_nulls().unique().to_frame(KEY)
+    upsert(connection, schema.abandoned, ids, constants={"sync": sync}, update=(KEY,))

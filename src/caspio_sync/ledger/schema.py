@@ -4,7 +4,7 @@
     outcome  one a commit: what became of its rows, the history behind `why`
     audit    append-only, hash-chained: every step of an erasure
     batch, run, sweep, cursor, lease, budget, erased, verification, source, mapping, suite, meta: one noun each
-    catalog, abandoned, price: what only syncs of catalogs need
+    catalog, leaving, abandoned, price: what only syncs of catalogs need
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
 1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.
@@ -235,7 +235,18 @@ catalog = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
 )
 
-# Items whose row goes by another id now: to be deleted once a whole read shows that no row bears the id.
+# What of a batch was handed to the sender, until the batch is closed (see catalogs.py).
+leaving = sa.Table(
+    "leaving",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("rows", sa.LargeBinary, nullable=False),
+)
+
+# Items that the catalog may have although no row is known to have sent one under that id: its row goes by another id
+# now, or died before it was recorded. To be deleted once a whole read shows that no row bears the id.
 abandoned = sa.Table(
     "abandoned",
     metadata,

@@ -13,7 +13,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import history, schema
-from caspio_sync.ledger.bulk import upsert_statement
+from caspio_sync.ledger.bulk import upsert, upsert_statement
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.rows import signed
 from caspio_sync.ledger.schema import microseconds
@@ -52,7 +52,7 @@ class Sending:
         run: id of the run.
         batch: number of the batch within the run.
         rows: source_pk, key, key_hash, fp, sent_fields, changed, and moved (whether the ledger knows the row under
-            another key), in the order of the requests; each `source_pk` once.
+            another key), in the order of the requests; each `source_pk` once. Of items with a price, `price` besides.
         suite_version: what the rows were judged under.
         mapping_version: what `sent_fields` is packed under.
     """
@@ -95,6 +95,14 @@ class SendingRows(LedgerConnection):
                         connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
                 start += each.count
             history.append_sent(connection, sending, answered, accepted, at=at)
+            if "price" in answered.columns:
+                record_prices(connection, sending.sync, answered)
+
+
+def record_prices(connection: sa.Connection, sync: str, rows: pl.DataFrame) -> None:
+    """Write down the prices that items were sent with: source_pk and `price`, nulls passed over."""
+    prices = rows.select(SOURCE_PK, "price").drop_nulls()
+    upsert(connection, schema.price, prices, constants={"sync": sync}, update=("price",))
 
 
 def places_of(accepted: Sequence[Accepted]) -> npt.NDArray[np.int64]:

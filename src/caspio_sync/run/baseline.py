@@ -23,6 +23,7 @@ async def record_baseline(
     rows, without = without_required_consent(run, new)
     await record_prices(run, rows)
     sent = run.report.verdicts.get(Verdict.SENT, 0)
+    await record_prices(run, rows)
     await record_rows(run, batch.number, rows.with_columns(reason=pl.lit(BASELINE)), Verdict.SENT)
     run.report.verdicts[Verdict.SENT] = sent  # a word that is kept for what Braze took
     run.report.baseline += rows.height

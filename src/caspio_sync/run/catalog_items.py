@@ -3,11 +3,10 @@
 import polars as pl
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.run.catalog_schema import CatalogKeeper
 from caspio_sync.run.context import SyncRun
-from caspio_sync.schemas import KEY, LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK
+from caspio_sync.schemas import KEY, LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK, Verdict
 
 
 async def keep_schema(run: SyncRun) -> None:
@@ -73,30 +72,34 @@ async def with_last_read(run: SyncRun, changes: pl.DataFrame) -> pl.DataFrame:
     return changes.join(last.rename({"price": LAST_PRICE}), on=SOURCE_PK, how="left", maintain_order="left")
 
 
-async def note_leaving(run: SyncRun, batch: int, accepted: pl.DataFrame) -> None:
-    """Before items leave, write down what a lost answer must not lose.
-
-    Their prices: the gate holds the next ones against them. And the ids of new ones: Braze may have taken an item whose
-    answer never came, and where its row goes before the next run, nothing else would tell that it has to go too.
-    """
-    if run.catalog is None:
-        return
-    await record_prices(run, accepted)
-    new = accepted.filter(pl.col("_op") == "new")[KEY]
-    if not new.is_empty():
-        run.catalog.creating.add(batch)
-        await run.ledger.do(run.ledger.ledger.abandon, run.name, new)
+def with_price(run: SyncRun, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with what their items cost, where items have a price: the gate holds the next one against it."""
+    price = None if run.catalog is None else run.items[0].price
+    return rows if price is None else rows.with_columns(price=pl.col(price).cast(pl.Float64))
 
 
-async def record_prices(run: SyncRun, accepted: pl.DataFrame) -> None:
-    """Write down what accepted items cost: the gate holds the next price against it."""
-    if run.catalog is not None and (price := run.items[0].price) is not None:
-        prices = accepted.select(SOURCE_PK, price=pl.col(price).cast(pl.Float64))
-        await run.ledger.do(run.ledger.ledger.record_prices, run.name, prices)
+async def record_prices(run: SyncRun, sent: pl.DataFrame) -> None:
+    """Write down what these items cost; before they are recorded as sent, as a recorded row is not read again."""
+    rows = with_price(run, sent)
+    if run.catalog is not None and run.items[0].price is not None and not rows.is_empty():
+        await run.ledger.do(run.ledger.ledger.record_prices, run.name, rows)
 
 
-async def note_arrived(run: SyncRun, batch: SourceBatch) -> None:
-    """Once a batch is recorded, its rows tell which of its new items are there."""
-    if run.catalog is not None and batch.number in run.catalog.creating:
-        await run.ledger.do(run.ledger.ledger.borne_again, run.name, batch.low, batch.high)
-        run.catalog.creating.discard(batch.number)
+async def note_leaving(run: SyncRun, batch: int, rows: pl.DataFrame) -> None:
+    """Before they leave: should the run die, the catalog may have these items as they are now, and the new ids."""
+    if run.catalog is not None and not rows.is_empty():
+        leaving = rows.select(SOURCE_PK, pl.when(pl.col("_op") == "new").then(KEY).alias(KEY))
+        await run.ledger.do(run.ledger.ledger.note_leaving, sync=run.name, run=run.id, batch=batch, rows=leaving)
+
+
+async def note_left(run: SyncRun, batch: int) -> None:
+    """All of the batch has its outcome."""
+    if run.catalog is not None:
+        await run.ledger.do(run.ledger.ledger.note_left, sync=run.name, run=run.id, batch=batch)
+
+
+async def note_unknown(run: SyncRun, answered: pl.DataFrame) -> None:
+    """Ids of items that the catalog may have, or not: Braze did not say."""
+    unknown = answered.filter(pl.col("verdict") == Verdict.UNKNOWN.value)
+    if run.catalog is not None and not unknown.is_empty():
+        await run.ledger.do(run.ledger.ledger.abandon, run.name, unknown[KEY])

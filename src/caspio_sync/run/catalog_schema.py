@@ -85,7 +85,6 @@ class CatalogWork:
         patches: whether known items are edited instead of replaced, since they hold what this sync does not know.
         seen: `source_pk` of the rows read, a series a batch.
         given_up: ids that rows read go by no longer, a series a batch.
-        creating: batches with new items, until they are recorded.
         rows_last: rows of the last whole read; None before the first.
     """
 
@@ -95,7 +94,6 @@ class CatalogWork:
     rows_last: int | None
     seen: list[pl.Series] = field(default_factory=list)
     given_up: list[pl.Series] = field(default_factory=list)
-    creating: set[int] = field(default_factory=set)
 
 
 def find_changes(sync: CatalogSync, schema: Schema, found: Catalog | None) -> SchemaChange:

@@ -230,6 +230,7 @@ async def _catalog(
     if sends_all and not planned:
         await ledger.do(store.forget_sent, name, items_exist=not moved)
     if not planned:
+        await ledger.do(store.doubt_unrecorded, name)
         await ledger.do(store.remember_catalog, name, definition.catalog.name)
     if former not in {None, definition.catalog.name}:
         left = f"items went to catalog '{former}' before, which stays as it is; delete it in Braze if nobody uses it"

@@ -174,7 +174,7 @@ async def _count_items(run: SyncRun, plan: Plan) -> None:
     _, work = run.items
     vanished = None if plan.blocked else await find_vanished(run)
     plan.blocked = plan.blocked or (vanished.blocked if vanished else None)
-    going = vanished.delete if vanished else None
+    going = vanished.ids if vanished else None
     if going is not None:
         run.report.requests += sum(
             count_requests(write.encode(write.rows), envelope=write.envelope) for write in planned_deletes(run, going)

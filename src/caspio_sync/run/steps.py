@@ -27,7 +27,7 @@ from caspio_sync.ledger.compare import (
 from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.ledger.sending import Accepted, Sending
 from caspio_sync.mapping.objects import data_points
-from caspio_sync.run.catalog_items import note_arrived, note_leaving, note_read
+from caspio_sync.run.catalog_items import note_leaving, note_left, note_read, note_unknown, record_prices, with_price
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.run.owners import bears_its_key, present_keys
@@ -218,7 +218,7 @@ async def close_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, 
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
     await record_erased(run, batch.number, comparison.erased)
     await _settle(run, comparison.settled)
-    await note_arrived(run, batch)
+    await note_left(run, batch.number)
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )
@@ -313,20 +313,24 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
             # profile may be there all the same; recorded first, the row would pass for done with.
             refused = others.filter(pl.col("verdict") == Verdict.REJECTED.value, pl.col("_op") == "new")
             await send_opt_outs(run, batch, refused)
+            await note_unknown(run, others)
+            await record_prices(run, others.filter(pl.col("verdict") == Verdict.SENT.value))
             await _record(run, batch, others, part="profile")
 
     return await deliver(filled_requests(run, writes), sender=run.sender, commit=commit)
 
 
 def _sending(run: SyncRun, batch: int, rows: pl.DataFrame) -> Sending:
-    prepared = rows.select(
+    of_items = [] if run.catalog is None or run.items[0].price is None else ["price"]
+    prepared = with_price(run, rows).select(
         SOURCE_PK,
         KEY,
         "key_hash",
         "fp",
         "changed",
-        pl.col("fields").alias("sent_fields"),
-        pl.col("_moved").alias("moved"),
+        *of_items,
+        sent_fields="fields",
+        moved="_moved",
     )
     versions = run.versions
     return Sending(

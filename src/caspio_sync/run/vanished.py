@@ -34,7 +34,8 @@ class Vanished:
     """Items that are to go.
 
     Args:
-        delete: source_pk (null where no row is known with the id), key, reason: items to delete, each id once.
+        delete: source_pk (null where no row is known with the id), key, reason: items to delete. Two rows may have had
+            one id.
         settle: the same of rows that are gone while the catalog has no item of theirs, or another row bears the id.
         blocked: why nothing may be deleted; None where it may.
     """
@@ -42,6 +43,11 @@ class Vanished:
     delete: pl.DataFrame
     settle: pl.DataFrame
     blocked: str | None = None
+
+    @property
+    def ids(self) -> pl.DataFrame:
+        """`key` of the items to delete, each once."""
+        return self.delete.select(pl.col(KEY).unique(maintain_order=True))
 
 
 async def find_vanished(run: SyncRun) -> Vanished | None:
@@ -78,9 +84,7 @@ def _without_row(known: pl.DataFrame, there: pl.Series, noted: pl.Series) -> Van
     borne = pl.col(KEY).is_in(present[KEY].implode())
     reason = pl.when(~pl.col("exists")).then(pl.lit(NEVER_SENT)).when(borne).then(pl.lit(BORNE)).otherwise(pl.lit(GONE))
     gone = gone.select(SOURCE_PK, KEY, reason=reason)
-    # Of rows that bore one id, one after the other, the last one stands for its item.
-    last = pl.struct(KEY, "reason").is_last_distinct()
-    delete, settle = gone.filter(pl.col("reason") == GONE, last), gone.filter((pl.col("reason") != GONE) | ~last)
+    delete, settle = gone.filter(pl.col("reason") == GONE), gone.filter(pl.col("reason") != GONE)
     renamed = noted.to_frame(KEY).filter(~borne, ~pl.col(KEY).is_in(delete[KEY].implode()))
     renamed = renamed.select(pl.lit(None, dtype=pl.Int64).alias(SOURCE_PK), KEY, reason=pl.lit(RENAMED))
     return Vanished(pl.concat([delete, renamed]), settle)
@@ -106,18 +110,19 @@ async def delete_vanished(run: SyncRun) -> None:
         run.blocked = GateBlockedError(found.blocked)
         return
     unasked = pl.lit(None, dtype=pl.Int64)
+    ids, rows = found.ids, found.delete
+    # Before the ledger calls a row done with, and before a request leaves: a run that dies here leaves ids to delete.
+    kept = found.settle.filter(pl.col("reason") == BORNE)[KEY]
+    going = rows[SOURCE_PK].drop_nulls()
+    if len(kept) or len(going):
+        await run.ledger.do(run.ledger.ledger.abandon, run.name, pl.concat([kept, ids[KEY]]), going=going)
     if not found.settle.is_empty():
-        never = pl.col("reason") == NEVER_SENT
-        settled = found.settle.with_columns(request=unasked, status=unasked)
-        await _record(run, settled.filter(~never), items_gone=False)
-        await _record(run, settled.filter(never), items_gone=True)
-    rows = found.delete
+        await _record(run, found.settle.with_columns(request=unasked, status=unasked))
 
     async def commit(answers: Sequence[Answer]) -> None:
-        answered = outcomes(rows.drop("reason"), answers).with_columns(answered=pl.col("reason")).drop("reason")
-        answered = answered.join(rows.select(KEY, "reason"), on=KEY, how="left", maintain_order="left")
+        answered = outcomes(ids, answers).rename({"reason": "answered"})
         taken = answered.filter(pl.col("verdict") == Verdict.SENT.value)
-        await _record(run, taken, items_gone=True)
+        await _record(run, rows.join(taken.drop("verdict", "answered"), on=KEY, how="inner", maintain_order="left"))
         run.report.deleted += taken.height
         refused = answered.filter(pl.col("verdict") != Verdict.SENT.value)
         if not refused.is_empty():
@@ -126,8 +131,8 @@ async def delete_vanished(run: SyncRun) -> None:
                 f"{refused.height} items could not be deleted, for example {shown}: {refused['answered'][0]}"
             )
 
-    if not rows.is_empty():
-        requests = filled_requests(run, planned_deletes(run, rows))
+    if not ids.is_empty():
+        requests = filled_requests(run, planned_deletes(run, ids))
         await (await deliver(requests, sender=run.sender, commit=commit)).committed()
 
 
@@ -151,7 +156,7 @@ async def _still_there(run: SyncRun, source_pks: pl.Series) -> pl.Series:
 
 def _too_many(run: SyncRun, known: pl.DataFrame, noted: pl.Series, found: Vanished) -> str | None:
     """Why so much may not be deleted without a person's word; None where it may."""
-    going = found.delete.height
+    going = found.ids.height
     if not going:
         return None
     (sync, work), read = run.items, run.report.read
@@ -160,7 +165,7 @@ def _too_many(run: SyncRun, known: pl.DataFrame, noted: pl.Series, found: Vanish
     share = sync.gate.max_deleted_share
     if going > share * items:
         why = f"{going:,} of {items:,} items have no row in Caspio any more, more than {share:.0%} "
-        why += f"(gate.max_deleted_share), for example {', '.join(found.delete[KEY].head(_EXAMPLES))}"
+        why += f"(gate.max_deleted_share), for example {', '.join(found.ids[KEY].head(_EXAMPLES))}"
     elif read < least:
         why = f"the source has {read:,} rows, fewer than {sync.gate.min_share_of_last:.0%} (gate.min_share_of_last) "
         why += f"of the {work.rows_last:,} that the last whole read found, and {going:,} items would be deleted"
@@ -172,7 +177,7 @@ def _too_many(run: SyncRun, known: pl.DataFrame, noted: pl.Series, found: Vanish
     )
 
 
-async def _record(run: SyncRun, rows: pl.DataFrame, *, items_gone: bool) -> None:
+async def _record(run: SyncRun, rows: pl.DataFrame) -> None:
     await run.ledger.do(
         run.ledger.ledger.record_deleted,
         sync=run.name,
@@ -180,5 +185,4 @@ async def _record(run: SyncRun, rows: pl.DataFrame, *, items_gone: bool) -> None
         batch=_BATCH,
         rows=rows,
         mapping_version=run.versions.mapping,
-        items_gone=items_gone,
     )

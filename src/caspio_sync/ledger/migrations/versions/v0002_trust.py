@@ -63,6 +63,13 @@ def upgrade() -> None:
         sa.Column("name", sa.Text, nullable=False),
     )
     op.create_table(
+        "leaving",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("run", sa.Text, primary_key=True),
+        sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("rows", sa.LargeBinary, nullable=False),
+    )
+    op.create_table(
         "abandoned",
         sa.Column("sync", sa.Text, primary_key=True),
         sa.Column("key", sa.Text, primary_key=True),
