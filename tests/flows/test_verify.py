@@ -182,6 +182,7 @@ def test_a_drift_of_each_kind_is_found_and_exactly_it_is_repaired(world: World, 
 def test_a_run_for_changes_alone_repairs_what_drifted_although_nothing_changed_in_caspio(world: World) -> None:
     rich_world(world)
     world.clock.advance(3600)
+    world.run()
     assert world.run().read == 0
     sound = world.profiles()
     drift(world, "c2", first_name="Somebody")
