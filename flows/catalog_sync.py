@@ -13,6 +13,7 @@ from tasks.caspio import extract
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
 from tasks.quality import judge, map_rows
+from tasks.report import ended
 from tasks.verification import verify_sample
 
 
@@ -32,7 +33,8 @@ async def catalog_sync(parameters: CatalogSyncParameters) -> RunReport:
                 batches.create_task(move(run, batch))
         await delete_vanished(run)
     await verify_sample(run)
-    return run.report
+    report: RunReport = ended(run.report)
+    return report
 
 
 async def move(run: SyncRun, batch: SourceBatch) -> None:

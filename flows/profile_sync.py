@@ -14,6 +14,7 @@ from tasks.caspio import extract
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
 from tasks.quality import judge, map_rows, staying
+from tasks.report import ended
 from tasks.verification import verify_sample
 
 
@@ -32,7 +33,8 @@ async def profile_sync(parameters: ProfileSyncParameters) -> RunReport:
             async for batch in extract(run):
                 batches.create_task(move(run, batch))
     await verify_sample(run)
-    return run.report
+    report: RunReport = ended(run.report)
+    return report
 
 
 async def move(run: SyncRun, batch: SourceBatch) -> None:

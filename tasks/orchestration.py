@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
@@ -95,3 +96,48 @@ async def together() -> AsyncIterator[asyncio.TaskGroup]:
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     first = errors.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
+
+
+OUR_FLOWS = ("profile-sync", "catalog-sync", "backfill", "housekeeping")
+_AT_ONCE = 50  # flow runs, and artifacts, a look
+
+
+async def purge_flow_runs(before: datetime, *, dry_run: bool) -> tuple[int, int]:
+    """Delete our flow runs that ended before a time, with their task runs, logs and artifacts.
+
+    Args:
+        before: aware.
+        dry_run: count only.
+
+    Returns:
+        Flow runs and artifacts that were deleted, or would be.
+    """
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+    from prefect.client.schemas import filters  # noqa: PLC0415
+    from prefect.client.schemas.objects import TERMINAL_STATES  # noqa: PLC0415
+    from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
+
+    ours = filters.FlowFilter(name=filters.FlowFilterName(any_=list(OUR_FLOWS)))
+    ended = filters.FlowRunFilter(
+        end_time=filters.FlowRunFilterEndTime(before_=before),
+        state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=list(TERMINAL_STATES))),
+    )
+    runs = artifacts = 0
+    async with get_client() as client:
+        while found := await client.read_flow_runs(
+            flow_filter=ours, flow_run_filter=ended, limit=_AT_ONCE, offset=runs if dry_run else 0
+        ):
+            chosen = filters.ArtifactFilter(
+                flow_run_id=filters.ArtifactFilterFlowRunId(any_=[each.id for each in found])
+            )
+            left = 0
+            while kept := await client.read_artifacts(artifact_filter=chosen, limit=_AT_ONCE, offset=left):
+                artifacts += len(kept)
+                left += len(kept) if dry_run else 0
+                for artifact in [] if dry_run else kept:
+                    await client.delete_artifact(artifact.id)
+            runs += len(found)
+            for each in [] if dry_run else found:
+                with contextlib.suppress(ObjectNotFound):  # somebody else deleted it
+                    await client.delete_flow_run(each.id)
+    return runs, artifacts

@@ -56,7 +56,22 @@ class Settings(BaseSettings):
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
 
     notify_url: SecretStr | None = Field(
-        default=None, validation_alias="CASPIO_SYNC_NOTIFY_URL", description="Apprise URL for failed and blocked runs"
+        default=None,
+        validation_alias="CASPIO_SYNC_NOTIFY_URL",
+        description="Apprise URL for what goes wrong, and for its end",
+    )
+    keep_days: int = Field(
+        default=90, ge=1, validation_alias="CASPIO_SYNC_KEEP_DAYS", description="days of history in the ledger"
+    )
+    keep_prefect_days: int = Field(
+        default=14, ge=1, validation_alias="CASPIO_SYNC_KEEP_PREFECT_DAYS", description="days of Prefect's own records"
+    )
+    notify_share: float = Field(
+        default=5.0,
+        ge=0,
+        le=100,
+        validation_alias="CASPIO_SYNC_NOTIFY_SHARE",
+        description="percent of the rows judged lately that may be set aside or refused before it is told",
     )
 
     @model_validator(mode="after")

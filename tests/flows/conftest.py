@@ -407,7 +407,7 @@ def without_prefect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         try:
             yield watch
         finally:
-            assert all("\n".join(report.summary_lines(run.report)) for run in runs)
+            assert all("\n".join(report.summary_lines(run.report, run.past)) for run in runs)
 
     monkeypatch.setattr(report, "published", summarised)
 

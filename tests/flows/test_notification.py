@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.sandbox.faults import Fault
+
 pytestmark = pytest.mark.usefixtures("without_prefect")
 
 
@@ -95,8 +97,6 @@ def test_a_blocked_run_sends_one_message_without_keys_or_values(world: Any, rece
 
 
 def test_a_failed_run_tells_its_class(world: Any, receiver: Receiver) -> None:
-    from caspio_sync.sandbox.faults import Fault
-
     world.people(3)
     world.sync()
     world.break_braze(Fault(kind="status", path="/users/track", status=500))
@@ -160,3 +160,131 @@ def test_a_bug_is_told_without_its_words(world: Any, receiver: Receiver, monkeyp
     assert "UnexpectedError, exit code 1" in message["message"]
     assert "bug" in message["message"]
     assert "odd" not in message["message"]
+
+
+def titles(receiver: Receiver) -> list[tuple[str, str]]:
+    return [(each["title"].removeprefix("caspio-sync: customers "), each["type"]) for each in receiver.messages]
+
+
+def fail(world: Any) -> None:
+    world.break_braze(Fault(kind="status", path="/users/track", status=500))
+    assert world.ended().code == 4
+    world.break_braze()
+
+
+def test_a_failure_every_minute_is_told_once_and_so_is_its_end(world: Any, receiver: Receiver) -> None:
+    world.people(3)
+    world.sync()
+    for _ in range(3):
+        fail(world)
+        world.clock.advance(60)
+    assert titles(receiver) == [("failed", "failure")]
+    for _ in range(2):
+        assert world.ended().code == 0
+    assert titles(receiver) == [("failed", "failure"), ("recovered", "success")]
+    over = receiver.messages[-1]["message"]
+    assert "Over: runs failed, for" in over
+    assert "3 sent" in over
+    with world.ledger() as ledger:
+        assert ledger.open_incidents("customers") == []
+
+
+def test_what_comes_and_goes_is_told_again_after_an_hour(world: Any, receiver: Receiver) -> None:
+    world.people(3)
+    world.sync()
+    fail(world)
+    for number in range(4):
+        assert world.ended().code == 0
+        world.caspio.update_rows("Customers", {"FirstName": f"N{number}"}, "CustomerNo='c1'")
+        world.clock.advance(120)
+        fail(world)
+    assert titles(receiver) == [("failed", "failure"), ("recovered", "success")]
+    world.clock.advance(3600)
+    fail(world)
+    assert titles(receiver)[2:] == [("failed", "failure")]
+
+
+def test_a_message_that_was_not_delivered_is_sent_by_the_next_run(world: Any, receiver: Receiver) -> None:
+    world.people(3)
+    world.sync()
+    receiver.status = 500
+    fail(world)
+    receiver.status = 200
+    fail(world)
+    fail(world)
+    assert len(receiver.messages) == 2
+
+
+def test_a_run_by_hand_of_chosen_rows_ends_no_incident(world: Any, receiver: Receiver) -> None:
+    world.people(3)
+    world.sync()
+    fail(world)
+    assert world.ended(limit=1).code == 0
+    assert titles(receiver) == [("failed", "failure")]
+
+
+def test_missed_freshness_is_told_and_its_end(world: Any, receiver: Receiver) -> None:
+    world.people(3)
+    world.sync(world.SYNC + "freshness: 5m\n")
+    world.run()
+    world.caspio.update_rows("Customers", {"FirstName": "Changed"}, "CustomerNo='c1'")
+    world.clock.advance(900)
+    assert world.ended().code == 0
+    assert titles(receiver) == [("is late", "warning")]
+    assert "changes waited up to 15 min" in receiver.messages[0]["message"]
+    world.clock.advance(60)
+    world.run()
+    assert titles(receiver) == [("is late", "warning"), ("recovered", "success")]
+
+
+def test_a_run_that_is_refused_notices_that_the_one_under_way_takes_too_long(world: Any, receiver: Receiver) -> None:
+    world.people(3)
+    world.sync(world.SYNC + "freshness: 5m\n")
+    world.run()
+    world.clock.advance(900)
+    with world.ledger() as ledger:
+        lease = ledger.acquire_lease("customers", "another run")
+        assert world.ended().code == 2
+        assert world.ended().code == 2
+        ledger.release_lease(lease)
+    assert titles(receiver) == [("is late", "warning")]
+
+
+def test_too_many_rows_set_aside_are_told_with_where_to_look(world: Any, receiver: Receiver) -> None:
+    world.customers([world.person(number, **({"Email": "bad"} if number <= 3 else {})) for number in range(1, 41)])
+    world.sync()
+    assert world.ended().code == 0
+    assert titles(receiver) == [("has many rows not taken", "warning")]
+    text = receiver.messages[0]["message"]
+    assert "3 of the last 40 rows judged (8%)" in text
+    assert "caspio-sync quarantine list customers" in text
+    assert "bad" not in text
+    world.caspio.update_rows("Customers", {"FirstName": "Changed"}, "CustomerNo<>'c1'")
+    world.clock.advance(60)
+    for number in (1, 2, 3):
+        world.caspio.update_rows("Customers", {"Email": "sound@example.com"}, f"CustomerNo='c{number}'")
+    assert world.ended().code == 0
+    assert titles(receiver)[1:] == [("recovered", "success")]
+
+
+def test_a_share_is_of_as_many_runs_as_it_takes() -> None:
+    from caspio_sync.run.incidents import lately
+
+    few = {"sent": 4, "quarantined": 1}
+    assert lately([few] * 10) == (4, 20)
+    assert lately([few, {"sent": 90, "rejected": 10}, {"sent": 1}]) == (11, 105)
+    assert lately([few]) == (1, 5)
+
+
+def test_without_a_ledger_to_keep_it_a_file_does(
+    world: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sync()  # no table
+    assert not world.ledger_file.exists()
+    assert world.ended().code == 2
+    assert world.ended().code == 2
+    assert len(receiver.messages) == 1
+    assert not world.ledger_file.exists()
+    world.clock.advance(3600)
+    assert world.ended().code == 2
+    assert len(receiver.messages) == 2

@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice, pairwise
 
 import orjson
+from cronsim import CronSim
 
 from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
 from caspio_sync.clients.caspio import CaspioClient, Source
@@ -13,11 +16,13 @@ from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.definition import Expectation
+from caspio_sync.mapping.definition import Expectation, seconds_of
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.catalog_schema import CatalogKeeper
 from caspio_sync.run.connect import CONNECT, Connect, braze_client
+from caspio_sync.run.freshness import duration
+from caspio_sync.run.notification import is_address
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, ok
 from caspio_sync.settings import Settings
@@ -71,6 +76,7 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
     if catalogs:
         await _examine_catalogs(accounts, settings, connect)
     _examine_ledger(accounts, settings, connect)
+    accounts.findings += _notification_findings(settings)
     return [accounts, *syncs]
 
 
@@ -134,6 +140,31 @@ def _examine_ledger(accounts: Examined, settings: Settings, connect: Connect) ->
     ledger.close()
 
 
+def _notification_findings(settings: Settings) -> list[Finding]:
+    """Whether Apprise can read the address; nothing is sent, and the address, which is a secret, is not shown."""
+    if settings.notify_url is None:
+        return [Finding("ok", "notifications: none (CASPIO_SYNC_NOTIFY_URL is not set)")]
+    if is_address(settings.notify_url.get_secret_value()):
+        return [Finding("ok", "notifications: CASPIO_SYNC_NOTIFY_URL is an address that Apprise knows")]
+    remedy = "write one such as mailtos://…, slack://… or json://…; the forms are on Apprise's wiki"
+    return [Finding("error", "notifications: CASPIO_SYNC_NOTIFY_URL is no address that Apprise knows", remedy)]
+
+
+def _freshness_findings(definition: AnySync, now: datetime) -> Iterator[Finding]:
+    """Whether the sync's own schedule leaves it a chance."""
+    target = seconds_of(definition.freshness)
+    if target is None or definition.schedule is None:
+        return
+    due = list(islice(CronSim(definition.schedule, now), 50))
+    longest = max((later - earlier for earlier, later in pairwise(due)), default=timedelta())
+    if longest.total_seconds() > target:
+        yield Finding(
+            "warning",
+            f"freshness {definition.freshness}: the schedule leaves up to {duration(longest)} between two runs",
+            "let it run more often, or allow more time",
+        )
+
+
 async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient | None, clock: Clock) -> None:
     assert sync.sync is not None
     path = settings.sync_file(sync.sync)
@@ -154,6 +185,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
             Finding("ok", f"{prepared.source}: {len(prepared.fields)} fields, every mapped one exists and fits")
         )
         sync.findings += _cursor_findings(prepared)
+        sync.findings += _freshness_findings(definition, clock.now())
         sync.findings += _identity_findings(prepared)
         sync.findings += await _erasure_findings(prepared, caspio, settings, clock)
         sync.findings += await _catalog_findings(prepared, settings)

@@ -13,13 +13,17 @@ from caspio_sync.cli.check import sync_names
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, number, show_json
 from caspio_sync.cli.why import as_document, moment, show, tell
-from caspio_sync.errors import ConfigurationError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.ledger.incidents import Incident
 from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.runs import RUNNING, Cursor, Run
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.mapping.sync_file import sync_json_schema
+from caspio_sync.mapping.definition import seconds_of
+from caspio_sync.mapping.sync_file import load_sync, sync_json_schema
 from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.ending import PAST_RUNS
+from caspio_sync.run.freshness import duration
 from caspio_sync.run.planning import DAYS_A_MONTH
 from caspio_sync.run.quota import caspio_account, utc_day
 from caspio_sync.settings import Settings, current_settings
@@ -61,6 +65,10 @@ class SyncState:
         age: how long ago that was.
         calls: made to the Caspio account, by all syncs.
         source: the source's fields as the last run found them, and what had changed.
+        target_seconds: `freshness:` of its file.
+        changed_at: when the newest row that Braze took was changed, as the last run that knew said.
+        oldest_held: when the oldest row that waits for a person was first seen.
+        incidents: what is wrong with it, and since when.
     """
 
     sync: str
@@ -73,6 +81,20 @@ class SyncState:
     age: timedelta | None
     calls: CallsMade
     source: KnownSource | None
+    target_seconds: float | None = None
+    changed_at: str | None = None
+    oldest_held: datetime | None = None
+    incidents: tuple[Incident, ...] = ()
+
+    def read_age(self, now: datetime) -> timedelta | None:
+        """How long ago the source was known to be read completely."""
+        at = self.cursor.watermark if self.cursor else None
+        return None if at is None else max(timedelta(), now - at)
+
+    def late(self, now: datetime) -> bool | None:
+        """Whether that is over the target; None without one, and before the first complete read."""
+        age = self.read_age(now)
+        return None if age is None or self.target_seconds is None else age.total_seconds() > self.target_seconds
 
 
 def status(
@@ -171,7 +193,23 @@ def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
         age=None if newest is None else now - newest,
         calls=_calls(settings, ledger, now),
         source=ledger.known_source(sync),
+        target_seconds=_target(settings, sync),
+        changed_at=_changed_at(ledger, sync),
+        oldest_held=ledger.oldest_held(sync),
+        incidents=tuple(ledger.open_incidents(sync)),
     )
+
+
+def _target(settings: Settings, sync: str) -> float | None:
+    try:
+        return seconds_of(load_sync(settings.sync_file(sync)).freshness)
+    except (CaspioSyncError, OSError):  # `check` says what is wrong with it
+        return None
+
+
+def _changed_at(ledger: Ledger, sync: str) -> str | None:
+    told = ((each.report or {}).get("freshness") or {} for each in ledger.runs(sync, limit=PAST_RUNS))
+    return next((each["newest_delivered_at"] for each in told if each.get("newest_delivered_at")), None)
 
 
 def _calls(settings: Settings, ledger: Ledger, now: datetime) -> CallsMade:
@@ -194,6 +232,8 @@ def _document(state: SyncState) -> dict[str, Any]:
         "rows": state.rows,
         "newest_delivered_at": iso_text(state.newest_delivered),
         "newest_delivered_age_seconds": None if state.age is None else round(state.age.total_seconds(), 1),
+        "freshness": _freshness_document(state),
+        "incidents": [{"kind": each.kind, "since": iso_text(each.since)} for each in state.incidents],
         "caspio_calls_today": state.calls.today,
         "caspio_calls_30_days": state.calls.last_month,
         "caspio_calls_per_day": state.calls.per_day,
@@ -201,6 +241,29 @@ def _document(state: SyncState) -> dict[str, Any]:
         if state.source is None
         else {name: state.source.fields[name] for name in ("drift", "stopped")} | {"since": iso_text(state.source.at)},
     }
+
+
+def _freshness_document(state: SyncState) -> dict[str, Any]:
+    now = CONNECT.get().clock.now()
+    age = state.read_age(now)
+    return {
+        "target_seconds": state.target_seconds,
+        "read_up_to_age_seconds": None if age is None else round(age.total_seconds(), 1),
+        "newest_delivered_changed_at": state.changed_at,
+        "oldest_undelivered_at": iso_text(state.oldest_held),
+        "missed": state.late(now),
+    }
+
+
+def _freshness_line(state: SyncState) -> str:
+    now = CONNECT.get().clock.now()
+    age, late = state.read_age(now), state.late(now)
+    target = "no target" if state.target_seconds is None else f"target {duration(state.target_seconds)}"
+    if age is None:
+        return f"nothing was read completely yet; {target}"
+    word = {None: "", True: "MISSED: ", False: "kept: "}[late]
+    held = "" if state.oldest_held is None else f"; oldest row that waits: {duration(now - state.oldest_held)}"
+    return f"{word}changes are read up to {duration(age)} ago, {target}{held}"
 
 
 def _run_document(run: Run, *, abandoned: bool) -> dict[str, Any]:
@@ -234,6 +297,8 @@ def _show_state(state: SyncState) -> None:
     lines.append(("rows", rows or "none"))
     newest = "none" if state.age is None else f"{duration(state.age)} ago ({moment(state.newest_delivered)})"
     lines.append(("newest delivered", newest))
+    lines.append(("freshness", _freshness_line(state)))
+    lines += [("incident", f"{each.kind} since {moment(each.since)}") for each in state.incidents]
     calls = state.calls
     budget = f" of {number(calls.per_day)} ({calls.today / calls.per_day:.0%})" if calls.per_day else ""
     lines.append(
@@ -258,15 +323,6 @@ def _run_lines(run: Run, *, abandoned: bool) -> Iterator[tuple[str, str]]:
         yield "counts", ", ".join(counts)
     if "caspio_calls" in report:
         yield "calls to Caspio", number(report["caspio_calls"])
-
-
-def duration(span: timedelta) -> str:
-    """A span in its largest unit: 45 s, 12 min, 3 h, 9 days."""
-    seconds = max(0.0, span.total_seconds())
-    for size, unit, limit in ((1, "s", 120), (60, "min", 7200), (3600, "h", 172_800)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} days"
 
 
 def iso_text(at: datetime | None) -> str | None:

@@ -9,7 +9,7 @@ import typer
 from dotenv import dotenv_values
 
 from caspio_sync import __version__
-from caspio_sync.cli import audit, check, demo, erase, init, look, plan, quarantine, run, sandbox, verify
+from caspio_sync.cli import audit, check, demo, erase, housekeeping, init, look, plan, quarantine, run, sandbox, verify
 from caspio_sync.cli.origin import refuse_foreign_packages
 from caspio_sync.cli.show import show_error
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
@@ -60,6 +60,7 @@ app.command("verify")(verify.verify)
 app.command("status")(look.status)
 app.command("why")(look.why)
 app.command("schema")(look.schema)
+app.command("housekeeping")(housekeeping.housekeeping)
 app.command("erase")(erase.erase)
 app.add_typer(audit.audit, name="audit")
 app.add_typer(quarantine.quarantine, name="quarantine")

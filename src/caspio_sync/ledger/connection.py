@@ -165,6 +165,9 @@ def _make_folder(file: Path) -> None:
 def _set_up_sqlite(connection: Any, _record: object) -> None:
     # None: the module starts no transactions of its own, so that ours can be IMMEDIATE.
     connection.isolation_level = None
+    if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+        # Before the first table: housekeeping can then give free pages back without rewriting the file.
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
     for pragma in _SQLITE_PRAGMAS:
         connection.execute(pragma)
 

@@ -1,6 +1,7 @@
 """Rows that were not sent, and which of them are to be read again although nothing changed in the source."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 import polars as pl
 import sqlalchemy as sa
@@ -99,6 +100,20 @@ class HeldRows(LedgerConnection):
                     .values(seen_fp=NOT_FOUND)
                 ).rowcount
         return count
+
+    def oldest_held(self, sync: str) -> datetime | None:
+        """When the oldest row that was set aside, refused or left without an answer was first seen so.
+
+        A row that lacks a required consent is not among them, nor one that is gone from the source.
+        """
+        rows = schema.row.c
+        waiting = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.UNKNOWN)
+        chosen = sa.select(sa.func.min(rows.seen_at)).where(
+            rows.sync == sync, _NOT_SENT, rows.verdict.in_(waiting), rows.seen_fp != NOT_FOUND
+        )
+        with self._read("look for the oldest held row") as connection:
+            oldest = connection.execute(chosen).scalar()
+        return oldest if isinstance(oldest, datetime) else None
 
     def _source_pks(self, sync: str, *conditions: sa.ColumnElement[bool]) -> list[int]:
         rows = schema.row.c

@@ -3,7 +3,8 @@
     row      one a source row: what was last acknowledged (`sent_*`) and what was last seen (`seen_*`) with its verdict
     outcome  one a commit: what became of its rows, the history behind `why`
     audit    append-only, hash-chained: every step of an erasure
-    batch, run, sweep, cursor, lease, budget, erased, verification, source, mapping, suite, meta: one noun each
+    batch, run, sweep, cursor, lease, budget, erased, verification, source, incident, mapping, suite, meta: one
+    noun each
     catalog, leaving, abandoned, price: what only syncs of catalogs need
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
@@ -261,6 +262,17 @@ price = sa.Table(
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("price", sa.Float, nullable=False),
+)
+
+# What is wrong with a sync, so that it is told once, and its end once.
+incident = sa.Table(
+    "incident",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("told_at", Instant),
+    sa.Column("ended_at", Instant),
 )
 
 mapping = sa.Table(

@@ -8,6 +8,8 @@ from caspio_sync.ledger.budgets import Budgets
 from caspio_sync.ledger.catalogs import Catalogs
 from caspio_sync.ledger.erasure import Erasures
 from caspio_sync.ledger.held import HeldRows
+from caspio_sync.ledger.housekeeping import Housekeeping
+from caspio_sync.ledger.incidents import Incidents
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.rows import Rows
@@ -34,6 +36,8 @@ class Ledger(
     Erasures,
     Audit,
     Catalogs,
+    Incidents,
+    Housekeeping,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

@@ -19,6 +19,22 @@ def _cron(text: str) -> str:
     return text
 
 
+_SPAN = re.compile(r"^([1-9]\d{0,5})([smhd])$")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+
+
+def _span(text: str) -> str:
+    if not _SPAN.match(text):
+        raise ValueError(f"'{text}' is no span of time; write a whole number and s, m, h or d, such as 5m")
+    return text
+
+
+def seconds_of(span: str | None) -> float | None:
+    """A span as it stands in a sync file, in seconds."""
+    found = _SPAN.match(span or "")
+    return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
 class Source(Strict):
     """Where the rows come from.
 
@@ -119,6 +135,7 @@ class Sync(Strict):
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
         schedule: cron line for deployments.
+        freshness: how long a change may take to reach Braze, such as 5m; a miss is told, and fails no run.
     """
 
     source: Source
@@ -126,6 +143,7 @@ class Sync(Strict):
     batch_size: int = Field(default=50_000, ge=BATCH_ROWS[0], le=BATCH_ROWS[1])
     gate: Gate = Gate()
     schedule: Annotated[str, AfterValidator(_cron)] | None = None
+    freshness: Annotated[str, AfterValidator(_span)] | None = None
     _document: Document | None = PrivateAttr(default=None)
 
     @property

@@ -22,11 +22,13 @@ from caspio_sync.errors import GateBlockedError
 from caspio_sync.extraction.records import RecordReader, SourceBatch
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
+from caspio_sync.ledger.runs import Run
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.sweeps import InterruptedSweep
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.run.catalog_schema import CatalogWork
+from caspio_sync.run.freshness import ChangeTimes, change_times
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK
@@ -120,6 +122,8 @@ class SyncRun:
         self.resumed: InterruptedSweep | None = None  # what this run goes on from
         self.catalog: CatalogWork | None = None  # of a sync of a catalog
         self.planned = False  # whether it only looks, and writes nothing
+        self.times: ChangeTimes = change_times(None, None, None)
+        self.past: list[Run] = []  # the runs before it, newest first; filled when it ends
         self._observer = observer
         self.quota = quota
         self._make_sender = sender

@@ -20,8 +20,10 @@ from caspio_sync.run.again import Again, held_again, note_unfound
 from caspio_sync.run.catalog_schema import CatalogKeeper, CatalogWork
 from caspio_sync.run.connect import CONNECT, Connect, Observer
 from caspio_sync.run.context import LedgerThread, SyncRun
+from caspio_sync.run.ending import note_freshness
+from caspio_sync.run.freshness import ChangeTimes, change_times
+from caspio_sync.run.incidents import told
 from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
-from caspio_sync.run.notification import notified_of_failure
 from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest, suite_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
@@ -50,7 +52,7 @@ async def open_run(
     connect = CONNECT.get()
     clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
-        failure = await stack.enter_async_context(notified_of_failure(name, settings.notify_url))
+        watch = await stack.enter_async_context(told(name, settings, connect))
         stack.enter_context(_collecting_by_batch())
         caspio = await stack.enter_async_context(connect.caspio(settings, clock))
         known = _known_source(connect, settings, name)
@@ -69,7 +71,7 @@ async def open_run(
         notes = await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
         run.report.notes[:0] = notes
-        failure.report = run.report
+        watch.run = run
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         lease.serve(run)
@@ -162,7 +164,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         RecordReader(
             caspio,
             prepared.source,
-            fields=prepared.selected,
+            fields=prepared.read_fields,
             key_field=prepared.key.name,
             where=where,
             batch_size=prepared.definition.batch_size,
@@ -202,11 +204,19 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         quota=quota,
         observer=connect.observer,
     )
+    opened.times = await _times(name, prepared, ledger)
     opened.asked = again.source_pks
     opened.resumed = rest.after if rest else None
     opened.catalog = catalog
     opened.planned = run is None
     return opened
+
+
+async def _times(name: str, prepared: Prepared, ledger: LedgerThread) -> ChangeTimes:
+    stored = await ledger.do(ledger.ledger.cursor, name)
+    cursor = prepared.definition.source.cursor
+    zone = None if cursor is None else prepared.fields[cursor].time_zone
+    return change_times(cursor, zone, None if stored is None else stored.watermark)
 
 
 async def _catalog(
@@ -358,6 +368,8 @@ async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None
     if error is not None:
         report.error = str(error) if isinstance(error, CaspioSyncError) else type(error).__name__
         code = error.exit_code if isinstance(error, CaspioSyncError) else ExitCode.FAILED
+    with contextlib.suppress(CaspioSyncError):
+        await note_freshness(run)
     run.observe()
     with contextlib.suppress(CaspioSyncError):
         await run.ledger.do(

@@ -76,6 +76,13 @@ class Prepared:
         """The fields that are read."""
         return [self.fields[name] for name in self.mapping.source_fields]
 
+    @property
+    def read_fields(self) -> list[CaspioField]:
+        """`selected`, and the cursor field, which dates the rows."""
+        cursor = self.definition.source.cursor
+        dated = [] if cursor is None or cursor in self.mapping.source_fields else [self.fields[cursor]]
+        return [*self.selected, *dated]
+
 
 async def prepare(
     settings: Settings, name: str, caspio: CaspioClient, known: KnownSource | None = None, *, accept: bool = False

@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, Field, SecretStr, computed_field
 
+from caspio_sync.run.freshness import Freshness
 from caspio_sync.run.verify_report import EXAMPLES, VerifyReport
 from caspio_sync.schemas import SOURCE_PK, CheckResult, Verdict
 
@@ -154,6 +155,7 @@ class RunReport(BaseModel):
     drift: list[str] = Field(default_factory=list)
     notes: list[str] = Field(default_factory=list)
     verification: VerifyReport | None = None
+    freshness: Freshness | None = None
     stretched: str | None = None  # why and how far calls to Caspio are spread over the day
 
     @computed_field  # type: ignore[prop-decorator]

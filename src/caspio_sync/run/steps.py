@@ -30,6 +30,7 @@ from caspio_sync.mapping.objects import data_points
 from caspio_sync.run.catalog_items import note_leaving, note_left, note_read, note_unknown, record_prices, with_price
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import record_erased, withhold_erased
+from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.owners import bears_its_key, present_keys
 from caspio_sync.run.resuming import note_sweep
 from caspio_sync.run.writes import KNOWN_THERE, Write, planned_opt_outs, planned_writes
@@ -48,7 +49,9 @@ _ANSWERS = pl.Schema(
 async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
     """The batch's mapped frame."""
     run.report.read += batch.frame.height
-    return await _timed(run, "map", run.mapping.apply, batch.frame)
+    mapped = await _timed(run, "map", run.mapping.apply, batch.frame)
+    cursor = run.definition.source.cursor
+    return mapped.with_columns(batch.frame[cursor].alias(CHANGED_AT)) if cursor and run.times.known else mapped
 
 
 async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
@@ -90,6 +93,8 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     for name, rows in sums.row(0, named=True).items():
         if rows:
             report.changed_fields[name] = report.changed_fields.get(name, 0) + rows
+    if run.times.known:
+        run.times.begin(batch.number, changes[CHANGED_AT])
     return replace(comparison, changes=changes)
 
 
@@ -222,6 +227,7 @@ async def close_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, 
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )
+    run.times.end(batch.number)
     run.report.batches += 1
 
 
@@ -307,6 +313,9 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
             run.report.count_sent(sum(each.count for each in whole))
             points = rows[_POINTS]
             run.report.data_points += sum(int(points[each.start : each.start + each.count].sum()) for each in whole)
+            if run.times.known:
+                changed_at = rows[CHANGED_AT]
+                run.times.sent(pl.concat([changed_at.slice(each.start, each.count) for each in whole]))
         if len(whole) < len(answers):
             others = outcomes(rows, [each for each in answers if each.rejected or each.unknown])
             # The opt-outs of known rows left ahead. A new row had its own in the object that Braze refused, and the
@@ -371,9 +380,19 @@ async def _record(run: SyncRun, batch: int, rows: pl.DataFrame, *, part: str) ->
     if part == "profile":
         count_full(run, rows.filter(pl.col("verdict") != Verdict.SENT.value), -1)
         run.report.count_outcomes(rows, name=run.example_column)
+        _note_times(run, rows)
         if _POINTS in rows.columns:
             sent = rows.filter(pl.col("verdict") == Verdict.SENT.value)
             run.report.data_points += int(sent[_POINTS].sum())
+
+
+def _note_times(run: SyncRun, rows: pl.DataFrame) -> None:
+    """Date rows that got their verdict one by one; a missing consent, and an erasure, is nothing that waits."""
+    if not run.times.known or CHANGED_AT not in rows.columns:
+        return
+    verdict, changed_at = rows["verdict"], rows[CHANGED_AT]
+    run.times.sent(changed_at.filter(verdict == Verdict.SENT.value))
+    run.times.held(changed_at.filter(~verdict.is_in([Verdict.SENT.value, Verdict.BLOCKED.value])))
 
 
 async def _timed(run: SyncRun, stage: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -80,3 +80,11 @@ def upgrade() -> None:
         sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("price", sa.Float, nullable=False),
     )
+    op.create_table(
+        "incident",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("kind", sa.Text, primary_key=True),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.Column("told_at", sa.BigInteger),
+        sa.Column("ended_at", sa.BigInteger),
+    )

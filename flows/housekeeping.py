@@ -1,0 +1,33 @@
+"""Housekeeping: what is older than the configured days leaves the ledger and Prefect's own database."""
+
+import asyncio
+
+from prefect import flow
+from pydantic import BaseModel, Field
+
+from caspio_sync.run.housekeeping import HousekeepingReport
+from tasks.housekeeping import publish, purge_history, purge_prefect
+
+
+class HousekeepingParameters(BaseModel):
+    """What to do; days and places come from the environment of the worker."""
+
+    dry_run: bool = Field(default=False, description="Only count what would be removed.")
+
+
+@flow(name="housekeeping", description="Removes history, logs and artifacts that are older than the configured days.")
+async def housekeeping(parameters: HousekeepingParameters) -> HousekeepingReport:
+    """The ledger, then Prefect; a run of a sync may be under way beside it."""
+    report = await purge_history(dry_run=parameters.dry_run)
+    report = await purge_prefect(report)
+    await publish(report)
+    return report
+
+
+def run_housekeeping(*, dry_run: bool) -> HousekeepingReport:
+    """Run the flow in this process and wait for it.
+
+    Raises:
+        CaspioSyncError: as the ledger says.
+    """
+    return asyncio.run(housekeeping(HousekeepingParameters(dry_run=dry_run)))
