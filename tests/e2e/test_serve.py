@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 300.0
+PATIENCE = 600.0
 
 
 def until(what: str, look: Callable[[], Any], *, every: float = 0.5) -> Any:

@@ -101,14 +101,14 @@ def server_findings(server: ServerState, ledger: Ledger, ledger_url: str, now: d
                     "switch it on in Prefect's UI (Deployments), when what it was paused for is over",
                 )
             )
-        found.findings += [
+        found.findings.extend(
             Finding(
                 "warning",
                 f"{deployment.name}: its schedule {slug} is paused",
                 "switch it on in Prefect's UI (the deployment's page), when what it was paused for is over",
             )
             for slug in deployment.paused_schedules
-        ]
+        )
     made = {each.flow_run_id: each for each in ledger.runs_of([each.id for each in server.running])}
     for flow in server.running:
         finding, dead = _of_running(flow, made.get(flow.id), now)

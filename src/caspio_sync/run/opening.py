@@ -75,8 +75,8 @@ async def open_run(
         killed = await ledger.do(ledger.ledger.end_killed_runs, name, but=lease.run)
         notes = _notes_of_the_dead(killed, lease)
         # At once: whatever goes wrong from here on, nobody else will learn of them.
-        if on_killed is not None and (known := [each.flow_run_id for each in killed if each.flow_run_id]):
-            await on_killed(known)
+        if on_killed is not None and (dead := [each.flow_run_id for each in killed if each.flow_run_id]):
+            await on_killed(dead)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
         run.report.notes[:0] = notes
         failure.report = run.report
