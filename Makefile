@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: help demo demo-reset test torture coverage lint bench setup setup-dev clean
+.PHONY: help demo demo-reset serve test torture coverage lint bench setup setup-dev clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -21,6 +21,9 @@ demo: setup ## run the shipped profile sync on the sandbox, three times, and sho
 
 demo-reset: ## forget the demo's sandbox, ledger and Prefect database
 	rm -rf .caspio-sync/demo
+
+serve: setup ## Prefect's server with its UI, a deployment for each sync, and a worker, until Ctrl-C; PORT=n
+	@$(BIN)/caspio-sync serve --port $(or $(PORT),4200)
 
 test: setup-dev ## run the whole test suite
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

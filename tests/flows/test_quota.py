@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
+from caspio_sync.cli.main import app
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import VirtualClock
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.quota import BLOCK, CaspioQuota, caspio_account, utc_day
 from caspio_sync.sandbox.faults import Fault
@@ -146,17 +148,17 @@ def test_processes_on_one_ledger_share_the_budget_to_the_last_call(many: Any) ->
         assert one.take_calls("another.caspio.com", day, 7, limit=30) == 7
 
 
-def test_plan_warns_with_the_arithmetic_where_the_schedule_asks_for_too_much(
+def test_plan_refuses_with_the_arithmetic_where_the_schedule_asks_for_too_much(
     many: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many.sync(many.SYNC + 'schedule: "*/5 * * * *"\n')
     budget(monkeypatch, 1000)
     plan = many.plan()
     assert (plan.calls_a_run, plan.calls_per_day, plan.calls_a_month) == (4, 1000, 288 * 30 * 4)
-    (warning,) = plan.warnings
-    assert "288 runs a day x 4 calls = 1,152 > 1,000" in warning
+    assert "288 runs a day x 4 calls = 1,152 > 1,000" in str(plan.refused)
     budget(monkeypatch, 1152)
-    assert many.plan().warnings == []
+    plan = many.plan()
+    assert (plan.warnings, plan.refused) == ([], None)
     budget(monkeypatch, 20)
     assert any("this run needs about 33 calls" in each for each in many.plan().warnings)
 
@@ -166,7 +168,27 @@ def test_a_plan_of_a_sync_without_a_cursor_counts_all_pages(many: Any, monkeypat
     budget(monkeypatch, 500)
     plan = many.plan()
     assert plan.calls_a_run == 33
-    assert "24 runs a day x 33 calls = 792 > 500" in plan.warnings[0]
+    assert "24 runs a day x 33 calls = 792 > 500" in str(plan.refused)
+
+
+def test_a_schedule_that_asks_for_too_much_is_refused_by_plan_and_by_deploy(
+    many: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second adds what plan cannot see: the nightly sweep, and the other syncs of the account."""
+    many.sync(many.SYNC + 'schedule: "*/5 * * * *"\n')
+    budget(monkeypatch, 1000)
+    planned = CliRunner().invoke(app, ["plan", "customers"], catch_exceptions=True)
+    assert isinstance(planned.exception, ConfigurationError)
+    assert "288 runs a day x 4 calls = 1,152 > 1,000" in str(planned.exception)
+    before = many.caspio.calls
+    deployed = CliRunner().invoke(app, ["deploy"])
+    assert isinstance(deployed.exception, ConfigurationError)
+    assert "customers '*/5 * * * *': 288 runs a day x 4 calls = 1,152" in str(deployed.exception)
+    assert "1 runs a day x 33 calls = 33" in str(deployed.exception)
+    assert many.caspio.calls - before == 3
+    budget(monkeypatch, 1152)
+    assert CliRunner().invoke(app, ["plan", "customers"]).exit_code == 0
+    assert "1,185 > 1,152 a day" in str(CliRunner().invoke(app, ["deploy", "--dry-run"]).exception)
 
 
 @pytest.mark.parametrize("url", ["https://C0abc.caspio.com", "c0abc.caspio.com", "https://c0abc.caspio.com/"])

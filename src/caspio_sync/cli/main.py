@@ -9,7 +9,23 @@ import typer
 from dotenv import dotenv_values
 
 from caspio_sync import __version__
-from caspio_sync.cli import audit, check, demo, erase, housekeeping, init, look, plan, quarantine, run, sandbox, verify
+from caspio_sync.cli import (
+    audit,
+    check,
+    demo,
+    deploy,
+    doctor,
+    erase,
+    housekeeping,
+    init,
+    look,
+    plan,
+    quarantine,
+    run,
+    sandbox,
+    serve,
+    verify,
+)
 from caspio_sync.cli.origin import refuse_foreign_packages
 from caspio_sync.cli.show import show_error
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
@@ -62,6 +78,9 @@ app.command("why")(look.why)
 app.command("schema")(look.schema)
 app.command("housekeeping")(housekeeping.housekeeping)
 app.command("erase")(erase.erase)
+app.command("deploy")(deploy.deploy)
+app.command("serve")(serve.serve)
+app.command("doctor")(doctor.doctor)
 app.add_typer(audit.audit, name="audit")
 app.add_typer(quarantine.quarantine, name="quarantine")
 app.add_typer(sandbox.sandbox, name="sandbox")

@@ -1,12 +1,14 @@
 """`caspio-sync plan`: what a run would do; writes nothing anywhere."""
 
 import asyncio
+import sys
 from typing import Annotated
 
 import polars as pl
 import typer
 from rich.markup import escape
 
+from caspio_sync.cli.plan_markdown import plan_markdown
 from caspio_sync.cli.run import (
     AcceptSchema,
     AsJson,
@@ -20,7 +22,7 @@ from caspio_sync.cli.run import (
     split_keys,
 )
 from caspio_sync.cli.show import OUT, number, seconds_text, show_json
-from caspio_sync.errors import GateBlockedError
+from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.identifying import Duplicates, identify_seconds
 from caspio_sync.run.opening import open_plan
@@ -39,10 +41,14 @@ def plan(
     since: Since = None,
     accept_schema: AcceptSchema = False,
     as_json: AsJson = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print it as Markdown for a pull request: counts alone, no row.")
+    ] = False,
 ) -> None:
     """Say what a run would do: rows, requests, data points, Caspio calls. A dry run: nothing is written anywhere.
 
-    Run it before the first run, and after every change of the sync file.
+    Run it before the first run, and after every change of the sync file. Exit code 2 where the `schedule:` asks for
+    more calls than CASPIO_CALLS_PER_DAY, 3 where the gate would block.
 
     Example: `caspio-sync plan customers --limit 1000 --show 3`
     """
@@ -57,8 +63,12 @@ def plan(
     made = asyncio.run(_plan(sync, options, show))
     if as_json:
         show_json(made.model_dump(mode="json"))
+    elif markdown:
+        sys.stdout.write(plan_markdown(made))
     else:
         _show(made)
+    if made.refused:
+        raise ConfigurationError(f"{sync}: {made.refused}")
     if made.blocked:
         raise GateBlockedError(f"{sync}: the gate would block this run: {made.blocked}")
 

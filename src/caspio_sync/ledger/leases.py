@@ -136,6 +136,13 @@ class Leases(LedgerConnection):
         with self._read("read leases") as connection:
             return [Lease(**found._mapping) for found in connection.execute(chosen)]  # noqa: SLF001 - public name
 
+    def all_leases(self) -> list[Lease]:
+        """Every lease that was not given back, lapsed or not, by sync and range."""
+        table = schema.lease.c
+        with self._read("read leases") as connection:
+            found = connection.execute(sa.select(schema.lease).order_by(table.sync, table.low_pk))
+            return [Lease(**each._mapping) for each in found]  # noqa: SLF001 - public name
+
 
 def _own(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
     table = schema.lease.c

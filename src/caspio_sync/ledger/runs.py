@@ -133,7 +133,7 @@ class Runs(LedgerConnection):
         with self._write("finish a run") as connection:
             connection.execute(sa.update(schema.run).where(schema.run.c.id == run).values(values))
 
-    def end_killed_runs(self, sync: str, *, but: str) -> list[str]:
+    def end_killed_runs(self, sync: str, *, but: str) -> list[Run]:
         """Write down that the runs of a sync that never ended were killed; to be called by who holds its lease.
 
         Args:
@@ -141,16 +141,16 @@ class Runs(LedgerConnection):
             but: the run that asks.
 
         Returns:
-            their ids, oldest first.
+            them as they stand now, oldest first.
         """
         run = schema.run.c
         dead = (run.sync == sync, run.state == RUNNING, run.id != but)
         values = {"state": KILLED, "exit_code": KILLED_CODE, "ended_at": self._clock.now()}
         with self._write("end killed runs", fenced=True) as connection:
-            found = list(connection.execute(sa.select(run.id).where(*dead).order_by(run.started_at, run.id)).scalars())
+            found = connection.execute(sa.select(schema.run).where(*dead).order_by(run.started_at, run.id)).all()
             if found:
                 connection.execute(sa.update(schema.run).where(*dead).values(values))
-        return found
+        return [Run(**{**each._mapping, **values}) for each in found]  # noqa: SLF001 - public name
 
     def runs(self, sync: str | None = None, *, limit: int = 20) -> list[Run]:
         """The newest runs first, of one sync or of all."""
@@ -159,6 +159,19 @@ class Runs(LedgerConnection):
             newest = newest.where(schema.run.c.sync == sync)
         with self._read("read runs") as connection:
             return [Run(**found._mapping) for found in connection.execute(newest)]  # noqa: SLF001 - public name
+
+    def running_runs(self) -> list[Run]:
+        """The runs of all syncs that are written down as running, oldest first."""
+        run = schema.run.c
+        running = sa.select(schema.run).where(run.state == RUNNING).order_by(run.started_at, run.id)
+        with self._read("read running runs") as connection:
+            return [Run(**found._mapping) for found in connection.execute(running)]  # noqa: SLF001 - public name
+
+    def runs_of(self, flow_runs: Sequence[str]) -> list[Run]:
+        """The runs that an orchestrator's flow runs made, by their ids there; none for those that made no run."""
+        made = sa.select(schema.run).where(schema.run.c.flow_run_id.in_(flow_runs))
+        with self._read("read runs of flow runs") as connection:
+            return [Run(**found._mapping) for found in connection.execute(made)]  # noqa: SLF001 - public name
 
     def last_run(self, sync: str) -> Run | None:
         """The run that was started last, finished or not."""

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Protocol, Self
 
+from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from caspio_sync.mapping.document import Document, Location
@@ -16,6 +18,10 @@ _CRON = re.compile(r"^\s*(?:\S+\s+){4}\S+\s*$")
 def _cron(text: str) -> str:
     if not _CRON.match(text):
         raise ValueError(f"schedule '{text}' is no cron line; write five words, such as \"*/5 * * * *\"")
+    try:
+        CronSim(text, datetime(2026, 1, 1, tzinfo=UTC))
+    except CronSimError as error:
+        raise ValueError(f"schedule '{text}' is no cron line: {error}; such as \"*/5 * * * *\"") from None
     return text
 
 
@@ -134,7 +140,7 @@ class Sync(Strict):
         fields: Braze's name → where it comes from, in the order of the file.
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
-        schedule: cron line for deployments.
+        schedule: cron line for deployments, in UTC; by default that of its kind.
         freshness: how long a change may take to reach Braze, such as 5m; a miss is told, and fails no run.
     """
 

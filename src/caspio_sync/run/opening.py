@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from caspio_sync.clients.caspio import CaspioClient
@@ -12,6 +12,7 @@ from caspio_sync.clock import Clock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.records import RecordReader, keys_where
 from caspio_sync.ledger.compare import Versions
+from caspio_sync.ledger.runs import Run
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
@@ -33,7 +34,12 @@ from caspio_sync.settings import Settings
 
 @contextlib.asynccontextmanager
 async def open_run(
-    name: str, options: RunOptions, *, settings: Settings, flow_run: str | None = None
+    name: str,
+    options: RunOptions,
+    *,
+    settings: Settings,
+    flow_run: str | None = None,
+    on_killed: Callable[[list[str]], Awaitable[None]] | None = None,
 ) -> AsyncIterator[SyncRun]:
     """Open a run, and close it: its record, its cursor and its lease, whatever happens inside.
 
@@ -42,6 +48,7 @@ async def open_run(
         options: what to read, and what to send of it.
         settings: accounts, limits, places.
         flow_run: id of the orchestrator's run.
+        on_killed: is told the orchestrator's ids of former runs that were found dead.
 
     Raises:
         LeaseHeldError: another run of this sync is under way.
@@ -68,7 +75,11 @@ async def open_run(
         lease = await stack.enter_async_context(
             hold_lease(name, ledger, clock, wait_seconds=math.inf if options.wait else 0.0)
         )
-        notes = await ledger.do(_notes_of_the_dead, ledger.ledger, lease)
+        killed = await ledger.do(ledger.ledger.end_killed_runs, name, but=lease.run)
+        notes = _notes_of_the_dead(killed, lease)
+        # At once: whatever goes wrong from here on, nobody else will learn of them.
+        if on_killed is not None and (dead := [each.flow_run_id for each in killed if each.flow_run_id]):
+            await on_killed(dead)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
         run.report.notes[:0] = notes
         watch.run = run
@@ -333,10 +344,9 @@ def _collecting_by_batch() -> Iterator[None]:
             gc.enable()
 
 
-def _notes_of_the_dead(ledger: Ledger, held: HeldLease) -> list[str]:
-    """Write down that former runs were killed, and say so."""
-    killed = ledger.end_killed_runs(held.lease.sync, but=held.run)
-    notes = [f"run {run} was killed; what it had recorded is not sent again" for run in killed]
+def _notes_of_the_dead(killed: list[Run], held: HeldLease) -> list[str]:
+    """That former runs were killed, and that their lease was taken over."""
+    notes = [f"run {each.id} was killed; what it had recorded is not sent again" for each in killed]
     if held.lease.instead_of is not None:
         notes.append(f"took the lease over from {held.lease.instead_of}, which is dead or has not renewed it")
     return notes

@@ -3,19 +3,14 @@
 Braze is asked one thing, for a sample: whether new rows would make duplicates.
 """
 
-from collections import Counter
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from itertools import takewhile
+from collections.abc import Callable
 from typing import Protocol
 
 import orjson
 import polars as pl
-from cronsim import CronSim
 from pydantic import BaseModel, Field
 
 from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
-from caspio_sync.clients.caspio import MAX_PAGE_ROWS
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT
@@ -25,13 +20,11 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import count_erased, plan_erasures
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
+from caspio_sync.run.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
 from caspio_sync.run.vanished import find_vanished
 from caspio_sync.run.verify_report import EXAMPLES
 from caspio_sync.run.writes import planned_deletes, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, Verdict
-
-DAYS_A_MONTH = 30
-_CALLS_BEFORE_ROWS = 3  # token (billed as well: Caspio, 4.1), fields, count
 
 
 class Judged(Protocol):
@@ -94,6 +87,7 @@ class Plan(BaseModel):
         calls_today: Caspio calls counted since midnight UTC, of all syncs on this ledger.
         calls_per_day: the account's daily budget; None without one.
         warnings: what will not work out, with the arithmetic.
+        refused: why the sync must not be deployed with its schedule, with the arithmetic; None where it may.
         items: of a catalog; None for other kinds.
     """
 
@@ -109,6 +103,7 @@ class Plan(BaseModel):
     calls_today: int = 0
     calls_per_day: int | None = None
     warnings: list[str] = Field(default_factory=list)
+    refused: str | None = None
     items: ItemsPlan | None = None
 
 
@@ -214,9 +209,8 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
 
 def _price_calls(run: SyncRun, plan: Plan) -> None:
     """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
-    pages = -(-run.report.expected // MAX_PAGE_ROWS)
     sweeps = run.definition.source.cursor is None
-    plan.calls_a_run = _CALLS_BEFORE_ROWS + (pages if sweeps else 1)
+    plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None)
     if plan.schedule is None:
         return
     runs = runs_a_month(plan.schedule)
@@ -231,35 +225,12 @@ def _hold_against_budget(run: SyncRun, plan: Plan) -> None:
     budget = plan.calls_per_day
     if budget is None:
         return
-    if plan.schedule is not None and plan.calls_a_month is not None:
-        runs = most_runs_a_day(plan.schedule)
-        if (wanted := runs * plan.calls_a_run) > budget:
-            plan.warnings.append(
-                f"the schedule '{plan.schedule}' asks for more calls than CASPIO_CALLS_PER_DAY allows: {runs:,} runs a "
-                f"day x {plan.calls_a_run:,} calls = {wanted:,} > {budget:,}. Runs would be stretched over the day; "
-                f"run at most {budget // plan.calls_a_run:,} times a day, or raise the budget"
-            )
-    needed = _CALLS_BEFORE_ROWS + -(-run.report.expected // MAX_PAGE_ROWS)
+    if plan.schedule is not None:
+        asked = DailyCalls(run.name, plan.schedule, most_runs_a_day(plan.schedule), plan.calls_a_run)
+        plan.refused = over_budget([asked], budget)
+    needed = calls_a_run(run.report.expected)
     if needed > budget - plan.calls_today:
         plan.warnings.append(
             f"this run needs about {needed:,} calls, and {max(0, budget - plan.calls_today):,} of today's {budget:,} "
             "are left: it would be stretched over the rest of the UTC day and go on tomorrow"
         )
-
-
-def runs_a_month(schedule: str) -> int:
-    """How often a cron line fires in thirty days."""
-    return sum(1 for _ in _fires(schedule))
-
-
-def _fires(schedule: str) -> Iterator[datetime]:
-    start = datetime(2026, 1, 5, tzinfo=UTC)
-    return takewhile(
-        lambda moment: moment < start + timedelta(days=DAYS_A_MONTH), CronSim(schedule, start - timedelta(seconds=1))
-    )
-
-
-def most_runs_a_day(schedule: str) -> int:
-    """How often a cron line fires on the busiest of thirty days."""
-    days = Counter(moment.date() for moment in _fires(schedule))
-    return max(days.values(), default=0)

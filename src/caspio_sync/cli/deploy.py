@@ -1,0 +1,80 @@
+"""`caspio-sync deploy`: every sync a deployment on Prefect's server."""
+
+import asyncio
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.show import OUT, show_json, show_table
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.run.deployments import POOL, Deployment, deployments_of, prefect_file, refusal_by_budget
+from caspio_sync.settings import Settings, current_settings
+
+if TYPE_CHECKING:
+    from tasks.deployments import Change
+
+Pool = Annotated[str, typer.Option("--pool", help="Work pool. Two projects on one server use a pool each.")]
+
+
+def deploy(
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove deployments of ours on this pool whose sync file is gone.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    pool: Pool = POOL,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Write the list to this prefect.yaml instead; needs no server.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make each sync of syncs/ a deployment: its schedules, its tags, and the form for a custom run in Prefect's UI.
+
+    The server is the one in PREFECT_API_URL. Profiles with a cursor run every minute, catalogs every 15, and both read
+    all rows at night; without a cursor a sync runs every hour. `schedule:` in the sync file replaces the regular one.
+    A schedule or deployment that somebody paused stays paused. Schedules that ask for more calls than
+    CASPIO_CALLS_PER_DAY are refused (exit code 2).
+
+    Example: `caspio-sync deploy --prune --dry-run`
+    """
+    settings = current_settings()
+    wanted = deployments_of(settings)
+    if not wanted:
+        raise ConfigurationError(f"{settings.syncs}: no sync file; write one: `caspio-sync init customers --table T`")
+    if write is not None:
+        write.write_text(prefect_file(wanted), encoding="utf-8")
+        OUT.print(f"{write}: {len(wanted)} deployments")
+        return
+    changes = registered(settings, wanted, pool=pool, prune=prune, dry_run=dry_run)
+    if as_json:
+        show_json([asdict(each) for each in changes])
+        return
+    show_table("", ("deployment", "would be" if dry_run else "was", ""), [(c.name, c.action, c.note) for c in changes])
+    OUT.print(f"\nA worker takes their runs: `prefect worker start --pool {pool} --type process`, or `make serve`")
+
+
+def registered(
+    settings: Settings, wanted: list[Deployment], *, pool: str, prune: bool, dry_run: bool = False
+) -> "list[Change]":
+    """What the server made of the list, once the daily budget allows its schedules.
+
+    Raises:
+        ConfigurationError: no server is named, or the schedules ask for too many calls.
+        TransientError: the server, or Caspio, does not answer.
+    """
+    if not os.environ.get("PREFECT_API_URL"):
+        raise ConfigurationError(
+            "no Prefect server is named: set PREFECT_API_URL, such as http://127.0.0.1:4200/api, or let `make serve` "
+            "start one. (Runs by hand or by cron need none.)"
+        )
+    if (refused := asyncio.run(refusal_by_budget(settings))) is not None:
+        raise ConfigurationError(refused)
+    from tasks.orchestration import use_own_prefect
+
+    use_own_prefect(settings.home)
+    from tasks.deployments import deploy as register
+
+    return asyncio.run(register(wanted, pool=pool, prune=prune, dry_run=dry_run))

@@ -1,0 +1,210 @@
+"""What `caspio-sync doctor` makes of what it saw: each thing that stands in the way, and its remedy."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from sqlalchemy import make_url
+
+from caspio_sync.cli.findings import Finding
+from caspio_sync.ledger.leases import Lease
+from caspio_sync.ledger.processes import has_died
+from caspio_sync.ledger.runs import KILLED, Run
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.run.server_state import RunningFlow, ServerState
+
+# The lease lapses by the clocks of several machines: half of its minute is all they may differ.
+SKEW = timedelta(seconds=30)
+# Between two clocks and two answers; a cursor further ahead hides rows.
+_AHEAD = timedelta(minutes=2)
+# A run that waits for another's lease has no record yet; one that reads back after its end has an ended one.
+_UNSEEN, _ENDING = timedelta(minutes=10), timedelta(hours=1)
+NETWORK_DISKS = frozenset({"9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """Findings, and the orchestrator's ids of runs that are certainly dead while it takes them for running."""
+
+    findings: list[Finding] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
+
+
+def ledger_findings(ledger: Ledger, syncs: Sequence[str], now: datetime) -> Iterator[Finding]:
+    """Leases, runs and cursors."""
+    leases = ledger.all_leases()
+    running = ledger.running_runs()
+    for lease in leases:
+        yield _of_lease(lease, next((each for each in running if each.id in lease.holder), None), now)
+    for run in running:
+        if not any(run.id in lease.holder and is_alive(lease, now) for lease in leases):
+            yield Finding(
+                "error",
+                f"{run.sync}: run {run.id} is written down as running since {moment(run.started_at)}, and no living "
+                "process holds its lease: it was killed",
+                f"run the sync: `caspio-sync run {run.sync}` takes over, says so, and puts Prefect's record right",
+            )
+    for sync in syncs:
+        cursor = ledger.cursor(sync)
+        if cursor is not None and cursor.watermark is not None and cursor.watermark > now + _AHEAD:
+            yield Finding(
+                "error",
+                f"{sync}: its cursor is in the future ({moment(cursor.watermark)}): what changes until then is not "
+                "read, by nightly sweeps apart",
+                f"set the clocks by NTP, then `caspio-sync run {sync} --full`: it reads all rows and sets the cursor",
+            )
+
+
+def place_findings(ledger_url: str, mounts: str) -> Iterator[Finding]:
+    """Where the ledger is.
+
+    Args:
+        ledger_url: SQLAlchemy URL.
+        mounts: text of /proc/mounts; "" where there is none.
+    """
+    url = make_url(ledger_url)
+    if url.get_backend_name() != "sqlite" or not url.database:
+        return
+    kind = _disk_of(Path(url.database).absolute(), mounts)
+    if kind in NETWORK_DISKS or kind.startswith("fuse."):
+        yield Finding(
+            "error",
+            f"the ledger {url.database} is an SQLite file on a network disk ({kind}): its locks do not hold there, and "
+            "two runs may write at once",
+            "move it to a local disk (CASPIO_SYNC_HOME), or use PostgreSQL: CASPIO_SYNC_LEDGER_URL=postgresql://…",
+        )
+
+
+def clock_finding(skew: timedelta) -> Finding:
+    """This machine's clock against Caspio's; positive where this machine is ahead."""
+    seconds = skew.total_seconds()
+    if abs(skew) <= SKEW:
+        return Finding("ok", f"clock: {abs(seconds):.0f} s from Caspio's")
+    return Finding(
+        "error",
+        f"this machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} Caspio's",
+        "set it by NTP (`timedatectl set-ntp true`): leases between machines, ages and daily budgets go by it",
+    )
+
+
+def server_findings(server: ServerState, ledger: Ledger, ledger_url: str, now: datetime) -> Diagnosis:
+    """What the orchestrator's server says, held against the ledger."""
+    found = Diagnosis([Finding("ok", f"Prefect's server at {server.url} answers")])
+    found.findings.extend(_of_pool(server, ledger_url))
+    for deployment in server.deployments:
+        if deployment.paused:
+            found.findings.append(
+                Finding(
+                    "warning",
+                    f"{deployment.name}: its deployment is paused; no schedule starts a run",
+                    "switch it on in Prefect's UI (Deployments), when what it was paused for is over",
+                )
+            )
+        found.findings.extend(
+            Finding(
+                "warning",
+                f"{deployment.name}: its schedule {slug} is paused",
+                "switch it on in Prefect's UI (the deployment's page), when what it was paused for is over",
+            )
+            for slug in deployment.paused_schedules
+        )
+    made = {each.flow_run_id: each for each in ledger.runs_of([each.id for each in server.running])}
+    for flow in server.running:
+        finding, dead = _of_running(flow, made.get(flow.id), now)
+        if finding is not None:
+            found.findings.append(finding)
+        if dead:
+            found.dead.append(flow.id)
+    return found
+
+
+def is_alive(lease: Lease, now: datetime) -> bool:
+    """Whether its holder may still be at work, as far as this machine can tell."""
+    return lease.expires_at > now and not has_died(lease.process)
+
+
+def moment(at: datetime) -> str:
+    """A time as people read it."""
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _of_lease(lease: Lease, run: Run | None, now: datetime) -> Finding:
+    since = f" since {moment(run.started_at)}" if run is not None else ""
+    if is_alive(lease, now):
+        return Finding("ok", f"{lease.sync}: held by {lease.holder}{since}, alive")
+    why = "its process is dead" if has_died(lease.process) else f"not renewed since {moment(lease.expires_at)}"
+    return Finding(
+        "warning",
+        f"{lease.sync}: its lease is still that of {lease.holder}{since}, and {why}",
+        f"nothing to wait for: the next `caspio-sync run {lease.sync}` takes it over",
+    )
+
+
+def _of_pool(server: ServerState, ledger_url: str) -> Iterator[Finding]:
+    start = f"`CASPIO_SYNC_FOLDER=$PWD prefect worker start --pool {server.pool} --type process`"
+    if not server.pool_exists:
+        yield Finding("error", f"the server has no work pool {server.pool}", "`caspio-sync deploy` makes it")
+        return
+    if not server.deployments:
+        yield Finding("warning", "no sync is deployed on this pool", "`caspio-sync deploy`")
+    if server.pool_paused:
+        yield Finding(
+            "error",
+            f"the work pool {server.pool} is paused: no worker gets a run",
+            f"`prefect work-pool resume {server.pool}`",
+        )
+    late = f"; {server.late:,} runs are late" if server.late else ""
+    if not server.workers:
+        lost = f" (lost: {', '.join(server.lost_workers)})" if server.lost_workers else ""
+        yield Finding("error", f"no worker is online on the pool {server.pool}{lost}{late}", f"start one: {start}")
+    elif server.late:
+        yield Finding(
+            "warning",
+            f"{server.late:,} runs are late: the workers ({', '.join(server.workers)}) do not keep up",
+            f"start another one: {start}; or write a rarer `schedule:`",
+        )
+    else:
+        yield Finding("ok", f"workers on the pool {server.pool}: {', '.join(server.workers)}")
+    if len(server.workers) > 1 and make_url(ledger_url).get_backend_name() == "sqlite":
+        yield Finding(
+            "warning",
+            f"{len(server.workers)} workers, and the ledger is an SQLite file: a worker on another machine has another "
+            "ledger, and sends everything once more",
+            "on several machines CASPIO_SYNC_LEDGER_URL must name one PostgreSQL database for all of them",
+        )
+
+
+def _of_running(flow: RunningFlow, run: Run | None, now: datetime) -> tuple[Finding | None, bool]:
+    """What is wrong with a run that the server takes for running; and whether it is dead for certain."""
+    if run is not None and run.ended_at is None:
+        return None, False  # the ledger's own findings tell of it
+    name = f"{flow.sync}: Prefect says Running of {flow.name}"
+    if run is None:
+        if flow.since is None or now - flow.since < _UNSEEN:
+            return None, False
+        return Finding(
+            "warning",
+            f"{name} since {moment(flow.since)}, and this ledger knows nothing of it: it waits for a lease, uses "
+            "another ledger, or died before it began",
+            f"look at it: `prefect flow-run inspect {flow.id}`; where it is dead, `prefect flow-run delete {flow.id}`",
+        ), False
+    assert run.ended_at is not None
+    if run.state != KILLED and now - run.ended_at < _ENDING:
+        return None, False
+    return Finding(
+        "error",
+        f"{name}, and the ledger knows that run {run.id} ended ({run.state}) at {moment(run.ended_at)}",
+        "`caspio-sync doctor --repair` sets it to Crashed",
+    ), True
+
+
+def _disk_of(path: Path, mounts: str) -> str:
+    """The kind of file system a path is on; "" where that is not known."""
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        _, at, fs, *_ = [*line.split(" "), "", ""]
+        at = at.replace("\\040", " ")
+        if at and path.is_relative_to(at) and len(at) >= best:
+            best, kind = len(at), fs
+    return kind

@@ -1,0 +1,124 @@
+"""`caspio-sync doctor`: what keeps schedules from doing their work, and the remedy for each."""
+
+import asyncio
+import os
+from contextlib import closing
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from caspio_sync.cli.check import sync_names
+from caspio_sync.cli.deploy import Pool
+from caspio_sync.cli.diagnosis import clock_finding, ledger_findings, place_findings, server_findings
+from caspio_sync.cli.findings import Finding, findings_of
+from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.show import OUT, show_json
+from caspio_sync.clients.caspio import Source
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.deployments import POOL
+from caspio_sync.run.quota import count_calls
+from caspio_sync.run.report import ExitCode
+from caspio_sync.settings import Settings, current_settings
+
+_STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
+_MOUNTS = Path("/proc/mounts")
+
+
+def doctor(
+    pool: Pool = POOL,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Set runs to Crashed that Prefect takes for running and that are dead.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Find what keeps schedules from doing their work: dead runs, held leases, clocks, pauses, workers, the server.
+
+    Every finding comes with its remedy. Exit code 2 where something has to be done, 0 otherwise. Caspio is asked once,
+    for its clock; Prefect's server is asked where PREFECT_API_URL names one.
+
+    Example: `caspio-sync doctor`
+    """
+    settings = current_settings()
+    connect = CONNECT.get()
+    findings = list(place_findings(settings.ledger_url, _MOUNTS.read_text() if _MOUNTS.is_file() else ""))
+    findings += asyncio.run(_clock(settings))
+    if not settings.has_ledger:
+        findings.append(Finding("ok", "no ledger yet: nothing has run here"))
+    try:
+        kept = connect.ledger(settings, connect.clock) if settings.has_ledger else Ledger.open("sqlite://")
+    except CaspioSyncError as error:
+        findings += findings_of(error)
+    else:
+        with closing(kept) as ledger:
+            findings += ledger_findings(ledger, sync_names(settings), connect.clock.now())
+            findings += _server(settings, ledger, pool, repair=repair)
+    if as_json:
+        show_json({"findings": [asdict(each) for each in findings]})
+    else:
+        _show(findings)
+    if any(each.level == "error" for each in findings):
+        raise typer.Exit(ExitCode.CONFIGURATION)
+
+
+def _server(settings: Settings, ledger: Ledger, pool: str, *, repair: bool) -> list[Finding]:
+    url = os.environ.get("PREFECT_API_URL")
+    if not url:
+        return [Finding("ok", "PREFECT_API_URL names no server: runs are by hand or by cron")]
+    from tasks.orchestration import use_own_prefect
+
+    use_own_prefect(settings.home)
+    from tasks.server import look_at_server, mark_killed
+
+    try:
+        state = asyncio.run(look_at_server(pool))
+    except CaspioSyncError as error:
+        text = str(error)
+        what, _, remedy = text.partition(". ")
+        return [Finding("error", what, remedy)]
+    found = server_findings(state, ledger, settings.ledger_url, CONNECT.get().clock.now())
+    if repair and found.dead:
+        asyncio.run(mark_killed(found.dead))
+        return _server(settings, ledger, pool, repair=False)
+    return found.findings
+
+
+async def _clock(settings: Settings) -> list[Finding]:
+    """This machine's clock against Caspio's, by one count of the first sync's table."""
+    connect = CONNECT.get()
+    try:
+        source = next((load_sync(settings.sync_file(name)).source for name in sync_names(settings)), None)
+        if source is None:
+            return []
+        key = source.page_by or "PK_ID"
+        async with connect.caspio(settings, connect.clock) as caspio:
+            try:
+                answer = await caspio.aggregate(
+                    Source(source.name, is_view=source.view is not None), select=f"COUNT({key}) AS n"
+                )
+            finally:
+                if settings.has_ledger:
+                    with connect.ledger(settings, connect.clock) as ledger:
+                        count_calls(ledger, settings.caspio_integration_url, caspio.calls, connect.clock)
+    except CaspioSyncError as error:
+        return findings_of(error)
+    if answer.server_time is None:
+        return []
+    # The header tells whole seconds.
+    return [clock_finding(connect.clock.now() - answer.server_time - timedelta(seconds=0.5))]
+
+
+def _show(findings: list[Finding]) -> None:
+    for finding in findings:
+        OUT.print(f"[{_STYLES[finding.level]}]{finding.level:<7}[/] {escape(finding.what)}", soft_wrap=True)
+        if finding.remedy:
+            OUT.print(f"        → {escape(finding.remedy)}", soft_wrap=True)
+    errors = sum(each.level == "error" for each in findings)
+    warnings = sum(each.level == "warning" for each in findings)
+    OUT.print(f"\n{errors} to correct, {warnings} to think about" if errors or warnings else "\nnothing is wrong")

@@ -1,0 +1,50 @@
+"""A plan as Markdown: the body of a comment on a pull request, where everybody may read it: counts, no row."""
+
+from collections.abc import Iterator
+
+from caspio_sync.cli.show import number
+from caspio_sync.run.planning import Plan
+from caspio_sync.run.verifying import seconds_text
+
+
+def plan_markdown(made: Plan) -> str:
+    """Counts, reasons, schema changes and what stands in the way; no example, no key and no object."""
+    return "\n".join(_lines(made)) + "\n"
+
+
+def _lines(made: Plan) -> Iterator[str]:
+    report = made.report
+    yield f"### `{report.sync}`: a run would send {number(made.to_send)} rows"
+    yield ""
+    for word, text in (("blocked", made.blocked), ("refused", made.refused)):
+        if text:
+            yield from (f"> **{word}:** {text}".replace("\n", "\n> "), "")
+    yield from ("| | |", "|---|---:|")
+    rows: list[tuple[str, float]] = [
+        ("rows read", report.read),
+        ("new", report.new),
+        ("changed", report.changed),
+        ("unchanged", report.unchanged),
+        ("requests to Braze", report.requests),
+        ("Caspio calls a run, little changed", made.calls_a_run),
+    ]
+    if report.kind == "profiles":
+        rows += [("data points billed", report.data_points), ("data points saved", report.data_points_saved)]
+    if made.calls_a_month is not None:
+        rows.append((f"Caspio calls a month at `{made.schedule}`", made.calls_a_month))
+    yield from (f"| {name} | {number(count)} |" for name, count in rows)
+    yield ""
+    if made.items is not None:
+        yield from (f"- schema: {line}" for line in made.items.schema_changes or ["nothing to change"])
+        deletes = "not known before a whole read" if made.items.delete is None else number(made.items.delete)
+        yield f"- items: write {number(made.items.write)}, delete {deletes}, {seconds_text(made.items.seconds)}"
+        yield ""
+    if report.reasons:
+        yield from ("| would not be sent | reason | rows |", "|---|---|---:|")
+        yield from (f"| {each.verdict} | {_cell(each.reason)} | {number(each.rows)} |" for each in report.reasons)
+        yield ""
+    yield from (f"- {line}" for line in (*report.drift, *made.warnings, *report.notes))
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,168 @@
+"""The deployments of all syncs, as data: what `caspio-sync deploy` registers and `deployments/prefect.yaml` shows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import yaml
+
+from caspio_sync.extraction.records import RecordReader
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.sync_file import AnySync, load_sync
+from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.prepared import prepare
+from caspio_sync.run.quota import count_calls
+from caspio_sync.run.schedules import Schedule, daily_calls, over_budget, schedules_of
+from caspio_sync.settings import Settings
+
+# Marks what is ours on a server that holds others' deployments too.
+TAG = "caspio-sync"
+POOL = "caspio-sync"
+POOL_TYPE = "process"
+# The folder with .env and syncs/, on whichever machine the worker is.
+FOLDER_VARIABLE = "CASPIO_SYNC_FOLDER"
+PULL_STEPS: tuple[Mapping[str, Any], ...] = (
+    MappingProxyType(
+        {"prefect.deployments.steps.set_working_directory": {"directory": f"{{{{ ${FOLDER_VARIABLE} }}}}"}}
+    ),
+)
+ENTRYPOINTS: Mapping[str, str] = MappingProxyType(
+    {"profiles": "flows.profile_sync.profile_sync", "catalog": "flows.catalog_sync.catalog_sync"}
+)
+
+_HEADER = """\
+# Deployments: which syncs run, when, and with what. Written by
+#   caspio-sync deploy --write deployments/prefect.yaml
+# from syncs/; correct the sync files, not this one. `caspio-sync deploy` registers the same list; this does so too:
+#   prefect work-pool create --type process caspio-sync
+#   prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
+# A worker needs CASPIO_SYNC_FOLDER, the folder with .env and syncs/: runs take their settings from there.
+# Two runs of one sync exclude each other by the ledger's lease; no limit of Prefect's stands between a dead run and its
+# successor. The nightly sweep waits for the run it meets.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment.
+
+    Args:
+        name: the sync's name; with the flow's it is `profile-sync/customers`.
+        description: what it does, for the UI.
+        entrypoint: the flow, in module form.
+        tags: `TAG` first.
+        parameters: what its runs are given, and the form of a custom run is filled with.
+        schedules: when it runs.
+    """
+
+    name: str
+    description: str
+    entrypoint: str
+    tags: tuple[str, ...]
+    parameters: Mapping[str, Any]
+    schedules: tuple[Schedule, ...] = field(default=())
+
+    def parameters_of(self, schedule: Schedule) -> dict[str, Any]:
+        """What the runs of a schedule are given instead: a sweep that meets another run waits for its end."""
+        if not schedule.full:
+            return {}
+        return {"parameters": {**self.parameters["parameters"], "full": True, "wait": True}}
+
+
+def deployments_of(settings: Settings) -> list[Deployment]:
+    """A deployment for each sync file, by name.
+
+    Raises:
+        ConfigurationError: a sync file cannot be read.
+    """
+    return [_deployment(load_sync(path)) for path in _files(settings)]
+
+
+async def refusal_by_budget(settings: Settings) -> str | None:
+    """Why the schedules of all syncs together would burst CASPIO_CALLS_PER_DAY; None where they fit, or it is not set.
+
+    Asks Caspio how many rows each source has, where there is a budget at all.
+
+    Raises:
+        ConfigurationError, TransientError: as `prepare`.
+    """
+    if settings.caspio_calls_per_day is None:
+        return None
+    connect, asked = CONNECT.get(), []
+    async with connect.caspio(settings, connect.clock) as caspio:
+        try:
+            for path in _files(settings):
+                prepared = await prepare(settings, path.stem, caspio)
+                where = prepared.definition.source.where
+                reader = RecordReader(
+                    caspio, prepared.source, fields=prepared.selected, key_field=prepared.key.name, where=where
+                )
+                await reader.open()
+                asked += daily_calls(path.stem, prepared.definition, reader.total)
+        finally:
+            if settings.has_ledger:
+                with connect.ledger(settings, connect.clock) as ledger:
+                    count_calls(ledger, settings.caspio_integration_url, caspio.calls, connect.clock)
+    asked.sort(key=lambda each: -each.calls)
+    return over_budget(asked, settings.caspio_calls_per_day)
+
+
+def prefect_file(deployments: list[Deployment]) -> str:
+    """The deployments as a `prefect.yaml`."""
+    document = {
+        "name": "caspio-sync",
+        "pull": [dict(each) for each in PULL_STEPS],
+        "deployments": [_entry(each) for each in deployments],
+    }
+    return _HEADER + yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _files(settings: Settings) -> list[Path]:
+    return sorted(settings.syncs.glob("*.yaml"))
+
+
+def _deployment(definition: AnySync) -> Deployment:
+    return Deployment(
+        name=definition.name,
+        description=_description(definition),
+        entrypoint=ENTRYPOINTS[definition.kind],
+        tags=(TAG, definition.kind),
+        parameters={"parameters": {"sync": definition.name}},
+        schedules=schedules_of(definition),
+    )
+
+
+def _description(definition: AnySync) -> str:
+    reads = (
+        "Reads all rows and sends what differs"
+        if definition.source.cursor is None
+        else "Reads what changed since the last run; nightly it reads all rows"
+    )
+    if isinstance(definition, CatalogSync):
+        gone = "; items whose row is gone are deleted" if definition.on_missing == "delete" else ""
+        return (
+            f"Caspio's {definition.source.name} to the Braze catalog {definition.catalog.name}. {reads}{gone}. "
+            f"Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
+        )
+    return (
+        f"Caspio's {definition.source.name} to Braze user profiles. {reads}; of a row the changed fields alone travel. "
+        f"Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
+    )
+
+
+def _entry(deployment: Deployment) -> dict[str, Any]:
+    return {
+        "name": deployment.name,
+        "description": deployment.description,
+        "entrypoint": deployment.entrypoint,
+        "tags": list(deployment.tags),
+        "parameters": dict(deployment.parameters),
+        "work_pool": {"name": POOL},
+        "schedules": [
+            {"slug": each.slug, "cron": each.cron, "timezone": "UTC", "active": True}
+            | ({"parameters": given} if (given := deployment.parameters_of(each)) else {})
+            for each in deployment.schedules
+        ],
+    }

@@ -1,0 +1,209 @@
+"""Dockerfile, compose file, CI workflows and the automation: no engine is at hand, so their shape is held."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
+ROOT = DEPLOYMENTS.parent
+TAGGED = re.compile(r"^[a-z0-9./-]+:[0-9][A-Za-z0-9._-]*$")
+WORKFLOWS = sorted((DEPLOYMENTS / "ci").glob("*.yml"))
+
+
+class OneOfEach(yaml.SafeLoader):
+    """YAML takes the last of two equal keys in silence."""
+
+
+def _mapping(loader: OneOfEach, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    keys = [loader.construct_object(key, deep=deep) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+    assert len(keys) == len(set(keys)), f"a key stands twice: {keys}"
+    loader.flatten_mapping(node)
+    return {
+        loader.construct_object(key, deep=True): loader.construct_object(value, deep=True) for key, value in node.value
+    }
+
+
+OneOfEach.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def read(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=OneOfEach)
+
+
+def commands(text: str) -> list[tuple[str, list[str]]]:
+    """Every call of our own command line: its name and the options given."""
+    return [
+        (name, re.findall(r"(?<=\s)--[a-z-]+", rest))
+        for name, rest in re.findall(r"^\s*caspio-sync ([a-z]+)((?: [^|\n>]*)?)", text, re.MULTILINE)
+    ]
+
+
+# Compose ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def compose() -> Any:
+    return read(DEPLOYMENTS / "compose.yaml")
+
+
+def test_compose_holds_what_it_says(compose: Any) -> None:
+    assert set(compose) - {"name", "services", "volumes", "configs"} == {"x-product", "x-settings", "x-worker"}
+    services = compose["services"]
+    assert set(services) == {"postgres", "server", "sandbox", "deploy", "worker-1", "worker-2"}
+    known = {
+        "build", "command", "configs", "depends_on", "environment", "healthcheck", "image", "network_mode", "ports",
+        "restart", "volumes",
+    }  # fmt: skip
+    for name, service in services.items():
+        assert set(service) <= known, name
+        assert TAGGED.match(service["image"]), name
+        assert set(service.get("depends_on", {})) <= set(services)
+        for condition in service.get("depends_on", {}).values():
+            assert condition["condition"] in {"service_healthy", "service_completed_successfully", "service_started"}
+        for waited, condition in service.get("depends_on", {}).items():
+            if condition["condition"] == "service_healthy":
+                assert "test" in services[waited]["healthcheck"], waited
+        for text in service.get("environment", {}).values():
+            assert isinstance(text, str), f"{name}: YAML would not keep {text!r} as text"
+    for used in re.findall(r"^      - (\w+):/", (DEPLOYMENTS / "compose.yaml").read_text(), re.MULTILINE):
+        assert used in compose["volumes"]
+
+
+def test_compose_waits_in_no_circle(compose: Any) -> None:
+    waits = {name: set(service.get("depends_on", {})) for name, service in compose["services"].items()}
+    while waits:
+        ready = {name for name, others in waits.items() if not others & set(waits)}
+        assert ready, waits
+        waits = {name: others for name, others in waits.items() if name not in ready}
+
+
+def test_compose_workers_share_ledger_and_server_and_nothing_is_public(compose: Any) -> None:
+    workers = [compose["services"][name] for name in ("worker-1", "worker-2")]
+    for worker in workers:
+        environment = worker["environment"]
+        assert environment["CASPIO_SYNC_LEDGER_URL"].startswith("postgresql+psycopg://")
+        assert environment["PREFECT_API_URL"] == "http://server:4200/api"
+        assert worker["network_mode"] == "service:sandbox"  # the emulators listen on loopback alone
+    assert len({each["environment"]["PREFECT_WORKER_WEBSERVER_PORT"] for each in workers}) == 2
+    ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
+    assert ports == ["127.0.0.1:4200:4200"]
+
+
+def test_compose_uses_the_sandbox_as_the_sandbox_is(compose: Any) -> None:
+    from caspio_sync.sandbox.server import BRAZE_KEY, CLIENT_ID, CLIENT_SECRET
+
+    environment = compose["services"]["worker-1"]["environment"]
+    assert environment["CASPIO_CLIENT_ID"] == f"${{CASPIO_CLIENT_ID:-{CLIENT_ID}}}"
+    assert environment["CASPIO_CLIENT_SECRET"] == f"${{CASPIO_CLIENT_SECRET:-{CLIENT_SECRET}}}"
+    assert environment["BRAZE_API_KEY"] == f"${{BRAZE_API_KEY:-{BRAZE_KEY}}}"
+
+
+# Dockerfile ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dockerfile() -> list[tuple[str, str]]:
+    text = (DEPLOYMENTS / "Dockerfile").read_text(encoding="utf-8")
+    text = "\n".join(line for line in text.splitlines() if not line.startswith("#")).replace("\\\n", " ")
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in text.splitlines() if line.strip())]
+
+
+def test_the_image_is_built_in_two_stages_and_runs_as_nobody_special(dockerfile: list[tuple[str, str]]) -> None:
+    words = [word for word, _ in dockerfile]
+    assert set(words) <= {"FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "HEALTHCHECK", "CMD"}
+    froms = [rest.split()[0] for word, rest in dockerfile if word == "FROM"]
+    assert len(froms) == 2
+    assert all(re.match(r"^python:3\.1[123][\w.]*-slim-\w+$", each) for each in froms)
+    last = dockerfile[len(words) - 1 - words[::-1].index("FROM") :]
+    assert [rest for word, rest in last if word == "USER"] == ["caspio"]
+    assert words.index("USER") < words.index("CMD")
+    assert "HEALTHCHECK" in [word for word, _ in last]
+    # The last stage has the environment alone: no source, no compiler, no pip cache.
+    assert [rest for word, rest in last if word == "COPY"] == ["--from=build /opt/caspio-sync /opt/caspio-sync"]
+
+
+def test_the_image_copies_what_the_wheel_is_built_from(dockerfile: list[tuple[str, str]]) -> None:
+    import tomllib
+
+    copied = {
+        name for word, rest in dockerfile if word == "COPY" and "--from" not in rest for name in rest.split()[:-1]
+    }
+    assert all((ROOT / name).exists() for name in copied)
+    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-dir"]
+    assert {place.split("/")[0] for place in packages.values()} <= copied
+    allowed = (DEPLOYMENTS / "Dockerfile.dockerignore").read_text().splitlines()
+    assert allowed[0] == "*"
+    assert {f"!{name}" for name in copied} <= set(allowed)
+
+
+# Workflows -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_are_workflows(path: Path) -> None:
+    workflow = read(path)
+    # "on" is a truth value in YAML 1.1.
+    assert set(workflow) <= {"name", True, "permissions", "concurrency", "jobs"}
+    assert set(workflow[True]) <= {"pull_request", "workflow_dispatch"}
+    assert workflow["permissions"]["contents"] == "read"
+    for job in workflow["jobs"].values():
+        assert set(job) <= {"runs-on", "timeout-minutes", "env", "steps"}
+        assert re.match(r"^ubuntu-\d\d\.\d\d$", job["runs-on"])
+        for step in job["steps"]:
+            assert set(step) <= {"name", "uses", "with", "run", "env", "if"}
+            assert ("uses" in step) != ("run" in step)
+            if "uses" in step:
+                assert re.match(r"^actions/[a-z-]+@v\d+$", step["uses"])
+            else:
+                # What a person typed is data: it reaches the shell as a variable, never as text of the script.
+                assert "${{" not in step["run"]
+
+
+def test_the_workflows_call_the_command_line_as_it_is() -> None:
+    from caspio_sync.cli.main import app
+
+    called = [each for path in WORKFLOWS for each in commands(path.read_text(encoding="utf-8"))]
+    assert {name for name, _ in called} == {"check", "plan", "backfill"}
+    for name, options in called:
+        if name == "backfill":  # another page of the command line
+            continue
+        shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+        assert shown.exit_code == 0
+        plain = re.sub(r"\x1b\[[0-9;]*m", "", shown.output)
+        assert all(option in plain for option in options), (name, options)
+
+
+# Secrets and the automation --------------------------------------------------------------------------
+
+
+def test_no_file_holds_a_secret() -> None:
+    from caspio_sync.sandbox.server import BRAZE_KEY, CLIENT_SECRET
+
+    named = re.compile(
+        r"(?i)^\s*-?\s*[\w]*(password|secret|api_key|token|auth_string)[\w]*\s*[:=]\s*(\S.*)$", re.MULTILINE
+    )
+    files = [path for path in DEPLOYMENTS.rglob("*") if path.is_file()]
+    assert len(files) >= 7
+    for path in files:
+        for _, value in named.findall(path.read_text(encoding="utf-8")):
+            left = re.sub(r"\$\{\{ (secrets\.\w+|github\.token) \}\}|\$\{\w+:\?[^}]*\}", "", value)
+            left = re.sub(rf"\$\{{\w+:-({CLIENT_SECRET}|{BRAZE_KEY}|)\}}", "", left)
+            assert not left.strip(), f"{path.name}: {value}"
+
+
+def test_the_automation_is_one_that_prefect_takes() -> None:
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+
+    from caspio_sync.run.deployments import TAG
+
+    (found,) = read(DEPLOYMENTS / "automations" / "freshness.yaml")["automations"]
+    automation = AutomationCore.model_validate(found)
+    assert isinstance(automation.trigger, EventTrigger)
+    assert automation.trigger.posture == Posture.Proactive
+    assert automation.trigger.within.total_seconds() == 900
+    assert f"prefect.tag.{TAG}" in str(automation.trigger.match_related)
+    assert [each.type for each in automation.actions] == ["send-notification"]

@@ -1,0 +1,152 @@
+"""The list of deployments: computed from the sync files, shown in deployments/prefect.yaml, held against the budget."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.run.deployments import TAG, Deployment, deployments_of, prefect_file
+from caspio_sync.run.schedules import DailyCalls, calls_a_run, daily_calls, most_runs_a_day, over_budget
+from caspio_sync.settings import Settings, load_settings
+
+ROOT = Path(__file__).parents[2]
+PROFILES = """\
+kind: profiles
+source: {table: Customers, cursor: ChangedAt}
+identity: {external_id: CustomerNo}
+fields: {first_name: FirstName}
+"""
+CATALOG = """\
+kind: catalog
+source: {table: Products, cursor: ChangedAt}
+catalog: {name: products}
+item_id: Code
+fields: {name: Name}
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "syncs").mkdir()
+    for name in ("CASPIO_INTEGRATION_URL", "BRAZE_REST_ENDPOINT"):
+        monkeypatch.setenv(name, "https://sandbox.test")
+    for name in ("CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", "BRAZE_API_KEY"):
+        monkeypatch.setenv(name, "sandbox")
+    monkeypatch.setenv("CASPIO_SYNC_SYNCS", "syncs")
+    return load_settings()
+
+
+def deployed(settings: Settings, **files: str) -> dict[str, Deployment]:
+    for name, text in files.items():
+        settings.sync_file(name).write_text(text, encoding="utf-8")
+    return {each.name: each for each in deployments_of(settings)}
+
+
+def crons(deployment: Deployment) -> dict[str, str]:
+    return {each.slug: each.cron for each in deployment.schedules}
+
+
+def test_the_shipped_file_is_the_list_of_the_shipped_syncs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a change of syncs/: `caspio-sync deploy --write deployments/prefect.yaml`."""
+    monkeypatch.setenv("CASPIO_SYNC_SYNCS", str(ROOT / "syncs"))
+    made = deployments_of(load_settings())
+    assert {each.name for each in made} == {path.stem for path in (ROOT / "syncs").glob("*.yaml")}
+    assert prefect_file(made) == (ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8")
+
+
+def test_the_file_is_one_that_prefect_deploys(settings: Settings) -> None:
+    """Prefect's own models take its schedules; its entry points are flows that take its parameters."""
+    from prefect.client.schemas.actions import DeploymentScheduleCreate
+
+    document = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8"))
+    assert document["pull"] == [
+        {"prefect.deployments.steps.set_working_directory": {"directory": "{{ $CASPIO_SYNC_FOLDER }}"}}
+    ]
+    for each in document["deployments"]:
+        module, _, name = each["entrypoint"].rpartition(".")
+        flow = getattr(importlib.import_module(module), name)
+        model = flow.fn.__annotations__["parameters"]
+        for given in (each["parameters"], *(schedule.get("parameters", {}) for schedule in each["schedules"])):
+            if given:
+                assert model.model_validate(given["parameters"]).sync == each["name"]
+        for schedule in each["schedules"]:
+            cron = {"cron": schedule["cron"], "timezone": schedule["timezone"]}
+            made = DeploymentScheduleCreate(schedule=cron, slug=schedule["slug"], active=schedule["active"])
+            assert made.schedule.cron == schedule["cron"]
+        # What stands between a dead run and its successor is the lease alone.
+        assert not {"concurrency_limit", "concurrency_options"} & set(each)
+
+
+@pytest.mark.parametrize(
+    ("text", "regular", "sweeps"),
+    [
+        (PROFILES, "* * * * *", True),
+        (CATALOG, "*/15 * * * *", True),
+        (PROFILES.replace(", cursor: ChangedAt", ""), "0 * * * *", False),
+        (CATALOG.replace(", cursor: ChangedAt", ""), "0 * * * *", False),
+        (PROFILES + 'schedule: "7 6 * * 1"\n', "7 6 * * 1", True),
+    ],
+)
+def test_schedules_by_kind_and_cursor(settings: Settings, text: str, regular: str, sweeps: bool) -> None:
+    found = crons(deployed(settings, a=text)["a"])
+    assert found["regular"] == regular
+    assert ("nightly-sweep" in found) == sweeps
+    assert most_runs_a_day(found.get("nightly-sweep", "0 0 * * *")) == 1
+
+
+def test_a_nightly_sweep_reads_everything_and_waits_for_the_run_it_meets(settings: Settings) -> None:
+    made = deployed(settings, a=PROFILES)["a"]
+    regular, sweep = made.schedules
+    assert made.parameters_of(regular) == {}
+    assert made.parameters_of(sweep) == {"parameters": {"sync": "a", "full": True, "wait": True}}
+
+
+def test_nights_do_not_begin_together_and_stay_where_they_are(settings: Settings) -> None:
+    names = [f"sync{number}" for number in range(20)]
+    together = deployed(settings, **dict.fromkeys(names, PROFILES))
+    nights = {name: crons(each)["nightly-sweep"] for name, each in together.items()}
+    assert len(set(nights.values())) > 10
+    settings.sync_file("sync3").unlink()
+    assert all(crons(each)["nightly-sweep"] == nights[name] for name, each in deployed(settings).items())
+
+
+def test_tags_tell_ours_and_the_kind(settings: Settings) -> None:
+    made = deployed(settings, a=PROFILES, b=CATALOG)
+    assert [made["a"].tags, made["b"].tags] == [(TAG, "profiles"), (TAG, "catalog")]
+    assert "products" in made["b"].description
+
+
+def test_a_broken_sync_file_deploys_nothing(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match=r"b\.yaml"):
+        deployed(settings, a=PROFILES, b="kind: profiles\n")
+
+
+@pytest.mark.parametrize("line", ["61 * * * *", "* * * * mon-xyz", "*/0 * * * *"])
+def test_a_cron_line_that_never_fires_is_refused_with_its_place(settings: Settings, line: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"a\.yaml:5.*no cron line"):
+        deployed(settings, a=f'{PROFILES}schedule: "{line}"\n')
+
+
+def test_what_schedules_cost(settings: Settings) -> None:
+    from caspio_sync.mapping.sync_file import load_sync
+
+    deployed(settings, a=PROFILES, b=PROFILES.replace(", cursor: ChangedAt", ""))
+    changes = daily_calls("a", load_sync(settings.sync_file("a")), 30_001)
+    whole = daily_calls("b", load_sync(settings.sync_file("b")), 30_001)
+    assert [(each.runs, each.calls_a_run) for each in changes] == [(1440, 4), (1, 34)]
+    assert [(each.runs, each.calls_a_run) for each in whole] == [(24, 34)]
+    assert (calls_a_run(None), calls_a_run(0), calls_a_run(1000)) == (4, 3, 4)
+
+
+def test_syncs_share_one_budget() -> None:
+    asked = [DailyCalls("a", "*/5 * * * *", 288, 4), DailyCalls("b", "0 * * * *", 24, 34)]
+    assert over_budget(asked, 1152 + 816) is None
+    refused = str(over_budget(asked, 1967))
+    assert "1,968 > 1,967 a day" in refused
+    assert "a '*/5 * * * *': 288 runs a day x 4 calls = 1,152" in refused
+    assert "b '0 * * * *': 24 runs a day x 34 calls = 816" in refused
+    assert over_budget(asked[:1], 1152) is None
+    assert "288 runs a day x 4 calls = 1,152 > 1,151" in str(over_budget(asked[:1], 1151))
