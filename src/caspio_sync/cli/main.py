@@ -9,7 +9,7 @@ import typer
 from dotenv import dotenv_values
 
 from caspio_sync import __version__
-from caspio_sync.cli import audit, check, demo, erase, init, look, plan, quarantine, run, sandbox, verify
+from caspio_sync.cli import audit, backfill, check, demo, erase, init, look, plan, quarantine, run, sandbox, verify
 from caspio_sync.cli.origin import refuse_foreign_packages
 from caspio_sync.cli.show import show_error
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
@@ -56,6 +56,7 @@ app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("backfill")(backfill.backfill)
 app.command("verify")(verify.verify)
 app.command("status")(look.status)
 app.command("why")(look.why)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -78,7 +79,7 @@ class Leases(LedgerConnection):
                 if found.holder == holder:
                     continue
                 if found.expires_at > now and not has_died(found.process):
-                    raise _held(sync, found.holder, found.expires_at, now)
+                    raise _held(found, now)
                 taken = replace(taken, instead_of=found.holder)
             connection.execute(sa.delete(schema.lease).where(overlap))
             connection.execute(
@@ -126,7 +127,7 @@ class Leases(LedgerConnection):
         self._taken = None
 
     def leases(self, sync: str) -> list[Lease]:
-        """The leases on a sync that have not lapsed, by range."""
+        """The leases on a sync that have not lapsed, and whose process is not known to be dead, by range."""
         table = schema.lease.c
         chosen = (
             sa.select(schema.lease)
@@ -134,7 +135,8 @@ class Leases(LedgerConnection):
             .order_by(table.low_pk)
         )
         with self._read("read leases") as connection:
-            return [Lease(**found._mapping) for found in connection.execute(chosen)]  # noqa: SLF001 - public name
+            found = [Lease(**each._mapping) for each in connection.execute(chosen)]  # noqa: SLF001 - public name
+        return [each for each in found if not has_died(each.process)]
 
 
 def _own(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:
@@ -157,13 +159,16 @@ def _lost(connection: sa.Connection, lease: Lease, now: datetime) -> LeaseHeldEr
             holder=None,
             expires_at=None,
         )
-    return _held(lease.sync, other.holder, other.expires_at, now)
+    return _held(other, now)
 
 
-def _held(sync: str, holder: str, expires_at: datetime, now: datetime) -> LeaseHeldError:
+def _held(found: Any, now: datetime) -> LeaseHeldError:
+    sync, holder, expires_at = found.sync, found.holder, found.expires_at
+    whole = found.low_pk == LOWEST_PK and found.high_pk == HIGHEST_PK
+    rows = "" if whole else f" (PK_ID {found.low_pk} to {found.high_pk})"
     seconds = max(0, round((expires_at - now).total_seconds()))
     return LeaseHeldError(
-        f"The sync {sync} is being written by {holder}. Wait for that run to end; "
+        f"The sync {sync} is being written{rows} by {holder}. Wait for that run to end; "
         f"if it is dead, its lease lapses in {seconds} s and the next run takes it over.",
         holder=holder,
         expires_at=expires_at,

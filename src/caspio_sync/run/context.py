@@ -33,6 +33,7 @@ from caspio_sync.schemas import KEY, SOURCE_PK
 
 if TYPE_CHECKING:
     from caspio_sync.run.quota import CaspioQuota
+    from caspio_sync.run.shards import ShardRest
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -118,6 +119,7 @@ class SyncRun:
         self.blocked: GateBlockedError | None = None
         self.asked: list[int] = []  # held rows that are read again, by source_pk
         self.resumed: InterruptedSweep | None = None  # what this run goes on from
+        self.shard: ShardRest | None = None  # of a backfill
         self.catalog: CatalogWork | None = None  # of a sync of a catalog
         self.planned = False  # whether it only looks, and writes nothing
         self._observer = observer

@@ -1,4 +1,4 @@
-"""The sync's lease: one run at a time, and nothing leaves that it does not cover."""
+"""The lease on a sync, or on a range of it: one run at a time, and nothing leaves that it does not cover."""
 
 import asyncio
 import contextlib
@@ -48,9 +48,15 @@ class HeldLease:
 
 @contextlib.asynccontextmanager
 async def hold_lease(
-    sync: str, ledger: LedgerThread, clock: Clock, *, of: str = "run", wait_seconds: float = 0.0
+    sync: str,
+    ledger: LedgerThread,
+    clock: Clock,
+    *,
+    of: str = "run",
+    wait_seconds: float = 0.0,
+    pk_range: tuple[int, int] | None = None,
 ) -> AsyncIterator[HeldLease]:
-    """Hold the sync's lease; one that was lost stops its holder before it writes again.
+    """Hold the lease on a sync, or on a range of its rows; one that was lost stops its holder before it writes again.
 
     A process that was paused, or could not reach its ledger, for the length of the lease sends nothing until the ledger
     has confirmed the lease; where another run has taken it over, the run ends instead.
@@ -61,6 +67,7 @@ async def hold_lease(
         clock: tells the time the run is named by; waiting goes through it.
         of: what holds it, in a word for whoever is refused.
         wait_seconds: wait so long for another holder's end before refusing.
+        pk_range: first and last key of the rows, both included; None for all of the sync.
 
     Raises:
         LeaseHeldError: another process holds it, or took it over.
@@ -68,10 +75,11 @@ async def hold_lease(
     run = new_run_id(clock.now())
     holder = f"{of} {run} (process {os.getpid()} on {socket.gethostname()})"
     until = clock.monotonic() + wait_seconds
+    low, high = pk_range or (leases.LOWEST_PK, leases.HIGHEST_PK)
     while True:
         asked_at = uptime_seconds()
         try:
-            lease = await ledger.do(ledger.ledger.acquire_lease, sync, holder)
+            lease = await ledger.do(ledger.ledger.acquire_lease, sync, holder, low_pk=low, high_pk=high)
             break
         except LeaseHeldError:
             if clock.monotonic() >= until:
