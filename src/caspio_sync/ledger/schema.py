@@ -198,6 +198,7 @@ lease = sa.Table(
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),
     sa.Column("process", sa.Text),  # see processes.py
+    sa.Column("share", sa.Float),  # of the accounts' limits; null where its holder takes no part in them
 )
 
 budget = sa.Table(

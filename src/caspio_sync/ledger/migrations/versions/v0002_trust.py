@@ -20,6 +20,7 @@ def upgrade() -> None:
     meta = sa.table("meta", sa.column("name"), sa.column("value"))
     op.bulk_insert(meta, [{"name": "erasure_secret", "value": secrets.token_hex(32)}])
     op.add_column("lease", sa.Column("process", sa.Text))
+    op.add_column("lease", sa.Column("share", sa.Float))
     op.create_table(
         "audit",
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
