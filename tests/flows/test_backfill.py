@@ -7,14 +7,16 @@ import warnings
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
+from prefect.states import Completed, Running, Scheduled
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.backfill import BackfillReport
+from caspio_sync.run.backfill import BackfillError, BackfillReport
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
@@ -264,3 +266,83 @@ def test_left_shards_of_another_day_are_forgotten(tmp_path: Any) -> None:
         assert ledger.left_shards("s", digest="d", asked="1..9", since=began) == [Shard(1, 5, 5), Shard(6, 9, 4)]
         assert ledger.left_shards("s", digest="d", asked="1..9", since=clock.now()) == []
         assert ledger.left_shards("s", digest="d", asked="1..8", since=began) == []
+
+
+class Workers:
+    """Stands for a Prefect server and one worker: takes a shard whenever it is asked how they stand."""
+
+    def __init__(self, dying: int) -> None:
+        self.dying = dying  # shards whose process is killed after its first batch
+        self.waiting: list[tuple[UUID, RunOptions]] = []
+        self.states: dict[UUID, Any] = {}
+        self.marked: list[UUID] = []
+        self.deployments: set[str] = set()
+
+    async def trigger(self, deployment: str, sync: str, options: RunOptions, *, name: str) -> UUID:
+        assert name.startswith(f"backfill-{sync}-")
+        self.deployments.add(deployment)
+        flow_run = uuid4()
+        self.waiting.append((flow_run, options))
+        self.states[flow_run] = Scheduled()
+        return flow_run
+
+    async def states_of(self, flow_runs: list[UUID]) -> dict[UUID, Any]:
+        if self.waiting:
+            flow_run, options = self.waiting.pop(0)
+            self.states[flow_run] = Running()
+            dies, self.dying = self.dying > 0, self.dying - 1
+            with contextlib.suppress(KilledError):
+                await self._work(flow_run, options, dies=dies)
+                self.states[flow_run] = Completed()
+        return {each: self.states[each] for each in flow_runs}
+
+    async def mark_dead(self, flow_run: UUID) -> None:
+        self.marked.append(flow_run)
+
+    async def _work(self, flow_run: UUID, options: RunOptions, *, dies: bool) -> None:
+        from flows.profile_sync import move
+
+        def silent(*_: Any, **__: Any) -> None:
+            raise KilledError
+
+        with pytest.MonkeyPatch.context() as patch:
+            async with open_run("customers", options, settings=current_settings(), flow_run=str(flow_run)) as run:
+                while (batch := await run.next_batch()) is not None:
+                    await move(run, batch)
+                    if dies:
+                        patch.setattr(Ledger, "finish_run", silent)
+                        patch.setattr(Ledger, "release_lease", silent)
+                        raise KilledError
+
+
+def on_workers(monkeypatch: pytest.MonkeyPatch, dying: int) -> Workers:
+    workers = Workers(dying)
+    for name in ("trigger", "states_of", "mark_dead"):
+        monkeypatch.setattr(f"flows.backfill.{name}", getattr(workers, name))
+    return workers
+
+
+def test_a_shard_whose_worker_died_is_given_to_another_and_goes_on(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = on_workers(monkeypatch, dying=1)
+    report = backfilled(pk_range=(1, PEOPLE), shards=2, resend=True, on_workers=True)
+    assert workers.deployments == {"profile-sync/customers"}
+    assert len(workers.states) == 3
+    assert len(workers.marked) == 1
+    assert [(each.state, each.exit_code) for each in report.shards] == [("Completed", 0)] * 2
+    assert sorted(each.report.read for each in report.shards if each.report) == [1000, 2000]
+    assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(1, PEOPLE + 1))
+
+
+def test_a_shard_whose_workers_keep_dying_is_given_up(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_workers(monkeypatch, dying=99)
+    with pytest.raises(BackfillError, match="died 3 times") as caught:
+        backfilled(pk_range=(1, PEOPLE), on_workers=True)
+    assert caught.value.exit_code == 4
+
+
+def test_shards_that_nobody_follows_are_only_started(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = on_workers(monkeypatch, dying=0)
+    report = backfilled(pk_range=(1, PEOPLE), shards=2, on_workers=True, follow=False)
+    assert [(each.state, each.exit_code) for each in report.shards] == [("Scheduled", None)] * 2
+    assert [each.flow_run for each in report.shards] == [str(each) for each in workers.states]
+    assert report.exit_code == 0

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.extraction.cutting import equal_in_keys, equal_in_rows
@@ -23,6 +23,7 @@ def cut(keys: list[int], parts: int) -> tuple[list[tuple[int, int, int]], int]:
     return made, calls
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.integers(-1000, 1000), st.integers(0, 5000), st.integers(1, 64))
 def test_equal_in_keys_tiles_the_range(low: int, width: int, parts: int) -> None:
     ranges = equal_in_keys(low, low + width, parts)
@@ -59,6 +60,7 @@ def test_uneven_keys_are_cut_evenly_in_rows(keys: list[int]) -> None:
     assert calls <= 18
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.integers(0, 10**9), min_size=1, max_size=60, unique=True).map(sorted), st.integers(1, 64))
 def test_few_rows_are_tiled_by_keys(keys: list[int], parts: int) -> None:
     made, calls = cut(keys, parts)

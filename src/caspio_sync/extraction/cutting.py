@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 # A part may hold so much more or less than its share; every step nearer costs a call.
 _TOLERANCE = 0.05
-_MOST_CALLS = 6  # a cut
+_MOST_CALLS = 12  # a cut
 # Below this many rows a part, counting costs more than it evens out: a page holds 1000.
 _LEAST_ROWS = 2_000
 
