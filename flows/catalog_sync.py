@@ -10,6 +10,7 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
 from tasks.braze import delete_vanished, keep_schema, send
 from tasks.caspio import extract
+from tasks.ending import with_named_end
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
 from tasks.quality import judge, map_rows
@@ -24,6 +25,7 @@ class CatalogSyncParameters(RunOptions):
 
 
 @flow(name="catalog-sync", description="Caspio rows that are new, changed or gone, as items of a Braze catalog.")
+@with_named_end
 async def catalog_sync(parameters: CatalogSyncParameters) -> RunReport:
     """The catalog, then Caspio ─▶ extract ─▶ map ─▶ compare ─▶ gate ─▶ send ─▶ record, then the items without a row."""
     async with opened_run(parameters.sync, parameters) as run:

@@ -3,8 +3,7 @@
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import Settings
-from flows.catalog_sync import run_catalog_sync
-from flows.profile_sync import run_profile_sync
+from flows import catalog_sync, profile_sync
 
 
 def run_sync(name: str, options: RunOptions, settings: Settings) -> RunReport:
@@ -14,4 +13,21 @@ def run_sync(name: str, options: RunOptions, settings: Settings) -> RunReport:
         CaspioSyncError: as the run ended; a ConfigurationError where the sync file cannot be read.
     """
     kind = load_sync(settings.sync_file(name)).kind
-    return (run_catalog_sync if kind == "catalog" else run_profile_sync)(name, options)
+    return (catalog_sync.run_catalog_sync if kind == "catalog" else profile_sync.run_profile_sync)(name, options)
+
+
+def flow_name(kind: str) -> str:
+    """Prefect's name of the flow for a kind of sync."""
+    return (catalog_sync.catalog_sync if kind == "catalog" else profile_sync.profile_sync).name
+
+
+async def run_flow(kind: str, name: str, options: RunOptions) -> RunReport:
+    """Run the flow of a kind within another flow.
+
+    Raises:
+        CaspioSyncError: as the run ended.
+    """
+    chosen = options.model_dump(by_alias=True)
+    if kind == "catalog":
+        return await catalog_sync.catalog_sync(catalog_sync.CatalogSyncParameters(sync=name, **chosen))
+    return await profile_sync.profile_sync(profile_sync.ProfileSyncParameters(sync=name, **chosen))

@@ -11,6 +11,7 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
 from tasks.braze import erase, identify, send, send_opt_outs
 from tasks.caspio import extract
+from tasks.ending import with_named_end
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
 from tasks.quality import judge, map_rows, staying
@@ -25,6 +26,7 @@ class ProfileSyncParameters(RunOptions):
 
 
 @flow(name="profile-sync", description="Caspio rows that are new or changed, as Braze user profiles.")
+@with_named_end
 async def profile_sync(parameters: ProfileSyncParameters) -> RunReport:
     """Caspio ─▶ extract ─▶ map ─▶ compare ─▶ gate ─▶ send ─▶ record, batch by batch, each stage at its own batch."""
     async with opened_run(parameters.sync, parameters) as run:

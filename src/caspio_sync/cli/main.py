@@ -11,6 +11,7 @@ from dotenv import dotenv_values
 from caspio_sync import __version__
 from caspio_sync.cli import (
     audit,
+    backfill,
     check,
     demo,
     deploy,
@@ -72,6 +73,7 @@ app.command("init")(init.init)
 app.command("check")(check.check)
 app.command("plan")(plan.plan)
 app.command("run")(run.run)
+app.command("backfill")(backfill.backfill)
 app.command("verify")(verify.verify)
 app.command("status")(look.status)
 app.command("why")(look.why)

@@ -60,17 +60,26 @@ def plan(
         since=since_utc(since),
         accept_schema=accept_schema,
     )
-    made = asyncio.run(_plan(sync, options, show))
+    made = made_plan(sync, options, show)
     if as_json:
         show_json(made.model_dump(mode="json"))
     elif markdown:
         sys.stdout.write(plan_markdown(made))
     else:
-        _show(made)
+        show_plan(made)
     if made.refused:
         raise ConfigurationError(f"{sync}: {made.refused}")
     if made.blocked:
         raise GateBlockedError(f"{sync}: the gate would block this run: {made.blocked}")
+
+
+def made_plan(sync: str, options: RunOptions, show: int) -> Plan:
+    """What a run with these options would do; nothing is written.
+
+    Raises:
+        ConfigurationError, TransientError: as `open_plan`.
+    """
+    return asyncio.run(_plan(sync, options, show))
 
 
 async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
@@ -87,7 +96,8 @@ async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
         return await make_plan(run, judge, show=show)
 
 
-def _show(made: Plan) -> None:
+def show_plan(made: Plan) -> None:
+    """The plan as text and tables."""
     OUT.print(f"[bold]A run would send {number(made.to_send)} rows[/] (a dry run: nothing was written)\n")
     if made.items is not None:
         _show_items(made.items)

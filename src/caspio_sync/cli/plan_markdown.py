@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator
 
-from caspio_sync.cli.show import number
+from caspio_sync.cli.show import number, seconds_text
 from caspio_sync.run.planning import Plan
-from caspio_sync.run.verifying import seconds_text
 
 
 def plan_markdown(made: Plan) -> str:

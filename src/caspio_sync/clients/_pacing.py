@@ -28,8 +28,8 @@ class RollingWindow:
     """
 
     def __init__(self, calls: int, seconds: float) -> None:
-        self._seconds = seconds
-        self._calls = calls
+        self._seconds = self._whole_seconds = seconds
+        self._calls = self._whole_calls = calls
         self._in_flight = 0
         self._answered: deque[float] = deque()
 
@@ -38,6 +38,11 @@ class RollingWindow:
         """A window for a rate, which may be below one call a second."""
         calls = max(1, int(rate))
         return cls(calls, calls / rate)
+
+    def take_share(self, share: float) -> None:
+        """From now on allow this part of the calls, above 0; below one call the window grows instead."""
+        self._calls = max(1, int(self._whole_calls * share))
+        self._seconds = self._whole_seconds * max(1.0, self._calls / (self._whole_calls * share))
 
     def wait(self, now: float) -> float:
         """Seconds until the next call fits; infinite where an answer has to come first."""
@@ -65,12 +70,24 @@ class Pace:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._answer = asyncio.Event()
+        self._granted = asyncio.Event()
+        self._granted.set()
+
+    def take_share(self, share: float) -> None:
+        """From now on admit this part of the calls that the windows allow; none at all while it is 0."""
+        if share <= 0:
+            self._granted.clear()
+            return
+        for window in self._windows:
+            window.take_share(share)
+        self._granted.set()
 
     async def admit(self) -> None:
         """Wait for a place in every window, and take it."""
         if not self._windows:
             return
         async with self._turn:
+            await self._granted.wait()
             while wait := max(window.wait(self._clock.monotonic()) for window in self._windows):
                 if wait == math.inf:
                     self._answer.clear()

@@ -103,12 +103,13 @@ class CaspioClient:
         )
         windows = [RollingWindow.per_second(calls_per_second)] if calls_per_second else []
         windows += [RollingWindow(calls_per_window, window_seconds)] if calls_per_window else []
+        self._pace = Pace(windows, clock)
         self._session = CaspioSession(
             token_url=f"{self._base}/oauth/token",
             client_id=client_id,
             client_secret=client_secret,
             pool=self._pool,
-            pace=Pace(windows, clock),
+            pace=self._pace,
             timeout_seconds=timeout_seconds,
             clock=clock,
         )
@@ -121,6 +122,10 @@ class CaspioClient:
     def hold_to(self, quota: Quota) -> None:
         """From now on, ask this budget before every call, token requests and repeated calls included."""
         self._session.quota = quota
+
+    def take_share(self, share: float) -> None:
+        """From now on use this part of what the account allows; the rest is for other processes of ours."""
+        self._pace.take_share(share)
 
     async def __aenter__(self) -> Self:
         return self

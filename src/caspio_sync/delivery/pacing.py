@@ -64,6 +64,9 @@ class Pacer:
         # Limits of longer windows, such as the hourly pool of newer contracts (Braze, API limits).
         self._pools: set[int] = set()
         self._higher: tuple[int, float] | None = None  # a limit not confirmed yet, and when its window ends
+        self._share = 1.0  # of the limit; the rest is for other processes of ours
+        self._granted = asyncio.Event()
+        self._granted.set()
         self._next = clock.monotonic()
         self._closed_until = 0.0
         # Whoever holds it is next, so that a limit that changes holds for all who wait.
@@ -84,6 +87,7 @@ class Pacer:
         """Wait until one more request may leave."""
         asked = self._clock.monotonic()
         async with self._turn:
+            await self._granted.wait()
             while (now := self._clock.monotonic()) < (turn := max(self._next, self._closed_until)):
                 await self._clock.sleep(turn - now)
             if asked - max(self._next, self._closed_until) > _PAUSE * self._window:
@@ -91,6 +95,16 @@ class Pacer:
             # A pause must not turn into a burst: all but a small part of what was not used is gone.
             self._next = max(self._next, now - self._window * _MADE_UP_FOR) + self._spacing
             self.waited_seconds += now - asked
+
+    def take_share(self, share: float) -> None:
+        """From now on use this part of the limit at most; none at all while it is 0."""
+        before = self._spacing
+        self._share = share
+        if share <= 0:
+            self._granted.clear()
+            return
+        self._next += self._spacing - before
+        self._granted.set()
 
     def observe(self, announced: Announced) -> None:
         """Follow the limits of an answer that was not refused."""
@@ -194,7 +208,9 @@ class Pacer:
 
     @property
     def _spacing(self) -> float:
-        return self._window / ((self._limit - self._others) * _SHARE_OF_LIMIT)
+        # Where answers tell what others use, our own other processes are among them: not to be counted twice.
+        ours = min(self._limit - self._others, self._limit * max(self._share, _LEAST_SHARE))
+        return self._window / (ours * _SHARE_OF_LIMIT)
 
     def _follow(self, limit: int) -> None:
         before, others = self._spacing, self._others * limit / self._limit

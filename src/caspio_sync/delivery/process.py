@@ -1,9 +1,9 @@
 """The sender in a process of its own: `python -m caspio_sync.delivery.process`.
 
 Two processes because of the GIL: beside a sender process, gate and ledger cost the sending nothing. Frames go over the
-child's stdin (the configuration first, then requests, and until when they may leave) and stdout (answers), each with
-its length in front. The child ends when its stdin or its parent does, so it never outlives the run. Secrets travel in
-the first frame only, never in arguments.
+child's stdin (the configuration first, then requests, and until when they may leave and how fast) and stdout (answers),
+each with its length in front. The child ends when its stdin or its parent does, so it never outlives the run. Secrets
+travel in the first frame only, never in arguments.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from caspio_sync.event_loop import run
 
 _LENGTH = struct.Struct("<I")
 _HEADER = struct.Struct("<IIIB")  # number, start, count, which of the envelopes
-_UNTIL = struct.Struct("<d")
+_ALLOWED = struct.Struct("<dd")  # until when, and which share of the limit
 _PIPE_BYTES = 1 << 20
 # Room for a whole batch, so that the sender never starves while the next one is prepared.
 _LOOK_AHEAD = 1000
@@ -63,12 +63,21 @@ class ProcessSender:
         self._waiting: dict[int, asyncio.Queue[dict[str, Any] | Exception]] = {}
         self._starting = asyncio.Lock()
         self._allowed_until = math.inf
+        self._share = 1.0
 
     def allow_until(self, uptime: float) -> None:
         """As `Sender.allow_until`; the child waits by itself where this process is paused."""
         self._allowed_until = uptime
+        self._tell_allowed()
+
+    def take_share(self, share: float) -> None:
+        """As `Sender.take_share`."""
+        self._share = share
+        self._tell_allowed()
+
+    def _tell_allowed(self) -> None:
         if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.write(_allowance(uptime))
+            self._process.stdin.write(_allowance(self._allowed_until, self._share))
 
     async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """As `Sender.send`; an error ends the process, and with it what it still holds."""
@@ -113,7 +122,7 @@ class ProcessSender:
                     sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE, limit=_PIPE_BYTES
                 )
                 await _write(self._process, orjson.dumps({**self._configuration, "parent": os.getpid()}))
-                self.allow_until(self._allowed_until)
+                self._tell_allowed()
                 self._reader = asyncio.create_task(self._read(self._process))
             return self._process
 
@@ -175,9 +184,9 @@ def _error(answer: dict[str, Any]) -> Exception:
     )
 
 
-def _allowance(uptime: float) -> bytes:
-    """A frame without objects says until when requests may leave."""
-    frame = _HEADER.pack(0, 0, 0, 0) + _UNTIL.pack(uptime)
+def _allowance(uptime: float, share: float) -> bytes:
+    """A frame without objects says until when requests may leave, and how fast."""
+    frame = _HEADER.pack(0, 0, 0, 0) + _ALLOWED.pack(uptime, share)
     return _LENGTH.pack(len(frame)) + frame
 
 
@@ -219,7 +228,9 @@ async def _serve() -> None:
             if count:
                 waiting.put_nowait(Request(number, start, count, frame[_HEADER.size :], envelopes[which]))
             else:
-                sender.allow_until(*_UNTIL.unpack_from(frame, _HEADER.size))
+                until, share = _ALLOWED.unpack_from(frame, _HEADER.size)
+                sender.allow_until(until)
+                sender.take_share(share)
     except asyncio.IncompleteReadError:
         for task in tasks:
             task.cancel()

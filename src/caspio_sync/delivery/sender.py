@@ -60,6 +60,10 @@ class Sender(Protocol):
         """Begin no request after this moment (of `uptime_seconds`), until it is moved on; at first there is none."""
         ...
 
+    def take_share(self, share: float) -> None:
+        """From now on use this part of the limit at most, nothing while it is 0; at first it is the whole."""
+        ...
+
     async def close(self) -> None:
         """Let go of connections and processes."""
         ...
@@ -113,6 +117,10 @@ class InlineSender:
     def allow_until(self, uptime: float) -> None:
         """As `Sender.allow_until`."""
         self._allowed_until = uptime
+
+    def take_share(self, share: float) -> None:
+        """As `Sender.take_share`."""
+        self._pacer.take_share(share)
 
     async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """As `Sender.send`."""

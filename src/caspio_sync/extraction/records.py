@@ -126,6 +126,16 @@ class RecordReader:
                 low=self.low, high=self.high, total=self.total, page_rows=self._page_rows, parallel=self._parallel
             )
 
+    async def count_up_to(self, key: int) -> int:
+        """Rows that meet the condition and whose key is not above this one: one call.
+
+        Raises:
+            As `CaspioClient.aggregate`.
+        """
+        where = and_(self._where, f"{self._key}<={key}")
+        answer = await self._client.aggregate(self._source, select=f"COUNT({self._key}) AS row_count", where=where)
+        return self._whole(answer.row.get("row_count")) or 0
+
     def _whole(self, cell: Any) -> int | None:
         if cell is None or cell == "":
             return None

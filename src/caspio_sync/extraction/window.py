@@ -8,6 +8,7 @@ OVERLAP_SECONDS = 120.0
 _STEP_SECONDS = 6 * 3600  # no zone changes its offset twice within it
 # A field without a zone can be stamped in any: none is further behind.
 _FURTHEST_BEHIND = timezone(timedelta(hours=-12))
+_FURTHEST_AHEAD = timezone(timedelta(hours=14))
 
 
 def lower_bound(
@@ -36,6 +37,26 @@ def lower_bound(
     end = max(start, int(now.timestamp()))
     instants = [start, *_offset_changes(start, end, place)]
     return min(_reading(instant, place) for instant in instants).isoformat(timespec="seconds")
+
+
+def upper_bound(since: datetime, until: datetime, time_zone: str | None) -> str:
+    """The largest wall-clock reading in the field's zone between two instants, both aware: of a row stamped up to then.
+
+    Args:
+        since: where the window begins.
+        until: where it ends.
+        time_zone: as for `lower_bound`; where none is declared, the zone furthest ahead of UTC.
+
+    Returns:
+        ISO text to the second, without an offset, to compare with `<=`.
+
+    Raises:
+        ConfigurationError: the zone is unknown.
+    """
+    place = zone(time_zone) if time_zone and time_zone.strip() else _FURTHEST_AHEAD
+    start, end = int(since.timestamp()), int(until.timestamp())
+    instants = [end, *(change - 1 for change in _offset_changes(start, end, place))]
+    return max(_reading(instant, place) for instant in instants).isoformat(timespec="seconds")
 
 
 def _reading(instant: int, place: tzinfo) -> datetime:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -35,7 +36,8 @@ class LeaseHeldError(ConfigurationError):
 class Lease:
     """The right to write a sync's rows from `low_pk` to `high_pk`, both included, until `expires_at`.
 
-    `process` is what `this_process` says of the holder's; `instead_of` names the holder it was taken over from.
+    `process` is what `this_process` says of the holder's; `instead_of` names the holder it was taken over from;
+    `share` is the part of the accounts' limits that it may use, None where it takes no part.
     """
 
     sync: str
@@ -44,6 +46,7 @@ class Lease:
     holder: str
     expires_at: datetime
     process: str | None = None
+    share: float | None = None
     instead_of: str | None = None
 
 
@@ -78,7 +81,7 @@ class Leases(LedgerConnection):
                 if found.holder == holder:
                     continue
                 if found.expires_at > now and not has_died(found.process):
-                    raise _held(sync, found.holder, found.expires_at, now)
+                    raise _held(found, now)
                 taken = replace(taken, instead_of=found.holder)
             connection.execute(sa.delete(schema.lease).where(overlap))
             connection.execute(
@@ -125,8 +128,36 @@ class Leases(LedgerConnection):
             connection.execute(sa.delete(schema.lease).where(*_own(lease)))
         self._taken = None
 
+    def even_share(self, lease: Lease) -> float:
+        """What a holder's share of the accounts' limits should be: as much as that of any other run under way."""
+        with self._read("read leases") as connection:
+            return 1 / (1 + len(self._other_shares(connection, lease)))
+
+    def take_share(self, lease: Lease) -> float:
+        """Take as much of the even share as the others have left: together they never hold more than the whole.
+
+        Whoever is to give something up stops using it first, and asks then.
+
+        Returns:
+            The share from now on; 0 until the others have given way.
+        """
+        with self._write("take a share of the limits") as connection:
+            if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql("LOCK TABLE lease IN SHARE ROW EXCLUSIVE MODE")
+            others = self._other_shares(connection, lease)
+            share = max(0.0, min(1 / (1 + len(others)), 1 - sum(others)))
+            connection.execute(sa.update(schema.lease).where(*_own(lease)).values(share=share))
+        return share
+
+    def _other_shares(self, connection: sa.Connection, lease: Lease) -> list[float]:
+        table = schema.lease.c
+        chosen = sa.select(table.share, table.process).where(
+            table.expires_at > self._clock.now(), table.share.is_not(None), sa.not_(sa.and_(*_own(lease)))
+        )
+        return [each.share for each in connection.execute(chosen) if not has_died(each.process)]
+
     def leases(self, sync: str) -> list[Lease]:
-        """The leases on a sync that have not lapsed, by range."""
+        """The leases on a sync that have not lapsed, and whose process is not known to be dead, by range."""
         table = schema.lease.c
         chosen = (
             sa.select(schema.lease)
@@ -134,7 +165,8 @@ class Leases(LedgerConnection):
             .order_by(table.low_pk)
         )
         with self._read("read leases") as connection:
-            return [Lease(**found._mapping) for found in connection.execute(chosen)]  # noqa: SLF001 - public name
+            found = [Lease(**each._mapping) for each in connection.execute(chosen)]  # noqa: SLF001 - public name
+        return [each for each in found if not has_died(each.process)]
 
     def all_leases(self) -> list[Lease]:
         """Every lease that was not given back, lapsed or not, by sync and range."""
@@ -164,13 +196,16 @@ def _lost(connection: sa.Connection, lease: Lease, now: datetime) -> LeaseHeldEr
             holder=None,
             expires_at=None,
         )
-    return _held(lease.sync, other.holder, other.expires_at, now)
+    return _held(other, now)
 
 
-def _held(sync: str, holder: str, expires_at: datetime, now: datetime) -> LeaseHeldError:
+def _held(found: Any, now: datetime) -> LeaseHeldError:
+    sync, holder, expires_at = found.sync, found.holder, found.expires_at
+    whole = found.low_pk == LOWEST_PK and found.high_pk == HIGHEST_PK
+    rows = "" if whole else f" (PK_ID {found.low_pk} to {found.high_pk})"
     seconds = max(0, round((expires_at - now).total_seconds()))
     return LeaseHeldError(
-        f"The sync {sync} is being written by {holder}. Wait for that run to end; "
+        f"The sync {sync} is being written{rows} by {holder}. Wait for that run to end; "
         f"if it is dead, its lease lapses in {seconds} s and the next run takes it over.",
         holder=holder,
         expires_at=expires_at,

@@ -36,6 +36,8 @@ class Run:
         exit_code: None while it runs.
         report: what it counted.
         flow_run_id: of the orchestrator, where there is one.
+        low_pk: first key of the rows it holds; None where it holds the whole sync.
+        high_pk: the last one.
     """
 
     id: str
@@ -48,6 +50,8 @@ class Run:
     exit_code: int | None
     report: dict[str, Any] | None
     flow_run_id: str | None
+    low_pk: int | None = None
+    high_pk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,16 @@ class Cursor:
 class Runs(LedgerConnection):
     """Runs, batches, cursors and the versions of mapping and suite."""
 
-    def start_run(self, *, run: str, sync: str, kind: str, mode: str, flow_run_id: str | None = None) -> Run:
+    def start_run(
+        self,
+        *,
+        run: str,
+        sync: str,
+        kind: str,
+        mode: str,
+        flow_run_id: str | None = None,
+        pk_range: tuple[int, int] | None = None,
+    ) -> Run:
         """Write down that a run has begun; a repeated call finds the run as it is."""
         values = {
             "id": run,
@@ -109,6 +122,8 @@ class Runs(LedgerConnection):
             "started_at": self._clock.now(),
             "state": RUNNING,
             "flow_run_id": flow_run_id,
+            "low_pk": None if pk_range is None else pk_range[0],
+            "high_pk": None if pk_range is None else pk_range[1],
         }
         with self._write("start a run") as connection:
             connection.execute(insert(connection, schema.run).values(values).on_conflict_do_nothing())
@@ -133,18 +148,24 @@ class Runs(LedgerConnection):
         with self._write("finish a run") as connection:
             connection.execute(sa.update(schema.run).where(schema.run.c.id == run).values(values))
 
-    def end_killed_runs(self, sync: str, *, but: str) -> list[Run]:
+    def end_killed_runs(
+        self, sync: str, *, but: str, low_pk: int | None = None, high_pk: int | None = None
+    ) -> list[Run]:
         """Write down that the runs of a sync that never ended were killed; to be called by who holds its lease.
 
         Args:
             sync: name of the sync.
             but: the run that asks.
+            low_pk: first key of the rows whose lease it holds; runs that hold none of them may be alive.
+            high_pk: the last one.
 
         Returns:
             them as they stand now, oldest first.
         """
         run = schema.run.c
-        dead = (run.sync == sync, run.state == RUNNING, run.id != but)
+        dead = [run.sync == sync, run.state == RUNNING, run.id != but]
+        if low_pk is not None and high_pk is not None:
+            dead.append(sa.or_(run.low_pk.is_(None), sa.and_(run.low_pk <= high_pk, run.high_pk >= low_pk)))
         values = {"state": KILLED, "exit_code": KILLED_CODE, "ended_at": self._clock.now()}
         with self._write("end killed runs", fenced=True) as connection:
             found = connection.execute(sa.select(schema.run).where(*dead).order_by(run.started_at, run.id)).all()
@@ -172,6 +193,12 @@ class Runs(LedgerConnection):
         made = sa.select(schema.run).where(schema.run.c.flow_run_id.in_(flow_runs))
         with self._read("read runs of flow runs") as connection:
             return [Run(**found._mapping) for found in connection.execute(made)]  # noqa: SLF001 - public name
+
+    def run_of(self, flow_run_id: str) -> Run | None:
+        """The run that an orchestrator's run made; None where it was not opened (yet)."""
+        with self._read("read a run") as connection:
+            found = connection.execute(sa.select(schema.run).where(schema.run.c.flow_run_id == flow_run_id)).first()
+        return None if found is None else Run(**found._mapping)  # noqa: SLF001 - public name
 
     def last_run(self, sync: str) -> Run | None:
         """The run that was started last, finished or not."""
@@ -240,6 +267,15 @@ class Runs(LedgerConnection):
                     recorded = pl.concat([recorded, told]).unique()
                     found.append(Unfinished(low, high, recorded))
         return tuple(found)
+
+    def rows_recorded(self, run: str) -> int:
+        """Rows of a run's recorded batches: how far it has come."""
+        batch = schema.batch.c
+        recorded = sa.select(sa.func.coalesce(sa.func.sum(batch.rows), 0)).where(
+            batch.run == run, batch.state == RECORDED
+        )
+        with self._read("read batches") as connection:
+            return int(connection.execute(recorded).scalar_one())
 
     def batches(self, run: str) -> list[Batch]:
         """The batches of a run by number."""

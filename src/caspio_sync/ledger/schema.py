@@ -6,6 +6,7 @@
     batch, run, sweep, cursor, lease, budget, erased, verification, source, incident, mapping, suite, meta: one
     noun each
     catalog, leaving, abandoned, price: what only syncs of catalogs need
+    shard, claim: what only backfills need
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
 1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.
@@ -125,6 +126,8 @@ run = sa.Table(
     sa.Column("exit_code", sa.Integer),
     sa.Column("report", sa.JSON),
     sa.Column("flow_run_id", sa.Text),
+    sa.Column("low_pk", sa.BigInteger),  # of a run that holds a range of its sync; null for all of it
+    sa.Column("high_pk", sa.BigInteger),
 )
 sa.Index("run_started", run.c.sync, run.c.started_at)
 
@@ -152,6 +155,32 @@ sweep = sa.Table(
     sa.Column("after_pk", sa.BigInteger),
 )
 
+# The parts of a backfill that are not done: one that died goes on where its recorded batches end.
+shard = sa.Table(
+    "shard",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("digest", sa.Text, primary_key=True),  # of what is read, and of what it is judged under
+    sa.Column("asked", sa.Text, primary_key=True),  # the range that was asked for, as A..B; "" for all rows
+    sa.Column("low_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("high_pk", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),  # about
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("run", sa.Text),
+    sa.Column("after_pk", sa.BigInteger),
+)
+
+# Keys that shards under way have claimed: until they are recorded no other process would know.
+claim = sa.Table(
+    "claim",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("key_hash", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("source_pk", sa.BigInteger, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+)
+
 cursor = sa.Table(
     "cursor",
     metadata,
@@ -170,6 +199,7 @@ lease = sa.Table(
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("expires_at", Instant, nullable=False),
     sa.Column("process", sa.Text),  # see processes.py
+    sa.Column("share", sa.Float),  # of the accounts' limits; null where its holder takes no part in them
 )
 
 budget = sa.Table(

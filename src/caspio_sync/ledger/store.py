@@ -15,6 +15,7 @@ from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.rows import Rows
 from caspio_sync.ledger.runs import Runs
 from caspio_sync.ledger.sending import SendingRows
+from caspio_sync.ledger.shards import Shards
 from caspio_sync.ledger.sources import Sources
 from caspio_sync.ledger.story import Stories
 from caspio_sync.ledger.sweeps import Sweeps
@@ -27,6 +28,7 @@ class Ledger(
     SendingRows,
     Runs,
     Sweeps,
+    Shards,
     Leases,
     Budgets,
     Stories,

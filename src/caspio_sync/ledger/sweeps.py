@@ -1,7 +1,9 @@
 """Whole reads that did not come to their end, and how far they came without a hole."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -70,7 +72,7 @@ class Sweeps(LedgerConnection):
         Returns:
             None where there is none, or where it has no batch recorded.
         """
-        sweep, run, batch = schema.sweep.c, schema.run.c, schema.batch.c
+        sweep, run = schema.sweep.c, schema.run.c
         begun = (
             sa.select(sweep.run, sweep.began_at, sweep.after_pk, run.state, run.started_at)
             .join_from(schema.sweep, schema.run, sweep.run == run.id)
@@ -80,16 +82,8 @@ class Sweeps(LedgerConnection):
             found = connection.execute(begun).one_or_none()
             if found is None:
                 return None
-            batches = connection.execute(
-                sa.select(batch.number, batch.state, batch.low_pk, batch.high_pk, batch.at)
-                .where(batch.run == found.run)
-                .order_by(batch.number)
-            ).all()
-        high = found.after_pk
-        for place, each in enumerate(batches, start=1):
-            if each.number != place or each.state != RECORDED or (high is not None and each.low_pk <= high):
-                break
-            high = each.high_pk
+            batches = batches_of(connection, found.run)
+        high = unbroken(batches, found.after_pk)
         if high is None:
             return None
         return InterruptedSweep(
@@ -100,3 +94,20 @@ class Sweeps(LedgerConnection):
             high_pk=high,
             doubtful=any(each.state == OPEN and each.low_pk <= high for each in batches),
         )
+
+
+def batches_of(connection: sa.Connection, run: str) -> Sequence[Any]:
+    """number, state, low_pk, high_pk and at of a run's batches, by number."""
+    batch = schema.batch.c
+    chosen = sa.select(batch.number, batch.state, batch.low_pk, batch.high_pk, batch.at).where(batch.run == run)
+    return connection.execute(chosen.order_by(batch.number)).all()
+
+
+def unbroken(batches: Sequence[Any], after_pk: int | None) -> int | None:
+    """The last key up to which a run has recorded everything, from `after_pk` on; `batches` as `batches_of` gives."""
+    high = after_pk
+    for place, each in enumerate(batches, start=1):
+        if each.number != place or each.state != RECORDED or (high is not None and each.low_pk <= high):
+            break
+        high = each.high_pk
+    return high

@@ -35,6 +35,7 @@ from caspio_sync.schemas import KEY, SOURCE_PK
 
 if TYPE_CHECKING:
     from caspio_sync.run.quota import CaspioQuota
+    from caspio_sync.run.shards import ShardRest
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -120,6 +121,7 @@ class SyncRun:
         self.blocked: GateBlockedError | None = None
         self.asked: list[int] = []  # held rows that are read again, by source_pk
         self.resumed: InterruptedSweep | None = None  # what this run goes on from
+        self.shard: ShardRest | None = None  # of a backfill
         self.catalog: CatalogWork | None = None  # of a sync of a catalog
         self.planned = False  # whether it only looks, and writes nothing
         self.times: ChangeTimes = change_times(None, None, None)
@@ -133,6 +135,7 @@ class SyncRun:
         self._make_catalogs = catalogs
         self._catalogs: CatalogClient | None = None
         self._allowed_until = math.inf
+        self._share = 1.0
         self._batches = 0
         self._uncollected = 0
         self._turns: dict[str, asyncio.Lock] = {}
@@ -174,6 +177,7 @@ class SyncRun:
         if self._sender is None:
             self._sender = self._make_sender()
             self._sender.allow_until(self._allowed_until)
+            self._sender.take_share(self._share)
         return self._sender
 
     @property
@@ -208,6 +212,13 @@ class SyncRun:
         self._allowed_until = uptime
         if self._sender is not None:
             self._sender.allow_until(uptime)
+
+    def take_share(self, share: float) -> None:
+        """Use this part of Braze's and Caspio's limits at most, nothing while it is 0."""
+        self._share = share
+        self.caspio.take_share(share)
+        if self._sender is not None:
+            self._sender.take_share(share)
 
     def turn(self, stage: str) -> asyncio.Lock:
         """A stage's lock: one batch at a time, in order, while the next ones wait or are in the stages before."""

@@ -28,7 +28,8 @@ from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
 from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest, suite_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
-from caspio_sync.run.resuming import changed_since, find_rest
+from caspio_sync.run.resuming import changed_between, changed_since, find_rest
+from caspio_sync.run.shards import end_shard, find_shard
 from caspio_sync.settings import Settings
 
 
@@ -55,7 +56,7 @@ async def open_run(
         ConfigurationError, TransientError: as `prepare`, or the ledger, says.
         GateBlockedError: the gate blocked a batch.
     """
-    _check_options(name, options)
+    check_options(name, options)
     connect = CONNECT.get()
     clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
@@ -73,9 +74,18 @@ async def open_run(
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
         lease = await stack.enter_async_context(
-            hold_lease(name, ledger, clock, wait_seconds=math.inf if options.wait else 0.0)
+            hold_lease(
+                name,
+                ledger,
+                clock,
+                wait_seconds=math.inf if options.wait else 0.0,
+                pk_range=options.pk_range,
+            )
         )
-        killed = await ledger.do(ledger.ledger.end_killed_runs, name, but=lease.run)
+        held = lease.lease
+        killed = await ledger.do(
+            ledger.ledger.end_killed_runs, name, but=lease.run, low_pk=held.low_pk, high_pk=held.high_pk
+        )
         notes = _notes_of_the_dead(killed, lease)
         # At once: whatever goes wrong from here on, nobody else will learn of them.
         if on_killed is not None and (dead := [each.flow_run_id for each in killed if each.flow_run_id]):
@@ -93,6 +103,7 @@ async def open_run(
             kind=prepared.definition.kind,
             mode=run.report.mode,
             flow_run_id=flow_run,
+            pk_range=options.pk_range,
         )
         if run.resumed is None:
             await ledger.do(ledger.ledger.forget_sweep, name)
@@ -101,6 +112,7 @@ async def open_run(
             run.raise_if_blocked()
             await _move_cursor(run, run.prepared)
             await note_unfound(run)
+            await end_shard(run)
             if (found := fields_then(prepared, known)) is not None:
                 await ledger.do(ledger.ledger.remember_source, name, found.as_json())
         except BaseException as error:
@@ -171,6 +183,9 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         rest = await find_rest(name, options, prepared, ledger, versions, caspio, connect.clock)
     if rest is not None:
         conditions, again = rest.conditions, rest.again
+    shard = await find_shard(name, options, prepared, ledger) if run is not None else None
+    if shard is not None and shard.after_pk is not None:
+        conditions = [and_(each, f"{prepared.key.name}>{shard.after_pk}") for each in conditions]
     readers = [
         RecordReader(
             caspio,
@@ -187,7 +202,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     report = RunReport(run=run or new_run_id(now), sync=name, kind=prepared.definition.kind, mode=mode, started_at=now)
     report.whole = mode == "sweep" and rest is None
     report.drift = list(prepared.drift.lines)
-    report.notes += rest.notes if rest else []
+    report.notes += [*(rest.notes if rest else []), *(shard.notes if shard else [])]
     quota = CaspioQuota(
         account=caspio_account(settings.caspio_integration_url),
         calls_per_day=settings.caspio_calls_per_day,
@@ -218,6 +233,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     opened.times = await _times(name, prepared, ledger)
     opened.asked = again.source_pks
     opened.resumed = rest.after if rest else None
+    opened.shard = shard
     opened.catalog = catalog
     opened.planned = run is None
     return opened
@@ -285,15 +301,24 @@ def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -
     return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name), ledger.unfinished(name))
 
 
-def _check_options(name: str, options: RunOptions) -> None:
+def check_options(name: str, options: RunOptions) -> None:
     """Refuse what contradicts itself; nothing has been opened yet."""
     against = [word for word, given in (("--resend", options.resend), ("--keys", options.row_keys)) if given]
-    against += [word for word, given in (("--limit", options.limit), ("--since", options.since)) if given is not None]
+    chosen = (("--limit", options.limit), ("--since", options.since), ("a backfill's range", options.pk_range))
+    against += [word for word, given in chosen if given is not None]
     if options.baseline and against:
         raise ConfigurationError(
             f"{name}: --baseline records every row as sent without sending it; it cannot be combined with "
             f"{' and '.join(against)}. Leave out the one or the other"
         )
+    since, until = options.since, options.until
+    if until is not None and (since is None or since > until):
+        raise ConfigurationError(
+            f"{name}: nothing can have changed between {since or 'no time'} and {until}; give the earlier time first"
+        )
+    if options.pk_range is not None and options.pk_range[0] > options.pk_range[1]:
+        low, high = options.pk_range
+        raise ConfigurationError(f"{name}: there is no PK_ID from {low} to {high}; give the smaller one first")
     if options.verify_sample is not None and not options.baseline:
         raise ConfigurationError(
             f"{name}: --verify-sample goes with --baseline; after an ordinary run use "
@@ -309,7 +334,8 @@ async def _bound(
     since = options.since
     if since is not None and cursor is None:
         raise ConfigurationError(
-            f"{name}: --since needs a cursor field (source.cursor in the sync file), and the sync has none; use --full"
+            f"{name}: a time to begin at needs a cursor field (source.cursor in the sync file), and the sync has none; "
+            "use run --full, or backfill --pk"
         )
     mode = "partial" if options.partial else "incremental"
     if since is None and cursor is not None and not (options.whole or options.partial):
@@ -319,11 +345,16 @@ async def _bound(
             since = stored.watermark
     if since is None or cursor is None:
         return None, "partial" if options.partial else "sweep"
+    if options.until is not None:
+        return changed_between(prepared, since, options.until), mode
     return changed_since(prepared, since, clock.now()), mode
 
 
 def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> list[str | None]:
-    where = prepared.definition.source.where
+    where, key = prepared.definition.source.where, prepared.key.name
+    if options.pk_range is not None:
+        low, high = options.pk_range
+        where = and_(where, f"{key}>={low} AND {key}<={high}")
     if not options.identities:
         return [and_(where, bound)]
     identity = prepared.fields[prepared.mapping.identity.source_field]

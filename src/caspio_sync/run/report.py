@@ -24,6 +24,18 @@ class ExitCode(IntEnum):
     NOT_ALL_SENT = 5  # only with --strict
 
 
+def end_name(code: int, not_sent: int) -> str:
+    """How an end is called in Prefect: Completed, CompletedWithRejects, Blocked, Failed.
+
+    Args:
+        code: the exit code.
+        not_sent: rows that were to be sent and were not.
+    """
+    if code in {ExitCode.DONE, ExitCode.NOT_ALL_SENT}:
+        return "CompletedWithRejects" if not_sent else "Completed"
+    return "Blocked" if code == ExitCode.BLOCKED else "Failed"
+
+
 HeldVerdict = Literal["quarantined", "rejected", "blocked", "unknown"]
 
 
@@ -45,6 +57,14 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     )
     since: datetime | None = Field(
         default=None, description="Read rows changed since this time. Never moves the cursor."
+    )
+    until: datetime | None = Field(
+        default=None, description="With since: read rows changed up to this time, no later ones."
+    )
+    pk_range: tuple[int, int] | None = Field(
+        default=None,
+        description="Read only rows whose PK_ID lies between these two, both included, and hold only them against "
+        "other runs. Never moves the cursor.",
     )
     baseline: bool = Field(
         default=False,
@@ -84,7 +104,8 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     @property
     def partial(self) -> bool:
         """Whether the run reads a chosen part, and so must leave the cursor alone."""
-        return self.limit is not None or bool(self.row_keys) or self.since is not None or bool(self.release)
+        chosen = (self.limit, self.since, self.until, self.pk_range)
+        return any(each is not None for each in chosen) or bool(self.row_keys) or bool(self.release)
 
     @property
     def identities(self) -> tuple[str, ...]:

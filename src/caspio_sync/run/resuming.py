@@ -12,7 +12,7 @@ from hashlib import blake2b
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_, literal
 from caspio_sync.clock import Clock
-from caspio_sync.extraction.window import lower_bound
+from caspio_sync.extraction.window import lower_bound, upper_bound
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.runs import KILLED
 from caspio_sync.ledger.sweeps import InterruptedSweep
@@ -80,6 +80,13 @@ async def _interrupted(name: str, prepared: Prepared, ledger: LedgerThread, cloc
         # Rows that may have been sent a second time unrecorded are told apart by the run that reads them (compare.py).
         return None
     return found
+
+
+def changed_between(prepared: Prepared, since: datetime, until: datetime) -> str:
+    """The condition on the cursor field for rows last changed between two instants."""
+    cursor = str(prepared.definition.source.cursor)
+    latest = upper_bound(since, until, prepared.fields[cursor].time_zone)
+    return f"{changed_since(prepared, since, until)} AND {cursor}<={literal(latest)}"
 
 
 def changed_since(prepared: Prepared, since: datetime, now: datetime) -> str:

@@ -33,6 +33,7 @@ from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.owners import bears_its_key, present_keys
 from caspio_sync.run.resuming import note_sweep
+from caspio_sync.run.shards import begin_shard, claim_before_others, release_claims
 from caspio_sync.run.writes import KNOWN_THERE, Write, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
@@ -59,6 +60,7 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
     ledger = run.ledger
     if batch.number == 1:
         await note_sweep(run)
+        await begin_shard(run)
     await ledger.do(
         ledger.ledger.open_batch,
         run=run.id,
@@ -128,6 +130,9 @@ async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame) -> pl.DataFram
     present = await _still_claimed(run, stored.join(changes.select("key_hash", own=SOURCE_PK), on="key_hash"))
     claimants = pl.concat([present, run.claims_under_way()])
     claimed = claim_keys(changes, claimants)
+    if run.options.pk_range is not None:  # other rows of the sync may be under way in another process
+        elsewhere = await claim_before_others(run, batch, claimed)
+        claimed = claim_keys(changes, pl.concat([claimants, elsewhere]))
     run.claim(batch, claimed.filter(pl.col(KEY).is_not_null(), KEY_UNIQUE).select("key_hash", SOURCE_PK))
     return claimed.with_columns(pl.col(KEY).is_in(stored.filter("holds")[KEY].implode()).alias(KNOWN_THERE))
 
@@ -228,6 +233,7 @@ async def close_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, 
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )
     run.times.end(batch.number)
+    await release_claims(run, batch.number)
     run.report.batches += 1
 
 

@@ -1,4 +1,4 @@
-"""What erasure, verification, interrupted sweeps, catalogs and the watch over the source's fields remember."""
+"""What erasure, verification, sweeps, backfills, catalogs and the watch over the source's fields remember."""
 
 import secrets
 
@@ -20,6 +20,7 @@ def upgrade() -> None:
     meta = sa.table("meta", sa.column("name"), sa.column("value"))
     op.bulk_insert(meta, [{"name": "erasure_secret", "value": secrets.token_hex(32)}])
     op.add_column("lease", sa.Column("process", sa.Text))
+    op.add_column("lease", sa.Column("share", sa.Float))
     op.create_table(
         "audit",
         sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
@@ -48,6 +49,28 @@ def upgrade() -> None:
         sa.Column("counts", sa.JSON, nullable=False),
         sa.Column("page_cursor", sa.Text),
         sa.Column("seen", sa.LargeBinary),
+    )
+    op.add_column("run", sa.Column("low_pk", sa.BigInteger))
+    op.add_column("run", sa.Column("high_pk", sa.BigInteger))
+    op.create_table(
+        "shard",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("digest", sa.Text, primary_key=True),
+        sa.Column("asked", sa.Text, primary_key=True),
+        sa.Column("low_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("high_pk", sa.BigInteger, nullable=False),
+        sa.Column("rows", sa.BigInteger, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("run", sa.Text),
+        sa.Column("after_pk", sa.BigInteger),
+    )
+    op.create_table(
+        "claim",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("key_hash", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("source_pk", sa.BigInteger, nullable=False),
+        sa.Column("run", sa.Text, nullable=False),
+        sa.Column("batch", sa.BigInteger, nullable=False),
     )
     not_sent = sa.text("verdict <> 'sent'")
     op.create_index("row_held", "row", ["sync", "source_pk"], sqlite_where=not_sent, postgresql_where=not_sent)

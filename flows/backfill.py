@@ -1,0 +1,217 @@
+"""Backfill: chosen rows of any kind of sync, cut into shards; each is a run of the sync's own flow."""
+
+import asyncio
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime
+from uuid import UUID
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from pydantic import BaseModel, Field
+
+from caspio_sync.errors import CaspioSyncError, TransientError
+from caspio_sync.ledger.runs import KILLED, RUNNING
+from caspio_sync.ledger.shards import Shard
+from caspio_sync.run.backfill import (
+    MOST_SHARDS,
+    PROGRESS,
+    Backfill,
+    BackfillError,
+    BackfillReport,
+    ShardError,
+    ShardReport,
+    plan_backfill,
+    shard_ended,
+)
+from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.context import LedgerThread
+from caspio_sync.run.report import ExitCode, RunOptions, RunReport
+from caspio_sync.settings import current_settings
+from flows.kinds import flow_name, run_flow
+from tasks.ending import with_named_end
+from tasks.shards import mark_dead, states_of, trigger
+
+_LOOK_SECONDS = 2.0
+_MOST_TRIES = 3  # of a shard whose workers die
+
+
+class BackfillParameters(BaseModel, frozen=True, extra="forbid"):
+    """Which rows, and how; the accounts come from the environment of the worker."""
+
+    sync: str = Field(description="Name of a file in syncs/, without .yaml.")
+    since: datetime | None = Field(default=None, description="Rows changed since this time.")
+    until: datetime | None = Field(default=None, description="With since: no rows changed later than this.")
+    pk_range: tuple[int, int] | None = Field(
+        default=None, description="Rows whose PK_ID lies between these two, both included."
+    )
+    shards: int = Field(
+        default=1, ge=1, le=MOST_SHARDS, description="Cut the rows into so many runs, about equal in rows."
+    )
+    on_workers: bool = Field(
+        default=False, description="Each shard as a run of the sync's deployment, on any worker; else one by one here."
+    )
+    follow: bool = Field(default=True, description="On workers: follow the shards to their end.")
+    resend: bool = Field(default=False, description="Send every field of every row read. Braze bills it all.")
+    strict: bool = Field(default=False, description="Exit code 5 when a row was quarantined, rejected or blocked.")
+    wait: bool = Field(default=False, description="Where a run of this sync is under way, wait for its end.")
+
+    @property
+    def options(self) -> RunOptions:
+        """What the shards have in common."""
+        return RunOptions(**self.model_dump(include={"since", "until", "pk_range", "resend", "strict", "wait"}))
+
+
+@flow(name="backfill", description="Rows of a window of time or a range of keys, in shards; moves no cursor.")
+@with_named_end
+async def backfill(parameters: BackfillParameters) -> BackfillReport:
+    """Cut ─▶ run each shard, here or on workers ─▶ the worst of their ends.
+
+    Raises:
+        BackfillError: a shard did not end well.
+        ConfigurationError, TransientError: as `plan_backfill`.
+    """
+    options = parameters.options
+    planned = await plan_backfill(parameters.sync, options, parameters.shards, settings=current_settings())
+    if parameters.on_workers:
+        shards = await _on_workers(planned, options, follow=parameters.follow)
+    else:
+        shards = await _here(planned, options)
+    report = BackfillReport(
+        sync=planned.sync,
+        since=options.since,
+        until=options.until,
+        pk_range=options.pk_range,
+        shards=shards,
+        notes=list(planned.notes),
+    )
+    if any(each.error is not None for each in shards):
+        raise BackfillError(report)
+    return report
+
+
+def run_backfill(parameters: BackfillParameters) -> BackfillReport:
+    """Run the flow in this process and wait for it.
+
+    Raises:
+        CaspioSyncError: as `backfill`.
+    """
+    return asyncio.run(backfill(parameters))
+
+
+def _options(options: RunOptions, shard: Shard, **more: bool) -> RunOptions:
+    return options.model_copy(update={"pk_range": (shard.low_pk, shard.high_pk), **more})
+
+
+async def _here(planned: Backfill, options: RunOptions) -> list[ShardReport]:
+    """One shard after the other in this process, which is as fast as side by side: they would share its processor."""
+    ended: list[ShardReport] = []
+    latest: list[RunReport] = []
+
+    def watch(report: RunReport) -> None:
+        latest[:] = [report]
+        _show_progress(planned, sum(each.rows for each in ended) + report.read)
+
+    token = CONNECT.set(replace(CONNECT.get(), observer=watch))
+    try:
+        for shard in planned.shards:
+            latest.clear()
+            error: CaspioSyncError | None = None
+            try:
+                await run_flow(planned.kind, planned.sync, _options(options, shard))
+            except CaspioSyncError as raised:
+                error = raised
+            ended.append(shard_ended(shard, latest[0] if latest else None, error=error, strict=options.strict))
+    finally:
+        CONNECT.reset(token)
+    return ended
+
+
+@dataclass
+class _Followed:
+    """A shard on its way: which flow run it is, and how many it was before."""
+
+    shard: Shard
+    flow_run: UUID
+    tries: int = 1
+    read: int = 0
+    ended: ShardReport | None = None
+
+
+async def _on_workers(planned: Backfill, options: RunOptions, *, follow: bool) -> list[ShardReport]:
+    """Each shard as a run of the sync's deployment, on whichever workers there are."""
+
+    async def start(shard: Shard) -> UUID:
+        # What is asked of a worker comes when it comes: a run for changes may be under way then.
+        chosen = _options(options, shard, wait=True)
+        name = f"backfill-{planned.sync}-{shard.low_pk}-{shard.high_pk}"
+        return await trigger(f"{flow_name(planned.kind)}/{planned.sync}", planned.sync, chosen, name=name)
+
+    shards = [_Followed(shard, await start(shard)) for shard in planned.shards]
+    if not follow:
+        return [shard_ended(each.shard, None, state="Scheduled", flow_run=each.flow_run) for each in shards]
+    connect = CONNECT.get()
+    ledger = LedgerThread(connect.ledger(current_settings(), connect.clock))
+    try:
+        while waiting := [each for each in shards if each.ended is None]:
+            try:
+                states = await states_of([each.flow_run for each in waiting])
+            except TransientError:  # a server that is started again; the shards go on meanwhile
+                states = {}
+            for each in waiting:
+                dead = await _look(ledger, planned, each, states.get(each.flow_run), strict=options.strict)
+                if dead and each.tries < _MOST_TRIES:
+                    each.flow_run, each.tries = await start(each.shard), each.tries + 1
+                elif dead:
+                    each.ended = shard_ended(
+                        each.shard,
+                        None,
+                        error=TransientError(f"its worker died {_MOST_TRIES} times; look at the workers' logs"),
+                        flow_run=each.flow_run,
+                    )
+            _show_progress(planned, sum(each.shard.rows if each.ended else each.read for each in shards))
+            if any(each.ended is None for each in shards):
+                await connect.clock.sleep(_LOOK_SECONDS)
+    finally:
+        ledger.close()
+    return [each.ended for each in shards if each.ended is not None]
+
+
+async def _look(
+    ledger: LedgerThread, planned: Backfill, followed: _Followed, state: State | None, *, strict: bool
+) -> bool:
+    """Note where a shard stands, and how it ended; whether its process died."""
+    kept = await ledger.do(ledger.ledger.leases, planned.sync)
+    run = await ledger.do(ledger.ledger.run_of, str(followed.flow_run))
+    if run is not None:
+        followed.read = await ledger.do(ledger.ledger.rows_recorded, run.id)
+    if state is None:
+        return False
+    if state.is_final():
+        if state.is_crashed():
+            return True
+        report = None if run is None or run.report is None else RunReport.model_validate(run.report)
+        failed = None if state.is_completed() else _error_of(state, None if run is None else run.exit_code)
+        followed.ended = shard_ended(
+            followed.shard, report, error=failed, strict=strict, state=state.name, flow_run=followed.flow_run
+        )
+        return False
+    held = any(each.low_pk <= followed.shard.high_pk and each.high_pk >= followed.shard.low_pk for each in kept)
+    if run is not None and (run.state == KILLED or (run.state == RUNNING and not held)):
+        await mark_dead(followed.flow_run)
+        return True
+    return False
+
+
+def _error_of(state: State, exit_code: int | None) -> ShardError:
+    """What a worker's run ended in; one that could not be opened is not in the ledger, and tells its code itself."""
+    message = state.message or f"{state.name} in Prefect"
+    told = re.match(r"exit code (\d+): ", message)
+    code = exit_code if exit_code is not None else int(told[1]) if told else ExitCode.FAILED
+    return ShardError(message.removeprefix(told[0]) if told else message, int(code))
+
+
+def _show_progress(planned: Backfill, rows: int) -> None:
+    watch = PROGRESS.get()
+    if watch is not None:
+        watch(rows, sum(each.rows for each in planned.shards))

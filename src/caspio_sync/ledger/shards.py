@@ -1,0 +1,135 @@
+"""Backfills cut into ranges of keys: what of each is left to read, and which keys are claimed by those under way."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+import sqlalchemy as sa
+
+from caspio_sync.ledger import schema
+from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, upsert
+from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.runs import FAILED, KILLED, RUNNING
+from caspio_sync.ledger.sweeps import batches_of, unbroken
+from caspio_sync.schemas import SOURCE_PK
+
+_CLAIMED = {"key_hash": pl.Int64(), SOURCE_PK: pl.Int64()}
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A range of a backfill: first and last key, both included, and about how many rows it holds."""
+
+    low_pk: int
+    high_pk: int
+    rows: int
+
+
+class Shards(LedgerConnection):
+    """The shards of backfills that are not done, and the keys claimed by those under way."""
+
+    def left_shards(self, sync: str, *, digest: str, asked: str, since: datetime) -> list[Shard]:
+        """What an earlier attempt at the same backfill left to do, by key; nothing where there was none since then.
+
+        Args:
+            sync: name of the sync.
+            digest: of what is read, and of what it is judged under.
+            asked: the range that was asked for.
+            since: no attempt that began earlier counts.
+        """
+        shard = schema.shard.c
+        left = sa.select(shard.low_pk, shard.high_pk, shard.rows).where(
+            shard.sync == sync, shard.digest == digest, shard.asked == asked, shard.at >= since
+        )
+        with self._read("look for a backfill") as connection:
+            return [Shard(*each) for each in connection.execute(left.order_by(shard.low_pk))]
+
+    def plan_shards(self, sync: str, shards: Sequence[Shard], *, digest: str, asked: str, before: datetime) -> None:
+        """Write down what a backfill has to do; whatever was planned `before` is forgotten, and what is the same."""
+        shard = schema.shard.c
+        same = sa.and_(shard.digest == digest, shard.asked == asked)
+        values = [
+            {
+                "sync": sync,
+                "digest": digest,
+                "asked": asked,
+                "low_pk": each.low_pk,
+                "high_pk": each.high_pk,
+                "rows": each.rows,
+                "at": self._clock.now(),
+            }
+            for each in shards
+        ]
+        with self._write("plan a backfill") as connection:
+            connection.execute(sa.delete(schema.shard).where(shard.sync == sync, sa.or_(same, shard.at < before)))
+            connection.execute(sa.insert(schema.shard), values)
+
+    def begin_shard(self, sync: str, *, digest: str, pk_range: tuple[int, int], run: str, after_pk: int | None) -> None:
+        """Write down, before its first batch, which run reads a planned shard, and after which key."""
+        with self._write("begin a shard", fenced=True) as connection:
+            connection.execute(
+                sa.update(schema.shard).where(*_one(sync, digest, pk_range)).values(run=run, after_pk=after_pk)
+            )
+
+    def interrupted_shard(self, sync: str, *, digest: str, pk_range: tuple[int, int]) -> tuple[str, str, int] | None:
+        """The run that died in a shard, how (`killed`, `failed`), and up to which key it had recorded everything.
+
+        Returns:
+            None where nobody died in it, or with nothing recorded.
+        """
+        shard, run = schema.shard.c, schema.run.c
+        begun = (
+            sa.select(run.id, run.state, shard.after_pk)
+            .join_from(schema.shard, schema.run, shard.run == run.id)
+            .where(*_one(sync, digest, pk_range), run.state.in_((KILLED, FAILED)))
+            .order_by(run.started_at.desc())
+        )
+        with self._read("look for an interrupted shard") as connection:
+            found = connection.execute(begun).first()
+            if found is None:
+                return None
+            high = unbroken(batches_of(connection, found.id), found.after_pk)
+        return None if high is None else (found.id, found.state, high)
+
+    def end_shard(self, sync: str, *, digest: str, pk_range: tuple[int, int]) -> None:
+        """A shard has come to its end; nothing of it is left."""
+        with self._write("end a shard", fenced=True) as connection:
+            connection.execute(sa.delete(schema.shard).where(*_one(sync, digest, pk_range)))
+
+    def claim_keys(self, sync: str, keys: pl.DataFrame, *, run: str, batch: int) -> pl.DataFrame:
+        """Claim keys before their rows are sent: two runs that hold disjoint ranges would not see each other's.
+
+        Args:
+            sync: name of the sync.
+            keys: key_hash and source_pk, each key once.
+            run: who claims them.
+            batch: in which batch; its claims end with it.
+
+        Returns:
+            key_hash and source_pk of other rows that were claimed first, by a run that is still under way.
+        """
+        claim, runs = schema.claim.c, schema.run.c
+        alive = sa.select(runs.id).where(runs.sync == sync, runs.state == RUNNING)
+        over = sa.or_(claim.run.not_in(alive), sa.and_(claim.run == run, claim.batch == batch))
+        frames = [pl.DataFrame(schema=_CLAIMED)]
+        with self._write("claim keys", fenced=True) as connection:
+            connection.execute(sa.delete(schema.claim).where(claim.sync == sync, over))
+            constants: dict[str, Constant] = {"sync": sync, "run": run, "batch": batch}
+            # Whoever came first stays: of a claim that is there nothing is overwritten but the key, by itself.
+            upsert(connection, schema.claim, keys.select(*_CLAIMED), constants=constants, update=["key_hash"])
+            for numbers in integer_lists(keys["key_hash"]):
+                statement = f"SELECT key_hash, source_pk FROM claim WHERE sync = ? AND key_hash IN ({numbers})"
+                frames.append(select_frame(connection, statement, (sync,), _CLAIMED))
+        return pl.concat(frames).join(keys, on=["key_hash", SOURCE_PK], how="anti")
+
+    def release_keys(self, *, run: str, batch: int) -> None:
+        """A batch is recorded: from now on its rows tell their keys."""
+        claim = schema.claim.c
+        with self._write("release keys") as connection:
+            connection.execute(sa.delete(schema.claim).where(claim.run == run, claim.batch == batch))
+
+
+def _one(sync: str, digest: str, pk_range: tuple[int, int]) -> tuple[sa.ColumnElement[bool], ...]:
+    shard = schema.shard.c
+    return (shard.sync == sync, shard.digest == digest, shard.low_pk == pk_range[0], shard.high_pk == pk_range[1])

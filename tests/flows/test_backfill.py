@@ -1,0 +1,348 @@
+"""Backfills: chosen rows in shards, runs like any other that leave the cursor alone, exclude each other by range, and go on."""
+
+import asyncio
+import contextlib
+import importlib
+import warnings
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect.states import Completed, Running, Scheduled
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.leases import LeaseHeldError
+from caspio_sync.ledger.shards import Shard
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.run.backfill import BackfillError, BackfillReport
+from caspio_sync.run.opening import open_run
+from caspio_sync.run.report import RunOptions
+from caspio_sync.settings import current_settings
+
+PEOPLE = 4000
+BATCH = 1000
+AN_HOUR = 3600.0
+
+
+pytestmark = pytest.mark.usefixtures("without_engine")
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture(scope="module")
+def prefect(great_expectations: None) -> str:
+    """No server is asked here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Prefect's own imports
+        importlib.import_module("flows.backfill")
+    return "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def without_engine(without_prefect: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `without_prefect`, for the backfill as well."""
+    flow = importlib.import_module("flows.backfill")
+    monkeypatch.setattr(flow, "backfill", flow.backfill.fn)
+
+
+@pytest.fixture
+def many(world: Any) -> Any:
+    """A sync that has run; an hour ago."""
+    world.people(PEOPLE)
+    world.sync(world.SYNC + f"batch_size: {BATCH}\n")
+    world.run()
+    world.forget()
+    world.clock.advance(AN_HOUR)
+    return world
+
+
+def backfilled(**chosen: Any) -> BackfillReport:
+    from flows.backfill import BackfillParameters, run_backfill
+
+    return run_backfill(BackfillParameters(sync="customers", **chosen))
+
+
+def ends(report: BackfillReport) -> list[tuple[int, int]]:
+    return [(each.low_pk, each.high_pk) for each in report.shards]
+
+
+def refused(**chosen: Any) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        backfilled(**chosen)
+    return str(caught.value)
+
+
+def killed_after(batches: int) -> ExitStack:
+    """The process ends, without a word, once so many batches are recorded."""
+    stack = ExitStack()
+    patch = stack.enter_context(pytest.MonkeyPatch.context())
+    real, finish, calls = Ledger.close_batch, Ledger.finish_run, 0
+
+    def dying(self: Ledger, *arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls > batches:
+            raise KilledError
+        return real(self, *arguments, **named)
+
+    def silent(self: Ledger, *arguments: Any, **named: Any) -> None:
+        if calls > batches:
+            raise KilledError
+        finish(self, *arguments, **named)
+
+    patch.setattr(Ledger, "close_batch", dying)
+    patch.setattr(Ledger, "finish_run", silent)
+    stack.enter_context(pytest.raises(KilledError))
+    return stack
+
+
+def test_a_range_of_keys_is_sent_again_and_the_cursor_stays(many: Any) -> None:
+    before = many.watermark()
+    report = backfilled(pk_range=(101, 300), resend=True)
+    assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(101, 301))
+    assert ends(report) == [(101, 300)]
+    assert report.exit_code == 0
+    assert many.watermark() == before
+    with many.ledger() as ledger:
+        run = ledger.last_run("customers")
+    assert (run.mode, run.state, run.exit_code, run.low_pk, run.high_pk) == ("partial", "done", 0, 101, 300)
+
+
+def test_what_was_sent_is_not_sent_again_unless_asked(many: Any) -> None:
+    report = backfilled(pk_range=(1, 1000))
+    assert report.shards[0].report is not None
+    assert report.shards[0].report.unchanged == 1000
+    assert many.sent() == []
+
+
+def test_a_window_of_time_is_read_by_the_cursor_field(many: Any) -> None:
+    start = many.clock.now()
+    for pk in (10, 20, 30):
+        many.clock.advance(AN_HOUR)
+        many.caspio.update_rows("Customers", {"FirstName": f"New{pk}"}, f"PK_ID = {pk}")
+    window = (start + timedelta(minutes=90), start + timedelta(minutes=150))
+    before = many.watermark()
+    backfilled(since=window[0], until=window[1])
+    assert [each["external_id"] for each in many.sent()] == ["c20"]
+    assert many.watermark() == before
+
+
+def test_shards_cover_every_row_once(many: Any) -> None:
+    report = backfilled(pk_range=(1, PEOPLE), shards=4, resend=True)
+    assert ends(report) == [(1, 1000), (1001, 2000), (2001, 3000), (3001, 4000)]
+    assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(1, PEOPLE + 1))
+    with many.ledger() as ledger:
+        assert len(ledger.runs("customers")) == 5
+
+
+def test_shards_of_a_window_find_their_keys_by_one_call(many: Any) -> None:
+    start = many.clock.now()
+    many.clock.advance(AN_HOUR)
+    many.caspio.update_rows("Customers", {"FirstName": "New"}, "PK_ID > 1000 AND PK_ID <= 1400")
+    report = backfilled(since=start, shards=2)
+    assert ends(report) == [(1001, 1200), (1201, 1400)]
+    assert len(many.sent()) == 400
+
+
+def test_no_row_is_no_run(many: Any) -> None:
+    report = backfilled(pk_range=(90_000, 99_000), shards=3)
+    assert report.shards == []
+    assert report.exit_code == 0
+
+
+def test_bad_input_is_refused_before_anything_is_read(many: Any) -> None:
+    now: datetime = many.clock.now()
+    assert "no PK_ID from 9 to 1" in refused(pk_range=(9, 1))
+    assert "earlier time first" in refused(since=now, until=now - timedelta(days=1))
+    assert "--from T --to T" in refused()
+    many.sync(many.SYNC.replace("  cursor: ChangedAt\n", ""))
+    assert "cursor field" in refused(since=now)
+
+
+def test_a_killed_shard_goes_on_after_its_recorded_batches(many: Any) -> None:
+    with killed_after(1):
+        backfilled(pk_range=(1, 2000), resend=True)
+    many.clock.advance(600)
+    many.forget()
+    report = backfilled(pk_range=(1, 2000), resend=True)
+    run = report.shards[0].report
+    assert run is not None
+    assert any(note.startswith("goes on after PK_ID 1,000") for note in run.notes)
+    assert run.read == 1000
+    assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(1001, 2001))
+
+
+def test_shards_that_are_done_are_not_done_again_after_a_failure(many: Any) -> None:
+    with killed_after(3):  # the first shard, and half of the second
+        backfilled(pk_range=(1, 4000), shards=2, resend=True)
+    many.clock.advance(600)
+    report = backfilled(pk_range=(1, 4000), shards=2, resend=True)
+    assert ends(report) == [(2001, 4000)]
+    assert report.notes == ["goes on with the 1 shards that the last attempt left to do"]
+    assert [each.report.read for each in report.shards if each.report] == [1000]
+    again = backfilled(pk_range=(1, 4000), shards=2)
+    assert ends(again) == [(1, 2000), (2001, 4000)]
+
+
+def test_another_backfill_or_mapping_does_not_go_on_from_a_dead_one(many: Any) -> None:
+    with killed_after(1):
+        backfilled(pk_range=(1, 2000), resend=True)
+    many.clock.advance(600)
+    assert backfilled(pk_range=(1, 2000)).shards[0].report.read == 2000  # type: ignore[union-attr]
+    many.sync(many.SYNC.replace("truncate: 255", "truncate: 99") + f"batch_size: {BATCH}\n")
+    assert backfilled(pk_range=(1, 2000), resend=True).shards[0].report.read == 2000  # type: ignore[union-attr]
+
+
+def test_an_ordinary_run_after_a_dead_shard_goes_its_own_way(many: Any) -> None:
+    with killed_after(1):
+        backfilled(pk_range=(1, 2000))
+    many.clock.advance(600)
+    report = many.run()
+    assert report.mode == "incremental"
+    assert any("was killed" in note for note in report.notes)
+
+
+def test_ranges_exclude_each_other_where_they_overlap(many: Any) -> None:
+    async def side_by_side(first: tuple[int, int] | None, second: tuple[int, int] | None) -> bool:
+        settings = current_settings()
+        async with open_run("customers", RunOptions(pk_range=first), settings=settings):
+            try:
+                async with open_run("customers", RunOptions(pk_range=second), settings=settings):
+                    return True
+            except LeaseHeldError:
+                return False
+
+    assert asyncio.run(side_by_side((1, 100), (101, 200)))
+    assert not asyncio.run(side_by_side((1, 100), (100, 200)))
+    assert not asyncio.run(side_by_side((1, 100), None))
+    assert not asyncio.run(side_by_side(None, (1, 100)))
+
+
+def test_a_shard_that_begins_does_not_call_its_living_neighbour_dead(many: Any) -> None:
+    async def both() -> str:
+        settings = current_settings()
+        async with open_run("customers", RunOptions(pk_range=(1, 100)), settings=settings) as first:
+            async with open_run("customers", RunOptions(pk_range=(101, 200)), settings=settings):
+                pass
+            with many.ledger() as ledger:
+                return next(each.state for each in ledger.runs("customers") if each.id == first.id)
+
+    assert asyncio.run(both()) == "running"
+
+
+def test_a_key_in_two_shards_under_way_is_sent_once(world: Any) -> None:
+    """Both are read before either is recorded; the ledger's rows alone would tell nobody."""
+    world.people(20)
+    world.caspio.update_rows("Customers", {"CustomerNo": "c1"}, "PK_ID = 15")
+    world.sync()
+    from flows.profile_sync import move
+
+    async def both() -> None:
+        settings = current_settings()
+        async with (
+            open_run("customers", RunOptions(pk_range=(1, 10)), settings=settings) as first,
+            open_run("customers", RunOptions(pk_range=(11, 20)), settings=settings) as second,
+        ):
+            batches = [(run, await run.next_batch()) for run in (first, second)]
+            await asyncio.gather(*(move(run, batch) for run, batch in batches if batch is not None))
+
+    asyncio.run(both())
+    assert [each["external_id"] for each in world.sent()].count("c1") == 1
+    assert world.verdicts() == {"sent": 19, "quarantined": 1}
+
+
+def test_left_shards_of_another_day_are_forgotten(tmp_path: Any) -> None:
+    from caspio_sync.clock import VirtualClock
+
+    clock = VirtualClock()
+    with contextlib.closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock)) as ledger:
+        began = clock.now()
+        ledger.plan_shards("s", [Shard(1, 5, 5), Shard(6, 9, 4)], digest="d", asked="1..9", before=began)
+        clock.advance(60)
+        assert ledger.left_shards("s", digest="d", asked="1..9", since=began) == [Shard(1, 5, 5), Shard(6, 9, 4)]
+        assert ledger.left_shards("s", digest="d", asked="1..9", since=clock.now()) == []
+        assert ledger.left_shards("s", digest="d", asked="1..8", since=began) == []
+
+
+class Workers:
+    """Stands for a Prefect server and one worker: takes a shard whenever it is asked how they stand."""
+
+    def __init__(self, dying: int) -> None:
+        self.dying = dying  # shards whose process is killed after its first batch
+        self.waiting: list[tuple[UUID, RunOptions]] = []
+        self.states: dict[UUID, Any] = {}
+        self.marked: list[UUID] = []
+        self.deployments: set[str] = set()
+
+    async def trigger(self, deployment: str, sync: str, options: RunOptions, *, name: str) -> UUID:
+        assert name.startswith(f"backfill-{sync}-")
+        self.deployments.add(deployment)
+        flow_run = uuid4()
+        self.waiting.append((flow_run, options))
+        self.states[flow_run] = Scheduled()
+        return flow_run
+
+    async def states_of(self, flow_runs: list[UUID]) -> dict[UUID, Any]:
+        if self.waiting:
+            flow_run, options = self.waiting.pop(0)
+            self.states[flow_run] = Running()
+            dies, self.dying = self.dying > 0, self.dying - 1
+            with contextlib.suppress(KilledError):
+                await self._work(flow_run, options, dies=dies)
+                self.states[flow_run] = Completed()
+        return {each: self.states[each] for each in flow_runs}
+
+    async def mark_dead(self, flow_run: UUID) -> None:
+        self.marked.append(flow_run)
+
+    async def _work(self, flow_run: UUID, options: RunOptions, *, dies: bool) -> None:
+        from flows.profile_sync import move
+
+        def silent(*_: Any, **__: Any) -> None:
+            raise KilledError
+
+        with pytest.MonkeyPatch.context() as patch:
+            async with open_run("customers", options, settings=current_settings(), flow_run=str(flow_run)) as run:
+                while (batch := await run.next_batch()) is not None:
+                    await move(run, batch)
+                    if dies:
+                        patch.setattr(Ledger, "finish_run", silent)
+                        patch.setattr(Ledger, "release_lease", silent)
+                        raise KilledError
+
+
+def on_workers(monkeypatch: pytest.MonkeyPatch, dying: int) -> Workers:
+    workers = Workers(dying)
+    for name in ("trigger", "states_of", "mark_dead"):
+        monkeypatch.setattr(f"flows.backfill.{name}", getattr(workers, name))
+    return workers
+
+
+def test_a_shard_whose_worker_died_is_given_to_another_and_goes_on(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = on_workers(monkeypatch, dying=1)
+    report = backfilled(pk_range=(1, PEOPLE), shards=2, resend=True, on_workers=True)
+    assert workers.deployments == {"profile-sync/customers"}
+    assert len(workers.states) == 3
+    assert len(workers.marked) == 1
+    assert [(each.state, each.exit_code) for each in report.shards] == [("Completed", 0)] * 2
+    assert sorted(each.report.read for each in report.shards if each.report) == [1000, 2000]
+    assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(1, PEOPLE + 1))
+
+
+def test_a_shard_whose_workers_keep_dying_is_given_up(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_workers(monkeypatch, dying=99)
+    with pytest.raises(BackfillError, match="died 3 times") as caught:
+        backfilled(pk_range=(1, PEOPLE), on_workers=True)
+    assert caught.value.exit_code == 4
+
+
+def test_shards_that_nobody_follows_are_only_started(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = on_workers(monkeypatch, dying=0)
+    report = backfilled(pk_range=(1, PEOPLE), shards=2, on_workers=True, follow=False)
+    assert [(each.state, each.exit_code) for each in report.shards] == [("Scheduled", None)] * 2
+    assert [each.flow_run for each in report.shards] == [str(each) for each in workers.states]
+    assert report.exit_code == 0
