@@ -1,5 +1,6 @@
 """`caspio-sync doctor` as a command: what it prints, how it ends, and what it leaves alone."""
 
+import importlib
 import socket
 from datetime import timedelta
 from typing import Any
@@ -55,12 +56,14 @@ def test_caspio_out_of_reach_is_a_finding(shop: Any) -> None:
 
 def test_a_server_that_does_not_answer(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.write_sync()
+    settings = importlib.import_module("prefect.settings")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{probe.getsockname()[1]}/api")
-    for name in ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED", "PREFECT_LOGGING_LEVEL"):
-        monkeypatch.setenv(name, "1" if name == "DO_NOT_TRACK" else "false" if "ANALYTICS" in name else "CRITICAL")
-    document = shop.document("doctor")
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}/api"
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        # Prefect reads its settings when it is imported, which another test may have done.
+        with settings.temporary_settings({settings.PREFECT_API_URL: url}):
+            document = shop.document("doctor")
     (finding,) = [each for each in document["findings"] if each["level"] == "error"]
     assert "does not answer" in finding["what"]
     assert "make serve" in finding["remedy"]
