@@ -10,7 +10,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from prefect.states import Completed, Running, Scheduled
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.leases import LeaseHeldError
@@ -272,6 +271,7 @@ class Workers:
     """Stands for a Prefect server and one worker: takes a shard whenever it is asked how they stand."""
 
     def __init__(self, dying: int) -> None:
+        self._prefect = importlib.import_module("prefect.states")  # whose settings are read at its first import
         self.dying = dying  # shards whose process is killed after its first batch
         self.waiting: list[tuple[UUID, RunOptions]] = []
         self.states: dict[UUID, Any] = {}
@@ -283,17 +283,17 @@ class Workers:
         self.deployments.add(deployment)
         flow_run = uuid4()
         self.waiting.append((flow_run, options))
-        self.states[flow_run] = Scheduled()
+        self.states[flow_run] = self._prefect.Scheduled()
         return flow_run
 
     async def states_of(self, flow_runs: list[UUID]) -> dict[UUID, Any]:
         if self.waiting:
             flow_run, options = self.waiting.pop(0)
-            self.states[flow_run] = Running()
+            self.states[flow_run] = self._prefect.Running()
             dies, self.dying = self.dying > 0, self.dying - 1
             with contextlib.suppress(KilledError):
                 await self._work(flow_run, options, dies=dies)
-                self.states[flow_run] = Completed()
+                self.states[flow_run] = self._prefect.Completed()
         return {each: self.states[each] for each in flow_runs}
 
     async def mark_dead(self, flow_run: UUID) -> None:
