@@ -1,7 +1,8 @@
 """Registering deployments with Prefect's server: made, updated, and removed when their sync is gone."""
 
 import importlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -125,13 +126,13 @@ def _flow(entrypoint: str) -> Flow[..., Any]:
 
 def _form(flow: Flow[..., Any]) -> dict[str, Any]:
     """What the UI makes the form of a custom run from: the parameter model's fields with their descriptions."""
-    return flow.parameters.model_dump(exclude_unset=True)
+    return flow.parameters.model_dump(mode="json", exclude_unset=True)
 
 
 def _same(present: "DeploymentResponse", wanted: Deployment, flow: Flow[..., Any]) -> bool:
     """Whether registering it again would change nothing; it would also drop the runs that are scheduled already."""
     schedules = {
-        (each.slug, each.schedule.cron, each.schedule.timezone, repr(each.parameters))
+        (each.slug, each.schedule.cron, each.schedule.timezone, _text(each.parameters))
         for each in present.schedules
         if isinstance(each.schedule, CronSchedule)
     }
@@ -143,5 +144,10 @@ def _same(present: "DeploymentResponse", wanted: Deployment, flow: Flow[..., Any
         and present.pull_steps == [dict(each) for each in PULL_STEPS]
         and present.parameter_openapi_schema == _form(flow)
         and len(present.schedules) == len(wanted.schedules)
-        and schedules == {(each.slug, each.cron, "UTC", repr(wanted.parameters_of(each))) for each in wanted.schedules}
+        and schedules == {(each.slug, each.cron, "UTC", _text(wanted.parameters_of(each))) for each in wanted.schedules}
     )
+
+
+def _text(parameters: Mapping[str, Any]) -> str:
+    """Parameters to compare: PostgreSQL gives the keys back in another order."""
+    return json.dumps(parameters, sort_keys=True)
