@@ -76,6 +76,13 @@ async def told(name: str, settings: Settings, connect: Connect) -> AsyncIterator
 
 async def _tell(name: str, settings: Settings, connect: Connect, watch: Watch, error: Exception | None) -> None:
     try:
+        await _tell_once(name, settings, connect, watch, error)
+    except Exception as bug:  # noqa: BLE001 - whatever it is, the run ended as it did; its words may quote a customer
+        _LOG.warning("%s: its messages could not be made: %s", name, UnexpectedError.of(bug))
+
+
+async def _tell_once(name: str, settings: Settings, connect: Connect, watch: Watch, error: Exception | None) -> None:
+    try:
         if not settings.has_ledger:  # none is made for a sync that is refused
             raise ConfigurationError("no ledger yet")
         with contextlib.closing(connect.ledger(settings, connect.clock)) as ledger:
