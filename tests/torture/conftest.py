@@ -15,13 +15,14 @@ sys.path.insert(0, str(Path(__file__).parent))  # the harness is several modules
 
 SEEDS = int(os.environ.get("CASPIO_TORTURE_SEEDS") or 200)
 SEED = os.environ.get("CASPIO_TORTURE_SEED")
-# One of so many schedules is played with another ledger, or with all of Prefect and the sender's process, as well.
+# One in five is of a catalog. One of so many is played with another ledger, or with all of Prefect and the sender's
+# process, as well.
 SHARES = {
-    "seed": 1,
-    "postgresql_seed": 20,
-    "prefect_seed": 100,
+    "seed": 1.25,
     "catalog_seed": 5,
-    "postgresql_catalog_seed": 50,
+    "postgresql_seed": 25,
+    "postgresql_catalog_seed": 100,
+    "prefect_seed": 200,
     "prefect_catalog_seed": 200,
 }
 
@@ -29,7 +30,7 @@ SHARES = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, share in SHARES.items():
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, [int(SEED)] if SEED else range(max(1, SEEDS // share)))
+            metafunc.parametrize(name, [int(SEED)] if SEED else range(max(1, int(SEEDS / share))))
 
 
 @pytest.fixture(scope="session")

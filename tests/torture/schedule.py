@@ -54,7 +54,9 @@ async def _play(watched: Watched) -> Watched:
     shop.heal()
     watched.forget_edited()
     _let_pass(watched)
-    ended = await watched.run(watched.order())
+    # Without a cursor field, a run that goes on from one that died leaves what changed meanwhile to the next.
+    full = isinstance(watched, WatchedItems) and not watched.shop.described.cursor
+    ended = await watched.run(watched.order(options={"full": full, **_deleting(watched)}))
     if ended.status:
         watched.faults.append(f"the last run ended with {ended.status}: {ended.message}")
         return watched

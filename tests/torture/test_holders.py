@@ -31,6 +31,21 @@ def watched(arena: Any, template: Path, tmp_path: Path) -> Any:
     return made
 
 
+@pytest.fixture
+def watched_items(arena: Any, template: Path, tmp_path: Path) -> Any:
+    """A shop with forty sound products, all in the catalog, of which five are gone from Caspio since."""
+    from arena import copied
+    from watched_items import WatchedItems
+
+    made = WatchedItems(arena, tmp_path, copied(template, tmp_path), random.Random(1))
+    made.shop.described.cursor = False
+    made.describe()
+    for _ in range(40):
+        made.shop.add()
+    made.clock.offset += 4000
+    return made
+
+
 async def finished(watched: Any, **more: Any) -> Any:
     """A run that is left alone, and what it left behind."""
     watched.clock.offset += 4000
@@ -140,6 +155,53 @@ def test_a_run_that_was_paused_neither_sends_nor_writes_once_another_took_over(
         assert watched.shop.braze.requests - requests <= order.connections
         assert stored(watched, "SELECT * FROM row") == rows
         assert [state for (state,) in stored(watched, "SELECT state FROM run ORDER BY started_at")][1:] == ["done"]
+
+    runner.run(play())
+
+
+@pytest.mark.parametrize(
+    "where", ["steps.send_batch:before", "CatalogClient.write_items:after", "vanished.delete_vanished:before"]
+)
+def test_a_paused_run_neither_writes_nor_deletes_items_once_another_took_over(
+    watched_items: Any, runner: asyncio.Runner, where: str
+) -> None:
+    watched, shop = watched_items, watched_items.shop
+
+    async def play() -> None:
+        assert (await watched.run(watched.order())).status == 0
+        gone = [shop.rows[pk]["Code"] for pk in sorted(shop.rows)[:5]]
+        for pk in sorted(shop.rows)[:5]:
+            shop.drop(pk)
+        for pk in list(shop.rows):
+            shop.change(pk, Name="Teapot")
+        watched.forget_edited()
+        short = {"lease_seconds": 1.2, "batch_rows": 40, "objects_per_request": 1}
+        order = watched.order(at=where, stop="STOP", **short)
+        paused = await watched.arena.start(order)
+        await until(lambda: is_stopped(paused), 120.0)
+        await asyncio.sleep(short["lease_seconds"])
+        watched.clock.offset += 600
+        for code in gone:  # they are back, in new rows
+            shop.add(Code=code, Name="Saucer")
+        for pk in list(shop.rows):
+            shop.change(pk, Price=20.0)
+        watched.forget_edited()
+        # Everything anew: without a cursor field, a run that goes on from the lost one leaves what changed to the next.
+        ended = await watched.run(watched.order(options={"full": True}, **short))
+        assert ended.status == 0, ended.message
+        written = watched.written
+        os.kill(paused, signal.SIGCONT)
+        lost = await watched.arena.ended(paused, order)
+        assert lost.status == 2, lost.message
+        assert "lease" in lost.message
+        # What stood between the look at the lease and the socket may still leave: no more than the connections.
+        assert watched.written - written <= order.connections
+        assert set(gone) <= set(shop.items())
+        watched.clock.offset += 4000
+        assert (await watched.run(watched.order(options={"full": True}))).status == 0
+        watched.look_at_everything(shared=False)
+        assert shop.faults_of_all() == []
+        assert watched.faults == []
 
     runner.run(play())
 
