@@ -213,7 +213,7 @@ def test_storage_that_runs_full_is_a_clear_error_and_the_next_run_goes_on(shop: 
         Fault(kind="reset_before", path=ITEMS, nth=(1, 3)),
         Fault(kind="reset_after", path=ITEMS, nth=(1, 3)),
         Fault(kind="truncate", path=ITEMS, nth=(1, 2)),
-        Fault(kind="slow", path=ITEMS, nth=(1, 2), seconds=80),
+        Fault(kind="slow", path=ITEMS, nth=(1,), seconds=40),
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}-{fault.nth}",
 )
