@@ -79,6 +79,24 @@ class Order:
     file_bytes: int | None = None
 
 
+class Boundaries:
+    """Counts the passings of every boundary, and ends the process at the one that was ordered."""
+
+    def __init__(self, order: Order) -> None:
+        self._order = order
+        self._passed: Counter[str] = Counter()
+
+    def __call__(self, point: str) -> None:
+        self._passed[point] += 1
+        if point == self._order.at and self._passed[point] == self._order.count:
+            end(self._order)
+
+
+def end(order: Order) -> None:
+    os.kill(os.getpid(), getattr(signal, f"SIG{order.stop}"))
+    time.sleep(0.05)  # another thread may have been given the signal; this one must not go on meanwhile
+
+
 def without_engine() -> None:
     """The flow's own functions without Prefect's engine, as the fixture `without_prefect` has them."""
     modules = [importlib.import_module(each) for each in ("flows.profile_sync", "flows.catalog_sync", "tasks.caspio")]
