@@ -197,7 +197,7 @@ def _lose_commit(patch: pytest.MonkeyPatch, uncommitted: int | None) -> None:
 
         return commit
 
-    for name in ("record", "record_sent", "record_deleted", "borne_again"):
+    for name in ("record", "record_sent", "record_deleted", "note_leaving", "note_left", "abandon"):
         patch.setattr(Ledger, name, guarded(getattr(Ledger, name)))
 
 

@@ -279,7 +279,7 @@ def test_a_catalog_that_braze_refuses_is_a_clear_error(shop: Any) -> None:
 
 
 def test_a_second_run_beside_the_first_is_refused(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from caspio_sync.errors import LeaseHeldError
+    from caspio_sync.ledger.leases import LeaseHeldError
     from flows import catalog_sync
 
     shop.open(3)

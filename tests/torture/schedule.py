@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from arena import Arena
-from processes import Order, points
+from boundaries import points
+from processes import Order
 from watched import Watched
 from watched_items import WatchedItems
 from watched_profiles import WatchedProfiles

@@ -187,14 +187,14 @@ class Watched:
 
     def _look_at_window(self, now: float, keys: dict[int, str], outcomes: list[Any]) -> None:
         """Every outcome once; and what Braze took without an outcome came within the last moments."""
-        told: Counter[tuple[int, str]] = Counter()
+        told: Counter[tuple[str, int, str]] = Counter()
         for each in outcomes:
-            told.update((pk, each.part) for pk in pl.read_ipc(io.BytesIO(each.rows))["source_pk"])
+            told.update((each.run, pk, each.part) for pk in pl.read_ipc(io.BytesIO(each.rows))["source_pk"])
         self.faults += [
-            f"row {pk} has {count} outcomes ({part}) in one run" for (pk, part), count in told.items() if count > 1
+            f"row {pk} has {count} outcomes ({part}) in one run" for (_, pk, part), count in told.items() if count > 1
         ]
-        known = {keys.get(pk) for pk, _ in told} | {
-            self.shop.rows[pk][self.shop.KEY] for pk, _ in told if pk in self.shop.rows
+        known = {keys.get(pk) for _, pk, _ in told} | {
+            self.shop.rows[pk][self.shop.KEY] for _, pk, _ in told if pk in self.shop.rows
         }
         lost = [
             (came, request)

@@ -158,7 +158,6 @@ class Catalogs(LedgerConnection):
             rows: source_pk (null for an id without a row), key, reason, request (null where nothing was deleted: then
                 the catalog may still have the id), status.
             mapping_version: the present one.
-            items_gone: whether the catalog no longer has the items; else their ids are noted as by `abandon`.
         """
         at = microseconds(self._clock.now())
         gone = rows.filter(pl.col(SOURCE_PK).is_not_null()).sort(SOURCE_PK)
@@ -179,8 +178,6 @@ class Catalogs(LedgerConnection):
             keys = rows.filter(pl.col(KEY).is_not_null(), pl.col("request").is_not_null()).select(pl.lit(sync), KEY)
             if not keys.is_empty():
                 connection.exec_driver_sql(settle, keys.rows())
-            else:
-                _abandon(connection, sync, keys[KEY])
 
     def prices(self, sync: str, low: int, high: int) -> pl.DataFrame:
         """source_pk and `price` of the items of this range of `source_pk`, as they were last sent."""

@@ -21,7 +21,6 @@ async def record_baseline(
     """
     new = accepted.filter(pl.col("_op") == "new")
     rows, without = without_required_consent(run, new)
-    await record_prices(run, rows)
     sent = run.report.verdicts.get(Verdict.SENT, 0)
     await record_prices(run, rows)
     await record_rows(run, batch.number, rows.with_columns(reason=pl.lit(BASELINE)), Verdict.SENT)

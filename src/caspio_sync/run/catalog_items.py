@@ -98,6 +98,17 @@ async def note_left(run: SyncRun, batch: int) -> None:
         await run.ledger.do(run.ledger.ledger.note_left, sync=run.name, run=run.id, batch=batch)
 
 
+async def release_ids(run: SyncRun, former: pl.DataFrame) -> None:
+    """Rows whose id another row takes over: should one of them come back to it, the item holds the other's values.
+
+    Args:
+        run: the run.
+        former: source_pk and key of these rows, as the ledger has them.
+    """
+    if run.catalog is not None and not run.planned:
+        await run.ledger.do(run.ledger.ledger.abandon, run.name, former[KEY], going=former[SOURCE_PK])
+
+
 async def note_unknown(run: SyncRun, answered: pl.DataFrame) -> None:
     """Ids of items that the catalog may have, or not: Braze did not say."""
     unknown = answered.filter(pl.col("verdict") == Verdict.UNKNOWN.value)

@@ -27,7 +27,15 @@ from caspio_sync.ledger.compare import (
 from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.ledger.sending import Accepted, Sending
 from caspio_sync.mapping.objects import data_points
-from caspio_sync.run.catalog_items import note_leaving, note_left, note_read, note_unknown, record_prices, with_price
+from caspio_sync.run.catalog_items import (
+    note_leaving,
+    note_left,
+    note_read,
+    note_unknown,
+    record_prices,
+    release_ids,
+    with_price,
+)
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import record_erased, withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
@@ -151,6 +159,7 @@ async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:
     kept = rivals.join(present, on=SOURCE_PK, how="inner").filter(bears_its_key())
     if gone := rivals.height - kept.height:
         run.report.notes.append(f"{gone} keys moved to another PK_ID: their former rows are gone from Caspio")
+        await release_ids(run, rivals.join(kept, on=SOURCE_PK, how="anti"))
     there = pl.concat([frame.select("key_hash", SOURCE_PK, "holds") for frame in (kept, claims.filter(own))])
     # No join keeps an order by itself.
     return there.sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False]).select("key_hash", SOURCE_PK)

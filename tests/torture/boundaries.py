@@ -1,0 +1,90 @@
+"""Where a run may die: before and after every step of the data path."""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+# Every boundary of the data path: before and after each of these a run may die.
+BOUNDARIES = {
+    "caspio_sync.run.context:SyncRun": ("next_batch",),
+    "caspio_sync.run.steps": (
+        "map_batch", "open_batch", "compare_batch", "_claim", "send_opt_outs", "planned_writes", "send_batch",
+        "record_batch", "close_batch", "record_blocked_batch",
+    ),
+    "tasks.quality": ("_judge",),
+    "caspio_sync.clients.caspio:CaspioClient": ("fields", "aggregate", "records"),
+    "caspio_sync.clients.braze:BrazeClient": ("track",),
+    "caspio_sync.ledger.store:Ledger": (
+        "acquire_lease", "start_run", "mapping_version", "open_batch", "record", "record_sent", "rebase",
+        "close_batch", "move_cursor", "finish_run", "release_lease", "begin_sweep", "forget_sweep",
+    ),
+    # Inside a transaction: written and not committed.
+    "caspio_sync.ledger.history": ("append", "append_sent"),
+}  # fmt: skip
+# Those that only syncs of catalogs pass, and those that only syncs of profiles do.
+CATALOG_BOUNDARIES = {
+    "caspio_sync.run.catalog_schema:CatalogKeeper": ("look", "keep", "_create", "_add", "_delete", "_visible"),
+    "caspio_sync.run.catalog_items": ("keep_schema",),
+    "caspio_sync.run.steps": ("note_read", "release_ids"),
+    "caspio_sync.run.vanished": ("find_vanished", "_still_there", "delete_vanished", "_record"),
+    "caspio_sync.clients.braze_catalogs:CatalogClient": (
+        "catalogs", "create_catalog", "add_fields", "delete_field", "write_items",
+    ),
+    "caspio_sync.ledger.store:Ledger": (
+        "remember_catalog", "forget_sent", "note_leaving", "note_left", "doubt_unrecorded", "abandon", "known_items",
+        "abandoned", "record_deleted",
+    ),
+}  # fmt: skip
+_OF_PROFILES = ("steps.send_opt_outs", "BrazeClient.track")
+
+
+def points(*, catalog: bool = False) -> list[str]:
+    """The names of all boundaries of a kind of sync, as `Order.at` takes them."""
+    found = _points(BOUNDARIES)
+    if not catalog:
+        return found
+    return [each for each in found if not each.startswith(_OF_PROFILES)] + _points(CATALOG_BOUNDARIES)
+
+
+def _points(boundaries: dict[str, tuple[str, ...]]) -> list[str]:
+    return [
+        f"{owner.rpartition(':')[2].rpartition('.')[2]}.{name}:{side}"
+        for owner, names in boundaries.items()
+        for name in names
+        for side in ("before", "after")
+    ]
+
+
+def watch(passing: Callable[[str], None]) -> None:
+    """Put a watch before and after every boundary; one that is not there any more is an error of this list."""
+    for place, names in [*BOUNDARIES.items(), *CATALOG_BOUNDARIES.items()]:
+        module, _, owner = place.partition(":")
+        found = importlib.import_module(module)
+        found = getattr(found, owner) if owner else found
+        label = owner or module.rpartition(".")[2]
+        for name in names:
+            setattr(found, name, watched(getattr(found, name), f"{label}.{name}", passing))
+
+
+def watched(call: Callable[..., Any], name: str, passing: Callable[[str], None]) -> Callable[..., Any]:
+    if inspect.iscoroutinefunction(call):
+
+        @functools.wraps(call)
+        async def waiting(*args: Any, **kwargs: Any) -> Any:
+            passing(f"{name}:before")
+            result = await call(*args, **kwargs)
+            passing(f"{name}:after")
+            return result
+
+        return waiting
+
+    @functools.wraps(call)
+    def calling(*args: Any, **kwargs: Any) -> Any:
+        passing(f"{name}:before")
+        result = call(*args, **kwargs)
+        passing(f"{name}:after")
+        return result
+
+    return calling
