@@ -1,6 +1,7 @@
 """The flow of each kind of sync."""
 
 from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.run.deployments import ENTRYPOINTS
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import Settings
 from flows import catalog_sync, profile_sync
@@ -18,7 +19,7 @@ def run_sync(name: str, options: RunOptions, settings: Settings) -> RunReport:
 
 def flow_name(kind: str) -> str:
     """Prefect's name of the flow for a kind of sync."""
-    return (catalog_sync.catalog_sync if kind == "catalog" else profile_sync.profile_sync).name
+    return ENTRYPOINTS[kind].rpartition(".")[2].replace("_", "-")
 
 
 async def run_flow(kind: str, name: str, options: RunOptions) -> RunReport:

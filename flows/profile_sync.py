@@ -15,7 +15,6 @@ from tasks.ending import with_named_end
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
 from tasks.quality import judge, map_rows, staying
-from tasks.report import ended
 from tasks.verification import verify_sample
 
 
@@ -35,8 +34,7 @@ async def profile_sync(parameters: ProfileSyncParameters) -> RunReport:
             async for batch in extract(run):
                 batches.create_task(move(run, batch))
     await verify_sample(run)
-    report: RunReport = ended(run.report)
-    return report
+    return run.report
 
 
 async def move(run: SyncRun, batch: SourceBatch) -> None:

@@ -8,35 +8,46 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
+from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.run.backfill import BackfillReport
 from caspio_sync.run.report import RunReport, end_name
+from caspio_sync.run.summary import state_message
 
 P = TypeVar("P")
 R = TypeVar("R", RunReport, BackfillReport)
 
 
 def with_named_end(flow: Callable[[P], Coroutine[Any, Any, R]]) -> Callable[[P], Coroutine[Any, Any, R]]:
-    """A flow whose last state is `Completed`, `CompletedWithRejects`, `Blocked` or `Failed`, with the exit code.
+    """A flow whose last state is `Completed`, `CompletedWithRejects`, `Blocked`, `Failed` or `Skipped`.
 
-    To its caller it gives its report, or raises its error, as ever.
+    Its message tells the exit code, and what else there is to say. A run of a schedule that meets another run of its
+    sync is `Skipped`: the next one comes by itself. To its caller the flow gives its report, or raises its error.
     """
 
     @functools.wraps(flow)
     async def ended(parameters: P) -> R:
-        if FlowRunContext.get() is None:  # without the engine nobody reads a state
+        context = FlowRunContext.get()
+        if context is None or context.flow_run is None:  # without the engine nobody reads a state
             return await flow(parameters)
         try:
             report = await flow(parameters)
+        except LeaseHeldError as error:
+            if context.flow_run.auto_scheduled:
+                return cast("R", Completed(name="Skipped", message=str(error)))
+            return cast("R", _failed(error))
         except Exception as error:  # noqa: BLE001 - Prefect stores and logs what a flow raises
-            told = error if isinstance(error, CaspioSyncError) else UnexpectedError.of(error)
-            return cast("R", _failed(told))
-        strict: Any = getattr(parameters, "strict", False)
-        code = report.exit_code(strict=strict) if isinstance(report, RunReport) else report.exit_code
-        name = end_name(code, report.not_sent)
-        message = f"exit code {int(code)}: {report.not_sent} rows were not sent" if report.not_sent else None
-        return cast("R", Completed(name=name, message=message, data=report))
+            return cast("R", _failed(error if isinstance(error, CaspioSyncError) else UnexpectedError.of(error)))
+        return cast("R", _completed(report, strict=getattr(parameters, "strict", False)))
 
     return ended
+
+
+def _completed(report: RunReport | BackfillReport, *, strict: bool) -> Any:
+    code = report.exit_code(strict=strict) if isinstance(report, RunReport) else report.exit_code
+    told = [f"exit code {int(code)}: {report.not_sent} rows were not sent"] if report.not_sent else []
+    if isinstance(report, RunReport) and (message := state_message(report)) is not None:
+        told.append(message)
+    return Completed(name=end_name(code, report.not_sent), message="; ".join(told) or None, data=report)
 
 
 def _failed(error: CaspioSyncError) -> Any:

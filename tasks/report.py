@@ -1,18 +1,14 @@
-"""What a run shows of itself in the Prefect UI: a progress bar while it moves, a summary and a state when it ends."""
+"""What a run shows of itself in the Prefect UI: a progress bar while it moves, a summary when it ends."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
 from uuid import UUID
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
-from prefect.states import Completed
 
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.report import RunReport
-from caspio_sync.run.summary import headline, percent_moved, state_message, summary_lines
+from caspio_sync.run.summary import headline, percent_moved, summary_lines
 
 PROGRESS = "Rows moved"
 
@@ -41,14 +37,6 @@ async def published() -> AsyncIterator[Callable[[SyncRun], Awaitable[None]]]:
                 description=f"Run {run.id}",
             )
             get_run_logger().info("%s: %s", run.name, headline(run.report))
-
-
-def ended(report: RunReport) -> Any:
-    """What a flow returns: its report, and where there is something to say, a state that says it."""
-    message = state_message(report)
-    if message is None or flow_run.get_id() is None:  # without the engine, nobody takes a state apart
-        return report
-    return Completed(message=message, data=report)
 
 
 def _key(run: SyncRun, kind: str) -> str:

@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.ledger.leases import LeaseHeldError
+from caspio_sync.ledger.leases import LEASE_SECONDS, LeaseHeldError
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.backfill import BackfillError, BackfillReport
@@ -255,8 +256,6 @@ def test_a_key_in_two_shards_under_way_is_sent_once(world: Any) -> None:
 
 
 def test_left_shards_of_another_day_are_forgotten(tmp_path: Any) -> None:
-    from caspio_sync.clock import VirtualClock
-
     clock = VirtualClock()
     with contextlib.closing(Ledger.open(f"sqlite:///{tmp_path / 'ledger.db'}", clock=clock)) as ledger:
         began = clock.now()
@@ -270,7 +269,8 @@ def test_left_shards_of_another_day_are_forgotten(tmp_path: Any) -> None:
 class Workers:
     """Stands for a Prefect server and one worker: takes a shard whenever it is asked how they stand."""
 
-    def __init__(self, dying: int) -> None:
+    def __init__(self, clock: VirtualClock, dying: int) -> None:
+        self._clock = clock
         self._prefect = importlib.import_module("prefect.states")  # whose settings are read at its first import
         self.dying = dying  # shards whose process is killed after its first batch
         self.waiting: list[tuple[UUID, RunOptions]] = []
@@ -312,18 +312,19 @@ class Workers:
                     if dies:
                         patch.setattr(Ledger, "finish_run", silent)
                         patch.setattr(Ledger, "release_lease", silent)
+                        self._clock.advance(LEASE_SECONDS)  # nobody sees on another machine that it is dead
                         raise KilledError
 
 
-def on_workers(monkeypatch: pytest.MonkeyPatch, dying: int) -> Workers:
-    workers = Workers(dying)
+def on_workers(world: Any, monkeypatch: pytest.MonkeyPatch, dying: int) -> Workers:
+    workers = Workers(world.clock, dying)
     for name in ("trigger", "states_of", "mark_dead"):
         monkeypatch.setattr(f"flows.backfill.{name}", getattr(workers, name))
     return workers
 
 
 def test_a_shard_whose_worker_died_is_given_to_another_and_goes_on(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    workers = on_workers(monkeypatch, dying=1)
+    workers = on_workers(many, monkeypatch, dying=1)
     report = backfilled(pk_range=(1, PEOPLE), shards=2, resend=True, on_workers=True)
     assert workers.deployments == {"profile-sync/customers"}
     assert len(workers.states) == 3
@@ -334,14 +335,14 @@ def test_a_shard_whose_worker_died_is_given_to_another_and_goes_on(many: Any, mo
 
 
 def test_a_shard_whose_workers_keep_dying_is_given_up(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    on_workers(monkeypatch, dying=99)
+    on_workers(many, monkeypatch, dying=99)
     with pytest.raises(BackfillError, match="died 3 times") as caught:
         backfilled(pk_range=(1, PEOPLE), on_workers=True)
     assert caught.value.exit_code == 4
 
 
 def test_shards_that_nobody_follows_are_only_started(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    workers = on_workers(monkeypatch, dying=0)
+    workers = on_workers(many, monkeypatch, dying=0)
     report = backfilled(pk_range=(1, PEOPLE), shards=2, on_workers=True, follow=False)
     assert [(each.state, each.exit_code) for each in report.shards] == [("Scheduled", None)] * 2
     assert [each.flow_run for each in report.shards] == [str(each) for each in workers.states]

@@ -30,6 +30,7 @@ def state_of_newest(flow: str) -> Any:
 
 def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world: Any) -> None:
     def ended(**options: Any) -> tuple[int, str, int | None]:
+        world.clock.advance(60)  # so that there is a last one
         code = world.ended(**options).code
         with world.ledger() as ledger:
             kept = ledger.last_run("customers")
@@ -119,7 +120,7 @@ def test_catalogs_are_backfilled_by_the_same_command(world: Any) -> None:
     world.caspio.create_table("Products", [{"Name": "Sku", "Type": "STRING"}, {"Name": "Title", "Type": "STRING"}])
     world.caspio.insert_rows("Products", [{"Sku": f"s{number}", "Title": f"T{number}"} for number in range(1, 31)])
     world.sync(
-        "kind: catalog\nsource:\n  table: Products\ncatalog:\n  name: products\nidentity:\n  id: Sku\n"
+        "kind: catalog\nsource:\n  table: Products\ncatalog:\n  name: products\nitem_id: Sku\n"
         "fields:\n  title: Title\n",
         "products",
     )

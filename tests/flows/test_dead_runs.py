@@ -64,7 +64,7 @@ def test_a_run_that_then_fails_has_put_it_right_all_the_same(world: Any) -> None
     dead = flow_run("customers", "Running")
     left_running(world, "dead", dead)
     world.sync(world.SYNC + "gate: {max_quarantined_rows: 0}\n")
-    world.customers([world.person(9, Email="bad")])
+    world.caspio.insert_rows("Customers", [world.person(9, Email="bad")])
     assert world.ended().code == 3
     assert state_of(dead) == ("CRASHED", "Killed")
 

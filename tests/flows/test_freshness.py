@@ -164,7 +164,7 @@ def test_without_a_target_ages_are_kept_and_nothing_is_missed(world: Any) -> Non
 def test_items_of_a_catalog_are_dated_too(world: Any) -> None:
     world.people(2)
     world.sync(
-        "kind: catalog\nsource: {table: Customers, cursor: ChangedAt}\ncatalog: {name: people, id: CustomerNo}\n"
+        "kind: catalog\nsource: {table: Customers, cursor: ChangedAt}\ncatalog: {name: people}\nitem_id: CustomerNo\n"
         "fields: {title: FirstName}\nfreshness: 1m\n",
         "people",
     )

@@ -1,15 +1,20 @@
 """Several processes on one ledger share the vendors' limits: never more than the whole together, and alone all of it."""
 
 import asyncio
+import tempfile
 from collections import deque
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from caspio_sync.clients._pacing import Pace, RollingWindow
 from caspio_sync.clock import VirtualClock
 from caspio_sync.delivery.pacing import Pacer
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.run.context import LedgerThread
+from caspio_sync.run.quota import CaspioQuota
 
 LIMIT, WINDOW = 300, 3.0
 
@@ -116,3 +121,43 @@ def test_a_share_below_one_call_makes_the_window_longer() -> None:
     window.take()
     window.release(0.0)
     assert window.wait(0.0) == pytest.approx(2.0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    starts=st.lists(st.integers(0, 900), min_size=2, max_size=5),
+    calls=st.lists(st.integers(1, 400), min_size=5, max_size=5),
+    rate=st.sampled_from([0.0, 0.05, 1.5]),
+)
+def test_runs_at_once_and_after_each_other_keep_caspios_window_together(
+    starts: list[int], calls: list[int], rate: float
+) -> None:
+    """Each run is a process of its own: what the others asked for, only the ledger tells."""
+    limit, clock = 100, VirtualClock()
+    left: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        url = f"sqlite:///{folder}/ledger.db"
+
+        async def run(start: int, wanted: int) -> None:
+            await clock.sleep(start)
+            ledger = LedgerThread(Ledger.open(url, clock=clock))
+            quota = CaspioQuota(account="a", calls_per_day=None, calls_per_window=limit, ledger=ledger, clock=clock)
+            for _ in range(wanted):
+                await quota.admit()
+                left.append(clock.monotonic())
+                await clock.sleep(rate)
+            await quota.close()
+            ledger.close()
+
+        async def every() -> None:
+            await asyncio.gather(*(run(start, wanted) for start, wanted in zip(starts, calls, strict=False)))
+
+        asyncio.run(every())
+        with Ledger.open(url, clock=clock) as ledger:
+            # What was leased and not used was given back: nobody waits for calls that nobody made.
+            recent = sum(1 for at in left if at > clock.monotonic() - 300)
+            older = len(left) - recent
+            free, _, _ = ledger.take_window_calls("a 300s", 10 * limit, seconds=304.0, limit=limit)
+            assert limit - recent - older <= free <= limit - recent
+    assert most_in_a_window(left, 300.0) <= limit
+    assert len(left) == sum(calls[: len(starts)])

@@ -1,6 +1,6 @@
-"""Calls made to an account, by UTC day: leased in blocks, shared by every process on the ledger."""
+"""Calls made to an account, by UTC day and by second: leased in blocks, shared by every process on the ledger."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -33,6 +33,43 @@ class Budgets(LedgerConnection):
             granted = calls if limit is None else max(0, min(calls, limit - used))
             connection.execute(sa.update(table).where(*own).values(used=table.c.used + granted))
         return granted
+
+    def take_window_calls(
+        self, account: str, calls: int, *, seconds: float, limit: int | None = None
+    ) -> tuple[int, datetime, float]:
+        """Count calls of the second that begins now, before they are made, within a rolling window.
+
+        Args:
+            account: whose calls, under a name of the window's own.
+            calls: how many are wanted.
+            seconds: length of the window.
+            limit: calls within it; None for no limit.
+
+        Returns:
+            How many may be made, perhaps none; what they are counted under; seconds until there are more where there
+            are none.
+        """
+        table, now = schema.budget, self._clock.now()
+        stamp, begins = now.replace(microsecond=0), now - timedelta(seconds=seconds)
+        own = table.c.account == account
+        with self._write("count calls") as connection:
+            if connection.dialect.name == "postgresql":
+                # Rows that are not there yet cannot be locked; the second of two processes waits for the table.
+                connection.exec_driver_sql("LOCK TABLE budget IN SHARE ROW EXCLUSIVE MODE")
+            connection.execute(sa.delete(table).where(own, table.c.window_start <= begins))
+            used, oldest = connection.execute(
+                sa.select(sa.func.coalesce(sa.func.sum(table.c.used), 0), sa.func.min(table.c.window_start)).where(
+                    own, table.c.used > 0
+                )
+            ).one()
+            granted = calls if limit is None else max(0, min(calls, limit - int(used)))
+            if granted:
+                first = insert(connection, table).values(account=account, window_start=stamp, used=0)
+                connection.execute(first.on_conflict_do_nothing())
+                this = (own, table.c.window_start == stamp)
+                connection.execute(sa.update(table).where(*this).values(used=table.c.used + granted))
+        wait = 0.0 if granted or oldest is None else (oldest - begins).total_seconds()
+        return granted, stamp, max(0.0, wait)
 
     def give_calls_back(self, account: str, day: datetime, calls: int) -> None:
         """Take back the count of calls that were not made."""

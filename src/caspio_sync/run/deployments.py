@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.sync_file import AnySync, load_sync
@@ -31,6 +32,9 @@ PULL_STEPS: tuple[Mapping[str, Any], ...] = (
 ENTRYPOINTS: Mapping[str, str] = MappingProxyType(
     {"profiles": "flows.profile_sync.profile_sync", "catalog": "flows.catalog_sync.catalog_sync"}
 )
+
+HOUSEKEEPING = "housekeeping"
+_DAILY = "23 4 * * *"  # after the nightly sweeps
 
 _HEADER = """\
 # Deployments: which syncs run, when, and with what. Written by
@@ -72,12 +76,15 @@ class Deployment:
 
 
 def deployments_of(settings: Settings) -> list[Deployment]:
-    """A deployment for each sync file, by name.
+    """A deployment for each sync file, by name; and where there is one, that of the housekeeping.
 
     Raises:
-        ConfigurationError: a sync file cannot be read.
+        ConfigurationError: a sync file cannot be read, or bears the housekeeping's name.
     """
-    return [_deployment(load_sync(path)) for path in _files(settings)]
+    files = _files(settings)
+    if taken := next((path for path in files if path.stem == HOUSEKEEPING), None):
+        raise ConfigurationError(f"{taken}: a deployment of this name removes old history; call the sync otherwise")
+    return [*(_deployment(load_sync(path)) for path in files), *([_housekeeping(settings)] if files else [])]
 
 
 async def refusal_by_budget(settings: Settings) -> str | None:
@@ -131,6 +138,20 @@ def _deployment(definition: AnySync) -> Deployment:
         tags=(TAG, definition.kind),
         parameters={"parameters": {"sync": definition.name}},
         schedules=schedules_of(definition),
+    )
+
+
+def _housekeeping(settings: Settings) -> Deployment:
+    return Deployment(
+        name=HOUSEKEEPING,
+        description=(
+            f"Removes what is old: the ledger's history after {settings.keep_days} days, Prefect's flow runs, logs and "
+            f"artifacts after {settings.keep_prefect_days}. Custom run: `dry_run` counts only."
+        ),
+        entrypoint="flows.housekeeping.housekeeping",
+        tags=(TAG, HOUSEKEEPING),
+        parameters={"parameters": {"dry_run": False}},
+        schedules=(Schedule("daily", _DAILY),),
     )
 
 

@@ -206,6 +206,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     quota = CaspioQuota(
         account=caspio_account(settings.caspio_integration_url),
         calls_per_day=settings.caspio_calls_per_day,
+        calls_per_window=settings.caspio_calls_per_window,
         ledger=ledger,
         clock=connect.clock,
         on_stretch=lambda why: _stretched(report, why, connect.observer),
