@@ -1,8 +1,7 @@
 """Registering deployments with Prefect's server: made, updated, and removed when their sync is gone."""
 
 import importlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -103,12 +102,10 @@ async def _register(
             pull_steps=[dict(each) for each in PULL_STEPS],
             schedules=[
                 DeploymentScheduleCreate(
-                    schedule=CronSchedule(cron=each.cron, timezone="UTC"),
-                    active=each.slug not in paused,
-                    parameters=wanted.parameters_of(each),
-                    slug=each.slug,
+                    schedule=CronSchedule(cron=wanted.schedule.cron, timezone="UTC"),
+                    active=wanted.schedule.slug not in paused,
+                    slug=wanted.schedule.slug,
                 )
-                for each in wanted.schedules
             ],
             paused=None if present is None else present.paused,
         )
@@ -131,11 +128,11 @@ def _form(flow: Flow[..., Any]) -> dict[str, Any]:
 
 def _same(present: "DeploymentResponse", wanted: Deployment, flow: Flow[..., Any]) -> bool:
     """Whether registering it again would change nothing; it would also drop the runs that are scheduled already."""
-    schedules = {
-        (each.slug, each.schedule.cron, each.schedule.timezone, _text(each.parameters))
+    schedules = [
+        (each.slug, each.schedule.cron, each.schedule.timezone)
         for each in present.schedules
         if isinstance(each.schedule, CronSchedule)
-    }
+    ]
     return (
         present.description == wanted.description
         and present.entrypoint == wanted.entrypoint
@@ -143,11 +140,6 @@ def _same(present: "DeploymentResponse", wanted: Deployment, flow: Flow[..., Any
         and present.parameters == wanted.parameters
         and present.pull_steps == [dict(each) for each in PULL_STEPS]
         and present.parameter_openapi_schema == _form(flow)
-        and len(present.schedules) == len(wanted.schedules)
-        and schedules == {(each.slug, each.cron, "UTC", _text(wanted.parameters_of(each))) for each in wanted.schedules}
+        and len(present.schedules) == 1
+        and schedules == [(wanted.schedule.slug, wanted.schedule.cron, "UTC")]
     )
-
-
-def _text(parameters: Mapping[str, Any]) -> str:
-    """Parameters to compare: PostgreSQL gives the keys back in another order."""
-    return json.dumps(parameters, sort_keys=True)

@@ -45,15 +45,22 @@ def deployed(settings: Settings, **files: str) -> dict[str, Deployment]:
     return {each.name: each for each in deployments_of(settings)}
 
 
-def crons(deployment: Deployment) -> dict[str, str]:
-    return {each.slug: each.cron for each in deployment.schedules}
+def crons(made: dict[str, Deployment]) -> dict[str, str]:
+    return {name: each.schedule.cron for name, each in made.items()}
 
 
 def test_the_shipped_file_is_the_list_of_the_shipped_syncs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a change of syncs/: `caspio-sync deploy --write deployments/prefect.yaml`."""
     monkeypatch.setenv("CASPIO_SYNC_SYNCS", str(ROOT / "syncs"))
     made = deployments_of(load_settings())
-    assert {each.name for each in made} == {path.stem for path in (ROOT / "syncs").glob("*.yaml")} | {"housekeeping"}
+    assert [each.name for each in made] == [
+        "books",
+        "customers",
+        "customers-nightly",
+        "products",
+        "products-nightly",
+        "housekeeping",
+    ]
     assert prefect_file(made) == (ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8")
 
 
@@ -69,10 +76,8 @@ def test_the_file_is_one_that_prefect_deploys(settings: Settings) -> None:
         module, _, name = each["entrypoint"].rpartition(".")
         flow = getattr(importlib.import_module(module), name)
         model = flow.fn.__annotations__["parameters"]
-        for given in (each["parameters"], *(schedule.get("parameters", {}) for schedule in each["schedules"])):
-            if given:
-                made_of = model.model_validate(given["parameters"])
-                assert each["name"] == "housekeeping" or made_of.sync == each["name"]
+        made_of = model.model_validate(each["parameters"]["parameters"])
+        assert each["name"] == "housekeeping" or each["name"] in {made_of.sync, f"{made_of.sync}-nightly"}
         for schedule in each["schedules"]:
             cron = {"cron": schedule["cron"], "timezone": schedule["timezone"]}
             made = DeploymentScheduleCreate(schedule=cron, slug=schedule["slug"], active=schedule["active"])
@@ -92,26 +97,32 @@ def test_the_file_is_one_that_prefect_deploys(settings: Settings) -> None:
     ],
 )
 def test_schedules_by_kind_and_cursor(settings: Settings, text: str, regular: str, sweeps: bool) -> None:
-    found = crons(deployed(settings, a=text)["a"])
-    assert found["regular"] == regular
-    assert ("nightly-sweep" in found) == sweeps
-    assert most_runs_a_day(found.get("nightly-sweep", "0 0 * * *")) == 1
+    found = crons(deployed(settings, a=text))
+    assert found["a"] == regular
+    assert ("a-nightly" in found) == sweeps
+    assert most_runs_a_day(found.get("a-nightly", "0 0 * * *")) == 1
+    assert most_runs_a_day(found["housekeeping"]) == 1
 
 
 def test_a_nightly_sweep_reads_everything_and_waits_for_the_run_it_meets(settings: Settings) -> None:
-    made = deployed(settings, a=PROFILES)["a"]
-    regular, sweep = made.schedules
-    assert made.parameters_of(regular) == {}
-    assert made.parameters_of(sweep) == {"parameters": {"sync": "a", "full": True, "wait": True}}
+    made = deployed(settings, a=PROFILES)
+    assert made["a"].parameters == {"parameters": {"sync": "a"}}
+    assert made["a-nightly"].parameters == {"parameters": {"sync": "a", "full": True, "wait": True}}
+
+
+@pytest.mark.parametrize("taken", ["a-nightly", "housekeeping"])
+def test_a_sync_that_bears_another_deployments_name_is_refused(settings: Settings, taken: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{taken}.yaml: '{taken}' is another deployment's name"):
+        deployed(settings, a=PROFILES, **{taken: PROFILES})
 
 
 def test_nights_do_not_begin_together_and_stay_where_they_are(settings: Settings) -> None:
     names = [f"sync{number}" for number in range(20)]
     together = deployed(settings, **dict.fromkeys(names, PROFILES))
-    nights = {name: crons(each)["nightly-sweep"] for name, each in together.items()}
-    assert len(set(nights.values())) > 10
+    nights = crons(together)
+    assert len({cron for name, cron in nights.items() if name.endswith("-nightly")}) > 10
     settings.sync_file("sync3").unlink()
-    assert all(crons(each)["nightly-sweep"] == nights[name] for name, each in deployed(settings).items())
+    assert crons(deployed(settings)).items() <= nights.items()
 
 
 def test_tags_tell_ours_and_the_kind(settings: Settings) -> None:

@@ -1,7 +1,7 @@
 """The deployments of all syncs, as data: what `caspio-sync deploy` registers and `deployments/prefect.yaml` shows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -58,7 +58,7 @@ class Deployment:
         entrypoint: the flow, in module form.
         tags: `TAG` first.
         parameters: what its runs are given, and the form of a custom run is filled with.
-        schedules: when it runs.
+        schedule: when it runs. It has no parameters of its own: pausing it in Prefect's UI would empty them.
     """
 
     name: str
@@ -66,25 +66,23 @@ class Deployment:
     entrypoint: str
     tags: tuple[str, ...]
     parameters: Mapping[str, Any]
-    schedules: tuple[Schedule, ...] = field(default=())
-
-    def parameters_of(self, schedule: Schedule) -> dict[str, Any]:
-        """What the runs of a schedule are given instead: a sweep that meets another run waits for its end."""
-        if not schedule.full:
-            return {}
-        return {"parameters": {**self.parameters["parameters"], "full": True, "wait": True}}
+    schedule: Schedule
 
 
 def deployments_of(settings: Settings) -> list[Deployment]:
-    """A deployment for each sync file, by name; and where there is one, that of the housekeeping.
+    """A deployment for each schedule of each sync, by sync; and where there is one, that of the housekeeping.
 
     Raises:
-        ConfigurationError: a sync file cannot be read, or bears the housekeeping's name.
+        ConfigurationError: a sync file cannot be read, or bears the name of a deployment that is not its own.
     """
     files = _files(settings)
-    if taken := next((path for path in files if path.stem == HOUSEKEEPING), None):
-        raise ConfigurationError(f"{taken}: a deployment of this name removes old history; call the sync otherwise")
-    return [*(_deployment(load_sync(path)) for path in files), *([_housekeeping(settings)] if files else [])]
+    definitions = [load_sync(path) for path in files]
+    made = [_deployment(each, schedule) for each in definitions for schedule in schedules_of(each)]
+    made += [_housekeeping(settings)] if files else []
+    for path in files:
+        if sum(each.name == path.stem for each in made) > 1:
+            raise ConfigurationError(f"{path}: '{path.stem}' is another deployment's name; call the sync otherwise")
+    return made
 
 
 async def refusal_by_budget(settings: Settings) -> str | None:
@@ -130,14 +128,16 @@ def _files(settings: Settings) -> list[Path]:
     return sorted(settings.syncs.glob("*.yaml"))
 
 
-def _deployment(definition: AnySync) -> Deployment:
+def _deployment(definition: AnySync, schedule: Schedule) -> Deployment:
+    # A sweep that meets another run waits for its end: the next night is far away.
+    sweep = {"full": True, "wait": True} if schedule.full else {}
     return Deployment(
-        name=definition.name,
-        description=_description(definition),
+        name=f"{definition.name}-{schedule.slug}" if schedule.full else definition.name,
+        description=_description(definition, schedule),
         entrypoint=ENTRYPOINTS[definition.kind],
         tags=(TAG, definition.kind),
-        parameters={"parameters": {"sync": definition.name}},
-        schedules=schedules_of(definition),
+        parameters={"parameters": {"sync": definition.name, **sweep}},
+        schedule=schedule,
     )
 
 
@@ -151,29 +151,27 @@ def _housekeeping(settings: Settings) -> Deployment:
         entrypoint="flows.housekeeping.housekeeping",
         tags=(TAG, HOUSEKEEPING),
         parameters={"parameters": {"dry_run": False}},
-        schedules=(Schedule("daily", _DAILY),),
+        schedule=Schedule("daily", _DAILY),
     )
 
 
-def _description(definition: AnySync) -> str:
-    reads = (
-        "Reads all rows and sends what differs"
-        if definition.source.cursor is None
-        else "Reads what changed since the last run; nightly it reads all rows"
-    )
+def _description(definition: AnySync, schedule: Schedule) -> str:
+    whole = schedule.full or definition.source.cursor is None
+    reads = "Reads all rows and sends what differs" if whole else "Reads what changed since the last run"
+    custom = "Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
     if isinstance(definition, CatalogSync):
-        gone = "; items whose row is gone are deleted" if definition.on_missing == "delete" else ""
+        gone = "; items whose row is gone are deleted" if whole and definition.on_missing == "delete" else ""
         return (
-            f"Caspio's {definition.source.name} to the Braze catalog {definition.catalog.name}. {reads}{gone}. "
-            f"Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
+            f"Caspio's {definition.source.name} to the Braze catalog {definition.catalog.name}. {reads}{gone}. {custom}"
         )
     return (
         f"Caspio's {definition.source.name} to Braze user profiles. {reads}; of a row the changed fields alone travel. "
-        f"Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
+        f"{custom}"
     )
 
 
 def _entry(deployment: Deployment) -> dict[str, Any]:
+    schedule = {"slug": deployment.schedule.slug, "cron": deployment.schedule.cron, "timezone": "UTC", "active": True}
     return {
         "name": deployment.name,
         "description": deployment.description,
@@ -181,9 +179,5 @@ def _entry(deployment: Deployment) -> dict[str, Any]:
         "tags": list(deployment.tags),
         "parameters": dict(deployment.parameters),
         "work_pool": {"name": POOL},
-        "schedules": [
-            {"slug": each.slug, "cron": each.cron, "timezone": "UTC", "active": True}
-            | ({"parameters": given} if (given := deployment.parameters_of(each)) else {})
-            for each in deployment.schedules
-        ],
+        "schedules": [schedule],
     }

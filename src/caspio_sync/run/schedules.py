@@ -16,7 +16,7 @@ from caspio_sync.mapping.sync_file import AnySync
 DAYS_A_MONTH = 30
 CALLS_BEFORE_ROWS = 3  # token (billed as well: Caspio, 4.1), fields, count
 
-REGULAR, SWEEP = "regular", "nightly-sweep"
+REGULAR, SWEEP = "regular", "nightly"
 # A profile is wanted within minutes, an item of a catalog within the hour. Without a cursor every run reads all rows.
 _BY_CURSOR = {"profiles": "* * * * *", "catalog": "*/15 * * * *"}
 _BY_SWEEP = "0 * * * *"
@@ -41,7 +41,7 @@ class Schedule:
 def schedules_of(definition: AnySync) -> tuple[Schedule, ...]:
     """The schedules of a sync: the regular one, and a nightly read of everything where the regular one reads changes.
 
-    `schedule:` in the sync file replaces the regular one. The nights of syncs begin at different minutes, each always
+    `schedule:` in the sync file replaces the regular one. The nights begin at different minutes, each always
     at the same one, so that they do not all ask Caspio at once.
     """
     if definition.source.cursor is None:

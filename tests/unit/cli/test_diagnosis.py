@@ -123,9 +123,9 @@ def test_a_server_with_which_all_is_well(ledger: Ledger) -> None:
         (replace(WELL, deployments=()), HERE, "no sync is deployed", "warning"),
         (replace(WELL, deployments=(DeployedSync("customers", True),)), HERE, "its deployment is paused", "warning"),
         (
-            replace(WELL, deployments=(DeployedSync("customers", False, ("nightly-sweep",)),)),
+            replace(WELL, deployments=(DeployedSync("customers-nightly", False, ("nightly",)),)),
             HERE,
-            "schedule nightly-sweep is paused",
+            "schedule nightly is paused",
             "warning",
         ),
         (replace(WELL, workers=("w1", "w2")), HERE, "2 workers, and the ledger is an SQLite file", "warning"),
