@@ -33,9 +33,29 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+class PostgreSQL:
+    """A server on loopback, its data in a folder of its own."""
+
+    def __init__(self, folder: Path, binaries: Path) -> None:
+        self.port = _free_port()
+        self.url = f"postgresql://ledger@127.0.0.1:{self.port}/postgres"
+        self._control = [f"{binaries}/pg_ctl", "-D", f"{folder}/data", "-w", "-l", f"{folder}/log"]
+        self._options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+        initdb = [f"{binaries}/initdb", "-D", f"{folder}/data", "-U", "ledger", "-A", "trust", "-E", "UTF8"]
+        _as_server_user([*initdb, "--no-sync"])
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        _as_server_user([*self._control, "-o", self._options, "start"])
+
+    def stop(self) -> None:
+        """End it at once, in the midst of whatever it does."""
+        _as_server_user([*self._control, "-m", "immediate", "stop"])
+
+
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """URL of an empty database, whose server ends with the session."""
+def postgresql_server() -> Iterator[PostgreSQL]:
+    """A server that ends with the session."""
     pytest.importorskip("psycopg", reason="psycopg is not installed")
     binaries = _postgresql_binaries()
     if binaries is None or sys.platform == "win32":
@@ -43,22 +63,23 @@ def postgresql() -> Iterator[str]:
     if os.geteuid() == 0 and subprocess.run(["id", "postgres"], capture_output=True, check=False).returncode:
         pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
     folder = Path(tempfile.mkdtemp(prefix="ledger-pg-", dir="/tmp"))
-    port = _free_port()
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, "postgres")
-        _as_server_user(
-            [f"{binaries}/initdb", "-D", f"{folder}/data", "-U", "ledger", "-A", "trust", "-E", "UTF8", "--no-sync"]
-        )
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        control = [f"{binaries}/pg_ctl", "-D", f"{folder}/data", "-w"]
-        _as_server_user([*control, "-o", options, "-l", f"{folder}/log", "start"])
+        server = PostgreSQL(folder, binaries)
+        server.start()
         try:
-            yield f"postgresql://ledger@127.0.0.1:{port}/postgres"
+            yield server
         finally:
-            _as_server_user([*control, "-m", "immediate", "stop"])
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql(postgresql_server: PostgreSQL) -> str:
+    """URL of an empty database."""
+    return postgresql_server.url
 
 
 @pytest.fixture
