@@ -25,8 +25,8 @@ demo-reset: ## forget the demo's sandbox, ledger and Prefect database
 serve: setup ## Prefect's server with its UI, a deployment for each sync, and a worker, until Ctrl-C; PORT=n
 	@$(BIN)/caspio-sync serve --port $(or $(PORT),4200)
 
-test: setup-dev ## run the whole test suite
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+test: setup-dev ## run the test suite; LONG=1 with the long tests (servers, workers, kills), as CI does
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(LONG),,-m 'not long') $(ARGS)
 
 torture: setup-dev ## kill the sync by 5,000 seeded schedules; SEEDS=n for so many, SEED=n to replay one
 	@CASPIO_TORTURE_SEEDS=$(or $(SEEDS),5000) CASPIO_TORTURE_SEED=$(SEED) \

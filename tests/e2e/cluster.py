@@ -96,7 +96,7 @@ class Emulators:
 
         await self.braze.app(scope, kept, send)
         if scope["path"] == "/users/track":
-            self.arrived += [each["external_id"] for each in orjson.loads(bytes(body))["attributes"]]
+            self.arrived += [each.get("external_id", "") for each in orjson.loads(bytes(body))["attributes"]]
 
     def _serve(self, app: Any) -> str:
         port = free_port()

@@ -32,7 +32,7 @@ def test_ten_deployments_are_due_at_once(database: str, tmp_path: Path, request:
         due = (datetime.now(UTC) + timedelta(seconds=90)).replace(second=0)
         for number in range(SYNCS):
             # Each sees profiles of its own: two syncs may not write one attribute.
-            identity = f"identity: {{alias: CustomerNo, label: l{number}}}"
+            identity = f"identity: {{user_alias: {{name: CustomerNo, label: l{number}}}}}"
             text = PEOPLE.replace("identity: {external_id: CustomerNo}", identity)
             cluster.sync(f"people{number}", text.replace("0 0 1 1 *", f"{due.minute} {due.hour} * * *"))
         cluster.deploy(paused=False)
