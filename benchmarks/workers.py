@@ -3,33 +3,15 @@
 Needs PostgreSQL's binaries; Prefect's server, the ledger, the workers and both emulators share this machine's cores.
 """
 
-import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import PostgreSQL, _postgresql_binaries
 from tests.e2e.cluster import PEOPLE, Cluster, running, shards_of
+from tests.postgresql import started
 
 ROWS, SHARDS = 40_000, 4
-
-
-@contextmanager
-def database() -> Iterator[PostgreSQL]:
-    binaries = _postgresql_binaries()
-    assert binaries is not None, "PostgreSQL's initdb is not on this machine"
-    folder = Path(tempfile.mkdtemp(prefix="workers-pg-", dir="/tmp"))
-    shutil.chown(folder, "postgres")
-    server = PostgreSQL(folder, binaries)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def backfilled(cluster: Cluster, workers: int) -> tuple[float, float]:
@@ -64,7 +46,7 @@ def backfilled(cluster: Cluster, workers: int) -> tuple[float, float]:
 
 def main() -> None:
     with (
-        database() as server,
+        started() as server,
         tempfile.TemporaryDirectory() as folder,
         running(Path(folder), server, rows=ROWS, name="bench") as cluster,
     ):

@@ -8,7 +8,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -30,6 +29,7 @@ from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.server import SandboxProtocol
+from tests.postgresql import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 300.0
@@ -58,13 +58,6 @@ def until(what: str, look: Callable[[], Any], *, every: float = 0.2, patience: f
             return found
         time.sleep(every)
     raise AssertionError(f"{what}: not within {patience:.0f} s")
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Emulators:

@@ -1,11 +1,10 @@
 """`caspio-sync serve` on a folder of its own, as a user has it."""
 
+import functools
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,19 +14,11 @@ import pytest
 
 from caspio_sync.ledger.runs import Run
 from caspio_sync.ledger.store import Ledger
+from tests.e2e import cluster
+from tests.postgresql import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 600.0
-
-
-def _until(what: str, look: Callable[[], Any], *, every: float = 0.5) -> Any:
-    """What `look` finds once it finds something."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if found := look():
-            return found
-        time.sleep(every)
-    raise AssertionError(f"{what}: not within {PATIENCE:.0f} s")
 
 
 class Machine:
@@ -35,9 +26,7 @@ class Machine:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         (folder / "syncs").mkdir()
         shipped = (ROOT / "syncs" / "customers.yaml").read_text(encoding="utf-8")
         # The schedule of its kind: every minute.
@@ -104,7 +93,7 @@ class Machine:
 @pytest.fixture(scope="session")
 def until() -> Callable[..., Any]:
     """Waits until something is found."""
-    return _until
+    return functools.partial(cluster.until, every=0.5, patience=PATIENCE)
 
 
 @pytest.fixture
