@@ -1,6 +1,7 @@
 """Engagement events as one frame, whether Currents posted them or a poll of Braze's REST API found them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,13 +43,28 @@ _ALWAYS = ("machine_open", "bot_click")
 _LINE = pl.Schema({name: pl.Int64() if name == "at" else kind for name, kind in EVENTS.items() if name != "seq"})
 
 
-class Post(NamedTuple):
-    """Some events as they wait in the inbox: one JSON document a line, by `event_lines`."""
+class Malformed(NamedTuple):
+    """An event that could not be read: why, and all of it as JSON."""
+
+    reason: str
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Some events on their way into the inbox.
+
+    Args:
+        source: currents, unsubscribes, hard_bounces, subscription_status or export_ids.
+        lines: `event_lines`, one JSON document a line.
+        count: of the lines.
+        malformed: what came with them and could not be read.
+    """
 
     source: str
-    """currents, unsubscribes, hard_bounces, subscription_status or export_ids."""
     lines: bytes
     count: int
+    malformed: tuple[Malformed, ...] = ()
 
 
 def event_lines(events: Iterable[Mapping[str, Any]]) -> bytes:
