@@ -72,12 +72,12 @@ SEEN = "seen"  # by a poll that tells the state, and not since when
 # The later in this list, the more restrictive.
 STATES = ("opted_in", "subscribed", "unsubscribed")
 
-# Braze, 11.5. In-app messages, banners and content cards tell of being shown, which is a delivery and no open; a
-# mailbox that fails for now (SoftBounce) is tried again by Braze; an SMS that a carrier takes (CarrierSend) was a Send.
+# Braze, 11.5. What is shown inside an app is opened by being seen, as in Braze's own series; a mailbox that fails for
+# now (SoftBounce) is tried again by Braze; an SMS that a carrier takes (CarrierSend) was a Send before.
 _MEASURES = {
     "Send": "sent",
     "Delivery": "delivered",
-    "Impression": "delivered",
+    "Impression": "opens",
     "Open": "opens",
     "Read": "opens",
     "Click": "clicks",
@@ -176,9 +176,11 @@ def combine(rows: pl.DataFrame, key: Sequence[str]) -> pl.DataFrame:
     )
 
 
-def newest(value: str) -> pl.Expr:
-    """A value with its time in front: of several, the newest is the greatest. Null where the value is."""
-    return pl.concat_str(pl.col("at").dt.epoch("us").cast(pl.String).str.zfill(_DIGITS), pl.col(value), separator=":")
+def newest(value: str, at: pl.Expr | None = None) -> pl.Expr:
+    """A value with its time (`at`) in front: of several, the newest is the greatest. Null where the value is."""
+    at = pl.col("at") if at is None else at
+    digits = at.dt.epoch("us").cast(pl.String).str.zfill(_DIGITS)
+    return pl.concat_str(digits, pl.col(value), separator=":").alias(value)
 
 
 def newest_value(made: str | pl.Expr) -> pl.Expr:
@@ -225,10 +227,15 @@ def _ones() -> list[pl.Expr]:
 def _contacts(events: pl.DataFrame) -> pl.DataFrame:
     measure, bounced = pl.col("measure"), pl.col("type") == POLLED_HARD_BOUNCE
     counted = measure.is_not_null()
-    # A person who is known by an address alone has it as a name already.
-    links = pl.col("braze_id").is_not_null() | ((pl.col("person_kind") != "email") & pl.col("address").is_not_null())
-    reached = measure.is_in(["sent", "delivered", "opens", "clicks"])
-    rows = events.filter(pl.col("person").is_not_null() & (pl.col("message") | bounced | links)).select(
+    # What is not counted may still tell who a person is, or of a campaign that reached it. (A person who is known by an
+    # address alone has it as a name already.)
+    tells = (
+        pl.col("braze_id").is_not_null()
+        | pl.col("campaign").is_not_null()
+        | ((pl.col("person_kind") != "email") & pl.col("address").is_not_null())
+    )
+    reached = measure.is_in(["sent", "delivered", "opens", "clicks"]) | (pl.col("type") == POLLED_PROFILE)
+    rows = events.filter(pl.col("person").is_not_null() & (pl.col("message") | bounced | tells)).select(
         *PERSON,
         pl.when("message").then("channel").when(bounced).then(pl.lit("email")).fill_null("").alias("channel"),
         *_ones(),

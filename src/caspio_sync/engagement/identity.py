@@ -1,16 +1,14 @@
-"""Whose events these are: the person an event names, and the Caspio rows that person is.
+"""Whose events these are: the person an event names, and the people a Caspio row is.
 
 A person is the best identifier that an event bears: external_id, else alias, else e-mail, else Braze's own id. An
-address is never kept, only its keyed hash. Which Caspio row that is, is asked anew at every run: somebody whose row is
-not there yet is found when it appears.
+address is never kept, only its keyed hash. Which person a Caspio row is, is asked anew at every run: what was told of
+somebody whose row was not there yet is found when it appears.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
-from caspio_sync.engagement.fold import PERSON, newest_value
 from caspio_sync.schemas import KEY
 
 EXTERNAL_ID, ALIAS, EMAIL, BRAZE_ID = "external_id", "alias", "email", "braze_id"
@@ -49,69 +47,31 @@ def identified(events: pl.DataFrame, digests: Digests, *, kinds: Sequence[str] =
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """Which Caspio rows people are.
+def people_of_rows(rows: pl.DataFrame, digests: Digests) -> pl.DataFrame:
+    """person_kind, person and key: by which names Caspio's rows may be told of.
 
     Args:
-        keys: person_kind, person, key: one a pair. An address that several rows have is all of them.
-        unknown: person_kind, person, `last_at` of those who have no row.
-    """
-
-    keys: pl.DataFrame
-    unknown: pl.DataFrame
-
-
-def resolve(contacts: pl.DataFrame, consents: pl.DataFrame, rows: pl.DataFrame, digests: Digests) -> Resolved:
-    """Find people's rows.
-
-    Somebody whose own identifier no row has is looked for by the address it last used, among rows that have neither
-    external_id nor alias: such a row of another person would not be theirs. Who is known by Braze's id alone is whoever
-    else bore that id.
-
-    Args:
-        contacts: CONTACTS.
-        consents: CONSENTS.
-        rows: Caspio's: `key`, and of external_id, alias (as `alias_person` makes it) and email (in clear) those there
+        rows: `key`, external_id, alias_label, alias_name, email (in clear).
         digests: as for `identified`.
     """
-    people = _people(contacts, consents)
-    for name in (EXTERNAL_ID, ALIAS, EMAIL):
-        if name not in rows.columns:
-            rows = rows.with_columns(pl.lit(None, dtype=pl.String).alias(name))
     emails = rows.select("email").drop_nulls().unique()
-    folded = emails["email"].str.strip_chars().str.to_lowercase()
-    rows = rows.join(emails.with_columns(address=digests(folded)), on="email", how="left")
-    named = {EXTERNAL_ID: EXTERNAL_ID, ALIAS: ALIAS, EMAIL: "address"}
-    known = pl.concat(
-        rows.select(pl.lit(kind).alias("person_kind"), pl.col(column).alias("person"), KEY).drop_nulls()
-        for kind, column in named.items()
+    hashed = emails.with_columns(address=digests(emails["email"]))
+    named = rows.join(hashed, on="email", how="left").with_columns(
+        alias=pl.concat_str("alias_label", "alias_name", separator=_SEPARATOR)
+    )
+    names = {EXTERNAL_ID: "external_id", ALIAS: "alias", EMAIL: "address"}
+    return pl.concat(
+        named.select(pl.lit(kind).alias("person_kind"), pl.col(column).alias("person"), KEY).drop_nulls()
+        for kind, column in names.items()
     ).unique()
-    direct = people.join(known, on=PERSON)
-    left = people.join(direct, on=PERSON, how="anti")
-    nameless = rows.filter(pl.col(EXTERNAL_ID).is_null() & pl.col(ALIAS).is_null()).select("address", KEY).unique()
-    found = pl.concat([direct, left.join(nameless, on="address")])
-    left = people.join(found, on=PERSON, how="anti")
-    bearers = found.select("braze_id", KEY).drop_nulls().unique()
-    by_id = left.with_columns(
-        braze_id=pl.coalesce(pl.when(pl.col("person_kind") == BRAZE_ID).then("person"), "braze_id")
-    )
-    found = pl.concat([found, by_id.filter(pl.col("person_kind") == BRAZE_ID).join(bearers, on="braze_id")])
-    return Resolved(
-        keys=found.select(*PERSON, KEY),
-        unknown=people.join(found, on=PERSON, how="anti").select(*PERSON, "last_at").sort(PERSON),
-    )
 
 
-def _people(contacts: pl.DataFrame, consents: pl.DataFrame) -> pl.DataFrame:
-    """Everybody once: PERSON, address, braze_id, last_at."""
-    told = pl.concat(
-        [contacts.select(*PERSON, "address", "braze_id", "last_at"), consents.select(*PERSON, "last_at")],
-        how="diagonal",
-    )
-    return (
-        told.group_by(PERSON)
-        .agg(pl.col("address").max(), pl.col("braze_id").max(), pl.col("last_at").max())
-        .with_columns(address=newest_value("address"))
-        .select(*PERSON, "address", "braze_id", "last_at")
-    )
+def people_of_profiles(contacts: pl.DataFrame) -> pl.DataFrame:
+    """person_kind, person and key: the Braze ids that people with a key bore.
+
+    Before Braze knew who a profile is, its events named it by that id alone.
+
+    Args:
+        contacts: CONTACTS and key.
+    """
+    return contacts.select(pl.lit(BRAZE_ID).alias("person_kind"), pl.col("braze_id").alias("person"), KEY).drop_nulls()

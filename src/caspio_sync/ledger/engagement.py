@@ -1,14 +1,24 @@
 """What Braze learned about people, as it grows: a fold adds to it, and moves its cursor in the same transaction."""
 
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.engagement import fold
 from caspio_sync.engagement.duplicates import EVENT_IDS, pack_ids, unpack_ids
-from caspio_sync.engagement.fold import CAMPAIGN_DAYS, CONSENTS, CONTACTS, COUNTS, PERSON, Folded
+from caspio_sync.engagement.fold import (
+    CAMPAIGN_DAY_KEY,
+    CAMPAIGN_DAYS,
+    CONSENTS,
+    CONTACTS,
+    COUNTS,
+    INSTANT,
+    PERSON,
+    Folded,
+    newest,
+)
+from caspio_sync.engagement.measures import campaign_names
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger import engagement_schema as tables
 from caspio_sync.ledger import schema
@@ -20,6 +30,15 @@ from caspio_sync.ledger.schema import microseconds
 # Braze keeps what it could not post for 7 days (Braze, 11.1).
 KEPT_IDS = timedelta(days=14)
 _ROWS_AT_ONCE = 20_000  # as Python values
+_CAMPAIGN_DAY = {name: CAMPAIGN_DAYS[name] for name in CAMPAIGN_DAY_KEY}
+_SERIES = pl.Schema({**_CAMPAIGN_DAY, **dict.fromkeys(tables.SERIES_COUNTS, pl.Int64()), "campaign_name": pl.String()})
+CAMPAIGN_COUNTS = pl.Schema(
+    {
+        **_CAMPAIGN_DAY,
+        "campaign_name": pl.String(),
+        **dict.fromkeys([*COUNTS, "unique_opens", "unique_clicks"], pl.Int64()),  # null where it was not told
+    }
+)
 
 
 class Engagement(Erasures):
@@ -78,31 +97,82 @@ class Engagement(Erasures):
             if seen:
                 connection.execute(sa.insert(tables.engagement_seen), seen)
 
-    def contacts(self, sync: str) -> pl.DataFrame:
-        """CONTACTS, of everybody."""
-        return self._state("read engagement", tables.engagement, sync, CONTACTS)
-
-    def consents(self, sync: str) -> pl.DataFrame:
-        """CONSENTS, of everybody."""
-        return self._state("read consents", tables.engagement_consent, sync, CONSENTS)
-
-    def campaign_days(self, sync: str) -> pl.DataFrame:
-        """CAMPAIGN_DAYS, by campaign, day and channel: of a day that `record_series` told, what it told."""
-        key = fold.CAMPAIGN_DAY_KEY
-        series = self._state("read campaigns", tables.series_day, sync, CAMPAIGN_DAYS)
-        counted = self._state("read campaigns", tables.campaign_day, sync, CAMPAIGN_DAYS)
-        return pl.concat([series, counted.join(series, on=key, how="anti")]).sort(key)
-
-    def record_series(self, sync: str, days: pl.DataFrame) -> None:
-        """Keep what Braze itself counted (`data_series`): the same day told again replaces what was told.
+    def told_of(self, sync: str, people: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """CONTACTS and CONSENTS of some people.
 
         Args:
             sync: name of the sync.
-            days: CAMPAIGN_DAYS, each day whole; `campaign_name` as `fold.newest` makes it, or null.
+            people: PERSON.
         """
+        with self._read("read engagement") as connection:
+            numbers = list(integer_lists(person_hashes(people, self._salt_of(connection))))
+            contacts, consents = (
+                _read_state(connection, table, sync, columns, numbers)
+                for table, columns in ((tables.engagement, CONTACTS), (tables.engagement_consent, CONSENTS))
+            )
+        # People whose names differ by case alone share a hash.
+        return contacts.join(people, on=PERSON, how="semi"), consents.join(people, on=PERSON, how="semi")
+
+    def known_people(self, sync: str) -> pl.DataFrame:
+        """PERSON and `last_at` of everybody of whom anything was told."""
+        columns = {**dict.fromkeys(PERSON, pl.String()), "last_at": pl.Int64()}
+        frames = []
+        with self._read("read of whom something is known") as connection:
+            for table in (tables.engagement, tables.engagement_consent):
+                statement = (
+                    f"SELECT person_kind, person, max(last_at) FROM {table.name} WHERE sync = ? "
+                    "GROUP BY person_hash, person_kind, person"
+                )
+                frames.append(select_frame(connection, statement, (sync,), columns))
+        everybody = pl.concat(frames).group_by(PERSON).agg(pl.col("last_at").max())
+        return everybody.with_columns(pl.col("last_at").cast(INSTANT))
+
+    def campaign_days(self, sync: str, since: date) -> pl.DataFrame:
+        """CAMPAIGN_COUNTS from a day on, sorted: of what Braze told itself (`record_series`), what it told.
+
+        Args:
+            sync: name of the sync.
+            since: first day, in UTC; Braze's own are of the company's time zone (Braze, 10.2).
+        """
+        first = (since - date(1970, 1, 1)).days
+        with self._read("read campaigns") as connection:
+            series, counted = (
+                _read_state(connection, table, sync, columns, where=f"AND day >= {first}")
+                for table, columns in ((tables.series_day, _SERIES), (tables.campaign_day, CAMPAIGN_DAYS))
+            )
+            names = self._campaign_names(connection, sync)
+        alone = counted.join(series, on=CAMPAIGN_DAY_KEY, how="anti")
+        both = pl.concat([series, alone], how="diagonal").drop("campaign_name")
+        named = both.join(names, on="campaign_id", how="left", maintain_order="left")
+        return named.select(CAMPAIGN_COUNTS.names()).sort(CAMPAIGN_DAY_KEY)
+
+    def campaign_names(self, sync: str) -> pl.DataFrame:
+        """campaign_id (or a canvas's) and campaign_name, the newest."""
+        with self._read("read campaigns") as connection:
+            return self._campaign_names(connection, sync)
+
+    def record_series(self, sync: str, days: pl.DataFrame) -> None:
+        """Keep what Braze itself counted: the same day told again replaces what was told.
+
+        Args:
+            sync: name of the sync.
+            days: CAMPAIGN_DAYS of engagement/series.py.
+        """
+        at = self._clock.now()
+        rows = days.select(
+            pl.when(pl.col("campaign_id").is_not_null())
+            .then(pl.lit("campaign"))
+            .otherwise(pl.lit("canvas"))
+            .alias("campaign_kind"),
+            pl.coalesce("campaign_id", "canvas_id").alias("campaign_id"),
+            "day",
+            "channel",
+            *tables.SERIES_COUNTS,
+            pl.coalesce("campaign_name", "canvas_name").alias("campaign_name"),
+        ).with_columns(newest("campaign_name", pl.lit(at)))
+        update = (*tables.SERIES_COUNTS, "campaign_name")
         with self._write("record campaigns", fenced=True) as connection:
-            rows = _stored(days)
-            upsert(connection, tables.series_day, rows, constants={"sync": sync}, update=(*COUNTS, "campaign_name"))
+            upsert(connection, tables.series_day, _stored(rows), constants={"sync": sync}, update=update)
 
     def address_digests(self, emails: pl.Series) -> pl.Series:
         """How addresses are named here: a keyed hash of each, without case and outer blanks."""
@@ -155,15 +225,38 @@ class Engagement(Erasures):
         values = pl.DataFrame({"seq": [to], "at": [microseconds(now)]})
         upsert(connection, table, values, constants={"sync": sync}, update=("seq", "at"))
 
-    def _state(self, doing: str, table: sa.Table, sync: str, columns: pl.Schema) -> pl.DataFrame:
-        names = ",".join(columns.names())
-        # Times and days travel as the integers they are stored as.
-        stored = {name: pl.Int64() if dtype.is_temporal() else dtype for name, dtype in columns.items()}
-        with self._read(doing) as connection:
-            found = select_frame(connection, f"SELECT {names} FROM {table.name} WHERE sync = ?", (sync,), stored)
-        # From a day's number to the day by way of 32 bits, as polars has it.
-        days = [name for name, dtype in columns.items() if dtype == pl.Date]
-        return found.with_columns(pl.col(days).cast(pl.Int32)).cast(columns)
+    def _campaign_names(self, connection: sa.Connection, sync: str) -> pl.DataFrame:
+        named = {"campaign_id": pl.String(), "campaign_name": pl.String()}
+        statement = " UNION ALL ".join(
+            f"SELECT campaign_id, max(campaign_name) FROM {table.name} WHERE sync = ? GROUP BY campaign_id"
+            for table in (tables.campaign_day, tables.series_day)
+        )
+        return campaign_names(select_frame(connection, statement, (sync, sync), named))
+
+
+def _read_state(
+    connection: sa.Connection,
+    table: sa.Table,
+    sync: str,
+    columns: pl.Schema,
+    hashes: Sequence[str] | None = None,
+    *,
+    where: str = "",
+) -> pl.DataFrame:
+    """Rows of a state, of some `person_hash` alone where they are given."""
+    # Times and days travel as the integers they are stored as.
+    stored = {name: pl.Int64() if dtype.is_temporal() else dtype for name, dtype in columns.items()}
+    statement = f"SELECT {','.join(columns)} FROM {table.name} WHERE sync = ? {where}"
+    if hashes is None:
+        found = select_frame(connection, statement, (sync,), stored)
+    else:
+        some = [f"{statement} AND person_hash IN ({numbers})" for numbers in hashes]
+        found = pl.concat(
+            [pl.DataFrame(schema=stored), *(select_frame(connection, each, (sync,), stored) for each in some)]
+        )
+    # From a day's number to the day by way of 32 bits, as polars has it.
+    days = [name for name, dtype in columns.items() if dtype == pl.Date]
+    return found.with_columns(pl.col(days).cast(pl.Int32)).cast(columns)
 
 
 def _with_hashes(rows: pl.DataFrame, salt: int) -> pl.DataFrame:

@@ -15,6 +15,19 @@ import sqlalchemy as sa
 from caspio_sync.engagement.fold import COUNTS
 from caspio_sync.ledger.schema import Instant, metadata
 
+# Counts of Braze's own series; null for what a channel has not.
+SERIES_COUNTS = (
+    "sent",
+    "delivered",
+    "opens",
+    "unique_opens",
+    "clicks",
+    "unique_clicks",
+    "bounces",
+    "complaints",
+    "unsubscribes",
+)
+
 
 def _counts() -> list[sa.Column[int]]:
     return [sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTS]
@@ -62,22 +75,27 @@ engagement_consent = sa.Table(
 )
 
 
-def _campaign_day(name: str) -> sa.Table:
-    return sa.Table(
-        name,
-        metadata,
+def _campaign_day() -> list[sa.Column[str] | sa.Column[int]]:
+    return [
         sa.Column("sync", sa.Text, primary_key=True),
         sa.Column("campaign_kind", sa.Text, primary_key=True),
         sa.Column("campaign_id", sa.Text, primary_key=True),
         sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),  # since 1970
         sa.Column("channel", sa.Text, primary_key=True),
-        *_counts(),
-        sa.Column("campaign_name", sa.Text),
-    )
+    ]
 
 
-campaign_day = _campaign_day("campaign_day")
-series_day = _campaign_day("series_day")
+campaign_day = sa.Table(
+    "campaign_day", metadata, *_campaign_day(), *_counts(), sa.Column("campaign_name", sa.Text), sqlite_with_rowid=False
+)
+series_day = sa.Table(
+    "series_day",
+    metadata,
+    *_campaign_day(),
+    *(sa.Column(name, sa.BigInteger) for name in SERIES_COUNTS),
+    sa.Column("campaign_name", sa.Text),
+    sqlite_with_rowid=False,
+)
 
 engagement_seen = sa.Table(
     "engagement_seen",
@@ -88,6 +106,7 @@ engagement_seen = sa.Table(
     sa.Column("at", Instant, nullable=False),  # of the fold
     sa.Column("ids", sa.LargeBinary, nullable=False),  # see engagement/duplicates.py
 )
+sa.Index("engagement_seen_at", engagement_seen.c.at)
 
 engagement_cursor = sa.Table(
     "engagement_cursor",

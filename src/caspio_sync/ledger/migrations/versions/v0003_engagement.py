@@ -36,17 +36,14 @@ def upgrade() -> None:
         sa.Column("source", sa.Text),
         sqlite_with_rowid=False,
     )
-    for name in ("campaign_day", "series_day"):
-        op.create_table(
-            name,
-            sa.Column("sync", sa.Text, primary_key=True),
-            sa.Column("campaign_kind", sa.Text, primary_key=True),
-            sa.Column("campaign_id", sa.Text, primary_key=True),
-            sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
-            sa.Column("channel", sa.Text, primary_key=True),
-            *_counts(),
-            sa.Column("campaign_name", sa.Text),
-        )
+    op.create_table(
+        "campaign_day", *_campaign_day(), *_counts(), sa.Column("campaign_name", sa.Text), sqlite_with_rowid=False
+    )
+    series = ("sent", "delivered", "opens", "unique_opens", "clicks", "unique_clicks", "bounces", "complaints")
+    columns = [sa.Column(each, sa.BigInteger) for each in (*series, "unsubscribes")]
+    op.create_table(
+        "series_day", *_campaign_day(), *columns, sa.Column("campaign_name", sa.Text), sqlite_with_rowid=False
+    )
     op.create_table(
         "engagement_seen",
         sa.Column("sync", sa.Text, primary_key=True),
@@ -55,6 +52,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("ids", sa.LargeBinary, nullable=False),
     )
+    op.create_index("engagement_seen_at", "engagement_seen", ["at"])
     op.create_table(
         "engagement_cursor",
         sa.Column("sync", sa.Text, primary_key=True),
@@ -69,6 +67,16 @@ def _person() -> list[sa.Column[str] | sa.Column[int]]:
         sa.Column("person_hash", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("person_kind", sa.Text, primary_key=True),
         sa.Column("person", sa.Text, primary_key=True),
+    ]
+
+
+def _campaign_day() -> list[sa.Column[str] | sa.Column[int]]:
+    return [
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("campaign_kind", sa.Text, primary_key=True),
+        sa.Column("campaign_id", sa.Text, primary_key=True),
+        sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("channel", sa.Text, primary_key=True),
     ]
 
 
