@@ -34,7 +34,11 @@ class HousekeepingReport(BaseModel):
         """In words, one thing a line."""
         removed = "would be removed" if self.dry_run else "removed"
         counted = {name: count for name, count in self.ledger.items() if name != "bytes_freed"}
-        names = {"outcomes": "stretches of history", "budget_days": "days of counted calls"}
+        names = {
+            "outcomes": "stretches of history",
+            "budget_days": "days of counted calls",
+            "event_ids": "hours of event ids",
+        }
         lines = [
             f"ledger, older than {self.keep_days} days: {count:,} {names.get(name, name)} {removed}"
             for name, count in counted.items()

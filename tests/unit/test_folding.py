@@ -1,0 +1,434 @@
+"""Folding the inbox into the ledger: each event once, whatever order it comes in and whatever dies on the way."""
+
+import asyncio
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.unit.engagement_model import EMAIL, GROUP_CHANGE, STATE_CHANGE, Event, Told, at, event, post
+
+from caspio_sync.clock import VirtualClock
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.ledger import engagement as ledger_engagement
+from caspio_sync.ledger.erasure import Keyspace
+from caspio_sync.ledger.leases import LeaseHeldError
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.run import folding
+from caspio_sync.run.context import LedgerThread
+from caspio_sync.run.folding import FoldReport, fold_inbox
+from caspio_sync.run.people import KnownPeople, known_people, known_states
+
+SYNC = "engagement"
+BEGAN = date(2026, 7, 1)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(at(10 * 86_400))
+
+
+@pytest.fixture
+def ledger(ledger_url: str, clock: VirtualClock) -> Iterator[Ledger]:
+    with Ledger.open(ledger_url, clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def inbox(tmp_path: Path, clock: VirtualClock) -> Iterator[Inbox]:
+    with Inbox.open(f"sqlite:///{tmp_path}/inbox.db", clock=clock) as opened:
+        yield opened
+
+
+def fold_all(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> FoldReport:
+    return asyncio.run(fold_inbox(SYNC, inbox, LedgerThread(ledger), clock))
+
+
+def rows_of(**rows: list[Any]) -> pl.DataFrame:
+    columns = {"external_id": pl.String, "alias_label": pl.String, "alias_name": pl.String, "email": pl.String}
+    given = pl.DataFrame(rows)
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in rows]
+    return given.with_columns(absent)
+
+
+def state(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
+    """All that was told, as it is stored."""
+    tables = ("engagement", "engagement_consent", "campaign_day")
+    with ledger._read("look") as connection:
+        return {
+            name: sorted(map(tuple, connection.exec_driver_sql(f"SELECT * FROM {name}").all()), key=str)
+            for name in tables
+        }
+
+
+KINDS = [EMAIL + each for each in ("Send", "Delivery", "Open", "Click", "Bounce", "Unsubscribe")]
+PEOPLE = [f"c-{number}" for number in range(4)]
+contacts = st.builds(
+    event,
+    st.sampled_from(KINDS),
+    st.integers(0, 200_000),
+    external_id=st.sampled_from(PEOPLE),
+    campaign_id=st.sampled_from([None, "spring", "summer"]),
+    machine_open=st.booleans(),
+    bot_click=st.booleans(),
+)
+changes = st.builds(
+    event,
+    st.just(STATE_CHANGE),
+    st.integers(0, 20),
+    external_id=st.sampled_from(PEOPLE),
+    state=st.sampled_from(["opted_in", "subscribed", "unsubscribed"]),
+    source=st.sampled_from(["SDK", "Preference Center"]),
+)
+group_changes = st.builds(
+    event,
+    st.just(GROUP_CHANGE),
+    st.integers(0, 20),
+    external_id=st.sampled_from(PEOPLE),
+    group_id=st.sampled_from(["news", "offers"]),
+    state=st.sampled_from(["subscribed", "unsubscribed"]),
+    source=st.just("Dashboard"),
+)
+histories = st.lists(st.one_of(contacts, changes, group_changes), min_size=1, max_size=40)
+
+
+def as_told(ledger: Ledger) -> tuple[KnownPeople, Any]:
+    rows = rows_of(key=list(range(len(PEOPLE))), external_id=PEOPLE)
+    return known_people(ledger, SYNC, rows), ledger.campaign_days(SYNC, BEGAN)
+
+
+def check_against(told: Told, known: KnownPeople, days: pl.DataFrame) -> None:
+    for row in known.measures.to_dicts():
+        person = PEOPLE[row["key"]]
+        for count in ("sent", "delivered", "opens", "machine_opens", "clicks", "bounces", "unsubscribes"):
+            assert row[f"email_{count}"] == told.counts.get((person, count), 0), (person, count)
+        assert row["email_last_open_at"] == told.last_open.get(person)
+        assert row["email_first_at"] == told.first.get(person)
+    counted = {PEOPLE[row["key"]] for row in known.measures.to_dicts()}
+    assert counted >= {person for person, _ in told.counts}
+    states = {(PEOPLE[key], scope): state for key, scope, state, *_ in known.consents.rows()}
+    assert states == {where: state for where, (_, _, state) in told.states.items()}
+    named = [name for name in days.columns if name in ("sent", "opens", "machine_opens", "clicks")]
+    listed = {
+        (row["campaign_id"], str(row["day"]), name): row[name] for row in days.to_dicts() for name in named if row[name]
+    }
+    assert listed == {where: count for where, count in told.days.items() if where[2] in named}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_any_order_any_parts_any_repetition_are_one_state(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    events = data.draw(histories)
+    again = data.draw(st.lists(st.sampled_from(events), max_size=20))
+    arriving = data.draw(st.permutations(events + again))
+    home, clock = tmp_path_factory.mktemp("fold"), VirtualClock(at(10 * 86_400))
+    read, recorded = data.draw(st.integers(1, 20)), data.draw(st.integers(1, 60))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        Inbox.open(f"sqlite:///{home}/inbox.db", clock=clock) as inbox,
+        Ledger.open(f"sqlite:///{home}/a.db", clock=clock) as ledger,
+        Ledger.open(f"sqlite:///{home}/b.db", clock=clock) as at_once,
+    ):
+        patch.setattr(folding, "_READ_AT_ONCE", read)
+        patch.setattr(folding, "_RECORDED_AT_ONCE", recorded)
+        left, arrived = list(arriving), 0
+        while left:
+            cut = data.draw(st.integers(1, len(left)))
+            inbox.add([post(left[start : start + 3]) for start in range(0, cut, 3)])
+            arrived += len(left[: -(-cut // 3) * 3])
+            left = arriving[arrived:]
+            if data.draw(st.booleans()):
+                fold_all(inbox, ledger, clock)
+        fold_all(inbox, ledger, clock)
+        check_against(Told(events), *as_told(ledger))
+        patch.undo()
+        with Inbox.open(f"sqlite:///{home}/once.db", clock=clock) as whole:
+            whole.add([post({each["event_id"]: each for each in events}.values())])
+            report = fold_all(whole, at_once, clock)
+        assert report.events["duplicates"] == 0
+        assert _without_salt(state(at_once)) == _without_salt(state(ledger))
+
+
+def _without_salt(told: dict[str, list[tuple[Any, ...]]]) -> list[tuple[str, tuple[Any, ...]]]:
+    """Rows without their hash, which each ledger salts by itself."""
+    hashed = ("engagement", "engagement_consent")
+    return sorted((name, (row[0], *row[2:]) if name in hashed else row) for name, rows in told.items() for row in rows)
+
+
+def a_day() -> list[Event]:
+    """Something of everything, by several people."""
+    return [
+        each
+        for number, person in enumerate(PEOPLE)
+        for each in (
+            event(EMAIL + "Send", number, external_id=person, campaign_id="spring", campaign_name=f"Name {number}"),
+            event(
+                EMAIL + "Open", 3600 * number, external_id=person, email=f"{person}@x.example", braze_id=f"b{number}"
+            ),
+            event(STATE_CHANGE, number, external_id=person, state="unsubscribed", source="SDK"),
+        )
+    ]
+
+
+def test_the_same_batch_twenty_times_in_twenty_orders_counts_once(
+    inbox: Inbox, ledger: Ledger, clock: VirtualClock
+) -> None:
+    events = a_day()
+    for turn in range(20):
+        inbox.add([post(events[turn % 12 :] + events[: turn % 12])])
+        report = fold_all(inbox, ledger, clock)
+        assert report.events["folded"] == (12 if turn == 0 else 0)
+        assert report.events["duplicates"] == (0 if turn == 0 else 12)
+    check_against(Told(events), *as_told(ledger))
+
+
+def _fold_and_die(ledger_url: str, inbox_url: str, step: int) -> None:
+    """A process that is killed when it comes to its write number `step`."""
+    clock, steps, upsert = VirtualClock(at(10 * 86_400)), iter(range(1000)), ledger_engagement.upsert
+
+    def dying(*given: Any, **named: Any) -> None:
+        upsert(*given, **named)
+        if next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    ledger_engagement.upsert = dying  # type: ignore[assignment]
+    folding._READ_AT_ONCE = folding._RECORDED_AT_ONCE = 6
+    with Ledger.open(ledger_url, clock=clock) as ledger, Inbox.open(inbox_url, clock=clock) as inbox:
+        fold_all(inbox, ledger, clock)
+
+
+@pytest.mark.parametrize("step", [0, 1, 3, 4, 6])
+def test_a_killed_fold_is_gone_on_with(
+    step: int, ledger_url: str, inbox: Inbox, tmp_path: Path, clock: VirtualClock
+) -> None:
+    events = a_day()
+    inbox.add([post(events[:6]), post(events[6:])])
+    Ledger.open(ledger_url, clock=clock).close()
+    process = multiprocessing.get_context("spawn").Process(
+        target=_fold_and_die, args=(ledger_url, f"sqlite:///{tmp_path}/inbox.db", step)
+    )
+    process.start()
+    process.join(60)
+    assert process.exitcode == -signal.SIGKILL
+    with Ledger.open(ledger_url, clock=clock) as ledger:
+        report = fold_all(inbox, ledger, clock)
+        assert report.posts == (2 if step < 4 else 1)
+        check_against(Told(events), *as_told(ledger))
+        assert fold_all(inbox, ledger, clock).posts == 0
+
+
+def test_a_run_whose_lease_was_taken_over_records_nothing(
+    inbox: Inbox, ledger: Ledger, ledger_url: str, clock: VirtualClock
+) -> None:
+    inbox.add([post(a_day())])
+    ledger.acquire_lease(SYNC, "run one")
+    with Ledger.open(ledger_url, clock=clock) as other:
+        asyncio.run(clock.sleep(61))
+        other.acquire_lease(SYNC, "run two")
+        with pytest.raises(LeaseHeldError, match="run two"):
+            fold_all(inbox, ledger, clock)
+        assert not any(state(ledger).values())
+        assert fold_all(inbox, other, clock).events["folded"] == 12
+
+
+def test_posts_that_another_run_folded_are_not_folded_again(
+    inbox: Inbox, ledger: Ledger, ledger_url: str, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.add([post(a_day())])
+    read = folding.read_events
+
+    def overtaken(posts: Any) -> pl.DataFrame:
+        monkeypatch.setattr(folding, "read_events", read)
+        with Ledger.open(ledger_url, clock=clock) as other:
+            fold_all(inbox, other, clock)
+        return read(posts)
+
+    monkeypatch.setattr(folding, "read_events", overtaken)
+    with pytest.raises(CaspioSyncError, match="by another run"):
+        fold_all(inbox, ledger, clock)
+    check_against(Told(a_day()), *as_told(ledger))
+
+
+def test_somebody_unknown_is_found_when_the_row_appears(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    events = [
+        event(EMAIL + "Open", 1, external_id=None, email="new@x.example", braze_id="b9"),
+        event("users.messages.pushnotification.Open", 2, external_id=None, braze_id="b9", channel="push"),
+        event("users.messages.pushnotification.Open", 3, external_id="c-9", braze_id="b9", channel="push"),
+        event(EMAIL + "Click", 4, external_id=None, alias_label="shop", alias_name="9"),
+        event(STATE_CHANGE, 5, external_id=None, email="new@x.example", state="unsubscribed", source="SDK"),
+    ]
+    inbox.add([post(events)])
+    fold_all(inbox, ledger, clock)
+    assert known_people(ledger, SYNC, rows_of(key=[1], external_id=["c-1"])).measures.is_empty()
+    assert ledger.known_people(SYNC).height == 4
+    row = rows_of(key=[9], external_id=["c-9"], email=[" New@X.example"], alias_label=["shop"], alias_name=["9"])
+    known = known_people(ledger, SYNC, row)
+    (told,) = known.measures.to_dicts()
+    assert (told["key"], told["email_opens"], told["email_clicks"], told["push_opens"]) == (9, 1, 1, 2)
+    assert known.consents.rows() == [(9, "email", "unsubscribed", at(5), "SDK")]
+    assert known.found.height == 4
+
+
+def test_an_address_tells_of_every_row_that_has_it(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    inbox.add([post([event(STATE_CHANGE, 1, external_id=None, email="a@x.example", state="unsubscribed", source="S")])])
+    fold_all(inbox, ledger, clock)
+    known = known_people(ledger, SYNC, rows_of(key=[1, 2, 3], email=["a@x.example", "A@x.example", "b@x.example"]))
+    assert known.consents["key"].to_list() == [1, 2]
+    assert known.found.height == 1
+
+
+def test_ids_differing_by_case_are_two_people(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    inbox.add([post([event(EMAIL + "Open", 1, external_id="A"), event(EMAIL + "Open", 2, external_id="a")])])
+    fold_all(inbox, ledger, clock)
+    known = known_people(ledger, SYNC, rows_of(key=[1, 2], external_id=["A", "a"]))
+    assert known.measures["email_opens"].to_list() == [1, 1]
+
+
+def test_states_that_are_known_are_told_to_the_polls(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    changes = [
+        event(GROUP_CHANGE, each, group_id="news", state=state)
+        for each, state in ((1, "subscribed"), (2, "unsubscribed"))
+    ]
+    inbox.add([post(changes)])
+    fold_all(inbox, ledger, clock)
+    assert known_states(ledger, SYNC, ["c-1", "c-2"]).rows() == [("c-1", "news", "unsubscribed")]
+
+
+IDS, ADDRESSES = Keyspace("external_id"), Keyspace("email")
+
+
+def erase(ledger: Ledger, keyspace: Keyspace, *keys: str) -> None:
+    ledger.request_erasure("customers", keyspace, keys, by="a test")
+    digests = ledger.key_digests(keyspace, keys)
+    ledger.mark_proven("customers", keyspace, list(ledger.erased(digests).values()))
+
+
+def people(ledger: Ledger) -> set[tuple[str, str]]:
+    return set(ledger.known_people(SYNC).select("person_kind", "person").rows())
+
+
+def test_an_erased_person_leaves_the_state_with_address_and_profile(
+    inbox: Inbox, ledger: Ledger, clock: VirtualClock
+) -> None:
+    shared = "shared@x.example"
+    inbox.add(
+        [
+            post(
+                [
+                    event(EMAIL + "Open", 1, external_id="C-1", email="one@x.example", braze_id="b1"),
+                    event(EMAIL + "Open", 2, external_id=None, email="one@x.example"),
+                    event("users.messages.pushnotification.Open", 3, external_id=None, braze_id="b1", channel="push"),
+                    event(STATE_CHANGE, 4, external_id="C-1", state="unsubscribed"),
+                    event(EMAIL + "Open", 5, external_id="c-2", email=shared),
+                    event(EMAIL + "Open", 6, external_id="c-3", email=shared),
+                    event(EMAIL + "Open", 7, external_id=None, email=shared),
+                ]
+            )
+        ]
+    )
+    fold_all(inbox, ledger, clock)
+    assert len(people(ledger)) == 6
+    by_address = ("email", ledger.address_digests(pl.Series([shared]))[0])
+    erase(ledger, IDS, "c-1")
+    assert people(ledger) == {("external_id", "c-2"), ("external_id", "c-3"), by_address}
+    assert not any("one@x.example" in str(rows) or "C-1" in str(rows) for rows in state(ledger).values())
+    erase(ledger, IDS, "c-2")
+    assert by_address in people(ledger)
+    erase(ledger, IDS, "c-3")
+    assert people(ledger) == set()
+
+
+def test_an_erased_address_leaves_the_state(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    inbox.add([post([event(EMAIL + "Open", 1, external_id=None, email="one@x.example")])])
+    fold_all(inbox, ledger, clock)
+    erase(ledger, ADDRESSES, "One@x.example")
+    assert people(ledger) == set()
+
+
+def test_events_of_an_erased_person_are_not_folded(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    ledger.request_erasure("customers", IDS, ["c-1"], by="a test")
+    ledger.request_erasure("customers", ADDRESSES, ["gone@x.example"], by="a test")
+    ledger.request_erasure("customers", Keyspace("user_alias", "shop"), ["7"], by="a test")
+    kept = event(EMAIL + "Open", 4, external_id="c-2", email="here@x.example")
+    alias = {"external_id": None, "alias_name": "7"}
+    inbox.add(
+        [
+            post(
+                [
+                    event(EMAIL + "Open", 1, external_id="C-1"),
+                    event(EMAIL + "Open", 2, external_id="c-3", email="gone@x.example"),
+                    event(EMAIL + "Open", 3, **alias, alias_label="shop"),
+                    event(EMAIL + "Open", 3, **alias, alias_label="other"),
+                    kept,
+                ]
+            )
+        ]
+    )
+    report = fold_all(inbox, ledger, clock)
+    assert report.events["erased"] == 3
+    assert people(ledger) == {("external_id", "c-2"), ("alias", "other\x1f7")}
+
+
+def test_people_whose_row_never_appeared_can_be_forgotten(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    inbox.add([post([event(EMAIL + "Open", day * 86_400, external_id=f"c-{day}") for day in range(3)])])
+    fold_all(inbox, ledger, clock)
+    known = known_people(ledger, SYNC, rows_of(key=[0], external_id=["c-0"]))
+    unknown = ledger.known_people(SYNC).join(known.found, on=["person_kind", "person"], how="anti")
+    assert ledger.forget_people(SYNC, unknown.filter(pl.col("last_at") < at(86_401))) == 1
+    assert people(ledger) == {("external_id", "c-0"), ("external_id", "c-2")}
+
+
+def test_ids_are_forgotten_after_a_fortnight(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    inbox.add([post(a_day())])
+    fold_all(inbox, ledger, clock)
+    hours = len({each["at"].hour for each in a_day()})
+    asyncio.run(clock.sleep(timedelta(days=13).total_seconds()))
+    assert ledger.purge(clock.now() - timedelta(days=90)).event_ids == 0
+    asyncio.run(clock.sleep(timedelta(days=1, seconds=1).total_seconds()))
+    assert ledger.purge(clock.now() - timedelta(days=90), dry_run=True).event_ids == hours
+    assert ledger.purge(clock.now() - timedelta(days=90)).event_ids == hours
+    assert ledger.purge(clock.now() - timedelta(days=90)).event_ids == 0
+    check_against(Told(a_day()), *as_told(ledger))
+
+
+def test_the_inbox_may_lose_what_every_sync_has_folded(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    assert ledger.folded_by_all() is None
+    inbox.add([post(a_day())])
+    first = fold_all(inbox, ledger, clock).to
+    inbox.add([post([event(EMAIL + "Open", 9)])])
+    asyncio.run(fold_inbox("another", inbox, LedgerThread(ledger), clock))
+    assert ledger.folded_by_all() == ledger.folded_to(SYNC) == first < ledger.folded_to("another")
+
+
+def test_days_that_braze_counted_itself_stand(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    from caspio_sync.engagement.series import CAMPAIGN_DAYS
+
+    inbox.add(
+        [
+            post(
+                [
+                    event(EMAIL + "Send", each, campaign_id="a", campaign_name="Old", external_id=f"c-{each}")
+                    for each in range(3)
+                ]
+            )
+        ]
+    )
+    inbox.add([post([event(EMAIL + "Send", 86_400, campaign_id="a"), event(EMAIL + "Send", -86_400, campaign_id="a")])])
+    fold_all(inbox, ledger, clock)
+    told = {"campaign_id": "a", "campaign_name": "New", "day": BEGAN, "channel": "email", "sent": 1, "unique_opens": 2}
+    ledger.record_series(SYNC, pl.DataFrame([told], CAMPAIGN_DAYS))
+    ledger.record_series(SYNC, pl.DataFrame([{**told, "sent": 5}], CAMPAIGN_DAYS))
+    days = ledger.campaign_days(SYNC, BEGAN)
+    shown = days.select("campaign_kind", "campaign_name", "day", "sent", "unique_opens", "machine_opens")
+    assert shown.rows() == [
+        ("campaign", "New", BEGAN, 5, 2, None),
+        ("campaign", "New", BEGAN + timedelta(days=1), 1, None, 0),
+    ]
