@@ -10,17 +10,19 @@ from caspio_sync.engagement.events import Malformed
 
 _LATEST_SECONDS = 1 << 32  # `time` has 32 bits; what is larger is no Unix time in seconds
 _REDACTED = "[REDACTED]"  # a field that Braze is set to remove (Braze, 11.3)
-# Under which names an address or number stands, by type of event; the first that has a value holds.
+# Braze's name: our column. An address or number stands under one of several names; the first that has a value holds.
+_USER = (("external_user_id", "external_id"), ("user_id", "braze_id"))
+_PROPERTIES = (
+    ("campaign_id", "campaign_id"),
+    ("campaign_name", "campaign_name"),
+    ("canvas_id", "canvas_id"),
+    ("canvas_name", "canvas_name"),
+    ("subscription_group_id", "group_id"),
+    ("state_change_source", "source"),
+)
 _EMAILS = ("email_address", "channel_identifier")
 _PHONES = ("to_phone_number", "user_phone_number", "phone_number", "channel_identifier")
-_TEXTS = {
-    "campaign_id": "campaign_id",
-    "campaign_name": "campaign_name",
-    "canvas_id": "canvas_id",
-    "canvas_name": "canvas_name",
-    "subscription_group_id": "group_id",
-    "state_change_source": "source",
-}
+_TRUE = (True, "true")  # `machine_open` is a text, others are booleans (Braze, 11.5)
 
 
 class UnreadablePostError(ValueError):
@@ -56,18 +58,15 @@ def read_post(body: bytes) -> CurrentsPost:
         raise UnreadablePostError("the body is no object with a list of events")
     events: list[dict[str, Any]] = []
     malformed: list[Malformed] = []
-    fields: set[str] = set()
     for raw in found:
         try:
             events.append(currents_event(raw))
         except MalformedEventError as error:
             malformed.append(Malformed(str(error), orjson.dumps(raw)))
-        else:
-            fields |= raw.keys() - KNOWN_FIELDS
-            fields |= (raw.get("user") or {}).keys() - KNOWN_FIELDS
-            fields |= (raw.get("properties") or {}).keys() - KNOWN_FIELDS
+    more = [event["more"] for event in events if "more" in event]
     types = frozenset(event["type"] for event in events) - KNOWN_TYPES
-    return CurrentsPost(events, malformed, types, frozenset(fields))
+    fields = {name for part in more for name in (*part, *part.get("user", ()), *part.get("properties", ()))}
+    return CurrentsPost(events, malformed, types, frozenset(fields) - KNOWN_FIELDS)
 
 
 def currents_event(raw: Any) -> dict[str, Any]:
@@ -79,36 +78,54 @@ def currents_event(raw: Any) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise MalformedEventError("an event is no object")
     user, properties = _object(raw, "user"), _object(raw, "properties")
-    kind, seconds = _text(raw, "event_type"), raw.get("time")
-    if kind is None:
-        raise MalformedEventError("event_type is missing")
+    event_id, kind, seconds = _text(raw, "id"), _text(raw, "event_type"), raw.get("time")
+    if event_id is None or kind is None:
+        raise MalformedEventError("id is missing" if event_id is None else "event_type is missing")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < _LATEST_SECONDS:
         raise MalformedEventError("time is no Unix time in seconds")
-    event = {
-        "event_id": _text(raw, "id"),
-        "type": kind,
-        "at": round(seconds * 1_000_000),
-        "external_id": _text(user, "external_user_id"),
-        "braze_id": _text(user, "user_id"),
-        "email": _address(properties),
-        "phone": next((each for each in map(_reader(properties), _PHONES) if each and "@" not in each), None),
-        **{ours: _text(properties, theirs) for theirs, ours in _TEXTS.items()},
-        "machine_open": _flag(properties, "machine_open"),
-        "bot_click": _flag(properties, "is_suspected_bot_click"),
-        "state": _state(_text(properties, "subscription_status")),
-    }
-    if event["event_id"] is None:
-        raise MalformedEventError("id is missing")
-    event["channel"] = _channel(kind, _text(properties, "channel"), event)
-    event["more"] = _more(raw, user, properties, whole=kind not in KNOWN_TYPES)
-    return {name: value for name, value in event.items() if value is not None and value is not False and value != {}}
+    event = {"event_id": event_id, "type": kind, "at": round(seconds * 1_000_000)}
+    _add_columns(event, kind, user, properties)
+    if more := _more(raw, user, properties, known=kind in KNOWN_TYPES):
+        event["more"] = more
+    return event
 
 
-def _more(raw: Mapping[str, Any], user: Mapping[str, Any], properties: Mapping[str, Any], *, whole: bool) -> Any:
+def _add_columns(event: dict[str, Any], kind: str, user: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
+    for part, columns in ((user, _USER), (properties, _PROPERTIES)):
+        for theirs, ours in columns:
+            if theirs in part and (text := _text(part, theirs)) is not None:
+                event[ours] = text
+    _add_address(event, properties)
+    if properties.get("machine_open") in _TRUE:
+        event["machine_open"] = True
+    if properties.get("is_suspected_bot_click") in _TRUE:
+        event["bot_click"] = True
+    if (status := _text(properties, "subscription_status")) is not None:
+        event["state"] = status.strip().lower().replace(" ", "_")  # `Opted In` becomes opted_in
+    if (channel := _channel(kind, _text(properties, "channel"), event)) is not None:
+        event["channel"] = channel
+
+
+def _add_address(event: dict[str, Any], properties: Mapping[str, Any]) -> None:
+    """E-mail in lower case, or number. A hash that Braze is set to send in its place is neither (Braze, 11.3)."""
+    for name in _EMAILS:
+        if name in properties and (email := _text(properties, name)) is not None and "@" in email:
+            event["email"] = email.strip().lower()
+            break
+    for name in _PHONES:
+        if name in properties and (phone := _text(properties, name)) is not None and "@" not in phone:
+            event["phone"] = phone
+            break
+
+
+def _more(raw: Mapping[str, Any], user: Mapping[str, Any], properties: Mapping[str, Any], *, known: bool) -> Any:
     """The parts that have no column. Known fields that nobody needs, such as message texts, are not kept."""
+    parts = (raw, user, properties)
+    if known and all(part.keys() <= KNOWN_FIELDS for part in parts):
+        return None
     left = {name: raw[name] for name in raw.keys() - KNOWN_FIELDS}
     for name, part in (("user", user), ("properties", properties)):
-        unknown = part if whole else {each: part[each] for each in part.keys() - KNOWN_FIELDS}
+        unknown = {each: part[each] for each in part.keys() - KNOWN_FIELDS} if known else part
         if unknown:
             left[name] = unknown
     return left
@@ -132,27 +149,6 @@ def _text(part: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def _reader(part: Mapping[str, Any]) -> Any:
-    return lambda name: _text(part, name)
-
-
-def _address(properties: Mapping[str, Any]) -> str | None:
-    """In lower case; a hash that Braze is set to send in its place is no address (Braze, 11.3)."""
-    found = (each for each in map(_reader(properties), _EMAILS) if each and "@" in each)
-    address = next(found, None)
-    return None if address is None else address.strip().lower()
-
-
-def _flag(part: Mapping[str, Any], name: str) -> bool:
-    """`machine_open` is the text "true", others are booleans (Braze, 11.5)."""
-    return part.get(name) in (True, "true")
-
-
-def _state(status: str | None) -> str | None:
-    """`Opted In` becomes opted_in."""
-    return None if status is None else status.strip().lower().replace(" ", "_")
-
-
 def _channel(kind: str, named: str | None, event: Mapping[str, Any]) -> str | None:
     words = kind.split(".")
     if kind.startswith("users.messages.") and len(words) > 3:
@@ -161,6 +157,6 @@ def _channel(kind: str, named: str | None, event: Mapping[str, Any]) -> str | No
         return CHANNELS.get(named.strip().lower(), named.strip().lower())
     if not kind.startswith("users.behaviors.subscription"):
         return None
-    if event["email"] is not None:
+    if "email" in event:
         return "email"
-    return "sms" if event["phone"] is not None else None
+    return "sms" if "phone" in event else None

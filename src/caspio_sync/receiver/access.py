@@ -9,7 +9,6 @@ from http import HTTPStatus
 from pydantic import SecretStr
 from starlette.requests import Request
 
-_DRAIN_FACTOR = 10  # times the limit: so much of a body that is too large is read, so that its sender hears the answer
 _ENCODINGS = {"": None, "identity": None, "gzip": 31, "deflate": 47}
 
 
@@ -50,19 +49,16 @@ async def read_body(request: Request, limit: int) -> bytes:
         limit: bytes, before and after it is uncompressed.
 
     Raises:
-        RefusedPostError: 413, it is larger. The rest was read and thrown away: a sender whose writing breaks off takes
-            it for a failed connection and sends the same again, instead of less. 415: it cannot be uncompressed.
+        RefusedPostError: 413, it is larger; uvicorn reads the rest and throws it away, so that a sender that writes
+            everything first hears the answer and sends less. 415: it cannot be uncompressed.
     """
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-        elif size > limit * _DRAIN_FACTOR:
-            break
-    if size > limit:
-        raise _too_large(limit)
+        if size > limit:
+            raise _too_large(limit)
+        chunks.append(chunk)
     return _uncompressed(b"".join(chunks), request.headers.get("content-encoding", "").strip().lower(), limit)
 
 

@@ -202,12 +202,8 @@ class Inbox(LedgerConnection):
         Returns:
             How many posts.
         """
-        limit = int(before.timestamp() * 1_000_000)
-        gone = self._purge(_post, sa.and_(_post.c.seq <= folded, _post.c.received_at < limit))
-        self._purge(_malformed, _malformed.c.received_at < limit)
-        if self._engine.dialect.name == "sqlite":
-            with self._read("give free pages back") as connection:
-                connection.connection.cursor().execute("PRAGMA incremental_vacuum(1000)").fetchall()
+        gone = self._purge(_post, sa.and_(_post.c.seq <= folded, _post.c.received_at < before))
+        self._purge(_malformed, _malformed.c.received_at < before)
         return gone
 
     def _purge(self, table: sa.Table, old: sa.ColumnElement[bool]) -> int:

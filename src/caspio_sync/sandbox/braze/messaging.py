@@ -208,7 +208,7 @@ class Messaging:
         return event
 
     def _count(self, kind: str, record: Record, sender: str, day: date) -> None:
-        channel, counters = _COUNTERS[kind]
+        channel, counters = _COUNTERS.get(kind, ("", ()))  # soft bounces, deferrals and others have none
         for counter in counters:
             self.days[sender, day, channel, counter] += 1
             seen = (sender, counter, record["braze_id"])
