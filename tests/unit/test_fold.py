@@ -5,7 +5,6 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.unit.engagement_model import EMAIL, GROUP_CHANGE, STATE_CHANGE, Event, at, event, frame
 
 from caspio_sync.engagement.events import (
     POLLED_GROUP_STATE,
@@ -16,6 +15,7 @@ from caspio_sync.engagement.events import (
 from caspio_sync.engagement.fold import Folded, fold
 from caspio_sync.engagement.identity import identified
 from caspio_sync.engagement.measures import campaign_names, measures, standing
+from tests.unit.engagement_model import EMAIL, GROUP_CHANGE, STATE_CHANGE, Event, at, event, frame
 
 NOW = at(3600)
 
