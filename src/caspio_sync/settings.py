@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         return _inbox_url(self.home, self.ledger)
 
     @property
+    def has_inbox(self) -> bool:
+        """Whether anything may have been posted or polled already."""
+        return not self.inbox_url.startswith("sqlite") or (self.home / "inbox.db").is_file()
+
+    @property
     def has_ledger(self) -> bool:
         """Whether there is a ledger already; a dry run does not make one."""
         return self.ledger is not None or (self.home / "ledger.db").is_file()

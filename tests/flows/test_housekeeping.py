@@ -74,3 +74,25 @@ def test_old_runs_leave_ledger_and_prefect(world: Any, monkeypatch: Any) -> None
 def test_without_a_ledger_none_is_made(world: Any) -> None:
     assert housekeeping("--dry-run")["ledger"]["runs"] == 0
     assert not world.ledger_file.exists()
+
+
+def test_posts_that_every_sync_has_folded_leave_the_inbox(world: Any) -> None:
+    import polars as pl
+
+    from caspio_sync.engagement.duplicates import EVENT_IDS
+    from caspio_sync.engagement.events import Post, event_lines, read_events
+    from caspio_sync.engagement.fold import fold
+    from caspio_sync.receiver.inbox import Inbox
+
+    with Inbox.open(f"sqlite:///{world.folder / 'home' / 'inbox.db'}", clock=world.clock) as inbox, world.ledger() as ledger:
+        for number in range(3):
+            event = {"event_id": f"e-{number}", "type": "t", "at": 1}
+            inbox.add([Post("currents", event_lines([event]), 1)])
+        first, second, third = next(inbox.posts(0))
+        folded = fold(read_events([(first.seq, first.lines)]), now=world.clock.now(), address=lambda emails: emails)
+        ids = pl.DataFrame(schema=EVENT_IDS)
+        ledger.record_fold("engagement", folded, ids, after=0, to=second.seq)
+        world.clock.advance(8 * 86_400)
+        assert housekeeping("--dry-run")["inbox_posts"] == 2
+        assert housekeeping()["inbox_posts"] == 2
+        assert [post.seq for part in inbox.posts(0) for post in part] == [third.seq]

@@ -13,7 +13,8 @@ from pydantic import SecretStr
 from caspio_sync.clients.braze_engagement import BrazeEngagementClient, instant
 from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.events import Post, read_events
-from caspio_sync.engagement.polls import KNOWN_STATES, Polls
+from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.run.polls import KNOWN_STATES, Polls, poll_lists, poll_people
 from caspio_sync.engagement.series import CAMPAIGN_DAYS
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
@@ -303,3 +304,58 @@ def test_no_call_goes_beyond_a_limit(call: Callable[[BrazeEngagementClient], Any
 )
 def test_times_as_braze_writes_them(text: Any, found: datetime | None) -> None:
     assert instant(text) == found
+
+
+# Into the inbox.
+
+
+def polled(workspace: Workspace, inbox: Inbox) -> dict[str, int]:
+    async def ask() -> dict[str, int]:
+        async with client_of(httpx.ASGITransport(workspace.sandbox.app), workspace.clock) as client:
+            return await poll_lists(inbox, Polls(client, workspace.clock), first=date(2026, 1, 1))
+
+    return asyncio.run(ask())
+
+
+def in_inbox(inbox: Inbox) -> pl.DataFrame:
+    return read_events([(post.seq, post.lines) for part in inbox.posts(0) for post in part])
+
+
+def test_lists_go_into_the_inbox_and_the_next_poll_begins_with_the_day_of_this_one() -> None:
+    workspace = Workspace()
+    unsubscribe(workspace, 0, START - timedelta(days=8))
+    workspace.messaging.message("email.Bounce", "c-1", at=START)
+    with Inbox.open("sqlite://", clock=workspace.clock) as inbox:
+        assert polled(workspace, inbox) == {"unsubscribes": 1, "hard_bounces": 1}
+        workspace.clock.advance(86_400)
+        assert polled(workspace, inbox) == {"unsubscribes": 0, "hard_bounces": 1}  # of the day of the last poll
+        workspace.clock.advance(86_400)
+        assert polled(workspace, inbox) == {"unsubscribes": 0, "hard_bounces": 0}
+        assert in_inbox(inbox)["event_id"].n_unique() == 2
+
+
+def test_a_poll_that_fails_midway_begins_where_it_began() -> None:
+    workspace = Workspace(people=600, keys={SANDBOX_KEY: PERMISSIONS - {"email.hard_bounces"}})
+    for number in range(600):
+        unsubscribe(workspace, number, START)
+    with Inbox.open("sqlite://", clock=workspace.clock) as inbox:
+        with pytest.raises(ConfigurationError):
+            polled(workspace, inbox)
+        assert in_inbox(inbox)["email"].n_unique() == 600
+        assert (inbox.polled("unsubscribes"), inbox.polled("hard_bounces")) == ("2026-01-10", None)
+
+
+def test_states_of_people_go_into_the_inbox() -> None:
+    workspace = Workspace()
+    a_state(workspace, 1, "unsubscribed")
+
+    async def ask(inbox: Inbox) -> int:
+        async with client_of(httpx.ASGITransport(workspace.sandbox.app), workspace.clock) as client:
+            return await poll_people(inbox, Polls(client, workspace.clock), ["c-0", "c-1"], NOTHING_KNOWN)
+
+    with Inbox.open("sqlite://", clock=workspace.clock) as inbox:
+        assert asyncio.run(ask(inbox)) == 5  # one group, and e-mail and push of two
+        assert in_inbox(inbox)["type"].value_counts(sort=True).rows() == [
+            ("poll.profile", 4),
+            ("poll.subscription.Status", 1),
+        ]

@@ -1,1 +1,1 @@
-"""What Braze learned about people, on its way back to Caspio: events, polls, the fold."""
+"""What Braze learned about people, on its way back to Caspio: events, series, the fold."""

@@ -192,17 +192,22 @@ class Inbox(LedgerConnection):
 
     # Away.
 
-    def purge(self, *, folded: int, before: datetime) -> int:
+    def purge(self, *, folded: int, before: datetime, dry_run: bool = False) -> int:
         """Remove posts that arrived before a time and are folded, and malformed events of that age.
 
         Args:
             folded: `seq` of the last post that every fold has passed.
             before: usually `keep_inbox_days` ago.
+            dry_run: only count.
 
         Returns:
             How many posts.
         """
-        gone = self._purge(_post, sa.and_(_post.c.seq <= folded, _post.c.received_at < before))
+        old = sa.and_(_post.c.seq <= folded, _post.c.received_at < before)
+        if dry_run:
+            with self._read("count old posts") as connection:
+                return int(connection.execute(sa.select(sa.func.count()).select_from(_post).where(old)).scalar_one())
+        gone = self._purge(_post, old)
         self._purge(_malformed, _malformed.c.received_at < before)
         return gone
 

@@ -4,6 +4,7 @@ Polls make the same events as Currents does. The id of an event is made of what 
 as the current day always is, is told once.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -35,6 +36,7 @@ from caspio_sync.engagement.events import (
     event_lines,
 )
 from caspio_sync.engagement.series import CAMPAIGN_DAYS, series_rows
+from caspio_sync.receiver.inbox import Inbox
 
 UNSUBSCRIBES, HARD_BOUNCES = "unsubscribes", "hard_bounces"
 GROUP_STATES, PROFILES = "subscription_status", "export_ids"
@@ -207,6 +209,57 @@ class Polls:
             if len(answer.senders) < SENDERS_A_PAGE:
                 return
             page += 1
+
+
+async def poll_lists(inbox: Inbox, polls: Polls, *, first: date) -> dict[str, int]:
+    """Read who unsubscribed and who bounced since the last time; the day that was then is read once more.
+
+    Args:
+        inbox: keeps the events, and up to which day each list was read.
+        polls: of the workspace.
+        first: from which day on, UTC, where a list was never read.
+
+    Returns:
+        Events by source, with those that were told before.
+
+    Raises:
+        TransientError: Braze did not answer; what was read is kept, and the next poll begins where this one did.
+    """
+    told = {}
+    for source, read in ((UNSUBSCRIBES, polls.unsubscribes), (HARD_BOUNCES, polls.hard_bounces)):
+        position = await asyncio.to_thread(inbox.polled, source)
+        until = polls.today()  # before the first page: what happens on this day after it is read the next time
+        told[source] = await _keep(inbox, read(first if position is None else date.fromisoformat(position)))
+        await asyncio.to_thread(inbox.add, [], polled={source: until.isoformat()})
+    return told
+
+
+async def poll_people(
+    inbox: Inbox, polls: Polls, external_ids: Sequence[str], known: pl.DataFrame, *, campaigns: bool = False
+) -> int:
+    """Read the states of some people, and what else their profiles tell; how many events that made.
+
+    Args:
+        inbox: keeps the events.
+        polls: of the workspace.
+        external_ids: whom to ask for.
+        known: `KNOWN_STATES`; what is known is not told again.
+        campaigns: also which campaigns reached them; Braze then answers 250 times a minute only (Braze, 2.1).
+
+    Raises:
+        TransientError: as `poll_lists`.
+    """
+    states = await _keep(inbox, polls.group_states(external_ids, known))
+    return states + await _keep(inbox, polls.profiles(external_ids, known, campaigns=campaigns))
+
+
+async def _keep(inbox: Inbox, posts: AsyncIterator[Post]) -> int:
+    """Page by page: a kill loses at most the one that is being read."""
+    told = 0
+    async for post in posts:
+        await asyncio.to_thread(inbox.add, [post])
+        told += post.count
+    return told
 
 
 def _event(kind: str, says: str, at: datetime, columns: dict[str, Any]) -> dict[str, Any]:
