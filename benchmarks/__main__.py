@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import catalogs, receiving, sending, stages, whole
+from benchmarks import catalogs, engagement, receiving, sending, stages, whole
 
 
 def main() -> None:
@@ -19,6 +19,7 @@ def main() -> None:
         lambda: sending.measure(options.rows),
         catalogs.measure,
         receiving.measure,
+        engagement.measure,
         lambda: whole.measure(options.whole_rows),
     ):
         for name, (value, unit) in part().items():

@@ -15,7 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.clock import VirtualClock
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.engagement.series import CAMPAIGN_DAYS
+from caspio_sync.errors import CaspioSyncError, TransientError
 from caspio_sync.ledger import engagement as ledger_engagement
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.leases import LeaseHeldError
@@ -394,6 +395,24 @@ def test_events_of_an_erased_person_are_not_folded(inbox: Inbox, ledger: Ledger,
     assert people(ledger) == {("external_id", "c-2"), ("alias", "other\x1f7")}
 
 
+def test_whoever_is_erased_while_events_are_folded_is_not_in_the_state(
+    inbox: Inbox, ledger: Ledger, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inbox.add([post([event(EMAIL + "Open", 1), event(EMAIL + "Open", 2, external_id="c-2")])])
+
+    def erased_meanwhile(*given: Any, **named: Any) -> Any:
+        monkeypatch.undo()
+        erase(ledger, IDS, "c-1")
+        return folding.fold(*given, **named)
+
+    monkeypatch.setattr(folding, "fold", erased_meanwhile)
+    with pytest.raises(TransientError, match="fold it again"):
+        fold_all(inbox, ledger, clock)
+    assert people(ledger) == set()
+    fold_all(inbox, ledger, clock)
+    assert people(ledger) == {("external_id", "c-2")}
+
+
 def test_people_whose_row_never_appeared_can_be_forgotten(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
     inbox.add([post([event(EMAIL + "Open", day * 86_400, external_id=f"c-{day}") for day in range(3)])])
     fold_all(inbox, ledger, clock)
@@ -426,8 +445,6 @@ def test_the_inbox_may_lose_what_every_sync_has_folded(inbox: Inbox, ledger: Led
 
 
 def test_days_that_braze_counted_itself_stand(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    from caspio_sync.engagement.series import CAMPAIGN_DAYS
-
     inbox.add(
         [
             post(

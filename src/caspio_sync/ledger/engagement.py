@@ -19,7 +19,7 @@ from caspio_sync.engagement.fold import (
     newest,
 )
 from caspio_sync.engagement.measures import campaign_names
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.errors import CaspioSyncError, TransientError
 from caspio_sync.ledger import engagement_schema as tables
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import Merge, integer_lists, select_frame, upsert
@@ -68,7 +68,14 @@ class Engagement(Erasures):
         seen, key = pl.concat(frames), EVENT_IDS.names()
         return events.unique(key, keep="any").join(seen, on=key, how="anti")
 
-    def record_fold(self, sync: str, folded: Folded, ids: pl.DataFrame, *, after: int, to: int) -> None:
+    def erasures(self) -> tuple[int, int]:
+        """Another pair of numbers whenever somebody was asked to be erased, or was released."""
+        with self._read("read who was erased") as connection:
+            return _erasures(connection)
+
+    def record_fold(
+        self, sync: str, folded: Folded, ids: pl.DataFrame, *, after: int, to: int, erasures: tuple[int, int]
+    ) -> None:
         """Add what was folded to the state, and move the cursor; the transaction holds all of it or none.
 
         Args:
@@ -77,15 +84,19 @@ class Engagement(Erasures):
             ids: EVENT_IDS of their events, also of those that added nothing.
             after: the cursor as it was when the posts were read.
             to: `seq` of the last of them.
+            erasures: as `erasures` was before the events of erased people were taken out.
 
         Raises:
             LeaseHeldError: the run's lease was taken over.
+            TransientError: meanwhile somebody was erased who may be among them.
             CaspioSyncError: the cursor is not at `after`: another run has folded these posts.
         """
         with self._read("read the salt") as connection:
             salt = self._salt_of(connection)
         contacts, consents = _with_hashes(folded.contacts, salt), _with_hashes(folded.consents, salt)
         with self._write("record engagement", fenced=True) as connection:
+            if _erasures(connection) != erasures:
+                raise TransientError(f"Somebody was erased while {sync} folded what was told: fold it again.")
             self._move_cursor(connection, sync, after, to)
             _add(connection, tables.engagement, sync, contacts)
             _add(connection, tables.engagement_consent, sync, consents)
@@ -257,6 +268,12 @@ def _read_state(
     # From a day's number to the day by way of 32 bits, as polars has it.
     days = [name for name, dtype in columns.items() if dtype == pl.Date]
     return found.with_columns(pl.col(days).cast(pl.Int32)).cast(columns)
+
+
+def _erasures(connection: sa.Connection) -> tuple[int, int]:
+    newest = sa.func.coalesce(sa.func.max(sa.type_coerce(schema.erased.c.at, sa.BigInteger)), 0)
+    count, at = connection.execute(sa.select(sa.func.count(), newest).select_from(schema.erased)).one()
+    return int(count), int(at)
 
 
 def _with_hashes(rows: pl.DataFrame, salt: int) -> pl.DataFrame:

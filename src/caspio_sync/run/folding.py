@@ -64,7 +64,8 @@ async def fold_inbox(
 
     Raises:
         LeaseHeldError: the lease was taken over.
-        TransientError: inbox or ledger cannot be reached; calling again goes on from here.
+        TransientError: inbox or ledger cannot be reached, or somebody was erased meanwhile; calling again goes on from
+            the last part that was recorded.
     """
     store, report = ledger.ledger, FoldReport()
     report.to = await ledger.do(store.folded_to, sync)
@@ -80,15 +81,15 @@ async def fold_inbox(
     coming = asyncio.create_task(asyncio.to_thread(read))
     try:
         while True:
-            work = _Work(to=report.to)
+            work = _Work(to=report.to, erasures=await ledger.do(store.erasures))
             while work.events < _RECORDED_AT_ONCE and (part := await coming) is not None:
                 coming = asyncio.create_task(asyncio.to_thread(read))  # while this part is folded and recorded
                 await _fold(sync, part, ledger, clock, work, kinds=kinds)
                 part = None  # its memory is the next one's
             if not work.posts:
                 return report
-            folded = together(work.folded)
-            await ledger.do(store.record_fold, sync, folded, pl.concat(work.ids), after=report.to, to=work.to)
+            folded, ids = together(work.folded), pl.concat(work.ids)
+            await ledger.do(store.record_fold, sync, folded, ids, after=report.to, to=work.to, erasures=work.erasures)
             report.take(work, folded)
     finally:
         await asyncio.gather(coming, return_exceptions=True)  # a thread cannot be stopped
@@ -108,6 +109,7 @@ class _Work:
     """What is folded and not recorded."""
 
     to: int
+    erasures: tuple[int, int]
     posts: int = 0
     events: int = 0
     duplicates: int = 0
