@@ -84,10 +84,7 @@ def test_posts_that_every_sync_has_folded_leave_the_inbox(world: Any) -> None:
     from caspio_sync.engagement.fold import fold
     from caspio_sync.receiver.inbox import Inbox
 
-    with (
-        Inbox.open(f"sqlite:///{world.folder / 'home' / 'inbox.db'}", clock=world.clock) as inbox,
-        world.ledger() as ledger,
-    ):
+    with Inbox.open(f"sqlite:///{world.folder / 'home' / 'inbox.db'}", clock=world.clock) as inbox, world.ledger() as ledger:
         for number in range(3):
             event = {"event_id": f"e-{number}", "type": "t", "at": 1}
             inbox.add([Post("currents", event_lines([event]), 1)])

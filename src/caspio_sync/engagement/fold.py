@@ -37,7 +37,7 @@ CONTACTS = pl.Schema(
         "last_click_at": INSTANT,
         "bounced_at": INSTANT,
         "campaign": pl.String(),  # `newest` send, delivery, open or click: the id of its campaign or canvas
-        "address": pl.String(),  # `newest`: keyed hash of the e-mail address
+        "address": pl.String(),  # one it had: its keyed hash
         "braze_id": pl.String(),
     }
 )
@@ -246,7 +246,7 @@ def _contacts(events: pl.DataFrame) -> pl.DataFrame:
         pl.when(measure == "clicks").then("at").alias("last_click_at"),
         pl.when((measure == "bounces") | bounced).then("at").alias("bounced_at"),
         pl.when(reached).then(newest("campaign")).alias("campaign"),
-        newest("address").alias("address"),
+        "address",
         "braze_id",
     )
     return combine(rows.select(CONTACTS.names()), CONTACT_KEY).cast(CONTACTS)

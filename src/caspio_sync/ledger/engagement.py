@@ -66,7 +66,8 @@ class Engagement(Erasures):
                 for hour, ids in connection.execute(chosen):
                     frames.append(unpack_ids(ids).to_frame().select(pl.lit(hour, pl.Int64).alias("hour"), "id_hash"))
         seen, key = pl.concat(frames), EVENT_IDS.names()
-        return events.unique(key, keep="any").join(seen, on=key, how="anti")
+        fresh = events.select(key).with_row_index("place").unique(key, keep="any").join(seen, on=key, how="anti")
+        return events[fresh["place"].sort()]
 
     def erasures(self) -> tuple[int, int]:
         """Another pair of numbers whenever somebody was asked to be erased, or was released."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.engagement.fold import PERSON, newest_value
+from caspio_sync.engagement.fold import PERSON
 from caspio_sync.engagement.identity import ALIAS, BRAZE_ID, EMAIL, EXTERNAL_ID, alias_person
 from caspio_sync.ledger import engagement_schema as tables
 from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame
@@ -68,7 +68,7 @@ def forget_people(connection: sa.Connection, people: pl.DataFrame, salt: int, *,
     gone = _delete(connection, found)
     borne = pl.concat(
         [
-            found.select(pl.lit(EMAIL).alias("person_kind"), newest_value("address").alias("person")),
+            found.select(pl.lit(EMAIL).alias("person_kind"), pl.col("address").alias("person")),
             found.select(pl.lit(BRAZE_ID).alias("person_kind"), pl.col("braze_id").alias("person")),
         ]
     ).drop_nulls()
@@ -109,9 +109,8 @@ def _delete(connection: sa.Connection, found: pl.DataFrame) -> int:
 def _borne_by_others(connection: sa.Connection, borne: pl.DataFrame) -> pl.DataFrame:
     """Those addresses and Braze ids, as PERSON, that people of other names still bear."""
     table = tables.engagement.c
-    address = sa.func.substr(table.address, 18)  # behind its time, see fold.newest
     still: list[tuple[str, str]] = []
-    for kind, value in ((EMAIL, address), (BRAZE_ID, table.braze_id)):
+    for kind, value in ((EMAIL, table.address), (BRAZE_ID, table.braze_id)):
         values = borne.filter(pl.col("person_kind") == kind)["person"].unique().to_list()
         for start in range(0, len(values), _VALUES_A_QUERY):
             some = values[start : start + _VALUES_A_QUERY]
