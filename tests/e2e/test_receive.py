@@ -19,6 +19,7 @@ import pytest
 
 from caspio_sync.engagement.events import read_events
 from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.sandbox.server import SandboxProcesses
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "c2FuZGJveC10b2tlbg=="
@@ -168,3 +169,32 @@ def test_a_taken_port_is_told(receiving: Process, tmp_path: Path) -> None:
     }
     ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert (ended.returncode, "cannot listen" in ended.stdout + ended.stderr) == (2, True)
+
+
+def test_the_sandbox_sends_what_became_of_its_messages(receiving: Process) -> None:
+    """As the demo does it: two processes, a stream with duplicates in disorder, every event in the inbox."""
+    with (
+        SandboxProcesses(kinds=["braze"], braze={"currents": True}) as sandbox,
+        httpx.Client(trust_env=False) as client,
+    ):
+        headers = {"Authorization": f"Bearer {sandbox.braze_key}"}
+        people = [{"external_id": f"c-{number}", "email": f"c{number}@example.com"} for number in range(50)]
+        client.post(f"{sandbox.braze_url}/users/track", json={"attributes": people}, headers=headers).raise_for_status()
+        at = "2026-01-01T10:00:00+00:00"
+        messages = [
+            {"kind": kind, "external_id": each["external_id"], "at": at, "campaign_id": "cmp-1"}
+            for each in people
+            for kind in ("email.Delivery", "email.Open", "email.Click")
+        ]
+        asked = {"campaigns": {"cmp-1": "Autumn"}, "messages": messages, "states": []}
+        told = client.post(f"{sandbox.braze_url}/sandbox/messages", json=asked).raise_for_status().json()
+        assert told == {"waiting": 150}
+        wrong = client.post(
+            f"{sandbox.braze_url}/sandbox/currents", json={"url": receiving.url, "token": "wrong"}
+        ).json()
+        assert (wrong["state"], wrong["waiting"]) == ("suspended", 150)
+        connector = {"url": receiving.url, "token": TOKEN, "behaviour": {"duplicates": 0.5, "events_a_post": 20}}
+        right = client.post(f"{sandbox.braze_url}/sandbox/currents", json=connector, timeout=60).json()
+        assert (right["state"], right["events"], right["waiting"]) == ("active", 150, 0)
+        assert client.post(f"{sandbox.braze_url}/sandbox/messages", json={"messages": [{}]}).status_code == 400
+    assert len(receiving.ids()) == 150

@@ -77,22 +77,20 @@ def test_without_a_ledger_none_is_made(world: Any) -> None:
 
 
 def test_posts_that_every_sync_has_folded_leave_the_inbox(world: Any) -> None:
-    import polars as pl
-
-    from caspio_sync.engagement.duplicates import EVENT_IDS
-    from caspio_sync.engagement.events import Post, event_lines, read_events
-    from caspio_sync.engagement.fold import fold
+    from caspio_sync.engagement.events import Post, event_lines
     from caspio_sync.receiver.inbox import Inbox
+    from caspio_sync.run.context import LedgerThread
+    from caspio_sync.run.folding import fold_inbox
 
-    with Inbox.open(f"sqlite:///{world.folder / 'home' / 'inbox.db'}", clock=world.clock) as inbox, world.ledger() as ledger:
-        for number in range(3):
-            event = {"event_id": f"e-{number}", "type": "t", "at": 1}
-            inbox.add([Post("currents", event_lines([event]), 1)])
-        first, second, third = next(inbox.posts(0))
-        folded = fold(read_events([(first.seq, first.lines)]), now=world.clock.now(), address=lambda emails: emails)
-        ids = pl.DataFrame(schema=EVENT_IDS)
-        ledger.record_fold("engagement", folded, ids, after=0, to=second.seq)
+    def post(number: int) -> Post:
+        return Post("currents", event_lines([{"event_id": f"e-{number}", "type": "t", "at": 1}]), 1)
+
+    file = world.folder / "home" / "inbox.db"
+    with world.ledger() as ledger, Inbox.open(f"sqlite:///{file}", clock=world.clock) as inbox:
+        inbox.add([post(1), post(2)])
+        asyncio.run(fold_inbox("engagement", inbox, LedgerThread(ledger), world.clock))
+        inbox.add([post(3)])
         world.clock.advance(8 * 86_400)
         assert housekeeping("--dry-run")["inbox_posts"] == 2
         assert housekeeping()["inbox_posts"] == 2
-        assert [post.seq for part in inbox.posts(0) for post in part] == [third.seq]
+        assert inbox.waiting(0).posts == 1

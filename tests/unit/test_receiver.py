@@ -379,6 +379,32 @@ def test_a_disk_that_is_full_for_a_while_loses_nothing(service: Service, monkeyp
     assert sorted(service.ids()) == sorted(f"e-{number}" for number in range(400))
 
 
+class BadLine(httpx.AsyncBaseTransport):
+    """Loses posts before they arrive, and answers after they were given."""
+
+    def __init__(self, line: httpx.AsyncBaseTransport, seed: int) -> None:
+        self._line = line
+        self._random = random.Random(seed)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        fate = self._random.choice(["lost", "answer lost", "arrives", "arrives"])
+        if fate == "lost":
+            raise httpx.ConnectTimeout("lost")
+        answer = await self._line.handle_async_request(request)
+        if fate == "answer lost":
+            raise httpx.ReadTimeout("lost")
+        return answer
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_on_a_line_that_loses_posts_and_answers_each_event_is_kept_once(service: Service, seed: int) -> None:
+    service.transport = BadLine(service.transport, seed)  # type: ignore[assignment]
+    lot = events(500)
+    connector = delivered(service, lot, seed=seed, events_a_post=20)
+    assert connector.answers[0] > 5
+    assert sorted(service.ids()) == sorted(each["id"] for each in lot)
+
+
 # What is told.
 
 

@@ -1,6 +1,7 @@
 """`caspio-sync receive`: the service that Braze Currents posts to."""
 
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -56,6 +57,7 @@ def receive(
         OUT.print(
             f"listening on http://{host}:{listener.getsockname()[1]}/currents; inbox {inbox.location}", soft_wrap=True
         )
+        gc.freeze()  # what is imported by now is never garbage, and looking through it takes as long as many posts
         # uvicorn raises the signal again when it has ended; the inbox is then still to be closed.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         with contextlib.suppress(KeyboardInterrupt):

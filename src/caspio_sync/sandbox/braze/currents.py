@@ -99,6 +99,10 @@ class CurrentsConnector:
         """Events that have not been taken."""
         return sum(len(post.events) for post in self._waiting)
 
+    def left(self) -> list[Event]:
+        """The events that have not been taken, each once."""
+        return list({event["id"]: event for post in self._waiting for event in post.events}.values())
+
     def queue(self, events: Iterable[Event]) -> None:
         """Let some events be sent, in posts of at most 100, some of them twice, in disorder."""
         fitting = [self._transformed(event) for event in events if not self._drops(event)]

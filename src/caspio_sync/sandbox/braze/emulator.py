@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 import orjson
 
 from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.sandbox.braze import messaging_routes
 from caspio_sync.sandbox.braze.attributes import phone_is_valid
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.catalogs import Catalogs
@@ -310,9 +311,17 @@ class BrazeSandbox:
     # The sandbox's own routes, which need no key.
 
     async def _own_route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _read_body(receive, self.behaviour.body_limit)
+        body = await _read_body(receive, self.behaviour.body_limit)
         route = (scope["method"], scope["path"])
-        if route == ("GET", "/sandbox/counters"):
+        if route[0] == "POST" and route[1] in messaging_routes.PATHS:
+            try:
+                await self._catch_up(_EVER)
+                told = await messaging_routes.answer(route[1], body, self.messaging, self._clock)
+            except RefusedError as refusal:
+                await _send(send, refusal.status, refusal.body(), [])
+            else:
+                await _send(send, 200, orjson.dumps(told), [])
+        elif route == ("GET", "/sandbox/counters"):
             await _send(send, 200, orjson.dumps(self.counters()), [])
         elif route == ("GET", "/sandbox/state"):
             await self._catch_up(_EVER)
