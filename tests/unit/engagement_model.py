@@ -1,15 +1,23 @@
-"""Events for tests, and what they add up to, counted one by one in plain Python."""
+"""Events for tests, made or drawn, and what they add up to, counted one by one in plain Python."""
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
+from hypothesis import strategies as st
 
+from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.events import EVENTS, Post, event_lines
 from caspio_sync.ledger.schema import microseconds
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.run.context import LedgerThread
+from caspio_sync.run.folding import FoldReport, fold_inbox
 
+SYNC = "engagement"
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)
 EMAIL = "users.messages.email."
 STATE_CHANGE = "users.behaviors.subscription.GlobalStateChange"
@@ -87,3 +95,55 @@ class Told:
             known = self.states.get((person, scope))
             if known is None or (when, rank) > known[:2]:
                 self.states[person, scope] = (when, rank, state)
+
+
+KINDS = [EMAIL + each for each in ("Send", "Delivery", "Open", "Click", "Bounce", "Unsubscribe")]
+PEOPLE = [f"c-{number}" for number in range(4)]
+contacts = st.builds(
+    event,
+    st.sampled_from(KINDS),
+    st.integers(0, 200_000),
+    external_id=st.sampled_from(PEOPLE),
+    campaign_id=st.sampled_from([None, "spring", "summer"]),
+    machine_open=st.booleans(),
+    bot_click=st.booleans(),
+)
+changes = st.builds(
+    event,
+    st.just(STATE_CHANGE),
+    st.integers(0, 20),
+    external_id=st.sampled_from(PEOPLE),
+    state=st.sampled_from(["opted_in", "subscribed", "unsubscribed"]),
+    source=st.sampled_from(["SDK", "Preference Center"]),
+)
+group_changes = st.builds(
+    event,
+    st.just(GROUP_CHANGE),
+    st.integers(0, 20),
+    external_id=st.sampled_from(PEOPLE),
+    group_id=st.sampled_from(["news", "offers"]),
+    state=st.sampled_from(["subscribed", "unsubscribed"]),
+    source=st.just("Dashboard"),
+)
+histories = st.lists(st.one_of(contacts, changes, group_changes), min_size=1, max_size=40)
+
+
+def fold_all(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> FoldReport:
+    return asyncio.run(fold_inbox(SYNC, inbox, LedgerThread(ledger), clock))
+
+
+def rows_of(**rows: list[Any]) -> pl.DataFrame:
+    columns = {"external_id": pl.String, "alias_label": pl.String, "alias_name": pl.String, "email": pl.String}
+    given = pl.DataFrame(rows)
+    absent = [pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in rows]
+    return given.with_columns(absent)
+
+
+def stored_state(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
+    """All that was told, as it is stored."""
+    tables = ("engagement", "engagement_consent", "campaign_day")
+    with ledger._read("look") as connection:
+        return {
+            name: sorted(map(tuple, connection.exec_driver_sql(f"SELECT * FROM {name}").all()), key=str)
+            for name in tables
+        }

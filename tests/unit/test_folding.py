@@ -16,19 +16,31 @@ from hypothesis import strategies as st
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.series import CAMPAIGN_DAYS
-from caspio_sync.errors import CaspioSyncError, TransientError
+from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger import engagement as ledger_engagement
-from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run import folding
 from caspio_sync.run.context import LedgerThread
-from caspio_sync.run.folding import FoldReport, fold_inbox
-from caspio_sync.run.people import KnownPeople, known_people, known_states
-from tests.unit.engagement_model import EMAIL, GROUP_CHANGE, STATE_CHANGE, Event, Told, at, event, post
+from caspio_sync.run.folding import fold_inbox
+from caspio_sync.run.people import KnownPeople, known_people
+from tests.unit.engagement_model import (
+    EMAIL,
+    PEOPLE,
+    STATE_CHANGE,
+    SYNC,
+    Event,
+    Told,
+    at,
+    event,
+    fold_all,
+    histories,
+    post,
+    rows_of,
+    stored_state,
+)
 
-SYNC = "engagement"
 BEGAN = date(2026, 7, 1)
 
 
@@ -47,58 +59,6 @@ def ledger(ledger_url: str, clock: VirtualClock) -> Iterator[Ledger]:
 def inbox(tmp_path: Path, clock: VirtualClock) -> Iterator[Inbox]:
     with Inbox.open(f"sqlite:///{tmp_path}/inbox.db", clock=clock) as opened:
         yield opened
-
-
-def fold_all(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> FoldReport:
-    return asyncio.run(fold_inbox(SYNC, inbox, LedgerThread(ledger), clock))
-
-
-def rows_of(**rows: list[Any]) -> pl.DataFrame:
-    columns = {"external_id": pl.String, "alias_label": pl.String, "alias_name": pl.String, "email": pl.String}
-    given = pl.DataFrame(rows)
-    absent = [pl.lit(None, dtype).alias(name) for name, dtype in columns.items() if name not in rows]
-    return given.with_columns(absent)
-
-
-def state(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
-    """All that was told, as it is stored."""
-    tables = ("engagement", "engagement_consent", "campaign_day")
-    with ledger._read("look") as connection:
-        return {
-            name: sorted(map(tuple, connection.exec_driver_sql(f"SELECT * FROM {name}").all()), key=str)
-            for name in tables
-        }
-
-
-KINDS = [EMAIL + each for each in ("Send", "Delivery", "Open", "Click", "Bounce", "Unsubscribe")]
-PEOPLE = [f"c-{number}" for number in range(4)]
-contacts = st.builds(
-    event,
-    st.sampled_from(KINDS),
-    st.integers(0, 200_000),
-    external_id=st.sampled_from(PEOPLE),
-    campaign_id=st.sampled_from([None, "spring", "summer"]),
-    machine_open=st.booleans(),
-    bot_click=st.booleans(),
-)
-changes = st.builds(
-    event,
-    st.just(STATE_CHANGE),
-    st.integers(0, 20),
-    external_id=st.sampled_from(PEOPLE),
-    state=st.sampled_from(["opted_in", "subscribed", "unsubscribed"]),
-    source=st.sampled_from(["SDK", "Preference Center"]),
-)
-group_changes = st.builds(
-    event,
-    st.just(GROUP_CHANGE),
-    st.integers(0, 20),
-    external_id=st.sampled_from(PEOPLE),
-    group_id=st.sampled_from(["news", "offers"]),
-    state=st.sampled_from(["subscribed", "unsubscribed"]),
-    source=st.just("Dashboard"),
-)
-histories = st.lists(st.one_of(contacts, changes, group_changes), min_size=1, max_size=40)
 
 
 def as_told(ledger: Ledger) -> tuple[KnownPeople, Any]:
@@ -155,7 +115,7 @@ def test_any_order_any_parts_any_repetition_are_one_state(tmp_path_factory: pyte
             whole.add([post({each["event_id"]: each for each in events}.values())])
             report = fold_all(whole, at_once, clock)
         assert report.events["duplicates"] == 0
-        assert _without_salt(state(at_once)) == _without_salt(state(ledger))
+        assert _without_salt(stored_state(at_once)) == _without_salt(stored_state(ledger))
 
 
 def _without_salt(told: dict[str, list[tuple[Any, ...]]]) -> list[tuple[str, tuple[Any, ...]]]:
@@ -205,7 +165,7 @@ def test_one_post_at_a_time_adds_up_to_the_same(
             for each in reversed(events):
                 apart.add([post([each])])
                 fold_all(apart, ledger, clock)
-        assert _without_salt(state(ledger)) == _without_salt(state(at_once))
+        assert _without_salt(stored_state(ledger)) == _without_salt(stored_state(at_once))
 
 
 def _fold_and_die(ledger_url: str, inbox_url: str, step: int) -> None:
@@ -253,7 +213,7 @@ def test_a_run_whose_lease_was_taken_over_records_nothing(
         other.acquire_lease(SYNC, "run two")
         with pytest.raises(LeaseHeldError, match="run two"):
             fold_all(inbox, ledger, clock)
-        assert not any(state(ledger).values())
+        assert not any(stored_state(ledger).values())
         assert fold_all(inbox, other, clock).events["folded"] == 12
 
 
@@ -273,153 +233,6 @@ def test_posts_that_another_run_folded_are_not_folded_again(
     with pytest.raises(CaspioSyncError, match="by another run"):
         fold_all(inbox, ledger, clock)
     check_against(Told(a_day()), *as_told(ledger))
-
-
-def test_somebody_unknown_is_found_when_the_row_appears(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    events = [
-        event(EMAIL + "Open", 1, external_id=None, email="new@x.example", braze_id="b9"),
-        event("users.messages.pushnotification.Open", 2, external_id=None, braze_id="b9", channel="push"),
-        event("users.messages.pushnotification.Open", 3, external_id="c-9", braze_id="b9", channel="push"),
-        event(EMAIL + "Click", 4, external_id=None, alias_label="shop", alias_name="9"),
-        event(STATE_CHANGE, 5, external_id=None, email="new@x.example", state="unsubscribed", source="SDK"),
-    ]
-    inbox.add([post(events)])
-    fold_all(inbox, ledger, clock)
-    assert known_people(ledger, SYNC, rows_of(key=[1], external_id=["c-1"])).measures.is_empty()
-    assert ledger.known_people(SYNC).height == 4
-    row = rows_of(key=[9], external_id=["c-9"], email=[" New@X.example"], alias_label=["shop"], alias_name=["9"])
-    known = known_people(ledger, SYNC, row)
-    (told,) = known.measures.to_dicts()
-    assert (told["key"], told["email_opens"], told["email_clicks"], told["push_opens"]) == (9, 1, 1, 2)
-    assert known.consents.rows() == [(9, "email", "unsubscribed", at(5), "SDK")]
-    assert known.found.height == 4
-
-
-def test_an_address_tells_of_every_row_that_has_it(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    inbox.add([post([event(STATE_CHANGE, 1, external_id=None, email="a@x.example", state="unsubscribed", source="S")])])
-    fold_all(inbox, ledger, clock)
-    known = known_people(ledger, SYNC, rows_of(key=[1, 2, 3], email=["a@x.example", "A@x.example", "b@x.example"]))
-    assert known.consents["key"].to_list() == [1, 2]
-    assert known.found.height == 1
-
-
-def test_ids_differing_by_case_are_two_people(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    inbox.add([post([event(EMAIL + "Open", 1, external_id="A"), event(EMAIL + "Open", 2, external_id="a")])])
-    fold_all(inbox, ledger, clock)
-    known = known_people(ledger, SYNC, rows_of(key=[1, 2], external_id=["A", "a"]))
-    assert known.measures["email_opens"].to_list() == [1, 1]
-
-
-def test_states_that_are_known_are_told_to_the_polls(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    changes = [
-        event(GROUP_CHANGE, each, group_id="news", state=state)
-        for each, state in ((1, "subscribed"), (2, "unsubscribed"))
-    ]
-    inbox.add([post(changes)])
-    fold_all(inbox, ledger, clock)
-    assert known_states(ledger, SYNC, ["c-1", "c-2"]).rows() == [("c-1", "news", "unsubscribed")]
-
-
-IDS, ADDRESSES = Keyspace("external_id"), Keyspace("email")
-
-
-def erase(ledger: Ledger, keyspace: Keyspace, *keys: str) -> None:
-    ledger.request_erasure("customers", keyspace, keys, by="a test")
-    digests = ledger.key_digests(keyspace, keys)
-    ledger.mark_proven("customers", keyspace, list(ledger.erased(digests).values()))
-
-
-def people(ledger: Ledger) -> set[tuple[str, str]]:
-    return set(ledger.known_people(SYNC).select("person_kind", "person").rows())
-
-
-def test_an_erased_person_leaves_the_state_with_address_and_profile(
-    inbox: Inbox, ledger: Ledger, clock: VirtualClock
-) -> None:
-    shared = "shared@x.example"
-    inbox.add(
-        [
-            post(
-                [
-                    event(EMAIL + "Open", 1, external_id="C-1", email="one@x.example", braze_id="b1"),
-                    event(EMAIL + "Open", 2, external_id=None, email="one@x.example"),
-                    event("users.messages.pushnotification.Open", 3, external_id=None, braze_id="b1", channel="push"),
-                    event(STATE_CHANGE, 4, external_id="C-1", state="unsubscribed"),
-                    event(EMAIL + "Open", 5, external_id="c-2", email=shared),
-                    event(EMAIL + "Open", 6, external_id="c-3", email=shared),
-                    event(EMAIL + "Open", 7, external_id=None, email=shared),
-                ]
-            )
-        ]
-    )
-    fold_all(inbox, ledger, clock)
-    assert len(people(ledger)) == 6
-    by_address = ("email", ledger.address_digests(pl.Series([shared]))[0])
-    erase(ledger, IDS, "c-1")
-    assert people(ledger) == {("external_id", "c-2"), ("external_id", "c-3"), by_address}
-    assert not any("one@x.example" in str(rows) or "C-1" in str(rows) for rows in state(ledger).values())
-    erase(ledger, IDS, "c-2")
-    assert by_address in people(ledger)
-    erase(ledger, IDS, "c-3")
-    assert people(ledger) == set()
-
-
-def test_an_erased_address_leaves_the_state(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    inbox.add([post([event(EMAIL + "Open", 1, external_id=None, email="one@x.example")])])
-    fold_all(inbox, ledger, clock)
-    erase(ledger, ADDRESSES, "One@x.example")
-    assert people(ledger) == set()
-
-
-def test_events_of_an_erased_person_are_not_folded(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    ledger.request_erasure("customers", IDS, ["c-1"], by="a test")
-    ledger.request_erasure("customers", ADDRESSES, ["gone@x.example"], by="a test")
-    ledger.request_erasure("customers", Keyspace("user_alias", "shop"), ["7"], by="a test")
-    kept = event(EMAIL + "Open", 4, external_id="c-2", email="here@x.example")
-    alias = {"external_id": None, "alias_name": "7"}
-    inbox.add(
-        [
-            post(
-                [
-                    event(EMAIL + "Open", 1, external_id="C-1"),
-                    event(EMAIL + "Open", 2, external_id="c-3", email="gone@x.example"),
-                    event(EMAIL + "Open", 3, **alias, alias_label="shop"),
-                    event(EMAIL + "Open", 3, **alias, alias_label="other"),
-                    kept,
-                ]
-            )
-        ]
-    )
-    report = fold_all(inbox, ledger, clock)
-    assert report.events["erased"] == 3
-    assert people(ledger) == {("external_id", "c-2"), ("alias", "other\x1f7")}
-
-
-def test_whoever_is_erased_while_events_are_folded_is_not_in_the_state(
-    inbox: Inbox, ledger: Ledger, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    inbox.add([post([event(EMAIL + "Open", 1), event(EMAIL + "Open", 2, external_id="c-2")])])
-
-    def erased_meanwhile(*given: Any, **named: Any) -> Any:
-        monkeypatch.undo()
-        erase(ledger, IDS, "c-1")
-        return folding.fold(*given, **named)
-
-    monkeypatch.setattr(folding, "fold", erased_meanwhile)
-    with pytest.raises(TransientError, match="fold it again"):
-        fold_all(inbox, ledger, clock)
-    assert people(ledger) == set()
-    fold_all(inbox, ledger, clock)
-    assert people(ledger) == {("external_id", "c-2")}
-
-
-def test_people_whose_row_never_appeared_can_be_forgotten(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    inbox.add([post([event(EMAIL + "Open", day * 86_400, external_id=f"c-{day}") for day in range(3)])])
-    fold_all(inbox, ledger, clock)
-    known = known_people(ledger, SYNC, rows_of(key=[0], external_id=["c-0"]))
-    unknown = ledger.known_people(SYNC).join(known.found, on=["person_kind", "person"], how="anti")
-    assert ledger.forget_people(SYNC, unknown.filter(pl.col("last_at") < at(86_401))) == 1
-    assert people(ledger) == {("external_id", "c-0"), ("external_id", "c-2")}
 
 
 def test_ids_are_forgotten_after_a_fortnight(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
