@@ -1,5 +1,6 @@
 """Of whom the inbox told: found among Caspio's rows, and forgotten."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run import folding
-from caspio_sync.run.people import known_people, known_states
+from caspio_sync.run.context import LedgerThread
+from caspio_sync.run.people import FoldedEngagement, known_people, known_states
 from tests.unit.engagement_model import (
     EMAIL,
     GROUP_CHANGE,
@@ -62,7 +64,22 @@ def test_somebody_unknown_is_found_when_the_row_appears(inbox: Inbox, ledger: Le
     (told,) = known.measures.to_dicts()
     assert (told["key"], told["email_opens"], told["email_clicks"], told["push_opens"]) == (9, 1, 1, 2)
     assert known.consents.rows() == [(9, "email", "unsubscribed", at(5), "SDK")]
-    assert known.found.height == 4
+    assert known.found == 4
+
+
+def test_an_engagement_return_asks_for_all_of_it(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    told = FoldedEngagement(SYNC, LedgerThread(ledger), inbox, clock, kinds=("email",))
+    named = {"email": "a@x.example", "campaign_id": "spring", "campaign_name": "Spring"}
+    opened = event(EMAIL + "Open", 1, **named)
+    inbox.add(
+        [post([opened, opened, event(EMAIL + "Open", 2, external_id="c-2"), event("users.behaviors.CustomEvent", 3)])]
+    )
+    assert asyncio.run(told.gather()) == {"folded": 2, "other_types": 1, "duplicates": 1}
+    known = told.resolve(rows_of(key=[1], email=["a@x.example"]))
+    assert known.measures.select("key", "email_opens", "last_campaign_name").rows() == [(1, 1, "Spring")]
+    assert (known.found, told.people()) == (1, 2)
+    assert told.campaign_days(at(0).date()).select("campaign_name", "opens").rows() == [("Spring", 1)]
+    assert told.campaign_days(at(86_400).date()).is_empty()
 
 
 def test_an_address_tells_of_every_row_that_has_it(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
@@ -70,7 +87,7 @@ def test_an_address_tells_of_every_row_that_has_it(inbox: Inbox, ledger: Ledger,
     fold_all(inbox, ledger, clock)
     known = known_people(ledger, SYNC, rows_of(key=[1, 2, 3], email=["a@x.example", "A@x.example", "b@x.example"]))
     assert known.consents["key"].to_list() == [1, 2]
-    assert known.found.height == 1
+    assert known.found == 1
 
 
 def test_ids_differing_by_case_are_two_people(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
@@ -187,6 +204,6 @@ def test_people_whose_row_never_appeared_can_be_forgotten(inbox: Inbox, ledger: 
     inbox.add([post([event(EMAIL + "Open", day * 86_400, external_id=f"c-{day}") for day in range(3)])])
     fold_all(inbox, ledger, clock)
     known = known_people(ledger, SYNC, rows_of(key=[0], external_id=["c-0"]))
-    unknown = ledger.known_people(SYNC).join(known.found, on=["person_kind", "person"], how="anti")
+    unknown = ledger.known_people(SYNC).join(known.names, on=["person_kind", "person"], how="anti")
     assert ledger.forget_people(SYNC, unknown.filter(pl.col("last_at") < at(86_401))) == 1
     assert people(ledger) == {("external_id", "c-0"), ("external_id", "c-2")}
