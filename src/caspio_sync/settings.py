@@ -4,20 +4,31 @@ Plain values leave here; nothing below this layer reads the environment.
 """
 
 import os
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.errors import ConfigurationError
 
 ENV_FILE_VARIABLE = "CASPIO_SYNC_ENV_FILE"
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
+
+_Kind = TypeVar("_Kind", bound=BaseSettings)
 
 
 def _none_if_zero(value: object) -> object:
     return None if value in (0, "0", "") else value
+
+
+def _bearer_token(token: SecretStr) -> SecretStr:
+    """A token by RFC 6750, long enough that nobody guesses it."""
+    if not _TOKEN.fullmatch(token.get_secret_value()):
+        raise ValueError("16 characters or more, of A-Z a-z 0-9 - . _ ~ + / and = at the end (openssl rand -base64 32)")
+    return token
 
 
 Unlimited = Annotated[float | None, BeforeValidator(_none_if_zero)]
@@ -66,6 +77,12 @@ class Settings(BaseSettings):
     keep_prefect_days: int = Field(
         default=14, ge=1, validation_alias="CASPIO_SYNC_KEEP_PREFECT_DAYS", description="days of Prefect's own records"
     )
+    keep_inbox_days: int = Field(
+        default=7,
+        ge=1,
+        validation_alias="CASPIO_SYNC_KEEP_INBOX_DAYS",
+        description="days that posts stay in the inbox; those not folded stay longer",
+    )
     notify_share: float = Field(
         default=5.0,
         ge=0,
@@ -92,6 +109,16 @@ class Settings(BaseSettings):
         return self.ledger or f"sqlite:///{self.home / 'ledger.db'}"
 
     @property
+    def inbox_url(self) -> str:
+        """SQLAlchemy URL of what Braze posted: the ledger's PostgreSQL, else a SQLite file of its own below `home`."""
+        return _inbox_url(self.home, self.ledger)
+
+    @property
+    def has_inbox(self) -> bool:
+        """Whether anything may have been posted or polled already."""
+        return not self.inbox_url.startswith("sqlite") or (self.home / "inbox.db").is_file()
+
+    @property
     def has_ledger(self) -> bool:
         """Whether there is a ledger already; a dry run does not make one."""
         return self.ledger is not None or (self.home / "ledger.db").is_file()
@@ -99,6 +126,37 @@ class Settings(BaseSettings):
     def sync_file(self, name: str) -> Path:
         """The file of a sync by its name; a path to a file is taken as it is."""
         return Path(name) if name.endswith((".yaml", ".yml")) else self.syncs / f"{name}.yaml"
+
+
+class ReceiverSettings(BaseSettings):
+    """What `caspio-sync receive` needs: no key of Caspio or Braze, as it may be reached from outside."""
+
+    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True)
+
+    token: Annotated[SecretStr, AfterValidator(_bearer_token)] = Field(
+        validation_alias="CASPIO_SYNC_RECEIVER_TOKEN", description="bearer token that Braze Currents is configured with"
+    )
+    old_token: Annotated[SecretStr | None, BeforeValidator(lambda value: value or None)] = Field(
+        default=None,
+        validation_alias="CASPIO_SYNC_RECEIVER_OLD_TOKEN",
+        description="the one before, accepted as well while Braze is given the new one",
+    )
+    home: Path = Field(default=Path(".caspio-sync"), validation_alias="CASPIO_SYNC_HOME")
+    ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
+
+    @property
+    def inbox_url(self) -> str:
+        """As `Settings.inbox_url`."""
+        return _inbox_url(self.home, self.ledger)
+
+    @property
+    def tokens(self) -> list[SecretStr]:
+        """Every token that is accepted."""
+        return [each for each in (self.token, self.old_token) if each is not None]
+
+
+def _inbox_url(home: Path, ledger: str | None) -> str:
+    return ledger if ledger and not ledger.startswith("sqlite") else f"sqlite:///{home / 'inbox.db'}"
 
 
 def load_settings(env_file: Path | None = None) -> Settings:
@@ -110,11 +168,15 @@ def load_settings(env_file: Path | None = None) -> Settings:
     Raises:
         ConfigurationError: naming every variable that is missing or wrong, without any value.
     """
+    return _load(Settings, env_file)
+
+
+def _load(kind: type[_Kind], env_file: Path | None) -> _Kind:
     chosen = env_file or Path(".env")
     if env_file is not None and not env_file.is_file():
         raise ConfigurationError(f"{env_file}: no such settings file; give another with --env-file")
     try:
-        return Settings(_env_file=chosen)
+        return kind(_env_file=chosen)
     except ValidationError as error:
         lines = [f"  {_variable(each['loc'])}: {each['msg']}" for each in error.errors(include_input=False)]
         where = str(chosen) if chosen.is_file() else f"the environment (there is no {chosen})"
@@ -131,8 +193,21 @@ def current_settings() -> Settings:
     Raises:
         ConfigurationError: as `load_settings`.
     """
+    return load_settings(_named_file())
+
+
+def receiver_settings() -> ReceiverSettings:
+    """The receiver's settings, from the same places.
+
+    Raises:
+        ConfigurationError: as `load_settings`.
+    """
+    return _load(ReceiverSettings, _named_file())
+
+
+def _named_file() -> Path | None:
     named = os.environ.get(ENV_FILE_VARIABLE)
-    return load_settings(Path(named) if named else None)
+    return Path(named) if named else None
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

@@ -53,10 +53,10 @@ def compose() -> Any:
 def test_compose_holds_what_it_says(compose: Any) -> None:
     assert set(compose) - {"name", "services", "volumes", "configs"} == {"x-product", "x-settings", "x-worker"}
     services = compose["services"]
-    assert set(services) == {"postgres", "server", "sandbox", "deploy", "worker-1", "worker-2"}
+    assert set(services) == {"postgres", "server", "sandbox", "deploy", "worker-1", "worker-2", "receiver"}
     known = {
         "build", "command", "configs", "depends_on", "environment", "healthcheck", "image", "network_mode", "ports",
-        "restart", "volumes",
+        "profiles", "restart", "volumes",
     }  # fmt: skip
     for name, service in services.items():
         assert set(service) <= known, name
@@ -90,7 +90,19 @@ def test_compose_workers_share_ledger_and_server_and_nothing_is_public(compose: 
         assert worker["network_mode"] == "service:sandbox"  # the emulators listen on loopback alone
     assert len({each["environment"]["PREFECT_WORKER_WEBSERVER_PORT"] for each in workers}) == 2
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
-    assert ports == ["127.0.0.1:4200:4200"]
+    assert ports == ["127.0.0.1:4200:4200", "127.0.0.1:8780:8780"]
+
+
+def test_compose_gives_the_receiver_no_key_of_an_account(compose: Any) -> None:
+    receiver = compose["services"]["receiver"]
+    assert receiver["profiles"] == ["currents"]  # only where it is asked for
+    assert set(receiver["environment"]) == {
+        "CASPIO_SYNC_LEDGER_URL",
+        "CASPIO_SYNC_RECEIVER_TOKEN",
+        "CASPIO_SYNC_RECEIVER_OLD_TOKEN",
+    }
+    port = receiver["command"][receiver["command"].index("--port") + 1]
+    assert receiver["ports"] == [f"127.0.0.1:{port}:{port}"]
 
 
 def test_compose_uses_the_sandbox_as_the_sandbox_is(compose: Any) -> None:

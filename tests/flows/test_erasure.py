@@ -331,3 +331,18 @@ def test_a_run_killed_while_it_sent_leaves_nobody_behind(world: Any, monkeypatch
     world.clock.advance(600)
     assert world.run().erased == 1
     assert set(world.profiles()) == {"c2"}
+
+
+def test_what_braze_posted_of_an_erased_person_leaves_the_inbox(shop: Any) -> None:
+    from caspio_sync.engagement.events import Post, event_lines
+    from caspio_sync.receiver.inbox import Inbox
+
+    events = [{"event_id": f"e-{key}", "type": "t", "at": 1, "external_id": key} for key in ("c1", "c2", "C2 ")]
+    with Inbox.open(f"sqlite:///{shop.folder / 'home' / 'inbox.db'}", clock=shop.clock) as inbox:
+        inbox.add([Post("currents", event_lines(events), 3)])
+        name(shop, "c2")
+        shop.run(full=True)
+        (post,) = next(inbox.posts(0))
+    assert states(shop, "c2") == ["proven"]
+    assert post.lines.count(b"\n") == 1
+    assert b"e-c1" in post.lines

@@ -74,3 +74,23 @@ def test_old_runs_leave_ledger_and_prefect(world: Any, monkeypatch: Any) -> None
 def test_without_a_ledger_none_is_made(world: Any) -> None:
     assert housekeeping("--dry-run")["ledger"]["runs"] == 0
     assert not world.ledger_file.exists()
+
+
+def test_posts_that_every_sync_has_folded_leave_the_inbox(world: Any) -> None:
+    from caspio_sync.engagement.events import Post, event_lines
+    from caspio_sync.receiver.inbox import Inbox
+    from caspio_sync.run.context import LedgerThread
+    from caspio_sync.run.folding import fold_inbox
+
+    def post(number: int) -> Post:
+        return Post("currents", event_lines([{"event_id": f"e-{number}", "type": "t", "at": 1}]), 1)
+
+    file = world.folder / "home" / "inbox.db"
+    with world.ledger() as ledger, Inbox.open(f"sqlite:///{file}", clock=world.clock) as inbox:
+        inbox.add([post(1), post(2)])
+        asyncio.run(fold_inbox("engagement", inbox, LedgerThread(ledger), world.clock))
+        inbox.add([post(3)])
+        world.clock.advance(8 * 86_400)
+        assert housekeeping("--dry-run")["inbox_posts"] == 2
+        assert housekeeping()["inbox_posts"] == 2
+        assert inbox.waiting(0).posts == 1

@@ -22,6 +22,7 @@ from caspio_sync.cli import (
     look,
     plan,
     quarantine,
+    receive,
     run,
     sandbox,
     serve,
@@ -80,6 +81,7 @@ app.command("why")(look.why)
 app.command("schema")(look.schema)
 app.command("housekeeping")(housekeeping.housekeeping)
 app.command("erase")(erase.erase)
+app.command("receive")(receive.receive)
 app.command("deploy")(deploy.deploy)
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
+from typing import Any, Literal
 
 import polars as pl
 import sqlalchemy as sa
@@ -14,6 +16,8 @@ _ROWS_A_FETCH = 2_000
 _VALUES_A_LIST = 5_000
 
 Constant = str | int | None
+Merge = Literal["sum", "min", "max"]
+_NOTHING: Mapping[str, Merge] = MappingProxyType({})
 
 
 def upsert(
@@ -22,9 +26,10 @@ def upsert(
     rows: pl.DataFrame,
     *,
     constants: Mapping[str, Constant],
-    update: Sequence[str],
+    update: Sequence[str] = (),
+    merge: Mapping[str, Merge] = _NOTHING,
 ) -> None:
-    """Insert rows; where the primary key is taken, overwrite the columns named in `update`.
+    """Insert rows; where the primary key is taken, overwrite the columns named in `update` and add to those in `merge`.
 
     Args:
         connection: in a write transaction.
@@ -32,6 +37,8 @@ def upsert(
         rows: columns named as the table's.
         constants: further columns whose value all rows share.
         update: columns to overwrite; the others of a present row stay.
+        merge: columns that become the sum, the least or the greatest of what is there and what comes; of a null and a
+            value the value (a sum's never are null). Texts are compared by their bytes.
     """
     values = rows.rows()
     if not values:
@@ -39,7 +46,13 @@ def upsert(
 
     def statement(count: int) -> str:
         return upsert_statement(
-            connection.dialect, table, columns=rows.columns, count=count, constants=constants, update=update
+            connection.dialect,
+            table,
+            columns=rows.columns,
+            count=count,
+            constants=constants,
+            update=update,
+            merge=merge,
         )
 
     whole = len(values) - len(values) % _ROWS_A_STATEMENT
@@ -96,19 +109,34 @@ def upsert_statement(
     count: int,
     constants: Mapping[str, Constant],
     update: Sequence[str],
+    merge: Mapping[str, Merge] = _NOTHING,
 ) -> str:
-    """INSERT of `count` rows with one mark a column, overwriting `update` where the primary key is taken."""
+    """INSERT of `count` rows with one mark a column; `update` and `merge` say what to do where the key is taken."""
     quote = dialect.identifier_preparer.quote
     fixed = [_literal(dialect, value) for value in constants.values()]
     mark = placeholders(dialect, "?")
     one = f"({','.join([*fixed, *[mark] * len(columns)])})"
     into = ",".join(quote(name) for name in [*constants, *columns])
     key = ",".join(quote(column.name) for column in table.primary_key)
-    changes = ",".join(f"{quote(name)}=excluded.{quote(name)}" for name in update)
+    changes = ",".join(
+        [f"{quote(name)}=excluded.{quote(name)}" for name in update]
+        + [f"{quote(name)}={_merged(dialect, table.c[name], how)}" for name, how in merge.items()]
+    )
     return (
         f"INSERT INTO {quote(table.name)} ({into}) VALUES {','.join([one] * count)} "
         f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
     )
+
+
+def _merged(dialect: sa.Dialect, column: sa.Column[Any], how: Merge) -> str:
+    quote = dialect.identifier_preparer.quote
+    there, comes = f"{quote(column.table.name)}.{quote(column.name)}", f"excluded.{quote(column.name)}"
+    if how == "sum":
+        return f"{there}+{comes}"
+    if dialect.name == "sqlite":  # whose two-valued min and max are null where either is
+        return f"coalesce({how}({there},{comes}),{there},{comes})"
+    by_bytes = ' COLLATE "C"' if isinstance(column.type, sa.Text) else ""
+    return f"{'least' if how == 'min' else 'greatest'}({there}{by_bytes},{comes})"
 
 
 def _literal(dialect: sa.Dialect, value: Constant) -> str:

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import audit, history, schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
 from caspio_sync.ledger.runs import OPEN
 from caspio_sync.ledger.schema import instant, microseconds
@@ -254,6 +255,12 @@ class Erasures(LedgerConnection):
             for numbers in integer_lists(rows[SOURCE_PK]):
                 chosen = table.source_pk.in_([int(number) for number in numbers.split(",")])
                 connection.execute(sa.delete(schema.row).where(table.sync == sync, chosen))
+        bearers = people_of(
+            keyspace.kind,
+            keyspace.label,
+            [(keyspace.key(each), one.key_digest) for one in people for each in one.identifiers],
+        )
+        forget_people(connection, bearers, self._salt_of(connection))
         gone = {one.key_digest: 0 for one in people}
         for asked in bearing["asked"]:
             gone[keys[asked]] += 1

@@ -13,6 +13,8 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.engagement import KEPT_IDS
+from caspio_sync.ledger.engagement_schema import engagement_seen
 from caspio_sync.ledger.runs import OPEN, RUNNING
 
 KEPT_RUNS = 100  # of each sync, whatever their age
@@ -32,6 +34,7 @@ class Purged:
         batches: their batches.
         budget_days: windows in which calls were counted.
         incidents: ended ones.
+        event_ids: hours of events that were folded and cannot come again.
         bytes_freed: given back by SQLite's file; PostgreSQL's autovacuum sees to its own.
     """
 
@@ -40,6 +43,7 @@ class Purged:
     batches: int = 0
     budget_days: int = 0
     incidents: int = 0
+    event_ids: int = 0
     bytes_freed: int = 0
 
 
@@ -54,7 +58,7 @@ class Housekeeping(LedgerConnection):
             dry_run: count only.
         """
         outcome, batch, budget, incident = schema.outcome.c, schema.batch.c, schema.budget.c, schema.incident.c
-        needed = _needed()
+        needed, forgotten = _needed(), self._clock.now() - KEPT_IDS
         with self._read("look for what is old") as connection:
 
             def found(chosen: sa.Select[Any]) -> list[Any]:
@@ -71,6 +75,7 @@ class Housekeeping(LedgerConnection):
             month_ago = min(before, self._clock.now() - KEPT_BUDGET)
             windows = found(sa.select(budget.window_start).where(budget.window_start < month_ago))
             ended = found(sa.select(incident.kind).where(incident.ended_at < before))
+            seen = found(sa.select(engagement_seen.c.hour).where(engagement_seen.c.at < forgotten))
         freed = 0
         if not dry_run:
             self._delete(schema.outcome, outcome.number, outcomes)
@@ -80,8 +85,9 @@ class Housekeeping(LedgerConnection):
             with self._write("purge the ledger") as connection:
                 connection.execute(sa.delete(schema.budget).where(budget.window_start < month_ago))
                 connection.execute(sa.delete(schema.incident).where(incident.ended_at < before))
+                connection.execute(sa.delete(engagement_seen).where(engagement_seen.c.at < forgotten))
             freed = self._give_back()
-        return Purged(len(outcomes), len(runs), counted, len(windows), len(ended), freed)
+        return Purged(len(outcomes), len(runs), counted, len(windows), len(ended), len(seen), freed)
 
     def _delete(self, table: sa.Table, column: sa.ColumnElement[Any], values: Sequence[Any]) -> None:
         for chunk in _chunks(values):

@@ -6,6 +6,7 @@ from caspio_sync.ledger import schema
 from caspio_sync.ledger.audit import Audit
 from caspio_sync.ledger.budgets import Budgets
 from caspio_sync.ledger.catalogs import Catalogs
+from caspio_sync.ledger.engagement import Engagement
 from caspio_sync.ledger.erasure import Erasures
 from caspio_sync.ledger.held import HeldRows
 from caspio_sync.ledger.housekeeping import Housekeeping
@@ -35,6 +36,7 @@ class Ledger(
     HeldRows,
     Sources,
     Verifications,
+    Engagement,
     Erasures,
     Audit,
     Catalogs,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.clients.braze_catalogs import CatalogClient
+from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.delivery.endpoints import endpoint_of
@@ -15,6 +16,7 @@ from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.writes import envelopes
 from caspio_sync.settings import Settings
@@ -85,6 +87,21 @@ def open_ledger(settings: Settings, clock: Clock) -> Ledger:
     return Ledger.open(settings.ledger_url, clock=clock)
 
 
+def engagement_client(settings: Settings, clock: Clock) -> BrazeEngagementClient:
+    """A client for what the workspace in the settings tells of engagement."""
+    return BrazeEngagementClient(
+        endpoint=settings.braze_endpoint,
+        api_key=settings.braze_api_key,
+        clock=clock,
+        clients=settings.braze_connections,
+    )
+
+
+def open_inbox(settings: Settings, clock: Clock) -> Inbox:
+    """The inbox in the settings, made where there is none."""
+    return Inbox.open(settings.inbox_url, clock=clock)
+
+
 @dataclass(frozen=True, slots=True)
 class Connect:
     """How a run reaches the two APIs and its ledger; tests hand in their own."""
@@ -94,7 +111,9 @@ class Connect:
     sender: Callable[[Settings, Clock, AnySync, int], Sender] = braze_sender
     braze: Callable[[Settings, Clock], BrazeClient] = braze_client
     catalogs: Callable[[Settings, Clock], CatalogClient] = catalog_client
+    polled: Callable[[Settings, Clock], BrazeEngagementClient] = engagement_client
     ledger: Callable[[Settings, Clock], Ledger] = open_ledger
+    inbox: Callable[[Settings, Clock], Inbox] = open_inbox
     observer: Observer | None = None
 
 

@@ -21,9 +21,11 @@ from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Comparison
 from caspio_sync.ledger.erasure import Erased, Identifier, Keyspace
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import Requests, key_mapping
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
+from caspio_sync.settings import current_settings
 
 REASON = "erased: blocked until `caspio-sync erase SYNC KEY --release`"
 # Deletion takes less than a second as a rule (Braze, 5); whoever is not gone after a minute is looked for by the next
@@ -99,6 +101,14 @@ async def erase_named(run: SyncRun) -> Ended:
     return await erase_pending(run)
 
 
+async def _forget_in_inbox(run: SyncRun) -> None:
+    """Take what Braze told of blocked people out of the inbox; what it tells from here on is not folded."""
+    settings, connect = current_settings(), CONNECT.get()
+    if settings.has_inbox:
+        with connect.inbox(settings, run.clock) as inbox:
+            await run.ledger.do(inbox.forget, run.ledger.ledger.erased_events)
+
+
 async def request(run: SyncRun, keys: Sequence[str], *, by: str, again: bool = False) -> int:
     """Block the keys from here on, in every run, and write down that they are to be deleted; how many were new."""
     ledger = run.ledger.ledger
@@ -135,6 +145,7 @@ async def erase_pending(run: SyncRun) -> Ended:
         settled = run.clock.now() - SETTLED
         proven = [one for one in left if one not in there and written.get(one.key_digest, settled) <= settled]
         if proven:
+            await _forget_in_inbox(run)  # before the proof: who is proven is not looked at again
             rows += await run.ledger.do(ledger.mark_proven, run.name, keyspace(run), proven)
         left = [one for one in left if one not in proven]
         if not there:

@@ -21,6 +21,8 @@ _CATALOG_RIGHTS = (
 )
 PERMISSIONS = frozenset(
     {"users.track", "users.identify", "users.export.ids", "users.delete", "subscription.status.get"}
+    | {"email.unsubscribe", "email.hard_bounces", "subscription.groups.get"}
+    | {"campaigns.list", "campaigns.data_series", "canvas.list", "canvas.data_series"}
     | {f"catalogs.{right}" for right in _CATALOG_RIGHTS.split()}
 )
 
@@ -52,7 +54,7 @@ class BrazeBehaviour(BaseModel):
     export_per_minute: int = 250
     export_per_second: int = 40
     identity_per_minute: int = 20_000
-    groups_per_hour: int = 250_000
+    groups_per_hour: int = 250_000  # most of the GET endpoints draw from this pool
 
     # 2.3, 3.1: sizes.
     body_limit: int = 4_000_000
@@ -115,6 +117,15 @@ class BrazeBehaviour(BaseModel):
     catalog_filtered_chars: int = 1_000
     catalog_inventory_fields: frozenset[str] = frozenset()  # "products/stock"
     catalog_arbitrary_errors: frozenset[str] = frozenset()  # ids of items that the single-item endpoints refuse
+
+    # 8, 10.2: whether the last day of a list is within it is not said; pages of one address may be empty.
+    email_lists_end: Literal["exclusive", "inclusive"] = "exclusive"
+    email_paging_empties: bool = True
+    campaign_series_per_minute: int = 50_000
+
+    # 11: Currents is paid for apart; events of people without an external id are sent only where that is switched on.
+    currents: bool = False
+    currents_anonymous: bool = False
 
     # The emulator's own.
     latency_ms: float = 0.0

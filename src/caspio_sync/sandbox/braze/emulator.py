@@ -16,14 +16,17 @@ from urllib.parse import parse_qs
 import orjson
 
 from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.sandbox.braze import messaging_routes
 from caspio_sync.sandbox.braze.attributes import phone_is_valid
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.catalogs import Catalogs
 from caspio_sync.sandbox.braze.catalogs_endpoints import CatalogCall, CatalogEndpoints, CatalogRoute, CatalogWrite
 from caspio_sync.sandbox.braze.delete import DeleteRequest
+from caspio_sync.sandbox.braze.engagement_endpoints import EngagementEndpoints, EngagementRoute, Query
 from caspio_sync.sandbox.braze.export import ExportRequest, full_profile, group_states
 from caspio_sync.sandbox.braze.identify import check_identify
 from caspio_sync.sandbox.braze.journal import Journal, Rejected, accepted_objects
+from caspio_sync.sandbox.braze.messaging import Messaging
 from caspio_sync.sandbox.braze.profiles import ProfileStore
 from caspio_sync.sandbox.braze.rate import ExportLimit, Headers, PoolLimit, TrackLimit
 from caspio_sync.sandbox.braze.track import RefusedError, TrackEndpoint
@@ -79,7 +82,10 @@ class BrazeSandbox:
         self._export_limit = ExportLimit(self.behaviour)
         self._identity_limit = PoolLimit(self.behaviour, self.behaviour.identity_per_minute, 60)
         self._groups_limit = PoolLimit(self.behaviour, self.behaviour.groups_per_hour, 3600)
+        self._series_limit = PoolLimit(self.behaviour, self.behaviour.campaign_series_per_minute, 60)
         self._catalog_endpoints = CatalogEndpoints(self.behaviour)
+        self.messaging = Messaging(self.behaviour, self._store)
+        self._engagement_endpoints = EngagementEndpoints(self.behaviour, self._store, self.messaging)
         self._logged: deque[tuple[int, bytes, Rejected]] = deque(maxlen=self.behaviour.logged_requests)
         self._accepted = 0
         self.requests = 0
@@ -161,7 +167,7 @@ class BrazeSandbox:
             await self._answer(send, refusal.status, refusal.body(), [])
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get((scope["method"], scope["path"])) or self._catalog_route(scope)
+        route = self._routes.get((scope["method"], scope["path"])) or self._further_route(scope)
         if route is None:
             # A trailing slash lands here too (Braze, errors).
             await _read_body(receive, self.behaviour.body_limit)
@@ -255,7 +261,10 @@ class BrazeSandbox:
         await self._catch_up(now)
         await self._answer(send, 200, group_states(self._store, group, ids), admission.headers)
 
-    def _catalog_route(self, scope: Scope) -> tuple[str, Callable[..., Awaitable[None]]] | None:
+    def _further_route(self, scope: Scope) -> tuple[str, Callable[..., Awaitable[None]]] | None:
+        told = self._engagement_endpoints.route(scope["method"], scope["path"])
+        if told is not None:
+            return told.permission, partial(self._tell, told)
         route = self._catalog_endpoints.route(scope["method"], scope["path"])
         return None if route is None else (route.permission, partial(self._catalog, route))
 
@@ -274,6 +283,17 @@ class BrazeSandbox:
             return
         await self._answer(send, reply.status, reply.body, [*reply.headers, *admission.headers])
 
+    async def _tell(self, route: EngagementRoute, scope: Scope, _body: bytes | None, send: Send) -> None:
+        now = self._clock.now().timestamp()
+        pool = self._series_limit if route.pool == "campaign_series" else self._groups_limit
+        admission = pool.admit(now)
+        if not admission.admitted:
+            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
+            return
+        await self._catch_up(now)
+        answer = route.answer(Query(scope.get("query_string", b"")), now)
+        await self._answer(send, 200, orjson.dumps(answer | {"message": "success"}), admission.headers)
+
     def _within_limit(self, body: bytes | None) -> bytes:
         if body is None:
             raise RefusedError(self.behaviour.body_limit_status, "Request Entity Too Large")
@@ -291,9 +311,17 @@ class BrazeSandbox:
     # The sandbox's own routes, which need no key.
 
     async def _own_route(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _read_body(receive, self.behaviour.body_limit)
+        body = await _read_body(receive, self.behaviour.body_limit)
         route = (scope["method"], scope["path"])
-        if route == ("GET", "/sandbox/counters"):
+        if route[0] == "POST" and route[1] in messaging_routes.PATHS:
+            try:
+                await self._catch_up(_EVER)
+                told = await messaging_routes.answer(route[1], body, self.messaging, self._clock)
+            except RefusedError as refusal:
+                await _send(send, refusal.status, refusal.body(), [])
+            else:
+                await _send(send, 200, orjson.dumps(told), [])
+        elif route == ("GET", "/sandbox/counters"):
             await _send(send, 200, orjson.dumps(self.counters()), [])
         elif route == ("GET", "/sandbox/state"):
             await self._catch_up(_EVER)

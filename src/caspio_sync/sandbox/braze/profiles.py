@@ -1,7 +1,7 @@
 """The profiles of the emulated workspace, and what an accepted object does to them (reference, sections 3.2 to 3.8)."""
 
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,6 +19,7 @@ from caspio_sync.sandbox.braze.checks import STATES, email_problem
 from caspio_sync.sandbox.braze.custom import CustomAttributes
 from caspio_sync.sandbox.braze.dates import iso, parse_instant
 from caspio_sync.sandbox.braze.index import SharedIndex
+from caspio_sync.sandbox.braze.merging import merged_counts
 
 Record = dict[str, Any]
 
@@ -52,6 +53,8 @@ class ProfileStore:
         self._deleted = 0
         # When a profile was last written, ahead of all others where it has an external id.
         self._recency = array("q")
+        self.on_state: Callable[[Record, str, str, float], None] = lambda *_: None
+        """Told of every state that a profile named by a write takes: field or group, state, epoch seconds."""
 
     def __len__(self) -> int:
         return sum(map(bool, self._records))
@@ -88,6 +91,10 @@ class ProfileStore:
     def external_ids(self) -> Iterator[tuple[str, int]]:
         """External id and number of every identified profile."""
         return iter(self._by_external_id.items())
+
+    def replace(self, number: int, record: Record) -> None:
+        """Write a record back whose identity and addresses are what they were."""
+        self._write(number, record)
 
     # What identifying does.
 
@@ -154,12 +161,12 @@ class ProfileStore:
             self._set_email(number, record, item["email"])
         if "phone" in item:
             self._set_phone(number, record, item["phone"])
-        self._set_fields(number, record, item)
+        self._set_fields(number, record, item, when)
         if "push_tokens" in item:
             self._by_token |= {token["token"]: number for token in record.get("push_tokens") or ()}
         self._write(number, record)
 
-    def _set_fields(self, number: int, record: Record, item: dict[str, Any]) -> None:
+    def _set_fields(self, number: int, record: Record, item: dict[str, Any], when: float) -> None:
         merge = item.get("_merge_objects") is True
         custom = record.setdefault("custom_attributes", {})
         standard, apply_custom = self._standard, self._custom.apply
@@ -171,7 +178,7 @@ class ProfileStore:
                 elif fitted is not DROPPED:
                     record[name] = fitted
             elif name in _SPECIAL:
-                self._set_special(number, record, name, value)
+                self._set_special(number, record, name, value, when)
             elif name not in _HANDLED_APART:
                 apply_custom(custom, name, value, merge=merge)
 
@@ -337,26 +344,30 @@ class ProfileStore:
             inherits = holder is not None and not self._behaviour.resubscribe_on_update
             record["email_subscribe"] = source["email_subscribe"] if inherits else "subscribed"
 
-    def _set_special(self, number: int, record: Record, name: str, value: Any) -> None:
+    def _set_special(self, number: int, record: Record, name: str, value: Any, when: float) -> None:
         if name == "current_location":
             if value is None:
                 record.pop("last_coordinates", None)
             else:
                 record["last_coordinates"] = [value["longitude"], value["latitude"]]
         elif name == "subscription_groups":
-            self._set_groups(number, record, value)
+            self._set_groups(number, record, value, when)
         elif value in STATES:
             changed = record.get(name) != value
             record[name] = value
+            if changed:
+                self.on_state(record, name, value, when)
             if name == "email_subscribe" and changed and "email" in record:
                 for other in self._others(number, record, "email"):
                     other_record = self.read(other)
                     other_record[name] = value
                     self._write(other, other_record)
 
-    def _set_groups(self, number: int, record: Record, groups: list[dict[str, str]]) -> None:
+    def _set_groups(self, number: int, record: Record, groups: list[dict[str, str]], when: float) -> None:
         for group in groups:
             group_id, state = group["subscription_group_id"], group["subscription_state"]
+            if (record.get("subscription_groups") or {}).get(group_id) != state:
+                self.on_state(record, group_id, state, when)
             record.setdefault("subscription_groups", {})[group_id] = state
             field = "email" if self._behaviour.subscription_groups[group_id] == "email" else "phone"
             for other in self._others(number, record, field):
@@ -372,24 +383,6 @@ class ProfileStore:
         if not index.is_shared(key):
             return []
         return [other for other in index.find(key) if other != number][:PROPAGATION_LIMIT]
-
-
-def merged_counts(kept: list[Record], added: list[Record]) -> list[Record]:
-    """Events or purchases of two profiles: counts are summed, the earliest first and the latest last time stay."""
-    merged = {entry["name"]: entry for entry in kept}
-    for entry in added:
-        held = merged.get(entry["name"])
-        merged[entry["name"]] = (
-            entry
-            if held is None
-            else {
-                **held,
-                "first": min(held["first"], entry["first"]),
-                "last": max(held["last"], entry["last"]),
-                "count": held["count"] + entry["count"],
-            }
-        )
-    return list(merged.values())
 
 
 def _set_or_remove(record: Record, field: str, value: Any) -> None:

@@ -1,0 +1,79 @@
+"""`caspio-sync receive`: the service that Braze Currents posts to."""
+
+import contextlib
+import gc
+import logging
+import signal
+import socket
+from typing import Annotated
+
+import typer
+
+from caspio_sync.cli.show import OUT
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.settings import receiver_settings
+
+_RESERVE_BYTES = 100_000_000
+
+
+def receive(
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for a free one.", min=0, max=65535)] = 8780,
+) -> None:
+    """Take what Braze Currents posts, until Ctrl-C: `POST /currents`, besides `/healthz` and `/metrics`.
+
+    A post is answered once it is on the disk, in the inbox beside the ledger. Braze posts over HTTPS, so a proxy that
+    ends TLS stands in front. Only CASPIO_SYNC_RECEIVER_TOKEN and the place of the inbox are needed: no key of Caspio or
+    Braze is on a machine that is reached from outside. Currents is paid for apart; without it, polls bring bounces,
+    unsubscribes and subscription states.
+
+    Example: `caspio-sync receive --port 8780`
+    """
+    import uvicorn
+
+    from caspio_sync.event_loop import run
+    from caspio_sync.receiver.app import Receiver
+    from caspio_sync.receiver.inbox import Inbox
+
+    settings = receiver_settings()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    with Inbox.open(settings.inbox_url) as inbox:
+        inbox.reserve_bytes = _RESERVE_BYTES
+        receiver = Receiver(inbox, tokens=settings.tokens)
+        listener = _listen(host, port)
+        config = uvicorn.Config(
+            receiver.app,
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=30,
+        )
+        OUT.print(
+            f"listening on http://{host}:{listener.getsockname()[1]}/currents; inbox {inbox.location}", soft_wrap=True
+        )
+        gc.freeze()  # what is imported by now is never garbage, and looking through it takes as long as many posts
+        # uvicorn raises the signal again when it has ended; the inbox is then still to be closed.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            run(uvicorn.Server(config).serve(sockets=[listener]))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # With the protocol named, asyncio switches Nagle's delay off.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port} ({error.strerror or error}); give another by --host and --port"
+        ) from error
+    return listener

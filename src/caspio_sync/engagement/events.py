@@ -1,0 +1,98 @@
+"""Engagement events as one frame, whether Currents posted them or a poll of Braze's REST API found them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+import polars as pl
+
+EVENTS = pl.Schema(
+    {
+        "event_id": pl.String(),  # Currents' `id`; a polled fact's is made of what it says, so that it is told once
+        "type": pl.String(),  # Braze's event_type, known or not; polls have names of their own, POLLED
+        "at": pl.Datetime("us", "UTC"),  # when it happened, by Braze
+        "external_id": pl.String(),
+        "braze_id": pl.String(),
+        "alias_label": pl.String(),
+        "alias_name": pl.String(),
+        "email": pl.String(),  # in lower case
+        "phone": pl.String(),
+        "channel": pl.String(),  # email, push, sms, whatsapp, in_app, content_card, webhook, …
+        "campaign_id": pl.String(),
+        "campaign_name": pl.String(),
+        "canvas_id": pl.String(),
+        "canvas_name": pl.String(),
+        "machine_open": pl.Boolean(),  # the mailbox opened it, not the person
+        "bot_click": pl.Boolean(),  # Braze suspects that a link scanner clicked
+        "group_id": pl.String(),  # of a subscription group
+        "state": pl.String(),  # opted_in, subscribed, unsubscribed
+        "source": pl.String(),  # state_change_source; "REST API" may be a write of our own
+        "seq": pl.Int64(),  # the post it arrived with
+    }
+)
+"""Columns of an events frame; `event_id`, `type`, `at`, `machine_open`, `bot_click` and `seq` always have a value."""
+
+POLLED_UNSUBSCRIBE = "poll.email.Unsubscribe"
+POLLED_HARD_BOUNCE = "poll.email.HardBounce"
+POLLED_GROUP_STATE = "poll.subscription.Status"
+POLLED_PROFILE = "poll.profile"
+POLLED = (POLLED_UNSUBSCRIBE, POLLED_HARD_BOUNCE, POLLED_GROUP_STATE, POLLED_PROFILE)
+
+_ALWAYS = ("machine_open", "bot_click")
+_LINE = pl.Schema({name: pl.Int64() if name == "at" else kind for name, kind in EVENTS.items() if name != "seq"})
+
+
+class Malformed(NamedTuple):
+    """An event that could not be read: why, and all of it as JSON."""
+
+    reason: str
+    event: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """Some events on their way into the inbox.
+
+    Args:
+        source: currents, unsubscribes, hard_bounces, subscription_status or export_ids.
+        lines: `event_lines`, one JSON document a line.
+        count: of the lines.
+        malformed: what came with them and could not be read.
+    """
+
+    source: str
+    lines: bytes
+    count: int
+    malformed: tuple[Malformed, ...] = ()
+
+
+def event_lines(events: Iterable[Mapping[str, Any]]) -> bytes:
+    """Events as NDJSON. Names are those of `EVENTS`, `at` in microseconds since 1970; what has no column is kept."""
+    return b"".join(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in events)
+
+
+def read_events(posts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
+    """The events of some posts, in the order of their arrival.
+
+    Args:
+        posts: `seq` and `event_lines` of each.
+
+    Returns:
+        A frame with the schema `EVENTS`.
+    """
+    lines = b"".join(each for _, each in posts)
+    if not lines:
+        return pl.DataFrame(schema=EVENTS)
+    seqs = pl.Series("seq", [seq for seq, _ in posts], dtype=pl.Int64)
+    counts = pl.Series([each.count(b"\n") for _, each in posts], dtype=pl.UInt32)
+    return (
+        pl.read_ndjson(lines, schema=_LINE)
+        .select(
+            pl.exclude("at", *_ALWAYS),
+            pl.from_epoch("at", time_unit="us").dt.replace_time_zone("UTC"),
+            pl.col(*_ALWAYS).fill_null(value=False),
+            seq=seqs.repeat_by(counts).explode(),
+        )
+        .select(EVENTS.names())
+    )

@@ -1,0 +1,166 @@
+"""The ASGI service that is posted to: one service, one route for each sender.
+
+`POST /currents` takes what Braze Currents sends (Braze, 11.1). Its answers are what makes Braze send again what has to
+be sent again, and nothing else: see `_currents`.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from http import HTTPStatus
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import SecretStr
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from caspio_sync.engagement.currents import CurrentsPost, UnreadablePostError, read_post
+from caspio_sync.engagement.events import Post, event_lines
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.receiver.access import Bearer, RefusedPostError, read_body
+from caspio_sync.receiver.commit import QUEUE_BYTES, GroupCommit, QueueFullError
+from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.receiver.metrics import ReceiverMetrics
+from caspio_sync.receiver.recent import RecentIds
+
+_LOG = logging.getLogger(__name__)
+BODY_LIMIT = 10_000_000
+CURRENTS = "currents"
+_VERSION = "1"  # Braze-Currents-Version; the page says it is always 1
+_NAMED_AT_MOST = 100  # new types and fields that are logged by name
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Receiver:
+    """The service; `app` is the ASGI application, which opens and closes nothing but its own thread.
+
+    Args:
+        inbox: where everything goes.
+        tokens: bearer tokens of Currents, each good; two while one is being replaced.
+        body_limit: bytes of one post.
+        queue_bytes: of the posts that wait for the disk.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        *,
+        tokens: Sequence[SecretStr],
+        body_limit: int = BODY_LIMIT,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> None:
+        self._inbox = inbox
+        self._bearer = Bearer(tokens)
+        self._body_limit = body_limit
+        self._queue_bytes = queue_bytes
+        self._recent = RecentIds()
+        self._named: set[str] = set()
+        self.metrics = ReceiverMetrics()
+        self.app = Starlette(
+            routes=[
+                Route("/currents", self._counted("/currents", self._currents), methods=["POST"]),
+                Route("/healthz", self._health),
+                Route("/metrics", self._tell),
+            ],
+            lifespan=self._live,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _live(self, _app: Starlette) -> AsyncIterator[None]:
+        async with GroupCommit(self._inbox, queue_bytes=self._queue_bytes) as commit:
+            self._commit = commit
+            yield
+
+    def _counted(self, path: str, endpoint: Endpoint) -> Endpoint:
+        """The endpoint, with its answers counted and timed, and nothing raised into the server's log."""
+
+        async def counted(request: Request) -> Response:
+            start = time.perf_counter()
+            try:
+                response = await endpoint(request)
+            except RefusedPostError as refused:
+                response = _answer(refused.status, str(refused), retry_after=refused.retry_after)
+            except ClientDisconnect:
+                response = _answer(HTTPStatus.BAD_REQUEST, "the sender broke off")
+            self.metrics.posts.labels(path, response.status_code).inc()
+            self.metrics.seconds.labels(path).observe(time.perf_counter() - start)
+            return response
+
+        return counted
+
+    async def _currents(self, request: Request) -> Response:
+        """A post of Braze Currents.
+
+        200: on the disk, or nothing to keep. 401: the token, also of an empty post; Braze stops until it is set right.
+        413: Braze sends smaller posts. 400: Braze sends its events one by one, and drops what is refused again, so it
+        is said of a body that is no post at all and never of single events. 503 and all others: Braze sends it again.
+        """
+        if not self._bearer.admits(request):
+            raise RefusedPostError(HTTPStatus.UNAUTHORIZED, "the bearer token is missing or not ours")
+        if request.headers.get("braze-currents-version", _VERSION) != _VERSION:
+            raise RefusedPostError(HTTPStatus.NOT_IMPLEMENTED, "this version of Currents is new; update caspio-sync")
+        body = await read_body(request, self._body_limit)
+        if not body.strip():
+            return _answer(HTTPStatus.OK, "nothing to keep")
+        try:
+            post = read_post(body)
+        except UnreadablePostError as error:
+            raise RefusedPostError(HTTPStatus.BAD_REQUEST, str(error)) from None
+        self._name_new(post)
+        await self._keep(post)
+        return _answer(HTTPStatus.OK, "kept")
+
+    async def _keep(self, post: CurrentsPost) -> None:
+        fresh = {event["event_id"]: event for event in post.events if event["event_id"] not in self._recent}
+        if fresh or post.malformed:
+            lines = event_lines(fresh.values())
+            try:
+                await self._commit.add(Post(CURRENTS, lines, len(fresh), tuple(post.malformed)))
+            except QueueFullError as error:
+                raise RefusedPostError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=1) from None
+            except CaspioSyncError:  # it names the file, which is nobody's business outside
+                text = "the inbox cannot be written"
+                raise RefusedPostError(HTTPStatus.SERVICE_UNAVAILABLE, text, retry_after=30) from None
+        # Known only now: what was not kept has to be taken when it comes again.
+        self._recent.add(fresh)
+        for outcome, count in (
+            ("kept", len(fresh)),
+            ("duplicate", len(post.events) - len(fresh)),
+            ("malformed", len(post.malformed)),
+        ):
+            self.metrics.events.labels("/currents", outcome).inc(count)
+
+    def _name_new(self, post: CurrentsPost) -> None:
+        """Count and log what Braze has added since; new types and fields come monthly and are no failure (11.1)."""
+        self.metrics.unknown_types.inc(bool(post.unknown_types))
+        self.metrics.unknown_fields.inc(bool(post.unknown_fields))
+        for name in (post.unknown_types | post.unknown_fields) - self._named:
+            if len(self._named) < _NAMED_AT_MOST:
+                self._named.add(name)
+                _LOG.info("new in Currents, kept and not used: %r", name[:80])
+
+    async def _health(self, _request: Request) -> Response:
+        """200 while posts can be taken, else 503 and why."""
+        try:
+            await run_in_threadpool(self._inbox.check)
+        except CaspioSyncError as error:
+            failure: str | None = str(error)
+        else:
+            failure = self._commit.failure
+        status = HTTPStatus.OK if failure is None else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse({"inbox": failure or "ok", "waiting_posts": self._commit.waiting}, status)
+
+    async def _tell(self, _request: Request) -> Response:
+        self.metrics.waiting.set(self._commit.waiting)
+        self.metrics.failing.set(self._commit.failure is not None)
+        return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _answer(status: HTTPStatus, text: str, *, retry_after: int | None = None) -> Response:
+    headers = None if retry_after is None else {"Retry-After": str(retry_after)}
+    return JSONResponse({"message": text}, status, headers)

@@ -1,0 +1,228 @@
+"""The endpoints that tell of engagement and subscription (reference, sections 7.5, 8, 10.1 and 10.2)."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, Literal, NamedTuple
+from urllib.parse import parse_qs
+
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.dates import parse_instant
+from caspio_sync.sandbox.braze.export import full_profile
+from caspio_sync.sandbox.braze.messaging import Messaging, Sender
+from caspio_sync.sandbox.braze.profiles import ProfileStore
+from caspio_sync.sandbox.braze.track import RefusedError
+
+_ENTRY_TOTALS = ("revenue", "conversions", "conversions_by_entry_time", "entries")
+_CAMPAIGN_TOTALS = ("conversions", "conversions_by_send_time", "unique_recipients", "revenue")
+_PAGE = 100
+_MAX_IDS = 50
+
+
+class Query:
+    """The parameters of a request, each asked for by its kind; raises `RefusedError` (400) where one does not hold."""
+
+    def __init__(self, query: bytes) -> None:
+        self._values = parse_qs(query.decode(), keep_blank_values=True)
+
+    def many(self, name: str) -> list[str]:
+        """Every value of `name[]` and `name`."""
+        return self._values.get(f"{name}[]", []) + self._values.get(name, [])
+
+    def text(self, name: str) -> str | None:
+        """The last value, None where there is none."""
+        values = self._values.get(name)
+        return values[-1] if values and values[-1] else None
+
+    def required(self, name: str) -> str:
+        """A value that has to be there."""
+        value = self.text(name)
+        if value is None:
+            raise RefusedError(400, f"Bad Request: '{name}' is required")
+        return value
+
+    def number(self, name: str, default: int, least: int, most: int | None = None) -> int:
+        """A whole number within its bounds."""
+        value = self.text(name)
+        if value is None:
+            return default
+        if not value.isascii() or not value.isdigit() or not least <= int(value) <= (most or int(value)):
+            raise RefusedError(
+                400, f"Bad Request: '{name}' must be a number from {least}{f' to {most}' if most else ''}"
+            )
+        return int(value)
+
+    def day(self, name: str) -> date | None:
+        """A date, `YYYY-MM-DD` and nothing else."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            day = date.fromisoformat(value)
+        except ValueError:
+            day = None
+        if day is None or len(value) != len("2026-01-01"):
+            raise RefusedError(400, f"Bad Request: '{name}' must be a date, YYYY-MM-DD")
+        return day
+
+    def instant(self, name: str) -> datetime | None:
+        """An ISO 8601 date or time."""
+        value = self.text(name)
+        instant = parse_instant(value) if value else None
+        if value is not None and instant is None:
+            raise RefusedError(400, f"Bad Request: '{name}' must be an ISO 8601 time")
+        return instant
+
+    def choice(self, name: str, words: tuple[str, ...]) -> str:
+        """One of some words, the first by default."""
+        value = self.text(name) or words[0]
+        if value not in words:
+            raise RefusedError(400, f"Bad Request: '{name}' must be one of {', '.join(words)}")
+        return value
+
+
+class EngagementRoute(NamedTuple):
+    """An endpoint: the permission it needs, the pool it draws from, what answers at a time (epoch seconds)."""
+
+    permission: str
+    pool: Literal["general", "campaign_series"]
+    answer: Callable[[Query, float], dict[str, Any]]
+
+
+class EngagementEndpoints:
+    """Answers from the profiles and from what became of the messages."""
+
+    def __init__(self, behaviour: BrazeBehaviour, store: ProfileStore, messaging: Messaging) -> None:
+        self._behaviour = behaviour
+        self._store = store
+        self._messaging = messaging
+        self._routes = {
+            "/email/unsubscribes": EngagementRoute("email.unsubscribe", "general", self._unsubscribes),
+            "/email/hard_bounces": EngagementRoute("email.hard_bounces", "general", self._hard_bounces),
+            "/subscription/user/status": EngagementRoute("subscription.groups.get", "general", self._user_status),
+            "/campaigns/list": EngagementRoute("campaigns.list", "general", self._campaigns),
+            "/canvas/list": EngagementRoute("canvas.list", "general", self._canvases),
+            "/campaigns/data_series": EngagementRoute(
+                "campaigns.data_series", "campaign_series", self._campaign_series
+            ),
+            "/canvas/data_series": EngagementRoute("canvas.data_series", "general", self._canvas_series),
+        }
+
+    def route(self, method: str, path: str) -> EngagementRoute | None:
+        """The endpoint, None where there is none."""
+        return self._routes.get(path) if method == "GET" else None
+
+    # 8: lists of addresses.
+
+    def _unsubscribes(self, query: Query, _now: float) -> dict[str, Any]:
+        newest_first = query.choice("sort_direction", ("desc", "asc")) == "desc"
+        return self._addresses(query, self._messaging.unsubscribes, "unsubscribed_at", newest_first=newest_first)
+
+    def _hard_bounces(self, query: Query, _now: float) -> dict[str, Any]:
+        return self._addresses(query, self._messaging.hard_bounces, "hard_bounced_at", newest_first=True)
+
+    def _addresses(
+        self, query: Query, held: dict[str, tuple[str, float]], column: str, *, newest_first: bool
+    ) -> dict[str, Any]:
+        start, end, email = query.day("start_date"), query.day("end_date"), query.text("email")
+        limit, offset = query.number("limit", 100, 1, 500), query.number("offset", 0, 0)
+        if end is None or (start is None and email is None):
+            raise RefusedError(400, "Bad Request: 'end_date' and one of 'start_date' and 'email' are required")
+        if email is not None:  # it overrides the dates
+            found = [held[email.lower()]] if email.lower() in held else []
+            if self._behaviour.email_paging_empties and (query.text("limit") or query.text("offset")):
+                found = []
+        else:
+            assert start is not None
+            if start > end:
+                raise RefusedError(400, "Bad Request: 'start_date' must not be after 'end_date'")
+            # Both dates are midnights in UTC; whether the last day is within is not said.
+            last = end + timedelta(days=self._behaviour.email_lists_end == "inclusive")
+            found = [each for each in held.values() if _midnight(start) <= each[1] < _midnight(last)]
+        found.sort(key=lambda each: each[1], reverse=newest_first)
+        return {
+            "emails": [{"email": each, column: _stamp(when)} for each, when in found[offset : offset + limit]],
+        }
+
+    # 7.5: groups of people.
+
+    def _user_status(self, query: Query, _now: float) -> dict[str, Any]:
+        asked = {name: query.many(name) for name in ("external_id", "email", "phone")}
+        count = sum(map(len, asked.values()))
+        if not 0 < count <= _MAX_IDS:
+            raise RefusedError(400, "Bad Request: 1 to 50 of 'external_id', 'email' or 'phone' are required")
+        limit, offset = query.number("limit", _PAGE, 1, _PAGE), query.number("offset", 0, 0)
+        numbers = [self._store.find(external_id=each) for each in asked["external_id"]]
+        numbers += [number for each in asked["email"] for number in self._store.sharing(email=each)]
+        numbers += [number for each in asked["phone"] for number in self._store.sharing(phone=each)]
+        found = list(dict.fromkeys(number for number in numbers if number is not None))
+        return {"users": [self._user(each) for each in found[offset : offset + limit]], "total_count": len(found)}
+
+    def _user(self, number: int) -> dict[str, Any]:
+        profile = full_profile(self._store.read(number))
+        channels = self._behaviour.subscription_groups
+        groups = [
+            {"id": group, "name": f"Group {group[:8]}", "channel": channels[group], "status": state.capitalize()}
+            for group, state in profile["subscription_groups"].items()
+        ]
+        known = {name: profile.get(name) for name in ("email", "phone", "external_id")}
+        return {**known, "subscription_groups": groups}
+
+    # 10: lists and series.
+
+    def _campaigns(self, query: Query, _now: float) -> dict[str, Any]:
+        more = {"is_api_campaign": False, "tags": []}
+        return {"campaigns": _page(query, self._messaging.campaigns.values(), more)}
+
+    def _canvases(self, query: Query, _now: float) -> dict[str, Any]:
+        return {"canvases": _page(query, self._messaging.canvases.values(), {"tags": []})}
+
+    def _campaign_series(self, query: Query, now: float) -> dict[str, Any]:
+        campaign = query.required("campaign_id")
+        if campaign not in self._messaging.campaigns:
+            raise RefusedError(400, "Invalid Campaign ID")
+        query.required("length")
+        length = query.number("length", 1, 1, 100)
+        last = (query.instant("ending_at") or datetime.fromtimestamp(now, UTC)).date()
+        totals = dict.fromkeys(_CAMPAIGN_TOTALS, 0)
+        rows = self._messaging.series(campaign, last, length)
+        return {"data": [{"time": day.isoformat(), **totals, "messages": messages} for day, messages in rows]}
+
+    def _canvas_series(self, query: Query, _now: float) -> dict[str, Any]:
+        canvas = self._messaging.canvases.get(query.required("canvas_id"))
+        if canvas is None:
+            raise RefusedError(400, "Invalid Canvas ID")
+        query.required("ending_at")
+        ending, starting = query.instant("ending_at"), query.instant("starting_at")
+        assert ending is not None
+        if starting is None:
+            query.required("length")
+        length = query.number("length", 1, 1, 14) if starting is None else (ending.date() - starting.date()).days + 1
+        if not 1 <= length <= 14:
+            raise RefusedError(400, "Bad Request: 'starting_at' must be 0 to 13 days before 'ending_at'")
+        stats = []
+        for day, messages in self._messaging.series(canvas.id, ending.date(), length):
+            row: dict[str, Any] = {"time": day.isoformat(), "total_stats": dict.fromkeys(_ENTRY_TOTALS, 0)}
+            if query.text("include_step_breakdown") == "true":
+                step = {"name": "Message", **dict.fromkeys(_ENTRY_TOTALS[:3], 0), "messages": messages}
+                row["step_stats"] = {f"{canvas.id}-step-1": step}
+            stats.append(row)
+        return {"data": {"name": canvas.name, "stats": stats}}
+
+
+def _page(query: Query, senders: Iterable[Sender], more: dict[str, Any]) -> list[dict[str, Any]]:
+    page = query.number("page", 0, 0)
+    newest_first = query.choice("sort_direction", ("asc", "desc")) == "desc"
+    found = list(senders)[:: -1 if newest_first else 1]
+    return [
+        {"id": each.id, "last_edited": each.edited.isoformat(), "name": each.name, **more}
+        for each in found[page * _PAGE : (page + 1) * _PAGE]
+    ]
+
+
+def _midnight(day: date) -> float:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+
+
+def _stamp(when: float) -> str:
+    """As in Braze's samples (reference, section 8)."""
+    return f"{datetime.fromtimestamp(when, UTC):%Y-%m-%d %H:%M:%S +0000}"

@@ -1,0 +1,200 @@
+"""`caspio-sync receive` as a user starts it: a real process, posts over a real socket, and its sudden end."""
+
+import http.client
+import os
+import random
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from caspio_sync.engagement.events import read_events
+from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.sandbox.server import SandboxProcesses
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "c2FuZGJveC10b2tlbg=="
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+class Process:
+    """`receive` in a folder, on a free port."""
+
+    def __init__(self, folder: Path, **environment: str) -> None:
+        self.home = folder / ".caspio-sync"
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder),
+            "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+            "CASPIO_SYNC_RECEIVER_TOKEN": TOKEN,
+            **environment,
+        }
+        command = [sys.executable, "-m", "caspio_sync.cli.main", "receive", "--port", "0"]
+        self.process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert self.process.stdout is not None
+        self.said = self.process.stdout.readline()
+        self.url = next((word for word in self.said.split() if word.startswith("http")), "").rstrip(";")
+
+    def end(self, how: signal.Signals) -> int:
+        self.process.send_signal(how)
+        code = self.process.wait(timeout=30)
+        assert self.process.stdout is not None
+        self.said += self.process.stdout.read()
+        self.process.stdout.close()
+        return code
+
+    def ids(self) -> set[str]:
+        with Inbox.open(f"sqlite:///{self.home / 'inbox.db'}") as inbox:
+            frames = [read_events([(post.seq, post.lines) for post in part]) for part in inbox.posts(0)]
+        return {each for frame in frames for each in frame["event_id"]}
+
+
+@pytest.fixture
+def receiving(tmp_path: Path) -> Iterator[Process]:
+    process = Process(tmp_path)
+    yield process
+    if process.process.poll() is None:
+        process.end(signal.SIGKILL)
+
+
+def a_post(name: str) -> bytes:
+    return orjson.dumps(
+        {"events": [{"event_type": "t", "id": f"{name}-{n}", "time": 1_785_000_000} for n in range(100)]}
+    )
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_answered_before_a_kill_is_in_the_inbox(tmp_path: Path, seed: int) -> None:
+    """Several senders at once; the process is killed in the middle, started again, and sent the rest."""
+    process = Process(tmp_path)
+    answered: set[str] = set()
+
+    def send(sender: int) -> None:
+        with httpx.Client(headers=BEARER, trust_env=False) as client:
+            for number in range(10_000):
+                try:
+                    answer = client.post(process.url, content=a_post(f"{sender}.{number}"))
+                except httpx.TransportError:
+                    return
+                if answer.status_code == 200:
+                    answered.update(f"{sender}.{number}-{n}" for n in range(100))
+
+    senders = [threading.Thread(target=send, args=(sender,)) for sender in range(6)]
+    for thread in senders:
+        thread.start()
+    while len(answered) < 2_000:
+        time.sleep(0.01)
+    time.sleep(random.Random(seed).uniform(0, 0.3))
+    assert process.end(signal.SIGKILL) == -signal.SIGKILL
+    for thread in senders:
+        thread.join()
+    again = Process(tmp_path)
+    try:
+        assert answered <= again.ids()
+        assert httpx.post(again.url, content=a_post("later"), headers=BEARER, trust_env=False).status_code == 200
+        assert "later-99" in again.ids()
+    finally:
+        again.end(signal.SIGTERM)
+
+
+def test_it_ends_politely_and_leaves_no_log_beside_the_file(receiving: Process) -> None:
+    assert httpx.post(receiving.url, content=a_post("a"), headers=BEARER, trust_env=False).status_code == 200
+    assert receiving.end(signal.SIGTERM) == 0
+    assert not (receiving.home / "inbox.db-wal").exists()
+    with sqlite3.connect(receiving.home / "inbox.db") as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    assert len(receiving.ids()) == 100
+
+
+@pytest.mark.parametrize("size", [11_000_000, 60_000_000])
+def test_a_post_that_is_too_large_hears_the_answer(receiving: Process, size: int) -> None:
+    """Braze sends smaller posts on a 413, and the same again on a connection that breaks off."""
+    large = a_post("x")[:-2] + b"," * size + b"]}"
+    # A client that reads nothing before it has written everything; a connection closed meanwhile is an error to it.
+    connection = http.client.HTTPConnection(receiving.url.split("/")[2], timeout=60)
+    connection.request("POST", "/currents", body=large, headers=BEARER)
+    assert connection.getresponse().status == 413
+    connection.close()
+    assert httpx.post(receiving.url, content=a_post("x"), headers=BEARER, trust_env=False).status_code == 200
+
+
+def test_log_and_answers_hold_no_person_and_no_token(receiving: Process) -> None:
+    secret: list[Any] = [{"event_type": "new.Type", "id": 5, "user": {"external_user_id": "findme"}}]
+    secret += [{"event_type": "new.Type", "id": "1", "time": 1, "user": {"external_user_id": "findme"}}]
+    for headers in (BEARER, {"Authorization": "Bearer findme"}):
+        answer = httpx.post(receiving.url, json={"events": secret}, headers=headers, trust_env=False)
+        assert "findme" not in answer.text
+    receiving.end(signal.SIGTERM)
+    assert "new.Type" in receiving.said
+    assert "findme" not in receiving.said
+    assert TOKEN not in receiving.said
+
+
+@pytest.mark.parametrize(
+    ("environment", "told"),
+    [
+        ({"CASPIO_SYNC_RECEIVER_TOKEN": ""}, "CASPIO_SYNC_RECEIVER_TOKEN: Value error, 16 characters or more"),
+        ({"CASPIO_SYNC_RECEIVER_TOKEN": "short"}, "CASPIO_SYNC_RECEIVER_TOKEN: Value error, 16 characters or more"),
+        ({"CASPIO_SYNC_LEDGER_URL": "mysql://x/y"}, "neither SQLite nor PostgreSQL"),
+    ],
+)
+def test_it_does_not_start_half_configured(tmp_path: Path, environment: dict[str, str], told: str) -> None:
+    process = Process(tmp_path, **environment)
+    assert process.process.wait(timeout=30) == 2
+    assert process.process.stdout is not None
+    said = " ".join((process.said + process.process.stdout.read()).split())
+    process.process.stdout.close()
+    assert told in said
+
+
+def test_a_taken_port_is_told(receiving: Process, tmp_path: Path) -> None:
+    port = receiving.url.split(":")[2].split("/")[0]
+    command = [sys.executable, "-m", "caspio_sync.cli.main", "receive", "--port", port]
+    environment = {
+        "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
+        "CASPIO_SYNC_RECEIVER_TOKEN": TOKEN,
+        "PATH": os.environ["PATH"],
+    }
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "cannot listen" in ended.stdout + ended.stderr) == (2, True)
+
+
+def test_the_sandbox_sends_what_became_of_its_messages(receiving: Process) -> None:
+    """As the demo does it: two processes, a stream with duplicates in disorder, every event in the inbox."""
+    with (
+        SandboxProcesses(kinds=["braze"], braze={"currents": True}) as sandbox,
+        httpx.Client(trust_env=False) as client,
+    ):
+        headers = {"Authorization": f"Bearer {sandbox.braze_key}"}
+        people = [{"external_id": f"c-{number}", "email": f"c{number}@example.com"} for number in range(50)]
+        client.post(f"{sandbox.braze_url}/users/track", json={"attributes": people}, headers=headers).raise_for_status()
+        at = "2026-01-01T10:00:00+00:00"
+        messages = [
+            {"kind": kind, "external_id": each["external_id"], "at": at, "campaign_id": "cmp-1"}
+            for each in people
+            for kind in ("email.Delivery", "email.Open", "email.Click")
+        ]
+        asked = {"campaigns": {"cmp-1": "Autumn"}, "messages": messages, "states": []}
+        told = client.post(f"{sandbox.braze_url}/sandbox/messages", json=asked).raise_for_status().json()
+        assert told == {"waiting": 150}
+        wrong = client.post(
+            f"{sandbox.braze_url}/sandbox/currents", json={"url": receiving.url, "token": "wrong"}
+        ).json()
+        assert (wrong["state"], wrong["waiting"]) == ("suspended", 150)
+        connector = {"url": receiving.url, "token": TOKEN, "behaviour": {"duplicates": 0.5, "events_a_post": 20}}
+        right = client.post(f"{sandbox.braze_url}/sandbox/currents", json=connector, timeout=60).json()
+        assert (right["state"], right["events"], right["waiting"]) == ("active", 150, 0)
+        assert client.post(f"{sandbox.braze_url}/sandbox/messages", json={"messages": [{}]}).status_code == 400
+    assert len(receiving.ids()) == 150

@@ -1,0 +1,162 @@
+"""What Currents posts becomes rows of `EVENTS`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import pytest
+
+from caspio_sync.engagement.currents import MalformedEventError, UnreadablePostError, currents_event, read_post
+from caspio_sync.engagement.currents_words import KNOWN_TYPES
+from caspio_sync.engagement.events import EVENTS, event_lines, read_events
+
+CLICK = "users.messages.email.Click"
+
+
+def an_event(kind: str = CLICK, *, properties: dict[str, Any] | None = None, **changed: Any) -> dict[str, Any]:
+    event = {
+        "event_type": kind,
+        "id": "e-1",
+        "time": 1_785_000_000,
+        "user": {"user_id": "b-1", "external_user_id": "c-1", "timezone": "Europe/Madrid"},
+        "properties": properties or {},
+    }
+    return {**event, **changed}
+
+
+def row(event: dict[str, Any]) -> dict[str, Any]:
+    return read_events([(7, event_lines([currents_event(event)]))]).row(0, named=True)
+
+
+def test_a_click_fills_every_column_that_it_tells_of() -> None:
+    properties = {
+        "campaign_id": "cmp",
+        "campaign_name": "Autumn",
+        "email_address": " A@Example.com ",
+        "url": "https://example.com/x",
+        "is_suspected_bot_click": True,
+    }
+    found = row(an_event(properties=properties))
+    assert {name: value for name, value in found.items() if value is not None} == {
+        "event_id": "e-1",
+        "type": CLICK,
+        "at": datetime.fromtimestamp(1_785_000_000, UTC),
+        "external_id": "c-1",
+        "braze_id": "b-1",
+        "email": "a@example.com",
+        "channel": "email",
+        "campaign_id": "cmp",
+        "campaign_name": "Autumn",
+        "machine_open": False,
+        "bot_click": True,
+        "seq": 7,
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "properties", "channel"),
+    [
+        ("users.messages.pushnotification.Open", {}, "push"),
+        ("users.messages.sms.Delivery", {"to_phone_number": "+15550100"}, "sms"),
+        ("users.messages.contentcard.Click", {}, "content_card"),
+        ("users.messages.inappmessage.Impression", {}, "in_app"),
+        ("users.messages.telepathy.Send", {}, "telepathy"),
+        ("users.behaviors.subscription.GlobalStateChange", {"email_address": "a@b.c"}, "email"),
+        ("users.behaviors.subscriptiongroup.StateChange", {"phone_number": "+15550100"}, "sms"),
+        ("users.behaviors.subscriptiongroup.StateChange", {"channel": "whatsapp", "phone_number": "+1555"}, "whatsapp"),
+        ("users.campaigns.Conversion", {}, None),
+    ],
+)
+def test_the_channel(kind: str, properties: dict[str, Any], channel: str | None) -> None:
+    assert row(an_event(kind, properties=properties))["channel"] == channel
+
+
+def test_a_state_change_tells_state_group_and_source() -> None:
+    group = {"subscription_group_id": "g", "subscription_status": "Unsubscribed", "state_change_source": "REST API"}
+    found = row(an_event("users.behaviors.subscriptiongroup.StateChange", properties=group))
+    assert (found["group_id"], found["state"], found["source"]) == ("g", "unsubscribed", "REST API")
+    everywhere = {"subscription_status": "Opted In", "channel": "email"}
+    assert row(an_event("users.behaviors.subscription.GlobalStateChange", properties=everywhere))["state"] == "opted_in"
+
+
+@pytest.mark.parametrize(("told", "machine"), [("true", True), ("false", False), (True, True), (None, False)])
+def test_machine_open_is_a_text(told: Any, machine: bool) -> None:
+    assert row(an_event("users.messages.email.Open", properties={"machine_open": told}))["machine_open"] is machine
+
+
+def test_removed_and_hashed_fields_are_no_values() -> None:
+    properties = {"email_address": "b94d27b9934d3e08a52e52d7da7dabfa", "campaign_name": "[REDACTED]"}
+    found = row(an_event(properties=properties))
+    assert (found["email"], found["campaign_name"]) == (None, None)
+
+
+def test_an_anonymous_user_has_no_external_id() -> None:
+    found = row(an_event(user={"user_id": "b-1"}))
+    assert (found["external_id"], found["braze_id"]) == (None, "b-1")
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (7, "an event is no object"),
+        (an_event(id=None), "id is missing"),
+        (an_event(id=""), "id is missing"),
+        (an_event(id=5), "id is no text"),
+        (an_event(event_type=None), "event_type is missing"),
+        (an_event(time="1785000000"), "time is no Unix time in seconds"),
+        (an_event(time=True), "time is no Unix time in seconds"),
+        (an_event(time=1_785_000_000_000), "time is no Unix time in seconds"),
+        (an_event(time=-1), "time is no Unix time in seconds"),
+        (an_event(user=[]), "user is no object"),
+        (an_event(properties=["x"]), "properties is no object"),
+        (an_event(properties={"campaign_id": {"a": 1}}), "campaign_id is no text"),
+    ],
+)
+def test_a_malformed_event_says_why_without_a_value(event: Any, reason: str) -> None:
+    with pytest.raises(MalformedEventError, match=f"^{reason}$"):
+        currents_event(event)
+
+
+def test_unknown_types_and_fields_are_kept_whole_and_named() -> None:
+    new_type = an_event("users.messages.telepathy.Send", properties={"thought": "hm", "campaign_id": "cmp"}, id="e-2")
+    new_field = an_event(properties={"mood": {"x": [1]}, "url": "https://example.com"})
+    post = read_post(orjson.dumps({"events": [new_type, new_field], "page": 1}))
+    assert post.unknown_types == {"users.messages.telepathy.Send"}
+    assert post.unknown_fields == {"thought", "mood"}
+    whole, part = post.events
+    assert whole["more"]["properties"] == {"thought": "hm", "campaign_id": "cmp"}
+    assert part["more"] == {"properties": {"mood": {"x": [1]}}}
+    frame = read_events([(1, event_lines(post.events))])
+    assert frame["type"].to_list() == ["users.messages.telepathy.Send", CLICK]
+    assert frame.schema == EVENTS
+
+
+def test_texts_that_nobody_needs_are_not_kept() -> None:
+    event = currents_event(an_event("users.messages.sms.InboundReceive", properties={"message_body": "call me"}))
+    assert "call me" not in repr(event)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b'{"events":{}}', b"{}", b'{"events":[NaN]}', b'{"events":["\xff"]}']
+)
+def test_what_is_no_post(body: bytes) -> None:
+    with pytest.raises(UnreadablePostError):
+        read_post(body)
+
+
+def test_a_deep_document_is_no_post() -> None:
+    with pytest.raises(UnreadablePostError):
+        read_post(b'{"events":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+
+
+def test_types_have_the_words_of_the_page() -> None:
+    assert {"users.messages.email.Open", "users.canvas.exit.PerformedEvent", "users.UserDeleteRequest"} <= KNOWN_TYPES
+
+
+def test_events_of_several_posts_keep_their_order_and_their_post() -> None:
+    posts = [
+        (seq, event_lines([currents_event(an_event(id=f"{seq}-{place}")) for place in range(3)])) for seq in (4, 9)
+    ]
+    frame = read_events([*posts, (12, b"")])
+    assert frame.select("event_id", "seq").rows() == [(f"{seq}-{place}", seq) for seq in (4, 9) for place in range(3)]
+    assert read_events([]).schema == EVENTS
