@@ -134,9 +134,7 @@ def test_a_change_of_caspios_alone_is_left_to_the_profile_sync() -> None:
         ("newest", "unsubscribed", "opted_in", None),
     ],
 )
-def test_a_conflict_is_decided_by_its_policy(
-    policy: Policy, caspio: str, braze: str, write: str | None
-) -> None:
+def test_a_conflict_is_decided_by_its_policy(policy: Policy, caspio: str, braze: str, write: str | None) -> None:
     answer = decided(policy, caspio=caspio, braze=braze, braze_at=at(50), agreed="never")
     assert (answer["conflict"], answer["write"], answer["tell"]) == (True, write, True)
 

@@ -207,6 +207,8 @@ def _show_notes(report: RunReport) -> None:
         OUT.print(f"Caspio's daily budget: {report.stretched}")
     for line in report.drift:
         OUT.print(f"[bold yellow]source:[/] {escape(line)}", soft_wrap=True)
+    for line in report.writeback.lines() if report.writeback else ():
+        OUT.print(escape(line), soft_wrap=True)
     for note in report.notes:
         OUT.print(f"note: {note}")
     if report.verification is not None:

@@ -26,9 +26,7 @@ _SENT = {
     "sent_fields": pl.Binary(),
     "sent_mapping_version": pl.Int64(),
 }
-_AGAIN = (
-    "UPDATE row SET sent_fp = ?, sent_fields = ?, verdict = ? WHERE sync = ? AND source_pk = ? AND sent_fp = ?"
-)
+_AGAIN = "UPDATE row SET sent_fp = ?, sent_fields = ?, verdict = ? WHERE sync = ? AND source_pk = ? AND sent_fp = ?"
 
 
 class Agreements(LedgerConnection):
@@ -40,7 +38,7 @@ class Agreements(LedgerConnection):
         """
         statement = "SELECT source_pk, scope, state, at, news FROM agreed WHERE sync = ? AND source_pk BETWEEN ? AND ?"
         with self._read("read what was agreed") as connection:
-            return select_frame(connection, statement, (sync, low, high), _STORED).cast(dict(AGREED_SCHEMA))
+            return select_frame(connection, statement, (sync, low, high), _STORED).cast(AGREED_SCHEMA)
 
     def agree(
         self,
@@ -63,9 +61,7 @@ class Agreements(LedgerConnection):
         Raises:
             TransientError, CaspioSyncError: as every method of the ledger.
         """
-        stored = rows.select(
-            SOURCE_PK, "scope", "state", pl.col("at", "news").dt.epoch("us").cast(pl.Int64)
-        )
+        stored = rows.select(SOURCE_PK, "scope", "state", pl.col("at", "news").dt.epoch("us").cast(pl.Int64))
         with self._write("write down what was agreed", fenced=True) as connection:
             upsert(connection, schema.agreed, stored, constants={"sync": sync}, update=("state", "at", "news"))
             if profiles is not None and tell.height:
@@ -80,8 +76,7 @@ class Agreements(LedgerConnection):
 def _sent(connection: sa.Connection, sync: str, source_pks: pl.Series) -> pl.DataFrame:
     statement = f"SELECT {', '.join(_SENT)} FROM row WHERE sync = ? AND holds = 1 AND sent_fp IS NOT NULL AND source_pk"
     frames = [
-        select_frame(connection, f"{statement} IN ({numbers})", (sync,), _SENT)
-        for numbers in integer_lists(source_pks)
+        select_frame(connection, f"{statement} IN ({numbers})", (sync,), _SENT) for numbers in integer_lists(source_pks)
     ]
     return pl.concat([pl.DataFrame(schema=_SENT), *frames])
 

@@ -4,14 +4,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
-from typing import Any
 
 import polars as pl
 
 from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.cells import CellMaker
 from caspio_sync.mapping.columns import Plan
-from caspio_sync.mapping.consent import ConsentMapping
+from caspio_sync.mapping.consent import ConsentMapping, GlobalState
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.engagement_sync import (
     MEASURES,
@@ -42,6 +41,7 @@ _TAKES: Mapping[tuple[MeasureKind, Form], tuple[str, ...]] = MappingProxyType(
         ("flag", "flag"): ("YES/NO",),
     }
 )
+_YES = frozenset({"yes", "true", "1", "y", "t", "on"})
 _CHARS = MappingProxyType({"STRING": 255, "TEXT": 64_000})
 
 
@@ -89,15 +89,32 @@ class StateColumn:
     Args:
         scope: email, push, or the id of a subscription group.
         name: the Caspio field.
-        words: what is written for a state, True and False for a Yes/No field; a state without a word of its own has
-            that of the nearest one: opted_in and subscribed stand for each other.
+        type: Caspio's type of it.
+        words: what is written for a state; one without a word of its own has that of the nearest: opted_in and
+            subscribed stand for each other.
         definition: the sync file's section.
     """
 
     scope: str
     name: str
-    words: Mapping[str, str | bool]
+    type: str
+    words: Mapping[str, str]
     definition: ConsentColumn
+
+    @property
+    def held(self) -> Mapping[str, str]:
+        """The state that the column holds once a state is written: the one that its word stands for."""
+        own = {word: meant for meant, word in reversed(list(self.words.items()))}
+        if self.definition.map is not None:
+            own = {word: meant for word, meant in self.definition.map.items() if meant is not None}
+        return {meant: own[word] for meant, word in self.words.items()}
+
+    @property
+    def values(self) -> Mapping[str, str | bool]:
+        """What is written for a state, as JSON has it."""
+        if self.type != "YES/NO":
+            return self.words
+        return {meant: word.lower() in _YES for meant, word in self.words.items()}
 
 
 class EngagementMapping(RowMapping):
@@ -120,7 +137,7 @@ class EngagementMapping(RowMapping):
         written = tuple(_written(sync, maker, by_name))
         plans = [*_people(sync, maker), *_states(sync, maker, by_name)]
         self.states = tuple(
-            StateColumn(scope, each.column, _words(each, by_name[each.column].type), each)
+            StateColumn(scope, each.column, by_name[each.column].type, _words(each, by_name[each.column].type), each)
             for scope, each in sync.returned.states.items()
             if each.column in by_name
         )
@@ -225,13 +242,17 @@ def _check_writable(maker: CellMaker, at: Location, name: str, fields: Mapping[s
     return field is not None and field.editable and not field.is_formula
 
 
-def _words(column: ConsentColumn, type_: str) -> Mapping[str, str | bool]:
-    """What is written for each state."""
-    if type_ == "YES/NO":
-        return MappingProxyType({"opted_in": True, "subscribed": True, "unsubscribed": False})
-    states = ("subscribed", "unsubscribed") if isinstance(column, GroupColumn) else ("opted_in", "subscribed", "unsubscribed")
-    given: dict[str, Any] = dict(column.map) if column.map is not None else {word: word for word in states}
-    words: dict[str, str | bool] = {}
+def _words(column: ConsentColumn, type_: str) -> Mapping[str, str]:
+    """The word that is written for each state."""
+    if column.map is None and type_ == "YES/NO":
+        given: dict[str, GlobalState | None] = {"yes": "subscribed", "no": "unsubscribed"}
+    elif column.map is None:
+        given = {"subscribed": "subscribed", "unsubscribed": "unsubscribed"}
+        if not isinstance(column, GroupColumn):
+            given["opted_in"] = "opted_in"
+    else:
+        given = dict(column.map)
+    words: dict[str, str] = {}
     for word, meant in given.items():
         if meant is not None:
             words.setdefault(meant, word)
@@ -239,4 +260,3 @@ def _words(column: ConsentColumn, type_: str) -> Mapping[str, str | bool]:
         if one not in words and other in words:
             words[one] = words[other]
     return MappingProxyType(words)
-

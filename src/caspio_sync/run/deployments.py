@@ -10,6 +10,7 @@ import yaml
 
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.prepared import prepare
@@ -29,7 +30,11 @@ PULL_STEPS: tuple[Mapping[str, Any], ...] = (
     ),
 )
 ENTRYPOINTS: Mapping[str, str] = MappingProxyType(
-    {"profiles": "flows.profile_sync.profile_sync", "catalog": "flows.catalog_sync.catalog_sync"}
+    {
+        "profiles": "flows.profile_sync.profile_sync",
+        "catalog": "flows.catalog_sync.catalog_sync",
+        "engagement": "flows.engagement_return.engagement_return",
+    }
 )
 
 _HEADER = """\
@@ -145,6 +150,11 @@ def _description(definition: AnySync) -> str:
         return (
             f"Caspio's {definition.source.name} to the Braze catalog {definition.catalog.name}. {reads}{gone}. "
             f"Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
+        )
+    if isinstance(definition, EngagementSync):
+        return (
+            f"What Braze learned of people, back into Caspio's {definition.source.name}: reads all rows and writes what "
+            "differs. Custom run: `limit` reads the first rows, `keys` chosen ones."
         )
     return (
         f"Caspio's {definition.source.name} to Braze user profiles. {reads}; of a row the changed fields alone travel. "

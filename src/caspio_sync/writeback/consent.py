@@ -80,7 +80,9 @@ def settle(sides: pl.DataFrame, policy: Policy, seen_at: pl.Expr) -> pl.DataFram
         & (pl.col("_first") | pl.col("_changed") | overtaken)
     )
     writes = pl.col("_news") & pl.col("_differ") & (~pl.col("conflict") | _braze_wins(policy))
-    sides = sides.with_columns(write=pl.when(writes).then(braze), tell=pl.col("_news") & (pl.col("_differ") | ~pl.col("_first")))
+    sides = sides.with_columns(
+        write=pl.when(writes).then(braze), tell=pl.col("_news") & (pl.col("_differ") | ~pl.col("_first"))
+    )
     written = pl.col("write").is_not_null()
     return sides.with_columns(
         next_state=pl.coalesce("write", "caspio", "agreed"),

@@ -71,7 +71,9 @@ def plan_calls(changes: pl.DataFrame, columns: Sequence[str], *, room: int) -> l
     if not isinstance(longest, int):
         return []
     if longest > room:
-        raise ConfigurationError(f"{room} characters of address are left for keys of {longest}; shorten the table's name")
+        raise ConfigurationError(
+            f"{room} characters of address are left for keys of {longest}; shorten the table's name"
+        )
     present = [name for name in columns if texts[name].null_count() < texts.height]
     groups = _cheapest(texts, present, room)
     calls = [call for group in groups for call in _calls(texts, group, room)]
@@ -97,7 +99,7 @@ def _cheapest(texts: pl.DataFrame, columns: Sequence[str], room: int) -> list[tu
     def joined(one: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(name for name in columns if name in {*one, *other})
 
-    groups = [(name,) for name in columns]
+    groups: list[tuple[str, ...]] = [(name,) for name in columns]
     while len(groups) > 1:
         savings = [
             (cost(one) + cost(other) - cost(joined(one, other)), one, other) for one, other in combinations(groups, 2)

@@ -176,11 +176,11 @@ class Writer:
             except TransientError as error:
                 if not error.ambiguous:
                     raise
-            except PermanentError as error:
+            except PermanentError:
                 # Taken, with an answer that holds no row; or refused as a second one of its key.
                 if await self._holds(where, unique):
                     return Verdict.SENT
-                raise error
+                raise
             else:
                 return Verdict.SENT
             if await self._holds(where, unique):
