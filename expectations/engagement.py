@@ -35,9 +35,7 @@ DAY_RULES: Mapping[str, str] = MappingProxyType({name: RULES[name] for name in (
 
 def judged_frame(rows: pl.DataFrame, mapping: EngagementMapping) -> pl.DataFrame:
     """The changes with one boolean column a rule, as the suite names them."""
-    return rows.with_columns(
-        holds.fill_null(value=True).alias(rule_column(name)) for name, holds in _rules(mapping)
-    )
+    return rows.with_columns(holds.fill_null(value=True).alias(rule_column(name)) for name, holds in _rules(mapping))
 
 
 def engagement_gate(name: str, sync: EngagementSync, mapping: EngagementMapping) -> Gate:
@@ -106,7 +104,11 @@ def _rules(mapping: EngagementMapping) -> Iterator[tuple[str, pl.Expr]]:
         yield "count_falls", pl.all_horizontal(_rises(column.name, column.form == "bucket") for column in rising)
     # A wall clock may be hours ahead of UTC.
     latest = pl.col(NOW) + pl.duration(days=1)
-    times = [pl.col(column.name) <= latest.dt.replace_time_zone(None) for column in mapping.written if column.type == "DATE/TIME"]
+    times = [
+        pl.col(column.name) <= latest.dt.replace_time_zone(None)
+        for column in mapping.written
+        if column.type == "DATE/TIME"
+    ]
     news = [pl.col(NEWS_AT) <= latest]
     yield "time_future", pl.all_horizontal(each.fill_null(value=True) for each in [*times, *news])
     if mapping.states:

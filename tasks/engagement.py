@@ -60,8 +60,8 @@ async def write_campaigns(run: SyncRun) -> None:
     run.report.count_checks(judgement.checks)
     if judgement.blocked:
         raise GateBlockedError(
-            f"{run.name}: the gate blocked the campaigns' table: {judgement.blocked}. The customers are written; look at "
-            "what Braze tells of its campaigns, and run again"
+            f"{run.name}: the gate blocked the campaigns' table: {judgement.blocked}. The customers are written; "
+            "look at what Braze tells of its campaigns, and run again"
         )
     if judgement.held.height:
         run.report.notes.append(

@@ -1,6 +1,6 @@
 """The write planner: every wanted change exactly once, no call over the length, never more calls than one a row."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import polars as pl
@@ -14,6 +14,7 @@ from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.writeback.planner import count_calls, plan_calls, within_budget
 
 COLUMNS = ("Consent", "Flag", "Bucket", "Day", "Exact")
+MONDAY = datetime(2026, 3, 2, tzinfo=UTC).replace(tzinfo=None)  # a wall clock
 SCHEMA = {
     SOURCE_PK: pl.Int64,
     "Consent": pl.String,
@@ -26,7 +27,7 @@ row = st.tuples(
     st.sampled_from([None, "yes", "no", 'O\'Brien "x"']),
     st.sampled_from([None, True, False]),
     st.sampled_from([None, "0", "1", "2-4", "5-9"]),
-    st.sampled_from([None, datetime(2026, 3, 1), datetime(2026, 3, 2)]),
+    st.sampled_from([None, MONDAY, MONDAY + timedelta(days=1)]),
     st.one_of(st.none(), st.integers(0, 2**40)),
 )
 tables = st.dictionaries(st.integers(1, 10**9), row, max_size=60)

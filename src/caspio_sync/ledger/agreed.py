@@ -33,8 +33,10 @@ class Agreements(LedgerConnection):
     """What an engagement return knows of consent."""
 
     def agreed(self, sync: str, low: int, high: int) -> pl.DataFrame:
-        """AGREED_SCHEMA of the rows whose `source_pk` lies in low..high: the state, since when (null: before anybody
-        looked), and up to which news of Braze's it counts (null: none).
+        """AGREED_SCHEMA of the rows whose `source_pk` lies in low..high.
+
+        That is the state, since when (null: before anybody looked), and up to which news of Braze's it counts (null:
+        none).
         """
         statement = "SELECT source_pk, scope, state, at, news FROM agreed WHERE sync = ? AND source_pk BETWEEN ? AND ?"
         with self._read("read what was agreed") as connection:

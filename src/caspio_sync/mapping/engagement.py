@@ -199,7 +199,11 @@ def _people(sync: EngagementSync, maker: CellMaker) -> Iterator[Plan]:
 def _states(sync: EngagementSync, maker: CellMaker, fields: Mapping[str, CaspioField]) -> Iterator[Plan]:
     for scope, each in sync.returned.states.items():
         at = sync.returned.place(scope)
-        _check_writable(maker, (*at, "column"), each.column, fields)
+        if not _check_writable(maker, (*at, "column"), each.column, fields):
+            continue
+        if (type_ := fields[each.column].type) not in {*_TEXTS, "YES/NO"}:
+            maker.fault((*at, "column"), f"'{each.column}' is of type {type_}; a state needs a Yes/No or text field")
+            continue
         mapping = ConsentMapping.model_validate({"from": each.column, "map": each.map})
         cell = maker.consent((*at, "column"), state(scope), mapping)
         if cell is not None:

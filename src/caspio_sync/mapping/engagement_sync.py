@@ -285,7 +285,7 @@ class EngagementSync(Sync):
             )
             yield ("source", "cursor"), text
         if not self.columns and self.campaign_stats is None:
-            yield (), "writes nothing; name a column under `fields` or `consent`, or `campaign_stats`"
+            yield ("kind",), "writes nothing; name a column under `fields` or `consent`, or `campaign_stats`"
         states = self.returned.states
         if len(states) - sum(1 for scope in states if scope in {"email", "push"}) < len(
             self.returned.subscription_groups

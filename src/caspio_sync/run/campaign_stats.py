@@ -1,4 +1,4 @@
-"""The campaigns' own table in Caspio: one row a campaign, day and channel, with its counts; late events change the past."""
+"""The campaigns' own table in Caspio: the counts of each campaign, day and channel; late events change the past."""
 
 import asyncio
 from collections.abc import Mapping
@@ -98,7 +98,7 @@ async def write_days(run: SyncRun, rows: pl.DataFrame) -> None:
     )
     unknown = await _insert(writer, new.rows(named=True))
     report = report_of(run)
-    report.calls += writer.calls
+    report.campaign_calls += writer.calls
     report.campaign_days += rows.height - len(unknown)
     report.refused |= writer.refused
     lost = written.filter(pl.col("verdict") != Verdict.SENT.value)[SOURCE_PK].n_unique() + len(unknown)

@@ -153,8 +153,8 @@ def _description(definition: AnySync) -> str:
         )
     if isinstance(definition, EngagementSync):
         return (
-            f"What Braze learned of people, back into Caspio's {definition.source.name}: reads all rows and writes what "
-            "differs. Custom run: `limit` reads the first rows, `keys` chosen ones."
+            f"What Braze learned of people, back into Caspio's {definition.source.name}: reads all rows and writes "
+            "what differs. Custom run: `limit` reads the first rows, `keys` chosen ones."
         )
     return (
         f"Caspio's {definition.source.name} to Braze user profiles. {reads}; of a row the changed fields alone travel. "

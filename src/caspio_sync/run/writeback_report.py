@@ -39,6 +39,7 @@ class WritebackReport(BaseModel):
         conflicts: of consent.
         unknown_people: people of whom Braze told, and whom the table does not have (yet).
         campaign_days: rows of the campaign table that were made or changed.
+        campaign_calls: writes that took, or would take at most.
     """
 
     gathered: dict[str, int] = Field(default_factory=dict)
@@ -51,6 +52,7 @@ class WritebackReport(BaseModel):
     conflicts: list[Conflict] = Field(default_factory=list)
     unknown_people: int = 0
     campaign_days: int = 0
+    campaign_calls: int = 0
 
     @property
     def calls_per_1000_rows(self) -> float:
@@ -68,10 +70,8 @@ class WritebackReport(BaseModel):
 
     def lines(self) -> list[str]:
         """For people."""
-        lines = [
-            f"written back: {self.rows:,} rows by {self.calls:,} calls to Caspio "
-            f"({self.calls_per_1000_rows:,.0f} for 1,000 rows; one call a row would be {self.rows:,})"
-        ]
+        price = f"{self.calls_per_1000_rows:,.0f} for 1,000 rows; one call a row would be {self.rows:,}"
+        lines = [f"written back: {self.rows:,} rows by {self.calls:,} calls to Caspio ({price})"]
         if self.left_calls:
             lines.append(f"left to the next run (calls_per_run): {self.left_calls:,} calls")
         lines += [f"column {name} is left out: {said}" for name, said in self.refused.items()]
@@ -83,7 +83,7 @@ class WritebackReport(BaseModel):
         if self.unknown_people:
             lines.append(f"people whom the table does not have (yet): {self.unknown_people:,}")
         if self.campaign_days:
-            lines.append(f"campaign days written: {self.campaign_days:,}")
+            lines.append(f"campaign days written: {self.campaign_days:,} by {self.campaign_calls:,} calls")
         lines += [f"{name}: {count:,}" for name, count in self.gathered.items()]
         return lines
 

@@ -80,7 +80,7 @@ async def write_batch(run: SyncRun, accepted: pl.DataFrame, held: pl.DataFrame) 
     return written
 
 
-async def record_written(
+async def record_written(  # noqa: PLR0917 - what each stage left
     run: SyncRun,
     batch: SourceBatch,
     rows: WantedRows,
@@ -143,7 +143,7 @@ def _recorded(run: SyncRun, rows: pl.DataFrame) -> pl.DataFrame:
 async def _agree(
     run: SyncRun, own: EngagementWork, rows: WantedRows, held: pl.DataFrame, written: pl.DataFrame
 ) -> None:
-    """What both sides hold from now on: states that had to be written first, once they are; of held rows nothing else."""
+    """What both sides hold from now on: a state to be written once it is; of held rows nothing else."""
     sent = written.filter(pl.col("verdict") == Verdict.SENT.value).select(SOURCE_PK, "column")
     done = rows.agreed.filter("write").join(sent, on=[SOURCE_PK, "column"], how="semi")
     as_it_is = rows.agreed.filter(~pl.col("write")).join(held, on=SOURCE_PK, how="anti")

@@ -1,7 +1,8 @@
 """A consent state that Caspio and Braze both hold: which of the two changed it, and who wins where both did.
 
-The ledger remembers per row and scope what was agreed on: the state, when it came about, and up to which news of Braze's
-it counts. What differs from that in Caspio is Caspio's change; what Braze tells after it is Braze's. A pure function.
+The ledger remembers per row and scope what was agreed on: the state, when it came about, and up to which news of
+Braze's it counts. What differs from that in Caspio is Caspio's change; what Braze tells after it is Braze's. A pure
+function.
 
     Braze alone changed it      Caspio is written
     Caspio alone changed it     nothing is written: the profile sync carries it to Braze
@@ -55,7 +56,7 @@ def settle(sides: pl.DataFrame, policy: Policy, seen_at: pl.Expr) -> pl.DataFram
 
     Returns:
         The frame with `write` (the state to write to Caspio; null for none), `tell` (whether Braze is to be told
-        Caspio's state once more), `conflict`, and `next_state`, `next_at`, `next_news`: what is agreed once that is done.
+        Caspio's state once more), `conflict`, and `next_state`, `next_at`, `next_news`: what is agreed then.
     """
     caspio, braze = pl.col("caspio"), pl.col("braze")
     first = pl.col("agreed").is_null() & caspio.is_not_null()

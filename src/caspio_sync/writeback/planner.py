@@ -1,4 +1,4 @@
-"""The cheapest calls for a set of changes: Caspio's v3 gives one set of values to all rows of a condition (Caspio, 3.5).
+"""The cheapest calls for a set of changes: v3 gives one set of values to all rows of a condition (Caspio, 3.5).
 
 Rows that get the same values travel together, as many as `PK_ID IN (…)` fits into an address of 2,047 characters. Which
 columns travel together decides how many calls there are: three columns of few values each are cheaper apart (the sum of

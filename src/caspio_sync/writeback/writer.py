@@ -1,8 +1,8 @@
 """Making the planned calls, and what became of each row: Caspio's answer is held against what was asked.
 
-A PUT writes the same values however often it is made, so one whose answer was lost is made once more. A POST is not: its
-key is looked up first (Caspio, 3.4). `RecordsAffected` of fewer rows than were named means that some are gone: they are
-looked up, and the others are as written (Caspio, 3.5).
+A PUT writes the same values however often it is made, so one whose answer was lost is made once more. A POST is not:
+its key is looked up first (Caspio, 3.4). `RecordsAffected` of fewer rows than were named means that some are
+gone: they are looked up, and the others are as written (Caspio, 3.5).
 """
 
 import asyncio
