@@ -400,3 +400,95 @@ def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told, quic
     world.sync(RETURN.replace("profiles: customers", "profiles: engagement"), "engagement")
     with pytest.raises(ConfigurationError, match=r"engagement.yaml:\d+: 'engagement' is no profile sync of Customers"):
         world.run("engagement")
+
+
+@pytest.mark.usefixtures("quick")
+class TestPlan:
+    def test_a_plan_writes_nothing_and_names_the_calls_that_a_run_makes(self, world: World, told: Told) -> None:
+        customers(world, 60)
+        world.sync(
+            RETURN + 'campaign_stats: {table: CampaignStats, create: true}\nschedule: "0 5 * * *"\n', "engagement"
+        )
+        told.measures = {f"c{number}": opened(START, number) for number in range(1, 61)}
+        told.says("c7", "unsubscribed")
+        told.days = TestCampaigns().days(3)
+        before = world.caspio.rows("Customers")
+        plan = world.plan("engagement", show=1)
+        assert world.caspio.rows("Customers") == before
+        assert "CampaignStats" not in world.caspio.tables()
+        assert plan.report.writeback is not None
+        assert plan.to_send == 60
+        (sample,) = plan.samples
+        assert sample["body"] == {"Newsletter": "no"} | dict(sample["body"])  # type: ignore[call-overload]
+        report = world.run("engagement")
+        assert report.writeback is not None
+        assert plan.report.writeback.calls == report.writeback.calls
+        assert plan.calls_a_month == 30 * (plan.calls_a_run + report.writeback.calls + 1)
+
+    def test_exact_times_are_priced(self, world: World, told: Told) -> None:
+        customers(world, 40)
+        exact = RETURN.replace("LastOpened: email_last_open_at", "LastOpened: {measure: email_last_open_at, as: exact}")
+        world.sync(exact, "engagement")
+        told.measures = {f"c{number}": opened(START + timedelta(seconds=number), 3) for number in range(1, 41)}
+        plan = world.plan("engagement")
+        assert plan.report.writeback is not None
+        assert (plan.report.writeback.calls, plan.report.writeback.exact_calls) == (40, 39)
+        assert "39 of 40 calls are there for exact values alone (LastOpened)" in plan.warnings[0]
+        world.run("engagement")
+        assert row(world, 2)["LastOpened"] == "2026-03-02T12:00:02"
+
+    def test_a_gate_that_would_block_is_told(self, world: World, told: Told) -> None:
+        customers(world, 100)
+        for number in range(1, 31):
+            told.says(f"c{number}", "unsubscribed")
+        assert "consent_share" in str(world.plan("engagement").blocked)
+
+
+def test_the_commands_know_the_kind(world: World, told: Told, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
+    from caspio_sync.cli.check import _examined
+    from caspio_sync.cli.plan import show_plan
+    from caspio_sync.cli.plan_markdown import plan_markdown
+    from caspio_sync.cli.run import show_report
+    from caspio_sync.cli.show import OUT
+
+    customers(world, 3)
+    told.measures = {"c1": opened(START, 1)}
+    plan = world.plan("engagement", show=1)
+    with OUT.capture() as shown:
+        show_plan(plan)
+        show_report(world.run("engagement"))
+    assert "A run would write 1 rows" in shown.get()
+    assert "written back: 1 rows by 1 calls to Caspio" in shown.get()
+    assert plan_markdown(plan)
+    findings = [each for examined in _examined("engagement", None) for each in examined.findings]
+    assert [each.what for each in findings if each.level == "error"] == []
+
+
+@pytest.mark.usefixtures("quick")
+class TestDeath:
+    @pytest.mark.parametrize("step", ["record", "agree", "close_batch"])
+    def test_a_run_that_dies_after_writing_leaves_nothing_to_repeat(
+        self, world: World, told: Told, step: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        customers(world, 3)
+        world.run("engagement")
+        told.measures = {f"c{number}": opened(START, 1) for number in range(1, 4)}
+        told.says("c2", "unsubscribed", at=START + timedelta(minutes=1))
+        world.clock.advance(600)
+
+        def dies(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(f"caspio_sync.ledger.store.Ledger.{step}", dies)
+            with pytest.raises(BaseException):  # noqa: B017, PT011 - as a kill would end it
+                world.run("engagement")
+        assert row(world, 2)["Newsletter"] == "no"
+        report = world.run("engagement")
+        assert report.writeback is not None
+        assert (report.changed, report.writeback.calls, report.writeback.conflicts) == (0, 0, [])
+        # The person comes back: it is the news alone that counts.
+        told.says("c2", "subscribed", at=START + timedelta(minutes=30))
+        world.clock.advance(3600)
+        world.run("engagement")
+        assert row(world, 2)["Newsletter"] == "yes"

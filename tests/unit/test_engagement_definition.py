@@ -118,7 +118,10 @@ def test_a_view_and_a_cursor_are_refused() -> None:
         ("fields: {Stamp: email_last_open_at}\n", "'Stamp' is read-only in Caspio (TIMESTAMP)"),
         ("fields: {Sum: email_opens}\n", "'Sum' is read-only in Caspio (NUMBER)"),
         ("fields: {Opens: email_last_open_at}\n", "is of type STRING, and email_last_open_at as date needs DATE/TIME"),
-        ("consent: {email_subscribe: {column: Opened}}\n", "is of type DATE/TIME; a state needs a Yes/No or text field"),
+        (
+            "consent: {email_subscribe: {column: Opened}}\n",
+            "is of type DATE/TIME; a state needs a Yes/No or text field",
+        ),
         (
             "consent: {email_subscribe: {column: Consent, conflict: newest, changed_at: Opens}}\n",
             "'Opens' is of type STRING; name a Date/Time or Timestamp field",
