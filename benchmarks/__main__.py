@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import catalogs, sending, stages, whole
+from benchmarks import catalogs, sending, stages, whole, writeback
 
 
 def main() -> None:
@@ -18,6 +18,7 @@ def main() -> None:
         lambda: stages.measure(options.rows),
         lambda: sending.measure(options.rows),
         catalogs.measure,
+        writeback.measure,
         lambda: whole.measure(options.whole_rows),
     ):
         for name, (value, unit) in part().items():

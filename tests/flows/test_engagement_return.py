@@ -1,138 +1,24 @@
 """What Braze told of people, in the Caspio rows: through the whole flow, asserted at the emulated account."""
 
-import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
-import polars as pl
 import pytest
 
-from caspio_sync.errors import CaspioSyncError, ConfigurationError, GateBlockedError
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.engagement import Resolved
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.sandbox.faults import Fault
-from tests.flows.conftest import CUSTOMERS, START, World
-
-COLUMNS = [
-    {"Name": "LastOpened", "Type": "DATE/TIME"},
-    {"Name": "EmailOpens", "Type": "STRING"},
-    {"Name": "Clicks", "Type": "INTEGER"},
-    {"Name": "HardBounced", "Type": "YES/NO"},
-    {"Name": "Engaged", "Type": "YES/NO"},
-    {"Name": "LastCampaign", "Type": "STRING"},
-]
-RETURN = """\
-kind: engagement
-source: {table: Customers, time_zone: Europe/London}
-identity: {external_id: CustomerNo, email: Email}
-fields:
-  HardBounced: {measure: hard_bounced_at, as: flag}
-  Engaged: engaged_30_days
-  LastOpened: email_last_open_at
-  EmailOpens: email_opens
-  Clicks: email_clicks
-  LastCampaign: last_campaign_name
-consent:
-  profiles: customers
-  email_subscribe: {column: Newsletter, map: {yes: subscribed, no: unsubscribed, double: opted_in}}
-"""
-RECORDS = "/integrations/rest/v3/tables/Customers/records"
-
-
-@dataclass
-class Told:
-    """What Braze told, by external id: the frames that the folded state gives, held in memory."""
-
-    measures: dict[str, dict[str, Any]] = field(default_factory=dict)
-    consents: list[tuple[str, str, str, datetime, str]] = field(default_factory=list)
-    days: list[dict[str, Any]] = field(default_factory=list)
-    gathered: int = 0
-
-    async def gather(self, _run: object) -> Mapping[str, int]:
-        self.gathered += 1
-        return {"events folded": len(self.measures)}
-
-    def resolve(self, people: pl.DataFrame) -> Resolved:
-        keys = people.select("key", "external_id")
-        rows = [{"external_id": name, **values} for name, values in self.measures.items()]
-        schema = {"external_id": pl.String, "email_opens": pl.Int64, "email_clicks": pl.Int64}
-        schema |= dict.fromkeys(("email_last_open_at", "last_engaged_at", "hard_bounced_at"), pl.Datetime("us", "UTC"))
-        schema |= {"last_campaign_name": pl.String}
-        found = keys.join(pl.DataFrame(rows, schema=schema), on="external_id", how="inner")
-        states = pl.DataFrame(
-            self.consents,
-            schema={
-                "external_id": pl.String, "scope": pl.String, "state": pl.String,
-                "at": pl.Datetime("us", "UTC"), "source": pl.String,
-            },
-            orient="row",
-        )  # fmt: skip
-        known = keys.join(states, on="external_id", how="inner").drop("external_id")
-        return Resolved(found.drop("external_id"), known, found.height)
-
-    def people(self) -> int:
-        return len(self.measures)
-
-    def campaign_days(self, since: date) -> pl.DataFrame:
-        schema = {"campaign_id": pl.String, "campaign_name": pl.String, "day": pl.Date, "channel": pl.String}
-        schema |= {"sent": pl.Int64, "opens": pl.Int64}
-        return pl.DataFrame(self.days, schema=schema).filter(pl.col("day") >= since)
-
-    def says(self, key: str, state: str, *, at: datetime = START, source: str = "Preference Center") -> None:
-        self.consents.append((key, "email", state, at, source))
-
-
-@pytest.fixture
-def told(world: World) -> Told:
-    """The sync, a table with its columns, and what Braze tells."""
-    made = Told()
-    CONNECT.set(replace(CONNECT.get(), engagement=lambda _run: made))
-    world.sync()
-    world.sync(RETURN, "engagement")
-    return made
-
-
-@pytest.fixture
-def quick(without_prefect: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The flow's own functions without the engine around them."""
-    flow = importlib.import_module("flows.engagement_return")
-    for name in (
-        "gather",
-        "want",
-        "write",
-        "record_written",
-        "write_campaigns",
-        "judge",
-        "map_rows",
-        "engagement_return",
-    ):
-        monkeypatch.setattr(flow, name, getattr(flow, name).fn)
-
-
-def customers(world: World, count: int, **more: Any) -> None:
-    world.customers([world.person(number, **more) for number in range(1, count + 1)], [*CUSTOMERS, *COLUMNS])
-
-
-def row(world: World, number: int) -> dict[str, Any]:
-    return world.caspio.rows("Customers")[number - 1]
-
-
-def opened(at: datetime, opens: int, **more: Any) -> dict[str, Any]:
-    return {"email_last_open_at": at, "last_engaged_at": at, "email_opens": opens, **more}
-
-
-def during_the_run(told: Told, change: Callable[[], object]) -> None:
-    """Change Caspio once, after its rows were read and before they are written."""
-    resolve, changes = told.resolve, [change]
-
-    def resolved(people: pl.DataFrame) -> Resolved:
-        while changes:
-            changes.pop()()
-        return resolve(people)
-
-    told.resolve = resolved  # type: ignore[method-assign]
+from tests.flows.conftest import START, World
+from tests.flows.returns import (  # noqa: F401 - fixtures
+    RECORDS,
+    RETURN,
+    Told,
+    campaign_days,
+    customers,
+    during_the_run,
+    opened,
+    row,
+    told_by_braze,
+    without_the_engine,
+)
 
 
 def test_what_braze_told_stands_in_the_rows_coarse(world: World, told: Told) -> None:
@@ -228,6 +114,16 @@ class TestRows:
         assert world.run("engagement").changed == 0
         assert world.verdicts("engagement") == {"sent": 1}
 
+    def test_a_count_that_falls_is_held(self, world: World, told: Told) -> None:
+        customers(world, 1)
+        told.measures = {"c1": opened(START, 9)}
+        world.run("engagement")
+        told.measures = {"c1": opened(START - timedelta(days=1), 3)}
+        report = world.run("engagement")
+        assert (report.verdicts, report.reasons[0].reason) == ({"quarantined": 1}, "count_falls")
+        assert (row(world, 1)["EmailOpens"], row(world, 1)["LastOpened"]) == ("5-9", "2026-03-02T00:00:00")
+        assert world.ended("engagement").code == 0
+
     def test_429_is_waited_for(self, world: World, told: Told) -> None:
         customers(world, 2)
         told.measures = {"c1": opened(START, 1), "c2": opened(START, 5)}
@@ -266,143 +162,6 @@ class TestRows:
 
 
 @pytest.mark.usefixtures("quick")
-class TestConsent:
-    def test_an_unsubscription_reaches_the_row_and_goes_once_more_to_braze(self, world: World, told: Told) -> None:
-        customers(world, 2)
-        world.run()
-        world.run("engagement")
-        world.forget()
-        told.says("c1", "unsubscribed", at=START + timedelta(minutes=5))
-        world.clock.advance(600)
-        assert world.run("engagement").sent == 1
-        assert row(world, 1)["Newsletter"] == "no"
-        world.clock.advance(600)
-        world.run()
-        world.clock.advance(600)
-        assert (world.run("engagement").changed, world.run().sent) == (0, 0)
-        assert [(each["external_id"], each["email_subscribe"]) for each in world.sent()] == [("c1", "unsubscribed")]
-
-    def test_what_we_set_ourselves_is_no_news(self, world: World, told: Told) -> None:
-        customers(world, 1)
-        told.says("c1", "unsubscribed", source="REST API")
-        assert world.run("engagement").changed == 0
-
-    def test_where_caspio_wins_braze_is_told_again(self, world: World, told: Told) -> None:
-        customers(world, 2)
-        world.run()
-        world.run("engagement")
-        world.clock.advance(600)
-        world.caspio.update_rows("Customers", {"Newsletter": "no"}, "CustomerNo='c1'")
-        world.clock.advance(600)
-        world.run()
-        told.says("c1", "subscribed", at=world.clock.now())
-        world.forget()
-        report = world.run("engagement")
-        assert report.writeback is not None
-        (conflict,) = report.writeback.conflicts
-        assert (conflict.caspio, conflict.braze, conflict.winner) == ("unsubscribed", "subscribed", "caspio")
-        assert conflict.examples == ["c1"]
-        assert row(world, 1)["Newsletter"] == "no"
-        world.clock.advance(600)
-        world.run()
-        assert [(each["external_id"], each["email_subscribe"]) for each in world.sent()] == [("c1", "unsubscribed")]
-
-    def test_a_wrong_list_unsubscribes_nobody(self, world: World, told: Told) -> None:
-        customers(world, 100)
-        for number in range(1, 31):
-            told.says(f"c{number}", "unsubscribed")
-        with pytest.raises(GateBlockedError, match="consent_share"):
-            world.run("engagement")
-        assert {each["Newsletter"] for each in world.caspio.rows("Customers")} == {"yes"}
-
-    def test_an_opt_out_is_written_also_where_the_row_is_held(self, world: World, told: Told) -> None:
-        customers(world, 1)
-        told.measures = {"c1": opened(START + timedelta(days=9), 1)}
-        told.says("c1", "unsubscribed")
-        report = world.run("engagement")
-        assert (report.verdicts, report.reasons[0].reason) == ({"quarantined": 1}, "time_future")
-        assert (row(world, 1)["Newsletter"], row(world, 1)["EmailOpens"]) == ("no", "")
-
-    def test_a_word_that_nobody_knows_is_not_overwritten(self, world: World, told: Told) -> None:
-        customers(world, 1, Newsletter="ask her")
-        told.says("c1", "unsubscribed")
-        report = world.run("engagement")
-        assert report.reasons[0].reason.startswith("state_known")
-        assert row(world, 1)["Newsletter"] == "ask her"
-
-
-@pytest.mark.usefixtures("quick")
-class TestCampaigns:
-    STATS = RETURN + "campaign_stats: {table: CampaignStats, create: true}\n"
-
-    def days(self, *opens: int) -> list[dict[str, Any]]:
-        return [
-            {
-                "campaign_id": f"id{place}",
-                "campaign_name": "News",
-                "day": START.date(),
-                "channel": "email",
-                "sent": 100,
-                "opens": each,
-            }
-            for place, each in enumerate(opens)
-        ]
-
-    def test_the_table_is_made_and_kept(self, world: World, told: Told) -> None:
-        customers(world, 1)
-        world.sync(self.STATS, "engagement")
-        told.days = self.days(3, 4)
-        world.run("engagement")
-        assert [(each["StatKey"], each["Opens"]) for each in world.caspio.rows("CampaignStats")] == [
-            ("id0|2026-03-02|email", 3),
-            ("id1|2026-03-02|email", 4),
-        ]
-        told.days = self.days(3, 9)
-        report = world.run("engagement")
-        assert report.writeback is not None
-        assert (report.writeback.campaign_calls, report.writeback.campaign_days) == (1, 1)
-        assert [each["Opens"] for each in world.caspio.rows("CampaignStats")] == [3, 9]
-
-    def test_an_insert_whose_answer_is_lost_is_looked_up_first(self, world: World, told: Told) -> None:
-        customers(world, 1)
-        world.sync(self.STATS, "engagement")
-        told.days = self.days(1, 2, 3)
-        path = "/integrations/rest/v3/tables/CampaignStats/records"
-        world.break_caspio(Fault(kind="reset_after", path=path, method="POST", nth=(1, 3)))
-        world.run("engagement")
-        assert sorted(each["StatKey"] for each in world.caspio.rows("CampaignStats")) == [
-            f"id{place}|2026-03-02|email" for place in range(3)
-        ]
-
-    def test_counts_that_fall_are_held(self, world: World, told: Told) -> None:
-        customers(world, 1)
-        world.sync(self.STATS, "engagement")
-        told.days = self.days(5)
-        world.run("engagement")
-        told.days = self.days(4)
-        assert "1 campaign days are held" in " ".join(world.run("engagement").notes)
-        assert world.caspio.rows("CampaignStats")[0]["Opens"] == 5
-
-    def test_a_table_that_nobody_asked_for_is_not_made(self, world: World, told: Told) -> None:
-        told.days = self.days(5)
-        customers(world, 1)
-        world.sync(self.STATS.replace(", create: true", ""), "engagement")
-        with pytest.raises(
-            ConfigurationError, match=r"engagement.yaml:\d+: Caspio has no table CampaignStats; make it"
-        ):
-            world.run("engagement")
-
-
-def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told, quick: None) -> None:
-    customers(world, 1)
-    with pytest.raises(ConfigurationError, match="without --baseline"):
-        world.run("engagement", baseline=True)
-    world.sync(RETURN.replace("profiles: customers", "profiles: engagement"), "engagement")
-    with pytest.raises(ConfigurationError, match=r"engagement.yaml:\d+: 'engagement' is no profile sync of Customers"):
-        world.run("engagement")
-
-
-@pytest.mark.usefixtures("quick")
 class TestPlan:
     def test_a_plan_writes_nothing_and_names_the_calls_that_a_run_makes(self, world: World, told: Told) -> None:
         customers(world, 60)
@@ -411,7 +170,7 @@ class TestPlan:
         )
         told.measures = {f"c{number}": opened(START, number) for number in range(1, 61)}
         told.says("c7", "unsubscribed")
-        told.days = TestCampaigns().days(3)
+        told.days = campaign_days(3)
         before = world.caspio.rows("Customers")
         plan = world.plan("engagement", show=1)
         assert world.caspio.rows("Customers") == before
@@ -464,31 +223,10 @@ def test_the_commands_know_the_kind(world: World, told: Told, quick: None, capsy
     assert [each.what for each in findings if each.level == "error"] == []
 
 
-@pytest.mark.usefixtures("quick")
-class TestDeath:
-    @pytest.mark.parametrize("step", ["record", "agree", "close_batch"])
-    def test_a_run_that_dies_after_writing_leaves_nothing_to_repeat(
-        self, world: World, told: Told, step: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        customers(world, 3)
+def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told, quick: None) -> None:
+    customers(world, 1)
+    with pytest.raises(ConfigurationError, match="without --baseline"):
+        world.run("engagement", baseline=True)
+    world.sync(RETURN.replace("profiles: customers", "profiles: engagement"), "engagement")
+    with pytest.raises(ConfigurationError, match=r"engagement.yaml:\d+: 'engagement' is no profile sync of Customers"):
         world.run("engagement")
-        told.measures = {f"c{number}": opened(START, 1) for number in range(1, 4)}
-        told.says("c2", "unsubscribed", at=START + timedelta(minutes=1))
-        world.clock.advance(600)
-
-        def dies(*_: object, **__: object) -> None:
-            raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(f"caspio_sync.ledger.store.Ledger.{step}", dies)
-            with pytest.raises(BaseException):  # noqa: B017, PT011 - as a kill would end it
-                world.run("engagement")
-        assert row(world, 2)["Newsletter"] == "no"
-        report = world.run("engagement")
-        assert report.writeback is not None
-        assert (report.changed, report.writeback.calls, report.writeback.conflicts) == (0, 0, [])
-        # The person comes back: it is the news alone that counts.
-        told.says("c2", "subscribed", at=START + timedelta(minutes=30))
-        world.clock.advance(3600)
-        world.run("engagement")
-        assert row(world, 2)["Newsletter"] == "yes"

@@ -95,18 +95,18 @@ class Writer:
                 break
             try:
                 affected = await self._put(values, call.condition(self.key))
-            except (RefusedError, ConfigurationError) as error:
+            except (RefusedError, ConfigurationError, TransientError) as error:
+                if isinstance(error, TransientError) and not _refuses(error):
+                    if not error.ambiguous:
+                        raise
+                    outcomes.append(_outcomes(call.pks, list(values), Verdict.UNKNOWN, "no answer to two attempts"))
+                    break
                 said = _said(error)
                 for name in self._blamed(error, said, values):
                     outcomes.append(_outcomes(call.pks, [name], Verdict.REJECTED, f"Caspio refuses {name}: {said}"))
                     self._strike(name, said)
                     del values[name]
                 continue
-            except TransientError as error:
-                if not error.ambiguous:
-                    raise
-                outcomes.append(_outcomes(call.pks, list(values), Verdict.UNKNOWN, "no answer to two attempts"))
-                break
             self._taken |= values.keys()
             outcomes.append(await self._checked(call.pks, list(values), affected))
             break
@@ -117,7 +117,7 @@ class Writer:
         try:
             return await self.caspio.update(self.table, values, where=where)
         except TransientError as error:
-            if not error.ambiguous:
+            if not error.ambiguous or _refuses(error):
                 raise
         self.calls += 1  # it may have been taken: the same values again are the same
         return await self.caspio.update(self.table, values, where=where)
@@ -203,6 +203,11 @@ def _outcomes(pks: Sequence[int], columns: Sequence[str], verdict: Verdict, reas
         )
         .select(WRITTEN_SCHEMA.names())
     )
+
+
+def _refuses(error: TransientError) -> bool:
+    """Whether a failure is the refusal of a value: AlterReadOnlyData was seen with 400 and with 500 (Caspio, 4.2)."""
+    return _SOME_VALUE.search(str(error)) is not None
 
 
 def _said(error: Exception) -> str:
