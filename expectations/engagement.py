@@ -30,11 +30,15 @@ RULES: Mapping[str, str] = MappingProxyType(
     }
 )
 
+_MOMENT = pl.Datetime("us", "UTC")
 DAY_RULES: Mapping[str, str] = MappingProxyType({name: RULES[name] for name in ("count_falls", "time_future")})
 
 
 def judged_frame(rows: pl.DataFrame, mapping: EngagementMapping) -> pl.DataFrame:
     """The changes with one boolean column a rule, as the suite names them."""
+    # Rows that are judged one by one (`why`, `quarantine show`) are no part of a run.
+    of_runs = {CONSENT_SHARE: pl.lit(0.0), NOW: pl.lit(None, dtype=_MOMENT), NEWS_AT: pl.lit(None, dtype=_MOMENT)}
+    rows = rows.with_columns(value.alias(name) for name, value in of_runs.items() if name not in rows.columns)
     return rows.with_columns(holds.fill_null(value=True).alias(rule_column(name)) for name, holds in _rules(mapping))
 
 

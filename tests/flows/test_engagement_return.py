@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.sandbox.data import load_customers
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.conftest import START, World
 from tests.flows.returns import (  # noqa: F401 - fixtures
@@ -204,7 +205,10 @@ class TestPlan:
 
 
 def test_the_commands_know_the_kind(world: World, told: Told, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
+    from typer.testing import CliRunner
+
     from caspio_sync.cli.check import _examined
+    from caspio_sync.cli.main import app
     from caspio_sync.cli.plan import show_plan
     from caspio_sync.cli.plan_markdown import plan_markdown
     from caspio_sync.cli.run import show_report
@@ -219,6 +223,11 @@ def test_the_commands_know_the_kind(world: World, told: Told, quick: None, capsy
     assert "A run would write 1 rows" in shown.get()
     assert "written back: 1 rows by 1 calls to Caspio" in shown.get()
     assert plan_markdown(plan)
+    told_why = CliRunner().invoke(app, ["why", "engagement", "c1"])
+    assert "Last acknowledged by Caspio: 2026-03-02" in told_why.output
+    assert CliRunner().invoke(app, ["quarantine", "list", "engagement"]).exit_code == 0
+    refused = CliRunner().invoke(app, ["verify", "engagement"])
+    assert "holds every row of Caspio against Braze" in str(refused.exception)
     findings = [each for examined in _examined("engagement", None) for each in examined.findings]
     assert [each.what for each in findings if each.level == "error"] == []
 
@@ -230,3 +239,19 @@ def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told, quic
     world.sync(RETURN.replace("profiles: customers", "profiles: engagement"), "engagement")
     with pytest.raises(ConfigurationError, match=r"engagement.yaml:\d+: 'engagement' is no profile sync of Customers"):
         world.run("engagement")
+
+
+def test_the_shipped_return_writes_to_the_shipped_shop(world: World, told: Told, quick: None) -> None:
+    load_customers(world.caspio, 300, 1)
+    world.shipped("engagement")
+    world.shipped("customers")
+    keys = [each["CustomerNo"] for each in world.caspio.rows("Customers")[:40]]
+    told.measures = {key: opened(START, 3) for key in keys}
+    told.says(keys[0], "unsubscribed")
+    report = world.run("engagement")
+    assert report.sent >= 40
+    first = world.caspio.rows("Customers")[0]
+    assert (first["EngagedLately"], first["LastOpened"], first["EmailOpens"]) == (True, "2026-03-02T00:00:00", "2-4")
+    assert first["EmailConsent"] == "no"
+    assert world.caspio.rows("CampaignStats") == []
+    assert world.run("engagement").changed == 0

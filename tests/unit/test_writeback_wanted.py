@@ -47,4 +47,8 @@ def test_engaged_is_within_thirty_days() -> None:
     frame = pl.DataFrame(
         {"last_engaged_at": [datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 2, 28, 23, tzinfo=UTC), None]}
     )
-    assert frame.select(wanted.engaged_lately(pl.lit(now))).to_series().to_list() == [True, False, False]
+    assert frame.select(wanted.engaged_lately(pl.col("last_engaged_at"), pl.lit(now))).to_series().to_list() == [
+        True,
+        False,
+        False,
+    ]

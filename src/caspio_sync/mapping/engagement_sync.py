@@ -297,6 +297,8 @@ class EngagementSync(Sync):
         written = [(self.returned.place(scope), state.column) for scope, state in states.items()]
         written += [(("fields", name), name) for name in self.fields]
         for at, column in written:
+            if column in _OF_FRAMES or column.startswith("_"):
+                yield at, f"'{column}' is a name that the sync's own frames use; rename the field in Caspio"
             if (use := taken.get(column.lower())) is not None:
                 yield at, f"'{column}' is {use} already; a column holds one thing"
             taken[column.lower()] = "written"
@@ -310,6 +312,9 @@ class EngagementSync(Sync):
     def only(self, field: str) -> Self:
         """As `Sync.only`."""
         return self.model_copy(update={"fields": {field: self.fields[field]}, "returned": ReturnedConsent()})
+
+
+_OF_FRAMES = frozenset({"source_pk", "key", "email", "alias_name", "problems", "fp", "key_hash", "fields", "changed"})
 
 
 def _is_urgent(field: WrittenField) -> bool:

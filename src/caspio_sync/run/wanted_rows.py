@@ -93,16 +93,20 @@ def _wanted(  # noqa: PLR0917 - all that decides
     known: pl.DataFrame,
     agreed: pl.DataFrame,
 ) -> WantedRows:
-    measures = resolved.measures.with_columns(pl.lit(value=True).alias(wanted.KNOWN))
-    absent = [name for name in MEASURES if name not in measures.columns and name != "engaged_30_days"]
+    present_ones = [name for name in MEASURES if name in resolved.measures.columns]
+    absent = [_measure(name) for name in MEASURES if name not in present_ones and name != "engaged_30_days"]
+    # A Caspio field may be named as a measure is.
+    measures = resolved.measures.select(
+        "key", *(pl.col(name).alias(_measure(name)) for name in present_ones), pl.lit(value=True).alias(wanted.KNOWN)
+    )
     frame = mapped.join(measures, left_on=SOURCE_PK, right_on="key", how="left", maintain_order="left")
     frame = frame.with_columns(
         pl.col(wanted.KNOWN).fill_null(value=False), *(pl.lit(None).alias(name) for name in absent)
     )
     now = pl.lit(run.clock.now()).cast(MOMENT)
     time_zone = own.definition.source.time_zone
-    last = pl.col("last_engaged_at").cast(MOMENT)
-    frame = frame.with_columns(last).with_columns(wanted.engaged_lately(now))
+    last = pl.col(_measure("last_engaged_at")).cast(MOMENT)
+    frame = frame.with_columns(wanted.engaged_lately(last, now).alias(_measure("engaged_30_days")))
     frame = frame.with_columns(
         _value(each, time_zone).cast(frame.schema[present(each.name)]).alias(each.name) for each in own.mapping.written
     )
@@ -138,8 +142,12 @@ def _wanted(  # noqa: PLR0917 - all that decides
     )
 
 
+def _measure(name: str) -> str:
+    return f"measure.{name}"
+
+
 def _value(column: WrittenColumn, time_zone: str) -> pl.Expr:
-    measure, kind = pl.col(column.measure), MEASURES[column.measure]
+    measure, kind = pl.col(_measure(column.measure)), MEASURES[column.measure]
     if kind == "time":
         measure = measure.cast(MOMENT)
     match column.form:
@@ -240,7 +248,7 @@ def _note_conflicts(run: SyncRun, column: StateColumn, decided: pl.DataFrame) ->
 
 def _with_prints(run: SyncRun, own: EngagementWork, changes: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     columns = own.mapping.columns
-    masks = changes.select(pl.col(column.name).is_not_null() for column in columns).to_numpy()
+    masks = changes.select(pl.col(column.name).is_not_null() for column in columns).to_numpy(order="c")
     changes = changes.with_columns(
         fp.row_fingerprints(changes, columns, run.salt).alias("fp"),
         fp.key_hashes(changes[KEY], run.salt).alias("key_hash"),

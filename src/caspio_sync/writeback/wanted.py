@@ -19,10 +19,9 @@ BUCKETS: Mapping[int, str] = MappingProxyType(
 _ASTRAL = r"[\x{10000}-\x{10FFFF}]"
 
 
-def engaged_lately(now: pl.Expr) -> pl.Expr:
+def engaged_lately(last_engaged_at: pl.Expr, now: pl.Expr) -> pl.Expr:
     """The measure engaged_30_days: an open or a click within so many days."""
-    since = now - pl.duration(days=ENGAGED_DAYS)
-    return (pl.col("last_engaged_at") >= since).fill_null(value=False).alias("engaged_30_days")
+    return (last_engaged_at >= now - pl.duration(days=ENGAGED_DAYS)).fill_null(value=False)
 
 
 def bucket(count: pl.Expr, *, as_text: bool) -> pl.Expr:
