@@ -46,6 +46,12 @@ def test_what_braze_told_stands_in_the_rows_coarse(world: World, told: Told) -> 
     assert world.verdicts("engagement") == {"sent": 2}
 
 
+def drop_last_campaign(world: World) -> None:
+    table = world.caspio._account.table("Customers")
+    fields = [each for each in table.fields if each.name != "LastCampaign"]
+    world.caspio._account.change_fields(table, fields, {each.name: each.name for each in fields})
+
+
 @pytest.mark.usefixtures("quick")
 class TestRows:
     def test_a_run_without_news_writes_nothing(self, world: World, told: Told) -> None:
@@ -125,6 +131,26 @@ class TestRows:
         assert (row(world, 1)["EmailOpens"], row(world, 1)["LastOpened"]) == ("5-9", "2026-03-02T00:00:00")
         assert world.ended("engagement").code == 0
 
+    def test_people_find_their_row_when_it_appears(self, world: World, told: Told) -> None:
+        customers(world, 1)
+        told.measures = {"c2": opened(START, 1)}
+        first = world.run("engagement")
+        assert first.writeback is not None
+        assert (first.changed, first.writeback.unknown_people) == (0, 1)
+        world.caspio.insert_rows("Customers", [world.person(2)])
+        assert world.run("engagement").sent == 1
+        assert row(world, 2)["EmailOpens"] == "1"
+
+    def test_a_column_that_is_gone_stops_alone(self, world: World, told: Told) -> None:
+        customers(world, 1)
+        told.measures = {"c1": opened(START, 1, last_campaign_name="A")}
+        world.run("engagement")
+        drop_last_campaign(world)
+        told.measures = {"c1": opened(START + timedelta(hours=1), 7, last_campaign_name="B")}
+        report = world.run("engagement")
+        assert "STOPPED LastCampaign" in report.drift[0]
+        assert (report.sent, row(world, 1)["EmailOpens"]) == (1, "5-9")
+
     def test_429_is_waited_for(self, world: World, told: Told) -> None:
         customers(world, 2)
         told.measures = {"c1": opened(START, 1), "c2": opened(START, 5)}
@@ -134,13 +160,7 @@ class TestRows:
     def test_a_column_that_caspio_refuses_is_named_and_the_others_go(self, world: World, told: Told) -> None:
         customers(world, 2)
         told.measures = {"c1": opened(START, 1, last_campaign_name="A"), "c2": opened(START, 5, last_campaign_name="B")}
-
-        def drop() -> None:
-            table = world.caspio._account.table("Customers")
-            fields = [each for each in table.fields if each.name != "LastCampaign"]
-            world.caspio._account.change_fields(table, fields, {each.name: each.name for each in fields})
-
-        during_the_run(told, drop)
+        during_the_run(told, lambda: drop_last_campaign(world))
         report = world.run("engagement")
         assert report.verdicts == {"rejected": 2}
         assert report.writeback is not None
