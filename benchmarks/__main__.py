@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-from benchmarks import catalogs, engagement, receiving, sending, stages, whole
+from benchmarks import catalogs, engagement, receiving, sending, stages, whole, writeback
 
 
 def main() -> None:
@@ -20,6 +20,7 @@ def main() -> None:
         catalogs.measure,
         receiving.measure,
         engagement.measure,
+        writeback.measure,
         lambda: whole.measure(options.whole_rows),
     ):
         for name, (value, unit) in part().items():

@@ -1,10 +1,21 @@
 """The flow of each kind of sync."""
 
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.deployments import ENTRYPOINTS
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import Settings
-from flows import catalog_sync, profile_sync
+from flows import catalog_sync, engagement_return, profile_sync
+
+_RUN: Mapping[str, Callable[[str, RunOptions], RunReport]] = MappingProxyType(
+    {
+        "profiles": profile_sync.run_profile_sync,
+        "catalog": catalog_sync.run_catalog_sync,
+        "engagement": engagement_return.run_engagement_return,
+    }
+)
 
 
 def run_sync(name: str, options: RunOptions, settings: Settings) -> RunReport:
@@ -13,8 +24,7 @@ def run_sync(name: str, options: RunOptions, settings: Settings) -> RunReport:
     Raises:
         CaspioSyncError: as the run ended; a ConfigurationError where the sync file cannot be read.
     """
-    kind = load_sync(settings.sync_file(name)).kind
-    return (catalog_sync.run_catalog_sync if kind == "catalog" else profile_sync.run_profile_sync)(name, options)
+    return _RUN[load_sync(settings.sync_file(name)).kind](name, options)
 
 
 def flow_name(kind: str) -> str:
@@ -31,4 +41,7 @@ async def run_flow(kind: str, name: str, options: RunOptions) -> RunReport:
     chosen = options.model_dump(by_alias=True)
     if kind == "catalog":
         return await catalog_sync.catalog_sync(catalog_sync.CatalogSyncParameters(sync=name, **chosen))
+    if kind == "engagement":
+        parameters = engagement_return.EngagementReturnParameters(sync=name, **chosen)
+        return await engagement_return.engagement_return(parameters)
     return await profile_sync.profile_sync(profile_sync.ProfileSyncParameters(sync=name, **chosen))

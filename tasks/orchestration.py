@@ -99,7 +99,7 @@ def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-OUR_FLOWS = ("profile-sync", "catalog-sync", "backfill", "housekeeping")
+OUR_FLOWS = ("profile-sync", "catalog-sync", "engagement-return", "backfill", "housekeeping")
 _AT_ONCE = 50  # flow runs, and artifacts, a look
 
 

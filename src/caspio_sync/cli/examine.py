@@ -70,7 +70,8 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
         for sync in syncs:
             await _examine_sync(sync, settings, None, connect.clock)
     catalogs = any(sync.kind == "catalog" for sync in syncs)
-    profiles = write_test is not None or not catalogs or any(sync.kind != "catalog" for sync in syncs)
+    # An engagement return writes nothing to Braze.
+    profiles = write_test is not None or not syncs or any(sync.kind not in {"catalog", "engagement"} for sync in syncs)
     if profiles:
         await _examine_braze(accounts, settings, connect.clock, write_test)
     if catalogs:

@@ -14,6 +14,7 @@ from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.clients.caspio import Source
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalog_proposal import propose_catalog
+from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.proposal import propose_sync
 from caspio_sync.mapping.sync_file import AnySync, parse_sync
 from caspio_sync.run.connect import CONNECT
@@ -106,6 +107,7 @@ async def _fields(settings: Settings, source: Source) -> list[CaspioField]:
 
 def _show(path: Path, name: str, definition: AnySync, fields: Sequence[CaspioField]) -> None:
     types = {each.name: each.type for each in fields}
+    assert not isinstance(definition, EngagementSync)  # of which nothing is guessed
     guessed = {str(each.source_field): attribute for attribute, each in definition.fields.items()}
     key, cursor = definition.identity.source_field, definition.source.cursor
     roles = guessed | {

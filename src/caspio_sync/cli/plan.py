@@ -23,11 +23,13 @@ from caspio_sync.cli.run import (
 )
 from caspio_sync.cli.show import OUT, number, seconds_text, show_json
 from caspio_sync.errors import ConfigurationError, GateBlockedError
+from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.identifying import Duplicates, identify_seconds
 from caspio_sync.run.opening import open_plan
 from caspio_sync.run.planning import ItemsPlan, Judged, Plan, make_plan
 from caspio_sync.run.report import RunOptions
+from caspio_sync.run.write_planning import plan_writeback
 from caspio_sync.settings import current_settings
 
 
@@ -93,12 +95,15 @@ async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
         return judgement
 
     async with open_plan(sync, options, settings=current_settings()) as run:
+        if isinstance(run.definition, EngagementSync):
+            return await plan_writeback(run, judge, show=show)
         return await make_plan(run, judge, show=show)
 
 
 def show_plan(made: Plan) -> None:
     """The plan as text and tables."""
-    OUT.print(f"[bold]A run would send {number(made.to_send)} rows[/] (a dry run: nothing was written)\n")
+    does = "send" if made.report.writeback is None else "write"
+    OUT.print(f"[bold]A run would {does} {number(made.to_send)} rows[/] (a dry run: nothing was written)\n")
     if made.items is not None:
         _show_items(made.items)
     show_report(made.report)
@@ -114,7 +119,7 @@ def show_plan(made: Plan) -> None:
     for warning in made.warnings:
         OUT.print(f"[yellow]warning:[/] {warning}", highlight=False)
     for sample in made.samples:
-        OUT.print("\nwould be sent, for example:")
+        OUT.print(f"\nwould be {'sent' if made.report.writeback is None else 'written'}, for example:")
         OUT.print_json(data=sample)
 
 

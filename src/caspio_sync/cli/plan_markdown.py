@@ -13,7 +13,8 @@ def plan_markdown(made: Plan) -> str:
 
 def _lines(made: Plan) -> Iterator[str]:
     report = made.report
-    yield f"### `{report.sync}`: a run would send {number(made.to_send)} rows"
+    does = "send" if report.writeback is None else "write"
+    yield f"### `{report.sync}`: a run would {does} {number(made.to_send)} rows"
     yield ""
     for word, text in (("blocked", made.blocked), ("refused", made.refused)):
         if text:
@@ -29,6 +30,11 @@ def _lines(made: Plan) -> Iterator[str]:
     ]
     if report.kind == "profiles":
         rows += [("data points billed", report.data_points), ("data points saved", report.data_points_saved)]
+    if report.writeback is not None:
+        rows += [
+            ("calls that write", report.writeback.calls + report.writeback.left_calls),
+            ("for 1,000 rows", round(report.writeback.calls_per_1000_rows)),
+        ]
     if made.calls_a_month is not None:
         rows.append((f"Caspio calls a month at `{made.schedule}`", made.calls_a_month))
     yield from (f"| {name} | {number(count)} |" for name, count in rows)

@@ -162,16 +162,17 @@ def show_report(report: RunReport) -> None:
     known = f" ({number(sum(report.held.values()))} of these known from before)" if report.held else ""
     seconds = report.seconds
     bills = report.kind == "profiles"
+    free = "none: items are free" if report.kind == "catalog" else "none"
     show_table(
         "",
         ("rows", "", "cost", ""),
         [
             ("read", report.read, "requests to Braze", report.requests),
             ("new", report.new, "calls to Caspio", report.caspio_calls),
-            ("changed", report.changed, "data points billed", report.data_points if bills else "none: items are free"),
+            ("changed", report.changed, "data points billed", report.data_points if bills else free),
             ("unchanged", report.unchanged, "saved by the field diff", report.data_points_saved if bills else ""),
             ("sent", report.sent, "rows a second", report.rows_per_second),
-            *([] if bills else [("deleted", report.deleted, "", "")]),
+            *([("deleted", report.deleted, "", "")] if report.kind == "catalog" else []),
             ("quarantined", quarantined, "gate, seconds", f"{seconds.get('gate', 0.0):.2f}"),
             ("rejected by Braze", rejected, "moving, seconds", f"{seconds.get('moving', 0.0):.2f}"),
         ],
@@ -207,6 +208,8 @@ def _show_notes(report: RunReport) -> None:
         OUT.print(f"Caspio's daily budget: {report.stretched}")
     for line in report.drift:
         OUT.print(f"[bold yellow]source:[/] {escape(line)}", soft_wrap=True)
+    for line in report.writeback.lines() if report.writeback else ():
+        OUT.print(escape(line), soft_wrap=True)
     for note in report.notes:
         OUT.print(f"note: {note}")
     if report.verification is not None:

@@ -72,6 +72,8 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
     told.kind, told.on_missing, told.erasure = _about(
         settings, ledger, sync, (told.judged and told.judged.key) or told.key
     )
+    if told.kind == "engagement":  # what a row should hold is what the next run finds; its own cells say nothing of it
+        told.judged = None
     if told.story is None and told.found is None and told.erasure is None:
         raise ConfigurationError(_unknown(told))
     return told
@@ -208,7 +210,8 @@ def _ledger_lines(told: Told) -> list[str]:
     if story.reason == BASELINE:
         lines.append(f"Recorded as sent by a baseline at {moment(story.sent_at)}: Braze was taken to hold it already.")
     else:
-        lines.append(f"Last acknowledged by Braze: {moment(story.sent_at) if story.sent_at else 'never'}")
+        by = "Caspio" if told.kind == "engagement" else "Braze"
+        lines.append(f"Last acknowledged by {by}: {moment(story.sent_at) if story.sent_at else 'never'}")
     if story.rivals:
         lines.append(f"The ledger knows more rows with this key: PK_ID {', '.join(map(str, story.rivals))}.")
     return lines

@@ -7,6 +7,7 @@
     noun each
     catalog, leaving, abandoned, price: what only syncs of catalogs need
     shard, claim: what only backfills need
+    agreed: what only engagement returns need
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
 1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.
@@ -23,7 +24,7 @@ from sqlalchemy.types import TypeDecorator
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 # The newest migration this package knows; a test holds it to the head of `migrations/versions`.
-REVISION = "0003"
+REVISION = "0004"
 VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"
@@ -292,6 +293,18 @@ price = sa.Table(
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("price", sa.Float, nullable=False),
+)
+
+# The consent state of a row that Caspio and Braze last agreed on (see agreed.py).
+agreed = sa.Table(
+    "agreed",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("scope", sa.Text, primary_key=True),  # email, push, or the id of a subscription group
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("at", Instant),  # since when; null: before anybody looked
+    sa.Column("news", Instant),  # Braze's changes up to here are part of it
 )
 
 # What is wrong with a sync, so that it is told once, and its end once.

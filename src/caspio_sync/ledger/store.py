@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
+from caspio_sync.ledger.agreed import Agreements
 from caspio_sync.ledger.audit import Audit
 from caspio_sync.ledger.budgets import Budgets
 from caspio_sync.ledger.catalogs import Catalogs
@@ -41,6 +42,7 @@ class Ledger(
     Audit,
     Catalogs,
     Incidents,
+    Agreements,
     Housekeeping,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.

@@ -11,7 +11,12 @@ GlobalState = Literal["opted_in", "subscribed", "unsubscribed"]
 GroupState = Literal["subscribed", "unsubscribed"]
 
 
-def _uuid(text: str) -> str:
+def group_id(text: str) -> str:
+    """A subscription group's id as Braze writes it.
+
+    Raises:
+        ValueError: it is none.
+    """
     try:
         return str(UUID(text))
     except ValueError:
@@ -33,7 +38,7 @@ class ConsentMapping(Shortened):
 class SubscriptionGroup(Strict):
     """A subscription group of Braze and the field with its state."""
 
-    id: Annotated[str, AfterValidator(_uuid)]
+    id: Annotated[str, AfterValidator(group_id)]
     channel: Literal["email", "sms"]
     source_field: FieldName = Field(alias="from")
     map: Annotated[dict[str, GroupState | None], BeforeValidator(folded)] | None = None

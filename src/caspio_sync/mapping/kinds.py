@@ -4,6 +4,8 @@ from collections.abc import Collection, Sequence
 
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.mapping.engagement import EngagementMapping
+from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync
@@ -23,4 +25,6 @@ def mapping_of(sync: AnySync, fields: Sequence[CaspioField], *, absent: Collecti
     """
     if isinstance(sync, CatalogSync):
         return CatalogMapping(sync, fields, absent=absent)
+    if isinstance(sync, EngagementSync):
+        return EngagementMapping(sync, fields, absent=absent)
     return ProfileMapping(sync, fields, absent=absent)

@@ -11,14 +11,17 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalog_faults import catalog_faults
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.document import Document, Finding, Location, listing, parse_document, read_document
+from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.faults import find_faults, profile_faults
 from caspio_sync.mapping.profile_sync import ProfileSync
 
-AnySync = ProfileSync | CatalogSync
+AnySync = ProfileSync | CatalogSync | EngagementSync
 
-KINDS: Mapping[str, type[AnySync]] = MappingProxyType({"profiles": ProfileSync, "catalog": CatalogSync})
+KINDS: Mapping[str, type[AnySync]] = MappingProxyType(
+    {"profiles": ProfileSync, "catalog": CatalogSync, "engagement": EngagementSync}
+)
 _FAULTS: Mapping[str, Callable[[Any], Iterable[tuple[Location, str]]]] = MappingProxyType(
-    {"profiles": profile_faults, "catalog": catalog_faults}
+    {"profiles": profile_faults, "catalog": catalog_faults, "engagement": lambda _: ()}
 )
 
 

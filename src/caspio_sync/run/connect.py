@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
@@ -20,6 +21,10 @@ from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.writes import envelopes
 from caspio_sync.settings import Settings
+
+if TYPE_CHECKING:
+    from caspio_sync.run.context import SyncRun
+    from caspio_sync.run.engagement import Engagement
 
 # From this many rows on, a second process for the sender pays for its start.
 PROCESS_ROWS = 20_000
@@ -114,6 +119,7 @@ class Connect:
     polled: Callable[[Settings, Clock], BrazeEngagementClient] = engagement_client
     ledger: Callable[[Settings, Clock], Ledger] = open_ledger
     inbox: Callable[[Settings, Clock], Inbox] = open_inbox
+    engagement: "Callable[[SyncRun], Engagement] | None" = None
     observer: Observer | None = None
 
 

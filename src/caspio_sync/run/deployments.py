@@ -11,6 +11,7 @@ import yaml
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.prepared import prepare
@@ -30,7 +31,11 @@ PULL_STEPS: tuple[Mapping[str, Any], ...] = (
     ),
 )
 ENTRYPOINTS: Mapping[str, str] = MappingProxyType(
-    {"profiles": "flows.profile_sync.profile_sync", "catalog": "flows.catalog_sync.catalog_sync"}
+    {
+        "profiles": "flows.profile_sync.profile_sync",
+        "catalog": "flows.catalog_sync.catalog_sync",
+        "engagement": "flows.engagement_return.engagement_return",
+    }
 )
 
 HOUSEKEEPING = "housekeeping"
@@ -163,6 +168,11 @@ def _description(definition: AnySync, schedule: Schedule) -> str:
         gone = "; items whose row is gone are deleted" if whole and definition.on_missing == "delete" else ""
         return (
             f"Caspio's {definition.source.name} to the Braze catalog {definition.catalog.name}. {reads}{gone}. {custom}"
+        )
+    if isinstance(definition, EngagementSync):
+        return (
+            f"What Braze learned of people, back into Caspio's {definition.source.name}: reads all rows and writes "
+            "what differs. Custom run: `limit` reads the first rows, `keys` chosen ones."
         )
     return (
         f"Caspio's {definition.source.name} to Braze user profiles. {reads}; of a row the changed fields alone travel. "

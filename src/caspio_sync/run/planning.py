@@ -145,11 +145,11 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
         await _count_items(run, plan)
     run.report.state = "done"
     run.report.caspio_calls = run.caspio.calls
-    _price_calls(run, plan)
+    price_calls(run, plan)
     await _count_duplicates(run, plan, new)
     plan.calls_today = await run.quota.used_today()
     plan.calls_per_day = run.quota.calls_per_day
-    _hold_against_budget(run, plan)
+    hold_against_budget(run, plan)
     return plan
 
 
@@ -207,7 +207,7 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
     run.report.data_points += int(rows.select(steps.billed_points(run, rows).sum()).item())
 
 
-def _price_calls(run: SyncRun, plan: Plan) -> None:
+def price_calls(run: SyncRun, plan: Plan) -> None:
     """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
     sweeps = run.definition.source.cursor is None
     plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None)
@@ -221,7 +221,8 @@ def _price_calls(run: SyncRun, plan: Plan) -> None:
     )
 
 
-def _hold_against_budget(run: SyncRun, plan: Plan) -> None:
+def hold_against_budget(run: SyncRun, plan: Plan) -> None:
+    """Refuse a schedule that the account's daily budget does not allow, and warn where this run is over it."""
     budget = plan.calls_per_day
     if budget is None:
         return

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, computed_field
 
 from caspio_sync.run.freshness import Freshness
 from caspio_sync.run.verify_report import EXAMPLES, VerifyReport
+from caspio_sync.run.writeback_report import WritebackReport
 from caspio_sync.schemas import SOURCE_PK, CheckResult, Verdict
 
 
@@ -180,6 +181,7 @@ class RunReport(BaseModel):
     notes: list[str] = Field(default_factory=list)
     verification: VerifyReport | None = None
     freshness: Freshness | None = None
+    writeback: WritebackReport | None = None  # of an engagement return
     stretched: str | None = None  # why and how far calls to Caspio are spread over the day
 
     @computed_field  # type: ignore[prop-decorator]

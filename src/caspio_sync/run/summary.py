@@ -44,6 +44,8 @@ def headline(report: RunReport) -> str:
             f"{report.data_points} data points billed, {report.data_points_saved} saved"
             if report.kind == "profiles"
             else f"{report.deleted} items deleted"
+            if report.writeback is None
+            else f"{report.writeback.calls} calls to Caspio that wrote"
         )
     )
 
@@ -87,6 +89,7 @@ def summary_lines(report: RunReport, past: Sequence[Run] = ()) -> Iterator[str]:
     if report.stretched:
         yield f"- Caspio's daily budget: {report.stretched}"
     yield from (f"- source: {line}" for line in report.drift)
+    yield from (f"- {line}" for line in (report.writeback.lines() if report.writeback else ()))
     yield from (f"- {note}" for note in report.notes)
     yield ""
     yield from _history(report, past)
@@ -104,7 +107,9 @@ def _rows(report: RunReport) -> Iterator[str]:
             *((verdict, rows, _MEANS.get(verdict, "")) for verdict, rows in report.verdicts.items()),
             ("opt-outs sent ahead", report.opt_outs, "before everything else of these people")
             if report.kind == "profiles"
-            else ("deleted", report.deleted, "items whose row is gone"),
+            else ("deleted", report.deleted, "items whose row is gone")
+            if report.writeback is None
+            else ("calls that wrote", report.writeback.calls, "rows with equal values travel together"),
         ],
     )
 

@@ -13,12 +13,14 @@ from typing import Literal
 import polars as pl
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.pk_sets import unpack_pks
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.verification import Verification
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.run.connect import CONNECT, Connect
 from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.findings import Findings
@@ -101,6 +103,11 @@ async def _read_back(
     prepared: Prepared, settings: Settings, connect: Connect, stack: contextlib.AsyncExitStack
 ) -> ReadBack:
     definition, mapping = prepared.definition, prepared.mapping
+    if isinstance(definition, EngagementSync):
+        raise ConfigurationError(
+            f"{definition.name}: an engagement return holds every row of Caspio against Braze whenever it runs; "
+            f"`caspio-sync plan {definition.name}` shows what differs"
+        )
     if isinstance(definition, CatalogSync) and isinstance(mapping, CatalogMapping):
         client = await stack.enter_async_context(connect.catalogs(settings, connect.clock))
         items = ItemsReadBack(client, definition, mapping, connect.clock)

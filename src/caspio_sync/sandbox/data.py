@@ -71,6 +71,15 @@ FIELDS: tuple[Mapping[str, Any], ...] = (
     {"Name": "Newsletter", "Type": "YES/NO"},
     {"Name": "SmsOffers", "Type": "YES/NO"},
     {"Name": "Notes", "Type": "TEXT"},
+    # What Braze learns of them (syncs/engagement.yaml); empty until it is written back.
+    {"Name": "HardBounced", "Type": "YES/NO"},
+    {"Name": "EngagedLately", "Type": "YES/NO"},
+    {"Name": "LastOpened", "Type": "DATE/TIME"},
+    {"Name": "LastClicked", "Type": "DATE/TIME"},
+    {"Name": "EmailOpens", "Type": "STRING"},
+    {"Name": "EmailClicks", "Type": "STRING"},
+    {"Name": "LastCampaign", "Type": "STRING"},
+    {"Name": "PreferredChannel", "Type": "STRING"},
     {"Name": "CreatedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": False, "TimeZone": _LONDON},
     {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": _LONDON},
 )

@@ -36,6 +36,7 @@ class CaspioBehaviour:
         read_only_status: status of AlterReadOnlyData: 400 or 500 (4.2).
         list_only_update: "counted", or the v2 bug: 0 affected, and 500 with response=rows (2.5).
         update_result_key: whether PUT without response=rows answers an empty Result (3.5).
+        triggered_rows: rows that triggered actions change besides, and RecordsAffected of a PUT counts (3.5).
         offset_dates: a Date/Time written with an offset: "converted" to the account's zone, or "refused" (2.4).
         stored_milliseconds: whether Timestamps hold a part of a second that is never shown (2.4).
         unset_text: what a Text (255) field holds that an insert did not name: "empty" or "null" (2.3).
@@ -66,6 +67,7 @@ class CaspioBehaviour:
     read_only_status: Literal[400, 500] = 400
     list_only_update: Literal["counted", "lost"] = "counted"
     update_result_key: bool = False
+    triggered_rows: int = 0
     offset_dates: Literal["converted", "refused"] = "converted"
     stored_milliseconds: bool = False
     unset_text: Literal["empty", "null"] = "empty"

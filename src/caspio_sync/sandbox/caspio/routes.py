@@ -228,8 +228,11 @@ class CaspioRoutes:
             return self._affected(0)
         if wants_rows(request):
             rows = self._account.records(table, keys)
-            return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d,"Result":%s}' % (len(keys), rows))
-        return self._affected(len(keys))
+            return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d,"Result":%s}' % (self._counted(keys), rows))
+        return self._affected(self._counted(keys))
+
+    def _counted(self, keys: list[int]) -> int:
+        return len(keys) + (self._behaviour.triggered_rows if keys else 0)
 
     def _delete(self, request: Request, table: Table) -> Answer:
         self._writable(table)

@@ -1,0 +1,191 @@
+"""The campaigns' own table in Caspio: the counts of each campaign, day and channel; late events change the past."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any
+
+import polars as pl
+
+from caspio_sync.clients.caspio import CaspioClient, Source
+from caspio_sync.clients.caspio_query import literal
+from caspio_sync.errors import ConfigurationError, TransientError
+from caspio_sync.extraction.records import RecordReader
+from caspio_sync.mapping.engagement import present
+from caspio_sync.mapping.engagement_sync import CampaignStats
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.engagement import report_of, work
+from caspio_sync.schemas import PROBLEMS, SOURCE_PK, CaspioField, Verdict
+from caspio_sync.writeback.planner import plan_calls
+from caspio_sync.writeback.wanted import text
+from caspio_sync.writeback.writer import AT_ONCE, Writer
+
+UNIQUE = "StatKey"  # campaign, day and channel in one: what a lost insert is looked up by
+_COUNTS: Mapping[str, str] = MappingProxyType(
+    {
+        "Sent": "sent",
+        "Delivered": "delivered",
+        "Opens": "opens",
+        "MachineOpens": "machine_opens",
+        "Clicks": "clicks",
+        "Bounces": "bounces",
+        "Complaints": "complaints",
+    }
+)
+COUNTS = tuple(_COUNTS)
+_WRITTEN = (*COUNTS, "CampaignName")
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        UNIQUE: "STRING",
+        "CampaignId": "STRING",
+        "CampaignName": "STRING",
+        "Day": "DATE/TIME",
+        "Channel": "STRING",
+        **dict.fromkeys(COUNTS, "INTEGER"),
+    }
+)
+_CHARS = 255
+_NAMED = pl.col("campaign_id").is_not_null() & pl.col("day").is_not_null()
+
+
+async def wanted_days(run: SyncRun, *, make: bool = True) -> pl.DataFrame | None:
+    """The campaigns' days that are not in the table as they are in Braze; None where the sync keeps no such table.
+
+    Args:
+        run: the run.
+        make: make the table where there is none and the sync file says so; a plan looks only.
+
+    Returns:
+        StatKey, CampaignId, CampaignName, Day, Channel, the counts, `present.<count>`, `source_pk` (null for a new row)
+        and `problems`.
+
+    Raises:
+        ConfigurationError: the table is not there, or lacks a field.
+    """
+    stats = work(run).definition.campaign_stats
+    if stats is None:
+        return None
+    since = run.clock.now().date() - timedelta(days=stats.days)
+    days = await asyncio.to_thread(work(run).engagement.campaign_days, since)
+    there = await _ensure(run, stats, make=make)
+    known = await _present(run.caspio, stats, since.isoformat()) if there else _NOTHING.clone()
+    wanted = _as_rows(days)
+    held = [pl.col(name).ne_missing(pl.col(present(name))) for name in _WRITTEN]
+    joined = wanted.join(known, on=UNIQUE, how="left", maintain_order="left")
+    return joined.filter(pl.col(SOURCE_PK).is_null() | pl.any_horizontal(held)).with_columns(
+        pl.lit(None, dtype=pl.String).alias(PROBLEMS)
+    )
+
+
+async def write_days(run: SyncRun, rows: pl.DataFrame) -> None:
+    """Insert the new days, and write what changed of the others.
+
+    Raises:
+        TransientError: Caspio takes no calls; what was inserted is found again by the next attempt.
+        RefusedError, ConfigurationError: it refuses a row.
+    """
+    stats = work(run).definition.campaign_stats
+    assert stats is not None
+    writer = Writer(run.caspio, Source(stats.table))
+    changed = rows.filter(pl.col(SOURCE_PK).is_not_null()).select(
+        SOURCE_PK,
+        *(pl.when(pl.col(name).ne_missing(pl.col(present(name)))).then(name).alias(name) for name in _WRITTEN),
+    )
+    written = await writer.write(plan_calls(changed, _WRITTEN, room=writer.room))
+    new = rows.filter(pl.col(SOURCE_PK).is_null()).select(
+        *(name for name in _TYPES if name != "Day"), pl.col("Day").dt.strftime("%Y-%m-%dT00:00:00")
+    )
+    unknown = await _insert(writer, new.rows(named=True))
+    report = report_of(run)
+    report.campaign_calls += writer.calls
+    report.campaign_days += rows.height - len(unknown)
+    report.refused |= writer.refused
+    lost = written.filter(pl.col("verdict") != Verdict.SENT.value)[SOURCE_PK].n_unique() + len(unknown)
+    if lost:
+        run.report.notes.append(f"{stats.table}: {lost} campaign days were not written; the next run writes them")
+
+
+async def _insert(writer: Writer, rows: list[dict[str, Any]]) -> list[str]:
+    """Insert each row once; the keys of those of which nobody knows."""
+    turn, unknown = asyncio.Semaphore(AT_ONCE), []
+
+    async def insert(row: dict[str, Any]) -> None:
+        async with turn:
+            filled = {name: value for name, value in row.items() if value is not None}
+            if await writer.insert(filled, unique=UNIQUE) != Verdict.SENT:
+                unknown.append(str(row[UNIQUE]))
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for row in rows:
+                group.create_task(insert(row))
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from failed.exceptions[0].__cause__
+    return unknown
+
+
+def _as_rows(days: pl.DataFrame) -> pl.DataFrame:
+    name = text(pl.col("campaign_name"), _CHARS)
+    counts = [
+        (pl.col(column).cast(pl.Int64) if column in days.columns else pl.lit(0, dtype=pl.Int64)).alias(field)
+        for field, column in _COUNTS.items()
+    ]
+    return days.filter(_NAMED).select(
+        pl.format(
+            "{}|{}|{}", "campaign_id", pl.col("day").cast(pl.Date).dt.to_string("iso"), pl.col("channel").fill_null("")
+        )
+        .str.slice(0, _CHARS)
+        .alias(UNIQUE),
+        pl.col("campaign_id").str.slice(0, _CHARS).alias("CampaignId"),
+        name.alias("CampaignName"),
+        pl.col("day").cast(pl.Date).cast(pl.Datetime("ms")).alias("Day"),
+        pl.col("channel").alias("Channel"),
+        *counts,
+    )
+
+
+async def _ensure(run: SyncRun, stats: CampaignStats, *, make: bool) -> bool:
+    """Whether the table is there; made where that was asked for."""
+    names = {name.lower() for name in await run.caspio.tables()}
+    if stats.table.lower() in names:
+        return True
+    if not stats.create:
+        fields = ", ".join(f"{name} ({type_})" for name, type_ in _TYPES.items())
+        raise ConfigurationError(
+            f"{work(run).definition.where('campaign_stats', 'table')}: Caspio has no table {stats.table}; make it with "
+            f"{fields}, {UNIQUE} unique, or write `create: true`"
+        )
+    if not make:
+        return False
+    models = [{"Name": name, "Type": type_, "Unique": name == UNIQUE} for name, type_ in _TYPES.items()]
+    try:
+        await run.caspio.create_table(stats.table, models)
+    except TransientError as error:
+        if not error.ambiguous or stats.table not in await run.caspio.tables():
+            raise
+    run.report.notes.append(f"made the table {stats.table} in Caspio")
+    return True
+
+
+async def _present(caspio: CaspioClient, stats: CampaignStats, since: str) -> pl.DataFrame:
+    source = Source(stats.table)
+    fields = {each.name: each for each in await caspio.fields(source)}
+    missing = [name for name, type_ in _TYPES.items() if name not in fields or fields[name].type != type_]
+    if missing:
+        wanted = ", ".join(f"{name} ({_TYPES[name]})" for name in missing)
+        raise ConfigurationError(
+            f"{source}: lacks {wanted}; add what is missing, or name a new table with `create: true`"
+        )
+    chosen: list[CaspioField] = [fields[name] for name in (UNIQUE, *_WRITTEN)]
+    reader = RecordReader(caspio, source, fields=chosen, where=f"Day>={literal(since)}")
+    await reader.open()
+    frames = [batch.frame async for batch in reader.batches()]
+    read = pl.concat([_READ.clone(), *(frame.select(_READ.columns) for frame in frames)])
+    return read.rename({name: present(name) for name in _WRITTEN})
+
+
+_READ = pl.DataFrame(
+    schema={SOURCE_PK: pl.Int64, UNIQUE: pl.String, **dict.fromkeys(COUNTS, pl.Int64), "CampaignName": pl.String}
+)
+_NOTHING = _READ.rename({name: present(name) for name in _WRITTEN})

@@ -1,0 +1,1 @@
+"""caspio-sync: what is written back into Caspio, by the fewest calls."""

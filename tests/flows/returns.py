@@ -1,0 +1,148 @@
+"""An engagement return between both emulators: what Braze told is held in memory, as the folded state gives it."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any
+
+import polars as pl
+import pytest
+
+from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.engagement import Resolved
+from tests.flows.conftest import CUSTOMERS, START, World
+
+COLUMNS = [
+    {"Name": "LastOpened", "Type": "DATE/TIME"},
+    {"Name": "EmailOpens", "Type": "STRING"},
+    {"Name": "Clicks", "Type": "INTEGER"},
+    {"Name": "HardBounced", "Type": "YES/NO"},
+    {"Name": "Engaged", "Type": "YES/NO"},
+    {"Name": "LastCampaign", "Type": "STRING"},
+]
+RETURN = """\
+kind: engagement
+source: {table: Customers, time_zone: Europe/London}
+identity: {external_id: CustomerNo, email: Email}
+fields:
+  HardBounced: {measure: hard_bounced_at, as: flag}
+  Engaged: engaged_30_days
+  LastOpened: email_last_open_at
+  EmailOpens: email_opens
+  Clicks: email_clicks
+  LastCampaign: last_campaign_name
+consent:
+  profiles: customers
+  email_subscribe: {column: Newsletter, map: {yes: subscribed, no: unsubscribed, double: opted_in}}
+"""
+RECORDS = "/integrations/rest/v3/tables/Customers/records"
+
+
+@dataclass
+class Told:
+    """What Braze told, by external id: the frames that the folded state gives, held in memory."""
+
+    measures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    consents: list[tuple[str, str, str, datetime, str]] = field(default_factory=list)
+    days: list[dict[str, Any]] = field(default_factory=list)
+    gathered: int = 0
+
+    async def gather(self, _run: object) -> Mapping[str, int]:
+        self.gathered += 1
+        return {"events folded": len(self.measures)}
+
+    def resolve(self, people: pl.DataFrame) -> Resolved:
+        keys = people.select("key", "external_id")
+        rows = [{"external_id": name, **values} for name, values in self.measures.items()]
+        schema = {"external_id": pl.String, "email_opens": pl.Int64, "email_clicks": pl.Int64}
+        schema |= dict.fromkeys(("email_last_open_at", "last_engaged_at", "hard_bounced_at"), pl.Datetime("us", "UTC"))
+        schema |= {"last_campaign_name": pl.String}
+        found = keys.join(pl.DataFrame(rows, schema=schema), on="external_id", how="inner")
+        states = pl.DataFrame(
+            self.consents,
+            schema={
+                "external_id": pl.String, "scope": pl.String, "state": pl.String,
+                "at": pl.Datetime("us", "UTC"), "source": pl.String,
+            },
+            orient="row",
+        )  # fmt: skip
+        known = keys.join(states, on="external_id", how="inner").drop("external_id")
+        return Resolved(found.drop("external_id"), known, found.height)
+
+    def people(self) -> int:
+        return len(self.measures)
+
+    def campaign_days(self, since: date) -> pl.DataFrame:
+        schema = {"campaign_id": pl.String, "campaign_name": pl.String, "day": pl.Date, "channel": pl.String}
+        schema |= {"sent": pl.Int64, "opens": pl.Int64}
+        return pl.DataFrame(self.days, schema=schema).filter(pl.col("day") >= since)
+
+    def says(self, key: str, state: str, *, at: datetime = START, source: str = "Preference Center") -> None:
+        self.consents.append((key, "email", state, at, source))
+
+
+@pytest.fixture(name="told")
+def told_by_braze(world: World) -> Told:
+    """The sync, a table with its columns, and what Braze tells."""
+    made = Told()
+    CONNECT.set(replace(CONNECT.get(), engagement=lambda _run: made))
+    world.sync()
+    world.sync(RETURN, "engagement")
+    return made
+
+
+@pytest.fixture(name="quick")
+def without_the_engine(without_prefect: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flow's own functions without the engine around them."""
+    flow = importlib.import_module("flows.engagement_return")
+    for name in (
+        "gather",
+        "want",
+        "write",
+        "record_written",
+        "write_campaigns",
+        "judge",
+        "map_rows",
+        "engagement_return",
+    ):
+        monkeypatch.setattr(flow, name, getattr(flow, name).fn)
+
+
+def customers(world: World, count: int, **more: Any) -> None:
+    world.customers([world.person(number, **more) for number in range(1, count + 1)], [*CUSTOMERS, *COLUMNS])
+
+
+def row(world: World, number: int) -> dict[str, Any]:
+    return world.caspio.rows("Customers")[number - 1]
+
+
+def opened(at: datetime, opens: int, **more: Any) -> dict[str, Any]:
+    return {"email_last_open_at": at, "last_engaged_at": at, "email_opens": opens, **more}
+
+
+def during_the_run(told: Told, change: Callable[[], object]) -> None:
+    """Change Caspio once, after its rows were read and before they are written."""
+    resolve, changes = told.resolve, [change]
+
+    def resolved(people: pl.DataFrame) -> Resolved:
+        while changes:
+            changes.pop()()
+        return resolve(people)
+
+    told.resolve = resolved  # type: ignore[method-assign]
+
+
+def campaign_days(*opens: int) -> list[dict[str, Any]]:
+    """A day of as many campaigns, each with its opens."""
+    return [
+        {
+            "campaign_id": f"id{place}",
+            "campaign_name": "News",
+            "day": START.date(),
+            "channel": "email",
+            "sent": 100,
+            "opens": each,
+        }
+        for place, each in enumerate(opens)
+    ]

@@ -1,0 +1,57 @@
+"""The campaigns' own table: made when asked for, kept, and never filled twice."""
+
+import pytest
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.sandbox.faults import Fault
+from tests.flows.conftest import World
+from tests.flows.returns import RETURN, Told, campaign_days, customers, told_by_braze, without_the_engine  # noqa: F401 - fixtures
+
+
+@pytest.mark.usefixtures("quick")
+class TestCampaigns:
+    STATS = RETURN + "campaign_stats: {table: CampaignStats, create: true}\n"
+
+    def test_the_table_is_made_and_kept(self, world: World, told: Told) -> None:
+        customers(world, 1)
+        world.sync(self.STATS, "engagement")
+        told.days = campaign_days(3, 4)
+        world.run("engagement")
+        assert [(each["StatKey"], each["Opens"]) for each in world.caspio.rows("CampaignStats")] == [
+            ("id0|2026-03-02|email", 3),
+            ("id1|2026-03-02|email", 4),
+        ]
+        told.days = campaign_days(3, 9)
+        report = world.run("engagement")
+        assert report.writeback is not None
+        assert (report.writeback.campaign_calls, report.writeback.campaign_days) == (1, 1)
+        assert [each["Opens"] for each in world.caspio.rows("CampaignStats")] == [3, 9]
+
+    def test_an_insert_whose_answer_is_lost_is_looked_up_first(self, world: World, told: Told) -> None:
+        customers(world, 1)
+        world.sync(self.STATS, "engagement")
+        told.days = campaign_days(1, 2, 3)
+        path = "/integrations/rest/v3/tables/CampaignStats/records"
+        world.break_caspio(Fault(kind="reset_after", path=path, method="POST", nth=(1, 3)))
+        world.run("engagement")
+        assert sorted(each["StatKey"] for each in world.caspio.rows("CampaignStats")) == [
+            f"id{place}|2026-03-02|email" for place in range(3)
+        ]
+
+    def test_counts_that_fall_are_held(self, world: World, told: Told) -> None:
+        customers(world, 1)
+        world.sync(self.STATS, "engagement")
+        told.days = campaign_days(5)
+        world.run("engagement")
+        told.days = campaign_days(4)
+        assert "1 campaign days are held" in " ".join(world.run("engagement").notes)
+        assert world.caspio.rows("CampaignStats")[0]["Opens"] == 5
+
+    def test_a_table_that_nobody_asked_for_is_not_made(self, world: World, told: Told) -> None:
+        told.days = campaign_days(5)
+        customers(world, 1)
+        world.sync(self.STATS.replace(", create: true", ""), "engagement")
+        with pytest.raises(
+            ConfigurationError, match=r"engagement.yaml:\d+: Caspio has no table CampaignStats; make it"
+        ):
+            world.run("engagement")
