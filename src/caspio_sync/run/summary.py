@@ -3,7 +3,7 @@
 Keys of rows, never their values.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from caspio_sync.ledger.runs import Run
@@ -96,9 +96,9 @@ def _rows(report: RunReport) -> Iterator[str]:
     yield from table(
         ("Rows", "Count", "What it means"),
         [
-            ("read", report.read, ""),
-            ("new", report.new, ""),
-            ("changed", report.changed, ""),
+            ("read", report.read, "from Caspio"),
+            ("new", report.new, "of them; Braze has not had these yet"),
+            ("changed", report.changed, "of them, since they were last sent"),
             ("unchanged", report.unchanged, "Braze holds this version; nothing was sent"),
             *((f"held from before: {verdict}", rows, "not looked at again") for verdict, rows in report.held.items()),
             *((verdict, rows, _MEANS.get(verdict, "")) for verdict, rows in report.verdicts.items()),
@@ -112,16 +112,21 @@ def _rows(report: RunReport) -> Iterator[str]:
 def _not_sent(report: RunReport) -> Iterator[str]:
     if not report.reasons:
         return
+    why = {each.name: each.why for each in report.checks}
     yield "## Not sent"
     yield ""
     yield from table(
         ("Verdict", "Reason", "Rows", "For example"),
-        [(each.verdict, each.reason, each.rows, ", ".join(each.examples)) for each in report.reasons],
+        [(each.verdict, _explained(each.reason, why), each.rows, ", ".join(each.examples)) for each in report.reasons],
     )
     example = next((key for each in report.reasons for key in each.examples), "KEY")
     yield f"All of them: `caspio-sync quarantine list {report.sync}`. "
     yield f"The story of one: `caspio-sync why {report.sync} {example}`."
     yield ""
+
+
+def _explained(reason: str, why: Mapping[str, str]) -> str:
+    return f"{reason}: {why[reason]}" if reason in why else reason
 
 
 def _freshness(freshness: Freshness) -> Iterator[str]:
@@ -135,7 +140,7 @@ def _freshness(freshness: Freshness) -> Iterator[str]:
                 duration(freshness.target_seconds) if freshness.target_seconds else "none (`freshness:` sets it)",
             ),
             ("every change is read up to", _moment(freshness.read_up_to)),
-            ("that was ago, at the end of the run", _span(freshness.age_seconds)),
+            ("age of that, at the end of the run", _span(freshness.age_seconds)),
             ("longest wait of what was sent", _span(freshness.waited_seconds)),
             ("newest row in Braze, changed", _moment(freshness.newest_delivered_at)),
             ("oldest row that waits, changed", _moment(freshness.oldest_undelivered_at)),
@@ -207,8 +212,12 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> Iterator
     yield "| " + " | ".join(head) + " |"
     yield "|" + " --- |" * len(head)
     for row in rows:
-        yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+        yield "| " + " | ".join(_cell(cell) for cell in row) + " |"
     yield ""
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|")
 
 
 def _seconds(start: datetime, end: datetime | None) -> float:
