@@ -47,13 +47,14 @@ def test_verdicts_come_with_their_meaning_and_reasons_with_commands() -> None:
     assert "`caspio-sync why customers c7`" in told
 
 
-def test_a_reason_that_the_gate_knows_is_explained_and_large_numbers_are_readable() -> None:
+def test_large_numbers_are_readable() -> None:
     reasons = [Reason(verdict="quarantined", reason="email_format", rows=1234, examples=["c7"])]
     checks = [
         CheckTotals(name="email_format", why="is no e-mail address", severity="critical", rows=98765, failed=1234)
     ]
-    told = text(a_report(reasons=reasons, checks=checks))
-    assert "| quarantined | email_format: is no e-mail address | 1,234 | c7 |" in told
+    told = text(a_report(reasons=reasons, checks=checks, read=98765))
+    assert "98,765 rows read, " in told
+    assert "| quarantined | email_format | 1,234 | c7 |" in told
     assert "| email_format | critical | 1,234 | 98,765 | is no e-mail address |" in told
 
 

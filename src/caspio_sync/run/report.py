@@ -53,7 +53,10 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     # Called `keys` outside; a model with an attribute of that name looks like a mapping to Prefect.
     # Hidden, for a key can be an address or a number, and Prefect keeps a run's parameters.
     row_keys: tuple[SecretStr, ...] = Field(
-        default=(), alias="keys", description="Read only these rows, by their identity. Never moves the cursor."
+        default=(),
+        alias="keys",
+        description="Read only these rows, by their identity. Never moves the cursor. Prefect keeps what is entered "
+        "here; where keys are addresses, use caspio-sync run SYNC --keys instead.",
     )
     since: datetime | None = Field(
         default=None, description="Read rows changed since this time. Never moves the cursor."
@@ -63,6 +66,7 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     )
     pk_range: tuple[int, int] | None = Field(
         default=None,
+        title="PK_ID range",
         description="Read only rows whose PK_ID lies between these two, both included, and hold only them against "
         "other runs. Never moves the cursor.",
     )

@@ -3,7 +3,7 @@
 Keys of rows, never their values.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from caspio_sync.ledger.runs import Run
@@ -37,13 +37,14 @@ def headline(report: RunReport) -> str:
     """The run in one line."""
     held = sum(report.held.values())
     return (
-        f"{report.read} rows read, {report.new} new, {report.changed} changed, {report.unchanged} unchanged, "
-        f"{report.sent} sent, {report.verdicts.get('quarantined', 0)} quarantined, "
-        f"{report.verdicts.get('rejected', 0)} rejected by Braze, {held} held from before; {report.requests} requests, "
+        f"{report.read:,} rows read, {report.new:,} new, {report.changed:,} changed, {report.unchanged:,} unchanged, "
+        f"{report.sent:,} sent, {report.verdicts.get('quarantined', 0):,} quarantined, "
+        f"{report.verdicts.get('rejected', 0):,} rejected by Braze, {held:,} held from before; "
+        f"{report.requests:,} requests, "
         + (
-            f"{report.data_points} data points billed, {report.data_points_saved} saved"
+            f"{report.data_points:,} data points billed, {report.data_points_saved:,} saved"
             if report.kind == "profiles"
-            else f"{report.deleted} items deleted"
+            else f"{report.deleted:,} items deleted"
         )
     )
 
@@ -112,12 +113,11 @@ def _rows(report: RunReport) -> Iterator[str]:
 def _not_sent(report: RunReport) -> Iterator[str]:
     if not report.reasons:
         return
-    why = {each.name: each.why for each in report.checks}
     yield "## Not sent"
     yield ""
     yield from table(
         ("Verdict", "Reason", "Rows", "For example"),
-        [(each.verdict, _explained(each.reason, why), each.rows, ", ".join(each.examples)) for each in report.reasons],
+        [(each.verdict, each.reason, each.rows, ", ".join(each.examples)) for each in report.reasons],
     )
     example = next((key for each in report.reasons for key in each.examples), "KEY")
     yield f"All of them: `caspio-sync quarantine list {report.sync}`. "
@@ -125,15 +125,11 @@ def _not_sent(report: RunReport) -> Iterator[str]:
     yield ""
 
 
-def _explained(reason: str, why: Mapping[str, str]) -> str:
-    return f"{reason}: {why[reason]}" if reason in why else reason
-
-
 def _freshness(freshness: Freshness) -> Iterator[str]:
     yield "## Freshness"
     yield ""
     yield from table(
-        ("", ""),
+        ("What", "When, how long"),
         [
             (
                 "target",
@@ -165,7 +161,7 @@ def _traffic(report: RunReport) -> Iterator[str]:
     yield "## Requests"
     yield ""
     yield from table(
-        ("", ""),
+        ("What", "How much"),
         [
             ("requests to Braze", report.requests),
             ("a second, while sending", f"{report.requests / sending:.1f}" if sending else "-"),
