@@ -228,7 +228,7 @@ def test_an_operations_person_finds_starts_and_understands_a_run(machine: Any, u
     assert int(rows["read"][0].replace(",", "")) > 4000
     assert "quarantined" in browser.table("Verdict")
     assert browser.table("Expectation")["email_format"][0] == "critical"
-    browser.picture("run-summary.png", 1400)
+    browser.picture("run-summary.png", 1280)
 
     hosts = {urlsplit(url).netloc for url in browser.loaded if urlsplit(url).scheme in {"http", "https", "ws", "wss"}}
     assert hosts == {f"127.0.0.1:{machine.port}"}
