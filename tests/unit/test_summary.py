@@ -47,6 +47,17 @@ def test_verdicts_come_with_their_meaning_and_reasons_with_commands() -> None:
     assert "`caspio-sync why customers c7`" in told
 
 
+def test_large_numbers_are_readable() -> None:
+    reasons = [Reason(verdict="quarantined", reason="email_format", rows=1234, examples=["c7"])]
+    checks = [
+        CheckTotals(name="email_format", why="is no e-mail address", severity="critical", rows=98765, failed=1234)
+    ]
+    told = text(a_report(reasons=reasons, checks=checks, read=98765))
+    assert "98,765 rows read, " in told
+    assert "| quarantined | email_format | 1,234 | c7 |" in told
+    assert "| email_format | critical | 1,234 | 98,765 | is no e-mail address |" in told
+
+
 def test_the_gate_is_ranked_by_what_failed() -> None:
     checks = [
         CheckTotals(name="fine", why="it is", severity="critical", rows=9),

@@ -89,6 +89,8 @@ def _prefect(home: Path, port: int) -> dict[str, str]:
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        # Runs on the worker inherit it; quieter, their pages in the UI would show no logs.
+        "PREFECT_LOGGING_LEVEL": "INFO",
         "DO_NOT_TRACK": "1",
         FOLDER_VARIABLE: str(Path.cwd()),
     }

@@ -56,8 +56,8 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     row_keys: tuple[SecretStr, ...] = Field(
         default=(),
         alias="keys",
-        description="Read only these rows, by their identity. Never moves the cursor. Prefect keeps what is typed into "
-        "its form: give e-mail addresses and numbers to `caspio-sync run --keys` instead.",
+        description="Read only these rows, by their identity. Never moves the cursor. Prefect keeps what is entered "
+        "here; where keys are addresses, use caspio-sync run SYNC --keys instead.",
     )
     since: datetime | None = Field(
         default=None, description="Read rows changed since this time. Never moves the cursor."
@@ -67,6 +67,7 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     )
     pk_range: tuple[int, int] | None = Field(
         default=None,
+        title="PK_ID range",
         description="Read only rows whose PK_ID lies between these two, both included, and hold only them against "
         "other runs. Never moves the cursor.",
     )

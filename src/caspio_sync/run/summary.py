@@ -37,15 +37,16 @@ def headline(report: RunReport) -> str:
     """The run in one line."""
     held = sum(report.held.values())
     return (
-        f"{report.read} rows read, {report.new} new, {report.changed} changed, {report.unchanged} unchanged, "
-        f"{report.sent} sent, {report.verdicts.get('quarantined', 0)} quarantined, "
-        f"{report.verdicts.get('rejected', 0)} rejected by Braze, {held} held from before; {report.requests} requests, "
+        f"{report.read:,} rows read, {report.new:,} new, {report.changed:,} changed, {report.unchanged:,} unchanged, "
+        f"{report.sent:,} sent, {report.verdicts.get('quarantined', 0):,} quarantined, "
+        f"{report.verdicts.get('rejected', 0):,} rejected by Braze, {held:,} held from before; "
+        f"{report.requests:,} requests, "
         + (
-            f"{report.data_points} data points billed, {report.data_points_saved} saved"
+            f"{report.data_points:,} data points billed, {report.data_points_saved:,} saved"
             if report.kind == "profiles"
-            else f"{report.deleted} items deleted"
+            else f"{report.deleted:,} items deleted"
             if report.writeback is None
-            else f"{report.writeback.calls} calls to Caspio that wrote"
+            else f"{report.writeback.calls:,} calls to Caspio that wrote"
         )
     )
 
@@ -99,9 +100,9 @@ def _rows(report: RunReport) -> Iterator[str]:
     yield from table(
         ("Rows", "Count", "What it means"),
         [
-            ("read", report.read, ""),
-            ("new", report.new, ""),
-            ("changed", report.changed, ""),
+            ("read", report.read, "from Caspio"),
+            ("new", report.new, "of them; Braze has not had these yet"),
+            ("changed", report.changed, "of them, since they were last sent"),
             ("unchanged", report.unchanged, "Braze holds this version; nothing was sent"),
             *((f"held from before: {verdict}", rows, "not looked at again") for verdict, rows in report.held.items()),
             *((verdict, rows, _MEANS.get(verdict, "")) for verdict, rows in report.verdicts.items()),
@@ -133,14 +134,14 @@ def _freshness(freshness: Freshness) -> Iterator[str]:
     yield "## Freshness"
     yield ""
     yield from table(
-        ("", ""),
+        ("What", "When, how long"),
         [
             (
                 "target",
                 duration(freshness.target_seconds) if freshness.target_seconds else "none (`freshness:` sets it)",
             ),
             ("every change is read up to", _moment(freshness.read_up_to)),
-            ("that was ago, at the end of the run", _span(freshness.age_seconds)),
+            ("age of that, at the end of the run", _span(freshness.age_seconds)),
             ("longest wait of what was sent", _span(freshness.waited_seconds)),
             ("newest row in Braze, changed", _moment(freshness.newest_delivered_at)),
             ("oldest row that waits, changed", _moment(freshness.oldest_undelivered_at)),
@@ -165,7 +166,7 @@ def _traffic(report: RunReport) -> Iterator[str]:
     yield "## Requests"
     yield ""
     yield from table(
-        ("", ""),
+        ("What", "How much"),
         [
             ("requests to Braze", report.requests),
             ("a second, while sending", f"{report.requests / sending:.1f}" if sending else "-"),
@@ -212,8 +213,12 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> Iterator
     yield "| " + " | ".join(head) + " |"
     yield "|" + " --- |" * len(head)
     for row in rows:
-        yield "| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |"
+        yield "| " + " | ".join(_cell(cell) for cell in row) + " |"
     yield ""
+
+
+def _cell(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value).replace("|", "\\|")
 
 
 def _seconds(start: datetime, end: datetime | None) -> float:
