@@ -417,6 +417,7 @@ def _repeat_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for module, names in {
         "braze": ("erase", "send", "send_opt_outs", "identify_rows", "keep_schema", "delete_vanished"),
         "caspio": ("extract_batch",),
+        "engagement": ("gather", "want", "write", "record_written", "write_campaigns"),
         "ledger": ("compare", "record", "record_baseline"),
     }.items():
         tasks = importlib.import_module(f"tasks.{module}")

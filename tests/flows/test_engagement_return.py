@@ -81,6 +81,14 @@ class TestRows:
         assert report.writeback is not None
         assert report.writeback.calls <= 5
 
+    def test_calls_are_filled_to_the_brim_of_the_address(self, world: World, told: Told) -> None:
+        customers(world, 2_000)
+        told.measures = {f"c{number}": opened(START, 3) for number in range(1, 2_001)}
+        report = world.run("engagement")
+        assert report.verdicts == {"sent": 2_000}
+        assert report.writeback is not None
+        assert report.writeback.calls == 5  # 2,000 keys of about five characters into 1,900
+
     def test_a_flag_falls_when_its_time_has_passed(self, world: World, told: Told) -> None:
         customers(world, 1)
         told.measures = {"c1": opened(START, 1)}

@@ -16,11 +16,12 @@ import orjson
 import polars as pl
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient, RefusedError, Source
-from caspio_sync.clients.caspio_query import in_list, literal
+from caspio_sync.clients.caspio_query import encoded, in_list, literal
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.schemas import SOURCE_PK, Verdict
 from caspio_sync.writeback.planner import WriteCall
 
+_MARGIN = 8  # characters of address: whoever counts them may count the scheme or the port otherwise
 AT_ONCE = 8  # ten at once made 21 calls a second, one after the other three (Caspio, 3.4)
 _REFUSED_OFTEN = 3  # refusals of a column that was never taken, after which the run leaves it out
 GONE = "the row is gone from Caspio"
@@ -54,7 +55,7 @@ class Writer:
     @property
     def room(self) -> int:
         """Characters of address for the keys of one call, commas included."""
-        return self.caspio.update_budget(self.table) - len(f"{self.key} IN ()")
+        return self.caspio.update_budget(self.table) - len(encoded(f"{self.key} IN ()")) - _MARGIN
 
     async def write(self, calls: Sequence[WriteCall]) -> pl.DataFrame:
         """Make the calls, several at once, in their order.
@@ -123,10 +124,18 @@ class Writer:
         return await self.caspio.update(self.table, values, where=where)
 
     def _blamed(self, error: Exception, said: str, values: Mapping[str, Any]) -> list[str]:
-        """The columns that Caspio names; where it names none, the only one, or the least important of several."""
+        """The columns that Caspio names; where it refuses a value and names none, the only one or the least important.
+
+        Raises:
+            The error itself, where it is about the call and not about a column.
+        """
         if isinstance(error, ConfigurationError) and "FieldNotFound" not in said:
             raise error
-        named = [name for name in values if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", said, re.IGNORECASE)]
+        # The fields stand at the end; words before it, such as "data", may be names of columns too.
+        listed = said.rpartition(":")[2]
+        named = [name for name in values if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", listed)]
+        if not named and not _SOME_VALUE.search(said):
+            raise error
         return named or [list(values)[-1]]
 
     def _strike(self, name: str, said: str) -> None:
@@ -212,4 +221,7 @@ def _refuses(error: TransientError) -> bool:
 
 def _said(error: Exception) -> str:
     """Caspio's own words, values masked."""
-    return error.message_text or str(error) if isinstance(error, RefusedError) else str(error)
+    if isinstance(error, RefusedError):
+        return error.message_text or str(error)
+    _, code, rest = str(error).partition("FieldNotFound")
+    return f"{code}{rest.partition(';')[0]}" if code else str(error)
