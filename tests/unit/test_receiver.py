@@ -1,9 +1,9 @@
-"""The receiver behind the emulated connector: what it answers, and what is in the inbox when it has."""
+"""The receiver: what it answers, and what is in the inbox when it has."""
 
 import asyncio
 import gzip
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,66 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from caspio_sync.clock import VirtualClock
-from caspio_sync.engagement.events import Post, read_events
+from caspio_sync.engagement.events import Post
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.receiver.app import Receiver
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.receiver.recent import RecentIds
-from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector, State
-
-TOKEN = "c2FuZGJveC10b2tlbg=="
-BEARER = {"Authorization": f"Bearer {TOKEN}"}
-URL = "http://receiver/currents"
-
-
-def events(count: int, start: int = 0) -> list[dict[str, Any]]:
-    return [
-        {
-            "event_type": "users.messages.email.Open",
-            "id": f"e-{number}",
-            "time": 1_785_000_000 + number,
-            "user": {"user_id": f"b-{number % 7}", "external_user_id": f"c-{number % 7}"},
-            "properties": {"email_address": f"c{number % 7}@example.com", "machine_open": "true"},
-        }
-        for number in range(start, start + count)
-    ]
-
-
-def body(*items: Any) -> bytes:
-    return orjson.dumps({"events": items})
-
-
-class Service:
-    """A receiver and its inbox."""
-
-    def __init__(self, inbox: Inbox, **options: Any) -> None:
-        self.inbox = inbox
-        self.receiver = Receiver(inbox, tokens=options.pop("tokens", [SecretStr(TOKEN)]), **options)
-        self.transport = httpx.ASGITransport(self.receiver.app)
-
-    def run(self, talk: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
-        async def live() -> Any:
-            async with (
-                self.receiver.app.router.lifespan_context(self.receiver.app),
-                httpx.AsyncClient(transport=self.transport, base_url="http://receiver") as client,
-            ):
-                return await talk(client)
-
-        return asyncio.run(live())
-
-    def post(self, content: bytes, headers: dict[str, str] | None = None) -> httpx.Response:
-        answer: httpx.Response = self.run(
-            lambda client: client.post("/currents", content=content, headers=BEARER if headers is None else headers)
-        )
-        return answer
-
-    def ids(self) -> list[str]:
-        parts = [read_events([(post.seq, post.lines) for post in part]) for part in self.inbox.posts(0)]
-        return [each for frame in parts for each in frame["event_id"]]
-
-    def metric(self, name: str, **labels: str) -> float:
-        return self.receiver.metrics.registry.get_sample_value(name, labels) or 0.0
+from tests.unit.receiver_service import BEARER, TOKEN, Service, body, events
 
 
 @pytest.fixture
@@ -324,85 +269,6 @@ def test_only_so_many_ids_are_remembered() -> None:
     known = [number for number in range(100) if str(number) in recent]
     assert known == list(range(known[0], 100))
     assert 3 <= len(known) <= 8
-
-
-# Braze, 11.1: what our answers make it do.
-
-
-def delivered(service: Service, lot: list[dict[str, Any]], **options: Any) -> CurrentsConnector:
-    connector = CurrentsConnector(
-        URL,
-        token=options.pop("token", TOKEN),
-        behaviour=CurrentsBehaviour(**options),
-        clock=VirtualClock(),
-        transport=service.transport,
-    )
-    connector.queue(lot)
-    service.run(lambda _client: connector.deliver())
-    return connector
-
-
-def test_duplicates_and_disorder_end_as_each_event_once(service: Service) -> None:
-    connector = delivered(service, events(1000), duplicates=0.5)
-    assert connector.waiting == 0
-    assert sorted(service.ids()) == sorted(f"e-{number}" for number in range(1000))
-
-
-def test_nothing_is_lost_by_a_post_that_is_too_large(service: Service) -> None:
-    service.receiver._body_limit = 5_000
-    connector = delivered(service, events(300), duplicates=0)
-    assert connector.answers[413] > 0
-    assert (len(service.ids()), connector.dropped) == (300, [])
-
-
-def test_a_wrong_token_suspends_and_loses_nothing(service: Service) -> None:
-    connector = delivered(service, events(150), token="wrong")
-    assert (connector.state, service.ids()) == (State.SUSPENDED, [])
-    connector.token = TOKEN
-    connector.resume()
-    service.run(lambda _client: connector.deliver())
-    assert sorted(set(service.ids())) == sorted(f"e-{number}" for number in range(150))
-
-
-def test_a_disk_that_is_full_for_a_while_loses_nothing(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    failures = iter([True] * 7)
-    add = service.inbox.add
-
-    def sometimes(posts: list[Post]) -> None:
-        if next(failures, False):
-            raise CaspioSyncError("the disk is full")
-        add(posts)
-
-    monkeypatch.setattr(service.inbox, "add", sometimes)
-    connector = delivered(service, events(400))
-    assert connector.answers[503] == 7
-    assert sorted(service.ids()) == sorted(f"e-{number}" for number in range(400))
-
-
-class BadLine(httpx.AsyncBaseTransport):
-    """Loses posts before they arrive, and answers after they were given."""
-
-    def __init__(self, line: httpx.AsyncBaseTransport, seed: int) -> None:
-        self._line = line
-        self._random = random.Random(seed)
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        fate = self._random.choice(["lost", "answer lost", "arrives", "arrives"])
-        if fate == "lost":
-            raise httpx.ConnectTimeout("lost")
-        answer = await self._line.handle_async_request(request)
-        if fate == "answer lost":
-            raise httpx.ReadTimeout("lost")
-        return answer
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_on_a_line_that_loses_posts_and_answers_each_event_is_kept_once(service: Service, seed: int) -> None:
-    service.transport = BadLine(service.transport, seed)  # type: ignore[assignment]
-    lot = events(500)
-    connector = delivered(service, lot, seed=seed, events_a_post=20)
-    assert connector.answers[0] > 5
-    assert sorted(service.ids()) == sorted(each["id"] for each in lot)
 
 
 # What is told.
