@@ -168,6 +168,22 @@ def test_one_post_at_a_time_adds_up_to_the_same(
         assert _without_salt(stored_state(ledger)) == _without_salt(stored_state(at_once))
 
 
+def test_many_people_are_added_to_what_is_known_of_them(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
+    """So many that PostgreSQL takes them by COPY."""
+    people, odd = range(1200), "tab\t, line\n, \\N and ünï"
+
+    def opens(seconds: int, campaign: str) -> list[Event]:
+        return [event(EMAIL + "Open", seconds, external_id=f"c-{each} {odd}", campaign_id=campaign) for each in people]
+
+    for posted in (opens(50, "new"), opens(10, "old"), opens(50, "new")[:300]):
+        inbox.add([post(posted)])
+        fold_all(inbox, ledger, clock)
+    known = known_people(ledger, SYNC, rows_of(key=list(people), external_id=[f"c-{each} {odd}" for each in people]))
+    told = known.measures.select("email_opens", "email_first_at", "email_last_open_at", "last_campaign_id").unique()
+    assert told.rows() == [(2, at(10), at(50), "new")]
+    assert known.measures.height == len(people)
+
+
 def _fold_and_die(ledger_url: str, inbox_url: str, step: int) -> None:
     """A process that is killed when it comes to its write number `step`."""
     clock, steps, upsert = VirtualClock(at(10 * 86_400)), iter(range(1000)), ledger_engagement.upsert
