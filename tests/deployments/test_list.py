@@ -57,6 +57,7 @@ def test_the_shipped_file_is_the_list_of_the_shipped_syncs(settings: Settings, m
         "books",
         "customers",
         "customers-nightly",
+        "engagement",
         "products",
         "products-nightly",
         "housekeeping",

@@ -18,6 +18,7 @@ import pytest
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_catalogs import CatalogClient
+from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
 from caspio_sync.delivery.endpoints import endpoint_of
@@ -249,6 +250,7 @@ class World:
             sender=self._sender,
             braze=self._braze_client,
             catalogs=self._catalog_client,
+            polled=self._engagement_client,
             observer=self.observer,
         )
 
@@ -271,6 +273,14 @@ class World:
 
     def _catalog_client(self, settings: Settings, clock: Clock) -> CatalogClient:
         return CatalogClient(
+            endpoint=settings.braze_endpoint,
+            api_key=settings.braze_api_key,
+            clock=clock,
+            transport=self._line("braze", self.braze.app),
+        )
+
+    def _engagement_client(self, settings: Settings, clock: Clock) -> BrazeEngagementClient:
+        return BrazeEngagementClient(
             endpoint=settings.braze_endpoint,
             api_key=settings.braze_api_key,
             clock=clock,

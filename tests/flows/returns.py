@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.engagement import Resolved
+from caspio_sync.run.people import KnownPeople
 from tests.flows.conftest import CUSTOMERS, START, World
 
 COLUMNS = [
@@ -52,7 +52,7 @@ class Told:
         self.gathered += 1
         return {"events folded": len(self.measures)}
 
-    def resolve(self, people: pl.DataFrame) -> Resolved:
+    def resolve(self, people: pl.DataFrame) -> KnownPeople:
         keys = people.select("key", "external_id")
         rows = [{"external_id": name, **values} for name, values in self.measures.items()]
         schema = {"external_id": pl.String, "email_opens": pl.Int64, "email_clicks": pl.Int64}
@@ -68,7 +68,8 @@ class Told:
             orient="row",
         )  # fmt: skip
         known = keys.join(states, on="external_id", how="inner").drop("external_id")
-        return Resolved(found.drop("external_id"), known, found.height)
+        names = found.select(pl.lit("external_id").alias("person_kind"), pl.col("external_id").alias("person"))
+        return KnownPeople(found.drop("external_id"), known, names)
 
     def people(self) -> int:
         return len(self.measures)
@@ -125,7 +126,7 @@ def during_the_run(told: Told, change: Callable[[], object]) -> None:
     """Change Caspio once, after its rows were read and before they are written."""
     resolve, changes = told.resolve, [change]
 
-    def resolved(people: pl.DataFrame) -> Resolved:
+    def resolved(people: pl.DataFrame) -> KnownPeople:
         while changes:
             changes.pop()()
         return resolve(people)

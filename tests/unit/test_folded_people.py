@@ -15,7 +15,8 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run import folding
 from caspio_sync.run.context import LedgerThread
-from caspio_sync.run.people import FoldedEngagement, known_people, known_states
+from caspio_sync.run.folding import fold_inbox
+from caspio_sync.run.people import known_people, known_states
 from tests.unit.engagement_model import (
     EMAIL,
     GROUP_CHANGE,
@@ -67,19 +68,19 @@ def test_somebody_unknown_is_found_when_the_row_appears(inbox: Inbox, ledger: Le
     assert known.found == 4
 
 
-def test_an_engagement_return_asks_for_all_of_it(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    told = FoldedEngagement(SYNC, LedgerThread(ledger), inbox, clock, kinds=("email",))
+def test_what_is_folded_is_counted_and_found(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
     named = {"email": "a@x.example", "campaign_id": "spring", "campaign_name": "Spring"}
     opened = event(EMAIL + "Open", 1, **named)
     inbox.add(
         [post([opened, opened, event(EMAIL + "Open", 2, external_id="c-2"), event("users.behaviors.CustomEvent", 3)])]
     )
-    assert asyncio.run(told.gather()) == {"folded": 2, "other_types": 1, "duplicates": 1}
-    known = told.resolve(rows_of(key=[1], email=["a@x.example"]))
+    report = asyncio.run(fold_inbox(SYNC, inbox, LedgerThread(ledger), clock, kinds=("email",)))
+    assert +report.events == {"folded": 2, "other_types": 1, "duplicates": 1}
+    known = known_people(ledger, SYNC, rows_of(key=[1], email=["a@x.example"]))
     assert known.measures.select("key", "email_opens", "last_campaign_name").rows() == [(1, 1, "Spring")]
-    assert (known.found, told.people()) == (1, 2)
-    assert told.campaign_days(at(0).date()).select("campaign_name", "opens").rows() == [("Spring", 1)]
-    assert told.campaign_days(at(86_400).date()).is_empty()
+    assert (known.found, ledger.known_people(SYNC).height) == (1, 2)
+    assert ledger.campaign_days(SYNC, at(0).date()).select("campaign_name", "opens").rows() == [("Spring", 1)]
+    assert ledger.campaign_days(SYNC, at(86_400).date()).is_empty()
 
 
 def test_an_address_tells_of_every_row_that_has_it(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:

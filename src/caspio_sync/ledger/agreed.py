@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 import sqlalchemy as sa
 
+from caspio_sync.ledger import engagement_schema as tables
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame, upsert
@@ -65,7 +66,7 @@ class Agreements(LedgerConnection):
         """
         stored = rows.select(SOURCE_PK, "scope", "state", pl.col("at", "news").dt.epoch("us").cast(pl.Int64))
         with self._write("write down what was agreed", fenced=True) as connection:
-            upsert(connection, schema.agreed, stored, constants={"sync": sync}, update=("state", "at", "news"))
+            upsert(connection, tables.agreed, stored, constants={"sync": sync}, update=("state", "at", "news"))
             if profiles is not None and tell.height:
                 known = _sent(connection, profiles, tell[SOURCE_PK])
                 again = list(_again(known, tell, layouts, profiles))

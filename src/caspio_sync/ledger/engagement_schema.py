@@ -6,6 +6,7 @@
     series_day          the same as Braze counts them, for whom Currents does not tell
     engagement_seen     ids of events that were folded, a few a row, by the hour of the event
     engagement_cursor   one a sync: up to where the inbox was folded
+    agreed              one a row and scope: the consent that Caspio and Braze last agreed on
 
 Each holds for one sync. There is no address: a person of an e-mail is its keyed hash.
 """
@@ -114,4 +115,16 @@ engagement_cursor = sa.Table(
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("seq", sa.BigInteger, nullable=False),  # every post up to this one was folded
     sa.Column("at", Instant, nullable=False),
+)
+
+# The consent state of a row that Caspio and Braze last agreed on (see agreed.py).
+agreed = sa.Table(
+    "agreed",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("scope", sa.Text, primary_key=True),  # email, push, or the id of a subscription group
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("at", Instant),  # since when; null: before anybody looked
+    sa.Column("news", Instant),  # Braze's changes up to here are part of it
 )

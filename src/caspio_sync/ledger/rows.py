@@ -81,6 +81,19 @@ class Rows(LedgerConnection):
             pl.concat(frames).cast(CLAIM_SCHEMA).sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False])
         )
 
+    def sent_keys(self, sync: str, *, after: int, limit: int) -> pl.DataFrame:
+        """Keys under which something was acknowledged, of the next rows after a `source_pk`.
+
+        Returns:
+            `source_pk` and `key`, sorted by `source_pk`; fewer than `limit` where there are no more.
+        """
+        statement = (
+            "SELECT source_pk, key FROM row WHERE sync = ? AND source_pk > ? AND holds = 1 AND sent_fp IS NOT NULL "
+            f"ORDER BY source_pk LIMIT {int(limit)}"
+        )
+        with self._read("read keys") as connection:
+            return select_frame(connection, statement, (sync, after), {SOURCE_PK: pl.Int64(), KEY: pl.String()})
+
     def delivered(self, sync: str, run: str, batch: int) -> pl.DataFrame:
         """What this batch of this run has recorded already: a repeated task plans only the rest.
 

@@ -7,7 +7,6 @@
     noun each
     catalog, leaving, abandoned, price: what only syncs of catalogs need
     shard, claim: what only backfills need
-    agreed: what only engagement returns need
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
 1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.
@@ -293,18 +292,6 @@ price = sa.Table(
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("price", sa.Float, nullable=False),
-)
-
-# The consent state of a row that Caspio and Braze last agreed on (see agreed.py).
-agreed = sa.Table(
-    "agreed",
-    metadata,
-    sa.Column("sync", sa.Text, primary_key=True),
-    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("scope", sa.Text, primary_key=True),  # email, push, or the id of a subscription group
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("at", Instant),  # since when; null: before anybody looked
-    sa.Column("news", Instant),  # Braze's changes up to here are part of it
 )
 
 # What is wrong with a sync, so that it is told once, and its end once.

@@ -228,6 +228,8 @@ class EngagementSync(Sync):
         returned: `consent`: subscription states.
         campaign_stats: a table of campaigns.
         calls_per_run: writes a run makes at most: the most important columns first, the rest is left to the next run.
+        people_per_run: so many people's states are asked of Braze in a run, in turn, 50 a request: what tells of groups
+            and push without Currents. It asks for those that the profile sync (`consent: profiles`) has sent.
         gate: limits and expectations.
     """
 
@@ -237,6 +239,7 @@ class EngagementSync(Sync):
     returned: ReturnedConsent = Field(default=ReturnedConsent(), alias="consent")
     campaign_stats: CampaignStats | None = None
     calls_per_run: int | None = Field(default=None, ge=1)
+    people_per_run: int = Field(default=5000, ge=0, le=100_000)
     gate: EngagementGate = EngagementGate()
     on_missing: Literal["keep"] = "keep"
 

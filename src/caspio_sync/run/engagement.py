@@ -15,24 +15,11 @@ from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.people import KnownPeople
+from caspio_sync.run.told import BrazeEngagement
 from caspio_sync.run.writeback_report import WritebackReport
 from caspio_sync.settings import current_settings
 from caspio_sync.writeback.writer import Writer
-
-
-@dataclass(frozen=True, slots=True)
-class Resolved:
-    """What is known of some rows' people.
-
-    Args:
-        measures: `key` (Int64: the row's PK_ID) and columns of `MEASURES`; one row a key of whom something is known.
-        consents: key, scope (email, push, a group's id), state, at (UTC), source.
-        found: people of the folded state that these rows are.
-    """
-
-    measures: pl.DataFrame
-    consents: pl.DataFrame
-    found: int = 0
 
 
 class Engagement(Protocol):
@@ -42,7 +29,7 @@ class Engagement(Protocol):
         """Poll, and fold what arrived; numbers for the report by name."""
         ...
 
-    def resolve(self, people: pl.DataFrame) -> Resolved:
+    def resolve(self, people: pl.DataFrame) -> KnownPeople:
         """What is known of these rows: key (Int64), external_id, alias_label, alias_name, email."""
         ...
 
@@ -79,11 +66,7 @@ class EngagementWork:
 
 
 def work(run: SyncRun) -> EngagementWork:
-    """The run's part, made by its first caller.
-
-    Raises:
-        ConfigurationError: nothing that folds engagement is connected.
-    """
+    """The run's part, made by its first caller."""
     return run.part("engagement", lambda: _work(run))
 
 
@@ -91,9 +74,7 @@ def _work(run: SyncRun) -> EngagementWork:
     definition, mapping = run.definition, run.mapping
     assert isinstance(definition, EngagementSync)
     assert isinstance(mapping, EngagementMapping)
-    made = CONNECT.get().engagement
-    if made is None:
-        raise ConfigurationError(f"{run.name}: nothing is connected that knows Braze's engagement")
+    made = CONNECT.get().engagement or BrazeEngagement
     run.report.writeback = WritebackReport()
     writer = Writer(run.caspio, run.prepared.source, run.prepared.key.name)
     return EngagementWork(definition, mapping, made(run), writer, definition.calls_per_run)

@@ -1,19 +1,14 @@
 """What is known of some Caspio rows' people."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 
 import polars as pl
 
-from caspio_sync.clock import Clock
 from caspio_sync.engagement.fold import CONSENTS, PERSON
-from caspio_sync.engagement.identity import EXTERNAL_ID, KINDS, people_of_profiles, people_of_rows
+from caspio_sync.engagement.identity import EXTERNAL_ID, people_of_profiles, people_of_rows
 from caspio_sync.engagement.measures import measures, newest_states, standing
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.context import LedgerThread
-from caspio_sync.run.folding import fold_inbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,48 +29,6 @@ class KnownPeople:
     def found(self) -> int:
         """How many people these rows are."""
         return self.names.height
-
-
-class FoldedEngagement:
-    """What Braze has told, as the engagement return of a sync asks for it.
-
-    Args:
-        sync: name of the sync.
-        ledger: in its thread.
-        inbox: where posts and polls wait.
-        clock: the run's.
-        kinds: which identifier is better than which: `email` first for a table that knows people by address alone.
-    """
-
-    def __init__(
-        self, sync: str, ledger: LedgerThread, inbox: Inbox, clock: Clock, *, kinds: Sequence[str] = KINDS
-    ) -> None:
-        self._sync = sync
-        self._thread = ledger
-        self._inbox = inbox
-        self._clock = clock
-        self._kinds = kinds
-
-    async def gather(self) -> Mapping[str, int]:
-        """Fold what arrived; events by what became of them, for the report.
-
-        Raises:
-            As `fold_inbox`.
-        """
-        report = await fold_inbox(self._sync, self._inbox, self._thread, self._clock, kinds=self._kinds)
-        return {name: count for name, count in report.events.items() if count}
-
-    def resolve(self, people: pl.DataFrame) -> KnownPeople:
-        """What is known of these rows: `key`, external_id, alias_label, alias_name, email."""
-        return known_people(self._thread.ledger, self._sync, people)
-
-    def people(self) -> int:
-        """How many people something is known of."""
-        return self._thread.ledger.known_people(self._sync).height
-
-    def campaign_days(self, since: date) -> pl.DataFrame:
-        """CAMPAIGN_COUNTS from that day on; a count is null where it was not told."""
-        return self._thread.ledger.campaign_days(self._sync, since)
 
 
 def known_people(ledger: Ledger, sync: str, rows: pl.DataFrame) -> KnownPeople:

@@ -17,7 +17,8 @@ from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL, StateColumn, WrittenColumn, present, stamp, state
 from caspio_sync.mapping.engagement_sync import MEASURES
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement import EngagementWork, Resolved, report_of, work
+from caspio_sync.run.engagement import EngagementWork, report_of, work
+from caspio_sync.run.people import KnownPeople
 from caspio_sync.run.writeback_report import Conflict
 from caspio_sync.schemas import CONSENT_SHARE, HELD_BEFORE, KEY, NEWS_AT, NOW, SOURCE_PK, Verdict, ok
 from caspio_sync.writeback import wanted
@@ -89,7 +90,7 @@ def _wanted(  # noqa: PLR0917 - all that decides
     run: SyncRun,
     own: EngagementWork,
     mapped: pl.DataFrame,
-    resolved: Resolved,
+    resolved: KnownPeople,
     known: pl.DataFrame,
     agreed: pl.DataFrame,
 ) -> WantedRows:
@@ -171,7 +172,7 @@ def _changed(name: str) -> pl.Expr:
 
 
 def _settled(
-    run: SyncRun, column: StateColumn, frame: pl.DataFrame, resolved: Resolved, agreed: pl.DataFrame
+    run: SyncRun, column: StateColumn, frame: pl.DataFrame, resolved: KnownPeople, agreed: pl.DataFrame
 ) -> pl.DataFrame:
     """SIDES of one scope and what was decided, in the order of the frame."""
     scope, returned = column.scope, work(run).definition.returned

@@ -1,0 +1,131 @@
+"""Engagement from Braze's own events to Caspio's rows: the connector posts, the receiver keeps, the flow folds and writes."""
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from caspio_sync.receiver.app import Receiver
+from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.run.connect import open_inbox
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from caspio_sync.settings import current_settings
+from tests.flows.returns import RETURN, customers, row
+
+TOKEN = "a-token-of-sixteen"
+CAMPAIGN = "c0ffee00-0000-4000-8000-000000000001"
+
+
+@pytest.fixture
+def shop(world: Any) -> Any:
+    """Five customers whom Braze knows, in a workspace with Currents, and the return of their engagement."""
+    world.braze = BrazeSandbox(BrazeBehaviour(currents=True), clock=world.clock)
+    customers(world, 5, Newsletter="yes")
+    world.sync()
+    world.sync(RETURN + "campaign_stats: {table: CampaignStats, create: true}\n", "engagement")
+    world.run()
+    world.braze.settle()
+    world.clock.advance(3600)
+    return world
+
+
+def happens(world: Any) -> None:
+    """An hour of mail: somebody reads, a machine opens, somebody clicks, one bounces, one has enough."""
+    told, at = world.braze.messaging, world.clock.now()
+    told.add_campaign(CAMPAIGN, "Spring", edited=at)
+    for number in range(1, 6):
+        told.message("email.Send", f"c{number}", at=at, campaign_id=CAMPAIGN)
+    for number in (1, 2, 4, 5):
+        told.message("email.Delivery", f"c{number}", at=at, campaign_id=CAMPAIGN)
+    for minutes in range(3):
+        told.message("email.Open", "c1", at=at + timedelta(minutes=minutes), campaign_id=CAMPAIGN)
+    told.message("email.Click", "c1", at=at + timedelta(minutes=3), campaign_id=CAMPAIGN, url="https://shop.example")
+    told.message("email.Open", "c4", at=at, campaign_id=CAMPAIGN, machine_open="true")
+    told.message("email.Bounce", "c3", at=at, campaign_id=CAMPAIGN)
+    told.change_state("c2", {"email_subscribe": "unsubscribed"}, at=at, source="Preference Center")
+    world.clock.advance(600)
+
+
+def posted(world: Any) -> Any:
+    """Currents sends what waits, some of it twice and in disorder, to a receiver that keeps it."""
+
+    async def send() -> Any:
+        with contextlib.closing(open_inbox(current_settings(), world.clock)) as inbox:
+            app = Receiver(inbox, tokens=[SecretStr(TOKEN)]).app
+            async with app.router.lifespan_context(app):
+                connector = CurrentsConnector(
+                    "http://receiver.test/currents",
+                    token=TOKEN,
+                    behaviour=CurrentsBehaviour(events_a_post=3, duplicates=0.5),
+                    clock=world.clock,
+                    transport=httpx.ASGITransport(app),
+                )
+                connector.queue(list(world.braze.messaging.outbox))
+                world.braze.messaging.outbox.clear()
+                await connector.deliver()
+                return connector.answers
+
+    return asyncio.run(send())
+
+
+def test_what_braze_learned_stands_in_the_rows(shop: Any) -> None:
+    happens(shop)
+    assert set(posted(shop)) == {200}
+    report = shop.run("engagement")
+    day = f"{shop.clock.now():%Y-%m-%d}"
+    reader, gone, bounced, machine, silent = (row(shop, number) for number in range(1, 6))
+    assert reader["LastOpened"].startswith(day)
+    assert (reader["EmailOpens"], reader["Engaged"], reader["LastCampaign"]) == ("2-4", True, "Spring")
+    assert reader["Clicks"] == 1
+    assert gone["Newsletter"] == "no"
+    assert bounced["HardBounced"]
+    assert (machine["EmailOpens"], machine["Engaged"], machine["LastOpened"]) == ("0", False, None)
+    assert not silent["HardBounced"]
+    assert report.state == "done"
+    (counted,) = shop.caspio.rows("CampaignStats")
+    assert counted["CampaignName"] == "Spring"
+
+    # The opt-out stays in Braze whatever our own row said before; nothing comes back a second time.
+    shop.clock.advance(60)
+    shop.run()
+    assert shop.profiles()["c2"]["email_subscribe"] == "unsubscribed"
+    shop.clock.advance(60)
+    posted(shop)  # our own write, told by Braze as REST API
+    again = shop.run("engagement")
+    assert again.writeback.calls == 0
+    assert row(shop, 2)["Newsletter"] == "no"
+    shop.forget()
+    shop.run()
+    assert shop.sent() == []
+
+
+def test_without_currents_the_polls_tell_of_bounces_and_opt_outs(shop: Any) -> None:
+    happens(shop)
+    shop.braze.messaging.outbox.clear()
+    shop.run("engagement")
+    assert row(shop, 2)["Newsletter"] == "no"
+    assert row(shop, 3)["HardBounced"]
+    assert not row(shop, 1)["LastOpened"]
+    (counted,) = shop.caspio.rows("CampaignStats")
+    assert counted["CampaignName"] == "Spring"
+    with contextlib.closing(Inbox.open(current_settings().inbox_url)) as inbox:
+        assert inbox.waiting(0).events > 0
+    assert shop.run("engagement").writeback.calls == 0
+
+
+def test_an_opt_out_in_the_profile_of_a_push_is_asked_for_in_turn(shop: Any) -> None:
+    """Push states are in no list: without Currents Braze is asked for people, some a run."""
+    push = "  push_subscribe: {column: LastCampaign, map: {on: opted_in, off: unsubscribed}}\n"
+    text = RETURN.replace("  LastCampaign: last_campaign_name\n", "") + push + "people_per_run: 3\n"
+    shop.sync(text, "engagement")
+    shop.braze.messaging.change_state("c5", {"push_subscribe": "unsubscribed"}, at=shop.clock.now(), source="SDK")
+    shop.run("engagement")  # asks for c1 to c3
+    assert not row(shop, 5)["LastCampaign"]
+    shop.run("engagement")  # and for the others
+    assert row(shop, 5)["LastCampaign"] == "off"
