@@ -112,11 +112,25 @@ def test_without_currents_the_polls_tell_of_bounces_and_opt_outs(shop: Any) -> N
     assert row(shop, 2)["Newsletter"] == "no"
     assert row(shop, 3)["HardBounced"]
     assert not row(shop, 1)["LastOpened"]
+    assert not row(shop, 1)["EmailOpens"]  # nobody knows
     (counted,) = shop.caspio.rows("CampaignStats")
     assert counted["CampaignName"] == "Spring"
     with contextlib.closing(Inbox.open(current_settings().inbox_url)) as inbox:
         assert inbox.waiting(0).events > 0
     assert shop.run("engagement").writeback.calls == 0
+
+
+def test_braze_s_default_is_nobodys_consent(world: Any) -> None:
+    """A new profile is `subscribed`; an empty cell in Caspio must not become a yes by that."""
+    customers(world, 3, Newsletter="")
+    world.sync()
+    world.sync(RETURN, "engagement")
+    world.run()
+    world.braze.settle()
+    assert {each["email_subscribe"] for each in world.profiles().values()} == {"subscribed"}
+    world.clock.advance(3600)
+    world.run("engagement")
+    assert [not row(world, number)["Newsletter"] for number in (1, 2, 3)] == [True] * 3
 
 
 def test_an_opt_out_in_the_profile_of_a_push_is_asked_for_in_turn(shop: Any) -> None:

@@ -154,3 +154,16 @@ def test_news_from_before_caspios_own_change_do_not_undo_it() -> None:
 def test_an_empty_cell_states_nothing_and_takes_the_news() -> None:
     answer = decided("caspio_wins", braze="unsubscribed", braze_at=at(5), agreed="subscribed")
     assert (answer["write"], answer["conflict"]) == ("unsubscribed", False)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_what_a_poll_merely_sees_is_written_into_an_empty_cell_as_an_opt_out_alone(policy: Policy) -> None:
+    def written(state: str, **more: Any) -> Any:
+        return decided(policy, braze=state, braze_at=at(5), **more)["write"]
+
+    assert written("subscribed", braze_seen=True) is None
+    assert written("opted_in", braze_seen=True) is None
+    assert written("unsubscribed", braze_seen=True) == "unsubscribed"
+    assert written("opted_in", braze_seen=False) == "opted_in"  # somebody did it
+    # A change that is seen against what was agreed on is a change.
+    assert written("subscribed", braze_seen=True, caspio="unsubscribed", agreed="unsubscribed") == "subscribed"

@@ -1,27 +1,28 @@
-"""`caspio-sync demo`: the shipped syncs on the sandbox: first load, nothing to do, edited rows."""
+"""`caspio-sync demo`: the shipped syncs on the sandbox: first load, nothing to do, edited rows; and the way back."""
 
 import asyncio
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import orjson
 import typer
 
 import caspio_sync
+from caspio_sync.cli.demo_mail import mail, post, receiver
 from caspio_sync.cli.run import run_shown, show_report
 from caspio_sync.cli.sandbox import environment, use_settings
-from caspio_sync.cli.show import OUT, number
+from caspio_sync.cli.show import OUT, number, show_table
 from caspio_sync.clients.caspio import Source
 from caspio_sync.clock import SystemClock
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.connect import caspio_client
 from caspio_sync.run.report import RunOptions, RunReport
-from caspio_sync.schemas import SOURCE_PK, Verdict
+from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 from caspio_sync.settings import load_settings
 
 DEMO_HOME = Path(".caspio-sync/demo")
-SYNC, CATALOG = "customers", "products"
+SYNC, CATALOG, ENGAGEMENT = "customers", "products", "engagement"
 CUSTOMERS, PRODUCTS = Source("Customers"), Source("Products")
 # Braze blocks these ids in the demo's workspace, so that its own word on a row is seen as well.
 BLOCKED = ["12352", "12395", "12427"]
@@ -31,6 +32,9 @@ EDITS = (
     (5, "EmailConsent='yes'", {"EmailConsent": "no"}),
     (5, "Wholesale=0", {"Wholesale": True, "Orders": 1000}),
 )
+# Whom the demo mails, and what of six of them it shows before and after.
+MAILED, SHOWN = 60, 6
+COLUMNS = ("CustomerNo", "EmailConsent", "HardBounced", "LastOpened", "EmailOpens", "EmailClicks", "LastCampaign")
 
 
 def demo(
@@ -39,19 +43,19 @@ def demo(
     """Show everything on this machine: no account, no key, no server to install.
 
     Starts the sandbox, runs the shipped profile sync three times (first load; nothing changed; 25 rows edited), then
-    the shipped catalog sync twice (first load; prices changed and products gone), and prints what happened. Everything
-    it makes is below .caspio-sync/demo; your own Prefect profile and accounts are not touched.
+    the shipped catalog sync twice (first load; prices changed and products gone), lets the emulated Braze mail people
+    and returns what they did to their Caspio rows, and prints what happened. Everything it makes is below
+    .caspio-sync/demo; your own Prefect profile and accounts are not touched.
     """
     from caspio_sync.sandbox.server import SandboxProcesses
 
-    (DEMO_HOME / "ledger.db").unlink(missing_ok=True)
-    for left in DEMO_HOME.glob("ledger.db-*"):
+    for left in (*DEMO_HOME.glob("ledger.db*"), *DEMO_HOME.glob("inbox.db*")):
         left.unlink()
     DEMO_HOME.mkdir(parents=True, exist_ok=True)
     OUT.print(
         "[bold]1. The sandbox starts[/]: Caspio and Braze as two local processes, loaded with real retail customers."
     )
-    with SandboxProcesses(rows=rows, braze={"blocked_external_ids": BLOCKED}) as processes:
+    with SandboxProcesses(rows=rows, braze={"blocked_external_ids": BLOCKED, "currents": True}) as processes:
         use_settings({**environment(processes, DEMO_HOME), "CASPIO_SYNC_SYNCS": str(shipped_syncs())})
         _run("2. First run", "every customer is new to Braze; the gate sets bad rows aside, Braze may refuse some")
         _run("3. Second run", "nothing changed in Caspio, so nothing is sent")
@@ -72,6 +76,7 @@ def demo(
             CATALOG,
             RunOptions(full=True),
         )
+        _engagement(processes.braze_url)
     OUT.print(
         f"\nAll state is in {DEMO_HOME}; `make demo-reset` removes it. Next: README.md, 'With your own accounts'."
     )
@@ -94,6 +99,38 @@ def _run(title: str, explained: str, sync: str = SYNC, options: RunOptions = Run
     assert report is not None
     show_report(report)
     return report
+
+
+def _engagement(braze_url: str) -> None:
+    """People get mail and react; Currents posts it to the receiver; the flow returns it to their rows."""
+    with Ledger.open(load_settings().ledger_url) as ledger:
+        mailed = ledger.sent_keys(SYNC, after=0, limit=MAILED)[KEY].to_list()
+    before = asyncio.run(_rows_of(mailed[:SHOWN]))
+    with receiver() as (address, token):
+        events = mail(braze_url, mailed)
+        OUT.print(
+            f"\n[bold]7. Braze mails {len(mailed)} of them twice[/], and Currents posts {number(events)} events to "
+            "`caspio-sync receive`, some twice and in disorder."
+        )
+        told = post(f"{braze_url}/sandbox/currents", {"url": address, "token": token})
+        OUT.print(f"Answers: {told['answers']}; {told['waiting']} events left with Braze.")
+    _run(
+        "8. The engagement return",
+        "opens, clicks, bounces and opt-outs go back to the rows, by as few calls as possible",
+        ENGAGEMENT,
+    )
+    after = asyncio.run(_rows_of(mailed[:SHOWN]))
+    show_table("\nbefore", COLUMNS, [tuple(each.get(name) for name in COLUMNS) for each in before])
+    show_table("\nafter", COLUMNS, [tuple(each.get(name) for name in COLUMNS) for each in after])
+
+
+async def _rows_of(keys: list[str]) -> list[dict[str, Any]]:
+    listed = ",".join(f"'{key}'" for key in keys)
+    async with caspio_client(load_settings(), SystemClock()) as caspio:
+        page = await caspio.records(
+            CUSTOMERS, select=list(COLUMNS), where=f"CustomerNo IN ({listed})", order_by="PK_ID ASC", limit=SHOWN
+        )
+    return list(orjson.loads(page.rows))
 
 
 async def _edit() -> int:

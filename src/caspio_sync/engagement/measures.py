@@ -33,7 +33,8 @@ MEASURES = pl.Schema(
         "hard_bounced_at": INSTANT,  # of an e-mail, the last
     }
 )
-"""Beside the key, one row a Caspio row. Counts are 0 where nothing happened."""
+"""Beside the key, one row a Caspio row. Of a channel by which nothing was told the counts are null, not 0: without
+Currents nobody knows how many mails somebody opened."""
 
 STANDING = pl.Schema(
     {
@@ -62,13 +63,18 @@ def measures(contacts: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
         table = table.join(of_channel.select(KEY, *named), on=KEY, how="left")
     bounced = by_channel.filter(pl.col("channel") == "email").select(KEY, hard_bounced_at="bounced_at")
     return (
-        table.with_columns(pl.col(f"{channel}_{count}" for channel in CHANNELS for count in COUNTS).fill_null(0))
+        table.with_columns(_told(channel, count) for channel in CHANNELS for count in COUNTS)
         .join(bounced, on=KEY, how="left")
         .join(_engaged(by_channel), on=KEY, how="left")
         .join(_last_campaigns(by_channel, names), on=KEY, how="left")
         .select(KEY, *MEASURES.names())
         .sort(KEY)
     )
+
+
+def _told(channel: str, count: str) -> pl.Expr:
+    anything = pl.sum_horizontal(f"{channel}_{each}" for each in COUNTS) > 0
+    return pl.when(anything).then(f"{channel}_{count}").alias(f"{channel}_{count}")
 
 
 def standing(consents: pl.DataFrame) -> pl.DataFrame:

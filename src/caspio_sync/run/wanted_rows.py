@@ -11,6 +11,7 @@ from typing import Self
 
 import polars as pl
 
+from caspio_sync.engagement.events import POLLED
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.ledger import fingerprints as fp
@@ -186,6 +187,7 @@ def _settled(
             pl.col("key").alias(SOURCE_PK),
             pl.col("state").replace_strict(column.held, default=None, return_dtype=pl.String).alias("braze"),
             pl.col("at").cast(MOMENT).alias("braze_at"),
+            pl.col("source").is_in(POLLED).fill_null(value=False).alias("braze_seen"),
         )
     )
     before = agreed.filter(pl.col("scope") == scope).select(

@@ -12,6 +12,9 @@ function.
 News from before Caspio's own change is a conflict as well, however late it arrives: a yes of yesterday must not undo
 today's no.
 
+What a poll merely sees is no consent that anybody gave (Braze makes new profiles `subscribed`): into a cell that states
+nothing it writes an opt-out alone.
+
 Whatever is decided on news, Braze is told Caspio's state once more. Between the news and now the profile sync may have
 sent another state, and somebody may set Caspio's cell back to what was sent last: without that one echo either would
 leave the two sides apart for good (the property test found both).
@@ -39,6 +42,7 @@ SIDES = pl.Schema(
         "caspio_stamp": MOMENT,  # when it changed, where a field of the row says so
         "braze": pl.String(),  # the newest state that is not our own doing; null for none
         "braze_at": MOMENT,
+        "braze_seen": pl.Boolean(),  # whether a poll saw it, and nobody told of a change
         "agreed": pl.String(),  # of the ledger; null where the row was not seen before
         "agreed_at": MOMENT,  # null: before anybody looked
         "agreed_news": MOMENT,  # Braze's news up to here are part of it; null for none
@@ -61,7 +65,12 @@ def settle(sides: pl.DataFrame, policy: Policy, seen_at: pl.Expr) -> pl.DataFram
     caspio, braze = pl.col("caspio"), pl.col("braze")
     first = pl.col("agreed").is_null() & caspio.is_not_null()
     changed = (caspio != pl.col("agreed")).fill_null(value=False)
-    news = braze.is_not_null() & (pl.col("braze_at") > pl.col("agreed_news")).fill_null(value=True)
+    nobodys = pl.col("braze_seen").fill_null(value=False) & caspio.is_null() & pl.col("agreed").is_null()
+    news = (
+        braze.is_not_null()
+        & (pl.col("braze_at") > pl.col("agreed_news")).fill_null(value=True)
+        & ~(nobodys & (_rank("braze") < RANK["unsubscribed"]))
+    )
     differ = caspio.ne_missing(braze)
     caspio_at = (
         pl.when(changed)
