@@ -34,7 +34,7 @@ EDITS = (
 )
 # Whom the demo mails, and what of six of them it shows before and after.
 MAILED, SHOWN = 60, 6
-COLUMNS = ("CustomerNo", "EmailConsent", "HardBounced", "LastOpened", "EmailOpens", "EmailClicks", "LastCampaign")
+COLUMNS = ("CustomerNo", "EmailConsent", "HardBounced", "LastOpened", "EmailOpens", "LastCampaign")
 
 
 def demo(
@@ -120,8 +120,14 @@ def _engagement(braze_url: str) -> None:
         ENGAGEMENT,
     )
     after = asyncio.run(_rows_of(mailed[:SHOWN]))
-    show_table("\nbefore", COLUMNS, [tuple(each.get(name) for name in COLUMNS) for each in before])
-    show_table("\nafter", COLUMNS, [tuple(each.get(name) for name in COLUMNS) for each in after])
+    rows = [tuple(_change(old[name], new[name]) for name in COLUMNS) for old, new in zip(before, after, strict=True)]
+    OUT.print()
+    show_table("their rows in Caspio, before > after", COLUMNS, rows)
+
+
+def _change(old: Any, new: Any) -> str:
+    before, after = (str("" if each is None else each).removesuffix("T00:00:00") for each in (old, new))
+    return after if before == after else f"{before or '-'} > {after}"
 
 
 async def _rows_of(keys: list[str]) -> list[dict[str, Any]]:
