@@ -108,7 +108,11 @@ def test_what_braze_learned_stands_in_the_rows(shop: Any) -> None:
 def test_without_currents_the_polls_tell_of_bounces_and_opt_outs(shop: Any) -> None:
     happens(shop)
     shop.braze.messaging.outbox.clear()
-    shop.run("engagement")
+    plan = shop.plan("engagement")
+    assert row(shop, 2)["Newsletter"] == "yes"
+    assert plan.to_send == 2  # what Braze tells is asked before the plan is made
+    report = shop.run("engagement")
+    assert report.writeback.rows == plan.to_send
     assert row(shop, 2)["Newsletter"] == "no"
     assert row(shop, 3)["HardBounced"]
     assert not row(shop, 1)["LastOpened"]

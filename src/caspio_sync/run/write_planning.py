@@ -5,14 +5,16 @@ import polars as pl
 
 from caspio_sync.run import campaign_stats, steps, wanted_rows, writing_back
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement import note_unknown, report_of, work
+from caspio_sync.run.engagement import gather, note_unknown, report_of, work
 from caspio_sync.run.planning import Judge, Plan, hold_against_budget, price_calls
 from caspio_sync.schemas import Verdict
 from caspio_sync.writeback.planner import WriteCall, within_budget
 
 
 async def plan_writeback(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
-    """Go through the table as a run would, with what was folded before, and plan the calls without making them.
+    """Go through the table as a run would, and plan the calls without making them.
+
+    What Braze tells is polled and folded for good: it is counted once whoever folds it, and nobody's row is changed.
 
     Args:
         run: opened by `open_plan`.
@@ -21,6 +23,7 @@ async def plan_writeback(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     """
     own, report = work(run), report_of(run)
     plan = Plan(report=run.report, schedule=run.definition.schedule)
+    await gather(run)
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
             rows = await wanted_rows.want_batch(run, batch, await steps.map_batch(run, batch))
