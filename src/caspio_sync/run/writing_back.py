@@ -9,6 +9,7 @@ from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.mapping.engagement import StateColumn, state
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement import EngagementWork, report_of, work
+from caspio_sync.run.erasing import record_erased
 from caspio_sync.run.wanted_rows import WantedRows
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 from caspio_sync.writeback.consent import RANK
@@ -100,6 +101,7 @@ async def record_written(  # noqa: PLR0917 - what each stage left
     told = pl.concat([outcomes.select(columns), unwritten.select(columns)])
     await ledger.do(ledger.ledger.record, sync=run.name, run=run.id, batch=batch.number, rows=_recorded(run, told))
     run.report.count_outcomes(told, name=run.example_column)
+    await record_erased(run, batch.number, rows.erased)
     await _agree(run, own, rows, held, written)
     if not rows.settled.is_empty():
         await ledger.do(ledger.ledger.rebase, sync=run.name, rows=rows.settled)
