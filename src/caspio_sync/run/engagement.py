@@ -95,11 +95,11 @@ async def gather(run: SyncRun) -> None:
             f"{run.name}: an engagement return writes what differs, whatever it wrote before; run it without "
             "--baseline, --resend and --allow-deletes"
         )
-    _check_profiles(own.definition)
+    check_profiles(own.definition)
     report_of(run).gathered = dict(await own.engagement.gather(run))
 
 
-def _check_profiles(definition: EngagementSync) -> None:
+def check_profiles(definition: EngagementSync) -> None:
     """The profile sync that is told of conflicts must be about the same rows."""
     name = definition.returned.profiles
     if name is None:
