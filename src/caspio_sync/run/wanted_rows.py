@@ -37,7 +37,7 @@ class WantedRows:
             `key_hash`, `fields`, `changed` (bit mask) and what the gate looks at.
         settled: source_pk of rows that the ledger holds for some fault, and that are as they should be by now.
         agreed: source_pk, scope, state, at, news (AGREED_SCHEMA) of states that are news to the ledger, and `write`
-            (whether the state is to be written first), `tell`, `column`.
+            (whether the state is to be written first), `tell`, `differs` (from what Braze told), `column`.
         erased: source_pk and key_hash of rows of erased people, of which no run has told yet.
     """
 
@@ -302,6 +302,7 @@ def _next_agreed(columns: Sequence[StateColumn], settled: Sequence[pl.DataFrame]
                 pl.col("next_news").alias("news"),
                 pl.col("write").is_not_null().alias("write"),
                 "tell",
+                "differs",
                 pl.lit(column.name).alias("column"),
             )
         )
@@ -311,6 +312,6 @@ def _next_agreed(columns: Sequence[StateColumn], settled: Sequence[pl.DataFrame]
 _NO_AGREED = pl.DataFrame(
     schema={
         SOURCE_PK: pl.Int64, "scope": pl.String, "state": pl.String, "at": MOMENT, "news": MOMENT,
-        "write": pl.Boolean, "tell": pl.Boolean, "column": pl.String,
+        "write": pl.Boolean, "tell": pl.Boolean, "differs": pl.Boolean, "column": pl.String,
     }
 )  # fmt: skip
