@@ -189,6 +189,9 @@ class Returned:
             wanted = ("no" if opted_out(number) else "yes", opens_of(number), bounced(number))
             assert (row["Newsletter"], row["Opens"], row["HardBounced"]) == wanted, row
         assert {cell: count for cell, count in self.cells.items() if count > 1} == {}
+        # Columns that the sync declares, and no row was made.
+        assert {name for _, name, _ in self.cells} == {"Newsletter", "Opens", "HardBounced"}
+        assert len(self.caspio.rows("Customers")) == PEOPLE
         keys = [row["StatKey"] for row in self.caspio.rows("CampaignStats")]
         assert keys
         assert len(keys) == len(set(keys))
