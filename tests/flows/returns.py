@@ -1,16 +1,23 @@
 """An engagement return between both emulators: what Braze told is held in memory, as the folded state gives it."""
 
+import asyncio
+import contextlib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
+from pydantic import SecretStr
 
-from caspio_sync.run.connect import CONNECT
+from caspio_sync.receiver.app import Receiver
+from caspio_sync.run.connect import CONNECT, open_inbox
 from caspio_sync.run.people import KnownPeople
+from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector
+from caspio_sync.settings import current_settings
 from tests.flows.conftest import CUSTOMERS, START, World
 
 COLUMNS = [
@@ -36,6 +43,7 @@ consent:
   profiles: customers
   email_subscribe: {column: Newsletter, map: {yes: subscribed, no: unsubscribed, double: opted_in}}
 """
+TOKEN = "a-token-of-sixteen"
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
 
 
@@ -147,3 +155,25 @@ def campaign_days(*opens: int) -> list[dict[str, Any]]:
         }
         for place, each in enumerate(opens)
     ]
+
+
+def posted(world: Any) -> Any:
+    """Currents sends what waits, some of it twice and in disorder, to a receiver that keeps it."""
+
+    async def send() -> Any:
+        with contextlib.closing(open_inbox(current_settings(), world.clock)) as inbox:
+            app = Receiver(inbox, tokens=[SecretStr(TOKEN)]).app
+            async with app.router.lifespan_context(app):
+                connector = CurrentsConnector(
+                    "http://receiver.test/currents",
+                    token=TOKEN,
+                    behaviour=CurrentsBehaviour(events_a_post=3, duplicates=0.5),
+                    clock=world.clock,
+                    transport=httpx.ASGITransport(app),
+                )
+                connector.queue(list(world.braze.messaging.outbox))
+                world.braze.messaging.outbox.clear()
+                await connector.deliver()
+                return connector.answers
+
+    return asyncio.run(send())

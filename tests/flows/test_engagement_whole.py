@@ -1,24 +1,17 @@
 """Engagement from Braze's own events to Caspio's rows: the connector posts, the receiver keeps, the flow folds and writes."""
 
-import asyncio
 import contextlib
 from datetime import timedelta
 from typing import Any
 
-import httpx
 import pytest
-from pydantic import SecretStr
 
-from caspio_sync.receiver.app import Receiver
 from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.connect import open_inbox
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.settings import current_settings
-from tests.flows.returns import RETURN, customers, row
+from tests.flows.returns import RETURN, customers, posted, row
 
-TOKEN = "a-token-of-sixteen"
 CAMPAIGN = "c0ffee00-0000-4000-8000-000000000001"
 
 
@@ -50,28 +43,6 @@ def happens(world: Any) -> None:
     told.message("email.Bounce", "c3", at=at, campaign_id=CAMPAIGN)
     told.change_state("c2", {"email_subscribe": "unsubscribed"}, at=at, source="Preference Center")
     world.clock.advance(600)
-
-
-def posted(world: Any) -> Any:
-    """Currents sends what waits, some of it twice and in disorder, to a receiver that keeps it."""
-
-    async def send() -> Any:
-        with contextlib.closing(open_inbox(current_settings(), world.clock)) as inbox:
-            app = Receiver(inbox, tokens=[SecretStr(TOKEN)]).app
-            async with app.router.lifespan_context(app):
-                connector = CurrentsConnector(
-                    "http://receiver.test/currents",
-                    token=TOKEN,
-                    behaviour=CurrentsBehaviour(events_a_post=3, duplicates=0.5),
-                    clock=world.clock,
-                    transport=httpx.ASGITransport(app),
-                )
-                connector.queue(list(world.braze.messaging.outbox))
-                world.braze.messaging.outbox.clear()
-                await connector.deliver()
-                return connector.answers
-
-    return asyncio.run(send())
 
 
 def test_what_braze_learned_stands_in_the_rows(shop: Any) -> None:

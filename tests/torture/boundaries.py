@@ -37,6 +37,17 @@ CATALOG_BOUNDARIES = {
         "abandoned", "record_deleted",
     ),
 }  # fmt: skip
+# Those that only an engagement return passes.
+RETURN_BOUNDARIES = {
+    "caspio_sync.receiver.inbox:Inbox": ("add",),
+    "caspio_sync.run.told": ("fold_inbox",),
+    "caspio_sync.ledger.engagement": ("_add",),  # inside a transaction
+    "caspio_sync.ledger.store:Ledger": ("record_fold", "record_series", "agree"),
+    "caspio_sync.run.wanted_rows": ("want_batch",),
+    "caspio_sync.run.writing_back": ("write_batch", "record_written", "_agree"),
+    "caspio_sync.run.campaign_stats": ("write_days",),
+    "caspio_sync.clients.caspio:CaspioClient": ("update", "insert", "create_table"),
+}
 _OF_PROFILES = ("steps.send_opt_outs", "BrazeClient.track")
 
 
@@ -59,7 +70,7 @@ def _points(boundaries: dict[str, tuple[str, ...]]) -> list[str]:
 
 def watch(passing: Callable[[str], None]) -> None:
     """Put a watch before and after every boundary; one that is not there any more is an error of this list."""
-    for place, names in [*BOUNDARIES.items(), *CATALOG_BOUNDARIES.items()]:
+    for place, names in [*BOUNDARIES.items(), *CATALOG_BOUNDARIES.items(), *RETURN_BOUNDARIES.items()]:
         module, _, owner = place.partition(":")
         found = importlib.import_module(module)
         found = getattr(found, owner) if owner else found

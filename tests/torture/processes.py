@@ -100,7 +100,8 @@ def end(order: Order) -> None:
 
 def without_engine() -> None:
     """The flow's own functions without Prefect's engine, as the fixture `without_prefect` has them."""
-    modules = [importlib.import_module(each) for each in ("flows.profile_sync", "flows.catalog_sync", "tasks.caspio")]
+    flows = ("flows.profile_sync", "flows.catalog_sync", "flows.engagement_return")
+    modules = [importlib.import_module(each) for each in (*flows, "tasks.caspio")]
     for module, attribute in [(each, name) for each in modules for name in vars(each)]:
         found = getattr(module, attribute)
         if type(found).__module__.startswith("prefect.") and hasattr(found, "fn"):
@@ -228,6 +229,7 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
 
     from caspio_sync.clients.braze import BrazeClient
     from caspio_sync.clients.braze_catalogs import CatalogClient
+    from caspio_sync.clients.braze_engagement import BrazeEngagementClient
     from caspio_sync.clients.caspio import CaspioClient
     from caspio_sync.clock import Clock, SystemClock
     from caspio_sync.delivery.endpoints import endpoint_of
@@ -272,7 +274,14 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
             )
         return InlineSender(endpoint_of(client), limits=SenderLimits(connections=order.connections), clock=clock)
 
-    CONNECT.set(Connect(clock=Shifted(), caspio=caspio, sender=sender, catalogs=catalogs, observer=observer))
+    def polled(settings: Settings, clock: Clock) -> BrazeEngagementClient:
+        return BrazeEngagementClient(
+            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
+        )
+
+    CONNECT.set(
+        Connect(clock=Shifted(), caspio=caspio, sender=sender, catalogs=catalogs, polled=polled, observer=observer)
+    )
 
 
 def serve() -> None:

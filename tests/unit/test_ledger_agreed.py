@@ -6,12 +6,11 @@ import polars as pl
 import pytest
 
 from caspio_sync.ledger import fingerprints as fp
-from caspio_sync.ledger.agreed import AGREED_SCHEMA
+from caspio_sync.ledger.agreed import AGREED_SCHEMA, Told
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.schemas import SOURCE_PK, MappedColumn, Verdict
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
-NOBODY = pl.DataFrame(schema={SOURCE_PK: pl.Int64, "attribute": pl.String})
 COLUMNS = (MappedColumn("first_name", pl.String), MappedColumn("email_subscribe", pl.String, role="consent"))
 
 
@@ -22,14 +21,15 @@ def agreed(*rows: tuple[int, str, str, datetime | None, datetime | None]) -> pl.
 def test_what_was_agreed_is_read_back_by_range_and_overwritten(ledger_url: str) -> None:
     with Ledger.open(ledger_url) as ledger:
         first = agreed((1, "email", "subscribed", None, None), (9, "push", "unsubscribed", NOON, NOON))
-        ledger.agree("back", first, profiles=None, tell=NOBODY, layouts={})
-        ledger.agree("back", agreed((1, "email", "unsubscribed", NOON, None)), profiles=None, tell=NOBODY, layouts={})
-        ledger.agree("other", agreed((2, "email", "subscribed", None, None)), profiles=None, tell=NOBODY, layouts={})
+        ledger.agree("back", first, None)
+        ledger.agree("back", agreed((1, "email", "unsubscribed", NOON, None)), None)
+        ledger.agree("other", agreed((2, "email", "subscribed", None, None)), None)
         assert ledger.agreed("back", 1, 5).equals(agreed((1, "email", "unsubscribed", NOON, None)))
         assert ledger.agreed("back", 1, 9).height == 2
 
 
-def test_a_profile_sync_sends_the_told_attribute_again_and_no_other(ledger_url: str) -> None:
+@pytest.mark.parametrize("unless", ["unsubscribed", None])
+def test_a_profile_sync_sends_the_told_attribute_again_and_no_other(ledger_url: str, unless: str | None) -> None:
     mapped = pl.DataFrame(
         {SOURCE_PK: [1, 2], "first_name": ["A", "B"], "email_subscribe": ["subscribed", "subscribed"]}
     )
@@ -52,11 +52,17 @@ def test_a_profile_sync_sends_the_told_attribute_again_and_no_other(ledger_url: 
             pl.lit(version).alias("mapping_version"),
         )
         ledger.record(sync="customers", run="r", batch=1, rows=sent)
-        tell = pl.DataFrame({SOURCE_PK: [2, 3], "attribute": ["email_subscribe"] * 2})
         layouts = ledger.mapping_fields("customers")
-        ledger.agree(
-            "back", agreed((2, "email", "subscribed", NOON, NOON)), profiles="customers", tell=tell, layouts=layouts
-        )
+
+        def told(*unless: str | None) -> Told:
+            tell = {SOURCE_PK: [1, 2, 3], "attribute": ["email_subscribe"] * 3, "unless": unless}
+            return Told("customers", pl.DataFrame(tell, schema_overrides={"unless": pl.String}), layouts, ledger.salt)
+
+        both = agreed((2, "email", "subscribed", NOON, NOON))
+        # What Braze holds too, and was acknowledged last, is not sent once more.
+        ledger.agree("back", both, told("subscribed", "subscribed", "subscribed"))
+        assert ledger.read_rows("customers", 1, 9)["verdict"].to_list() == ["sent", "sent"]
+        ledger.agree("back", both, told("subscribed", unless, "subscribed"))
         rows = ledger.read_rows("customers", 1, 9)
         assert rows["verdict"].to_list() == ["sent", Verdict.DRIFTED]
         left = fp.unpack(rows["sent_fields"], layouts[version], layouts[version])

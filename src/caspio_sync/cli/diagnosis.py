@@ -12,6 +12,7 @@ from caspio_sync.ledger.leases import Lease
 from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.runs import KILLED, Run
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.receiver.inbox import Waiting
 from caspio_sync.run.server_state import RunningFlow, ServerState
 
 # The lease lapses by the clocks of several machines: half of its minute is all they may differ.
@@ -20,6 +21,7 @@ SKEW = timedelta(seconds=30)
 _AHEAD = timedelta(minutes=2)
 # A run that waits for another's lease has no record yet; one that reads back after its end has an ended one.
 _UNSEEN, _ENDING = timedelta(minutes=10), timedelta(hours=1)
+_UNFOLDED = timedelta(days=1)
 NETWORK_DISKS = frozenset({"9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
 
 
@@ -54,6 +56,25 @@ def ledger_findings(ledger: Ledger, syncs: Sequence[str], now: datetime) -> Iter
                 "read, by nightly sweeps apart",
                 f"set the clocks by NTP, then `caspio-sync run {sync} --full`: it reads all rows and sets the cursor",
             )
+
+
+def inbox_findings(sync: str, waiting: Waiting, now: datetime) -> Iterator[Finding]:
+    """What waits in the inbox for an engagement return; `sync` is "" where there is none."""
+    if waiting.since is None or now - waiting.since <= _UNFOLDED:
+        return
+    posts = f"{waiting.posts:,} posts with {waiting.events:,} events wait in the inbox since {moment(waiting.since)}"
+    if sync:
+        yield Finding(
+            "warning",
+            f"{sync}: {posts}, and no run has folded them",
+            f"`caspio-sync run {sync}`; where it has a schedule, look why that starts no run",
+        )
+    else:
+        yield Finding(
+            "warning",
+            f"{posts}, and there is no engagement return that would fold them",
+            "write one (syncs/engagement.yaml shows how), or pause the Currents connector in Braze",
+        )
 
 
 def place_findings(ledger_url: str, mounts: str) -> Iterator[Finding]:

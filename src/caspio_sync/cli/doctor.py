@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from rich.markup import escape
 
 from caspio_sync.cli.check import sync_names
 from caspio_sync.cli.deploy import Pool
-from caspio_sync.cli.diagnosis import clock_finding, ledger_findings, place_findings, server_findings
+from caspio_sync.cli.diagnosis import clock_finding, inbox_findings, ledger_findings, place_findings, server_findings
 from caspio_sync.cli.findings import Finding, findings_of
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
@@ -58,6 +58,7 @@ def doctor(
     else:
         with closing(kept) as ledger:
             findings += ledger_findings(ledger, sync_names(settings), connect.clock.now())
+            findings += _inbox(settings, ledger)
             findings += _server(settings, ledger, pool, repair=repair)
     if as_json:
         show_json({"findings": [asdict(each) for each in findings]})
@@ -87,6 +88,24 @@ def _server(settings: Settings, ledger: Ledger, pool: str, *, repair: bool) -> l
         asyncio.run(mark_killed(found.dead))
         return _server(settings, ledger, pool, repair=False)
     return found.findings
+
+
+def _inbox(settings: Settings, ledger: Ledger) -> list[Finding]:
+    """Whether what Braze posted is folded, by each engagement return."""
+    connect = CONNECT.get()
+    if not settings.has_inbox:
+        return []
+    returns = []
+    for name in sync_names(settings):
+        with suppress(CaspioSyncError):  # a file that cannot be read is told of by `check`
+            if load_sync(settings.sync_file(name)).kind == "engagement":
+                returns.append(name)
+    try:
+        with closing(connect.inbox(settings, connect.clock)) as inbox:
+            waiting = {name: inbox.waiting(ledger.folded_to(name)) for name in returns} or {"": inbox.waiting(0)}
+    except CaspioSyncError as error:
+        return findings_of(error)
+    return [finding for name, posts in waiting.items() for finding in inbox_findings(name, posts, connect.clock.now())]
 
 
 async def _clock(settings: Settings) -> list[Finding]:

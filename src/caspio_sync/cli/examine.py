@@ -17,10 +17,12 @@ from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.definition import Expectation, seconds_of
+from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.catalog_schema import CatalogKeeper
 from caspio_sync.run.connect import CONNECT, Connect, braze_client
+from caspio_sync.run.engagement import check_profiles
 from caspio_sync.run.freshness import duration
 from caspio_sync.run.notification import is_address
 from caspio_sync.run.prepared import Prepared, prepare
@@ -190,6 +192,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += _identity_findings(prepared)
         sync.findings += await _erasure_findings(prepared, caspio, settings, clock)
         sync.findings += await _catalog_findings(prepared, settings)
+        sync.findings += await _poll_findings(prepared, settings)
         sync.findings += await _row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:
@@ -262,6 +265,19 @@ async def _catalog_findings(prepared: Prepared, settings: Settings) -> list[Find
     todo = "; ".join(change.lines) or "as the sync file says"
     notes = [Finding("warning", note, "decide before the first run") for note in change.notes]
     return [Finding("ok", f"catalog {change.catalog}: {todo}"), *notes]
+
+
+async def _poll_findings(prepared: Prepared, settings: Settings) -> list[Finding]:
+    """Whether an engagement return finds its profile sync, and the Braze key may ask for what is polled."""
+    definition = prepared.definition
+    if not isinstance(definition, EngagementSync):
+        return []
+    check_profiles(definition)
+    connect, returned = CONNECT.get(), definition.returned
+    states = bool(returned.states and definition.people_per_run and returned.profiles)
+    async with connect.polled(settings, connect.clock) as braze:
+        there = await braze.probe_engagement(states=states, campaigns=definition.campaign_stats is not None)
+    return [Finding("ok", f"polls: the Braze key may ask ({', '.join(there)})")]
 
 
 async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:

@@ -4,14 +4,15 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from http import HTTPStatus
 from typing import Any
 
 import httpx
 
 from caspio_sync.clients._braze_session import answer_of, unreadable
-from caspio_sync.clients._http import RateLimit
+from caspio_sync.clients._http import RateLimit, RefusedError
 from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.errors import PermanentError
+from caspio_sync.errors import ConfigurationError, PermanentError
 
 MAX_ADDRESSES = 500  # a page of the lists of addresses (Braze, 8)
 MAX_USERS = 50  # ids a request, and a page holds 100 users (Braze, 7.5)
@@ -20,6 +21,24 @@ MAX_CANVAS_DAYS = 14
 SENDERS_A_PAGE = 100  # campaigns or canvases (Braze, 10.1)
 CAMPAIGN_SERIES_LIMIT = (50_000, 60.0)  # (Braze, 2.1); the other endpoints here share GENERAL_LIMIT
 _ZONE = re.compile(r" (\+0000|UTC)$")  # 2016-08-25 15:24:32 +0000, 2020-07-10 15:00:00.000 UTC
+
+
+# What tells whether the key may ask: requests that find nobody, or that are refused for what they lack, which is looked
+# at after the permission (Braze, 1.2).
+_LISTS = (
+    ("email.unsubscribe", "GET", "/email/unsubscribes", b""),
+    ("email.hard_bounces", "GET", "/email/hard_bounces", b""),
+)
+_STATES = (
+    ("subscription.groups.get", "GET", "/subscription/user/status", b""),
+    ("users.export.ids", "POST", "/users/export/ids", b'{"external_ids":[],"fields_to_export":["external_id"]}'),
+)
+_CAMPAIGNS = (
+    ("campaigns.list", "GET", "/campaigns/list", b""),
+    ("campaigns.data_series", "GET", "/campaigns/data_series", b""),
+    ("canvas.list", "GET", "/canvas/list", b""),
+    ("canvas.data_series", "GET", "/canvas/data_series", b""),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +100,36 @@ class BrazeEngagementClient(BrazeClient):
         "email.unsubscribe, email.hard_bounces, subscription.groups.get, users.export.ids, campaigns.list, "
         "campaigns.data_series, canvas.list, canvas.data_series"
     )
+
+    async def probe_engagement(self, *, states: bool, campaigns: bool) -> list[str]:
+        """Ask whether the key may poll.
+
+        Args:
+            states: also people's states.
+            campaigns: also campaigns and canvases.
+
+        Returns:
+            The permissions that are there.
+
+        Raises:
+            ConfigurationError: endpoint or key are not right, or permissions are missing; each is named.
+            TransientError: Braze did not answer, or asked to come again.
+        """
+        doing = "checking the Braze key"
+        asked = [*_LISTS, *(_STATES if states else ()), *(_CAMPAIGNS if campaigns else ())]
+        missing = []
+        for permission, method, path, body in asked:
+            response = await self._answered(method, self._url(path), body, doing)
+            if response.status_code == HTTPStatus.FORBIDDEN:
+                missing.append(permission)
+            elif not response.is_success and not isinstance(refused := self._refusal(response, doing), RefusedError):
+                raise refused
+        if missing:
+            raise ConfigurationError(
+                f"{doing}: it lacks {', '.join(missing)}; permissions cannot be changed on an existing key, "
+                "so make a new one that has them"
+            )
+        return [permission for permission, *_ in asked]
 
     async def unsubscribes(self, start: date, end: date, *, offset: int = 0) -> AddressesPage:
         """GET /email/unsubscribes: the latest unsubscribe of each address, oldest first, 500 a page.

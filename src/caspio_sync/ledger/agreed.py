@@ -1,7 +1,10 @@
 """Consent as Caspio and Braze last agreed on it: what either side holds against it is that side's own change."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
 
@@ -30,6 +33,24 @@ _SENT = {
 _AGAIN = "UPDATE row SET sent_fp = ?, sent_fields = ?, verdict = ? WHERE sync = ? AND source_pk = ? AND sent_fp = ?"
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """States that a profile sync is to send once more.
+
+    Args:
+        sync: name of the profile sync.
+        tell: source_pk, `attribute` (a consent column of its mapping), and `unless`: the state that Braze holds too, so
+            that a row of which this very state was acknowledged last is left alone; null where Braze holds another.
+        layouts: the sync's `mapping_fields`.
+        salt: of its fingerprints.
+    """
+
+    sync: str
+    tell: pl.DataFrame
+    layouts: Mapping[int, tuple[str, ...]]
+    salt: int
+
+
 class Agreements(LedgerConnection):
     """What an engagement return knows of consent."""
 
@@ -43,23 +64,13 @@ class Agreements(LedgerConnection):
         with self._read("read what was agreed") as connection:
             return select_frame(connection, statement, (sync, low, high), _STORED).cast(AGREED_SCHEMA)
 
-    def agree(
-        self,
-        sync: str,
-        rows: pl.DataFrame,
-        *,
-        profiles: str | None,
-        tell: pl.DataFrame,
-        layouts: Mapping[int, tuple[str, ...]],
-    ) -> None:
+    def agree(self, sync: str, rows: pl.DataFrame, told: Told | None) -> None:
         """Write down what is agreed on, and let the profile sync send some states again, in one transaction.
 
         Args:
             sync: name of the engagement return.
             rows: AGREED_SCHEMA.
-            profiles: name of the profile sync that carries these columns; None for none.
-            tell: source_pk and `attribute` (a consent column of the profile sync's mapping).
-            layouts: the profile sync's `mapping_fields`.
+            told: None for nothing to send again.
 
         Raises:
             TransientError, CaspioSyncError: as every method of the ledger.
@@ -67,13 +78,13 @@ class Agreements(LedgerConnection):
         stored = rows.select(SOURCE_PK, "scope", "state", pl.col("at", "news").dt.epoch("us").cast(pl.Int64))
         with self._write("write down what was agreed", fenced=True) as connection:
             upsert(connection, tables.agreed, stored, constants={"sync": sync}, update=("state", "at", "news"))
-            if profiles is not None and tell.height:
-                known = _sent(connection, profiles, tell[SOURCE_PK])
-                again = list(_again(known, tell, layouts, profiles))
-                if again:
-                    connection.exec_driver_sql(placeholders(connection.dialect, _AGAIN), again)
-                    # A run that reads everything is to meet these rows.
-                    connection.execute(sa.delete(schema.sweep).where(schema.sweep.c.sync == profiles))
+            if told is None:
+                return
+            again = list(_again(_sent(connection, told.sync, told.tell[SOURCE_PK]), told))
+            if again:
+                connection.exec_driver_sql(placeholders(connection.dialect, _AGAIN), again)
+                # A run that reads everything is to meet these rows.
+                connection.execute(sa.delete(schema.sweep).where(schema.sweep.c.sync == told.sync))
 
 
 def _sent(connection: sa.Connection, sync: str, source_pks: pl.Series) -> pl.DataFrame:
@@ -84,18 +95,30 @@ def _sent(connection: sa.Connection, sync: str, source_pks: pl.Series) -> pl.Dat
     return pl.concat([pl.DataFrame(schema=_SENT), *frames])
 
 
-def _again(
-    known: pl.DataFrame, tell: pl.DataFrame, layouts: Mapping[int, tuple[str, ...]], sync: str
-) -> Iterator[tuple[object, ...]]:
+def _again(known: pl.DataFrame, told: Told) -> Iterator[tuple[object, ...]]:
     """Parameters of `_AGAIN`: the rows without the fingerprints of the attributes that are to be sent again."""
     for (version,), rows in known.partition_by("sent_mapping_version", as_dict=True).items():
-        layout = layouts.get(int(str(version)), ())
-        packed = rows["sent_fields"]
+        layout = told.layouts.get(int(str(version)), ())
+        packed, forgotten = rows["sent_fields"], np.ones(rows.height, dtype=np.bool_)
         if layout and not packed.null_count():
             prints = fp.unpack(packed, layout, layout)
+            forgotten[:] = False
             for place, name in enumerate(layout):
-                forgotten = rows[SOURCE_PK].is_in(tell.filter(pl.col("attribute") == name)[SOURCE_PK].implode())
-                prints[forgotten.to_numpy(), place] = fp.NEVER_SENT
+                one = _forgotten(rows, prints[:, place], name, told)
+                prints[one, place] = fp.NEVER_SENT
+                forgotten |= one
             packed = fp.pack(prints)
-        for source_pk, sent_fp, fields in zip(rows[SOURCE_PK], rows["sent_fp"], packed, strict=True):
-            yield NO_VERSION, fields, Verdict.DRIFTED.value, sync, source_pk, sent_fp
+        left = rows.with_columns(packed.alias("sent_fields")).filter(pl.Series(forgotten))
+        for source_pk, sent_fp, fields in left.select(SOURCE_PK, "sent_fp", "sent_fields").iter_rows():
+            yield NO_VERSION, fields, Verdict.DRIFTED.value, told.sync, source_pk, sent_fp
+
+
+def _forgotten(rows: pl.DataFrame, prints: npt.NDArray[np.uint64], attribute: str, told: Told) -> npt.NDArray[np.bool_]:
+    """Which rows are to send the attribute again."""
+    asked = told.tell.filter(pl.col("attribute") == attribute).select(SOURCE_PK, "unless", asked=pl.lit(value=True))
+    found = rows.select(SOURCE_PK).join(asked, on=SOURCE_PK, how="left", maintain_order="left")
+    held = np.zeros(rows.height, dtype=np.bool_)
+    for state in asked["unless"].drop_nulls().unique():
+        same = (found["unless"] == state).fill_null(value=False).to_numpy()
+        held |= same & (prints == np.uint64(fp.state_fingerprint(state, told.salt)))
+    return found["asked"].fill_null(value=False).to_numpy() & ~held

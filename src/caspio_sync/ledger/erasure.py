@@ -20,6 +20,7 @@ from caspio_sync.ledger import audit, history, schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.engagement_people import forget_people, people_of
+from caspio_sync.ledger.engagement_schema import agreed
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
 from caspio_sync.ledger.runs import OPEN
 from caspio_sync.ledger.schema import instant, microseconds
@@ -30,6 +31,8 @@ _TEXTS_A_QUERY = 50
 _DIGESTS_A_QUERY = 500
 
 _BEARING = {"sync": pl.String, SOURCE_PK: pl.Int64, "key": pl.String, "sent_at": pl.Int64, "asked": pl.String}
+
+_TABLES = {"sync": pl.String, "table": pl.String}
 
 Identifier = Mapping[str, Any]
 
@@ -249,12 +252,13 @@ class Erasures(LedgerConnection):
         keys = _keys(keyspace, people)
         _forget_in_reports(connection, list(keys))
         bearing = self._bearing(connection, keyspace, list(keys))
-        table = schema.row.c
-        for (sync,), rows in bearing.group_by("sync"):
+        for (sync,), rows in _with_returns(connection, bearing).group_by("sync"):
             history.forget(connection, str(sync), rows[SOURCE_PK])
             for numbers in integer_lists(rows[SOURCE_PK]):
-                chosen = table.source_pk.in_([int(number) for number in numbers.split(",")])
-                connection.execute(sa.delete(schema.row).where(table.sync == sync, chosen))
+                pks = [int(number) for number in numbers.split(",")]
+                for table in (schema.row, agreed):
+                    chosen = sa.delete(table).where(table.c.sync == sync, table.c.source_pk.in_(pks))
+                    connection.execute(chosen)
         bearers = people_of(
             keyspace.kind,
             keyspace.label,
@@ -311,6 +315,20 @@ class Erasures(LedgerConnection):
             with self._read("read the erasure secret") as connection:
                 self._secret = bytes.fromhex(connection.execute(stored).scalar_one())
         return self._secret
+
+
+def _with_returns(connection: sa.Connection, bearing: pl.DataFrame) -> pl.DataFrame:
+    """Names of syncs and `source_pk`: these rows, and the same rows of the same tables in engagement returns.
+
+    A return may know them by another identity, and agrees on consent also of rows that it never wrote.
+    """
+    rows = bearing.select("sync", SOURCE_PK)
+    found = connection.execute(sa.select(schema.source.c.sync, schema.source.c.fields))
+    tables = pl.DataFrame([(sync, fields["source"]) for sync, fields in found], _TABLES, orient="row")
+    returns = connection.execute(sa.select(schema.run.c.sync).where(schema.run.c.kind == "engagement").distinct())
+    returning = tables.filter(pl.col("sync").is_in(list(returns.scalars())))
+    same = rows.join(tables, on="sync").drop("sync").join(returning, on="table").select("sync", SOURCE_PK)
+    return pl.concat([rows, same]).unique()
 
 
 def _folded(key: str) -> str:

@@ -181,11 +181,12 @@ async def _present(caspio: CaspioClient, stats: CampaignStats, since: str) -> pl
     reader = RecordReader(caspio, source, fields=chosen, where=f"Day>={literal(since)}")
     await reader.open()
     frames = [batch.frame async for batch in reader.batches()]
-    read = pl.concat([_READ.clone(), *(frame.select(_READ.columns) for frame in frames)])
+    read = pl.concat([pl.DataFrame(schema=_READ), *(frame.select(_READ.names()) for frame in frames)])
     return read.rename({name: present(name) for name in _WRITTEN})
 
 
-_READ = pl.DataFrame(
-    schema={SOURCE_PK: pl.Int64, UNIQUE: pl.String, **dict.fromkeys(COUNTS, pl.Int64), "CampaignName": pl.String}
+_READ = pl.Schema(
+    {SOURCE_PK: pl.Int64(), UNIQUE: pl.String(), **dict.fromkeys(COUNTS, pl.Int64()), "CampaignName": pl.String()}
 )
-_NOTHING = _READ.rename({name: present(name) for name in _WRITTEN})
+# Made, not renamed: a query would start polars' threads as the module is imported, which a later fork does not survive.
+_NOTHING = pl.DataFrame(schema={present(name) if name in _WRITTEN else name: dtype for name, dtype in _READ.items()})

@@ -9,6 +9,7 @@ from typing import Protocol
 import polars as pl
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.mapping.engagement import EngagementMapping
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.profile_sync import ProfileSync
@@ -95,21 +96,33 @@ async def gather(run: SyncRun) -> None:
             f"{run.name}: an engagement return writes what differs, whatever it wrote before; run it without "
             "--baseline, --resend and --allow-deletes"
         )
-    _check_profiles(own.definition)
+    check_profiles(own.definition)
     report_of(run).gathered = dict(await own.engagement.gather(run))
 
 
-def _check_profiles(definition: EngagementSync) -> None:
-    """The profile sync that is told of conflicts must be about the same rows."""
+def profiles_salt(run: SyncRun) -> int:
+    """The salt of the fingerprints that the profile sync under `consent: profiles` keeps."""
+
+    def found() -> int:
+        profiles = check_profiles(work(run).definition)
+        assert profiles is not None
+        return identity_salt(run.ledger.ledger.salt, profiles.identity.kind, profiles.identity.label)
+
+    return run.part("salt of the profile sync", found)
+
+
+def check_profiles(definition: EngagementSync) -> ProfileSync | None:
+    """The profile sync that is told of conflicts, which must be about the same rows."""
     name = definition.returned.profiles
     if name is None:
-        return
+        return None
     profiles = load_sync(current_settings().sync_file(name))
     if not isinstance(profiles, ProfileSync) or profiles.source.name != definition.source.name:
         raise ConfigurationError(
             f"{definition.where('consent', 'profiles')}: '{name}' is no profile sync of {definition.source.name}; "
             "name the one that carries these columns to Braze"
         )
+    return profiles
 
 
 async def note_unknown(run: SyncRun) -> None:

@@ -20,9 +20,12 @@ from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Comparison
 from caspio_sync.ledger.erasure import Erased, Identifier, Keyspace
+from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.engagement import work
 from caspio_sync.run.prepared import Requests, key_mapping
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 from caspio_sync.settings import current_settings
@@ -259,15 +262,46 @@ async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFram
     if not blocked.any():
         return compared
     erased = changes.filter(blocked).select(SOURCE_PK, pl.col("key_hash").reinterpret(signed=True))
-    told = known.filter(pl.col(KEY).is_null(), pl.col("verdict") == Verdict.BLOCKED.value)
-    if run.options.resend:
-        told = told.clear()
-    fresh = erased.join(told, on=[SOURCE_PK, "key_hash"], how="anti", maintain_order="left")
+    fresh = _untold(run, erased, known)
     held = dict(compared.held)
     if before := erased.height - fresh.height:
         held[Verdict.BLOCKED] = held.get(Verdict.BLOCKED, 0) + before
     rows = pl.concat([compared.held_rows, erased[SOURCE_PK]])
     return replace(compared, changes=changes.filter(~blocked), held=held, held_rows=rows, erased=fresh)
+
+
+async def without_erased(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The rows of an engagement return without erased people's, and what `record_erased` needs of theirs.
+
+    Args:
+        run: the run.
+        mapped: rows, with every identifier of their people.
+        known: as for `withhold_erased`.
+    """
+    own, alias = keyspace(run), work(run).definition.identity.user_alias
+    spaces = [(own, KEY), (Keyspace(EMAIL), EMAIL)]
+    if alias is not None:
+        spaces.append((Keyspace("user_alias", alias.label), ALIAS_NAME))
+    blocked = pl.repeat(value=False, n=mapped.height, eager=True)
+    for space, column in spaces:
+        blocked |= await run.ledger.do(run.ledger.ledger.blocked, space, mapped[column])
+    if not blocked.any():
+        return mapped, mapped.clear().select(SOURCE_PK, key_hash=pl.lit(None, dtype=pl.Int64))
+    rows = mapped.filter(blocked)
+    erased = rows.select(SOURCE_PK, key_hashes(rows[KEY], run.salt))
+    fresh = _untold(run, erased, known)
+    if before := erased.height - fresh.height:
+        held = run.report.held
+        held[Verdict.BLOCKED] = held.get(Verdict.BLOCKED, 0) + before
+    return mapped.filter(~blocked), fresh
+
+
+def _untold(run: SyncRun, erased: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Those of whose block no run has told yet."""
+    told = known.filter(pl.col(KEY).is_null(), pl.col("verdict") == Verdict.BLOCKED.value)
+    if run.options.resend:
+        told = told.clear()
+    return erased.join(told, on=[SOURCE_PK, "key_hash"], how="anti", maintain_order="left")
 
 
 async def record_erased(run: SyncRun, batch: int, erased: pl.DataFrame) -> None:

@@ -19,6 +19,7 @@ from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL, StateColumn, Writt
 from caspio_sync.mapping.engagement_sync import MEASURES
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement import EngagementWork, report_of, work
+from caspio_sync.run.erasing import without_erased
 from caspio_sync.run.people import KnownPeople
 from caspio_sync.run.writeback_report import Conflict
 from caspio_sync.schemas import CONSENT_SHARE, HELD_BEFORE, KEY, NEWS_AT, NOW, SOURCE_PK, Verdict, ok
@@ -37,12 +38,14 @@ class WantedRows:
             `key_hash`, `fields`, `changed` (bit mask) and what the gate looks at.
         settled: source_pk of rows that the ledger holds for some fault, and that are as they should be by now.
         agreed: source_pk, scope, state, at, news (AGREED_SCHEMA) of states that are news to the ledger, and `write`
-            (whether the state is to be written first), `tell`, `column`.
+            (whether the state is to be written first), `tell`, `differs` (from what Braze told), `column`.
+        erased: source_pk and key_hash of rows of erased people, of which no run has told yet.
     """
 
     changes: pl.DataFrame
     settled: pl.DataFrame
     agreed: pl.DataFrame
+    erased: pl.DataFrame
 
     def without_changes(self) -> Self:
         """The same without the wide frame."""
@@ -53,11 +56,11 @@ async def want_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> 
     """What differs between the batch's rows and what Braze told of their people; writes nothing."""
     own, ledger = work(run), run.ledger
     started = time.perf_counter()
-    people = _people(own, mapped)
-    resolved = await asyncio.to_thread(own.engagement.resolve, people)
     known = await ledger.do(ledger.ledger.read_rows, run.name, batch.low, batch.high)
+    mapped, erased = await without_erased(run, mapped, known)
+    resolved = await asyncio.to_thread(own.engagement.resolve, _people(own, mapped))
     agreed = await ledger.do(ledger.ledger.agreed, run.name, batch.low, batch.high)
-    made = await asyncio.to_thread(_wanted, run, own, mapped, resolved, known, agreed)
+    made = await asyncio.to_thread(_wanted, run, own, mapped, resolved, known, agreed, erased)
     own.found += resolved.found
     consent = int(made.changes[CONSENT_CHANGED].sum())
     own.consent_changes += consent
@@ -94,6 +97,7 @@ def _wanted(  # noqa: PLR0917 - all that decides
     resolved: KnownPeople,
     known: pl.DataFrame,
     agreed: pl.DataFrame,
+    erased: pl.DataFrame,
 ) -> WantedRows:
     present_ones = [name for name in MEASURES if name in resolved.measures.columns]
     absent = [_measure(name) for name in MEASURES if name not in present_ones and name != "engaged_30_days"]
@@ -141,6 +145,7 @@ def _wanted(  # noqa: PLR0917 - all that decides
         _with_prints(run, own, changes, known),
         _healed(known, changes, mapped),
         _next_agreed(own.mapping.states, settled),
+        erased,
     )
 
 
@@ -299,6 +304,7 @@ def _next_agreed(columns: Sequence[StateColumn], settled: Sequence[pl.DataFrame]
                 pl.col("next_news").alias("news"),
                 pl.col("write").is_not_null().alias("write"),
                 "tell",
+                "differs",
                 pl.lit(column.name).alias("column"),
             )
         )
@@ -308,6 +314,6 @@ def _next_agreed(columns: Sequence[StateColumn], settled: Sequence[pl.DataFrame]
 _NO_AGREED = pl.DataFrame(
     schema={
         SOURCE_PK: pl.Int64, "scope": pl.String, "state": pl.String, "at": MOMENT, "news": MOMENT,
-        "write": pl.Boolean, "tell": pl.Boolean, "column": pl.String,
+        "write": pl.Boolean, "tell": pl.Boolean, "differs": pl.Boolean, "column": pl.String,
     }
 )  # fmt: skip

@@ -6,6 +6,7 @@ import polars as pl
 from caspio_sync.run import campaign_stats, steps, wanted_rows, writing_back
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement import gather, note_unknown, report_of, work
+from caspio_sync.run.erasing import count_erased
 from caspio_sync.run.planning import Judge, Plan, hold_against_budget, price_calls
 from caspio_sync.schemas import Verdict
 from caspio_sync.writeback.planner import WriteCall, within_budget
@@ -27,6 +28,7 @@ async def plan_writeback(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
             rows = await wanted_rows.want_batch(run, batch, await steps.map_batch(run, batch))
+            count_erased(run, rows.erased)
             judged = judge(run, rows.changes)
             plan.blocked = plan.blocked or judged.blocked
             held = judged.held.with_columns(verdict=pl.lit(Verdict.QUARANTINED.value))

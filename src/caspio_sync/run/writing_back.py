@@ -5,10 +5,12 @@ import time
 import polars as pl
 
 from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.ledger.agreed import Told
 from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.mapping.engagement import StateColumn, state
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement import EngagementWork, report_of, work
+from caspio_sync.run.engagement import EngagementWork, profiles_salt, report_of, work
+from caspio_sync.run.erasing import record_erased
 from caspio_sync.run.wanted_rows import WantedRows
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 from caspio_sync.writeback.consent import RANK
@@ -100,6 +102,7 @@ async def record_written(  # noqa: PLR0917 - what each stage left
     told = pl.concat([outcomes.select(columns), unwritten.select(columns)])
     await ledger.do(ledger.ledger.record, sync=run.name, run=run.id, batch=batch.number, rows=_recorded(run, told))
     run.report.count_outcomes(told, name=run.example_column)
+    await record_erased(run, batch.number, rows.erased)
     await _agree(run, own, rows, held, written)
     if not rows.settled.is_empty():
         await ledger.do(ledger.ledger.rebase, sync=run.name, rows=rows.settled)
@@ -153,7 +156,12 @@ async def _agree(
     returned, ledger = own.definition.returned, run.ledger
     names = {scope: returned.attribute(scope) for scope in returned.states}
     tell = agreed.filter("tell").select(
-        SOURCE_PK, pl.col("scope").replace_strict(names, return_dtype=pl.String).alias("attribute")
+        SOURCE_PK,
+        pl.col("scope").replace_strict(names, return_dtype=pl.String).alias("attribute"),
+        pl.when(~pl.col("differs")).then("state").alias("unless"),
     )
-    layouts = await ledger.do(ledger.ledger.mapping_fields, returned.profiles) if returned.profiles else {}
-    await ledger.do(ledger.ledger.agree, run.name, agreed, profiles=returned.profiles, tell=tell, layouts=layouts)
+    told = None
+    if returned.profiles is not None and tell.height:
+        layouts = await ledger.do(ledger.ledger.mapping_fields, returned.profiles)
+        told = Told(returned.profiles, tell, layouts, profiles_salt(run))
+    await ledger.do(ledger.ledger.agree, run.name, agreed, told)

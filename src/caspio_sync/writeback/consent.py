@@ -60,7 +60,7 @@ def settle(sides: pl.DataFrame, policy: Policy, seen_at: pl.Expr) -> pl.DataFram
 
     Returns:
         The frame with `write` (the state to write to Caspio; null for none), `tell` (whether Braze is to be told
-        Caspio's state once more), `conflict`, and `next_state`, `next_at`, `next_news`: what is agreed then.
+        Caspio's state once more), `differs`, `conflict`, and `next_state`, `next_at`, `next_news`: what is agreed then.
     """
     caspio, braze = pl.col("caspio"), pl.col("braze")
     first = pl.col("agreed").is_null() & caspio.is_not_null()
@@ -97,6 +97,7 @@ def settle(sides: pl.DataFrame, policy: Policy, seen_at: pl.Expr) -> pl.DataFram
     return sides.with_columns(
         next_state=pl.coalesce("write", "caspio", "agreed"),
         next_at=pl.when(written).then("braze_at").otherwise("_caspio_at"),
+        differs="_differ",
         next_news=pl.when("_news").then("braze_at").otherwise("agreed_news"),
     ).drop("_first", "_changed", "_news", "_differ", "_caspio_at", "_stated")
 
