@@ -1,7 +1,5 @@
 """Catalog sync: rows of a Caspio table or view to the items of a Braze catalog."""
 
-import asyncio
-
 from prefect import flow
 from pydantic import Field
 
@@ -62,13 +60,3 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
             del judgement
         async with run.turn("record"):
             await record(run, batch, compared, held, outstanding)
-
-
-def run_catalog_sync(name: str, options: RunOptions) -> RunReport:
-    """Run the flow in this process and wait for it.
-
-    Raises:
-        CaspioSyncError: as the run ended.
-    """
-    parameters = CatalogSyncParameters(sync=name, **options.model_dump(by_alias=True))
-    return asyncio.run(catalog_sync(parameters))

@@ -1,7 +1,5 @@
 """Engagement return: what Braze learned of people, back into their Caspio rows."""
 
-import asyncio
-
 from prefect import flow
 from pydantic import Field
 
@@ -54,13 +52,3 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
             written = await write(run, judgement)
         async with run.turn("record"):
             await record_written(run, batch, rows, judgement, written)
-
-
-def run_engagement_return(name: str, options: RunOptions) -> RunReport:
-    """Run the flow in this process and wait for it.
-
-    Raises:
-        CaspioSyncError: as the run ended.
-    """
-    parameters = EngagementReturnParameters(sync=name, **options.model_dump(by_alias=True))
-    return asyncio.run(engagement_return(parameters))

@@ -1,21 +1,12 @@
 """The flow of each kind of sync."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+import asyncio
 
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.deployments import ENTRYPOINTS
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import Settings
 from flows import catalog_sync, engagement_return, profile_sync
-
-_RUN: Mapping[str, Callable[[str, RunOptions], RunReport]] = MappingProxyType(
-    {
-        "profiles": profile_sync.run_profile_sync,
-        "catalog": catalog_sync.run_catalog_sync,
-        "engagement": engagement_return.run_engagement_return,
-    }
-)
 
 
 def run_sync(name: str, options: RunOptions, settings: Settings) -> RunReport:
@@ -24,7 +15,7 @@ def run_sync(name: str, options: RunOptions, settings: Settings) -> RunReport:
     Raises:
         CaspioSyncError: as the run ended; a ConfigurationError where the sync file cannot be read.
     """
-    return _RUN[load_sync(settings.sync_file(name)).kind](name, options)
+    return asyncio.run(run_flow(load_sync(settings.sync_file(name)).kind, name, options))
 
 
 def flow_name(kind: str) -> str:

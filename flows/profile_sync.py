@@ -69,13 +69,3 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
             del judgement
         async with run.turn("record"):
             await record(run, batch, compared, held, outstanding)
-
-
-def run_profile_sync(name: str, options: RunOptions) -> RunReport:
-    """Run the flow in this process and wait for it.
-
-    Raises:
-        CaspioSyncError: as the run ended.
-    """
-    parameters = ProfileSyncParameters(sync=name, **options.model_dump(by_alias=True))
-    return asyncio.run(profile_sync(parameters))
