@@ -30,7 +30,8 @@ from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import current_settings
 from flows.kinds import flow_name, run_flow
 from tasks.ending import with_named_end
-from tasks.shards import mark_dead, states_of, trigger
+from tasks.server import mark_killed
+from tasks.shards import states_of, trigger
 
 _LOOK_SECONDS = 2.0
 _MOST_TRIES = 3  # of a shard whose workers die
@@ -198,7 +199,7 @@ async def _look(
         return False
     held = any(each.low_pk <= followed.shard.high_pk and each.high_pk >= followed.shard.low_pk for each in kept)
     if run is not None and (run.state == KILLED or (run.state == RUNNING and not held)):
-        await mark_dead(followed.flow_run)
+        await mark_killed([str(followed.flow_run)])
         return True
     return False
 

@@ -103,7 +103,7 @@ async def mark_killed(flow_runs: Iterable[str]) -> None:
                 with contextlib.suppress(ObjectNotFound):
                     found = await client.read_flow_run(UUID(each))
                     if found.state is None or not found.state.is_final():
-                        message = "The process was killed; the next run of the sync found it dead and went on."
+                        message = "The process was killed; another run found it dead and went on."
                         await client.set_flow_run_state(found.id, Crashed(name="Killed", message=message), force=True)
     except Exception as error:  # noqa: BLE001 - whatever the server has, the run goes on
         _LOG.warning("dead runs could not be marked in Prefect: %s", type(error).__name__)

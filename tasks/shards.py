@@ -1,7 +1,6 @@
 """Shards on workers: each a flow run of the sync's deployment, triggered here and followed to its end."""
 
 from collections.abc import Sequence
-from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
@@ -9,7 +8,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Crashed, Scheduled
+from prefect.states import Scheduled
 
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.run.report import RunOptions
@@ -56,10 +55,3 @@ async def states_of(flow_runs: Sequence[UUID]) -> dict[UUID, State]:
     except Exception as error:  # noqa: BLE001 - httpx stays with the clients; whatever it is, the shards go on
         raise TransientError(f"the Prefect server did not answer: {type(error).__name__}") from None
     return {each.id: each.state or Scheduled() for each in found}
-
-
-async def mark_dead(flow_run: UUID) -> None:
-    """Put Prefect's record right: a process that was killed with its worker stays Running there for ever."""
-    state: State[Any] = Crashed(message="its process is dead: the lease in the ledger lapsed, or was taken over")
-    async with get_client() as client:
-        await client.set_flow_run_state(flow_run, state, force=True)

@@ -296,8 +296,8 @@ class Workers:
                 self.states[flow_run] = self._prefect.Completed()
         return {each: self.states[each] for each in flow_runs}
 
-    async def mark_dead(self, flow_run: UUID) -> None:
-        self.marked.append(flow_run)
+    async def mark_killed(self, flow_runs: list[str]) -> None:
+        self.marked += map(UUID, flow_runs)
 
     async def _work(self, flow_run: UUID, options: RunOptions, *, dies: bool) -> None:
         from flows.profile_sync import move
@@ -318,7 +318,7 @@ class Workers:
 
 def on_workers(world: Any, monkeypatch: pytest.MonkeyPatch, dying: int) -> Workers:
     workers = Workers(world.clock, dying)
-    for name in ("trigger", "states_of", "mark_dead"):
+    for name in ("trigger", "states_of", "mark_killed"):
         monkeypatch.setattr(f"flows.backfill.{name}", getattr(workers, name))
     return workers
 
