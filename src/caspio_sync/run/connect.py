@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
@@ -31,6 +31,8 @@ PROCESS_ROWS = 20_000
 
 Observer = Callable[[RunReport], None]
 
+_Client = TypeVar("_Client", BrazeClient, CatalogClient, BrazeEngagementClient)
+
 
 def caspio_client(settings: Settings, clock: Clock) -> CaspioClient:
     """A client for the account in the settings."""
@@ -45,24 +47,23 @@ def caspio_client(settings: Settings, clock: Clock) -> CaspioClient:
     )
 
 
-def braze_client(settings: Settings, clock: Clock) -> BrazeClient:
-    """A client for the workspace in the settings."""
-    return BrazeClient(
+def _of_workspace(kind: type[_Client], settings: Settings, clock: Clock) -> _Client:
+    return kind(
         endpoint=settings.braze_endpoint,
         api_key=settings.braze_api_key,
         clock=clock,
         clients=settings.braze_connections,
     )
+
+
+def braze_client(settings: Settings, clock: Clock) -> BrazeClient:
+    """A client for the workspace in the settings."""
+    return _of_workspace(BrazeClient, settings, clock)
 
 
 def catalog_client(settings: Settings, clock: Clock) -> CatalogClient:
     """A client for the catalogs of the workspace in the settings."""
-    return CatalogClient(
-        endpoint=settings.braze_endpoint,
-        api_key=settings.braze_api_key,
-        clock=clock,
-        clients=settings.braze_connections,
-    )
+    return _of_workspace(CatalogClient, settings, clock)
 
 
 def sender_limits(settings: Settings, definition: AnySync) -> SenderLimits:
@@ -94,12 +95,7 @@ def open_ledger(settings: Settings, clock: Clock) -> Ledger:
 
 def engagement_client(settings: Settings, clock: Clock) -> BrazeEngagementClient:
     """A client for what the workspace in the settings tells of engagement."""
-    return BrazeEngagementClient(
-        endpoint=settings.braze_endpoint,
-        api_key=settings.braze_api_key,
-        clock=clock,
-        clients=settings.braze_connections,
-    )
+    return _of_workspace(BrazeEngagementClient, settings, clock)
 
 
 def open_inbox(settings: Settings, clock: Clock) -> Inbox:
