@@ -5,7 +5,6 @@ somebody deletes the catalog. More examples: CATALOG_EXAMPLES=2000 pytest …
 """
 
 import contextlib
-import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS, Shop
+from tests.flows.crashes import Crashed, crash_at
 
 EXAMPLES = int(os.environ.get("CATALOG_EXAMPLES", "6"))
 ITEMS = "/catalogs/products/items"
@@ -97,10 +97,6 @@ steps = st.builds(
 SOUND = {"fault": None, "crash": None, "uncommitted": None, "options": {"full": True}}
 
 
-class Crashed(RuntimeError):  # noqa: N818 - what happened
-    """The process is gone."""
-
-
 @dataclass
 class History:
     """One shop and its runs."""
@@ -117,7 +113,7 @@ class History:
         world.sync(sync_text(cursor=self.cursor, where=step.where, about=step.about), "products")
         world.break_braze(*([step.fault] if step.fault else []))
         with self.patch.context() as patch:
-            _crash(patch, step.crash)
+            crash_at(patch, "flows.catalog_sync", step.crash)
             _lose_commit(patch, step.uncommitted)
             self.run(step)
 
@@ -163,26 +159,6 @@ class History:
             if row["Code"].lower() in seen:
                 self.shop.world.caspio.delete_rows("Products", f"PK_ID = {row['PK_ID']}")
             seen.add(row["Code"].lower())
-
-
-def _crash(patch: pytest.MonkeyPatch, crash: tuple[str, str, int] | None) -> None:
-    """The run dies before or after the n-th call of one of its steps."""
-    if crash is None:
-        return
-    flow = importlib.import_module("flows.catalog_sync")
-    name, when, nth = crash
-    step, calls = getattr(flow, name), count(1)
-
-    async def dies(*args: Any) -> Any:
-        call = next(calls)
-        if call == nth and when == "before":
-            raise Crashed
-        result = await step(*args)
-        if call == nth:
-            raise Crashed
-        return result
-
-    patch.setattr(flow, name, dies)
 
 
 def _lose_commit(patch: pytest.MonkeyPatch, uncommitted: int | None) -> None:

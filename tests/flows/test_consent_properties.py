@@ -5,7 +5,6 @@ a sound run has ended, Braze holds what the source says. More examples: CONSENT_
 """
 
 import contextlib
-import importlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.consent_model import EMAIL_GROUP, SMS_GROUP, STATES, ConsentModel, held_state
+from tests.flows.crashes import Crashed, crash_at
 
 EXAMPLES = int(os.environ.get("CONSENT_EXAMPLES", "15"))
 PEOPLE = (1, 2, 3)
@@ -89,10 +89,6 @@ steps = st.builds(
 )
 
 
-class Crashed(RuntimeError):  # noqa: N818 - what happened
-    """The process is gone."""
-
-
 @dataclass
 class History:
     """One world, and the model that watches it."""
@@ -107,7 +103,7 @@ class History:
         self.write_sync(step.mapped, step.required)
         self.world.break_braze(*step.faults)
         with self.patch.context() as patch:
-            _crash(patch, step.crash)
+            crash_at(patch, "flows.profile_sync", step.crash)
             self._follow(patch, step.uncommitted)
             ended = self._run(step.options)
         if ended == "blocked" and self.model.loosened:
@@ -178,26 +174,6 @@ class History:
         patch.setattr(journal, "append", appended)
         patch.setattr(Ledger, "record", recorded)
         patch.setattr(Ledger, "record_sent", recorded_sent)
-
-
-def _crash(patch: pytest.MonkeyPatch, crash: tuple[str, str, int] | None) -> None:
-    """The run dies before or after the n-th call of one of its steps."""
-    if crash is None:
-        return
-    flow = importlib.import_module("flows.profile_sync")
-    name, when, nth = crash
-    step, calls = getattr(flow, name), count(1)
-
-    async def dies(*args: Any) -> Any:
-        call = next(calls)
-        if call == nth and when == "before":
-            raise Crashed
-        result = await step(*args)
-        if call == nth:
-            raise Crashed
-        return result
-
-    patch.setattr(flow, name, dies)
 
 
 @pytest.fixture

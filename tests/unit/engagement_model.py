@@ -2,11 +2,13 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import strategies as st
 
 from caspio_sync.clock import VirtualClock
@@ -147,3 +149,20 @@ def stored_state(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
             name: sorted(map(tuple, connection.exec_driver_sql(f"SELECT * FROM {name}").all()), key=str)
             for name in tables
         }
+
+
+@pytest.fixture(name="clock")
+def later() -> VirtualClock:
+    return VirtualClock(at(10 * 86_400))
+
+
+@pytest.fixture(name="ledger")
+def opened_ledger(ledger_url: str, clock: VirtualClock) -> Iterator[Ledger]:
+    with Ledger.open(ledger_url, clock=clock) as opened:
+        yield opened
+
+
+@pytest.fixture(name="inbox")
+def opened_inbox(tmp_path: Path, clock: VirtualClock) -> Iterator[Inbox]:
+    with Inbox.open(f"sqlite:///{tmp_path}/inbox.db", clock=clock) as opened:
+        yield opened

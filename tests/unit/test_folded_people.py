@@ -1,8 +1,6 @@
 """Of whom the inbox told: found among Caspio's rows, and forgotten."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -17,7 +15,7 @@ from caspio_sync.run import folding
 from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.folding import fold_inbox
 from caspio_sync.run.people import known_people, known_states
-from tests.unit.engagement_model import (
+from tests.unit.engagement_model import (  # noqa: F401 - fixtures
     EMAIL,
     GROUP_CHANGE,
     STATE_CHANGE,
@@ -25,27 +23,13 @@ from tests.unit.engagement_model import (
     at,
     event,
     fold_all,
+    later,
+    opened_inbox,
+    opened_ledger,
     post,
     rows_of,
     stored_state,
 )
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock(at(10 * 86_400))
-
-
-@pytest.fixture
-def ledger(ledger_url: str, clock: VirtualClock) -> Iterator[Ledger]:
-    with Ledger.open(ledger_url, clock=clock) as opened:
-        yield opened
-
-
-@pytest.fixture
-def inbox(tmp_path: Path, clock: VirtualClock) -> Iterator[Inbox]:
-    with Inbox.open(f"sqlite:///{tmp_path}/inbox.db", clock=clock) as opened:
-        yield opened
 
 
 def test_somebody_unknown_is_found_when_the_row_appears(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from caspio_sync.run import folding
 from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.folding import fold_inbox
 from caspio_sync.run.people import KnownPeople, known_people
-from tests.unit.engagement_model import (
+from tests.unit.engagement_model import (  # noqa: F401 - fixtures
     EMAIL,
     PEOPLE,
     STATE_CHANGE,
@@ -36,29 +35,15 @@ from tests.unit.engagement_model import (
     event,
     fold_all,
     histories,
+    later,
+    opened_inbox,
+    opened_ledger,
     post,
     rows_of,
     stored_state,
 )
 
 BEGAN = date(2026, 7, 1)
-
-
-@pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock(at(10 * 86_400))
-
-
-@pytest.fixture
-def ledger(ledger_url: str, clock: VirtualClock) -> Iterator[Ledger]:
-    with Ledger.open(ledger_url, clock=clock) as opened:
-        yield opened
-
-
-@pytest.fixture
-def inbox(tmp_path: Path, clock: VirtualClock) -> Iterator[Inbox]:
-    with Inbox.open(f"sqlite:///{tmp_path}/inbox.db", clock=clock) as opened:
-        yield opened
 
 
 def as_told(ledger: Ledger) -> tuple[KnownPeople, Any]:
