@@ -25,7 +25,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, postgresql_server: Any) ->
         made.sync("picky", PEOPLE + "gate: {max_quarantined_rows: 1000}\n")
         made.sync("strict", PEOPLE + "gate: {max_quarantined_rows: 0}\n")
         made.deploy()
-        made.start_worker("one", limit=2)
+        with made.ledger():  # its tables are there, whichever test comes first
+            made.start_worker("one", limit=2)
         made.start_worker("two", limit=2)
         yield made
 
