@@ -22,6 +22,7 @@ import orjson
 import polars as pl
 import psycopg
 import uvicorn
+from starlette.responses import Response
 
 from caspio_sync.cli.serve import _descendants
 from caspio_sync.ledger.store import Ledger
@@ -29,6 +30,7 @@ from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.server import SandboxProtocol
+from tests.e2e.prefect_api import asked
 from tests.postgresql import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -75,11 +77,15 @@ class Emulators:
             ],
         )
         self.arrived: list[str] = []  # external ids, as they came
+        self.away = False  # Braze answers 503 while this is set
         self._stack = contextlib.ExitStack()
         self.caspio_url = self._serve(self.caspio.app)
         self.braze_url = self._serve(self._watched)
 
     async def _watched(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.away:
+            await Response(status_code=503)(scope, receive, send)
+            return
         body = bytearray()
 
         async def kept() -> Any:
@@ -229,15 +235,11 @@ class Cluster:
 
     def switch(self, deployment: str, schedule: str, *, on: bool) -> None:
         """A schedule on or off, as its toggle in the UI does."""
-        url = f"{self.api_url}/deployments/{deployment}/schedules/{schedule}"
-        httpx.patch(url, json={"active": on}, timeout=30).raise_for_status()
+        asked("PATCH", f"{self.api_url}/deployments/{deployment}/schedules/{schedule}", {"active": on})
 
     def api(self, path: str, body: Any = None) -> Any:
         """Prefect's answer."""
-        url = f"{self.api_url}/{path}"
-        answer = httpx.get(url, timeout=30) if body is None else httpx.post(url, json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
+        return asked("GET" if body is None else "POST", f"{self.api_url}/{path}", body)
 
     def trigger(self, deployment: str, **parameters: Any) -> str:
         """A custom run; its id."""

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from caspio_sync.ledger.runs import Run
 from caspio_sync.ledger.store import Ledger
 from tests.e2e import cluster
+from tests.e2e.prefect_api import asked
 from tests.postgresql import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -56,10 +56,7 @@ class Machine:
         return (self.folder / "serve.out").read_text(encoding="utf-8")
 
     def api(self, path: str, body: Any = None) -> Any:
-        url = f"http://127.0.0.1:{self.port}/api/{path}"
-        answer = httpx.get(url, timeout=30) if body is None else httpx.post(url, json=body, timeout=30)
-        answer.raise_for_status()
-        return answer.json()
+        return asked("GET" if body is None else "POST", f"http://127.0.0.1:{self.port}/api/{path}", body)
 
     def flow_runs(self, state: str, **more: Any) -> list[Any]:
         found = self.api("flow_runs/filter", {"flow_runs": {"state": {"name": {"any_": [state]}}}, "limit": 200})
