@@ -65,6 +65,11 @@ class Judgement:
     blocked: str | None
     seconds: float
 
+    @classmethod
+    def of_nothing(cls, rows: pl.DataFrame) -> "Judgement":
+        """Of a batch without a row, which needs no gate: a run that finds no change does not import one."""
+        return cls(rows, rows.with_columns(reason=pl.lit("")), (), None, 0.0)
+
 
 class Gate:
     """A suite, ready to judge batches; importing Great Expectations takes seconds and happens here.
@@ -102,7 +107,7 @@ class Gate:
         """
         started = time.perf_counter()
         if rows.is_empty():  # an empty frame would pass every expectation about rows, and say nothing
-            return Judgement(rows, rows.with_columns(reason=pl.lit("")), (), None, 0.0)
+            return Judgement.of_nothing(rows)
         with _ONE_AT_A_TIME:
             results = self._validate(rows)
         checks: list[CheckResult] = []

@@ -52,7 +52,7 @@ async def write_campaigns(run: SyncRun) -> None:
     """The counts of each campaign, day and channel; a repeated call writes what is still missing."""
     await engagement.note_unknown(run)
     rows = None if run.blocked else await campaign_stats.wanted_days(run)
-    if rows is None:
+    if rows is None or rows.is_empty():
         return
     gate = run.part("campaign gate", lambda: campaign_gate(run.name, engagement.work(run).definition))
     judged = judged_days(rows, campaign_stats.COUNTS, run.clock.now())

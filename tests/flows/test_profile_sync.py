@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.errors import UnexpectedError
 from caspio_sync.sandbox.data import load_customers
 
 _SPEC = importlib.util.spec_from_file_location("shipped_rules", Path(__file__).with_name("shipped_rules.py"))
@@ -180,6 +181,16 @@ def test_full_ignores_the_cursor_and_not_the_ledger(few: Any) -> None:
     report = few.run(full=True)
     assert (report.mode, report.read, report.unchanged) == ("sweep", 100, 100)
     assert few.braze.requests == requests
+
+
+def test_a_run_without_a_change_needs_no_gate(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert few.run().checks
+    monkeypatch.delattr("tasks.quality.gate_of")  # importing Great Expectations took half of such a run
+    report = few.run(full=True)
+    assert (report.unchanged, report.checks) == (report.read, [])
+    few.caspio.update_rows("Customers", {"FirstName": "Ada"}, "CustomerNo = 'c5'")
+    with pytest.raises(UnexpectedError, match=r"quality\.py"):
+        few.run(full=True)
 
 
 def test_resend_sends_every_field_again(few: Any) -> None:
