@@ -7,7 +7,8 @@ from pathlib import Path
 
 from benchmarks.world import opened, sandboxes
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.run import catalog_items, steps, vanished
+from caspio_sync.run import comparing, recording, sending
+from caspio_sync.run.catalogs import catalog_items, vanished
 from caspio_sync.run.context import SyncRun
 from expectations.gate import Gate
 from expectations.suites import gate_of, judged_frame
@@ -48,13 +49,13 @@ async def _run() -> tuple[SyncRun, float]:
 async def _move(run: SyncRun, gate: Gate, batch: SourceBatch) -> None:
     async with run.on_its_way(batch):
         async with run.turn("compare"):
-            mapped = await steps.map_batch(run, batch)
-            await steps.open_batch(run, batch)
-            compared = await steps.compare_batch(run, batch, mapped)
+            mapped = await comparing.map_batch(run, batch)
+            await comparing.open_batch(run, batch)
+            compared = await comparing.compare_batch(run, batch, mapped)
         async with run.turn("gate"):
             changes = await catalog_items.with_last_read(run, compared.changes)
             judged = await asyncio.to_thread(lambda: gate.judge(judged_frame(changes, run.definition, run.mapping)))
         async with run.turn("send"):
-            outstanding = await steps.send_batch(run, batch.number, judged.accepted)
+            outstanding = await sending.send_batch(run, batch.number, judged.accepted)
         async with run.turn("record"):
-            await steps.record_batch(run, batch, compared.without_changes(), judged.held, outstanding)
+            await recording.record_batch(run, batch, compared.without_changes(), judged.held, outstanding)

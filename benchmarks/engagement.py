@@ -18,7 +18,7 @@ from caspio_sync.engagement.events import Post
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.context import LedgerThread
-from caspio_sync.run.folding import FoldReport, fold_inbox
+from caspio_sync.run.engagement.folding import FoldReport, fold_inbox
 
 EVENTS = 1_000_000
 CUSTOMERS = 200_000

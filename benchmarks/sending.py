@@ -10,7 +10,7 @@ from benchmarks.world import opened, read_all, sandboxes
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.run import steps
+from caspio_sync.run import comparing, recording, sending
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.writes import planned_writes
 from expectations.gate import Gate
@@ -28,9 +28,9 @@ def measure(rows: int) -> dict[str, tuple[float, str]]:
 async def _measure(url: str, key: str) -> dict[str, tuple[float, str]]:
     async with opened() as run:
         batches = await read_all(run)
-        mapped = [await steps.map_batch(run, batch) for batch in batches]
+        mapped = [await comparing.map_batch(run, batch) for batch in batches]
         gate = await asyncio.to_thread(gate_of, run.name, run.definition, run.mapping)
-        first = (await steps.compare_batch(run, batches[0], mapped[0])).changes
+        first = (await comparing.compare_batch(run, batches[0], mapped[0])).changes
         gate.judge(
             judged_frame(first.head(1000), run.definition, run.mapping)
         )  # the first judgement is slower than the others
@@ -53,18 +53,18 @@ async def _measure(url: str, key: str) -> dict[str, tuple[float, str]]:
 async def _move(run: SyncRun, gate: Gate, batch: SourceBatch, mapped: pl.DataFrame) -> None:
     """The flow's own order of stages, without Prefect and without reading."""
     async with run.turn("compare"):
-        await steps.open_batch(run, batch)
-        compared = await steps.compare_batch(run, batch, mapped)
+        await comparing.open_batch(run, batch)
+        compared = await comparing.compare_batch(run, batch, mapped)
     async with run.turn("gate"):
         opt_outs, judged = await asyncio.gather(
-            steps.send_opt_outs(run, batch.number, compared.changes.filter(CHANGED)),
+            sending.send_opt_outs(run, batch.number, compared.changes.filter(CHANGED)),
             asyncio.to_thread(lambda: gate.judge(judged_frame(compared.changes, run.definition, run.mapping))),
         )
-        await steps.send_opt_outs(run, batch.number, judged.held.filter(~CHANGED))
+        await sending.send_opt_outs(run, batch.number, judged.held.filter(~CHANGED))
     async with run.turn("send"):
-        outstanding = await steps.send_batch(run, batch.number, judged.accepted, opt_outs)
+        outstanding = await sending.send_batch(run, batch.number, judged.accepted, opt_outs)
     async with run.turn("record"):
-        await steps.record_batch(run, batch, compared.without_changes(), judged.held, outstanding)
+        await recording.record_batch(run, batch, compared.without_changes(), judged.held, outstanding)
 
 
 async def _bare(requests: list[Request], url: str, key: str) -> float:

@@ -13,7 +13,9 @@ from pydantic import BaseModel, Field
 from caspio_sync.errors import CaspioSyncError, TransientError
 from caspio_sync.ledger.runs import KILLED, RUNNING
 from caspio_sync.ledger.shards import Shard
-from caspio_sync.run.backfill import (
+from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.context import LedgerThread
+from caspio_sync.run.deployed.backfill import (
     MOST_SHARDS,
     PROGRESS,
     Backfill,
@@ -24,8 +26,6 @@ from caspio_sync.run.backfill import (
     plan_backfill,
     shard_ended,
 )
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import current_settings
 from flows.kinds import flow_name, run_flow

@@ -5,7 +5,7 @@ import asyncio
 from prefect import flow
 from pydantic import BaseModel, Field
 
-from caspio_sync.run.housekeeping import HousekeepingReport
+from caspio_sync.run.deployed.housekeeping import HousekeepingReport
 from tasks.housekeeping import publish, purge_history, purge_prefect
 
 

@@ -3,7 +3,7 @@
 import asyncio
 
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.deployments import ENTRYPOINTS
+from caspio_sync.run.deployed.deployments import ENTRYPOINTS
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import Settings
 from flows import catalog_sync, engagement_return, profile_sync

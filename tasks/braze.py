@@ -5,7 +5,8 @@ from prefect import task
 
 from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.run import catalog_items, erasing, steps, vanished
+from caspio_sync.run import erasing, sending
+from caspio_sync.run.catalogs import catalog_items, vanished
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.identifying import identify_new
 from tasks.options import REPEATED, without_values
@@ -22,7 +23,7 @@ async def erase(run: SyncRun) -> None:
 @without_values
 async def send_opt_outs(run: SyncRun, batch: SourceBatch, rows: pl.DataFrame) -> pl.DataFrame:
     """What became more restrictive, alone and ahead of everything else of these users."""
-    return await steps.send_opt_outs(run, batch.number, rows)
+    return await sending.send_opt_outs(run, batch.number, rows)
 
 
 async def identify(run: SyncRun, accepted: pl.DataFrame) -> None:
@@ -44,7 +45,7 @@ async def send(
     run: SyncRun, batch: SourceBatch, accepted: pl.DataFrame, opt_outs: pl.DataFrame | None = None
 ) -> Outstanding:
     """The accepted rows, cut to what travels of them; a repeated call starts at the ledger."""
-    return await steps.send_batch(run, batch.number, accepted, opt_outs)
+    return await sending.send_batch(run, batch.number, accepted, opt_outs)
 
 
 @task(name="keep schema", **REPEATED)

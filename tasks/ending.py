@@ -9,7 +9,7 @@ from prefect.states import Completed, Failed
 
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.ledger.leases import LeaseHeldError
-from caspio_sync.run.backfill import BackfillReport
+from caspio_sync.run.deployed.backfill import BackfillReport
 from caspio_sync.run.report import RunReport, end_name
 from caspio_sync.run.summary import state_message
 

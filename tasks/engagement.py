@@ -7,9 +7,10 @@ from prefect import task
 
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.run import campaign_stats, engagement, steps, wanted_rows, writing_back
+from caspio_sync.run import comparing
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.wanted_rows import WantedRows
+from caspio_sync.run.engagement import campaign_stats, gathering, wanted_rows, writing_back
+from caspio_sync.run.engagement.wanted_rows import WantedRows
 from expectations.engagement import campaign_gate, judged_days
 from expectations.gate import Judgement
 from tasks.options import REPEATED, without_values
@@ -19,14 +20,14 @@ from tasks.options import REPEATED, without_values
 @without_values
 async def gather(run: SyncRun) -> None:
     """Poll Braze, and fold what arrived; what was folded once is not folded again."""
-    await engagement.gather(run)
+    await gathering.gather(run)
 
 
 @task(name="want", **REPEATED)
 @without_values
 async def want(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> WantedRows:
     """What differs between the rows and what Braze told of their people."""
-    await steps.open_batch(run, batch)
+    await comparing.open_batch(run, batch)
     return await wanted_rows.want_batch(run, batch, mapped)
 
 
@@ -50,11 +51,11 @@ async def record_written(
 @without_values
 async def write_campaigns(run: SyncRun) -> None:
     """The counts of each campaign, day and channel; a repeated call writes what is still missing."""
-    await engagement.note_unknown(run)
+    await gathering.note_unknown(run)
     rows = None if run.blocked else await campaign_stats.wanted_days(run)
     if rows is None or rows.is_empty():
         return
-    gate = run.part("campaign gate", lambda: campaign_gate(run.name, engagement.work(run).definition))
+    gate = run.part("campaign gate", lambda: campaign_gate(run.name, gathering.work(run).definition))
     judged = judged_days(rows, campaign_stats.COUNTS, run.clock.now())
     judgement = await asyncio.to_thread(gate.judge, judged)
     run.report.count_checks(judgement.checks)

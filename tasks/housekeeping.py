@@ -7,7 +7,7 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 
 from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.housekeeping import HousekeepingReport, purge_ledger
+from caspio_sync.run.deployed.housekeeping import HousekeepingReport, purge_ledger
 from caspio_sync.settings import current_settings
 from tasks.options import REPEATED, without_values
 from tasks.orchestration import purge_flow_runs

@@ -7,7 +7,7 @@ from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
-from caspio_sync.run import baseline, steps
+from caspio_sync.run import baseline, comparing, recording
 from caspio_sync.run.context import SyncRun
 from expectations.gate import Judgement
 from tasks.options import REPEATED, without_values
@@ -17,8 +17,8 @@ from tasks.options import REPEATED, without_values
 @without_values
 async def compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """What is new, what changed, and in which fields."""
-    await steps.open_batch(run, batch)
-    return await steps.compare_batch(run, batch, mapped)
+    await comparing.open_batch(run, batch)
+    return await comparing.compare_batch(run, batch, mapped)
 
 
 @task(name="record", **REPEATED)
@@ -27,7 +27,7 @@ async def record(
     run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, outstanding: Outstanding
 ) -> None:
     """The outcomes still on their way, the rows that were not sent, and the batch."""
-    await steps.record_batch(run, batch, comparison, held, outstanding)
+    await recording.record_batch(run, batch, comparison, held, outstanding)
 
 
 @task(name="record baseline", **REPEATED)
@@ -44,4 +44,4 @@ async def block(run: SyncRun, batch: SourceBatch, judgement: Judgement) -> None:
         f"Nothing of it was sent, opt-outs apart. Look at `caspio-sync plan {run.name} --show 5`, then correct the "
         "rows in Caspio, the mapping, or the limits under gate: in the sync file, and run again."
     )
-    await steps.record_blocked_batch(run, batch, str(judgement.blocked))
+    await recording.record_blocked_batch(run, batch, str(judgement.blocked))

@@ -6,9 +6,10 @@ import polars as pl
 from prefect import task
 
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.run.catalog_items import with_last_read
+from caspio_sync.run.catalogs.catalog_items import with_last_read
+from caspio_sync.run.comparing import map_batch
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.steps import map_batch, without_required_consent
+from caspio_sync.run.sending import without_required_consent
 from caspio_sync.schemas import SOURCE_PK
 from expectations.gate import Judgement
 from expectations.suites import gate_of, judged_frame

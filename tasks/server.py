@@ -22,8 +22,8 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from caspio_sync.errors import TransientError
-from caspio_sync.run.deployments import TAG
-from caspio_sync.run.server_state import DeployedSync, RunningFlow, ServerState
+from caspio_sync.run.deployed.deployments import TAG
+from caspio_sync.run.deployed.server_state import DeployedSync, RunningFlow, ServerState
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse

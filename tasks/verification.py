@@ -3,7 +3,7 @@
 from prefect import task
 
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.verifying import verify
+from caspio_sync.run.verification.verifying import verify
 from caspio_sync.settings import current_settings
 from tasks.options import FRAMES, without_values
 

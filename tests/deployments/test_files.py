@@ -210,7 +210,7 @@ def test_no_file_holds_a_secret() -> None:
 def test_the_automation_is_one_that_prefect_takes() -> None:
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-    from caspio_sync.run.deployments import TAG
+    from caspio_sync.run.deployed.deployments import TAG
 
     (found,) = read(DEPLOYMENTS / "automations" / "freshness.yaml")["automations"]
     automation = AutomationCore.model_validate(found)

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.run.deployments import TAG, Deployment, deployments_of, prefect_file
-from caspio_sync.run.schedules import DailyCalls, calls_a_run, daily_calls, most_runs_a_day, over_budget
+from caspio_sync.run.deployed.deployments import TAG, Deployment, deployments_of, prefect_file
+from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, daily_calls, most_runs_a_day, over_budget
 from caspio_sync.settings import Settings, load_settings
 
 ROOT = Path(__file__).parents[2]

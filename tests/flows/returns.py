@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from caspio_sync.receiver.app import Receiver
 from caspio_sync.run.connect import CONNECT, open_inbox
-from caspio_sync.run.people import KnownPeople
+from caspio_sync.run.engagement.people import KnownPeople
 from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector
 from caspio_sync.settings import current_settings
 from tests.flows.conftest import CUSTOMERS, START, World

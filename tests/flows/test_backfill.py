@@ -16,7 +16,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.leases import LEASE_SECONDS, LeaseHeldError
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.backfill import BackfillError, BackfillReport
+from caspio_sync.run.deployed.backfill import BackfillError, BackfillReport
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings

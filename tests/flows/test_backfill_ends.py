@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.run.backfill import BackfillError, BackfillReport
+from caspio_sync.run.deployed.backfill import BackfillError, BackfillReport
 
 
 def backfilled(**chosen: Any) -> BackfillReport:

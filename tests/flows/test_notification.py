@@ -151,7 +151,7 @@ def test_a_bug_is_told_without_its_words(world: Any, receiver: Receiver, monkeyp
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("c1@example.com is odd")
 
-    monkeypatch.setattr("caspio_sync.run.steps.compare", broken)
+    monkeypatch.setattr("caspio_sync.run.comparing.compare", broken)
     ended = world.ended()
     assert ended.code == 1
     assert "ValueError at" in ended.message

@@ -143,7 +143,7 @@ def test_a_bug_that_quotes_a_customer_leaves_nothing_of_it(world: Any, caplog: A
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("c1@example.com is odd")
 
-    monkeypatch.setattr("caspio_sync.run.steps.compare", broken)
+    monkeypatch.setattr("caspio_sync.run.comparing.compare", broken)
     ended = world.ended()
     assert ended.code == 1
     (found,) = [each for each in read("read_flow_runs") if str(each.id) == flow_run_id(world)]

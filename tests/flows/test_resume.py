@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run import verifying
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.verification import verifying
 from caspio_sync.settings import current_settings
 
 RECORDS = "/integrations/rest/v3/tables/Customers/records"

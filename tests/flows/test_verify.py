@@ -12,13 +12,13 @@ from typer.testing import CliRunner
 from caspio_sync.cli.main import app
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.ledger.leases import LeaseHeldError
-from caspio_sync.run.verify_report import Estimate, VerifyReport
+from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
 from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import current_settings
 
-verifying = importlib.import_module("caspio_sync.run.verifying")
+verifying = importlib.import_module("caspio_sync.run.verification.verifying")
 
 pytestmark = pytest.mark.usefixtures("without_prefect")
 

@@ -9,10 +9,9 @@ from typing import Any
 # Every boundary of the data path: before and after each of these a run may die.
 BOUNDARIES = {
     "caspio_sync.run.context:SyncRun": ("next_batch",),
-    "caspio_sync.run.steps": (
-        "map_batch", "open_batch", "compare_batch", "_claim", "send_opt_outs", "planned_writes", "send_batch",
-        "record_batch", "close_batch", "record_blocked_batch",
-    ),
+    "caspio_sync.run.comparing": ("map_batch", "open_batch", "compare_batch", "_claim"),
+    "caspio_sync.run.sending": ("send_opt_outs", "planned_writes", "send_batch"),
+    "caspio_sync.run.recording": ("record_batch", "close_batch", "record_blocked_batch"),
     "tasks.quality": ("_judge",),
     "caspio_sync.clients.caspio:CaspioClient": ("fields", "aggregate", "records"),
     "caspio_sync.clients.braze:BrazeClient": ("track",),
@@ -25,10 +24,10 @@ BOUNDARIES = {
 }  # fmt: skip
 # Those that only syncs of catalogs pass, and those that only syncs of profiles do.
 CATALOG_BOUNDARIES = {
-    "caspio_sync.run.catalog_schema:CatalogKeeper": ("look", "keep", "_create", "_add", "_delete", "_visible"),
-    "caspio_sync.run.catalog_items": ("keep_schema",),
-    "caspio_sync.run.steps": ("note_read", "release_ids"),
-    "caspio_sync.run.vanished": ("find_vanished", "_still_there", "delete_vanished", "_record"),
+    "caspio_sync.run.catalogs.catalog_schema:CatalogKeeper": ("look", "keep", "_create", "_add", "_delete", "_visible"),
+    "caspio_sync.run.catalogs.catalog_items": ("keep_schema",),
+    "caspio_sync.run.comparing": ("note_read", "release_ids"),
+    "caspio_sync.run.catalogs.vanished": ("find_vanished", "_still_there", "delete_vanished", "_record"),
     "caspio_sync.clients.braze_catalogs:CatalogClient": (
         "catalogs", "create_catalog", "add_fields", "delete_field", "write_items",
     ),
@@ -40,15 +39,15 @@ CATALOG_BOUNDARIES = {
 # Those that only an engagement return passes.
 RETURN_BOUNDARIES = {
     "caspio_sync.receiver.inbox:Inbox": ("add",),
-    "caspio_sync.run.told": ("fold_inbox",),
+    "caspio_sync.run.engagement.told": ("fold_inbox",),
     "caspio_sync.ledger.engagement": ("_add",),  # inside a transaction
     "caspio_sync.ledger.store:Ledger": ("record_fold", "record_series", "agree"),
-    "caspio_sync.run.wanted_rows": ("want_batch",),
-    "caspio_sync.run.writing_back": ("write_batch", "record_written", "_agree"),
-    "caspio_sync.run.campaign_stats": ("write_days",),
+    "caspio_sync.run.engagement.wanted_rows": ("want_batch",),
+    "caspio_sync.run.engagement.writing_back": ("write_batch", "record_written", "_agree"),
+    "caspio_sync.run.engagement.campaign_stats": ("write_days",),
     "caspio_sync.clients.caspio:CaspioClient": ("update", "insert", "create_table"),
 }
-_OF_PROFILES = ("steps.send_opt_outs", "BrazeClient.track")
+_OF_PROFILES = ("sending.send_opt_outs", "BrazeClient.track")
 
 
 def points(*, catalog: bool = False) -> list[str]:

@@ -190,7 +190,7 @@ def play(order: Order) -> int:
 
 def verify() -> int:
     """A verification of all rows, ten at a time."""
-    from caspio_sync.run import verifying
+    from caspio_sync.run.verification import verifying
     from caspio_sync.settings import current_settings
 
     verifying.STRETCH_ROWS = 10
@@ -203,7 +203,8 @@ def _shrink(order: Order) -> None:
     """Batches, requests and commits small enough that a few dozen rows cross every boundary several times."""
     from caspio_sync.delivery import outcomes, requests
     from caspio_sync.ledger import leases
-    from caspio_sync.run import catalog_schema, lease, opening
+    from caspio_sync.run import lease, opening
+    from caspio_sync.run.catalogs import catalog_schema
 
     prepare = opening.prepare
 

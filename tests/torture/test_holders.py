@@ -124,7 +124,7 @@ def test_a_second_run_is_refused_or_waits(watched: Any, runner: asyncio.Runner) 
     runner.run(play())
 
 
-@pytest.mark.parametrize("where", ["steps.send_batch:before", "BrazeClient.track:after", "Ledger.record_sent:before"])
+@pytest.mark.parametrize("where", ["sending.send_batch:before", "BrazeClient.track:after", "Ledger.record_sent:before"])
 def test_a_run_that_was_paused_neither_sends_nor_writes_once_another_took_over(
     watched: Any, runner: asyncio.Runner, where: str
 ) -> None:
@@ -160,7 +160,7 @@ def test_a_run_that_was_paused_neither_sends_nor_writes_once_another_took_over(
 
 
 @pytest.mark.parametrize(
-    "where", ["steps.send_batch:before", "CatalogClient.write_items:after", "vanished.delete_vanished:before"]
+    "where", ["sending.send_batch:before", "CatalogClient.write_items:after", "vanished.delete_vanished:before"]
 )
 def test_a_paused_run_neither_writes_nor_deletes_items_once_another_took_over(
     watched_items: Any, runner: asyncio.Runner, where: str

@@ -17,7 +17,7 @@ from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.context import LedgerThread
-from caspio_sync.run.folding import FoldReport, fold_inbox
+from caspio_sync.run.engagement.folding import FoldReport, fold_inbox
 
 SYNC = "engagement"
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)

@@ -20,10 +20,10 @@ from caspio_sync.ledger import engagement as ledger_engagement
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run import folding
 from caspio_sync.run.context import LedgerThread
-from caspio_sync.run.folding import fold_inbox
-from caspio_sync.run.people import KnownPeople, known_people
+from caspio_sync.run.engagement import folding
+from caspio_sync.run.engagement.folding import fold_inbox
+from caspio_sync.run.engagement.people import KnownPeople, known_people
 from tests.unit.engagement_model import (  # noqa: F401 - fixtures
     EMAIL,
     PEOPLE,

@@ -16,7 +16,7 @@ from caspio_sync.engagement.events import Post, read_events
 from caspio_sync.engagement.series import CAMPAIGN_DAYS
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.polls import KNOWN_STATES, Polls, poll_lists, poll_people
+from caspio_sync.run.engagement.polls import KNOWN_STATES, Polls, poll_lists, poll_people
 from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 

@@ -1,7 +1,7 @@
 """How a verification is shown: how long it takes, and what it found. Keys and names of fields, never values."""
 
 from caspio_sync.cli.show import OUT, number, seconds_text, show_table
-from caspio_sync.run.verify_report import Estimate, VerifyReport
+from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
 
 
 def estimate_text(estimate: Estimate) -> str:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from caspio_sync.cli.run import AsJson, Resend, Strict, since_utc
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.run.backfill import (
+from caspio_sync.run.deployed.backfill import (
     MOST_SHARDS,
     PROGRESS,
     Backfill,

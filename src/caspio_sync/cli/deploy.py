@@ -11,7 +11,7 @@ import typer
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json, show_table
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.run.deployments import POOL, Deployment, deployments_of, prefect_file, refusal_by_budget
+from caspio_sync.run.deployed.deployments import POOL, Deployment, deployments_of, prefect_file, refusal_by_budget
 from caspio_sync.settings import Settings, current_settings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.runs import KILLED, Run
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Waiting
-from caspio_sync.run.server_state import RunningFlow, ServerState
+from caspio_sync.run.deployed.server_state import RunningFlow, ServerState
 
 # The lease lapses by the clocks of several machines: half of its minute is all they may differ.
 SKEW = timedelta(seconds=30)

@@ -22,7 +22,7 @@ from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.deployments import POOL
+from caspio_sync.run.deployed.deployments import POOL
 from caspio_sync.run.quota import count_calls
 from caspio_sync.run.report import ExitCode
 from caspio_sync.settings import Settings, current_settings

@@ -20,9 +20,9 @@ from caspio_sync.mapping.definition import Expectation, seconds_of
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
-from caspio_sync.run.catalog_schema import CatalogKeeper
+from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.connect import CONNECT, Connect, braze_client
-from caspio_sync.run.engagement import check_profiles
+from caspio_sync.run.engagement.gathering import check_profiles
 from caspio_sync.run.freshness import duration
 from caspio_sync.run.notification import is_address
 from caspio_sync.run.prepared import Prepared, prepare

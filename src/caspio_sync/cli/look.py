@@ -22,10 +22,10 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.definition import seconds_of
 from caspio_sync.mapping.sync_file import load_sync, sync_json_schema
 from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.deployed.schedules import DAYS_A_MONTH
 from caspio_sync.run.ending import PAST_RUNS
 from caspio_sync.run.freshness import duration
 from caspio_sync.run.quota import caspio_account, utc_day
-from caspio_sync.run.schedules import DAYS_A_MONTH
 from caspio_sync.settings import Settings, current_settings
 
 # Of the ledger's runs, those that are looked through for syncs whose file is gone.

@@ -25,11 +25,11 @@ from caspio_sync.cli.show import OUT, number, seconds_text, show_json
 from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.engagement.write_planning import plan_writeback
 from caspio_sync.run.identifying import Duplicates, identify_seconds
 from caspio_sync.run.opening import open_plan
 from caspio_sync.run.planning import ItemsPlan, Judged, Plan, make_plan
 from caspio_sync.run.report import RunOptions
-from caspio_sync.run.write_planning import plan_writeback
 from caspio_sync.settings import current_settings
 
 

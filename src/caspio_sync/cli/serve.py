@@ -19,7 +19,7 @@ from caspio_sync.cli.deploy import registered
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
 from caspio_sync.cli.show import OUT
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
-from caspio_sync.run.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
+from caspio_sync.run.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
 from caspio_sync.settings import ENV_FILE_VARIABLE, current_settings
 
 SERVE_HOME = Path(".caspio-sync/serve")

@@ -174,7 +174,7 @@ class EngagementMapping(RowMapping):
         Returns:
             source_pk, key, email, alias_name, `state.<scope>`, `changed_at.<scope>` where the file names such a field,
             `present.<column>` for every column made of a measure, `state.<scope>__ok`, problems, and every written
-            column as it is: what it should hold is the next step's word (run/wanted_rows.py).
+            column as it is: what it should hold is the next step's word (run/engagement/wanted_rows.py).
         """
         mapped = super().apply(source, today=today)
         absent = (pl.lit(None, dtype=pl.String).alias(name) for name in (EMAIL, ALIAS_NAME) if name not in mapped)

@@ -5,9 +5,10 @@ import polars as pl
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
 from caspio_sync.ledger.verification import BASELINE
-from caspio_sync.run.catalog_items import record_prices
+from caspio_sync.run.catalogs.catalog_items import record_prices
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.steps import close_batch, record_rows, without_required_consent
+from caspio_sync.run.recording import close_batch, record_rows
+from caspio_sync.run.sending import without_required_consent
 from caspio_sync.schemas import Verdict
 
 

@@ -24,7 +24,7 @@ from caspio_sync.settings import Settings
 
 if TYPE_CHECKING:
     from caspio_sync.run.context import SyncRun
-    from caspio_sync.run.engagement import Engagement
+    from caspio_sync.run.engagement.gathering import Engagement
 
 # From this many rows on, a second process for the sender pays for its start.
 PROCESS_ROWS = 20_000

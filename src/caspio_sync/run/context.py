@@ -27,7 +27,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.sweeps import InterruptedSweep
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
-from caspio_sync.run.catalog_schema import CatalogWork
+from caspio_sync.run.catalogs.catalog_schema import CatalogWork
 from caspio_sync.run.freshness import ChangeTimes, change_times
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions, RunReport
@@ -274,6 +274,13 @@ class SyncRun:
     def on_batch(self, call: Callable[[], Awaitable[object]]) -> None:
         """Call this whenever a batch is done."""
         self._after_batch = call
+
+    async def timed(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run in a thread (polars lets go of the GIL), and count the time as the stage's."""
+        started = time.perf_counter()
+        result = await asyncio.to_thread(call, *args, **kwargs)
+        self.report.add_seconds(stage, time.perf_counter() - started)
+        return result
 
     def raise_if_blocked(self) -> None:
         """Raise the error of the batch that the gate blocked, where it has blocked one."""

@@ -25,7 +25,7 @@ from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement import work
+from caspio_sync.run.engagement.gathering import work
 from caspio_sync.run.prepared import Requests, key_mapping
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 from caspio_sync.settings import current_settings

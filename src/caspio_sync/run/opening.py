@@ -8,9 +8,8 @@ from dataclasses import replace
 
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_
-from caspio_sync.clock import Clock
-from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.extraction.records import RecordReader, keys_where
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.runs import Run
 from caspio_sync.ledger.sources import KnownSource
@@ -18,7 +17,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.run.again import Again, held_again, note_unfound
-from caspio_sync.run.catalog_schema import CatalogKeeper, CatalogWork
+from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper, CatalogWork
 from caspio_sync.run.connect import CONNECT, Connect, Observer
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.ending import note_freshness
@@ -28,7 +27,8 @@ from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
 from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest, suite_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
-from caspio_sync.run.resuming import changed_between, changed_since, find_rest
+from caspio_sync.run.resuming import find_rest
+from caspio_sync.run.selection import check_options, conditions_of, lower_bound
 from caspio_sync.run.shards import end_shard, find_shard
 from caspio_sync.settings import Settings
 
@@ -173,11 +173,11 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
     catalog = await _catalog(name, settings, prepared, ledger, connect, planned=run is None)
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
-    bound, mode = await _bound(name, options, prepared, ledger, connect.clock)
+    bound, mode = await lower_bound(name, options, prepared, ledger, connect.clock)
     again = await held_again(name, options, prepared, ledger, versions, caspio, bound)
     if again is None:  # more than a sweep reads at less cost
         bound, mode, again = None, "sweep", Again()
-    conditions = [*([] if options.release else _conditions(options, prepared, bound)), *again.conditions]
+    conditions = [*([] if options.release else conditions_of(options, prepared, bound)), *again.conditions]
     rest = None
     if run is not None and mode == "sweep":  # a plan shows the whole
         rest = await find_rest(name, options, prepared, ledger, versions, caspio, connect.clock)
@@ -300,66 +300,6 @@ def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -
         return Versions(number, suite_number, {**stored, number: columns}, ledger.unfinished(name))
     number = ledger.mapping_version(name, mapping.digest, columns)
     return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name), ledger.unfinished(name))
-
-
-def check_options(name: str, options: RunOptions) -> None:
-    """Refuse what contradicts itself; nothing has been opened yet."""
-    against = [word for word, given in (("--resend", options.resend), ("--keys", options.row_keys)) if given]
-    chosen = (("--limit", options.limit), ("--since", options.since), ("a backfill's range", options.pk_range))
-    against += [word for word, given in chosen if given is not None]
-    if options.baseline and against:
-        raise ConfigurationError(
-            f"{name}: --baseline records every row as sent without sending it; it cannot be combined with "
-            f"{' and '.join(against)}. Leave out the one or the other"
-        )
-    since, until = options.since, options.until
-    if until is not None and (since is None or since > until):
-        raise ConfigurationError(
-            f"{name}: nothing can have changed between {since or 'no time'} and {until}; give the earlier time first"
-        )
-    if options.pk_range is not None and options.pk_range[0] > options.pk_range[1]:
-        low, high = options.pk_range
-        raise ConfigurationError(f"{name}: there is no PK_ID from {low} to {high}; give the smaller one first")
-    if options.verify_sample is not None and not options.baseline:
-        raise ConfigurationError(
-            f"{name}: --verify-sample goes with --baseline; after an ordinary run use "
-            f"`caspio-sync verify {name} --sample {options.verify_sample}`"
-        )
-
-
-async def _bound(
-    name: str, options: RunOptions, prepared: Prepared, ledger: LedgerThread, clock: Clock
-) -> tuple[str | None, str]:
-    """The lower bound of the cursor field as a literal, None to read everything; and the mode of the run."""
-    cursor = prepared.definition.source.cursor
-    since = options.since
-    if since is not None and cursor is None:
-        raise ConfigurationError(
-            f"{name}: a time to begin at needs a cursor field (source.cursor in the sync file), and the sync has none; "
-            "use run --full, or backfill --pk"
-        )
-    mode = "partial" if options.partial else "incremental"
-    if since is None and cursor is not None and not (options.whole or options.partial):
-        stored = await ledger.do(ledger.ledger.cursor, name)
-        known = {read_digest(prepared), read_digest(prepared, whole=True)}
-        if stored is not None and stored.where_digest in known:
-            since = stored.watermark
-    if since is None or cursor is None:
-        return None, "partial" if options.partial else "sweep"
-    if options.until is not None:
-        return changed_between(prepared, since, options.until), mode
-    return changed_since(prepared, since, clock.now()), mode
-
-
-def _conditions(options: RunOptions, prepared: Prepared, bound: str | None) -> list[str | None]:
-    where, key = prepared.definition.source.where, prepared.key.name
-    if options.pk_range is not None:
-        low, high = options.pk_range
-        where = and_(where, f"{key}>={low} AND {key}<={high}")
-    if not options.identities:
-        return [and_(where, bound)]
-    identity = prepared.fields[prepared.mapping.identity.source_field]
-    return [and_(where, bound, keys) for keys in keys_where(identity, options.identities)]
 
 
 @contextlib.contextmanager

@@ -14,15 +14,15 @@ from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT
-from caspio_sync.run import steps
-from caspio_sync.run.catalog_items import with_last_read
+from caspio_sync.run import comparing, sending
+from caspio_sync.run.catalogs.catalog_items import with_last_read
+from caspio_sync.run.catalogs.vanished import find_vanished
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
 from caspio_sync.run.erasing import count_erased, plan_erasures
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
-from caspio_sync.run.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
-from caspio_sync.run.vanished import find_vanished
-from caspio_sync.run.verify_report import EXAMPLES
+from caspio_sync.run.verification.verify_report import EXAMPLES
 from caspio_sync.run.writes import planned_deletes, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, Verdict
 
@@ -120,8 +120,8 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     await plan_erasures(run)
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
-            mapped = await steps.map_batch(run, batch)
-            compared = await steps.compare_batch(run, batch, mapped)
+            mapped = await comparing.map_batch(run, batch)
+            compared = await comparing.compare_batch(run, batch, mapped)
             count_erased(run, compared.erased)
             changes = compared.changes
             if run.catalog is not None:
@@ -131,12 +131,12 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
             _count_opt_outs(run, changes.filter(pl.col("_op") == "changed"))
             # A row with nothing but an opt-out is done with that, whatever else is required.
             done = judged.accepted.filter(pl.col(ONLY_OPT_OUT))
-            accepted, without = steps.without_required_consent(run, judged.accepted.filter(~pl.col(ONLY_OPT_OUT)))
+            accepted, without = sending.without_required_consent(run, judged.accepted.filter(~pl.col(ONLY_OPT_OUT)))
             for rows in (changes,) if judged.blocked else (judged.held, without):
                 _count_opt_outs(run, rows.filter(pl.col("_op") == "new"))
             for rows, verdict in ((judged.held, Verdict.QUARANTINED), (without, Verdict.BLOCKED)):
                 run.report.count_outcomes(rows.with_columns(verdict=pl.lit(verdict.value)), name=run.example_column)
-                steps.count_full(run, rows, -1)
+                comparing.count_full(run, rows, -1)
             if judged.blocked is None:
                 new.add(accepted)
                 plan.to_send += done.height
@@ -188,7 +188,7 @@ async def _count_items(run: SyncRun, plan: Plan) -> None:
 
 
 def _count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
-    leaving = steps.leaving_ahead(rows)
+    leaving = sending.leaving_ahead(rows)
     if not leaving.is_empty():
         run.report.opt_outs += leaving.height
         for write in planned_opt_outs(run, leaving):
@@ -204,7 +204,7 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
         run.report.requests += count_requests(objects, envelope=write.envelope)
         missing = max(0, show - len(plan.samples))
         plan.samples += [orjson.loads(text) for text in objects.head(missing)]
-    run.report.data_points += int(rows.select(steps.billed_points(run, rows).sum()).item())
+    run.report.data_points += int(rows.select(sending.billed_points(run, rows).sum()).item())
 
 
 def price_calls(run: SyncRun, plan: Plan) -> None:

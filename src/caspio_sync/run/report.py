@@ -9,9 +9,9 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, Field, SecretStr, computed_field
 
+from caspio_sync.run.engagement.writeback_report import WritebackReport
 from caspio_sync.run.freshness import Freshness
-from caspio_sync.run.verify_report import EXAMPLES, VerifyReport
-from caspio_sync.run.writeback_report import WritebackReport
+from caspio_sync.run.verification.verify_report import EXAMPLES, VerifyReport
 from caspio_sync.schemas import SOURCE_PK, CheckResult, Verdict
 
 

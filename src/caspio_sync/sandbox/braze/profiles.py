@@ -7,13 +7,7 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.braze.attributes import (
-    DROPPED,
-    STRUCTURAL,
-    normal_phone,
-    phone_is_valid,
-    standard_attributes,
-)
+from caspio_sync.sandbox.braze.attributes import DROPPED, STRUCTURAL, normal_phone, phone_is_valid, standard_attributes
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.checks import STATES, email_problem
 from caspio_sync.sandbox.braze.custom import CustomAttributes

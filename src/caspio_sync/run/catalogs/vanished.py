@@ -17,7 +17,7 @@ from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import keys_where
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import read_digest
-from caspio_sync.run.steps import filled_requests
+from caspio_sync.run.sending import filled_requests
 from caspio_sync.run.writes import planned_deletes
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 

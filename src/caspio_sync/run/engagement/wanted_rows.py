@@ -18,10 +18,10 @@ from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL, StateColumn, WrittenColumn, present, stamp, state
 from caspio_sync.mapping.engagement_sync import MEASURES
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement import EngagementWork, report_of, work
+from caspio_sync.run.engagement.gathering import EngagementWork, report_of, work
+from caspio_sync.run.engagement.people import KnownPeople
+from caspio_sync.run.engagement.writeback_report import Conflict
 from caspio_sync.run.erasing import without_erased
-from caspio_sync.run.people import KnownPeople
-from caspio_sync.run.writeback_report import Conflict
 from caspio_sync.schemas import CONSENT_SHARE, HELD_BEFORE, KEY, NEWS_AT, NOW, SOURCE_PK, Verdict, ok
 from caspio_sync.writeback import wanted
 from caspio_sync.writeback.consent import MOMENT, SIDES, settle

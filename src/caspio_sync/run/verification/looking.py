@@ -21,7 +21,7 @@ from caspio_sync.ledger.compare import CONSENT_RANK, EMAIL_CONSENT
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.mapping.exported import agrees
 from caspio_sync.run.prepared import Prepared
-from caspio_sync.run.reading_back import Held, ReadBack, all_of
+from caspio_sync.run.verification.reading_back import Held, ReadBack, all_of
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn
 
 # How long Braze's docs advise to wait between dependent calls (Braze, 2.2).

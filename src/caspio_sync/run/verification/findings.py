@@ -7,8 +7,8 @@ import polars as pl
 
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.record import NO_VERSION
-from caspio_sync.run.looking import Look
-from caspio_sync.run.verify_report import VerifyReport
+from caspio_sync.run.verification.looking import Look
+from caspio_sync.run.verification.verify_report import VerifyReport
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn
 
 _NOTHING_THERE = {"profile": "Braze has no such profile", "item": "the catalog has no such item"}

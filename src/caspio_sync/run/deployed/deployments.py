@@ -14,9 +14,9 @@ from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.deployed.schedules import Schedule, daily_calls, over_budget, schedules_of
 from caspio_sync.run.prepared import prepare
 from caspio_sync.run.quota import count_calls
-from caspio_sync.run.schedules import Schedule, daily_calls, over_budget, schedules_of
 from caspio_sync.settings import Settings
 
 # Marks what is ours on a server that holds others' deployments too.

@@ -9,10 +9,10 @@ import polars as pl
 from caspio_sync.clock import Clock
 from caspio_sync.ledger.verification import Progress, Verification
 from caspio_sync.run.context import LedgerThread
-from caspio_sync.run.findings import Findings
 from caspio_sync.run.lease import hold_lease
-from caspio_sync.run.looking import Look, Looking, ReadHeld
-from caspio_sync.run.reading_back import ReadBack
+from caspio_sync.run.verification.findings import Findings
+from caspio_sync.run.verification.looking import Look, Looking, ReadHeld
+from caspio_sync.run.verification.reading_back import ReadBack
 from caspio_sync.schemas import SOURCE_PK
 
 LEASE_WAIT_SECONDS = 3_600.0

@@ -9,9 +9,9 @@ from caspio_sync.ledger.agreed import Told
 from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.mapping.engagement import StateColumn, state
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement import EngagementWork, profiles_salt, report_of, work
+from caspio_sync.run.engagement.gathering import EngagementWork, profiles_salt, report_of, work
+from caspio_sync.run.engagement.wanted_rows import WantedRows
 from caspio_sync.run.erasing import record_erased
-from caspio_sync.run.wanted_rows import WantedRows
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 from caspio_sync.writeback.consent import RANK
 from caspio_sync.writeback.planner import WriteCall, count_calls, plan_calls, within_budget

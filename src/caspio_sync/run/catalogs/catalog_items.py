@@ -4,7 +4,7 @@ import polars as pl
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.run.catalog_schema import CatalogKeeper
+from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.context import SyncRun
 from caspio_sync.schemas import KEY, LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK, Verdict
 

@@ -21,17 +21,17 @@ from caspio_sync.ledger.verification import Verification
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.engagement_sync import EngagementSync
+from caspio_sync.run.catalogs.items_back import ItemsReadBack
 from caspio_sync.run.connect import CONNECT, Connect
 from caspio_sync.run.context import LedgerThread
-from caspio_sync.run.findings import Findings
-from caspio_sync.run.items_back import ItemsReadBack
 from caspio_sync.run.lease import hold_lease
-from caspio_sync.run.looking import DENSE, Looking
 from caspio_sync.run.prepared import Prepared, prepare
-from caspio_sync.run.reading_back import ProfilesReadBack, ReadBack
-from caspio_sync.run.stretches import Stretches
-from caspio_sync.run.verify_report import Estimate, VerifyReport
-from caspio_sync.run.verifying_pages import PageWalk, never_shown
+from caspio_sync.run.verification.findings import Findings
+from caspio_sync.run.verification.looking import DENSE, Looking
+from caspio_sync.run.verification.reading_back import ProfilesReadBack, ReadBack
+from caspio_sync.run.verification.stretches import Stretches
+from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
+from caspio_sync.run.verification.verifying_pages import PageWalk, never_shown
 from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.settings import Settings
 

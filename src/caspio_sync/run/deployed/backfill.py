@@ -14,9 +14,10 @@ from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.runs import KILLED_CODE
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.opening import check_options, open_plan
+from caspio_sync.run.opening import open_plan
 from caspio_sync.run.quota import count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport, end_name
+from caspio_sync.run.selection import check_options
 from caspio_sync.run.shards import backfill_digest
 from caspio_sync.settings import Settings
 

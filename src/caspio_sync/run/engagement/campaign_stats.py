@@ -15,7 +15,7 @@ from caspio_sync.extraction.records import RecordReader
 from caspio_sync.mapping.engagement import present
 from caspio_sync.mapping.engagement_sync import CampaignStats
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement import report_of, work
+from caspio_sync.run.engagement.gathering import report_of, work
 from caspio_sync.schemas import PROBLEMS, SOURCE_PK, CaspioField, Verdict
 from caspio_sync.writeback.planner import plan_calls
 from caspio_sync.writeback.wanted import text

@@ -55,7 +55,7 @@ def known_people(ledger: Ledger, sync: str, rows: pl.DataFrame) -> KnownPeople:
 
 
 def known_states(ledger: Ledger, sync: str, external_ids: Sequence[str]) -> pl.DataFrame:
-    """KNOWN_STATES of run/polls.py: the newest states, which a poll need not tell again."""
+    """KNOWN_STATES of run/engagement/polls.py: the newest states, which a poll need not tell again."""
     people = pl.DataFrame({"person": external_ids}, {"person": pl.String}).unique()
     _, consents = ledger.told_of(sync, people.select(pl.lit(EXTERNAL_ID).alias("person_kind"), "person"))
     newest = newest_states(consents.select(CONSENTS.names()), ("person", "scope"))

@@ -15,9 +15,9 @@ from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.folding import fold_inbox
-from caspio_sync.run.people import KnownPeople, known_people, known_states
-from caspio_sync.run.polls import Polls, poll_lists, poll_people
+from caspio_sync.run.engagement.folding import fold_inbox
+from caspio_sync.run.engagement.people import KnownPeople, known_people, known_states
+from caspio_sync.run.engagement.polls import Polls, poll_lists, poll_people
 from caspio_sync.schemas import KEY, SOURCE_PK
 from caspio_sync.settings import current_settings
 

@@ -16,9 +16,9 @@ from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.people import KnownPeople
-from caspio_sync.run.told import BrazeEngagement
-from caspio_sync.run.writeback_report import WritebackReport
+from caspio_sync.run.engagement.people import KnownPeople
+from caspio_sync.run.engagement.told import BrazeEngagement
+from caspio_sync.run.engagement.writeback_report import WritebackReport
 from caspio_sync.settings import current_settings
 from caspio_sync.writeback.writer import Writer
 

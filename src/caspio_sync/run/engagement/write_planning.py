@@ -3,9 +3,10 @@
 import orjson
 import polars as pl
 
-from caspio_sync.run import campaign_stats, steps, wanted_rows, writing_back
+from caspio_sync.run import comparing
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement import gather, note_unknown, report_of, work
+from caspio_sync.run.engagement import campaign_stats, wanted_rows, writing_back
+from caspio_sync.run.engagement.gathering import gather, note_unknown, report_of, work
 from caspio_sync.run.erasing import count_erased
 from caspio_sync.run.planning import Judge, Plan, hold_against_budget, price_calls
 from caspio_sync.schemas import Verdict
@@ -27,7 +28,7 @@ async def plan_writeback(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     await gather(run)
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
-            rows = await wanted_rows.want_batch(run, batch, await steps.map_batch(run, batch))
+            rows = await wanted_rows.want_batch(run, batch, await comparing.map_batch(run, batch))
             count_erased(run, rows.erased)
             judged = judge(run, rows.changes)
             plan.blocked = plan.blocked or judged.blocked

@@ -22,8 +22,8 @@ from caspio_sync.mapping.catalog_items import ID
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.exported import item_values
-from caspio_sync.run.catalog_schema import CatalogKeeper
-from caspio_sync.run.reading_back import Held, all_of
+from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
+from caspio_sync.run.verification.reading_back import Held, all_of
 from caspio_sync.schemas import MappedColumn
 
 _PAGES = 20  # read together: as many rows as one call to Caspio gives; a kill repeats 24 seconds

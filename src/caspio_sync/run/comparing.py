@@ -1,0 +1,133 @@
+"""A batch mapped and compared with what was sent: plain functions of the run and a frame; `tasks/` wraps them.
+
+source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ sending.send_batch ─▶ recording.record_batch
+"""
+
+from dataclasses import replace
+
+import polars as pl
+
+from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.ledger.compare import KEY_UNIQUE, Comparison, claim_keys, compare, send
+from caspio_sync.mapping.objects import data_points
+from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.erasing import withhold_erased
+from caspio_sync.run.freshness import CHANGED_AT
+from caspio_sync.run.owners import bears_its_key, present_keys
+from caspio_sync.run.resuming import note_sweep
+from caspio_sync.run.shards import begin_shard, claim_before_others
+from caspio_sync.run.writes import KNOWN_THERE
+from caspio_sync.schemas import KEY, SOURCE_PK
+
+_NO_SUITE = -1
+
+
+async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
+    """The batch's mapped frame."""
+    run.report.read += batch.frame.height
+    mapped = await run.timed("map", run.mapping.apply, batch.frame)
+    cursor = run.definition.source.cursor
+    return mapped.with_columns(batch.frame[cursor].alias(CHANGED_AT)) if cursor and run.times.known else mapped
+
+
+async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
+    """Write down that the batch has begun; before the first one, that a sweep has."""
+    ledger = run.ledger
+    if batch.number == 1:
+        await note_sweep(run)
+        await begin_shard(run)
+    await ledger.do(
+        ledger.ledger.open_batch,
+        run=run.id,
+        number=batch.number,
+        low_pk=batch.low,
+        high_pk=batch.high,
+        rows=batch.frame.height,
+    )
+
+
+async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
+    """New and changed rows of a batch, each key claimed by one row; writes nothing."""
+    known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
+    comparison = await withhold_erased(run, await run.timed("compare", _compare, run, mapped, known), known)
+    changes = await _claim(run, batch.number, comparison.changes)
+    if run.catalog is not None:
+        await note_read(run, mapped, known)
+    report = run.report
+    report.unchanged += comparison.unchanged
+    for verdict, rows in comparison.held.items():
+        report.held[verdict] = report.held.get(verdict, 0) + rows
+    operations = dict(changes["_op"].value_counts().iter_rows())
+    report.new += operations.get("new", 0)
+    report.changed += operations.get("changed", 0)
+    report.unchanged += comparison.settled.height
+    held = comparison.held_rows
+    count_full(run, mapped if held.is_empty() else mapped.filter(~pl.col(SOURCE_PK).is_in(held.implode())), 1)
+    changed = pl.col("_op") == "changed"
+    sums = changes.select(
+        (pl.col(send(column.name)) & changed).sum().alias(column.name) for column in run.mapping.columns
+    )
+    for name, rows in sums.row(0, named=True).items():
+        if rows:
+            report.changed_fields[name] = report.changed_fields.get(name, 0) + rows
+    if run.times.known:
+        run.times.begin(batch.number, changes[CHANGED_AT])
+    return replace(comparison, changes=changes)
+
+
+def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:
+    """Count what these rows would be billed by a sync that sends all of a row; items are not billed."""
+    if run.catalog is not None:
+        return
+    points = rows.select(data_points(rows, run.mapping.columns, travels=None).sum()).item()
+    run.report.data_points_full += sign * int(points or 0)
+
+
+def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Comparison:
+    return compare(
+        mapped,
+        known,
+        columns=run.mapping.columns,
+        # Under no version was a row ever held: what is released is judged again, whatever it was held for.
+        versions=replace(run.versions, suite=_NO_SUITE) if run.options.release else run.versions,
+        salt=run.salt,
+        email_column=run.mapping.email_column,
+        phone_column=run.mapping.phone_column,
+        resend=run.options.resend or (run.catalog is not None and run.catalog.sends_all),
+        stopped=run.mapping.stopped,
+    )
+
+
+async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame) -> pl.DataFrame:
+    """Hold the batch's keys against those that other rows hold, in the ledger and in the batches under way."""
+    asked = changes.filter(pl.col("_op") == "new", pl.col(KEY).is_not_null())["key_hash"]
+    stored = await run.ledger.do(run.ledger.ledger.claims, run.name, asked)
+    present = await _still_claimed(run, stored.join(changes.select("key_hash", own=SOURCE_PK), on="key_hash"))
+    claimants = pl.concat([present, run.claims_under_way()])
+    claimed = claim_keys(changes, claimants)
+    if run.options.pk_range is not None:  # other rows of the sync may be under way in another process
+        elsewhere = await claim_before_others(run, batch, claimed)
+        claimed = claim_keys(changes, pl.concat([claimants, elsewhere]))
+    run.claim(batch, claimed.filter(pl.col(KEY).is_not_null(), KEY_UNIQUE).select("key_hash", SOURCE_PK))
+    return claimed.with_columns(pl.col(KEY).is_in(stored.filter("holds")[KEY].implode()).alias(KNOWN_THERE))
+
+
+async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:
+    """The claims whose row still is in Caspio under that key: a table that was filled anew has new PK_IDs.
+
+    Returns:
+        key_hash and source_pk; of several rows of one key its owner comes first.
+    """
+    own = pl.col(SOURCE_PK) == pl.col("own")
+    rivals = claims.filter(~own)
+    if rivals.is_empty():
+        return claims.select("key_hash", SOURCE_PK)
+    present = await present_keys(run.caspio, run.prepared, rivals[SOURCE_PK].unique(maintain_order=True))
+    kept = rivals.join(present, on=SOURCE_PK, how="inner").filter(bears_its_key())
+    if gone := rivals.height - kept.height:
+        run.report.notes.append(f"{gone} keys moved to another PK_ID: their former rows are gone from Caspio")
+        await release_ids(run, rivals.join(kept, on=SOURCE_PK, how="anti"))
+    there = pl.concat([frame.select("key_hash", SOURCE_PK, "holds") for frame in (kept, claims.filter(own))])
+    # No join keeps an order by itself.
+    return there.sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False]).select("key_hash", SOURCE_PK)

@@ -1,0 +1,71 @@
+"""Which rows a run reads: its options held against each other, the bound of the cursor, the conditions for Caspio."""
+
+from caspio_sync.clients.caspio_query import and_
+from caspio_sync.clock import Clock
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.extraction.records import keys_where
+from caspio_sync.run.context import LedgerThread
+from caspio_sync.run.prepared import Prepared, read_digest
+from caspio_sync.run.report import RunOptions
+from caspio_sync.run.resuming import changed_between, changed_since
+
+
+def check_options(name: str, options: RunOptions) -> None:
+    """Refuse what contradicts itself; nothing has been opened yet."""
+    against = [word for word, given in (("--resend", options.resend), ("--keys", options.row_keys)) if given]
+    chosen = (("--limit", options.limit), ("--since", options.since), ("a backfill's range", options.pk_range))
+    against += [word for word, given in chosen if given is not None]
+    if options.baseline and against:
+        raise ConfigurationError(
+            f"{name}: --baseline records every row as sent without sending it; it cannot be combined with "
+            f"{' and '.join(against)}. Leave out the one or the other"
+        )
+    since, until = options.since, options.until
+    if until is not None and (since is None or since > until):
+        raise ConfigurationError(
+            f"{name}: nothing can have changed between {since or 'no time'} and {until}; give the earlier time first"
+        )
+    if options.pk_range is not None and options.pk_range[0] > options.pk_range[1]:
+        low, high = options.pk_range
+        raise ConfigurationError(f"{name}: there is no PK_ID from {low} to {high}; give the smaller one first")
+    if options.verify_sample is not None and not options.baseline:
+        raise ConfigurationError(
+            f"{name}: --verify-sample goes with --baseline; after an ordinary run use "
+            f"`caspio-sync verify {name} --sample {options.verify_sample}`"
+        )
+
+
+async def lower_bound(
+    name: str, options: RunOptions, prepared: Prepared, ledger: LedgerThread, clock: Clock
+) -> tuple[str | None, str]:
+    """The lower bound of the cursor field as a literal, None to read everything; and the mode of the run."""
+    cursor = prepared.definition.source.cursor
+    since = options.since
+    if since is not None and cursor is None:
+        raise ConfigurationError(
+            f"{name}: a time to begin at needs a cursor field (source.cursor in the sync file), and the sync has none; "
+            "use run --full, or backfill --pk"
+        )
+    mode = "partial" if options.partial else "incremental"
+    if since is None and cursor is not None and not (options.whole or options.partial):
+        stored = await ledger.do(ledger.ledger.cursor, name)
+        known = {read_digest(prepared), read_digest(prepared, whole=True)}
+        if stored is not None and stored.where_digest in known:
+            since = stored.watermark
+    if since is None or cursor is None:
+        return None, "partial" if options.partial else "sweep"
+    if options.until is not None:
+        return changed_between(prepared, since, options.until), mode
+    return changed_since(prepared, since, clock.now()), mode
+
+
+def conditions_of(options: RunOptions, prepared: Prepared, bound: str | None) -> list[str | None]:
+    """The conditions whose rows are read, one after the other; None for all rows."""
+    where, key = prepared.definition.source.where, prepared.key.name
+    if options.pk_range is not None:
+        low, high = options.pk_range
+        where = and_(where, f"{key}>={low} AND {key}<={high}")
+    if not options.identities:
+        return [and_(where, bound)]
+    identity = prepared.fields[prepared.mapping.identity.source_field]
+    return [and_(where, bound, keys) for keys in keys_where(identity, options.identities)]

@@ -1,0 +1,1 @@
+"""`verify`: what Braze holds against what was sent."""
