@@ -18,7 +18,7 @@ from caspio_sync.run.connect import CONNECT, open_inbox
 from caspio_sync.run.engagement.people import KnownPeople
 from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector
 from caspio_sync.settings import current_settings
-from tests.flows.conftest import CUSTOMERS, START, World
+from tests.flows.world import CUSTOMERS, START, World
 
 COLUMNS = [
     {"Name": "LastOpened", "Type": "DATE/TIME"},

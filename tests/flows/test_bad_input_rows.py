@@ -1,10 +1,7 @@
 """Rows nobody would wish for: each has a verdict a person can act on, and what is sound arrives as it was."""
 
-import json
 import re
-import unicodedata
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,21 +9,6 @@ import pytest
 from caspio_sync.ledger.store import Ledger
 
 pytestmark = pytest.mark.usefixtures("without_prefect")
-
-DATA = Path(__file__).parents[1] / "data"
-SANDBOX = Path(__file__).parents[2] / "src" / "caspio_sync" / "sandbox" / "data"
-
-
-def reasons(world: Any, verdict: str = "quarantined") -> dict[str, str]:
-    """Why rows are held, by key."""
-    with world.ledger() as ledger:
-        frame = ledger.quarantine("customers", [verdict], limit=10_000)
-    return {str(row["key"]): row["reason"] for row in frame.iter_rows(named=True)}
-
-
-def loose(world: Any, text: str | None = None) -> None:
-    """A gate that sets any number of rows aside."""
-    world.sync((text or world.SYNC) + "gate: {max_quarantined_share: 1, max_quarantined_rows: 100000}\n")
 
 
 def test_of_two_rows_with_one_key_the_first_has_it_and_both_are_named(world: Any) -> None:
@@ -38,7 +20,7 @@ def test_of_two_rows_with_one_key_the_first_has_it_and_both_are_named(world: Any
     assert (ended.code, ended.report.verdicts) == (0, {"sent": 2, "quarantined": 2})
     assert world.profiles()["c1"]["first_name"] == "Name1"
     assert set(world.profiles()) == {"c1", "c2"}
-    held = list(reasons(world).values())
+    held = list(world.reasons().values())
     assert {f"PK_ID {second} claims the key of PK_ID {first}", f"PK_ID {third} claims the key of PK_ID {first}"} == {
         match[0] for text in held for match in [re.search(r"PK_ID \d+ claims the key of PK_ID \d+", text)] if match
     }
@@ -60,13 +42,13 @@ def test_a_key_claimed_in_another_batch_and_in_another_run_is_held(world: Any) -
 def test_the_owner_of_a_key_keeps_it_when_it_changes_together_with_its_duplicate(world: Any) -> None:
     people = [world.person(number) for number in range(1, 21)]
     world.customers([*people, *(world.person(number, FirstName="Again") for number in range(1, 21))])
-    loose(world)
+    world.loose()
     assert world.run().verdicts == {"sent": 20, "quarantined": 20}
     world.clock.advance(3600)
     world.caspio.update_rows("Customers", {"Notes": "changed"}, "PK_ID > 0")
     assert world.run().verdicts == {"sent": 20, "quarantined": 20}
     assert all(profile["first_name"] != "Again" for profile in world.profiles().values())
-    assert len(reasons(world)) == 20
+    assert len(world.reasons()) == 20
 
 
 def test_a_duplicate_is_sent_once_the_first_claimant_is_gone(world: Any) -> None:
@@ -101,7 +83,7 @@ def test_null_and_blank_keys_are_held_with_the_reason(world: Any) -> None:
     assert report.verdicts["sent"] + report.verdicts["quarantined"] == 5
     assert "c1" in world.profiles()
     assert report.verdicts["quarantined"] == 3
-    assert all("key: is empty" in text for text in reasons(world).values())
+    assert all("key: is empty" in text for text in world.reasons().values())
 
 
 def test_a_key_over_987_bytes_is_held_and_one_of_987_is_sent(world: Any) -> None:
@@ -111,7 +93,7 @@ def test_a_key_over_987_bytes_is_held_and_one_of_987_is_sent(world: Any) -> None
     world.sync()
     assert world.run().verdicts == {"sent": 1, "quarantined": 1}
     assert list(world.profiles()) == [fits]
-    assert "is empty or over 987 bytes" in next(iter(reasons(world).values()))
+    assert "is empty or over 987 bytes" in next(iter(world.reasons().values()))
 
 
 DATES = """\
@@ -144,7 +126,7 @@ def test_dates_before_1900_and_in_the_future(world: Any) -> None:
     world.run()
     assert set(world.profiles()) == {"b1", "b5", "s0", "s1", "s2"}
     assert world.profiles()["b1"]["dob"] == "1900-01-01"
-    held = reasons(world)
+    held = world.reasons()
     assert set(held) == {"b0", "b2", "b3", "b4", "s3"}
     assert "dob: is no date between 1900 and today" in held["b0"]
     assert "is no time up to the year 3000" in held["s3"]
@@ -194,7 +176,7 @@ def test_numbers_out_of_range_and_not_a_number(world: Any) -> None:
     world.run()
     assert set(world.profiles()) == {"limit", "low"}
     assert world.profiles()["limit"]["custom_attributes"] == {"whole": 2**53, "ratio": 1e308, "exact": 2**31 - 1}
-    held = reasons(world)
+    held = world.reasons()
     assert all("whole: is no whole number within 2^53" in held[key] for key in ("huge", "great", "half"))
     assert all("ratio: is no finite number" in held[key] for key in ("nan", "inf", "over", "word", "comma"))
 
@@ -217,154 +199,7 @@ def test_a_cell_that_is_not_of_its_fields_type_is_held_and_named(world: Any) -> 
     report = world.run()
     world.caspio.app = inner
     assert report.verdicts == {"sent": 2, "quarantined": 1}
-    assert "spend: is no value of Caspio's type NUMBER" in reasons(world)["c1"]
-
-
-def corpora() -> list[str]:
-    """Hostile and odd text of every kind; what a Caspio text field holds: no NUL, at most 255 characters."""
-    naughty = json.loads((SANDBOX / "naughty-strings" / "blns.json").read_text(encoding="utf-8"))
-    cut = json.loads((DATA / "naughty-strings" / "strings.json").read_text(encoding="utf-8"))
-    unicode = json.loads((DATA / "unicode" / "samples.json").read_text(encoding="utf-8"))
-    texts = [*naughty, *cut, *(text for samples in unicode.values() for text in samples)]
-    # U+FFFE and its like are no characters; lone surrogates cannot be written at all.
-    return [text for text in dict.fromkeys(texts) if "\0" not in text and len(text) <= 255]
-
-
-def kept(text: str, *, trimmed: bool) -> str | None:
-    """Text after the documented cleaning: no control characters but tab and line ends; blank text is no value."""
-    clean = "".join(char for char in text if char in "\t\n\r" or unicodedata.category(char) != "Cc")
-    return (clean.strip() if trimmed else clean) or None if clean.strip() else None
-
-
-TEXT_FIELDS = ("FirstName", "LastName", "City", "Notes", "Nick")
-TEXTS = """\
-kind: profiles
-source: {table: Customers}
-identity: {external_id: CustomerNo}
-fields:
-  first_name: FirstName
-  last_name: LastName
-  home_city: City
-  notes: Notes
-  tags: {array: [Nick, City]}
-  person:
-    object: {nick: Nick, home: {object: {city: City}}}
-  visits: {array: [{object: {kind: {constant: visit}, where: City}}]}
-gate: {max_quarantined_share: 1, max_quarantined_rows: 100000}
-"""
-
-
-@pytest.mark.parametrize("of_batch", [1, 2])
-def test_naughty_and_unicode_text_arrives_in_braze_as_it_was(world: Any, of_batch: int) -> None:
-    texts = corpora()
-    fields = [{"Name": "CustomerNo", "Type": "STRING"}, *({"Name": name, "Type": "TEXT"} for name in TEXT_FIELDS)]
-    order = texts if of_batch == 1 else texts[::-1]
-    world.customers(
-        [{"CustomerNo": f"t{place}", **dict.fromkeys(TEXT_FIELDS, text)} for place, text in enumerate(order)], fields
-    )
-    world.sync(TEXTS)
-    report = world.run()
-    assert report.verdicts == {"sent": len(texts)}
-    profiles = world.profiles()
-    for place, text in enumerate(order):
-        profile = profiles[f"t{place}"]
-        custom = profile["custom_attributes"]
-        line, free = kept(text, trimmed=True), kept(text, trimmed=False)
-        assert (profile.get("first_name"), profile.get("last_name"), profile.get("home_city")) == (line, line, line)
-        assert custom.get("notes") == free
-        assert custom.get("tags") == (None if free is None else [free])
-        assert custom.get("person") == (None if free is None else {"nick": free, "home": {"city": free}})
-        assert custom.get("visits") == (None if free is None else [{"kind": "visit", "where": free}])
-    assert world.run().unchanged == len(texts)
-
-
-def test_naughty_text_in_a_list_field_arrives_as_an_array(world: Any) -> None:
-    items = [text for text in corpora() if text.strip()]
-    fields = [
-        {"Name": "CustomerNo", "Type": "STRING"},
-        {"Name": "Notes", "Type": "TEXT"},
-        {"Name": "Likes", "Type": "LIST-STRING", "ListField": items},
-    ]
-    chosen = [list(range(start, min(start + 40, len(items) + 1))) for start in range(1, len(items) + 1, 40)]
-    # Text that looks like the JSON of a list cell stands beside it.
-    beside = '"Likes":{"1":"x"},"PK_ID":7'
-    world.customers(
-        [{"CustomerNo": f"t{place}", "Likes": ids, "Notes": beside} for place, ids in enumerate(chosen)], fields
-    )
-    world.sync(TEXTS.split("fields:", maxsplit=1)[0] + "fields:\n  likes: Likes\n  notes: Notes\n")
-    assert world.run().verdicts == {"sent": len(chosen)}
-    for place, ids in enumerate(chosen):
-        custom = world.profiles()[f"t{place}"]["custom_attributes"]
-        wanted = [kept(items[number - 1], trimmed=True) for number in ids]
-        assert custom["likes"] == list(dict.fromkeys(text for text in wanted if text is not None))
-        assert custom["notes"] == beside
-
-
-def test_naughty_text_as_key_names_the_profile(world: Any) -> None:
-    texts = corpora()
-    world.customers([world.person(place, CustomerNo=text) for place, text in enumerate(texts)])
-    loose(world)
-    report = world.run()
-    keys = [kept(text, trimmed=True) for text in texts]
-    wanted = list({key.lower(): key for key in reversed([key for key in keys if key is not None])}.values())
-    assert set(world.profiles()) == set(wanted)
-    assert report.verdicts == {"sent": len(wanted), "quarantined": len(texts) - len(wanted)}
-
-
-JUDGED = """\
-kind: profiles
-source: {table: Customers}
-identity: {external_id: CustomerNo}
-fields:
-  email: Email
-  phone: {from: Phone, transform: {phone: {from: Country, region: GB}}}
-  country: Country
-  language: Language
-  gender: Gender
-  time_zone: Zone
-  dob: Born
-  image_url: Picture
-  joined: {from: Joined, type: datetime}
-  vip: {from: Vip, type: boolean}
-  points: {from: Points, type: integer}
-consent:
-  email_subscribe: {from: Consent, map: {yes: subscribed, no: unsubscribed}}
-gate: {max_quarantined_share: 1, max_quarantined_rows: 100000}
-"""
-
-
-def test_naughty_text_in_fields_with_a_format_is_held_and_never_shown(world: Any) -> None:
-    names = (
-        "Email",
-        "Phone",
-        "Country",
-        "Language",
-        "Gender",
-        "Zone",
-        "Born",
-        "Picture",
-        "Joined",
-        "Vip",
-        "Points",
-        "Consent",
-    )
-    texts = corpora()
-    fields = [{"Name": "CustomerNo", "Type": "STRING"}, *({"Name": name, "Type": "STRING"} for name in names)]
-    world.customers(
-        [{"CustomerNo": f"t{place}", **dict.fromkeys(names, text)} for place, text in enumerate(texts)], fields
-    )
-    world.sync(JUDGED)
-    report = world.run()
-    assert sum(report.verdicts.values()) == len(texts)
-    assert set(report.verdicts) == {"sent", "quarantined"}
-    assert world.braze.rejected == 0
-    held = reasons(world)
-    shown = report.model_dump_json() + " ".join(held.values())
-    assert not [text for text in texts if re.search(r"[^\W\d_]{9}", text) and " " in text.strip() and text in shown]
-    # Nothing was sent that Braze would have dropped without a word.
-    for key, profile in world.profiles().items():
-        empty = kept(texts[int(key[1:])], trimmed=True) is None
-        assert empty or {"email", "country"} & set(profile) == {"email", "country"}
+    assert "spend: is no value of Caspio's type NUMBER" in world.reasons()["c1"]
 
 
 def test_bad_consent_words_are_held_and_known_ones_are_read_without_case(world: Any) -> None:
@@ -373,7 +208,7 @@ def test_bad_consent_words_are_held_and_known_ones_are_read_without_case(world: 
     )
     world.sync()
     assert world.run().verdicts == {"sent": 2, "quarantined": 1}
-    assert "email_subscribe: is no state the sync knows (yes, no, double)" in reasons(world)["c2"]
+    assert "email_subscribe: is no state the sync knows (yes, no, double)" in world.reasons()["c2"]
 
 
 def test_rows_without_a_required_consent_are_blocked_with_the_reason(world: Any) -> None:
@@ -390,7 +225,7 @@ def test_rows_without_a_required_consent_are_blocked_with_the_reason(world: Any)
     ended = world.ended(strict=True)
     assert ended.code == 5
     assert ended.report.verdicts == {"sent": 1, "blocked": 1} == {"sent": planned.to_send, **planned.report.verdicts}
-    assert "consent required" in reasons(world, "blocked")["c2"]
+    assert "consent required" in world.reasons("blocked")["c2"]
 
 
 def test_a_sound_row_again_after_its_repair(world: Any) -> None:
@@ -401,76 +236,6 @@ def test_a_sound_row_again_after_its_repair(world: Any) -> None:
     world.caspio.update_rows("Customers", {"Email": "c2@example.com"}, "CustomerNo = 'c2'")
     assert world.run().verdicts == {"sent": 1}
     assert world.verdicts() == {"sent": 2}
-
-
-def gated(world: Any) -> None:
-    """A hundred rows, thirty of them bad."""
-    world.customers(
-        [world.person(number, Email="bad" if number <= 30 else f"c{number}@example.com") for number in range(1, 101)]
-    )
-    world.sync()
-
-
-def test_a_blocked_batch_sends_nothing_keeps_the_cursor_and_ends_with_3(world: Any) -> None:
-    gated(world)
-    planned = world.plan()
-    ended = world.ended()
-    assert ended.code == 3
-    assert "the gate blocked batch 1 (PK_ID 1 to 100): 30 of 100 rows failed, more than 20" in ended.message
-    assert "email_format (30)" in ended.message
-    assert "caspio-sync plan customers" in ended.message
-    assert planned.blocked is not None
-    assert (world.braze.requests, world.profiles(), world.watermark(), world.verdicts()) == (0, {}, None, {})
-    with world.ledger() as ledger:
-        run = ledger.last_run("customers")
-    assert (run.state, run.exit_code) == ("blocked", 3)
-    for number in range(1, 31):
-        world.caspio.update_rows("Customers", {"Email": f"new{number}@example.com"}, f"PK_ID = {number}")
-    repaired = world.ended()
-    assert (repaired.code, repaired.report.sent) == (0, 100)
-    assert world.watermark() is not None
-
-
-def test_opt_outs_leave_a_blocked_batch(world: Any) -> None:
-    world.people(100)
-    world.sync()
-    world.run()
-    before = world.watermark()
-    world.forget()
-    world.clock.advance(3600)
-    world.caspio.update_rows("Customers", {"Email": "bad"}, "PK_ID <= 30")
-    world.caspio.update_rows("Customers", {"Newsletter": "no"}, "PK_ID IN (5, 50)")
-    planned = world.plan()
-    ended = world.ended()
-    assert (ended.code, ended.report.opt_outs, planned.report.opt_outs) == (3, 2, 2)
-    assert [(each["external_id"], each["email_subscribe"]) for each in world.sent()] == [
-        ("c5", "unsubscribed"), ("c50", "unsubscribed"),
-    ]  # fmt: skip
-    assert world.watermark() == before
-    world.forget()
-    for number in range(1, 31):
-        world.caspio.update_rows("Customers", {"Email": f"new{number}@example.com"}, f"PK_ID = {number}")
-    assert world.ended().code == 0
-    assert {each["external_id"] for each in world.sent()} == {f"c{number}" for number in range(1, 31)}
-    assert world.profiles()["c5"]["email_subscribe"] == "unsubscribed"
-
-
-def test_a_blocked_second_batch_keeps_the_cursor_and_the_first_is_not_sent_again(world: Any) -> None:
-    rows = [
-        world.person(number, Email="bad" if 1500 <= number < 1800 else f"c{number}@example.com")
-        for number in range(1, 2501)
-    ]
-    world.customers(rows)
-    world.sync(world.SYNC + "batch_size: 1000\n")
-    ended = world.ended()
-    assert ended.code == 3
-    assert 0 < len(world.profiles()) < 2500
-    assert world.watermark() is None
-    sent = len(world.profiles())
-    world.caspio.update_rows("Customers", {"Email": "x@example.com"}, "Email = 'bad'")
-    again = world.ended()
-    assert (again.code, again.report.unchanged, again.report.sent) == (0, sent, 2500 - sent)
-    assert len(world.profiles()) == 2500
 
 
 def test_ledger_of_the_run_is_readable(world: Any) -> None:

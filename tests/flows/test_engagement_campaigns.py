@@ -4,8 +4,8 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.sandbox.faults import Fault
-from tests.flows.conftest import World
 from tests.flows.returns import RETURN, Told, campaign_days, customers, told_by_braze, without_the_engine  # noqa: F401 - fixtures
+from tests.flows.world import World
 
 
 @pytest.mark.usefixtures("quick")

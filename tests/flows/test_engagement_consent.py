@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 
 from caspio_sync.errors import GateBlockedError
-from tests.flows.conftest import START, World
 from tests.flows.returns import (  # noqa: F401 - fixtures
     RECORDS,
     RETURN,
@@ -18,6 +17,7 @@ from tests.flows.returns import (  # noqa: F401 - fixtures
     told_by_braze,
     without_the_engine,
 )
+from tests.flows.world import START, World
 
 
 @pytest.mark.usefixtures("quick")

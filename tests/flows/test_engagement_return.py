@@ -7,7 +7,6 @@ import pytest
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.sandbox.data import load_customers
 from caspio_sync.sandbox.faults import Fault
-from tests.flows.conftest import START, World
 from tests.flows.returns import (  # noqa: F401 - fixtures
     RECORDS,
     RETURN,
@@ -20,6 +19,7 @@ from tests.flows.returns import (  # noqa: F401 - fixtures
     told_by_braze,
     without_the_engine,
 )
+from tests.flows.world import START, World
 
 
 def test_what_braze_told_stands_in_the_rows_coarse(world: World, told: Told) -> None:
