@@ -20,6 +20,7 @@ import pytest
 from caspio_sync.engagement.events import read_events
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.sandbox.server import SandboxProcesses
+from tests.e2e.cluster import until
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "c2FuZGJveC10b2tlbg=="
@@ -31,6 +32,7 @@ class Process:
 
     def __init__(self, folder: Path, **environment: str) -> None:
         self.home = folder / ".caspio-sync"
+        self.inbox_url = environment.get("CASPIO_SYNC_LEDGER_URL", f"sqlite:///{self.home / 'inbox.db'}")
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -55,7 +57,7 @@ class Process:
         return code
 
     def ids(self) -> set[str]:
-        with Inbox.open(f"sqlite:///{self.home / 'inbox.db'}") as inbox:
+        with Inbox.open(self.inbox_url) as inbox:
             frames = [read_events([(post.seq, post.lines) for post in part]) for part in inbox.posts(0)]
         return {each for frame in frames for each in frame["event_id"]}
 
@@ -75,9 +77,15 @@ def a_post(name: str) -> bytes:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_was_answered_before_a_kill_is_in_the_inbox(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+def test_what_was_answered_before_a_kill_is_in_the_inbox(
+    tmp_path: Path, database: str, seed: int, request: pytest.FixtureRequest
+) -> None:
     """Several senders at once; the process is killed in the middle, started again, and sent the rest."""
-    process = Process(tmp_path)
+    environment = {}
+    if database == "postgresql":
+        environment["CASPIO_SYNC_LEDGER_URL"] = str(request.getfixturevalue("postgresql_ledger"))
+    process = Process(tmp_path, **environment)
     answered: set[str] = set()
 
     def send(sender: int) -> None:
@@ -99,13 +107,31 @@ def test_what_was_answered_before_a_kill_is_in_the_inbox(tmp_path: Path, seed: i
     assert process.end(signal.SIGKILL) == -signal.SIGKILL
     for thread in senders:
         thread.join()
-    again = Process(tmp_path)
+    again = Process(tmp_path, **environment)
     try:
         assert answered <= again.ids()
         assert httpx.post(again.url, content=a_post("later"), headers=BEARER, trust_env=False).status_code == 200
         assert "later-99" in again.ids()
     finally:
         again.end(signal.SIGTERM)
+
+
+def test_while_its_database_is_away_it_refuses_and_then_takes_the_same_post(
+    tmp_path: Path, postgresql_server: Any, postgresql_ledger: str
+) -> None:
+    """Braze sends what was answered with a 503 again."""
+    process = Process(tmp_path, CASPIO_SYNC_LEDGER_URL=postgresql_ledger)
+    try:
+        with httpx.Client(headers=BEARER, trust_env=False, timeout=60) as client:
+            assert client.post(process.url, content=a_post("a")).status_code == 200
+            postgresql_server.stop()
+            away = client.post(process.url, content=a_post("b"))
+            postgresql_server.start()
+            assert away.status_code == 503
+            until("the database", lambda: client.post(process.url, content=a_post("b")).status_code == 200)
+        assert process.ids() == {f"{name}-{n}" for name in "ab" for n in range(100)}
+    finally:
+        process.end(signal.SIGTERM)
 
 
 def test_it_ends_politely_and_leaves_no_log_beside_the_file(receiving: Process) -> None:
