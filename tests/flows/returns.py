@@ -8,16 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
-import httpx
 import polars as pl
 import pytest
-from pydantic import SecretStr
 
-from caspio_sync.receiver.app import Receiver
 from caspio_sync.run.connect import CONNECT, open_inbox
 from caspio_sync.run.engagement.people import KnownPeople
-from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector
 from caspio_sync.settings import current_settings
+from tests import currents
 from tests.flows.world import CUSTOMERS, START, World
 
 COLUMNS = [
@@ -43,7 +40,6 @@ consent:
   profiles: customers
   email_subscribe: {column: Newsletter, map: {yes: subscribed, no: unsubscribed, double: opted_in}}
 """
-TOKEN = "a-token-of-sixteen"
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
 
 
@@ -158,22 +154,8 @@ def campaign_days(*opens: int) -> list[dict[str, Any]]:
 
 
 def posted(world: Any) -> Any:
-    """Currents sends what waits, some of it twice and in disorder, to a receiver that keeps it."""
-
-    async def send() -> Any:
-        with contextlib.closing(open_inbox(current_settings(), world.clock)) as inbox:
-            app = Receiver(inbox, tokens=[SecretStr(TOKEN)]).app
-            async with app.router.lifespan_context(app):
-                connector = CurrentsConnector(
-                    "http://receiver.test/currents",
-                    token=TOKEN,
-                    behaviour=CurrentsBehaviour(events_a_post=3, duplicates=0.5),
-                    clock=world.clock,
-                    transport=httpx.ASGITransport(app),
-                )
-                connector.queue(list(world.braze.messaging.outbox))
-                world.braze.messaging.outbox.clear()
-                await connector.deliver()
-                return connector.answers
-
-    return asyncio.run(send())
+    """Currents sends what waits to a receiver that keeps it; the receiver's answers."""
+    outbox = list(world.braze.messaging.outbox)
+    world.braze.messaging.outbox.clear()
+    with contextlib.closing(open_inbox(current_settings(), world.clock)) as inbox:
+        return asyncio.run(currents.posted(outbox, inbox, world.clock, events_a_post=3))

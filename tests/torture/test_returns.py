@@ -11,26 +11,22 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
-import httpx
 import orjson
 import polars as pl
 import pytest
 import sqlalchemy as sa
-from pydantic import SecretStr
 
 from caspio_sync.clock import SystemClock
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.receiver.app import Receiver
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
+from tests.currents import posted
 
 pytestmark = pytest.mark.long
 
 PEOPLE = 25
-TOKEN = "a-token-of-sixteen"
 CAMPAIGN = "c0ffee00-0000-4000-8000-000000000001"
 FIELDS = [
     {"Name": "CustomerNo", "Type": "STRING"},
@@ -163,18 +159,7 @@ class Returned:
                 told.change_state(f"c{number}", {"email_subscribe": "unsubscribed"}, at=at, source="Preference Center")
         url = self.ledger if self.ledger.startswith("postgresql") else f"sqlite:///{self.folder}/home/inbox.db"
         with Inbox.open(url, clock=self.clock) as inbox:
-            receiver = Receiver(inbox, tokens=[SecretStr(TOKEN)]).app
-            async with receiver.router.lifespan_context(receiver):
-                connector = CurrentsConnector(
-                    "http://receiver.test/currents",
-                    token=TOKEN,
-                    behaviour=CurrentsBehaviour(events_a_post=9, duplicates=0.5),
-                    clock=self.clock,
-                    transport=httpx.ASGITransport(receiver),
-                )
-                connector.queue(list(told.outbox))
-                await connector.deliver()
-                assert set(connector.answers) == {200}
+            assert set(await posted(told.outbox, inbox, self.clock, events_a_post=9)) == {200}
 
     def recorded(self) -> set[int]:
         """The rows that the ledger has a good outcome of."""
