@@ -63,12 +63,15 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
     from prefect.runtime import flow_run  # noqa: PLC0415
 
     from tasks.report import published  # noqa: PLC0415
-    from tasks.server import mark_killed  # noqa: PLC0415
+    from tasks.server import hide_keys, mark_killed  # noqa: PLC0415
 
     chosen = RunOptions(**options.model_dump(include=set(RunOptions.model_fields), by_alias=True))
+    own_id = flow_run.get_id()
+    if chosen.row_keys and own_id is not None:
+        await hide_keys(own_id)
     async with (
         published() as publish,
-        open_run(name, chosen, settings=current_settings(), flow_run=flow_run.get_id(), on_killed=mark_killed) as run,
+        open_run(name, chosen, settings=current_settings(), flow_run=own_id, on_killed=mark_killed) as run,
     ):
         await publish(run)
         try:

@@ -28,6 +28,7 @@ from caspio_sync.run.deployed.server_state import DeployedSync, RunningFlow, Ser
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
 
+_MASK = "**********"  # as pydantic masks the keys of a run that the command line began
 PAGE = 200  # what the server gives at once
 _LOG = logging.getLogger(__name__)
 
@@ -107,6 +108,21 @@ async def mark_killed(flow_runs: Iterable[str]) -> None:
                         await client.set_flow_run_state(found.id, Crashed(name="Killed", message=message), force=True)
     except Exception as error:  # noqa: BLE001 - whatever the server has, the run goes on
         _LOG.warning("dead runs could not be marked in Prefect: %s", type(error).__name__)
+
+
+async def hide_keys(flow_run: str) -> None:
+    """Mask the keys that somebody typed into the form of a custom run, which Prefect would keep; the run has them.
+
+    What goes wrong here is said and no reason to end: housekeeping deletes the record in time.
+    """
+    try:
+        async with get_client() as client:
+            parameters = (await client.read_flow_run(UUID(flow_run))).parameters
+            given = parameters["parameters"]
+            masked = {**given, "keys": [_MASK] * len(given["keys"])}
+            await client.update_flow_run(UUID(flow_run), parameters={**parameters, "parameters": masked})
+    except Exception as error:  # noqa: BLE001 - see above; messages of libraries quote values
+        _LOG.warning("the keys of this run could not be masked in Prefect: %s", type(error).__name__)
 
 
 def _paused(deployment: "DeploymentResponse") -> tuple[str, ...]:

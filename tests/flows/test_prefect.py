@@ -177,3 +177,29 @@ def test_logs_hold_no_secret_and_no_token(world: Any, caplog: Any) -> None:
     assert not any(token.encode() in content for token in tokens for content in stored)
     parameters = [str(each.parameters) for each in read("read_flow_runs")]
     assert not any("c1@example.com" in each for each in parameters)
+
+
+def test_keys_from_the_form_are_masked_once_the_run_has_begun(world: Any) -> None:
+    """As a worker runs what somebody typed into the custom-run form: Prefect has the keys, and hands them on."""
+    from prefect.client.orchestration import get_client
+    from prefect.flow_engine import run_flow_async
+
+    from flows.profile_sync import profile_sync
+
+    world.people(5)
+    world.sync()
+    typed = {"parameters": {"sync": "customers", "limit": 4, "keys": ["c2", "c3"]}}
+
+    async def as_a_worker_does() -> Any:
+        async with get_client() as client:
+            made = await client.create_flow_run(profile_sync, parameters=typed)
+            begun = await client.read_flow_run(made.id)
+            assert begun.parameters == typed
+            report = await run_flow_async(
+                profile_sync, flow_run=begun, parameters=begun.parameters, return_type="result"
+            )
+            return report, await client.read_flow_run(made.id)
+
+    report, kept = asyncio.run(as_a_worker_does())
+    assert (report.read, report.sent) == (2, 2)
+    assert kept.parameters == {"parameters": {"sync": "customers", "limit": 4, "keys": ["**********"] * 2}}

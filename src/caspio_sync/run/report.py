@@ -52,12 +52,13 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     )
     limit: int | None = Field(default=None, ge=1, description="Read this many rows at most. Never moves the cursor.")
     # Called `keys` outside; a model with an attribute of that name looks like a mapping to Prefect.
-    # Hidden, for a key can be an address or a number, and Prefect keeps a run's parameters.
+    # Hidden, for a key can be an address or a number, and Prefect keeps a run's parameters; what was typed into the
+    # form of a custom run is masked there once the run has begun.
     row_keys: tuple[SecretStr, ...] = Field(
         default=(),
         alias="keys",
-        description="Read only these rows, by their identity. Never moves the cursor. Prefect keeps what is entered "
-        "here; where keys are addresses, use caspio-sync run SYNC --keys instead.",
+        description="Read only these rows, by their identity. Never moves the cursor. Masked in Prefect's record once "
+        "the run has begun.",
     )
     since: datetime | None = Field(
         default=None, description="Read rows changed since this time. Never moves the cursor."
