@@ -56,3 +56,10 @@ def test_a_key_that_is_not_unique_is_pointed_out() -> None:
 def test_a_table_without_a_possible_key_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="no field can name a profile"):
         propose_sync("p", "People", [CaspioField("Born", "DATE/TIME")])
+
+
+@pytest.mark.parametrize("name", ['say "a: b" #c', "a\u0085b", "line\u2028end", "\x7f\N{GRINNING FACE}", "a\\b", " a "])
+def test_odd_names_are_read_back_as_they_are(name: str) -> None:
+    fields = [CaspioField("CustomerNo", "STRING", unique=True), CaspioField(name, "STRING")]
+    sync = parse_sync(propose_sync("people", "People", fields), Path("x.yaml"))
+    assert [each.source_field for each in sync.fields.values()] == [name]

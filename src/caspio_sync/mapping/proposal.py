@@ -1,9 +1,11 @@
 """A first sync file for a table: guesses by field name and type, every one of them open to correction."""
 
-import json
+import math
 import re
 from collections.abc import Iterator, Sequence
 from types import MappingProxyType
+
+import yaml
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.names import fault_in_name
@@ -153,4 +155,4 @@ def bare(field: CaspioField) -> str:
 def quoted(text: str) -> str:
     """As YAML writes it."""
     plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) is not None and text.lower() not in {"null", "true", "false"}
-    return text if plain else json.dumps(text, ensure_ascii=False)
+    return text if plain else yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf).strip()
