@@ -29,7 +29,7 @@ ALIAS_NAME = "alias_name"
 _TEXTS = ("STRING", "TEXT")
 _NUMBERS = ("INTEGER", "NUMBER")
 # Caspio's types that take a form; Timestamps are Caspio's own to write (Caspio, 2.3).
-_TAKES: Mapping[tuple[MeasureKind, Form], tuple[str, ...]] = MappingProxyType(
+TAKES: Mapping[tuple[MeasureKind, Form], tuple[str, ...]] = MappingProxyType(
     {
         ("count", "bucket"): (*_TEXTS, *_NUMBERS),
         ("count", "exact"): _NUMBERS,
@@ -226,7 +226,7 @@ def _written(sync: EngagementSync, maker: CellMaker, fields: Mapping[str, Caspio
         if not _check_writable(maker, at, name, fields):
             continue
         type_ = fields[name].type
-        takes = _TAKES[MEASURES[each.measure], each.written_as]
+        takes = TAKES[MEASURES[each.measure], each.written_as]
         if type_ not in takes:
             maker.fault(at, _misfit(each, type_, takes))
             continue

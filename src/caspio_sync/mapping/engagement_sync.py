@@ -300,7 +300,7 @@ class EngagementSync(Sync):
         written = [(self.returned.place(scope), state.column) for scope, state in states.items()]
         written += [(("fields", name), name) for name in self.fields]
         for at, column in written:
-            if column in _OF_FRAMES or column.startswith("_"):
+            if is_of_frames(column):
                 yield at, f"'{column}' is a name that the sync's own frames use; rename the field in Caspio"
             if (use := taken.get(column.lower())) is not None:
                 yield at, f"'{column}' is {use} already; a column holds one thing"
@@ -318,6 +318,11 @@ class EngagementSync(Sync):
 
 
 _OF_FRAMES = frozenset({"source_pk", "key", "email", "alias_name", "problems", "fp", "key_hash", "fields", "changed"})
+
+
+def is_of_frames(column: str) -> bool:
+    """Whether the sync's own frames use the name, so that no column of it can be written."""
+    return column in _OF_FRAMES or column.startswith("_")
 
 
 def _is_urgent(field: WrittenField) -> bool:

@@ -43,8 +43,8 @@ def propose_sync(name: str, table: str, fields: Sequence[CaspioField]) -> str:
     Raises:
         ConfigurationError: no field can name a profile.
     """
-    key = _key(table, fields)
-    states = [field for field in fields if field is not key and _is_state(field)]
+    key = key_of(table, fields)
+    states = [field for field in fields if field is not key and is_state(field)]
     rest = [field for field in fields if field is not key and field not in states]
     lines = [
         f"# {name}: rows of {table} → Braze user profiles. A proposal: read it line by line, then",
@@ -67,7 +67,12 @@ def propose_sync(name: str, table: str, fields: Sequence[CaspioField]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _key(table: str, fields: Sequence[CaspioField]) -> CaspioField:
+def key_of(table: str, fields: Sequence[CaspioField]) -> CaspioField:
+    """The field that most likely names a person.
+
+    Raises:
+        ConfigurationError: none can.
+    """
     candidates = [field for field in fields if field.type in KEY_TYPES]
     if not candidates:
         raise ConfigurationError(
@@ -76,8 +81,13 @@ def _key(table: str, fields: Sequence[CaspioField]) -> CaspioField:
     return max(candidates, key=lambda field: (field.unique, _names_a_person(field), -fields.index(field)))
 
 
+def meant(field: CaspioField) -> str | None:
+    """The standard attribute that the field's name speaks of; None for none."""
+    return _MEANT.get(bare(field))
+
+
 def _names_a_person(field: CaspioField) -> bool:
-    return re.search(r"(?i)(?:id|no|nr|number|key|code)$", field.name) is not None and bare(field) not in _MEANT
+    return re.search(r"(?i)(?:id|no|nr|number|key|code)$", field.name) is not None and meant(field) is None
 
 
 def why(key: CaspioField) -> str:
@@ -85,7 +95,8 @@ def why(key: CaspioField) -> str:
     return "unique in Caspio" if key.unique else "NOT unique in Caspio: two rows with one value would be held back"
 
 
-def _is_state(field: CaspioField) -> bool:
+def is_state(field: CaspioField) -> bool:
+    """Whether the field seems to hold a subscription state."""
     return field.type in {"YES/NO", *TEXTS} and _STATE.search(bare(field)) is not None
 
 
@@ -113,21 +124,19 @@ def _attributes(fields: Sequence[CaspioField]) -> Iterator[str]:
 
 
 def _attribute(field: CaspioField, written: set[str]) -> str:
-    meant = _MEANT.get(bare(field))
-    fits = field.type in (_BIRTH_TYPES if meant == "dob" else TEXTS)
-    if meant is not None and fits and meant not in written:
-        return meant
+    standard = meant(field)
+    fits = field.type in (_BIRTH_TYPES if standard == "dob" else TEXTS)
+    if standard is not None and fits and standard not in written:
+        return standard
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.name)
     name = re.sub(r"\W+", "_", spaced).strip("_").lower()
-    while fault_in_name(name) is not None or name in written or name == meant:
+    while fault_in_name(name) is not None or name in written or name == standard:
         name = f"caspio_{name}"
     return name
 
 
 def _value(attribute: str, field: CaspioField, fields: Sequence[CaspioField]) -> str:
-    country = next(
-        (other.name for other in fields if _MEANT.get(bare(other)) == "country" and other.type in TEXTS), None
-    )
+    country = next((other.name for other in fields if meant(other) == "country" and other.type in TEXTS), None)
     if attribute == "phone" and country is not None:
         return f"{{from: {quoted(field.name)}, transform: {{phone: {{from: {quoted(country)}}}}}}}"
     if attribute == "phone":

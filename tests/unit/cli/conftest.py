@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli import examine
 from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
 from caspio_sync.extraction.cells import source_frame
@@ -93,7 +94,9 @@ class Shop:
         )
 
     def connect(self) -> Connect:
-        return Connect(clock=self.clock, caspio=self._caspio_client, braze=self.braze_client)
+        return Connect(
+            clock=self.clock, caspio=self._caspio_client, braze=self.braze_client, polled=self._engagement_client
+        )
 
     def _caspio_client(self, settings: Settings, clock: Clock) -> CaspioClient:
         return CaspioClient(
@@ -107,6 +110,12 @@ class Shop:
     def braze_client(self, settings: Settings, clock: Clock) -> BrazeClient:
         transport = self._transport("braze", self.braze.app)
         return BrazeClient(
+            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=transport
+        )
+
+    def _engagement_client(self, settings: Settings, clock: Clock) -> BrazeEngagementClient:
+        transport = self._transport("braze", self.braze.app)
+        return BrazeEngagementClient(
             endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=transport
         )
 

@@ -1,3 +1,5 @@
+import pytest
+
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.sync_file import load_sync
 
@@ -70,3 +72,45 @@ def test_a_name_that_leaves_the_folder_is_refused(shop):
     result = shop.run("init", "a b", "--table", "Customers")
     assert isinstance(result.exception, ConfigurationError)
     assert "no name for a sync" in str(result.exception)
+
+
+@pytest.fixture
+def people(shop):
+    """A table with columns for what Braze tells."""
+    columns = {"CustomerNo": "STRING", "Email": "STRING", "EmailConsent": "YES/NO", "LastOpened": "DATE/TIME"}
+    shop.caspio.create_table("People", [{"Name": name, "Type": type_} for name, type_ in columns.items()])
+    return shop
+
+
+def test_what_comes_back_from_braze_is_proposed_and_passes_the_check(people):
+    result = people.run("init", "back", "--table", "People", "--kind", "engagement")
+    assert result.exit_code == 0, result.output
+    written = load_sync(people.folder / "syncs" / "back.yaml")
+    assert written.columns == ("EmailConsent", "LastOpened")
+    result = people.run("check", "back")
+    assert result.exit_code == 0, result.output
+
+
+def test_it_says_which_column_takes_what_from_braze(people):
+    output = people.run("init", "back", "--table", "People", "--kind", "engagement").output
+    lines = [line.strip().split(maxsplit=2) for line in output.splitlines()]
+    assert ["CustomerNo", "STRING", "external_id (finds the row)"] in lines
+    assert ["Email", "STRING", "email (finds the row)"] in lines
+    assert ["EmailConsent", "YES/NO", "email_subscribe"] in lines
+    assert ["LastOpened", "DATE/TIME", "email_last_open_at as date"] in lines
+    assert "writes over what these columns hold" in output
+    assert "no cursor" not in output
+
+
+def test_a_view_takes_nothing_back(people):
+    people.caspio.create_view("Some", "People", ["CustomerNo", "LastOpened"])
+    result = people.run("init", "back", "--view", "Some", "--kind", "engagement")
+    assert result.exit_code == 2
+    assert "name the table below it with --table" in result.output
+
+
+def test_a_table_without_a_column_for_it_is_refused_and_nothing_is_written(shop):
+    result = shop.run("init", "back", "--table", "Customers", "--kind", "engagement")
+    assert isinstance(result.exception, ConfigurationError)
+    assert "Customers: no column seems made for what Braze tells; add some in Caspio" in str(result.exception)
+    assert not (shop.folder / "syncs").exists()

@@ -1,0 +1,199 @@
+"""A first sync file for what comes back from Braze: guesses by column name and type, all of them open to correction.
+
+A run writes over what a guessed column holds. So a name must be understood as a whole: `EmailOpens` is taken,
+`OpenOrders` is not.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.engagement import TAKES
+from caspio_sync.mapping.engagement_sync import FORMS, MEASURES, Form, is_of_frames
+from caspio_sync.mapping.proposal import TEXTS, bare, is_state, key_of, meant, quoted, why
+from caspio_sync.schemas import CaspioField
+
+# A channel inside a name; `emailsent` is not `emails` and `ent`.
+_CHANNEL = re.compile(
+    r"(?P<email>e?mails?(?!en[dt]))|(?P<push>push)|(?P<sms>sms)|(?P<whatsapp>whatsapp)|(?P<in_app>inapp)"
+    r"|(?P<content_card>contentcard)"
+)
+_PADDING = re.compile(r"^(?:braze|total|numberof|has|is)|(?:date|at|on)$")
+# What a name says without channel and padding, and the measures that may be meant, the likeliest first: the first one
+# that the column's type takes is proposed. {} is the channel, e-mail where the name has none.
+_MEANT = (
+    (r"opens|opencount", ("{}_opens",)),
+    (r"lastopen(?:ed)?", ("{}_last_open_at",)),
+    (r"machineopens|machineopencount", ("{}_machine_opens",)),
+    (r"clicks|clickcount|clicked", ("{}_clicks", "{}_last_click_at")),
+    (r"lastclick(?:ed)?", ("{}_last_click_at",)),
+    (r"delivered", ("{}_delivered",)),
+    (r"(?:hard)?bounced?", ("hard_bounced_at",)),
+    (r"bounces|bouncecount", ("{}_bounces",)),
+    (r"(?:spam)?complaints?|complaintcount|complained|markedasspam", ("{}_complaints",)),
+    (r"engaged(?:lately|30days)?", ("engaged_30_days", "last_engaged_at")),
+    (r"lastengaged|lastengagement", ("last_engaged_at",)),
+    (r"lastcampaign(?:name)?", ("last_campaign_name",)),
+    (r"lastcampaignid", ("last_campaign_id",)),
+    (r"(?:preferred|favou?rite)channel", ("preferred_channel",)),
+)
+# Words that mean a message beside a channel alone: shops are opened, parcels delivered.
+_MEANT_OF_A_CHANNEL = (
+    (r"open(?:ed)?", ("{}_opens", "{}_last_open_at")),
+    (r"sent|sends|sentcount", ("{}_sent",)),
+    (r"delivered|deliveries|deliverycount", ("{}_delivered", "{}_last_delivered_at")),
+    (r"lastdelivered|lastdelivery", ("{}_last_delivered_at",)),
+)
+_OWN_NAMES = MappingProxyType({measure.replace("_", ""): measure for measure in MEASURES})
+_STATE = re.compile(r"(?:marketing)?(?:consent|optin|subscri(?:be|bed|ption)|permission)(?:status|state)?")
+
+# Worth a column where the table has none. Hard bounces are known without Currents.
+_WORTH = (
+    CaspioField("HardBounced", "YES/NO"),
+    CaspioField("MarkedAsSpam", "YES/NO"),
+    CaspioField("EngagedLately", "YES/NO"),
+    CaspioField("LastOpened", "DATE/TIME"),
+    CaspioField("LastClicked", "DATE/TIME"),
+    CaspioField("EmailOpens", "STRING"),
+    CaspioField("EmailClicks", "STRING"),
+    CaspioField("LastCampaign", "STRING"),
+    CaspioField("PreferredChannel", "STRING"),
+)
+_SPOKEN = MappingProxyType({"YES/NO": "Yes/No", "DATE/TIME": "Date/Time", "STRING": "Text (255)"})
+
+
+def propose_engagement(name: str, table: str, fields: Sequence[CaspioField]) -> str:
+    """YAML text of a sync that can be read as it is, with comments on what to look at.
+
+    Args:
+        name: of the sync.
+        table: that is read and written.
+        fields: its fields, as Caspio declares them.
+
+    Raises:
+        ConfigurationError: no field can name a person, or none seems made for what Braze tells.
+    """
+    key = key_of(table, fields)
+    address = next((each for each in fields if each is not key and meant(each) == "email" and each.type in TEXTS), None)
+    columns = [each for each in fields if each is not key and each is not address and _takes_values(each)]
+    # Of a yes that means no (Unsubscribed) a map has to say so: that is left to a person.
+    states = [each for each in columns if is_state(each) and "unsub" not in bare(each)]
+    guesses = {each.name: guess for each in columns if each not in states and (guess := _guess(each)) is not None}
+    scopes = _scopes(states)
+    if not guesses and not scopes:
+        worth = ", ".join(f"{each.name} ({_SPOKEN[each.type]})" for each in _WORTH)
+        raise ConfigurationError(
+            f"{table}: no column seems made for what Braze tells; add some in Caspio, such as {worth}, and try again"
+        )
+    lines = [
+        f"# {name}: what Braze learns of people → their rows of {table}. A proposal: a run WRITES OVER what these",
+        f"# columns hold. Read it line by line, then `caspio-sync check {name}` and `caspio-sync plan {name}`.",
+        f"# Nothing is written before `caspio-sync run {name}`.",
+        "#",
+        "# Without Currents (a paid feature of Braze) there are hard bounces, unsubscribes, subscription states.",
+        "# Opens, clicks and deliveries come by Currents alone: until its first post such columns stay as they are.",
+        "kind: engagement",
+        "",
+        "source:",
+        f"  table: {quoted(table)}",
+        "  time_zone: UTC    # IANA zone of the wall clocks in Date/Time fields, such as Europe/London",
+        "",
+        "identity:",
+        f"  external_id: {quoted(key.name)}    # {why(key)}",
+        *([f"  email: {quoted(address.name)}    # finds those whom the id does not"] if address else []),
+        "",
+        *_fields(fields, guesses),
+        "",
+        *_consent(states, scopes),
+        "",
+        "# campaign_stats: {table: CampaignStats, create: true}    # counts of each campaign, day and channel",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _takes_values(field: CaspioField) -> bool:
+    """Whether many rows may be given one value: not where Caspio computes it, or keeps it unique."""
+    return field.editable and not field.is_formula and not field.unique and not is_of_frames(field.name)
+
+
+def _guess(field: CaspioField) -> tuple[str, Form] | None:
+    """The measure that a column's name suggests and its type takes, in the coarsest form."""
+    for measure in _suggested(field):
+        for form in FORMS[MEASURES[measure]]:
+            # Long text is what people write, no place for a 2-4.
+            prose = field.type == "TEXT" and form == "bucket"
+            if field.type in TAKES[MEASURES[measure], form] and not prose:
+                return measure, form
+    return None
+
+
+def _suggested(field: CaspioField) -> Iterator[str]:
+    if (measure := _OWN_NAMES.get(bare(field))) is not None:
+        yield measure
+    channel, rest = _channel(field)
+    said = _PADDING.sub("", rest)
+    for pattern, measures in _MEANT if channel is None else (*_MEANT, *_MEANT_OF_A_CHANNEL):
+        if re.fullmatch(pattern, said):
+            # A measure without a channel is of e-mail, or of all channels.
+            yield from (
+                each.format(channel or "email") for each in measures if channel in {"email", None} or "{}" in each
+            )
+
+
+def _fields(fields: Sequence[CaspioField], guesses: Mapping[str, tuple[str, Form]]) -> Iterator[str]:
+    yield "# Column: what it holds, the most important first. Coarse unless said otherwise: a date, a bucket (2-4)."
+    yield "fields:" if guesses else "# fields:"
+    for column, guess in guesses.items():
+        yield f"  {quoted(column)}: {_value(*guess)}"
+    aside = "  # " if guesses else "#   "
+    there = {each.name.lower() for each in fields}
+    for each in _WORTH:
+        name, wanted = each.name, _guess(each)
+        assert wanted is not None
+        while name.lower() in there:  # of a type that does not take it, or read-only
+            name = f"Braze{name}"
+        if wanted[0] not in {measure for measure, _ in guesses.values()}:
+            remedy = f"add a {_SPOKEN[each.type]} field {name} in Caspio, then uncomment"
+            yield f"{aside}{name}: {_value(*wanted)}    # {remedy}"
+
+
+def _value(measure: str, form: Form) -> str:
+    coarse = FORMS[MEASURES[measure]][0]
+    return measure if form == coarse else f"{{measure: {measure}, as: {form}}}"
+
+
+def _scopes(states: Sequence[CaspioField]) -> dict[str, CaspioField]:
+    """Columns that seem to hold a global state, by `email` and `push`; one that names no channel is the e-mail's."""
+    found: dict[str, CaspioField] = {}
+    for field in states:
+        channel, said = _channel(field)
+        if channel in {"email", "push", None} and _STATE.fullmatch(said):
+            found.setdefault(channel or "any", field)
+    unnamed = found.pop("any", None)
+    return found if unnamed is None else {"email": unnamed, **found}
+
+
+def _consent(states: Sequence[CaspioField], scopes: Mapping[str, CaspioField]) -> Iterator[str]:
+    yield "# The states are opted_in, subscribed and unsubscribed; a Yes/No field needs no map. On the left of a map"
+    yield "# stand the words of the column: correct them; a row with another word is held."
+    yield "consent:" if scopes else "# consent:"
+    for scope, field in scopes.items():
+        yield f"  {scope}_subscribe:"
+        yield f"    column: {quoted(field.name)}    # {field.type}"
+        if field.type != "YES/NO":
+            yield "    map: {subscribed: subscribed, opted_in: opted_in, unsubscribed: unsubscribed}"
+    aside = "  # " if scopes else "#   "
+    yield f"{aside}profiles: NAME    # the profile sync of these columns: where Caspio wins, it sends the state again"
+    yield f"{aside}subscription_groups:"
+    for field in [each for each in states if each not in scopes.values()] or [CaspioField("Field", "YES/NO")]:
+        channel = "sms" if _channel(field)[0] == "sms" else "email"
+        group = f"{{id: <group id of Braze>, channel: {channel}, column: {quoted(field.name)}}}"
+        yield f"{aside}  - {group}    # {field.type}"
+
+
+def _channel(field: CaspioField) -> tuple[str | None, str]:
+    """The channel that a column's name speaks of, None for none; and the rest of the name."""
+    name = bare(field)
+    found = _CHANNEL.search(name)
+    return found and found.lastgroup, _CHANNEL.sub("", name, count=1)
