@@ -42,10 +42,7 @@ def test_the_shops_table_gets_what_the_shipped_file_writes() -> None:
     assert isinstance(shipped, EngagementSync)
     assert sync.fields == shipped.fields
     assert (sync.identity.external_id, sync.identity.email) == ("CustomerNo", "Email")
-    assert {scope: each.column for scope, each in sync.returned.states.items()} == {
-        "email": "EmailConsent",
-        "push": "PushConsent",
-    }
+    assert not sync.returned.states  # its words are for a person to say
     assert sync.source.cursor is None
 
 
@@ -161,13 +158,24 @@ def test_a_table_without_a_possible_key_is_refused() -> None:
         propose_engagement("back", "People", [CaspioField("LastOpened", "DATE/TIME")])
 
 
-def test_of_text_the_states_are_spelled_for_correction() -> None:
-    sync = proposed(KEY, CaspioField("Email opt-in", "STRING"), CaspioField("PushConsent", "YES/NO"))
-    email, push = sync.returned.email_subscribe, sync.returned.push_subscribe
-    assert email is not None
-    assert email.map == {"subscribed": "subscribed", "opted_in": "opted_in", "unsubscribed": "unsubscribed"}
-    assert push is not None
-    assert push.map is None
+def test_words_of_consent_are_for_a_person_to_say() -> None:
+    fields = [KEY, CaspioField("Email opt-in", "STRING"), CaspioField("PushConsent", "YES/NO")]
+    sync = proposed(*fields)
+    assert sync.returned.email_subscribe is None
+    assert sync.returned.push_subscribe is not None
+    assert sync.returned.push_subscribe.map is None
+    text = propose_engagement("back", "People", fields)
+    said = text.replace("  # email_subscribe", "  email_subscribe").replace("  #   column", "    column")
+    said = said.replace(
+        "  #   map: {WORD: subscribed, WORD: opted_in, WORD: unsubscribed}", "    map: {y: subscribed, n: unsubscribed}"
+    )
+    filled = parse_sync(said, Path("back.yaml"))
+    assert isinstance(filled, EngagementSync)
+    assert filled.returned.email_subscribe is not None
+    assert (filled.returned.email_subscribe.column, filled.returned.email_subscribe.map) == (
+        "Email opt-in",
+        {"y": "subscribed", "n": "unsubscribed"},
+    )
 
 
 def test_one_column_is_the_state_and_the_others_may_be_groups() -> None:

@@ -81,7 +81,7 @@ def propose_engagement(name: str, table: str, fields: Sequence[CaspioField]) -> 
     states = [each for each in columns if is_state(each) and "unsub" not in bare(each)]
     guesses = {each.name: guess for each in columns if each not in states and (guess := _guess(each)) is not None}
     scopes = _scopes(states)
-    if not guesses and not scopes:
+    if not guesses and not any(each.type == "YES/NO" for each in scopes.values()):
         worth = ", ".join(f"{each.name} ({_SPOKEN[each.type]})" for each in _WORTH)
         raise ConfigurationError(
             f"{table}: no column seems made for what Braze tells; add some in Caspio, such as {worth}, and try again"
@@ -175,15 +175,18 @@ def _scopes(states: Sequence[CaspioField]) -> dict[str, CaspioField]:
 
 
 def _consent(states: Sequence[CaspioField], scopes: Mapping[str, CaspioField]) -> Iterator[str]:
+    """A Yes/No field says what it means; of words only a person knows which stand for which state."""
+    clear = {scope: field for scope, field in scopes.items() if field.type == "YES/NO"}
     yield "# The states are opted_in, subscribed and unsubscribed; a Yes/No field needs no map. On the left of a map"
-    yield "# stand the words of the column: correct them; a row with another word is held."
-    yield "consent:" if scopes else "# consent:"
-    for scope, field in scopes.items():
-        yield f"  {scope}_subscribe:"
-        yield f"    column: {quoted(field.name)}    # {field.type}"
-        if field.type != "YES/NO":
-            yield "    map: {subscribed: subscribed, opted_in: opted_in, unsubscribed: unsubscribed}"
-    aside = "  # " if scopes else "#   "
+    yield "# stand the words of the column, such as yes and no; a row with another word is held."
+    yield "consent:" if clear else "# consent:"
+    aside = "  # " if clear else "#   "
+    for scope, field in {**clear, **scopes}.items():
+        before = "  " if scope in clear else aside
+        yield f"{before}{scope}_subscribe:"
+        yield f"{before}  column: {quoted(field.name)}    # {field.type}"
+        if scope not in clear:
+            yield f"{before}  map: {{WORD: subscribed, WORD: opted_in, WORD: unsubscribed}}"
     yield f"{aside}profiles: NAME    # the profile sync of these columns: where Caspio wins, it sends the state again"
     yield f"{aside}subscription_groups:"
     for field in [each for each in states if each not in scopes.values()] or [CaspioField("Field", "YES/NO")]:
