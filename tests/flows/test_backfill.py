@@ -3,13 +3,17 @@
 import asyncio
 import contextlib
 import importlib
+import io
 import warnings
+from collections import Counter
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import polars as pl
 import pytest
+import sqlalchemy as sa
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError
@@ -76,25 +80,25 @@ def refused(**chosen: Any) -> str:
     return str(caught.value)
 
 
-def killed_after(batches: int) -> ExitStack:
-    """The process ends, without a word, once so many batches are recorded."""
+def killed_after(times: int, step: str = "close_batch") -> ExitStack:
+    """The process ends, without a word, once the ledger has done a step so often: recorded so many batches."""
     stack = ExitStack()
     patch = stack.enter_context(pytest.MonkeyPatch.context())
-    real, finish, calls = Ledger.close_batch, Ledger.finish_run, 0
+    real, finish, calls = getattr(Ledger, step), Ledger.finish_run, 0
 
     def dying(self: Ledger, *arguments: Any, **named: Any) -> Any:
         nonlocal calls
         calls += 1
-        if calls > batches:
+        if calls > times:
             raise KilledError
         return real(self, *arguments, **named)
 
     def silent(self: Ledger, *arguments: Any, **named: Any) -> None:
-        if calls > batches:
+        if calls > times:
             raise KilledError
         finish(self, *arguments, **named)
 
-    patch.setattr(Ledger, "close_batch", dying)
+    patch.setattr(Ledger, step, dying)
     patch.setattr(Ledger, "finish_run", silent)
     stack.enter_context(pytest.raises(KilledError))
     return stack
@@ -172,8 +176,42 @@ def test_a_killed_shard_goes_on_after_its_recorded_batches(many: Any) -> None:
     run = report.shards[0].report
     assert run is not None
     assert any(note.startswith("goes on after PK_ID 1,000") for note in run.notes)
-    assert run.read == 1000
-    assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(1001, 2001))
+    # The second batch was acknowledged as well when its record was lost: Braze would bill it twice.
+    assert (run.read, run.unchanged) == (1000, 1000)
+    assert many.sent() == []
+
+
+def test_what_dead_runs_of_a_shard_had_acknowledged_is_not_sent_again(
+    many: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything is asked for once more, and Braze bills it: the next run sends what nobody acknowledged, and no more."""
+    monkeypatch.setattr("caspio_sync.delivery.outcomes.COMMIT_REQUESTS", 2)
+    for _ in range(3):
+        with killed_after(2, "record_sent"):
+            backfilled(pk_range=(1, PEOPLE), resend=True)
+        many.clock.advance(600)
+    acknowledged = sent_once_more(many)
+    assert 0 < len(acknowledged) < PEOPLE
+    many.forget()
+    report = backfilled(pk_range=(1, PEOPLE), resend=True)
+    again = [int(each["external_id"][1:]) for each in many.sent()]
+    assert sorted([*acknowledged, *again]) == list(range(1, PEOPLE + 1))
+    run = report.shards[0].report
+    assert run is not None
+    assert run.unchanged == run.read - len(again)
+    # Asked for anew, all of it goes again.
+    many.forget()
+    backfilled(pk_range=(1, PEOPLE), resend=True)
+    assert len(many.sent()) == PEOPLE
+
+
+def sent_once_more(world: Any) -> list[int]:
+    """`source_pk` of the rows with two acknowledged outcomes, of which the backfill made the second."""
+    with world.ledger() as ledger, ledger._read("look") as connection:
+        packed = connection.execute(sa.text("SELECT rows FROM outcome WHERE sync = 'customers'")).scalars()
+        told = Counter(pk for rows in packed for pk in pl.read_ipc(io.BytesIO(rows))["source_pk"])
+    assert max(told.values()) == 2
+    return [pk for pk, times in told.items() if times == 2]
 
 
 def test_shards_that_are_done_are_not_done_again_after_a_failure(many: Any) -> None:

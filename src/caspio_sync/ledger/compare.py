@@ -27,6 +27,7 @@ KEY_UNIQUE = ok("key_unique")
 OPT_OUT = "_opt_out"  # whether any consent became more restrictive
 ONLY_OPT_OUT = "_only_opt_out"  # whether nothing but that is to be sent
 HELD = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.BLOCKED)
+NO_ROWS = pl.Series(SOURCE_PK, dtype=pl.Int64)
 
 
 def send(column: str) -> str:
@@ -104,6 +105,7 @@ def compare(
     email_column: str | None = None,
     phone_column: str | None = None,
     resend: bool = False,
+    resent: pl.Series = NO_ROWS,
     stopped: Collection[str] = (),
 ) -> Comparison:
     """Hold a mapped frame against the ledger's rows.
@@ -117,6 +119,7 @@ def compare(
         email_column: column whose change makes Braze reset the e-mail consent, so that it travels along.
         phone_column: the same for phone and SMS groups.
         resend: send every field of every row, whatever the ledger says.
+        resent: `source_pk` of rows with which that was done already, by a run that died: what the ledger says holds.
         stopped: columns that cannot be read for now: they do not travel, and what was acknowledged of them stands.
     """
     before = mapped.select(SOURCE_PK).join(
@@ -149,7 +152,7 @@ def compare(
     state = (
         pl.when(doubtful & refuses.fill_null(value=False))
         .then(pl.lit("differs"))
-        .when(resend)
+        .when(pl.lit(resend) & ~pl.col(SOURCE_PK).is_in(resent.implode()))
         .then(pl.lit("differs"))
         .when(seen & (pl.col("_known.sent_fp") == pl.col("fp")) & (pl.col("_known.verdict") == Verdict.SENT))
         .then(pl.lit("unchanged"))

@@ -112,6 +112,20 @@ def delivered(connection: sa.Connection, sync: str, run: str, batch: int) -> pl.
     return pl.concat([pl.DataFrame(schema=DELIVERED_SCHEMA), *frames]).unique().sort(SOURCE_PK, "part")
 
 
+def acknowledged(connection: sa.Connection, sync: str, runs: sa.Select[tuple[str]], after_pk: int) -> pl.Series:
+    """`source_pk` of the rows above a key that these runs sent and had acknowledged."""
+    table = schema.outcome.c
+    chosen = sa.select(table.rows).where(
+        table.sync == sync, table.run.in_(runs), table.part == PROFILE, table.high_pk > after_pk
+    )
+    sent = pl.col("verdict") == Verdict.SENT.value
+    frames = [
+        pl.read_ipc(io.BytesIO(rows), columns=[SOURCE_PK, "verdict"]).filter(sent, pl.col(SOURCE_PK) > after_pk)
+        for rows in connection.execute(chosen).scalars()
+    ]
+    return pl.concat([pl.DataFrame(schema={SOURCE_PK: pl.Int64(), "verdict": pl.String()}), *frames])[SOURCE_PK]
+
+
 def of_row(connection: sa.Connection, sync: str, source_pk: int) -> list[dict[str, Any]]:
     """A row's outcomes, newest first: the columns of STRETCH_SCHEMA, and run, batch, part, at and mapping_version.
 

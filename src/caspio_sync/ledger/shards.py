@@ -7,7 +7,7 @@ from datetime import datetime
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.ledger import schema
+from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, upsert
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.runs import FAILED, KILLED, RUNNING
@@ -91,6 +91,23 @@ class Shards(LedgerConnection):
                 return None
             high = unbroken(batches_of(connection, found.id), found.after_pk)
         return None if high is None else (found.id, found.state, high)
+
+    def sent_in_shard(self, sync: str, *, digest: str, pk_range: tuple[int, int], after_pk: int) -> pl.Series:
+        """`source_pk` of the rows above a key that were acknowledged to runs which died in this shard."""
+        shard, run = schema.shard.c, schema.run.c
+        died = sa.select(run.id).join_from(
+            schema.run,
+            schema.shard,
+            sa.and_(
+                run.sync == shard.sync,
+                run.low_pk == shard.low_pk,
+                run.high_pk == shard.high_pk,
+                run.started_at >= shard.at,
+                run.state.in_((KILLED, FAILED)),
+            ),
+        )
+        with self._read("look for what a shard has sent") as connection:
+            return history.acknowledged(connection, sync, died.where(*_one(sync, digest, pk_range)), after_pk)
 
     def end_shard(self, sync: str, *, digest: str, pk_range: tuple[int, int]) -> None:
         """A shard has come to its end; nothing of it is left."""

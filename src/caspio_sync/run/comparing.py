@@ -8,7 +8,7 @@ from dataclasses import replace
 import polars as pl
 
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.ledger.compare import KEY_UNIQUE, Comparison, claim_keys, compare, send
+from caspio_sync.ledger.compare import KEY_UNIQUE, NO_ROWS, Comparison, claim_keys, compare, send
 from caspio_sync.mapping.objects import data_points
 from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
 from caspio_sync.run.context import SyncRun
@@ -95,6 +95,7 @@ def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Compari
         email_column=run.mapping.email_column,
         phone_column=run.mapping.phone_column,
         resend=run.options.resend or (run.catalog is not None and run.catalog.sends_all),
+        resent=NO_ROWS if run.shard is None else run.shard.resent,
         stopped=run.mapping.stopped,
     )
 

@@ -4,12 +4,12 @@ The runs of a backfill hold a lease on their range alone, so that several may be
 batches, another one has to find in the ledger.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 
 import polars as pl
 
-from caspio_sync.ledger.compare import KEY_UNIQUE
+from caspio_sync.ledger.compare import KEY_UNIQUE, NO_ROWS
 from caspio_sync.ledger.runs import KILLED
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.prepared import Prepared
@@ -25,11 +25,14 @@ class ShardRest:
     Args:
         digest: of what the backfill reads, and of what it judges rows under.
         after_pk: everything up to here was recorded by the runs that died in it; None where it begins anew.
+        resent: `source_pk` of rows above that which those runs sent again, and Braze acknowledged: where everything is
+            to be sent again, this is what tells them from the others.
         notes: for the report.
     """
 
     digest: str
     after_pk: int | None = None
+    resent: pl.Series = field(default_factory=lambda: NO_ROWS)
     notes: tuple[str, ...] = ()
 
 
@@ -47,12 +50,17 @@ async def find_shard(name: str, options: RunOptions, prepared: Prepared, ledger:
     if options.pk_range is None or options.limit is not None or options.identities or options.release:
         return None
     digest = backfill_digest(prepared, options)
-    found = await ledger.do(ledger.ledger.interrupted_shard, name, digest=digest, pk_range=options.pk_range)
-    if found is None:
-        return ShardRest(digest)
-    run, state, high = found
-    how = "was killed" if state == KILLED else "failed"
-    return ShardRest(digest, high, (f"goes on after PK_ID {high:,}, where run {run} {how}",))
+    store, rest = ledger.ledger, ShardRest(digest)
+    found = await ledger.do(store.interrupted_shard, name, digest=digest, pk_range=options.pk_range)
+    if found is not None:
+        run, state, high = found
+        how = "was killed" if state == KILLED else "failed"
+        rest = replace(rest, after_pk=high, notes=(f"goes on after PK_ID {high:,}, where run {run} {how}",))
+    if not options.resend:
+        return rest
+    recorded = options.pk_range[0] - 1 if rest.after_pk is None else rest.after_pk
+    resent = await ledger.do(store.sent_in_shard, name, digest=digest, pk_range=options.pk_range, after_pk=recorded)
+    return replace(rest, resent=resent)
 
 
 async def begin_shard(run: SyncRun) -> None:
