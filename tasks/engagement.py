@@ -50,9 +50,12 @@ async def record_written(
 @task(name="write campaigns", **REPEATED)
 @without_values
 async def write_campaigns(run: SyncRun) -> None:
-    """The counts of each campaign, day and channel; a repeated call writes what is still missing."""
+    """The counts of each campaign, day and channel; a repeated call writes what is still missing.
+
+    A shard of a backfill leaves them to the next run: others may be under way, and would insert the same days.
+    """
     await gathering.note_unknown(run)
-    rows = None if run.blocked else await campaign_stats.wanted_days(run)
+    rows = None if run.blocked or run.shard is not None else await campaign_stats.wanted_days(run)
     if rows is None or rows.is_empty():
         return
     gate = run.part("campaign gate", lambda: campaign_gate(run.name, gathering.work(run).definition))

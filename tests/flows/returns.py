@@ -5,7 +5,7 @@ import contextlib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -13,6 +13,8 @@ import pytest
 
 from caspio_sync.run.connect import CONNECT, open_inbox
 from caspio_sync.run.engagement.people import KnownPeople
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.settings import current_settings
 from tests import currents
 from tests.flows.world import CUSTOMERS, START, World
@@ -40,6 +42,7 @@ consent:
   profiles: customers
   email_subscribe: {column: Newsletter, map: {yes: subscribed, no: unsubscribed, double: opted_in}}
 """
+CAMPAIGN = "c0ffee00-0000-4000-8000-000000000001"
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
 
 
@@ -120,6 +123,36 @@ def customers(world: World, count: int, **more: Any) -> None:
 
 def row(world: World, number: int) -> dict[str, Any]:
     return world.caspio.rows("Customers")[number - 1]
+
+
+@pytest.fixture(name="shop")
+def shop_with_currents(world: Any) -> Any:
+    """Five customers whom Braze knows, in a workspace with Currents, and the return of their engagement."""
+    world.braze = BrazeSandbox(BrazeBehaviour(currents=True), clock=world.clock)
+    customers(world, 5, Newsletter="yes")
+    world.sync()
+    world.sync(RETURN + "campaign_stats: {table: CampaignStats, create: true}\n", "engagement")
+    world.run()
+    world.braze.settle()
+    world.clock.advance(3600)
+    return world
+
+
+def happens(world: Any) -> None:
+    """An hour of mail: somebody reads, a machine opens, somebody clicks, one bounces, one has enough."""
+    told, at = world.braze.messaging, world.clock.now()
+    told.add_campaign(CAMPAIGN, "Spring", edited=at)
+    for number in range(1, 6):
+        told.message("email.Send", f"c{number}", at=at, campaign_id=CAMPAIGN)
+    for number in (1, 2, 4, 5):
+        told.message("email.Delivery", f"c{number}", at=at, campaign_id=CAMPAIGN)
+    for minutes in range(3):
+        told.message("email.Open", "c1", at=at + timedelta(minutes=minutes), campaign_id=CAMPAIGN)
+    told.message("email.Click", "c1", at=at + timedelta(minutes=3), campaign_id=CAMPAIGN, url="https://shop.example")
+    told.message("email.Open", "c4", at=at, campaign_id=CAMPAIGN, machine_open="true")
+    told.message("email.Bounce", "c3", at=at, campaign_id=CAMPAIGN)
+    told.change_state("c2", {"email_subscribe": "unsubscribed"}, at=at, source="Preference Center")
+    world.clock.advance(600)
 
 
 def opened(at: datetime, opens: int, **more: Any) -> dict[str, Any]:

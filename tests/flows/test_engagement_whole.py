@@ -1,48 +1,11 @@
 """Engagement from Braze's own events to Caspio's rows: the connector posts, the receiver keeps, the flow folds and writes."""
 
 import contextlib
-from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.settings import current_settings
-from tests.flows.returns import RETURN, customers, posted, row
-
-CAMPAIGN = "c0ffee00-0000-4000-8000-000000000001"
-
-
-@pytest.fixture
-def shop(world: Any) -> Any:
-    """Five customers whom Braze knows, in a workspace with Currents, and the return of their engagement."""
-    world.braze = BrazeSandbox(BrazeBehaviour(currents=True), clock=world.clock)
-    customers(world, 5, Newsletter="yes")
-    world.sync()
-    world.sync(RETURN + "campaign_stats: {table: CampaignStats, create: true}\n", "engagement")
-    world.run()
-    world.braze.settle()
-    world.clock.advance(3600)
-    return world
-
-
-def happens(world: Any) -> None:
-    """An hour of mail: somebody reads, a machine opens, somebody clicks, one bounces, one has enough."""
-    told, at = world.braze.messaging, world.clock.now()
-    told.add_campaign(CAMPAIGN, "Spring", edited=at)
-    for number in range(1, 6):
-        told.message("email.Send", f"c{number}", at=at, campaign_id=CAMPAIGN)
-    for number in (1, 2, 4, 5):
-        told.message("email.Delivery", f"c{number}", at=at, campaign_id=CAMPAIGN)
-    for minutes in range(3):
-        told.message("email.Open", "c1", at=at + timedelta(minutes=minutes), campaign_id=CAMPAIGN)
-    told.message("email.Click", "c1", at=at + timedelta(minutes=3), campaign_id=CAMPAIGN, url="https://shop.example")
-    told.message("email.Open", "c4", at=at, campaign_id=CAMPAIGN, machine_open="true")
-    told.message("email.Bounce", "c3", at=at, campaign_id=CAMPAIGN)
-    told.change_state("c2", {"email_subscribe": "unsubscribed"}, at=at, source="Preference Center")
-    world.clock.advance(600)
+from tests.flows.returns import RETURN, customers, happens, posted, row, shop_with_currents  # noqa: F401 - a fixture
 
 
 def test_what_braze_learned_stands_in_the_rows(shop: Any) -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.series import CAMPAIGN_DAYS
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.errors import TransientError
 from caspio_sync.ledger import engagement as ledger_engagement
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.store import Ledger
@@ -233,7 +233,7 @@ def test_posts_that_another_run_folded_are_not_folded_again(
         return read(posts)
 
     monkeypatch.setattr(folding, "read_events", overtaken)
-    with pytest.raises(CaspioSyncError, match="by another run"):
+    with pytest.raises(TransientError, match="another shard folded"):
         fold_all(inbox, ledger, clock)
     check_against(Told(a_day()), *as_told(ledger))
 

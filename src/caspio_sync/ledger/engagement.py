@@ -19,7 +19,7 @@ from caspio_sync.engagement.fold import (
     newest,
 )
 from caspio_sync.engagement.measures import campaign_names
-from caspio_sync.errors import CaspioSyncError, TransientError
+from caspio_sync.errors import TransientError
 from caspio_sync.ledger import engagement_schema as tables
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import Merge, integer_lists, select_frame, upsert
@@ -89,8 +89,8 @@ class Engagement(Erasures):
 
         Raises:
             LeaseHeldError: the run's lease was taken over.
-            TransientError: meanwhile somebody was erased who may be among them.
-            CaspioSyncError: the cursor is not at `after`: another run has folded these posts.
+            TransientError: meanwhile somebody was erased who may be among them, or the cursor is not at
+                `after` any more: another run has folded these posts.
         """
         with self._read("read the salt") as connection:
             salt = self._salt_of(connection)
@@ -230,9 +230,9 @@ class Engagement(Erasures):
         table, now = tables.engagement_cursor, self._clock.now()
         stands = connection.execute(sa.select(table.c.seq).where(table.c.sync == sync).with_for_update()).scalar() or 0
         if stands != after:
-            raise CaspioSyncError(
-                f"The sync {sync} was folded up to post {stands} by another run, this one began after post {after}. "
-                "Nothing was counted twice; start the run again."
+            raise TransientError(
+                f"{sync}: another shard folded what Braze told up to post {stands} meanwhile, and this run began after "
+                f"post {after}. Nothing was counted twice; fold the rest."
             )
         values = pl.DataFrame({"seq": [to], "at": [microseconds(now)]})
         upsert(connection, table, values, constants={"sync": sync}, update=("seq", "at"))

@@ -64,8 +64,8 @@ async def fold_inbox(
 
     Raises:
         LeaseHeldError: the lease was taken over.
-        TransientError: inbox or ledger cannot be reached, or somebody was erased meanwhile; calling again goes on from
-            the last part that was recorded.
+        TransientError: inbox or ledger cannot be reached, or meanwhile somebody was erased or another run folded;
+            calling again goes on from the last part that was recorded.
     """
     store, report = ledger.ledger, FoldReport()
     report.to = await ledger.do(store.folded_to, sync)
