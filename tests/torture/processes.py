@@ -184,7 +184,7 @@ def play(order: Order) -> int:
     report = reports[-1] if reports else None
     code = exit_code(report, error, strict=options.strict)
     told = {"code": code, "message": str(error or ""), "report": report.model_dump(mode="json") if report else None}
-    Path("end.json").write_bytes(orjson.dumps(told))
+    _tell(told)
     return code
 
 
@@ -195,8 +195,14 @@ def verify() -> int:
 
     verifying.STRETCH_ROWS = 10
     report = asyncio.run(verifying.verify("customers", settings=current_settings(), sample=None))
-    Path("end.json").write_bytes(orjson.dumps({"code": 0, "message": "", "report": report.model_dump(mode="json")}))
+    _tell({"code": 0, "message": "", "report": report.model_dump(mode="json")})
     return 0
+
+
+def _tell(how: dict[str, Any]) -> None:
+    """How the run ended by itself; whole or not at all, for a kill may come even now."""
+    Path("end.json.new").write_bytes(orjson.dumps(how))
+    Path("end.json.new").replace("end.json")
 
 
 def _shrink(order: Order) -> None:
