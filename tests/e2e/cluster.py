@@ -138,6 +138,7 @@ class Cluster:
             "PREFECT_API_URL": self.api_url,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
             "PREFECT_WORKER_QUERY_SECONDS": "1",
             "PREFECT_WORKER_PREFETCH_SECONDS": "2",
             "DO_NOT_TRACK": "1",
@@ -203,6 +204,10 @@ class Cluster:
         worker = self.workers.pop(name)
         kill(worker.pid)
         worker.wait()
+
+    def at_work(self) -> bool:
+        """Whether a worker has a process that runs a flow."""
+        return any(_descendants(worker.pid) for worker in self.workers.values())
 
     def command(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """`caspio-sync …` as CI calls it: exit code and standard output."""

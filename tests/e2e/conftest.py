@@ -62,6 +62,12 @@ class Machine:
         found = self.api("flow_runs/filter", {"flow_runs": {"state": {"name": {"any_": [state]}}}, "limit": 200})
         return [each for each in found if all(each[name] == value for name, value in more.items())]
 
+    def is_quiet(self, deployment: str) -> bool:
+        """Whether no run of a deployment is under way or to come: asked at once, for a run passes from state to state."""
+        chosen = {"deployments": {"id": {"any_": [deployment]}}}
+        states = {"flow_runs": {"state": {"type": {"any_": ["SCHEDULED", "PENDING", "RUNNING", "CANCELLING"]}}}}
+        return not self.api("flow_runs/filter", {**chosen, **states})
+
     def newest(self) -> Run | None:
         ledger = self.folder / ".caspio-sync" / "serve" / "sandbox" / "ledger.db"
         if not ledger.is_file():

@@ -49,7 +49,7 @@ def test_from_the_first_schedule_to_ctrl_c(machine: Any, until: Any) -> None:
             f"http://127.0.0.1:{machine.port}/api/deployments/{deployment['id']}/schedules/{schedule['id']}",
             json={"active": False},
         ).raise_for_status()
-    until("quiet", lambda: not machine.flow_runs("Running") and not machine.flow_runs("Pending"))
+    until("quiet", lambda: machine.is_quiet(deployment["id"]))
     parameters = {"parameters": {"sync": "customers", "keys": ["12747", "12748"]}}
     by_hand = machine.api(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
     (ended,) = until("the run by hand", lambda: machine.flow_runs("Completed", id=by_hand["id"]))

@@ -178,7 +178,7 @@ def test_an_operations_person_finds_starts_and_understands_a_run(machine: Any, u
         browser.look()
 
     switch(on=False)
-    until("quiet", lambda: not machine.flow_runs("Running") and not machine.flow_runs("Pending"))
+    until("quiet", lambda: machine.is_quiet(deployment()["id"]))
 
     # The form explains every parameter.
     browser.click("//button[normalize-space()='Run']")

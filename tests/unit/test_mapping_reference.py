@@ -40,7 +40,13 @@ consent:
 MAPPING = ProfileMapping(parse_sync(SYNC, Path("t.yaml")), [CaspioField(name, type_) for name, type_ in TYPES.items()])
 CONTROLS = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - set("\t\n\r")
 
-texts = st.none() | st.text(max_size=12) | st.sampled_from(["", "  ", " Ann ", "x" * 256, "\x00", "a\x85b", '"}', "\\"])
+# Characters that Python's own tables know: polars' are newer, and know the lower case of more.
+known = st.characters(exclude_categories=("Cs", "Cn"))
+texts = (
+    st.none()
+    | st.text(known, max_size=12)
+    | st.sampled_from(["", "  ", " Ann ", "x" * 256, "\x00", "a\x85b", '"}', "\\"])
+)
 moments = st.none() | st.datetimes(datetime(1890, 1, 1), datetime(2040, 1, 1)).map(lambda t: t.replace(microsecond=0))
 source_rows = st.fixed_dictionaries(
     {

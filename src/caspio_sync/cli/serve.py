@@ -91,6 +91,8 @@ def _prefect(home: Path, port: int) -> dict[str, str]:
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
         # Runs on the worker inherit it; quieter, their pages in the UI would show no logs.
         "PREFECT_LOGGING_LEVEL": "INFO",
+        # What the server answers while its database is away, a moment mostly: a run's end would be lost.
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "DO_NOT_TRACK": "1",
         FOLDER_VARIABLE: str(Path.cwd()),
     }
