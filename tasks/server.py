@@ -120,7 +120,8 @@ async def hide_keys(flow_run: str) -> None:
             parameters = (await client.read_flow_run(UUID(flow_run))).parameters
             given = parameters["parameters"]
             masked = {**given, "keys": [_MASK] * len(given["keys"])}
-            await client.update_flow_run(UUID(flow_run), parameters={**parameters, "parameters": masked})
+            if masked != given:
+                await client.update_flow_run(UUID(flow_run), parameters={**parameters, "parameters": masked})
     except Exception as error:  # noqa: BLE001 - see above; messages of libraries quote values
         _LOG.warning("the keys of this run could not be masked in Prefect: %s", type(error).__name__)
 
