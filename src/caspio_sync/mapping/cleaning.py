@@ -10,9 +10,9 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
+from caspio_sync.characters import CONTROLS
 from caspio_sync.mapping.field import Scalar, Transform
 
-CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\u{9f}]"
 # Whole numbers beyond ±2^53 lose digits in whoever reads JSON numbers as doubles.
 EXACT_INTEGER = 2**53
 
