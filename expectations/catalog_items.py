@@ -110,9 +110,10 @@ def catalog_gate(name: str, sync: CatalogSync, mapping: RowMapping) -> Gate:
     """The gate of one catalog sync: the suite below, the sync file's own expectations, and its limits.
 
     Raises:
-        ConfigurationError: an expectation of the sync file that Great Expectations does not know.
+        ConfigurationError: an expectation of the sync file that Great Expectations does not know, or that cannot judge
+            the attribute it names.
     """
-    return gate_with(name, sync, catalog_suite(sync, mapping))
+    return gate_with(name, sync, mapping, catalog_suite(sync, mapping))
 
 
 def catalog_suite(sync: CatalogSync, mapping: RowMapping) -> "Sequence[Expectation]":

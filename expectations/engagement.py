@@ -46,9 +46,10 @@ def engagement_gate(name: str, sync: EngagementSync, mapping: EngagementMapping)
     """The gate of one engagement return: the suite below, the sync file's own expectations, and its limits.
 
     Raises:
-        ConfigurationError: an expectation of the sync file that Great Expectations does not know.
+        ConfigurationError: an expectation of the sync file that Great Expectations does not know, or that cannot judge
+            the attribute it names.
     """
-    return gate_with(name, sync, engagement_suite(sync, mapping))
+    return gate_with(name, sync, mapping, engagement_suite(sync, mapping))
 
 
 def engagement_suite(sync: EngagementSync, mapping: EngagementMapping) -> "Sequence[Expectation]":

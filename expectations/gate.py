@@ -17,6 +17,7 @@ import polars as pl
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.schemas import HELD_BEFORE, PROBLEMS, CheckResult
+from expectations.fit import base_of, columns_of, viewed
 
 if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
@@ -93,7 +94,7 @@ class Gate:
         self._validation = context.validation_definitions.add(
             gx.ValidationDefinition(name=name, data=whole, suite=suite)
         )
-        self._columns = sorted({column for each in expectations for column in _columns_of(each)})
+        self._columns = sorted({column for each in expectations for column in columns_of(each.configuration.kwargs)})
         self._conditions = " ".join(str(each.configuration.kwargs.get("row_condition") or "") for each in expectations)
         self._limits = limits
 
@@ -130,15 +131,25 @@ class Gate:
     def _validate(self, rows: pl.DataFrame) -> list[Any]:
         import pandas as pd  # noqa: PLC0415 - with great_expectations
 
-        missing = [column for column in self._columns if column not in rows.columns]
+        missing = [base_of(column) for column in self._columns if base_of(column) not in rows.columns]
         if missing:
             raise ConfigurationError(
                 f"gate: an expectation names {', '.join(missing)}, which the sync does not map; "
                 "name a mapped field in gate.expectations, or map it"
             )
         conditional = [name for name in rows.columns if name in self._conditions and name not in self._columns]
-        frame = pd.DataFrame({name: rows[name].to_numpy() for name in [*self._columns, *conditional]})
-        outcome = self._validation.run(batch_parameters={"dataframe": frame}, result_format=_ROW_POSITIONS)
+        frame = pd.DataFrame(
+            {name: viewed(rows, name).to_numpy() for name in self._columns}
+            | {name: rows[name].to_numpy() for name in conditional}
+        )
+        try:
+            outcome = self._validation.run(batch_parameters={"dataframe": frame}, result_format=_ROW_POSITIONS)
+        except Exception as error:
+            # Mostly it tells an error in its result; where it raises one, nothing says which expectation it was.
+            raise ConfigurationError(
+                f"gate: Great Expectations cannot evaluate the suite ({type(error).__name__}); "
+                "`caspio-sync check` tries each expectation of the sync file and names the one"
+            ) from error
         return list(outcome.results)
 
     def _too_many(self, held: int, judged: int) -> str | None:
@@ -150,8 +161,17 @@ class Gate:
         return None
 
 
-def expectation_from(type_: str, kwargs: dict[str, Any], *, severity: str, meta: dict[str, Any]) -> "Expectation":
+def expectation_from(
+    type_: str, kwargs: dict[str, Any], *, severity: str, meta: dict[str, Any], place: str = ""
+) -> "Expectation":
     """An expectation in Great Expectations' own form, as a sync file gives it.
+
+    Args:
+        type_: its name, in snake case.
+        kwargs: its arguments.
+        severity: "critical" or "warning".
+        meta: what is kept beside it, such as `why`.
+        place: `file:line` of the sync file it comes from.
 
     Raises:
         ConfigurationError: naming the type or the argument that Great Expectations does not know.
@@ -165,15 +185,9 @@ def expectation_from(type_: str, kwargs: dict[str, Any], *, severity: str, meta:
     except Exception as error:
         said = ", ".join(line.strip() for line in str(error).splitlines()) or type(error).__name__
         raise ConfigurationError(
-            f"gate.expectations: {type_} with {sorted(kwargs)}: {said}; "
+            f"{place}{': ' if place else ''}gate.expectations: {type_} with {sorted(kwargs)}: {said}; "
             "give a core Great Expectations type in snake case and its own arguments"
         ) from error
-
-
-def _columns_of(expectation: "Expectation") -> list[str]:
-    kwargs = expectation.configuration.kwargs
-    named = [kwargs.get(name) for name in ("column", "column_A", "column_B")]
-    return [str(name) for name in [*named, *(kwargs.get("column_list") or [])] if name]
 
 
 def _read(result: Any, rows: int) -> tuple[CheckResult, list[int]]:

@@ -47,9 +47,10 @@ def profile_gate(name: str, sync: Sync, mapping: RowMapping) -> Gate:
     """The gate of one profile sync: the suite below, the sync file's own expectations, and its limits.
 
     Raises:
-        ConfigurationError: an expectation of the sync file that Great Expectations does not know.
+        ConfigurationError: an expectation of the sync file that Great Expectations does not know, or that cannot judge
+            the attribute it names.
     """
-    return gate_with(name, sync, profile_suite(mapping))
+    return gate_with(name, sync, mapping, profile_suite(mapping))
 
 
 def profile_suite(mapping: RowMapping) -> "Sequence[Expectation]":

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import ok
+from expectations.fit import fit, sample
 from expectations.gate import Gate, GateLimits, expectation_from
 
 if TYPE_CHECKING:
@@ -70,19 +72,50 @@ def is_true(name: str, column: str, why: str, severity: str) -> "Expectation":
     )
 
 
-def gate_with(name: str, sync: Sync, suite: "Sequence[Expectation]") -> Gate:
+def gate_with(name: str, sync: Sync, mapping: RowMapping, suite: "Sequence[Expectation]") -> Gate:
     """The gate of one sync: a suite, the sync file's own expectations, and its limits.
 
     Raises:
-        ConfigurationError: an expectation of the sync file that Great Expectations does not know.
+        ConfigurationError: an expectation of the sync file that Great Expectations does not know, or that cannot judge
+            the attribute it names.
     """
-    own = [
-        expectation_from(each.type, dict(each.kwargs), severity=each.severity, meta=dict(each.meta))
-        for each in sync.gate.expectations
-    ]
     limits = GateLimits(
         max_quarantined_share=sync.gate.max_quarantined_share,
         min_rows=sync.gate.min_rows,
         max_quarantined_rows=sync.gate.max_quarantined_rows,
     )
-    return Gate(name, [*suite, *own], limits)
+    return Gate(name, [*suite, *own_expectations(sync, mapping)], limits)
+
+
+def own_expectations(sync: Sync, mapping: RowMapping) -> "list[Expectation]":
+    """The sync file's own expectations, in their order.
+
+    Raises:
+        ConfigurationError: as `gate_with`.
+    """
+    return [
+        expectation_from(
+            each.type,
+            kwargs,
+            severity=each.severity,
+            meta=dict(each.meta),
+            place=sync.where("gate", "expectations", place),
+        )
+        for place, (each, kwargs) in enumerate(zip(sync.gate.expectations, fit(sync, mapping), strict=True))
+    ]
+
+
+def try_expectations(sync: Sync, mapping: RowMapping) -> None:
+    """Evaluate each of the sync file's own expectations once, on made-up rows of the right types.
+
+    Raises:
+        ConfigurationError: each one that Great Expectations cannot evaluate, with file and line; as `gate_with`.
+    """
+    rows, faults = sample(mapping), []
+    for place, each in enumerate(own_expectations(sync, mapping)):
+        try:
+            Gate("trial", [each], GateLimits()).judge(rows)
+        except ConfigurationError as fault:
+            faults.append(f"{sync.where('gate', 'expectations', place)}: {each.configuration.type}: {fault}")
+    if faults:
+        raise ConfigurationError("\n".join(faults))

@@ -21,7 +21,8 @@ def gate_of(name: str, sync: AnySync, mapping: RowMapping) -> Gate:
     """The gate of a sync.
 
     Raises:
-        ConfigurationError: an expectation of the sync file that Great Expectations does not know.
+        ConfigurationError: an expectation of the sync file that Great Expectations does not know, or that cannot judge
+            the attribute it names.
     """
     if isinstance(sync, CatalogSync):
         return catalog_items.catalog_gate(name, sync, mapping)

@@ -13,10 +13,9 @@ from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import Clock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.windows_zones import zone
-from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.definition import Expectation, seconds_of
+from caspio_sync.mapping.definition import seconds_of
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
@@ -26,12 +25,10 @@ from caspio_sync.run.engagement.gathering import check_profiles
 from caspio_sync.run.freshness import duration
 from caspio_sync.run.notification import is_address
 from caspio_sync.run.prepared import Prepared, prepare
-from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, ok
 from caspio_sync.settings import Settings
 
 SKEW_SECONDS = 60
 TEST_ATTRIBUTE = "caspio_sync_test"
-_COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 
 
 @dataclass(slots=True)
@@ -301,34 +298,13 @@ async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) 
 
 
 def _gate_findings(name: str, definition: AnySync, mapping: RowMapping) -> list[Finding]:
+    from expectations.rules import try_expectations
     from expectations.suites import gate_of, suite_of
 
-    findings = [
-        Finding(
-            "error",
-            f"{definition.where('gate', 'expectations', place)}: {each.type} names {column}, which is not mapped",
-            "name a mapped attribute, or map it under fields",
-        )
-        for place, each in enumerate(definition.gate.expectations)
-        for column in _columns_named(each)
-        if column not in _judged_columns(mapping)
-    ]
     try:
         gate_of(name, definition, mapping)
+        try_expectations(definition, mapping)
     except CaspioSyncError as error:
-        return findings + findings_of(error)
+        return findings_of(error)
     count = len(suite_of(definition, mapping)) + len(definition.gate.expectations)
-    return findings or [Finding("ok", f"gate: {count} expectations stand before every send")]
-
-
-def _columns_named(expectation: Expectation) -> list[str]:
-    kwargs = expectation.kwargs
-    named = [kwargs[argument] for argument in _COLUMN_ARGUMENTS if argument in kwargs]
-    return [str(column) for column in [*named, *(kwargs.get("column_list") or [])]]
-
-
-def _judged_columns(mapping: RowMapping) -> set[str]:
-    """The columns that an expectation of the sync file may name."""
-    checked = [ok(check.column) for check in mapping.checked]
-    attributes = [column.name for column in mapping.columns]
-    return {SOURCE_PK, KEY, PROBLEMS, KEY_UNIQUE, "_op", "_changed", *attributes, *checked}
+    return [Finding("ok", f"gate: {count} expectations stand before every send")]

@@ -155,9 +155,14 @@ async def _requests(
     return Requests(source, selected, key, erasure.where, mapping, erasure.max_keys, place)
 
 
+# Part of every suite's digest: raised when the gate judges the same row by the same file otherwise than before.
+_JUDGED_VERSION = 2
+
+
 def suite_digest(definition: AnySync, mapping: RowMapping) -> str:
     """Hash of what the gate asks: under another one, held rows are judged again."""
-    text = f"{definition.gate.model_dump_json()}{[(check.column, check.code) for check in mapping.checked]}"
+    checks = [(check.column, check.code) for check in mapping.checked]
+    text = f"{_JUDGED_VERSION}{definition.gate.model_dump_json()}{checks}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
