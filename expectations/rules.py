@@ -13,7 +13,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import ok
-from expectations.fit import fit, sample
+from expectations.fit import columns_of, fit, sample
 from expectations.gate import Gate, GateLimits, expectation_from
 
 if TYPE_CHECKING:
@@ -98,7 +98,8 @@ def own_expectations(sync: Sync, mapping: RowMapping) -> "list[Expectation]":
             each.type,
             kwargs,
             severity=each.severity,
-            meta=dict(each.meta),
+            # Reasons and totals go by the name: two expectations of one type would be told as one.
+            meta={"name": " ".join([each.type, *columns_of(each.kwargs)]), **each.meta},
             place=sync.where("gate", "expectations", place),
         )
         for place, (each, kwargs) in enumerate(zip(sync.gate.expectations, fit(sync, mapping), strict=True))

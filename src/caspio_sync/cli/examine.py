@@ -11,7 +11,7 @@ from cronsim import CronSim
 from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import Clock
-from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError, PermanentError
 from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
@@ -21,6 +21,7 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.connect import CONNECT, Connect, braze_client
+from caspio_sync.run.engagement.campaign_stats import find_table
 from caspio_sync.run.engagement.gathering import check_profiles
 from caspio_sync.run.freshness import duration
 from caspio_sync.run.notification import is_address
@@ -190,6 +191,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += await _erasure_findings(prepared, caspio, settings, clock)
         sync.findings += await _catalog_findings(prepared, settings)
         sync.findings += await _poll_findings(prepared, settings)
+        sync.findings += await _campaign_findings(prepared, caspio)
         sync.findings += await _row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:
@@ -277,10 +279,29 @@ async def _poll_findings(prepared: Prepared, settings: Settings) -> list[Finding
     return [Finding("ok", f"polls: the Braze key may ask ({', '.join(there)})")]
 
 
+async def _campaign_findings(prepared: Prepared, caspio: CaspioClient) -> list[Finding]:
+    """Whether the campaigns' table is there with its fields, or may be made."""
+    definition = prepared.definition
+    if not isinstance(definition, EngagementSync) or definition.campaign_stats is None:
+        return []
+    fields = await find_table(caspio, definition)
+    todo = "has its fields" if fields else "will be made by the first run"
+    return [Finding("ok", f"campaign_stats: {definition.campaign_stats.table} {todo}")]
+
+
 async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:
     """One call: the number of rows under the sync's condition, and Caspio's clock."""
-    where = prepared.definition.source.where
-    counted = await caspio.aggregate(prepared.source, select=f"COUNT({prepared.key.name}) AS row_count", where=where)
+    definition = prepared.definition
+    where = definition.source.where
+    try:
+        counted = await caspio.aggregate(
+            prepared.source, select=f"COUNT({prepared.key.name}) AS row_count", where=where
+        )
+    except (PermanentError, ConfigurationError) as error:  # 404: a field that the table does not have
+        if where is None:
+            raise
+        said = f"{definition.where('source', 'where')}: source.where: Caspio refuses it: {findings_of(error)[0].what}"
+        return [Finding("error", said, "correct the condition")]
     within = " that meet source.where" if where else ""
     findings = [Finding("ok", f"rows{within}: {counted.row.get('row_count')}")]
     if counted.server_time is None:

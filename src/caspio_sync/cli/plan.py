@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import polars as pl
@@ -29,7 +30,7 @@ from caspio_sync.run.engagement.write_planning import plan_writeback
 from caspio_sync.run.identifying import Duplicates, identify_seconds
 from caspio_sync.run.opening import open_plan
 from caspio_sync.run.planning import ItemsPlan, Judged, Plan, make_plan
-from caspio_sync.run.report import RunOptions
+from caspio_sync.run.report import CheckTotals, RunOptions
 from caspio_sync.settings import current_settings
 
 
@@ -107,6 +108,10 @@ def show_plan(made: Plan) -> None:
     if made.items is not None:
         _show_items(made.items)
     show_report(made.report)
+    for line in gate_lines(made.report.checks):
+        OUT.print(escape(line), soft_wrap=True)
+    for change in made.mapping_changes:
+        OUT.print(f"[bold]mapping:[/] {escape(change)}", soft_wrap=True)
     if made.calls_a_month is not None:
         OUT.print(
             f"Caspio calls a month at the schedule '{made.schedule}': {number(made.calls_a_month)} = {made.steps}"
@@ -121,6 +126,17 @@ def show_plan(made: Plan) -> None:
     for sample in made.samples:
         OUT.print(f"\nwould be {'sent' if made.report.writeback is None else 'written'}, for example:")
         OUT.print_json(data=sample)
+
+
+def gate_lines(checks: Sequence[CheckTotals]) -> list[str]:
+    """The expectations that are not met, those first that most rows fail."""
+    failed = sorted((each for each in checks if each.failed), key=lambda each: -each.failed)
+    return [f"gate: {each.name} ({each.severity}): {_failing(each)}: {each.why}" for each in failed]
+
+
+def _failing(check: CheckTotals) -> str:
+    # Of a batch as a whole only this can be said; one row is told in the table of reasons.
+    return "not met" if check.failed == 1 else f"{number(check.failed)} of {number(check.rows)} rows fail it"
 
 
 def _show_items(items: ItemsPlan) -> None:

@@ -48,7 +48,8 @@ def _lines(made: Plan) -> Iterator[str]:
         yield from ("| would not be sent | reason | rows |", "|---|---|---:|")
         yield from (f"| {each.verdict} | {_cell(each.reason)} | {number(each.rows)} |" for each in report.reasons)
         yield ""
-    yield from (f"- {line}" for line in (*report.drift, *made.warnings, *report.notes))
+    told = (*report.drift, *made.mapping_changes, *made.warnings, *report.notes)
+    yield from (f"- {line}" for line in told)
 
 
 def _cell(text: str) -> str:

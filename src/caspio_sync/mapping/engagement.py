@@ -246,7 +246,12 @@ def _check_writable(maker: CellMaker, at: Location, name: str, fields: Mapping[s
         maker.fault(at, f"the table has no field '{name}'; add it in Caspio, or correct its spelling")
     elif not field.editable or field.is_formula:
         maker.fault(at, f"'{name}' is read-only in Caspio ({field.type}); name a column that may be written")
-    return field is not None and field.editable and not field.is_formula
+    elif field.unique:
+        # Many people get the same date or state; Caspio would refuse all rows of the call but one.
+        maker.fault(at, f"'{name}' is unique in Caspio, and many rows get the same value; name another column")
+    else:
+        return True
+    return False
 
 
 def _words(column: ConsentColumn, type_: str) -> Mapping[str, str]:

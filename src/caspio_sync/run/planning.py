@@ -89,6 +89,7 @@ class Plan(BaseModel):
         warnings: what will not work out, with the arithmetic.
         refused: why the sync must not be deployed with its schedule, with the arithmetic; None where it may.
         items: of a catalog; None for other kinds.
+        mapping_changes: what the sync file maps otherwise than the last run did, and what becomes of it.
     """
 
     report: RunReport
@@ -105,6 +106,7 @@ class Plan(BaseModel):
     warnings: list[str] = Field(default_factory=list)
     refused: str | None = None
     items: ItemsPlan | None = None
+    mapping_changes: list[str] = Field(default_factory=list)
 
 
 async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
@@ -116,6 +118,7 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
         show: how many sample objects to keep.
     """
     plan = Plan(report=run.report, schedule=run.definition.schedule)
+    plan.mapping_changes = await _mapping_changes(run)
     new = NewRows()
     await plan_erasures(run)
     while (batch := await run.next_batch()) is not None:
@@ -151,6 +154,26 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     plan.calls_per_day = run.quota.calls_per_day
     hold_against_budget(run, plan)
     return plan
+
+
+async def _mapping_changes(run: SyncRun) -> list[str]:
+    """Columns that come or go with a mapping that no run had yet; a renamed one is told as both."""
+    ledger = run.ledger
+    former = await ledger.do(ledger.ledger.mapping_fields, run.name)
+    if not former or await ledger.do(ledger.ledger.known_mapping_version, run.name, run.mapping.digest) is not None:
+        return []
+    before, now = former[max(former)], [column.name for column in run.mapping.columns]
+    where = run.definition.where("fields")
+    stays = (
+        "Braze keeps the value it has, and it is billed no more; to remove it, map it to an empty field with "
+        "`on_null: clear` for one run"
+        if run.definition.kind == "profiles"
+        else "what was written stays where it is"
+    )
+    return [
+        *(f"{where}: {name} is new: it goes out for every row that has a value" for name in now if name not in before),
+        *(f"{where}: {name} is not mapped any more: {stays}" for name in before if name not in now),
+    ]
 
 
 async def _count_duplicates(run: SyncRun, plan: Plan, new: NewRows) -> None:

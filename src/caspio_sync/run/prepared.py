@@ -115,7 +115,7 @@ async def prepare(
         as_mapped = {**fields, **{each: then.fields[each] for each in drift.stopped}}
     mapping = mapping_of(definition, list(as_mapped.values()), absent=drift.stopped)
     _check_cursor(definition, fields)
-    key = fields[described.page_by] if described.page_by else _PK_ID
+    key = _paged_by(definition, fields)
     requests = await _requests(definition, source, fields, key, caspio)
     return Prepared(definition, mapping, source, as_mapped, key, requests, drift)
 
@@ -182,6 +182,20 @@ def read_digest(prepared: Prepared, *, whole: bool = False) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
+def _paged_by(definition: AnySync, fields: dict[str, CaspioField]) -> CaspioField:
+    """The field that pages are read by: PK_ID of a table, `page_by` of a view."""
+    name = definition.source.page_by
+    if name is None:
+        return _PK_ID
+    if name not in fields:
+        whole = [each.name for each in fields.values() if each.type in {"AUTONUMBER", "INTEGER"}]
+        raise ConfigurationError(
+            f"{definition.where('source', 'page_by')}: source.page_by: the view has no field {name}; "
+            f"name a unique whole-number field: {', '.join(whole) or 'it has none, add one to the view'}"
+        )
+    return fields[name]
+
+
 def _check_cursor(definition: AnySync, fields: dict[str, CaspioField]) -> None:
     cursor = definition.source.cursor
     if cursor is None:
@@ -191,10 +205,11 @@ def _check_cursor(definition: AnySync, fields: dict[str, CaspioField]) -> None:
     remedy = (
         f"name one of {', '.join(stamped)}" if stamped else "add a Timestamp field with both boxes ticked in Caspio"
     )
+    place = f"{definition.where('source', 'cursor')}: source.cursor"
     if found is None:
-        raise ConfigurationError(f"source.cursor: the table has no field {cursor}; {remedy}, or leave the cursor out")
+        raise ConfigurationError(f"{place}: the table has no field {cursor}; {remedy}, or leave the cursor out")
     if found.type != "TIMESTAMP" or not found.on_update:
         raise ConfigurationError(
-            f"source.cursor: {cursor} ({found.type}) is not stamped on update, so changes would be missed; "
+            f"{place}: {cursor} ({found.type}) is not stamped on update, so changes would be missed; "
             f"{remedy}, or leave the cursor out to read all rows every time"
         )

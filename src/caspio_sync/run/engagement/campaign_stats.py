@@ -13,7 +13,7 @@ from caspio_sync.clients.caspio_query import literal
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.mapping.engagement import present
-from caspio_sync.mapping.engagement_sync import CampaignStats
+from caspio_sync.mapping.engagement_sync import CampaignStats, EngagementSync
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.gathering import report_of, work
 from caspio_sync.schemas import PROBLEMS, SOURCE_PK, CaspioField, Verdict
@@ -63,13 +63,16 @@ async def wanted_days(run: SyncRun, *, make: bool = True) -> pl.DataFrame | None
     Raises:
         ConfigurationError: the table is not there, or lacks a field.
     """
-    stats = work(run).definition.campaign_stats
-    if stats is None:
+    definition = work(run).definition
+    if (stats := definition.campaign_stats) is None:
         return None
     since = run.clock.now().date() - timedelta(days=stats.days)
     days = await asyncio.to_thread(work(run).engagement.campaign_days, since)
-    there = await _ensure(run, stats, make=make)
-    known = await _present(run.caspio, stats, since.isoformat()) if there else _NOTHING.clone()
+    fields = await find_table(run.caspio, definition)
+    if not fields and make:
+        await _make_table(run, stats)
+        fields = await find_table(run.caspio, definition)
+    known = await _present(run.caspio, stats, fields, since.isoformat()) if fields else _NOTHING.clone()
     wanted = _as_rows(days)
     held = [pl.col(name).ne_missing(pl.col(present(name))) for name in _WRITTEN]
     joined = wanted.join(known, on=UNIQUE, how="left", maintain_order="left")
@@ -145,19 +148,34 @@ def _as_rows(days: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-async def _ensure(run: SyncRun, stats: CampaignStats, *, make: bool) -> bool:
-    """Whether the table is there; made where that was asked for."""
-    names = {name.lower() for name in await run.caspio.tables()}
-    if stats.table.lower() in names:
-        return True
-    if not stats.create:
+async def find_table(caspio: CaspioClient, definition: EngagementSync) -> dict[str, CaspioField]:
+    """The fields of the campaigns' table; empty where it is not there and is to be made.
+
+    Raises:
+        ConfigurationError: it is not there, and the file does not say `create: true`; or it lacks fields.
+    """
+    stats = definition.campaign_stats
+    assert stats is not None
+    place = definition.where("campaign_stats", "table")
+    if stats.table.lower() not in {name.lower() for name in await caspio.tables()}:
+        if stats.create:
+            return {}
         fields = ", ".join(f"{name} ({type_})" for name, type_ in _TYPES.items())
         raise ConfigurationError(
-            f"{work(run).definition.where('campaign_stats', 'table')}: Caspio has no table {stats.table}; make it with "
-            f"{fields}, {UNIQUE} unique, or write `create: true`"
+            f"{place}: Caspio has no table {stats.table}; make it with {fields}, {UNIQUE} unique, "
+            "or write `create: true`"
         )
-    if not make:
-        return False
+    found = {each.name: each for each in await caspio.fields(Source(stats.table))}
+    missing = [name for name, type_ in _TYPES.items() if name not in found or found[name].type != type_]
+    if missing:
+        wanted = ", ".join(f"{name} ({_TYPES[name]})" for name in missing)
+        raise ConfigurationError(
+            f"{place}: {stats.table} lacks {wanted}; add what is missing, or name a new table with `create: true`"
+        )
+    return found
+
+
+async def _make_table(run: SyncRun, stats: CampaignStats) -> None:
     models = [{"Name": name, "Type": type_, "Unique": name == UNIQUE} for name, type_ in _TYPES.items()]
     try:
         await run.caspio.create_table(stats.table, models)
@@ -165,20 +183,13 @@ async def _ensure(run: SyncRun, stats: CampaignStats, *, make: bool) -> bool:
         if not error.ambiguous or stats.table not in await run.caspio.tables():
             raise
     run.report.notes.append(f"made the table {stats.table} in Caspio")
-    return True
 
 
-async def _present(caspio: CaspioClient, stats: CampaignStats, since: str) -> pl.DataFrame:
-    source = Source(stats.table)
-    fields = {each.name: each for each in await caspio.fields(source)}
-    missing = [name for name, type_ in _TYPES.items() if name not in fields or fields[name].type != type_]
-    if missing:
-        wanted = ", ".join(f"{name} ({_TYPES[name]})" for name in missing)
-        raise ConfigurationError(
-            f"{source}: lacks {wanted}; add what is missing, or name a new table with `create: true`"
-        )
-    chosen: list[CaspioField] = [fields[name] for name in (UNIQUE, *_WRITTEN)]
-    reader = RecordReader(caspio, source, fields=chosen, where=f"Day>={literal(since)}")
+async def _present(
+    caspio: CaspioClient, stats: CampaignStats, fields: Mapping[str, CaspioField], since: str
+) -> pl.DataFrame:
+    chosen = [fields[name] for name in (UNIQUE, *_WRITTEN)]
+    reader = RecordReader(caspio, Source(stats.table), fields=chosen, where=f"Day>={literal(since)}")
     await reader.open()
     frames = [batch.frame async for batch in reader.batches()]
     read = pl.concat([pl.DataFrame(schema=_READ), *(frame.select(_READ.names()) for frame in frames)])
