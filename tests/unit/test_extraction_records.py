@@ -27,13 +27,21 @@ class FakeCaspio:
     def __init__(self, keys: Sequence[int], *, shuffled: bool = False) -> None:
         self.keys = sorted(keys)
         self.pages: list[str] = []
+        self.counts: list[str | None] = []
         self.limits: list[int] = []
         self.in_flight = self.most_in_flight = 0
         self.shuffled = shuffled
 
-    async def aggregate(self, _source, **_query):
+    def spoil(self, found: list[int]) -> list[int]:
+        """What of a page's rows is given."""
+        return found
+
+    async def aggregate(self, _source, *, where, **_query):
+        self.counts.append(where)
         low, high = (self.keys[0], self.keys[-1]) if self.keys else (None, None)
-        return Aggregate({"row_count": len(self.keys), "low_key": low, "high_key": high}, NOW)
+        found = re.search(r"PK_ID>=(-?\d+) AND PK_ID<=(-?\d+)", where or "")
+        within = [key for key in self.keys if int(found[1]) <= key <= int(found[2])] if found else self.keys
+        return Aggregate({"row_count": len(within), "low_key": low, "high_key": high}, NOW)
 
     async def records(self, _source, *, where, order_by, limit, **_query):
         assert order_by == "PK_ID ASC"
@@ -47,6 +55,7 @@ class FakeCaspio:
         found = self.keys[bisect.bisect_right(self.keys, low) : bisect.bisect_right(self.keys, high)][:limit]
         if self.shuffled:
             found = found[::-1]
+        found = self.spoil(found)
         return RecordPage(b"[" + b",".join(b'{"PK_ID":%d,"Name":"n%d"}' % (key, key) for key in found) + b"]", NOW)
 
 
@@ -202,7 +211,7 @@ def test_the_condition_stays_whole_beside_the_key():
 def test_opening_tells_total_keys_and_the_time_of_caspio():
     reader = RecordReader(FakeCaspio([3, 9]), Source("T"), fields=[NAME])
     asyncio.run(reader.open())
-    assert (reader.total, reader.low, reader.high, reader.server_time) == (2, 3, 9, NOW)
+    assert (reader.total, reader.low, reader.high, reader.opened.server_time) == (2, 3, 9, NOW)
 
 
 def test_pages_out_of_order_are_an_error_not_an_endless_loop():

@@ -8,17 +8,17 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 from caspio_sync.cli.findings import Finding
+from caspio_sync.extraction.window import OVERLAP
 from caspio_sync.ledger.leases import Lease
 from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.runs import KILLED, Run
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Waiting
 from caspio_sync.run.deployed.server_state import RunningFlow, ServerState
+from caspio_sync.run.selection import is_ahead
 
 # The lease lapses by the clocks of several machines: half of its minute is all they may differ.
 SKEW = timedelta(seconds=30)
-# Between two clocks and two answers; a cursor further ahead hides rows.
-_AHEAD = timedelta(minutes=2)
 # A run that waits for another's lease has no record yet; one that reads back after its end has an ended one.
 _UNSEEN, _ENDING = timedelta(minutes=10), timedelta(hours=1)
 _UNFOLDED = timedelta(days=1)
@@ -49,12 +49,12 @@ def ledger_findings(ledger: Ledger, syncs: Sequence[str], now: datetime) -> Iter
             )
     for sync in syncs:
         cursor = ledger.cursor(sync)
-        if cursor is not None and cursor.watermark is not None and cursor.watermark > now + _AHEAD:
+        if cursor is not None and cursor.watermark is not None and is_ahead(cursor.watermark, now):
             yield Finding(
                 "error",
-                f"{sync}: its cursor is in the future ({moment(cursor.watermark)}): what changes until then is not "
-                "read, by nightly sweeps apart",
-                f"set the clocks by NTP, then `caspio-sync run {sync} --full`: it reads all rows and sets the cursor",
+                f"{sync}: its cursor is in the future ({moment(cursor.watermark)}): the next run reads all rows, for "
+                "nobody knows up to when they were read",
+                f"set the clocks by NTP, then `caspio-sync run {sync}`, which sets the cursor",
             )
 
 
@@ -97,15 +97,30 @@ def place_findings(ledger_url: str, mounts: str) -> Iterator[Finding]:
         )
 
 
-def clock_finding(skew: timedelta) -> Finding:
-    """This machine's clock against Caspio's; positive where this machine is ahead."""
+def clock_finding(skew: timedelta | None) -> Finding:
+    """This machine's clock against Caspio's.
+
+    Args:
+        skew: as `ReadClock.skew`: positive where Caspio's is ahead, None where it told no time.
+    """
+    if skew is None:
+        return Finding(
+            "warning",
+            "Caspio's answers tell no time (no readable Date header): runs read on from this machine's clock alone",
+            "keep this machine's clock set by NTP, and look for a proxy that takes the header away",
+        )
     seconds = skew.total_seconds()
     if abs(skew) <= SKEW:
         return Finding("ok", f"clock: {abs(seconds):.0f} s from Caspio's")
+    where = "behind" if seconds > 0 else "ahead of"
+    more = ""
+    if abs(skew) > OVERLAP:
+        more = "; runs read on from the earlier of the two, so that no change is missed while one of them is right"
     return Finding(
         "error",
-        f"this machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} Caspio's",
-        "set it by NTP (`timedatectl set-ntp true`): leases between machines, ages and daily budgets go by it",
+        f"this machine's clock is {abs(seconds):.0f} s {where} Caspio's (its Date header){more}",
+        "set it by NTP (`timedatectl set-ntp true`): leases between machines, ages and daily budgets go by it; "
+        "where it is right, a proxy or Caspio tells a wrong time",
     )
 
 

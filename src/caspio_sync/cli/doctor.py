@@ -4,7 +4,6 @@ import asyncio
 import os
 from contextlib import closing, suppress
 from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +17,9 @@ from caspio_sync.cli.findings import Finding, findings_of
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.clients.caspio import Source
+from caspio_sync.clients.caspio_query import identifier
 from caspio_sync.errors import CaspioSyncError
+from caspio_sync.extraction.read_clock import ReadClock
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
@@ -115,22 +116,21 @@ async def _clock(settings: Settings) -> list[Finding]:
         source = next((load_sync(settings.sync_file(name)).source for name in sync_names(settings)), None)
         if source is None:
             return []
-        key = source.page_by or "PK_ID"
+        key = identifier(source.page_by or "PK_ID")
         async with connect.caspio(settings, connect.clock) as caspio:
+            asked_at = connect.clock.now()
             try:
                 answer = await caspio.aggregate(
                     Source(source.name, is_view=source.view is not None), select=f"COUNT({key}) AS n"
                 )
+                answered_at = connect.clock.now()
             finally:
                 if settings.has_ledger:
                     with connect.ledger(settings, connect.clock) as ledger:
                         count_calls(ledger, settings.caspio_integration_url, caspio.calls, connect.clock)
     except CaspioSyncError as error:
         return findings_of(error)
-    if answer.server_time is None:
-        return []
-    # The header tells whole seconds.
-    return [clock_finding(connect.clock.now() - answer.server_time - timedelta(seconds=0.5))]
+    return [clock_finding(ReadClock(asked_at, answered_at, answer.server_time).skew)]
 
 
 def _show(findings: list[Finding]) -> None:

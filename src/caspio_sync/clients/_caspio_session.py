@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -19,6 +20,8 @@ from caspio_sync.errors import ConfigurationError, TransientError
 
 BUDGET_SECONDS = 60.0  # for a call: tries and the waits between them, not the wait for its turn
 RENEW_EARLY_SECONDS = 60.0
+_LONGEST_LIFE_SECONDS = 366 * 86_400.0  # of a token
+_TOKEN = re.compile(r"[\x21-\x7e]+")  # what a header can carry (RFC 6750)
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 15.0
 
@@ -220,10 +223,16 @@ class CaspioSession:
             raise
 
     def _read_token(self, response: httpx.Response) -> _Token:
+        """The token; where its lifetime is not told, or is nonsense, it is renewed within a minute."""
         try:
             answer = orjson.loads(response.content)
-            text, lifetime = answer["access_token"], float(answer.get("expires_in") or BUDGET_SECONDS)
+            text = answer["access_token"]
+            lifetime = float(answer.get("expires_in") or BUDGET_SECONDS)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
-            raise TransientError("asking Caspio for a token: an answer without access_token", status=200) from None
+            text, lifetime = None, BUDGET_SECONDS
+        if not isinstance(text, str) or not _TOKEN.fullmatch(text):
+            raise TransientError("asking Caspio for a token: an answer without access_token", status=200)
+        if not 1 <= lifetime <= _LONGEST_LIFE_SECONDS:
+            lifetime = BUDGET_SECONDS
         early = min(RENEW_EARLY_SECONDS, lifetime / 2)
-        return _Token(str(text), self._clock.monotonic() + lifetime - early)
+        return _Token(text, self._clock.monotonic() + lifetime - early)

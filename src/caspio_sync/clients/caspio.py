@@ -1,11 +1,9 @@
 """Caspio's REST API v3: tables, fields, records."""
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -13,23 +11,33 @@ import orjson
 from pydantic import SecretStr
 
 from caspio_sync.clients._caspio_session import Call, CaspioSession
+from caspio_sync.clients._caspio_wide import joined, selections
 from caspio_sync.clients._http import ConnectionPool, RefusedError, server_time
 from caspio_sync.clients._pacing import Pace, Quota, RollingWindow
-from caspio_sync.clients.caspio_query import URL_LIMIT, and_, encoded, identifier
+from caspio_sync.clients.caspio_answers import (
+    Aggregate,
+    RecordPage,
+    affected,
+    aggregate_row,
+    fields_of,
+    names_of,
+    result,
+    rows_of,
+)
+from caspio_sync.clients.caspio_query import URL_LIMIT, and_, encoded, field_name, identifier
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
-from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from caspio_sync.schemas import CaspioField
 
 __all__ = ["MAX_PAGE_ROWS", "Aggregate", "CaspioClient", "RecordPage", "RefusedError", "Source"]
 
 MAX_PAGE_ROWS = 1000  # records a call (Caspio, 3.1)
+_MOST_SELECTIONS = (
+    8  # calls for one page of a source with many long names; a longer condition leaves less room for them
+)
+_LOOKS = 3  # at a page that changed between its calls
 
-_NO_GAPS = re.compile(r"[\s_]")
-_TYPES = {_NO_GAPS.sub("", name): name for name in SOURCE_DTYPES}
-# Result first, and nothing behind it but flat objects: then the array can be cut out without decoding a single row.
-_HEAD = re.compile(rb'\s*\{\s*"Result"\s*:\s*(?=\[)')
-_TAIL = re.compile(rb'\](?:\s*,\s*"\w+"\s*:\s*(?:null|\{[^\[\]{}]*\}))*\s*\}\s*')
-_SECOND_ARRAY = re.compile(rb'\]\s*,\s*"\w+"\s*:\s*\[')
+_Entry = TypeVar("_Entry")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +49,6 @@ class Source:
 
     def __str__(self) -> str:
         return f"{'view' if self.is_view else 'table'} {self.name}"
-
-
-@dataclass(frozen=True, slots=True)
-class RecordPage:
-    """One answer of GET records.
-
-    Args:
-        rows: the JSON array of the rows, undecoded.
-        server_time: when Caspio answered, in UTC; None where it did not say.
-    """
-
-    rows: bytes
-    server_time: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """The one row of an aggregate, and when Caspio answered."""
-
-    row: dict[str, Any]
-    server_time: datetime | None
 
 
 class CaspioClient:
@@ -141,15 +128,15 @@ class CaspioClient:
 
     async def tables(self) -> list[str]:
         """Names of the tables this profile can read."""
-        return [str(name) for name in await self._list("/tables", "listing tables")]
+        return await self._look("/tables", "listing tables", names_of)
 
     async def views(self) -> list[str]:
         """Names of the views this profile can read."""
-        return [str(name) for name in await self._list("/views", "listing views")]
+        return await self._look("/views", "listing views", names_of)
 
     async def fields(self, source: Source) -> list[CaspioField]:
         """The fields as declared, types spelled as in `SOURCE_DTYPES`; PK_ID is never among them (Caspio, 2.1)."""
-        return [_field(entry) for entry in await self._list(f"{_path(source)}/fields", f"reading fields of {source}")]
+        return await self._look(f"{_path(source)}/fields", f"reading fields of {source}", fields_of)
 
     async def records(
         self,
@@ -160,27 +147,48 @@ class CaspioClient:
         order_by: str | None = None,
         limit: int = MAX_PAGE_ROWS,
     ) -> RecordPage:
-        """GET records once: at most `limit` rows, in no order unless `order_by` names one (Caspio, 3.2).
+        """GET records: at most `limit` rows, in no order unless `order_by` names one (Caspio, 3.2).
+
+        One call; several, joined by the key, where the fields are more than one address holds (2,047 characters:
+        Caspio, 3.1). A row that came or went between these is looked at again.
 
         Args:
             source: table or view.
-            select: Names of the fields.
+            select: Names of the fields, a unique one first.
             where: condition in T-SQL; values by `caspio_query.literal`.
             order_by: ORDER BY text, without the words.
             limit: rows, 1 to 1000.
 
         Raises:
-            TransientError: no answer within 60 s, tries included.
+            TransientError: no answer within 60 s, tries included; none that is Caspio's; or rows that came and went
+                whenever they were looked at.
             RefusedError: the query was refused.
             ConfigurationError: credentials, rights, names, or an address of more than 2047 characters.
         """
         if not 1 <= limit <= MAX_PAGE_ROWS:
             raise ConfigurationError(f"{limit} rows a call; Caspio gives 1 to {MAX_PAGE_ROWS}")
-        query = {"q.select": ",".join(map(identifier, select)), "q.where": and_(where), "q.orderBy": order_by}
         doing = f"reading {source}"
-        call = self._call("GET", source, doing, {**query, "q.limit": str(limit)})
+        rest = {"q.where": and_(where), "q.orderBy": order_by, "q.limit": str(limit)}
+        parts = self._selections(source, select, rest)
+        calls = [self._call("GET", source, doing, {"q.select": _select(part), **rest}) for part in parts]
+        for _ in range(_LOOKS):
+            pages = [await self._page(call, doing, part) for call, part in zip(calls, parts, strict=True)]
+            rows = pages[0].rows if len(pages) == 1 else joined([page.rows for page in pages], select[0])
+            if rows is not None:
+                return RecordPage(rows, pages[0].server_time)
+        raise TransientError(
+            f"{doing}: rows came and went between the {len(calls)} calls that so many fields take, {_LOOKS} times; "
+            "the next run tries again"
+        )
+
+    def _selections(self, source: Source, select: Sequence[str], rest: Mapping[str, str | None]) -> list[list[str]]:
+        room = URL_LIMIT - len(self._url(f"{_path(source)}/records", {"q.select": "", **rest}))
+        parts = selections(select, room)
+        return parts if len(parts) <= _MOST_SELECTIONS else [list(select)]  # which is refused as too long
+
+    async def _page(self, call: Call, doing: str, names: Sequence[str]) -> RecordPage:
         return await self._session.call(
-            call, lambda response: RecordPage(_rows(response, doing), server_time(response.headers))
+            call, lambda response: RecordPage(rows_of(response, doing, names), server_time(response.headers))
         )
 
     async def aggregate(self, source: Source, *, select: str, where: str | None = None) -> Aggregate:
@@ -191,14 +199,9 @@ class CaspioClient:
         """
         doing = f"counting {source}"
         call = self._call("GET", source, doing, {"q.select": select, "q.where": and_(where)})
-
-        def read(response: httpx.Response) -> Aggregate:
-            rows = _result(response, doing)
-            if len(rows) != 1 or not isinstance(rows[0], dict):
-                raise PermanentError(f"{doing}: {len(rows)} rows in answer to an aggregate; expected 1", status=200)
-            return Aggregate(rows[0], server_time(response.headers))
-
-        return await self._session.call(call, read)
+        return await self._session.call(
+            call, lambda response: Aggregate(aggregate_row(response, doing, select), server_time(response.headers))
+        )
 
     async def insert(self, source: Source, row: Mapping[str, Any]) -> dict[str, Any]:
         """POST one record and give back the row as Caspio keeps it, PK_ID included.
@@ -209,8 +212,8 @@ class CaspioClient:
         """
         doing = f"inserting into {source}"
         call = self._call("POST", source, doing, {"response": "rows"}, row)
-        rows = await self._session.call(call, lambda response: _result(response, doing))
-        if not rows:
+        rows = await self._session.call(call, lambda response: result(response, doing))
+        if not rows or not isinstance(rows[0], dict):
             raise PermanentError(f"{doing}: accepted, but the answer holds no row", status=201)
         return dict(rows[0])
 
@@ -222,7 +225,7 @@ class CaspioClient:
         """
         doing = f"updating {source}"
         call = self._call("PUT", source, doing, {"q.where": _required(where, doing)}, values)
-        return await self._session.call(call, lambda response: _affected(response, doing))
+        return await self._session.call(call, lambda response: affected(response, doing))
 
     async def delete(self, source: Source, *, where: str) -> int:
         """DELETE all rows that `where` finds; the number Caspio says were affected.
@@ -232,7 +235,7 @@ class CaspioClient:
         """
         doing = f"deleting from {source}"
         call = self._call("DELETE", source, doing, {"q.where": _required(where, doing)})
-        return await self._session.call(call, lambda response: _affected(response, doing))
+        return await self._session.call(call, lambda response: affected(response, doing))
 
     async def create_table(self, name: str, fields: Sequence[Mapping[str, Any]]) -> None:
         """POST a new, empty table.
@@ -246,7 +249,7 @@ class CaspioClient:
             RefusedError, ConfigurationError: as for `records`; the profile may lack the right to create objects.
         """
         doing = f"creating table {name}"
-        body = orjson.dumps({"Name": identifier(name), "Fields": [dict(field) for field in fields]})
+        body = orjson.dumps({"Name": field_name(name), "Fields": [dict(field) for field in fields]})
         await self._session.call(Call("POST", self._url("/tables", {}), doing, body), lambda _: None)
 
     def update_budget(self, source: Source) -> int:
@@ -255,12 +258,12 @@ class CaspioClient:
 
     def where_budget(self, source: Source, *, select: Sequence[str], order_by: str | None = None) -> int:
         """Characters that `q.where`, escaped, may take in the address of such a `records` call; may be negative."""
-        query = {"q.select": ",".join(select), "q.where": "", "q.orderBy": order_by, "q.limit": str(MAX_PAGE_ROWS)}
+        query = {"q.select": _select(select), "q.where": "", "q.orderBy": order_by, "q.limit": str(MAX_PAGE_ROWS)}
         return URL_LIMIT - len(self._url(f"{_path(source)}/records", query))
 
-    async def _list(self, path: str, doing: str) -> list[Any]:
+    async def _look(self, path: str, doing: str, read: Callable[[httpx.Response, str], list[_Entry]]) -> list[_Entry]:
         call = Call("GET", self._url(path, {}), doing)
-        return await self._session.call(call, lambda response: _result(response, doing))
+        return await self._session.call(call, lambda response: read(response, doing))
 
     def _url(self, path: str, query: Mapping[str, str | None]) -> str:
         pairs = "&".join(f"{name}={encoded(text)}" for name, text in query.items() if text is not None)
@@ -291,6 +294,10 @@ def _integration_url(text: str) -> str:
     return base.rstrip("/")
 
 
+def _select(names: Sequence[str]) -> str:
+    return ",".join(map(identifier, names))
+
+
 def _path(source: Source) -> str:
     return f"/{'views' if source.is_view else 'tables'}/{quote(source.name, safe='')}"
 
@@ -309,59 +316,3 @@ def _too_long(url: str, query: Mapping[str, str | None]) -> str:
     advice = {"q.select": "map fewer fields, or read a view", "q.where": "shorten the condition, or ask for fewer keys"}
     remedy = advice.get(parts[0][1] if parts else "", "shorten it")
     return f"an address of {len(url)} characters, Caspio takes {URL_LIMIT} ({sizes}); {remedy}"
-
-
-def _field(entry: Any) -> CaspioField:
-    """A field as declared: one type is spelled several ways across versions (Caspio, 2.3)."""
-    spelled = str(entry.get("Type", "")).upper()
-    return CaspioField(
-        name=str(entry["Name"]),
-        type=_TYPES.get(_NO_GAPS.sub("", spelled), spelled),
-        unique=bool(entry.get("Unique")),
-        on_insert=bool(entry.get("OnInsert")),
-        on_update=bool(entry.get("OnUpdate")),
-        time_zone=entry.get("TimeZone"),
-        editable=entry.get("Editable") is not False,
-        is_formula=bool(entry.get("IsFormula")),
-    )
-
-
-def _json(response: httpx.Response, doing: str) -> dict[str, Any]:
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        body = None
-    if not isinstance(body, dict):
-        raise TransientError(
-            f"{doing}: {response.status_code} with a body that is cut or no JSON object",
-            status=response.status_code,
-            ambiguous=True,
-        )
-    return body
-
-
-def _result(response: httpx.Response, doing: str) -> list[Any]:
-    result = _json(response, doing).get("Result")
-    if not isinstance(result, list):
-        raise PermanentError(
-            f"{doing}: an answer without Result; is this a Caspio account?", status=response.status_code
-        )
-    return result
-
-
-def _rows(response: httpx.Response, doing: str) -> bytes:
-    """The array under Result, cut out of the answer undecoded."""
-    content = response.content
-    head = _HEAD.match(content)
-    end = content.rfind(b"]")
-    if head and _TAIL.fullmatch(content, end) and not _SECOND_ARRAY.search(content):
-        return content[head.end() : end + 1]
-    return orjson.dumps(_result(response, doing))
-
-
-def _affected(response: httpx.Response, doing: str) -> int:
-    """RecordsAffected, whatever else the answer holds: it can come with an empty Result (Caspio, 3.5)."""
-    count = _json(response, doing).get("RecordsAffected")
-    if not isinstance(count, int):
-        raise PermanentError(f"{doing}: an answer without RecordsAffected", status=response.status_code)
-    return count

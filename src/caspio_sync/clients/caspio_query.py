@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from urllib.parse import quote
 
+from caspio_sync.clients.tsql_words import RESERVED
 from caspio_sync.errors import ConfigurationError
 
 URL_LIMIT = 2047  # characters of a request's address, beyond it 414 (Caspio, 3.1)
@@ -64,7 +65,7 @@ def _time_literal(time: datetime) -> str:
     return f"'{time.isoformat(timespec='milliseconds' if time.microsecond else 'seconds')}'"
 
 
-def identifier(name: str) -> str:
+def field_name(name: str) -> str:
     """`name`, checked to be a field's or view's Name: letters, digits, underscores (Caspio, 2.2).
 
     Raises:
@@ -76,6 +77,20 @@ def identifier(name: str) -> str:
             "give the Name, not the Label"
         )
     return name
+
+
+def identifier(name: str) -> str:
+    """A field's Name as it stands in a query: in brackets where it is a word of T-SQL, such as From or Null.
+
+    Raises:
+        ConfigurationError: as `field_name`.
+    """
+    return f"[{name}]" if is_reserved(field_name(name)) else name
+
+
+def is_reserved(name: str) -> bool:
+    """Whether T-SQL keeps the word for itself, in whatever case."""
+    return name.lower() in RESERVED
 
 
 def condition(text: str) -> str:

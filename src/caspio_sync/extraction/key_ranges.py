@@ -48,14 +48,14 @@ class KeyRange:
         """Rows that the range is expected to hold; keys are unique, so never more than its width."""
         return max(1.0, self.density * self.width)
 
-    def take(self, page: bytes, rows: int, last: int, limit: int) -> None:
-        """Keep a page; one that is not full, or ends on the last key, is the range's last."""
+    def take(self, page: bytes, rows: int, last: int, *, full: int) -> None:
+        """Keep a page; one that has fewer rows than a `full` one, or ends on the last key, is the range's last."""
         if rows:
             self.pages.append(page)
             self.rows += rows
             self.tip = min(1.0, rows / (last - self.last))
             self.last = last
-        self.done = rows < limit or last >= self.high
+        self.done = rows < full or last >= self.high
 
 
 @dataclass(slots=True)

@@ -1,11 +1,14 @@
-"""Reading a table or view whole, or what changed in it, in batches of bounded size."""
+"""Reading a table or view whole, or what changed in it, in batches of bounded size, held against Caspio's own count.
+
+A page that holds fewer rows than were asked for may be the end of its range, or a server that gives fewer, or a fault.
+So a stretch of keys comes out only when it has as many rows as Caspio counts in it (docs/decisions/0021).
+"""
 
 import asyncio
 import math
 import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 import orjson
@@ -13,9 +16,11 @@ import polars as pl
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS, Aggregate, RecordPage, Source
 from caspio_sync.clients.caspio_query import and_, identifier, in_list
-from caspio_sync.errors import ConfigurationError, PermanentError
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.key_ranges import KeyRange, KeyRanges
+from caspio_sync.extraction.read_clock import ReadClock
 from caspio_sync.schemas import SOURCE_DTYPES, SOURCE_PK, CaspioField
 
 _OVERFULL = 1.5  # times batch_size: what is held at most
@@ -72,6 +77,7 @@ class RecordReader:
         parallel: ranges read at the same time.
         page_rows: rows a call, at most 1000.
         limit: stop after so many rows; None for no limit.
+        clock: tells when the read was opened.
     """
 
     def __init__(
@@ -86,45 +92,61 @@ class RecordReader:
         parallel: int = 8,
         page_rows: int = MAX_PAGE_ROWS,
         limit: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self._client = client
         self._source = source
         self._fields = tuple(fields)
+        self._key_name = key_field
         self._key = identifier(key_field)
         self._where = where
+        self._clock = clock or SystemClock()
         self._batch_size = batch_size if limit is None else max(1, min(batch_size, limit))
         self._page_rows = min(page_rows, max(_LEAST_LIMIT, self._batch_size))
         self._parallel = parallel
         self._select = list(dict.fromkeys([key_field, *sorted(field.name for field in fields)]))
         self._marker = f'"{key_field}":'.encode()
+        self.opened: ReadClock | None = None  # when; None before
         self.total = 0  # rows that meet the condition, when the read was opened
+        self.counted = 0  # rows that Caspio counts in the stretches that came out
         self.low: int | None = None  # smallest and largest key of these; None where there are none
         self.high: int | None = None
-        self.server_time: datetime | None = None  # Caspio's clock when the read was opened, UTC
         self._ranges: KeyRanges | None = None  # None where there is nothing to read
         self._left = limit
         self._number = 0
         self._next_key = self._reached = 0  # first key of the next stretch, last key that has been read
         self._pages: list[bytes] = []  # of the next stretch, as far as it was read
         self._rows = 0
+        self._trusting = True  # whether a short page is taken for the end of its range
 
-    async def open(self) -> None:
-        """Ask for the number of rows and their smallest and largest key: one call.
+    async def open(self) -> ReadClock:
+        """Ask for the number of rows and their smallest and largest key: one call; when it was made.
 
         Raises:
-            As `CaspioClient.aggregate`.
+            As `CaspioClient.aggregate`; `TransientError` also where one of the three is missing.
         """
         key = self._key
         select = f"COUNT({key}) AS row_count,MIN({key}) AS low_key,MAX({key}) AS high_key"
+        asked_at = self._clock.now()
         answer = await self._client.aggregate(self._source, select=select, where=self._where)
-        self.server_time = answer.server_time
-        self.total = self._whole(answer.row.get("row_count")) or 0
-        self.low, self.high = self._whole(answer.row.get("low_key")), self._whole(answer.row.get("high_key"))
-        if self.total and self.low is not None and self.high is not None:
-            self._next_key, self._reached = self.low, self.low - 1
-            self._ranges = KeyRanges(
-                low=self.low, high=self.high, total=self.total, page_rows=self._page_rows, parallel=self._parallel
+        total = self._as_count(answer.row["row_count"])
+        self.low, self.high = self._whole(answer.row["low_key"]), self._whole(answer.row["high_key"])
+        if self.low is None or self.high is None or self.high < self.low:
+            if total or self.low is not None or self.high is not None:
+                raise TransientError(
+                    f"counting {self._source}: Caspio counts {total:,} rows, with {self._key_name} from {self.low} to "
+                    f"{self.high}, which cannot be; the next run asks again"
+                )
+        elif not total:
+            raise TransientError(
+                f"counting {self._source}: Caspio names a smallest {self._key_name}, and counts 0 rows"
             )
+        else:
+            self._next_key, self._reached = self.low, self.low - 1
+            self._ranges = self._cut(self.low, self.high, total)
+        self.total = total
+        self.opened = ReadClock(asked_at, self._clock.now(), answer.server_time)
+        return self.opened
 
     async def count_up_to(self, key: int) -> int:
         """Rows that meet the condition and whose key is not above this one: one call.
@@ -132,20 +154,38 @@ class RecordReader:
         Raises:
             As `CaspioClient.aggregate`.
         """
-        where = and_(self._where, f"{self._key}<={key}")
+        return await self._count(f"{self._key}<={key}")
+
+    async def _count(self, within: str) -> int:
+        where = and_(self._where, within)
         answer = await self._client.aggregate(self._source, select=f"COUNT({self._key}) AS row_count", where=where)
-        return self._whole(answer.row.get("row_count")) or 0
+        return self._as_count(answer.row["row_count"])
+
+    def _cut(self, low: int, high: int, rows: int) -> KeyRanges:
+        return KeyRanges(low=low, high=high, total=rows, page_rows=self._page_rows, parallel=self._parallel)
+
+    def _as_count(self, cell: Any) -> int:
+        """A count; it may come as text."""
+        try:
+            number = -1 if isinstance(cell, bool) else int(cell)
+        except (TypeError, ValueError, OverflowError):
+            number = -1
+        if number < 0:
+            raise TransientError(
+                f"counting {self._source}: an answer without the number of rows; the next run asks again"
+            )
+        return number
 
     def _whole(self, cell: Any) -> int | None:
         if cell is None or cell == "":
             return None
         try:
-            if (number := int(cell)) == float(cell):
+            if not isinstance(cell, bool) and (number := int(cell)) == float(cell):
                 return number
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
         raise ConfigurationError(
-            f"{self._source}: {self._key} holds something else than whole numbers; "
+            f"{self._source}: {self._key_name} holds something else than whole numbers; "
             "read by a field that is a unique whole number"
         )
 
@@ -155,14 +195,19 @@ class RecordReader:
         A call that failed may be repeated: it reads on where the failed one stood.
 
         Raises:
-            As `CaspioClient.records`; `PermanentError` also where rows do not come in the order of their key, and
-            `ConfigurationError` where two share one.
+            As `CaspioClient.records`; `TransientError` also where Caspio gives fewer rows than it counts,
+            `PermanentError` where they do not come in the order of their key, and `ConfigurationError` where two share
+            one.
         """
         frame: pl.DataFrame | None = None
         while frame is None or frame.is_empty():
-            if self._ranges is None or self._ranges.exhausted or self._left == 0:
+            if self._ranges is None or self._left == 0:
                 return None
-            low, high, pages = await self._fill(self._ranges)
+            await self._fill(self._ranges)
+            if self._reached < self._next_key:
+                return None
+            await self._complete()
+            low, high, pages = self._taken()
             frame = await asyncio.to_thread(source_frame, pages, self._fields, self._key)
             self._check_keys(frame[SOURCE_PK])
         if self._left is not None:
@@ -181,27 +226,71 @@ class RecordReader:
     def _check_keys(self, keys: pl.Series) -> None:
         """Paging by a key that repeats, or that the rows are not sorted by, loses rows without a trace."""
         if not keys.is_sorted():
-            raise PermanentError(f"reading {self._source}: rows do not come in the order of {self._key}")
+            raise PermanentError(f"reading {self._source}: rows do not come in the order of {self._key_name}")
         if repeated := len(keys) - keys.n_unique():
             raise ConfigurationError(
-                f"{self._source}: {self._key} is not unique, {repeated} rows share its value with another; "
+                f"{self._source}: {self._key_name} is not unique, {repeated} rows share its value with another; "
                 "read by a field that Caspio keeps unique"
             )
 
-    async def _fill(self, ranges: KeyRanges) -> tuple[int, int, list[bytes]]:
-        """First key, last key and pages of the next stretch: enough for a batch, or all that is left."""
+    async def _fill(self, ranges: KeyRanges) -> None:
+        """Read on until the next stretch is enough for a batch, or all that is left."""
         while not ranges.exhausted and self._rows * 2 < self._batch_size:
             held = self._rows + ranges.waiting_rows
-            planned = ranges.plan(self._batch_size - held)
-            most = math.floor((_OVERFULL * self._batch_size - held) / self._page_rows)
-            await self._read(planned, most)
-            reached, more, count = ranges.advance()
+            reached, more, count = await self._round(ranges, self._batch_size - held, held)
             self._reached = self._reached if reached is None else reached
             self._pages += more
             self._rows += count
-        low, pages = self._next_key, self._pages
-        self._next_key, self._pages, self._rows = self._reached + 1, [], 0
-        return low, self._reached, pages
+
+    async def _round(self, ranges: KeyRanges, room: int, held: int) -> tuple[int | None, list[bytes], int]:
+        """One round of parallel reading; what came out of it, as `KeyRanges.advance` gives it."""
+        most = math.floor((_OVERFULL * self._batch_size - held) / self._page_rows)
+        await self._read(ranges.plan(room), most)
+        return ranges.advance()
+
+    def _taken(self) -> tuple[int, int, list[bytes]]:
+        """First key, last key and pages of the stretch; the next one begins behind it."""
+        low, high, pages = self._next_key, self._reached, self._pages
+        self._next_key, self._pages, self._rows = high + 1, [], 0
+        return low, high, pages
+
+    async def _complete(self) -> None:
+        """Hold the stretch against Caspio's count of it, and read it once more where rows are missing.
+
+        From then on nothing but an empty page, or the last key, is taken for the end of a range.
+
+        Raises:
+            TransientError: rows are missing again. The stretch is kept: a repeated call looks again.
+        """
+        low, high = self._next_key, self._reached
+        count = await self._count_of(low, high)
+        if self._rows < count:
+            self._trusting = False
+            again, pages, rows = self._cut(low, high, count), [], 0
+            while not again.exhausted:
+                _, more, found = await self._round(again, count - rows, rows)
+                pages += more
+                rows += found
+            if rows < count:
+                raise TransientError(
+                    f"reading {self._source}: Caspio counts {count:,} rows with {self._key_name} from {low:,} to "
+                    f"{high:,}, and gives {rows:,}, also when asked again. Nothing of them was taken, and the cursor "
+                    "stays; the next run reads them again"
+                )
+            self._pages, self._rows = pages, rows
+        self.counted += count
+
+    async def _count_of(self, low: int, high: int) -> int:
+        """Rows that Caspio counts from one key to another; not asked where that is known.
+
+        Keys are unique: as many rows as there are keys are all of them. The count that opened the read stands for a
+        stretch that is all of it, unless rows were deleted since.
+        """
+        if self._rows == high - low + 1:
+            return self._rows
+        if (low, high) == (self.low, self.high) and self._rows >= self.total:
+            return self.total
+        return await self._count(f"{self._key}>={low} AND {self._key}<={high}")
 
     async def _read(self, planned: Sequence[KeyRange], most_pages: int) -> None:
         """Read ranges at the same time: a page each, and further ones while the batch has room."""
@@ -233,10 +322,10 @@ class RecordReader:
         )
         rows, last = self._end(page.rows)
         if rows and not one.last < last <= one.high:
-            raise PermanentError(
+            raise TransientError(
                 f"reading {self._source}: a page for {within} ends at {last}; order or condition was not kept"
             )
-        one.take(page.rows, rows, last, self._page_rows)
+        one.take(page.rows, rows, last, full=self._page_rows if self._trusting else 1)
 
     def _end(self, page: bytes) -> tuple[int, int]:
         """Rows of a page and its last key, without decoding it.
@@ -249,9 +338,9 @@ class RecordReader:
             return rows, int(found[1])
         try:
             decoded = orjson.loads(page)
-            return len(decoded), self._whole(decoded[-1][self._key]) or 0 if decoded else 0
+            return len(decoded), self._whole(decoded[-1][self._key_name]) or 0 if decoded else 0
         except (orjson.JSONDecodeError, KeyError, TypeError):
-            raise PermanentError(f"reading {self._source}: a page without {self._key}") from None
+            raise TransientError(f"reading {self._source}: a page without {self._key_name}") from None
 
 
 def keys_where(field: CaspioField, values: Iterable[str], budget_chars: int = _KEYS_CHARS) -> list[str]:

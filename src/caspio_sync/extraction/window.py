@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from caspio_sync.extraction.windows_zones import zone
 
 OVERLAP_SECONDS = 120.0
+OVERLAP = timedelta(seconds=OVERLAP_SECONDS)
 _STEP_SECONDS = 6 * 3600  # no zone changes its offset twice within it
 # A field without a zone can be stamped in any: none is further behind.
 _FURTHEST_BEHIND = timezone(timedelta(hours=-12))

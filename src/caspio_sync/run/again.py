@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import and_
+from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.extraction.records import keys_where
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
@@ -76,7 +76,7 @@ async def held_again(  # noqa: PLR0917 - the parts of a run that is being opened
 def _by_key(prepared: Prepared, source_pks: Sequence[int], bound: str | None) -> Again:
     """The rows by their key; with a bound, those that the reading of changes does not meet already."""
     source = prepared.definition.source
-    unchanged = None if bound is None else f"NOT ({bound}) OR {source.cursor} IS NULL"
+    unchanged = None if bound is None else f"NOT ({bound}) OR {identifier(str(source.cursor))} IS NULL"
     conditions = keys_where(prepared.key, [str(source_pk) for source_pk in source_pks])
     return Again(list(source_pks), [and_(source.where, each, unchanged) for each in conditions])
 

@@ -29,4 +29,4 @@ async def record_baseline(
     run.report.baseline += rows.height
     run.report.left_to_send += accepted.height - new.height
     await record_rows(run, batch.number, without, Verdict.BLOCKED)
-    await close_batch(run, batch, comparison, held)
+    await close_batch(run, batch, comparison, held, left=accepted.height - new.height)

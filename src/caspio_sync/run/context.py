@@ -123,6 +123,7 @@ class SyncRun:
         self.resumed: InterruptedSweep | None = None  # what this run goes on from
         self.shard: ShardRest | None = None  # of a backfill
         self.catalog: CatalogWork | None = None  # of a sync of a catalog
+        self.handed = 0  # rows that came from Caspio
         self.planned = False  # whether it only looks, and writes nothing
         self.times: ChangeTimes = change_times(None, None, None)
         self.past: list[Run] = []  # the runs before it, newest first; filled when it ends
@@ -157,8 +158,11 @@ class SyncRun:
 
     @property
     def began_at(self) -> datetime | None:
-        """When the read began, by the source's clock: that of the interrupted run where this one goes on from it."""
-        return self.resumed.began_at if self.resumed else self.readers[0].server_time
+        """When the read began (see `ReadClock`): that of the interrupted run where this one goes on from it."""
+        if self.resumed:
+            return self.resumed.began_at
+        opened = self.readers[0].opened
+        return None if opened is None else opened.began_at
 
     @property
     def salt(self) -> int:
@@ -240,16 +244,23 @@ class SyncRun:
         started = time.perf_counter()
         self._started = self._started or started
         for reader in self.readers:
-            if reader.server_time is None:
-                await reader.open()
-                self.report.expected += reader.total
-                self.quota.expect(-(-reader.total // MAX_PAGE_ROWS))
+            if reader.opened is None:
+                await self._open(reader)
             batch = await reader.next_batch()
+            self.report.counted = sum(each.counted for each in self.readers)
             if batch is not None:
                 self._batches += 1
+                self.handed += batch.frame.height
                 self.report.add_seconds("extract", time.perf_counter() - started)
                 return replace(batch, number=self._batches)
         return None
+
+    async def _open(self, reader: RecordReader) -> None:
+        opened = await reader.open()
+        self.report.expected += reader.total
+        self.quota.expect(-(-reader.total // MAX_PAGE_ROWS))
+        if reader is self.readers[0] and opened.note is not None:
+            self.report.notes.append(opened.note)
 
     @contextlib.asynccontextmanager
     async def on_its_way(self, batch: SourceBatch) -> AsyncIterator[None]:

@@ -5,9 +5,10 @@ import gc
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
+from datetime import datetime
 
 from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import and_
+from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Versions
@@ -16,6 +17,7 @@ from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.run.accounting import check_run
 from caspio_sync.run.again import Again, held_again, note_unfound
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper, CatalogWork
 from caspio_sync.run.connect import CONNECT, Connect, Observer
@@ -28,7 +30,7 @@ from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.run.resuming import find_rest
-from caspio_sync.run.selection import check_options, conditions_of, lower_bound
+from caspio_sync.run.selection import check_options, conditions_of, is_ahead, lower_bound
 from caspio_sync.run.shards import end_shard, find_shard
 from caspio_sync.settings import Settings
 
@@ -110,6 +112,7 @@ async def open_run(
         try:
             yield run
             run.raise_if_blocked()
+            check_run(run)
             await _move_cursor(run, run.prepared)
             await note_unfound(run)
             await end_shard(run)
@@ -173,7 +176,9 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
     catalog = await _catalog(name, settings, prepared, ledger, connect, planned=run is None)
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
-    bound, mode = await lower_bound(name, options, prepared, ledger, connect.clock)
+    stored, now = await ledger.do(ledger.ledger.cursor, name), connect.clock.now()
+    ahead = stored is not None and is_ahead(stored.watermark, now)
+    bound, mode = lower_bound(name, options, prepared, stored, now)
     again = await held_again(name, options, prepared, ledger, versions, caspio, bound)
     if again is None:  # more than a sweep reads at less cost
         bound, mode, again = None, "sweep", Again()
@@ -185,7 +190,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         conditions, again = rest.conditions, rest.again
     shard = await find_shard(name, options, prepared, ledger) if run is not None else None
     if shard is not None and shard.after_pk is not None:
-        conditions = [and_(each, f"{prepared.key.name}>{shard.after_pk}") for each in conditions]
+        conditions = [and_(each, f"{identifier(prepared.key.name)}>{shard.after_pk}") for each in conditions]
     readers = [
         RecordReader(
             caspio,
@@ -195,14 +200,18 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
             where=where,
             batch_size=prepared.definition.batch_size,
             limit=options.limit,
+            clock=connect.clock,
         )
         for where in conditions
     ]
-    now = connect.clock.now()
     report = RunReport(run=run or new_run_id(now), sync=name, kind=prepared.definition.kind, mode=mode, started_at=now)
     report.whole = mode == "sweep" and rest is None
     report.drift = list(prepared.drift.lines)
     report.notes += [*(rest.notes if rest else []), *(shard.notes if shard else [])]
+    if stored is not None and ahead and not options.partial:
+        report.notes.append(
+            f"its cursor stood in the future ({stored.watermark:%Y-%m-%d %H:%M} UTC): all rows are read"
+        )
     quota = CaspioQuota(
         account=caspio_account(settings.caspio_integration_url),
         calls_per_day=settings.caspio_calls_per_day,
@@ -231,7 +240,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         quota=quota,
         observer=connect.observer,
     )
-    opened.times = await _times(name, prepared, ledger)
+    opened.times = _times(prepared, None if stored is None or ahead else stored.watermark)
     opened.asked = again.source_pks
     opened.resumed = rest.after if rest else None
     opened.shard = shard
@@ -240,11 +249,10 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     return opened
 
 
-async def _times(name: str, prepared: Prepared, ledger: LedgerThread) -> ChangeTimes:
-    stored = await ledger.do(ledger.ledger.cursor, name)
+def _times(prepared: Prepared, since: datetime | None) -> ChangeTimes:
     cursor = prepared.definition.source.cursor
     zone = None if cursor is None else prepared.fields[cursor].time_zone
-    return change_times(cursor, zone, None if stored is None else stored.watermark)
+    return change_times(cursor, zone, since)
 
 
 async def _catalog(

@@ -8,6 +8,7 @@ from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import KEY_UNIQUE, Comparison
 from caspio_sync.ledger.runs import RECORDED
+from caspio_sync.run.accounting import check_batch
 from caspio_sync.run.catalogs.catalog_items import note_left
 from caspio_sync.run.comparing import count_full
 from caspio_sync.run.context import SyncRun
@@ -31,13 +32,20 @@ async def record_batch(
     await close_batch(run, batch, comparison, held)
 
 
-async def close_batch(run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame) -> None:
-    """Record the rows that were not sent, and the batch."""
+async def close_batch(
+    run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, *, left: int = 0
+) -> None:
+    """Record the rows that were not sent, and the batch; `left` rows are for the next run.
+
+    Raises:
+        ShortfallError: a row has no verdict.
+    """
     ledger = run.ledger
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
     await record_erased(run, batch.number, comparison.erased)
     await _settle(run, comparison.settled)
     await note_left(run, batch.number)
+    await check_batch(run, batch, comparison, left=left)
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )

@@ -155,7 +155,10 @@ class RunReport(BaseModel):
     error: str | None = None
 
     whole: bool = False  # whether it reads the source from its first row to its last
-    expected: int = 0
+    expected: int = 0  # rows that Caspio counted when the read was opened
+    counted: int = (
+        0  # rows that Caspio counted in what was read, stretch by stretch: without a limit never more than `read`
+    )
     read: int = 0
     new: int = 0
     changed: int = 0
@@ -191,6 +194,12 @@ class RunReport(BaseModel):
     def sent(self) -> int:
         """Rows Braze accepted."""
         return self.verdicts.get(Verdict.SENT, 0)
+
+    @property
+    def accounted(self) -> int:
+        """Rows of which the report says what became of them."""
+        told = self.unchanged + sum(self.held.values()) + sum(self.verdicts.values())
+        return told + self.baseline + self.left_to_send
 
     @computed_field  # type: ignore[prop-decorator]
     @property

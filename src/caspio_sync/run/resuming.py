@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from hashlib import blake2b
 
 from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import and_, literal
+from caspio_sync.clients.caspio_query import and_, identifier, literal
 from caspio_sync.clock import Clock
-from caspio_sync.extraction.window import lower_bound, upper_bound
+from caspio_sync.extraction.window import OVERLAP, lower_bound, upper_bound
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.runs import KILLED
 from caspio_sync.ledger.sweeps import InterruptedSweep
@@ -62,7 +62,7 @@ async def find_rest(  # noqa: PLR0917 - the parts of a run that is being opened
     after = None if options.whole else await _interrupted(name, prepared, ledger, clock)
     if after is None:
         return None
-    source, key = prepared.definition.source, prepared.key.name
+    source, key = prepared.definition.source, identifier(prepared.key.name)
     conditions = [and_(source.where, f"{key}>{after.high_pk}")]
     changed = None
     if source.cursor is not None:
@@ -74,9 +74,10 @@ async def find_rest(  # noqa: PLR0917 - the parts of a run that is being opened
 
 async def _interrupted(name: str, prepared: Prepared, ledger: LedgerThread, clock: Clock) -> InterruptedSweep | None:
     found = await ledger.do(ledger.ledger.interrupted_sweep, name, digest=sweep_digest(prepared))
-    if found is None or clock.now() - found.alive_at > MOST_IDLE:
+    now = clock.now()
+    if found is None or now - found.alive_at > MOST_IDLE or found.began_at > now + OVERLAP:
         return None
-    if prepared.definition.source.cursor is None and (found.doubtful or clock.now() - found.began_at > MOST_UNTOLD):
+    if prepared.definition.source.cursor is None and (found.doubtful or now - found.began_at > MOST_UNTOLD):
         # Rows that may have been sent a second time unrecorded are told apart by the run that reads them (compare.py).
         return None
     return found
@@ -86,13 +87,13 @@ def changed_between(prepared: Prepared, since: datetime, until: datetime) -> str
     """The condition on the cursor field for rows last changed between two instants."""
     cursor = str(prepared.definition.source.cursor)
     latest = upper_bound(since, until, prepared.fields[cursor].time_zone)
-    return f"{changed_since(prepared, since, until)} AND {cursor}<={literal(latest)}"
+    return f"{changed_since(prepared, since, until)} AND {identifier(cursor)}<={literal(latest)}"
 
 
 def changed_since(prepared: Prepared, since: datetime, now: datetime) -> str:
     """The condition on the cursor field for rows changed since an instant."""
     cursor = str(prepared.definition.source.cursor)
-    return f"{cursor}>={literal(lower_bound(since, now, prepared.fields[cursor].time_zone))}"
+    return f"{identifier(cursor)}>={literal(lower_bound(since, now, prepared.fields[cursor].time_zone))}"
 
 
 def sweep_digest(prepared: Prepared) -> str:

@@ -1,10 +1,12 @@
 """Which rows a run reads: its options held against each other, the bound of the cursor, the conditions for Caspio."""
 
-from caspio_sync.clients.caspio_query import and_
-from caspio_sync.clock import Clock
+from datetime import datetime
+
+from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.records import keys_where
-from caspio_sync.run.context import LedgerThread
+from caspio_sync.extraction.window import OVERLAP
+from caspio_sync.ledger.runs import Cursor
 from caspio_sync.run.prepared import Prepared, read_digest
 from caspio_sync.run.report import RunOptions
 from caspio_sync.run.resuming import changed_between, changed_since
@@ -35,10 +37,30 @@ def check_options(name: str, options: RunOptions) -> None:
         )
 
 
-async def lower_bound(
-    name: str, options: RunOptions, prepared: Prepared, ledger: LedgerThread, clock: Clock
+def is_ahead(watermark: datetime | None, now: datetime) -> bool:
+    """Whether a time up to which everything is said to be read is yet to come: it says nothing of what changes now.
+
+    A server whose clock was ahead, or a ledger from another machine, leaves such a time. Clocks may differ by the
+    overlap of two reads.
+    """
+    return watermark is not None and watermark > now + OVERLAP
+
+
+def lower_bound(
+    name: str, options: RunOptions, prepared: Prepared, stored: Cursor | None, now: datetime
 ) -> tuple[str | None, str]:
-    """The lower bound of the cursor field as a literal, None to read everything; and the mode of the run."""
+    """The lower bound of the cursor field as a literal, None to read everything; and the mode of the run.
+
+    Args:
+        name: name of the sync.
+        options: of the run.
+        prepared: the sync.
+        stored: its cursor. One in the future is none: everything is read, which sets it.
+        now: the present instant.
+
+    Raises:
+        ConfigurationError: a time to begin at, without a cursor field.
+    """
     cursor = prepared.definition.source.cursor
     since = options.since
     if since is not None and cursor is None:
@@ -48,20 +70,19 @@ async def lower_bound(
         )
     mode = "partial" if options.partial else "incremental"
     if since is None and cursor is not None and not (options.whole or options.partial):
-        stored = await ledger.do(ledger.ledger.cursor, name)
         known = {read_digest(prepared), read_digest(prepared, whole=True)}
-        if stored is not None and stored.where_digest in known:
+        if stored is not None and stored.where_digest in known and not is_ahead(stored.watermark, now):
             since = stored.watermark
     if since is None or cursor is None:
         return None, "partial" if options.partial else "sweep"
     if options.until is not None:
         return changed_between(prepared, since, options.until), mode
-    return changed_since(prepared, since, clock.now()), mode
+    return changed_since(prepared, since, now), mode
 
 
 def conditions_of(options: RunOptions, prepared: Prepared, bound: str | None) -> list[str | None]:
     """The conditions whose rows are read, one after the other; None for all rows."""
-    where, key = prepared.definition.source.where, prepared.key.name
+    where, key = prepared.definition.source.where, identifier(prepared.key.name)
     if options.pk_range is not None:
         low, high = options.pk_range
         where = and_(where, f"{key}>={low} AND {key}<={high}")

@@ -42,7 +42,18 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 Kind = Literal[
-    "latency", "refuse", "status", "expired_token", "reset_before", "reset_after", "truncate", "slow", "reject"
+    "latency",
+    "refuse",
+    "status",
+    "expired_token",
+    "reset_before",
+    "reset_after",
+    "truncate",
+    "slow",
+    "reject",
+    "foreign",
+    "short",
+    "date",
 ]
 HeaderForm = Literal["epoch", "seconds", "x-ratelimit-retry-after", "retry-after", "http-date", "empty", "absent"]
 
@@ -71,8 +82,10 @@ class Fault(BaseModel):
 
     Kinds: `latency` waits before the request is handed on; `refuse` answers 429 with `header` in one of the forms seen;
     `status` answers `status`; `expired_token` answers 401; `reset_before`, `reset_after`, `truncate` break the
-    connection; `slow` sends the answer in small pieces over `seconds`; `reject` reports the objects at `indexes` of
-    `array` with `code`, as a partial failure of `/users/track`, and keeps them from the emulator.
+    connection; `foreign` answers 200 with `body`, whatever was asked; `short` keeps the first `rows` of a list under
+    Result; `date` gives the answer a Date header `seconds` ahead of the clock (behind it, where negative), or none with
+    `header: absent`; `slow` sends the answer in small pieces over `seconds`; `reject` reports the objects at `indexes`
+    of `array` with `code`, as a partial failure of `/users/track`, and keeps them from the emulator.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,7 +99,8 @@ class Fault(BaseModel):
     after_seconds: float = 0.0
     for_seconds: float | None = None
 
-    seconds: float = Field(default=1.0, ge=0)
+    seconds: float = 1.0
+    rows: int = Field(default=0, ge=0)
     status: int = Field(default=503, ge=400, le=599)
     header: HeaderForm = "epoch"
     body: str | None = None
@@ -98,6 +112,8 @@ class Fault(BaseModel):
     def _check(self) -> "Fault":
         if self.kind == "reject" and not self.indexes:
             raise ValueError("a 'reject' fault needs 'indexes'")
+        if self.seconds < 0 and self.kind != "date":
+            raise ValueError("'seconds' cannot be negative, but for a 'date' fault")
         return self
 
     def meets(self, scope: Scope) -> bool:
@@ -209,6 +225,14 @@ class FaultyApp:
             case "reset_after":
                 await self._app(scope, receive, _swallow)
                 await _drop(scope, ResetAfter("connection reset after the request was taken"))
+            case "foreign":
+                await _drain(receive)
+                await _answer(send, 200, _text(fault, "{}"), [])
+            case "short":
+                await _shorten(fault.rows, self._app, scope, receive, send)
+            case "date":
+                start, body = await _captured(self._app, scope, receive)
+                await _answer(send, start["status"], body, [*_without(b"date", start), *self._date(fault)])
             case "reject":
                 await self._reject(fault, scope, receive, send)
             case _:
@@ -249,6 +273,10 @@ class FaultyApp:
         errors.extend({"type": fault.code, "input_array": fault.array, "index": index} for index in struck)
         await _answer(send, start["status"], orjson.dumps(content), _without_length(start))
 
+    def _date(self, fault: Fault) -> Headers:
+        told = datetime.fromtimestamp(self._clock.now().timestamp() + fault.seconds, UTC)
+        return [] if fault.header == "absent" else [(b"date", format_datetime(told, usegmt=True).encode())]
+
     def _refusal(self, fault: Fault) -> Headers:
         now = self._clock.now().timestamp()
         wait = math.ceil(fault.seconds)
@@ -275,6 +303,18 @@ def _text(fault: Fault, otherwise: str) -> bytes:
 
 def _without_length(start: Message) -> Headers:
     return [(name, value) for name, value in start["headers"] if name not in {b"content-length", b"content-type"}]
+
+
+def _without(name: bytes, start: Message) -> Headers:
+    return [each for each in _without_length(start) if each[0] != name]
+
+
+async def _shorten(rows: int, app: App, scope: Scope, receive: Receive, send: Send) -> None:
+    start, body = await _captured(app, scope, receive)
+    content = orjson.loads(body) if body else None
+    if isinstance(content, dict) and isinstance(content.get("Result"), list):
+        body = orjson.dumps({**content, "Result": content["Result"][:rows]})
+    await _answer(send, start["status"], body, _without_length(start))
 
 
 async def _swallow(message: Message) -> None:
