@@ -34,6 +34,15 @@ def _bearer_token(token: SecretStr) -> SecretStr:
 Unlimited = Annotated[float | None, BeforeValidator(_none_if_zero)]
 
 
+INBOX_MAX_GB = Field(
+    default=20.0,
+    gt=0,
+    validation_alias="CASPIO_SYNC_INBOX_MAX_GB",
+    description="10^9 bytes that the inbox may hold; above them the receiver answers 503, and Braze sends again for 5 "
+    "days",
+)
+
+
 class Settings(BaseSettings):
     """All settings, each named as its environment variable in `.env.example`."""
 
@@ -83,6 +92,7 @@ class Settings(BaseSettings):
         validation_alias="CASPIO_SYNC_KEEP_INBOX_DAYS",
         description="days that posts stay in the inbox; those not folded stay longer",
     )
+    inbox_max_gb: float = INBOX_MAX_GB
     notify_share: float = Field(
         default=5.0,
         ge=0,
@@ -143,6 +153,7 @@ class ReceiverSettings(BaseSettings):
     )
     home: Path = Field(default=Path(".caspio-sync"), validation_alias="CASPIO_SYNC_HOME")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
+    inbox_max_gb: float = INBOX_MAX_GB
 
     @property
     def inbox_url(self) -> str:

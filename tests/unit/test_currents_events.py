@@ -1,11 +1,13 @@
 """What Currents posts becomes rows of `EVENTS`."""
 
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
 import pytest
 
+from caspio_sync.engagement import lenient_json
 from caspio_sync.engagement.currents import MalformedEventError, UnreadablePostError, currents_event, read_post
 from caspio_sync.engagement.currents_words import KNOWN_TYPES
 from caspio_sync.engagement.events import EVENTS, event_lines, read_events
@@ -136,17 +138,101 @@ def test_texts_that_nobody_needs_are_not_kept() -> None:
     assert "call me" not in repr(event)
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"[]", b'{"events":{}}', b"{}", b'{"events":[NaN]}', b'{"events":["\xff"]}']
-)
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"events":{}}', b"{}", b"\xff" * 99, b'{"event":[]}'])
 def test_what_is_no_post(body: bytes) -> None:
     with pytest.raises(UnreadablePostError):
         read_post(body)
 
 
-def test_a_deep_document_is_no_post() -> None:
-    with pytest.raises(UnreadablePostError):
-        read_post(b'{"events":' + b"[" * 100_000 + b"]" * 100_000 + b"}")
+def posted(*parts: str | bytes, before: bytes = b'{"events":[', after: bytes = b"]}") -> bytes:
+    """A post of what stands for events, written as it is given."""
+    return before + b",".join(part if isinstance(part, bytes) else part.encode() for part in parts) + after
+
+
+SOUND = orjson.dumps(an_event())
+LAST = orjson.dumps(an_event(id="e-last"))
+NAMED = SOUND.replace(b'"c-1"', b'"%s"')
+
+
+@pytest.mark.parametrize(
+    ("body", "external_id"),
+    [
+        (posted(NAMED % rb"c\ud83d", LAST), "c\ufffd"),  # half an emoji
+        (posted(NAMED % rb"\udc00\ud83d\ude00c", LAST), "\ufffd\U0001f600c"),
+        (posted(NAMED % rb"c\\ud83d", LAST), r"c\ud83d"),  # a backslash, and no escape
+        (posted(NAMED % b"c\t1", LAST), "c\t1"),  # a tab as it is
+        (posted(NAMED % b"c\x001\x1b", LAST), "c1"),
+        (posted(NAMED % rb"c\u00001\u0007\u009b", LAST), "c1"),
+        (posted(NAMED % b"c\xff", LAST), "c\ufffd"),
+        (posted(SOUND.replace(b'"Europe/Madrid"', b"NaN"), LAST), "c-1"),
+        (posted(SOUND.replace(b'"Europe/Madrid"', b"-Infinity"), LAST), "c-1"),
+        (posted(SOUND.replace(b'"Europe/Madrid"', b"1e999"), LAST), "c-1"),
+        (posted(SOUND.replace(b'"Europe/Madrid"', b"9" * 5000), LAST), "c-1"),
+        (posted(SOUND.replace(b'{"event_type"', b'{"id":"x","event_type"'), LAST), "c-1"),  # a key that stands twice
+        (posted(SOUND, before=b'\xef\xbb\xbf{"events":[', after=b'],"events":[' + LAST + b"]}"), "c-1"),
+        (posted(SOUND, LAST, after=b"]}\r\n--boundary--"), "c-1"),
+        (posted(SOUND, LAST, after=b",]}"), "c-1"),
+        (posted(SOUND, LAST, after=b""), "c-1"),
+    ],
+)
+def test_what_is_not_quite_json_is_read(body: bytes, external_id: str) -> None:
+    post = read_post(body)
+    assert [(event["event_id"], event["external_id"]) for event in post.events] == [
+        ("e-1", external_id),
+        ("e-last", "c-1"),
+    ]
+    assert post.malformed == []
+    assert read_events([(1, event_lines(post.events))])["external_id"].to_list() == [external_id, "c-1"]
+
+
+@pytest.mark.parametrize(
+    ("part", "reason"),
+    [
+        (b'{"event_type":"x', "an event is no JSON"),
+        (b"{]", "an event is no JSON"),
+        (b'{"id":"a"b","user":{"x":"y"}}', "an event is no JSON"),
+        (b"[" * 100_000 + b"]" * 100_000, "an event is no JSON"),
+        (SOUND.replace(b'"Europe/Madrid"', b"[" * 300 + b"]" * 300), None),  # known, and not kept
+        (SOUND.replace(b'"timezone":"Europe/Madrid"', b'"x":' + b"[" * 300 + b"]" * 300), "it is nested too deeply"),
+        (SOUND.replace(b'"timezone":"Europe/Madrid"', b'"x":' + b"[" * 5000 + b"]" * 5000), "an event is no JSON"),
+        (b"NaN", "an event is no object"),
+        (b'"\xff"', "an event is no object"),
+        (NAMED % (b"x" * 1001), "external_id has more than 1000 bytes"),
+        (SOUND.replace(b"email", b"e" * 300), "type has more than 200 bytes"),
+        (SOUND.replace(b'"time":1785000000', b'"time":1e999'), "time is no Unix time in seconds"),
+    ],
+)
+def test_one_event_that_cannot_be_read_leaves_the_others(part: bytes, reason: str | None) -> None:
+    post = read_post(posted(SOUND, part, LAST))
+    ids = [event["event_id"] for event in post.events]
+    assert ids == (["e-1", "e-last"] if reason else ["e-1", "e-1", "e-last"])
+    assert [each.reason for each in post.malformed] == ([reason] if reason else [])
+    if post.malformed and b"\xff" not in part and b"e999" not in part and part != b"NaN":
+        assert post.malformed[0].event.strip(b",") == part  # as it was written
+
+
+def test_a_hostile_body_costs_a_few_readings_at_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each place where an event might begin, in a text that is cut just before its end, would be read to that end."""
+    tried: list[int] = []
+    decode = lenient_json._DECODER.raw_decode
+    monkeypatch.setattr(
+        lenient_json, "_DECODER", SimpleNamespace(raw_decode=lambda text, at: (tried.append(at), decode(text, at))[1])
+    )
+    post = read_post(posted(b'{"x":[' + b'[[[],{"a":' * 20_000))
+    assert (post.events, len(post.malformed)) == ([], 1)
+    assert len(tried) < 50
+
+
+def test_events_of_an_inbox_that_holds_control_characters_and_endless_ids_are_read() -> None:
+    events = [
+        {"event_id": "e-1", "type": CLICK, "at": 1, "campaign_name": "a\0b", "campaign_id": "c\0", "email": "\0x"},
+        {"event_id": "e-2", "type": CLICK, "at": 2, "external_id": "x" * 5000, "channel": "y" * 5000, "email": "a"},
+    ]
+    found = read_events([(1, event_lines(events))])
+    assert found.select("campaign_name", "campaign_id", "email", "external_id", "channel").rows() == [
+        ("ab", "c", "x", None, None),
+        (None, None, "a", None, None),
+    ]
 
 
 def test_types_have_the_words_of_the_page() -> None:

@@ -17,6 +17,7 @@ from pydantic import SecretStr
 
 from caspio_sync.engagement.events import Post
 from caspio_sync.errors import CaspioSyncError
+from caspio_sync.receiver import app
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.receiver.recent import RecentIds
 from tests.unit.receiver_service import BEARER, TOKEN, Service, body, events
@@ -122,7 +123,7 @@ def test_a_compressed_post(service: Service) -> None:
 # What is not.
 
 
-@pytest.mark.parametrize("content", [b"{", b"null", b'{"events":7}', b'{"events":[{]}', b'{"events":["\xff"]}'])
+@pytest.mark.parametrize("content", [b"{", b"null", b'{"events":7}'])
 def test_what_is_no_post_is_refused_for_good(service: Service, content: bytes) -> None:
     assert service.post(content).status_code == 400
     assert service.inbox.waiting(0).posts == 0
@@ -192,12 +193,64 @@ def test_a_full_disk_is_told_so_and_nothing_is_lost(service: Service) -> None:
     assert len(service.ids()) == 90
 
 
-def test_a_disk_that_is_nearly_full_is_left_to_the_ledger(service: Service) -> None:
-    service.inbox.reserve_bytes = 1 << 60
-    assert service.post(body(*events(1))).status_code == 503
+@pytest.mark.parametrize(
+    ("limit", "why"),
+    [({"reserve_bytes": 1 << 60}, "of the disk are free"), ({"limit_bytes": 5000}, "CASPIO_SYNC_INBOX_MAX_GB")],
+)
+def test_a_full_place_is_told_outside_without_its_name(
+    service: Service, caplog: pytest.LogCaptureFixture, limit: dict[str, int], why: str
+) -> None:
+    for name, value in limit.items():
+        setattr(service.inbox, name, value)
+
+    async def talk(client: httpx.AsyncClient) -> tuple[int, str]:
+        refused = await client.post("/currents", content=body(*events(1)), headers=BEARER)
+        assert refused.status_code == 503
+        service.receiver._commit.failure = None  # as before the first post
+        first, second = await client.get("/healthz"), await client.get("/healthz")
+        assert first.json() == second.json() == {"inbox": "failing", "waiting_posts": 0}
+        return second.status_code, (await client.get("/metrics")).text
+
+    status, metrics = service.run(talk)
+    assert status == 503
+    told = [each.message for each in caplog.records if "/healthz" in each.message]
+    assert len(told) == 1
+    assert why in told[0]
+    assert f"caspio_sync_inbox_limit_bytes {float(limit.get('limit_bytes', 0))}" in metrics
+    assert service.metric("caspio_sync_inbox_bytes") > 5000
+
+
+def test_a_database_that_is_down_is_told_outside_without_its_place(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise CaspioSyncError("postgresql://user:***@db.internal/caspio refused")
+
+    monkeypatch.setattr(service.inbox, "check", fail)
     health = service.run(lambda client: client.get("/healthz"))
-    assert health.status_code == 503
-    assert "of the disk are free" in health.json()["inbox"]
+    assert (health.status_code, health.json()) == (503, {"inbox": "failing", "waiting_posts": 0})
+
+
+@pytest.mark.parametrize("text", [b"[" * 300 + b"]" * 300, rb'"\ud83d"', b'"\x00"', b"NaN"])
+def test_nothing_in_an_event_costs_the_others_of_its_post(service: Service, text: bytes) -> None:
+    odd = orjson.dumps(events(1, 5)[0]).replace(b'"true"', b'"true","new":' + text)
+    whole = body(*events(2)).removesuffix(b"]}") + b"," + odd + b"]}"
+    assert service.post(whole).status_code == 200
+    assert service.ids()[:2] == ["e-0", "e-1"]
+    assert len(service.ids()) + len(service.inbox.malformed()) == 3
+
+
+def test_whatever_is_raised_is_counted_and_quotes_nothing(
+    service: Service, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_body: bytes) -> None:
+        raise ValueError("c0@example.com")
+
+    monkeypatch.setattr(app, "read_post", fail)
+    assert service.post(body(*events(1))).status_code == 500
+    assert service.metric("caspio_sync_posts_total", path="/currents", status="500") == 1
+    assert "ValueError at" in caplog.text
+    assert "example.com" not in caplog.text
 
 
 def test_a_full_queue_asks_to_come_again(inbox: Inbox) -> None:
@@ -291,7 +344,30 @@ def test_metrics_name_no_person(service: Service) -> None:
 
 def test_other_paths_and_verbs(service: Service) -> None:
     async def talk(client: httpx.AsyncClient) -> list[int]:
-        answers = [await client.get("/currents"), await client.get("/"), await client.get("/healthz")]
+        asked = [
+            ("GET", "/currents"),
+            ("GET", "/"),
+            ("POST", "/a@b.example"),
+            ("BREW", "/metrics"),
+            ("GET", "/healthz"),
+        ]
+        answers = [await client.request(*each) for each in asked]
+        assert answers[0].headers["allow"] == "POST"
         return [answer.status_code for answer in answers]
 
-    assert service.run(talk) == [405, 404, 200]
+    assert service.run(talk) == [405, 404, 404, 405, 200]
+    assert service.metric("caspio_sync_posts_total", path="other", status="404") == 2
+    assert service.metric("caspio_sync_posts_total", path="other", status="405") == 2
+
+
+def test_a_slash_behind_the_path_is_no_other_place(service: Service) -> None:
+    async def talk(client: httpx.AsyncClient) -> list[int]:
+        answers = [
+            await client.post("/currents/", content=body(*events(1)), headers=headers) for headers in (BEARER, {})
+        ]
+        answers.append(await client.get("/healthz/"))
+        return [answer.status_code for answer in answers]
+
+    assert service.run(talk) == [200, 401, 404]
+    assert service.ids() == ["e-0"]
+    assert service.metric("caspio_sync_posts_total", path="/currents", status="401") == 1

@@ -19,6 +19,7 @@ from caspio_sync.run.selection import is_ahead
 
 # The lease lapses by the clocks of several machines: half of its minute is all they may differ.
 SKEW = timedelta(seconds=30)
+_NEARLY_FULL = 0.8  # of what the inbox may hold
 # A run that waits for another's lease has no record yet; one that reads back after its end has an ended one.
 _UNSEEN, _ENDING = timedelta(minutes=10), timedelta(hours=1)
 _UNFOLDED = timedelta(days=1)
@@ -75,6 +76,19 @@ def inbox_findings(sync: str, waiting: Waiting, now: datetime) -> Iterator[Findi
             f"{posts}, and there is no engagement return that would fold them",
             "write one (syncs/engagement.yaml shows how), or pause the Currents connector in Braze",
         )
+
+
+def full_inbox_findings(held_bytes: int, max_gb: float) -> Iterator[Finding]:
+    """How near the inbox is to the size at which the receiver takes nothing more."""
+    share = held_bytes / (max_gb * 1e9)
+    if share < _NEARLY_FULL:
+        return
+    said = f"the inbox holds {held_bytes / 1e9:.2f} GB, {share:.0%} of CASPIO_SYNC_INBOX_MAX_GB ({max_gb:g})"
+    remedy = "let an engagement return fold it, then `caspio-sync housekeeping`; or raise the limit"
+    if share < 1:
+        yield Finding("warning", f"{said}; at 100% the receiver takes no post", remedy)
+    else:
+        yield Finding("error", f"{said}: posts are answered 503, and Braze drops them after 5 days", remedy)
 
 
 def place_findings(ledger_url: str, mounts: str) -> Iterator[Finding]:

@@ -12,7 +12,14 @@ from rich.markup import escape
 
 from caspio_sync.cli.check import sync_names
 from caspio_sync.cli.deploy import Pool
-from caspio_sync.cli.diagnosis import clock_finding, inbox_findings, ledger_findings, place_findings, server_findings
+from caspio_sync.cli.diagnosis import (
+    clock_finding,
+    full_inbox_findings,
+    inbox_findings,
+    ledger_findings,
+    place_findings,
+    server_findings,
+)
 from caspio_sync.cli.findings import Finding, findings_of
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
@@ -104,9 +111,11 @@ def _inbox(settings: Settings, ledger: Ledger) -> list[Finding]:
     try:
         with closing(connect.inbox(settings, connect.clock)) as inbox:
             waiting = {name: inbox.waiting(ledger.folded_to(name)) for name in returns} or {"": inbox.waiting(0)}
+            found = list(full_inbox_findings(inbox.size(), settings.inbox_max_gb))
     except CaspioSyncError as error:
         return findings_of(error)
-    return [finding for name, posts in waiting.items() for finding in inbox_findings(name, posts, connect.clock.now())]
+    now = connect.clock.now()
+    return found + [finding for name, posts in waiting.items() for finding in inbox_findings(name, posts, now)]
 
 
 async def _clock(settings: Settings) -> list[Finding]:

@@ -8,15 +8,17 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.run import AllowErasures, AsJson
 from caspio_sync.cli.show import ERR, OUT, show_json, show_table
-from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.errors import ConfigurationError, GateBlockedError
+from caspio_sync.ledger.erasure import PROVEN
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.run import erasing
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.erasure_requests import too_many
 from caspio_sync.run.lease import hold_lease
 from caspio_sync.run.opening import open_plan
-from caspio_sync.run.report import RunOptions
+from caspio_sync.run.report import ExitCode, RunOptions
 from caspio_sync.settings import current_settings
 
 BY_HAND = "by hand"
@@ -28,6 +30,7 @@ def erase(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is known of them; write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     release: Annotated[bool, typer.Option("--release", help="Lift the block instead of erasing.")] = False,
+    allow_erasures: AllowErasures = False,
     as_json: AsJson = False,
 ) -> None:
     """Delete people's profiles in Braze for good, and never make them again (GDPR, CCPA).
@@ -36,35 +39,47 @@ def erase(
     the ledger. Every step stands in the audit trail: `caspio-sync audit export`. `--release` lifts the block: a row
     with that key is then new to the next run that reads it, such as `caspio-sync run SYNC --keys KEY`.
 
-    Exit code 4 where Braze still has a profile after a minute; the next run, or this command again, goes on.
+    Exit code 4 where a deletion is not proven yet: Braze still has a profile after a minute, or something was sent to
+    it within the last five. The next run, or this command again, goes on. Exit code 3 where the keys are more than 20
+    and more than 5 % of the rows, without `--allow-erasures`.
 
     Example: `caspio-sync erase customers 17850 12583 --dry-run`
     """
     if release and dry_run:
         raise ConfigurationError("--release and --dry-run do not go together; leave one of them out")
-    asyncio.run(_release(sync, keys, as_json=as_json) if release else _erase(sync, keys, dry_run, yes, as_json=as_json))
+    if release:
+        asyncio.run(_release(sync, keys, as_json=as_json))
+        return
+    options = RunOptions(allow_erasures=allow_erasures)
+    if asyncio.run(_erase(sync, keys, dry_run, yes, options, as_json=as_json)):
+        raise typer.Exit(ExitCode.FAILED)
 
 
-async def _erase(sync: str, texts: list[str], dry_run: bool, yes: bool, *, as_json: bool) -> None:
+async def _erase(sync: str, texts: list[str], dry_run: bool, yes: bool, options: RunOptions, *, as_json: bool) -> int:
+    """How many deletions are not proven yet."""
     settings = current_settings()
-    async with open_plan(sync, RunOptions(), settings=settings, make_ledger=not dry_run) as run:
+    async with open_plan(sync, options, settings=settings, make_ledger=not dry_run) as run:
         keys = erasing.keys_by_hand(run, texts)
         subjects = await erasing.look_up(run, keys)
         if dry_run:
             _show(sync, subjects, as_json=as_json, dry_run=True)
-            return
+            return 0
+        fresh = sum(each.state in {None, PROVEN} for each in subjects)
+        if (stopped := await too_many(run, fresh, f"{sync}: {BY_HAND}")) is not None:
+            raise GateBlockedError(stopped)
         if not yes:
             _confirm(sync, subjects)
         await erasing.request(run, keys, by=BY_HAND, again=True)
         await _perform(run)
         subjects = await erasing.look_up(run, keys)
         _show(sync, subjects, as_json=as_json, dry_run=False)
-    left = sum(each.state != "proven" for each in subjects)
-    if left:
-        raise CaspioSyncError(
-            f"{sync}: {left} of {len(subjects)} deletions are not proven yet: Braze may take 5 minutes. The keys are "
-            "blocked; the next run, or this command again, deletes what is left and proves it."
+    left = sum(each.state != PROVEN for each in subjects)
+    if left and not as_json:
+        OUT.print(
+            f"{left} of {len(subjects)} deletions are not proven yet: Braze may take 5 minutes, also for what was sent "
+            "just before. The keys are blocked; the next run, or this command again, deletes what is left and proves it"
         )
+    return left
 
 
 async def _perform(run: SyncRun) -> None:

@@ -23,9 +23,12 @@ from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.connect import CONNECT, Connect, braze_client
 from caspio_sync.run.engagement.campaign_stats import find_table
 from caspio_sync.run.engagement.gathering import check_profiles
+from caspio_sync.run.erasure_requests import MOST_PEOPLE, plan_erasures
 from caspio_sync.run.freshness import duration
 from caspio_sync.run.notification import is_address
+from caspio_sync.run.opening import open_plan
 from caspio_sync.run.prepared import Prepared, prepare
+from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import Settings
 
 SKEW_SECONDS = 60
@@ -188,7 +191,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += _cursor_findings(prepared)
         sync.findings += _freshness_findings(definition, clock.now())
         sync.findings += _identity_findings(prepared)
-        sync.findings += await _erasure_findings(prepared, caspio, settings, clock)
+        sync.findings += await _erasure_findings(sync.sync, prepared, caspio, settings, clock)
         sync.findings += await _catalog_findings(prepared, settings)
         sync.findings += await _poll_findings(prepared, settings)
         sync.findings += await _campaign_findings(prepared, caspio)
@@ -238,7 +241,7 @@ def _identity_findings(prepared: Prepared) -> Iterator[Finding]:
 
 
 async def _erasure_findings(
-    prepared: Prepared, caspio: CaspioClient, settings: Settings, clock: Clock
+    name: str, prepared: Prepared, caspio: CaspioClient, settings: Settings, clock: Clock
 ) -> list[Finding]:
     """Whether the requests can be read, and whether the Braze key may delete; nobody is."""
     requests = prepared.requests
@@ -247,10 +250,15 @@ async def _erasure_findings(
     counted = await caspio.aggregate(
         requests.source, select=f"COUNT({requests.key.name}) AS row_count", where=requests.where
     )
-    async with braze_client(settings, clock) as braze:
+    async with CONNECT.get().braze(settings, clock) as braze:
         await braze.probe_delete()
-    rows = counted.row.get("row_count")
-    return [Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")]
+    rows = int(counted.row.get("row_count") or 0)
+    sound = Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")
+    if rows <= MOST_PEOPLE:
+        return [sound]
+    async with open_plan(name, RunOptions(), settings=settings) as run:  # most of them may be erased already
+        stopped = await plan_erasures(run)
+    return [sound] if stopped is None else [Finding("error", stopped)]
 
 
 async def _catalog_findings(prepared: Prepared, settings: Settings) -> list[Finding]:

@@ -51,7 +51,7 @@ def plan(
     """Say what a run would do: rows, requests, data points, Caspio calls. A dry run: nothing is written anywhere.
 
     Run it before the first run, and after every change of the sync file. Exit code 2 where the `schedule:` asks for
-    more calls than CASPIO_CALLS_PER_DAY, 3 where the gate would block.
+    more calls than CASPIO_CALLS_PER_DAY, 3 where the run would be blocked.
 
     Example: `caspio-sync plan customers --limit 1000 --show 3`
     """
@@ -73,7 +73,7 @@ def plan(
     if made.refused:
         raise ConfigurationError(f"{sync}: {made.refused}")
     if made.blocked:
-        raise GateBlockedError(f"{sync}: the gate would block this run: {made.blocked}")
+        raise GateBlockedError(f"{sync}: this run would be blocked: {made.blocked}")
 
 
 def made_plan(sync: str, options: RunOptions, show: int) -> Plan:

@@ -39,6 +39,7 @@ def receive(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     with Inbox.open(settings.inbox_url) as inbox:
         inbox.reserve_bytes = _RESERVE_BYTES
+        inbox.limit_bytes = int(settings.inbox_max_gb * 1e9)
         receiver = Receiver(inbox, tokens=settings.tokens)
         listener = _listen(host, port)
         config = uvicorn.Config(

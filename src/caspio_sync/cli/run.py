@@ -46,6 +46,10 @@ AllowDeletes = Annotated[
     bool,
     typer.Option("--allow-deletes", help="Of a catalog: delete vanished items, though more than max_deleted_share."),
 ]
+AllowErasures = Annotated[
+    bool,
+    typer.Option("--allow-erasures", help="Erase whoever is named, though it is more than 5 % of the rows at once."),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for a run of this sync that is under way.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -61,6 +65,7 @@ def run(
     verify_sample: VerifySample = None,
     accept_schema: AcceptSchema = False,
     allow_deletes: AllowDeletes = False,
+    allow_erasures: AllowErasures = False,
     strict: Strict = False,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -83,6 +88,7 @@ def run(
         verify_sample=verify_sample,
         accept_schema=accept_schema,
         allow_deletes=allow_deletes,
+        allow_erasures=allow_erasures,
         strict=strict,
         wait=wait,
     )

@@ -1,12 +1,14 @@
 """What Braze Currents posts (Braze, 11.1): events of any type, each as a row of `events.EVENTS`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
+from caspio_sync.characters import without_controls
 from caspio_sync.engagement.currents_words import CHANNELS, KNOWN_FIELDS, KNOWN_TYPES
-from caspio_sync.engagement.events import Malformed
+from caspio_sync.engagement.events import MOST_BYTES, Malformed
+from caspio_sync.engagement.lenient_json import Piece, read_lists
 
 _LATEST_SECONDS = 1 << 32  # `time` has 32 bits; what is larger is no Unix time in seconds
 _REDACTED = "[REDACTED]"  # a field that Braze is set to remove (Braze, 11.3)
@@ -22,11 +24,12 @@ _PROPERTIES = (
 )
 _EMAILS = ("email_address", "channel_identifier")
 _PHONES = ("to_phone_number", "user_phone_number", "phone_number", "channel_identifier")
+_LIST, _MARK = "events", "event_type"  # a post's events, and what each of them has
 _TRUE = (True, "true")  # `machine_open` is a text, others are booleans (Braze, 11.5)
 
 
 class UnreadablePostError(ValueError):
-    """The body is no Currents post: no JSON in UTF-8, or without a list of events."""
+    """The body is no Currents post: it has no list of events."""
 
 
 class MalformedEventError(ValueError):
@@ -44,25 +47,49 @@ class CurrentsPost(NamedTuple):
 
 
 def read_post(body: bytes) -> CurrentsPost:
-    """Read a post. Events that cannot be read are set apart; unknown types and fields are kept and named.
+    """Read a post, leniently. Events that cannot be read are set apart; unknown types and fields are kept and named.
 
     Raises:
-        UnreadablePostError: none of it can be read.
+        UnreadablePostError: there is no list of events in it.
     """
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        raise UnreadablePostError("the body is no JSON in UTF-8") from None
-    found = document.get("events") if isinstance(document, dict) else None
-    if not isinstance(found, list):
+        return _read(_sound(body))
+    except (ValueError, TypeError, KeyError, RecursionError):  # no JSON, or nested too deeply to be written again
+        pieces = read_lists(body, _LIST, mark=_MARK)
+    if pieces is None:
         raise UnreadablePostError("the body is no object with a list of events")
+    return _read(pieces)
+
+
+def _sound(body: bytes) -> list[Piece]:
+    """The events of a body that is as it should be, the fast way.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is not.
+    """
+    if body.count(b'"events"') > 1:
+        raise ValueError("of a key that stands twice, the last would win")
+    found = orjson.loads(body)[_LIST]
+    if not isinstance(found, list):
+        raise TypeError("no list")
+    return [Piece(value, None, readable=True) for value in found]
+
+
+def _read(pieces: Sequence[Piece]) -> CurrentsPost:
     events: list[dict[str, Any]] = []
     malformed: list[Malformed] = []
-    for raw in found:
+    for value, text, readable in pieces:
+        reason = "an event is no JSON"
         try:
-            events.append(currents_event(raw))
+            if readable:
+                events.append(currents_event(value))
+                continue
         except MalformedEventError as error:
-            malformed.append(Malformed(str(error), orjson.dumps(raw)))
+            reason = str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other events of the post are kept
+            reason = f"it cannot be read ({type(error).__name__})"
+        raw = orjson.dumps(value) if text is None else text.encode("utf-8", "replace")
+        malformed.append(Malformed(reason, raw))
     more = [event["more"] for event in events if "more" in event]
     types = frozenset(event["type"] for event in events) - KNOWN_TYPES
     fields = {name for part in more for name in (*part, *part.get("user", ()), *part.get("properties", ()))}
@@ -83,9 +110,16 @@ def currents_event(raw: Any) -> dict[str, Any]:
         raise MalformedEventError("id is missing" if event_id is None else "event_type is missing")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < _LATEST_SECONDS:
         raise MalformedEventError("time is no Unix time in seconds")
-    event = {"event_id": event_id, "type": kind, "at": round(seconds * 1_000_000)}
+    event: dict[str, Any] = {"event_id": event_id, "type": kind, "at": round(seconds * 1_000_000)}
     _add_columns(event, kind, user, properties)
+    for column, most in MOST_BYTES.items():
+        if column in event and len(event[column].encode()) > most:
+            raise MalformedEventError(f"{column} has more than {most} bytes")
     if more := _more(raw, user, properties, known=kind in KNOWN_TYPES):
+        try:
+            orjson.dumps(more)
+        except TypeError:
+            raise MalformedEventError("it is nested too deeply") from None
         event["more"] = more
     return event
 
@@ -142,11 +176,12 @@ def _object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _text(part: Mapping[str, Any], name: str) -> str | None:
     value = part.get(name)
-    if value is None or value in ("", _REDACTED):
+    if value is None:
         return None
     if not isinstance(value, str):
         raise MalformedEventError(f"{name} is no text")
-    return value
+    text = value if value.isprintable() else without_controls(value)
+    return None if text in {"", _REDACTED} else text
 
 
 def _channel(kind: str, named: str | None, event: Mapping[str, Any]) -> str | None:

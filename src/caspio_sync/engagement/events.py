@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
 import polars as pl
+
+from caspio_sync.characters import CONTROLS
 
 EVENTS = pl.Schema(
     {
@@ -39,7 +42,15 @@ POLLED_GROUP_STATE = "poll.subscription.Status"
 POLLED_PROFILE = "poll.profile"
 POLLED = (POLLED_UNSUBSCRIBE, POLLED_HARD_BOUNCE, POLLED_GROUP_STATE, POLLED_PROFILE)
 
+# Keys of tables: PostgreSQL takes 2,704 bytes of an index entry, and Braze's own ids are far shorter.
+MOST_BYTES: Mapping[str, int] = MappingProxyType(
+    {
+        **dict.fromkeys(("external_id", "alias_name"), 1_000),
+        **dict.fromkeys(("type", "braze_id", "alias_label", "channel", "campaign_id", "canvas_id", "group_id"), 200),
+    }
+)
 _ALWAYS = ("machine_open", "bot_click")
+_CONTROL = b"\\u00"  # how JSON writes every control character that a database does not take
 _LINE = pl.Schema({name: pl.Int64() if name == "at" else kind for name, kind in EVENTS.items() if name != "seq"})
 
 
@@ -76,7 +87,8 @@ def read_events(posts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
     """The events of some posts, in the order of their arrival.
 
     Args:
-        posts: `seq` and `event_lines` of each.
+        posts: `seq` and `event_lines` of each. Older ones may hold control characters and
+            endless ids: both leave here.
 
     Returns:
         A frame with the schema `EVENTS`.
@@ -86,8 +98,15 @@ def read_events(posts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
         return pl.DataFrame(schema=EVENTS)
     seqs = pl.Series("seq", [seq for seq, _ in posts], dtype=pl.Int64)
     counts = pl.Series([each.count(b"\n") for _, each in posts], dtype=pl.UInt32)
+    events = pl.read_ndjson(lines, schema=_LINE)
+    if _CONTROL in lines:
+        events = events.with_columns(pl.col(pl.String).str.replace_all(CONTROLS, ""))
     return (
-        pl.read_ndjson(lines, schema=_LINE)
+        events.with_columns(
+            pl.when(pl.col(name).str.len_bytes() <= most).then(name).alias(name)
+            for name, most in MOST_BYTES.items()
+            if name != "type"
+        )
         .select(
             pl.exclude("at", *_ALWAYS),
             pl.from_epoch("at", time_unit="us").dt.replace_time_zone("UTC"),

@@ -14,13 +14,14 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import SecretStr
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from caspio_sync.engagement.currents import CurrentsPost, UnreadablePostError, read_post
 from caspio_sync.engagement.events import Post, event_lines
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.receiver.access import Bearer, RefusedPostError, read_body
 from caspio_sync.receiver.commit import QUEUE_BYTES, GroupCommit, QueueFullError
 from caspio_sync.receiver.inbox import Inbox
@@ -30,6 +31,8 @@ from caspio_sync.receiver.recent import RecentIds
 _LOG = logging.getLogger(__name__)
 BODY_LIMIT = 10_000_000
 CURRENTS = "currents"
+_PATH = "/currents"
+_ELSEWHERE = "other"  # every path that is not ours, as the metrics call it: whoever asks shall not make labels
 _VERSION = "1"  # Braze-Currents-Version; the page says it is always 1
 _NAMED_AT_MOST = 100  # new types and fields that are logged by name
 
@@ -61,14 +64,19 @@ class Receiver:
         self._recent = RecentIds()
         self._named: set[str] = set()
         self.metrics = ReceiverMetrics()
+        self._unhealthy: str | None = None
+        currents = self._counted(_PATH, self._currents)
         self.app = Starlette(
             routes=[
-                Route("/currents", self._counted("/currents", self._currents), methods=["POST"]),
+                # Both forms, as a redirect would lead to http:// behind a proxy that ends TLS.
+                *(Route(path, currents, methods=["POST"]) for path in (_PATH, f"{_PATH}/")),
                 Route("/healthz", self._health),
                 Route("/metrics", self._tell),
             ],
+            exception_handlers={HTTPException: self._elsewhere},
             lifespan=self._live,
         )
+        self.app.router.redirect_slashes = False
 
     @contextlib.asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
@@ -77,7 +85,7 @@ class Receiver:
             yield
 
     def _counted(self, path: str, endpoint: Endpoint) -> Endpoint:
-        """The endpoint, with its answers counted and timed, and nothing raised into the server's log."""
+        """The endpoint, with its answers counted and timed, whatever it raises."""
 
         async def counted(request: Request) -> Response:
             start = time.perf_counter()
@@ -87,6 +95,10 @@ class Receiver:
                 response = _answer(refused.status, str(refused), retry_after=refused.retry_after)
             except ClientDisconnect:
                 response = _answer(HTTPStatus.BAD_REQUEST, "the sender broke off")
+            except Exception as error:  # noqa: BLE001 - the answer makes Braze send it again, and the next may be kept
+                # No trace: it would quote what was posted.
+                _LOG.error("%s", UnexpectedError.of(error))
+                response = _answer(HTTPStatus.INTERNAL_SERVER_ERROR, "it could not be taken")
             self.metrics.posts.labels(path, response.status_code).inc()
             self.metrics.seconds.labels(path).observe(time.perf_counter() - start)
             return response
@@ -98,7 +110,7 @@ class Receiver:
 
         200: on the disk, or nothing to keep. 401: the token, also of an empty post; Braze stops until it is set right.
         413: Braze sends smaller posts. 400: Braze sends its events one by one, and drops what is refused again, so it
-        is said of a body that is no post at all and never of single events. 503 and all others: Braze sends it again.
+        is said of a body without a list of events and never of single ones. 503 and all others: Braze sends it again.
         """
         if not self._bearer.admits(request):
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, "the bearer token is missing or not ours")
@@ -133,7 +145,7 @@ class Receiver:
             ("duplicate", len(post.events) - len(fresh)),
             ("malformed", len(post.malformed)),
         ):
-            self.metrics.events.labels("/currents", outcome).inc(count)
+            self.metrics.events.labels(_PATH, outcome).inc(count)
 
     def _name_new(self, post: CurrentsPost) -> None:
         """Count and log what Braze has added since; new types and fields come monthly and are no failure (11.1)."""
@@ -145,19 +157,31 @@ class Receiver:
                 _LOG.info("new in Currents, kept and not used: %r", name[:80])
 
     async def _health(self, _request: Request) -> Response:
-        """200 while posts can be taken, else 503 and why."""
+        """200 while posts can be taken, else 503; why stands in the log, for it names places and users."""
         try:
             await run_in_threadpool(self._inbox.check)
+            failure = self._commit.failure  # which is in the log already
         except CaspioSyncError as error:
-            failure: str | None = str(error)
-        else:
-            failure = self._commit.failure
+            failure = str(error)
+            if self._unhealthy is None:
+                _LOG.error("/healthz is answered 503: %s", failure)
+        self._unhealthy = failure
         status = HTTPStatus.OK if failure is None else HTTPStatus.SERVICE_UNAVAILABLE
-        return JSONResponse({"inbox": failure or "ok", "waiting_posts": self._commit.waiting}, status)
+        word = "ok" if failure is None else "failing"
+        return JSONResponse({"inbox": word, "waiting_posts": self._commit.waiting}, status)
+
+    async def _elsewhere(self, _request: Request, error: Exception) -> Response:
+        """A path that is not ours, or a verb that it does not know."""
+        assert isinstance(error, HTTPException)
+        self.metrics.posts.labels(_ELSEWHERE, error.status_code).inc()
+        return JSONResponse({"message": error.detail}, error.status_code, error.headers)
 
     async def _tell(self, _request: Request) -> Response:
         self.metrics.waiting.set(self._commit.waiting)
         self.metrics.failing.set(self._commit.failure is not None)
+        with contextlib.suppress(CaspioSyncError):
+            self.metrics.inbox_bytes.set(await run_in_threadpool(self._inbox.size))
+        self.metrics.inbox_limit.set(self._inbox.limit_bytes)
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 

@@ -86,6 +86,8 @@ class Inbox(LedgerConnection):
         super().__init__(engine, clock=clock)
         self.reserve_bytes = 0
         """Free bytes of the disk under which `add` refuses, so that the inbox never takes the ledger's last ones."""
+        self.limit_bytes = 0
+        """Bytes that the inbox may hold; above them `add` refuses. 0 for any number."""
         self._folder: Path | None = None
         if engine.dialect.name == "sqlite":
             sa.event.listen(engine, "connect", _set_up)
@@ -135,8 +137,15 @@ class Inbox(LedgerConnection):
         """Ask whether posts can be taken.
 
         Raises:
-            CaspioSyncError: the disk has less than `reserve_bytes` left.
+            CaspioSyncError: the disk has less than `reserve_bytes` left, the inbox holds `limit_bytes`, or the
+                database does not answer.
         """
+        if self.limit_bytes and (held := self.size()) >= self.limit_bytes:
+            raise CaspioSyncError(
+                f"The inbox in {self.location} holds {held / 1e9:.2f} GB and may hold {self.limit_bytes / 1e9:.2f}. "
+                "Braze sends again for 5 days: let an engagement return fold it (`caspio-sync run SYNC`), then "
+                "`caspio-sync housekeeping`, or raise CASPIO_SYNC_INBOX_MAX_GB."
+            )
         if self._folder is not None and self.reserve_bytes:
             free = shutil.disk_usage(self._folder).free
             if free < self.reserve_bytes:
@@ -144,6 +153,18 @@ class Inbox(LedgerConnection):
                     f"Could not add to the inbox in {self.location}: {free // 1_000_000} MB of the disk are free, "
                     f"{self.reserve_bytes // 1_000_000} MB are kept. Free space; Braze sends again for 5 days."
                 )
+
+    def size(self) -> int:
+        """Bytes that the inbox takes, room that was freed and is used again apart."""
+        with self._read("measure the inbox") as connection:
+            if connection.dialect.name == "postgresql":
+                tables = [sa.func.pg_total_relation_size(table.name) for table in (_post, _malformed)]
+                return sum(int(each) for each in connection.execute(sa.select(*tables)).one())
+            pages, free, size = (
+                int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        return (pages - free) * size
 
     # Out.
 

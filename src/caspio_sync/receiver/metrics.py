@@ -12,7 +12,7 @@ class ReceiverMetrics:
         self.registry = CollectorRegistry()
         self.posts = Counter(
             "caspio_sync_posts",
-            "Posts by path and the status they were answered.",
+            "Posts by path (`other` for all that are not ours) and the status they were answered.",
             ["path", "status"],
             registry=self.registry,
         )
@@ -33,6 +33,12 @@ class ReceiverMetrics:
             "From a post's arrival to its answer.",
             ["path"],
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.inbox_bytes = Gauge("caspio_sync_inbox_bytes", "What the inbox holds.", registry=self.registry)
+        self.inbox_limit = Gauge(
+            "caspio_sync_inbox_limit_bytes",
+            "What it may hold: from there on posts are answered 503, and Braze sends them again for 5 days.",
             registry=self.registry,
         )
         self.waiting = Gauge("caspio_sync_waiting_posts", "Posts not on the disk yet.", registry=self.registry)

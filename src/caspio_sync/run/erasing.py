@@ -15,9 +15,8 @@ import polars as pl
 
 from caspio_sync.clients.braze_answers import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, MAX_EXPORT_IDS
 from caspio_sync.delivery.paced import PacedCalls
-from caspio_sync.errors import ConfigurationError
+from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.extraction.cells import source_frame
-from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Comparison
 from caspio_sync.ledger.erasure import Erased, Identifier, Keyspace
 from caspio_sync.ledger.fingerprints import key_hashes
@@ -26,7 +25,8 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.gathering import work
-from caspio_sync.run.prepared import Requests, key_mapping
+from caspio_sync.run.erasure_requests import keyspace, new_keys, origin, too_many
+from caspio_sync.run.prepared import key_mapping
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 from caspio_sync.settings import current_settings
 
@@ -37,21 +37,7 @@ PROOF_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 # What left before may arrive after the deletion and make the profile anew: Braze keeps no order between requests, and
 # advises 5 minutes between dependent calls (Braze, 2.2). Only after these is "not there" a proof.
 SETTLED = timedelta(minutes=5)
-_EXAMPLES = 3
 _NO_VERSION = bytes(16)  # of a row that is blocked: its fingerprint would tell something of it
-
-
-@dataclass(frozen=True, slots=True)
-class Named:
-    """Whom `erasure:` names.
-
-    Args:
-        keys: as the sync would send them, each once.
-        unusable: PK_IDs of requests whose key is empty or cannot be a key.
-    """
-
-    keys: tuple[str, ...]
-    unusable: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +68,10 @@ class Ended:
     rows: int = 0
 
 
-def keyspace(run: SyncRun) -> Keyspace:
-    """What the keys of the run's sync are keys of."""
-    identity = run.mapping.identity
-    return Keyspace(identity.kind, identity.label)
-
-
 async def erase_named(run: SyncRun) -> Ended:
     """Erase whom `erasure:` names, and go on with what is pending; before this has ended nothing is to be sent.
+
+    Where that is too large a part of all rows, nobody new is erased and the run is blocked: opt-outs alone leave.
 
     Raises:
         ConfigurationError: more people than `max_keys` are named anew, or the Braze key may not delete.
@@ -97,8 +79,11 @@ async def erase_named(run: SyncRun) -> Ended:
     """
     requests = run.prepared.requests
     if requests is not None:
-        keys = await _new_keys(run, requests)
-        await request(run, keys, by=_origin(requests))
+        keys = await new_keys(run, requests)
+        if (stopped := await too_many(run, len(keys), requests.place)) is None:
+            await request(run, keys, by=origin(requests))
+        else:
+            run.blocked = GateBlockedError(stopped)
     if run.options.pk_range is not None:  # blocked is enough here: deleting is left to a run that holds the whole sync
         return Ended()
     return await erase_pending(run)
@@ -163,37 +148,6 @@ async def erase_pending(run: SyncRun) -> Ended:
             "before): the next run looks again"
         )
     return ended
-
-
-async def named(run: SyncRun, requests: Requests) -> Named:
-    """Read whom `erasure:` names.
-
-    Raises:
-        As `CaspioClient.records`.
-    """
-    reader = RecordReader(
-        run.caspio, requests.source, fields=requests.selected, key_field=requests.key.name, where=requests.where
-    )
-    await reader.open()
-    keys: dict[str, None] = {}
-    unusable: list[int] = []
-    async for batch in reader.batches():
-        mapped = requests.mapping.apply(batch.frame)
-        keys |= dict.fromkeys(mapped.filter(ok(KEY))[KEY])
-        unusable += mapped.filter(~pl.col(ok(KEY)))[SOURCE_PK].to_list()
-    return Named(tuple(keys), tuple(unusable))
-
-
-async def plan_erasures(run: SyncRun) -> None:
-    """For a dry run: count whom a run would erase, and have their rows blocked as it would."""
-    requests = run.prepared.requests
-    if requests is None:
-        return
-    keys = await _new_keys(run, requests)
-    digests = await run.ledger.do(run.ledger.ledger.key_digests, keyspace(run), keys)
-    run.part("planned erasures", lambda: frozenset(digests))
-    if keys:
-        run.report.notes.append(f"{len(keys)} people would be erased, as {_origin(requests)} asks")
 
 
 def keys_by_hand(run: SyncRun, texts: Sequence[str]) -> list[str]:
@@ -327,29 +281,6 @@ def count_erased(run: SyncRun, erased: pl.DataFrame) -> None:
     """Count the rows of erased keys; only their PK_ID may stand in a report."""
     told = erased.with_columns(verdict=pl.lit(Verdict.BLOCKED.value), reason=pl.lit(REASON))
     run.report.count_outcomes(told.with_columns(pl.lit(None, dtype=pl.String).alias(KEY)), name=KEY)
-
-
-async def _new_keys(run: SyncRun, requests: Requests) -> list[str]:
-    """The named keys that no erasure was begun for."""
-    found = await named(run, requests)
-    if found.unusable:
-        shown = ", ".join(map(str, found.unusable[:_EXAMPLES]))
-        run.report.notes.append(
-            f"{len(found.unusable)} requests in {requests.source} have no usable key (PK_ID {shown}): nobody was "
-            "erased for them; correct the key there"
-        )
-    blocked = await run.ledger.do(run.ledger.ledger.blocked, keyspace(run), pl.Series(found.keys, dtype=pl.String))
-    new = [key for key, known in zip(found.keys, blocked, strict=True) if not known]
-    if len(new) > requests.max_keys:
-        raise ConfigurationError(
-            f"{requests.place}: {len(new)} people would be erased at once, and at most {requests.max_keys} may; nobody "
-            "was. Look whether the requests are right, and raise erasure.max_keys if they are"
-        )
-    return new
-
-
-def _origin(requests: Requests) -> str:
-    return f"{requests.source}{' (where)' if requests.where else ''}"
 
 
 def _chunks(wanted: Sequence[Erased], size: int) -> Iterator[list[tuple[Erased, Identifier]]]:

@@ -268,7 +268,8 @@ def _counts(report: RunReport | None) -> list[str]:
 def _remedy(name: str, error: Exception) -> str:
     if isinstance(error, GateBlockedError):
         return (
-            f"`caspio-sync status {name}` says why; correct the rows, the mapping or the gate's limits, and run again"
+            f"`caspio-sync status {name}` says why; correct the rows, the mapping or the gate's limits, or allow what "
+            "it names, and run again"
         )
     if isinstance(error, ConfigurationError):
         return f"`caspio-sync check {name}` says what a person has to change"

@@ -19,7 +19,8 @@ from caspio_sync.run.catalogs.catalog_items import with_last_read
 from caspio_sync.run.catalogs.vanished import find_vanished
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
-from caspio_sync.run.erasing import count_erased, plan_erasures
+from caspio_sync.run.erasing import count_erased
+from caspio_sync.run.erasure_requests import plan_erasures
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.verification.verify_report import EXAMPLES
@@ -77,7 +78,7 @@ class Plan(BaseModel):
     Args:
         report: the counts of a run, as far as they can be known; `verdicts` are those the gate would give.
         to_send: rows that would be sent; nothing of a batch that the gate would block.
-        blocked: why the gate would block a batch; None where it would not.
+        blocked: why the gate would block a batch, or the run erase nobody; None where it would not.
         samples: JSON objects that would be sent, `--show` of them.
         calls_a_month: Caspio calls at the schedule; None without one.
         schedule: the sync's schedule.
@@ -120,7 +121,7 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     plan = Plan(report=run.report, schedule=run.definition.schedule)
     plan.mapping_changes = await _mapping_changes(run)
     new = NewRows()
-    await plan_erasures(run)
+    plan.blocked = await plan_erasures(run)
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
             mapped = await comparing.map_batch(run, batch)

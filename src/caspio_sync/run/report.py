@@ -98,6 +98,10 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
         description="Of a catalog: read the whole source, and delete items whose row is gone, though more than "
         "gate.max_deleted_share.",
     )
+    allow_erasures: bool = Field(
+        default=False,
+        description="Erase whom `erasure:` names, though they are more than 20 people and more than 5 % of the rows.",
+    )
     strict: bool = Field(
         default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."
     )
