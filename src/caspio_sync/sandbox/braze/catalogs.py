@@ -37,21 +37,13 @@ class Catalog:
     version: int = 0
     order: list[str] | None = None  # keys, sorted; None until a page is asked for
     size: int = 0  # bytes of storage that its items take
-    tokens: dict[str, int] = field(default_factory=dict)  # number by field, -1 for `id`; never given twice
-
-    def __post_init__(self) -> None:
-        """Number the first fields."""
-        self.add_fields(self.fields)
-
-    def add_fields(self, fields: Mapping[str, str]) -> None:
-        """New fields at the end."""
-        self.fields |= fields
-        start = max(self.tokens.values(), default=-2) + 1
-        self.tokens |= {name: start + place for place, name in enumerate(fields)}
+    tokens: dict[str, int] = field(default_factory=dict)  # number by field, -1 for `id`; none is given again
 
     def described(self) -> dict[str, Any]:
         """As `GET /catalogs` has it."""
         instant = datetime.fromtimestamp(self.updated_at, UTC)
+        for name in self.fields:
+            self.tokens.setdefault(name, max(self.tokens.values(), default=-2) + 1)
         return {
             "name": self.name,
             "description": self.description,
@@ -187,7 +179,7 @@ class Catalogs(Mapping[str, Catalog]):
 
     def add_fields(self, catalog: Catalog, fields: Mapping[str, str], at: float) -> None:
         """New fields; those that came to be there meanwhile stay as they are."""
-        catalog.add_fields({name: kind for name, kind in fields.items() if name not in catalog.fields})
+        catalog.fields |= {name: kind for name, kind in fields.items() if name not in catalog.fields}
         self._touch(catalog, at)
 
     def delete_field(self, catalog: Catalog, name: str, at: float) -> None:
