@@ -88,7 +88,7 @@ def test_every_permission_of_catalogs_is_asked_for() -> None:
 @pytest.mark.parametrize("path", ["/catalogs/", "/catalogs/products/", "/catalogs/products/things", "/catalogs//items"])
 def test_other_addresses_are_404_without_an_id(path: str) -> None:
     answer = CatalogWorkspace().call("GET", path)
-    assert (answer.status_code, answer.json()) == (404, {"message": "Not Found"})
+    assert (answer.status_code, answer.json()) == (404, {"message": "Invalid URL"})
 
 
 # 2.1 and 2.2: four pools, told in the headers.
@@ -151,8 +151,12 @@ def test_a_catalog_is_there_with_the_answer() -> None:
     described = {
         "name": "Books-2_0",
         "description": "What we read",
-        "fields": [{"name": "id", "type": "string"}, {"name": "title", "type": "string"}],
+        "fields": [{"name": "id", "token": "-1", "type": "string"}, {"name": "title", "token": "0", "type": "string"}],
+        "source": "Braze",
         "num_items": 0,
+        "storage_size": 0,
+        "selections": [],
+        "selections_size": 0,
         "updated_at": "2026-01-01T00:00:00.000+00:00",
     }
     assert (answer.status_code, answer.json()) == (201, {"catalogs": [described], "message": "success"})

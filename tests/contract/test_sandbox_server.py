@@ -108,3 +108,8 @@ def test_process_that_does_not_start_is_told() -> None:
         SandboxProcesses(kinds=["braze"], braze={"colour": "red"}),
     ):
         pass
+
+
+def test_a_view_that_cannot_be_made_is_told_before_serving() -> None:
+    with pytest.raises(ConfigurationError, match="Nowhere"):
+        serve("caspio", rows=1, views=["Big=SELECT No FROM Nowhere"])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from caspio_sync.cli.show import OUT
+from caspio_sync.cli.show import OUT, show_table
 
 if TYPE_CHECKING:
     from caspio_sync.sandbox.server import SandboxProcesses
@@ -33,6 +33,14 @@ def up(
         Path | None, typer.Option(help="YAML file: what goes wrong, when, how often.", exists=True)
     ] = None,
     latency: Annotated[int, typer.Option(min=0, help="Milliseconds until Braze answers.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="caspio.numbers_as_text=refused: `sandbox switches` lists all; again for more."),
+    ] = None,
+    view: Annotated[
+        list[str] | None,
+        typer.Option(help="A view, 'Uk=SELECT CustomerNo, Email FROM Customers WHERE Orders > 3'; again for more."),
+    ] = None,
 ) -> None:
     """Start both emulators and keep them until Ctrl-C.
 
@@ -40,12 +48,16 @@ def up(
 
     Example: `caspio-sync sandbox up --rows 100000`, and in another terminal `caspio-sync --sandbox plan customers`
     """
+    from caspio_sync.sandbox.choices import read_switches
     from caspio_sync.sandbox.server import SandboxProcesses
 
+    chosen = read_switches(set_ or ())
     processes = SandboxProcesses(
         rows=rows,
         grocery=grocery,
-        braze={"latency_ms": latency} if latency else None,
+        views=view or (),
+        caspio=chosen["caspio"],
+        braze={"latency_ms": latency} | chosen["braze"],
         faults={"caspio": faults, "braze": faults} if faults else None,
         ports={"caspio": port, "braze": port + 1 if port else 0},
     )
@@ -62,6 +74,17 @@ def up(
             OUT.print("stopping")
         finally:
             SANDBOX_ENV.unlink(missing_ok=True)
+
+
+@sandbox.command("switches")
+def list_switches() -> None:
+    """List what `sandbox up --set` can change: each switch, what it may be, what it is.
+
+    Example: `caspio-sync sandbox up --set braze.rate=mau --set caspio.calls_per_second=5`
+    """
+    from caspio_sync.sandbox.choices import switches
+
+    show_table("", ("switch", "may be", "is"), switches())
 
 
 def environment(processes: "SandboxProcesses", home: Path) -> dict[str, str]:

@@ -75,6 +75,7 @@ def serve(
     rows: int | None = None,
     seed: int = 1,
     grocery: bool = False,
+    views: Sequence[str] = (),
     faults: Path | None = None,
     with_parent: bool = False,
 ) -> None:
@@ -87,13 +88,17 @@ def serve(
         rows: Caspio only: how many customers to load, None for those of the data set.
         seed: Caspio only: what the customers are drawn with.
         grocery: Caspio only: load the Groceries besides.
+        views: Caspio only: views to make, each as `NAME=SELECT fields FROM table WHERE condition`.
         faults: a YAML file with a plan of faults.
         with_parent: end when standard input closes, so that no emulator outlives who started it.
 
     Raises:
-        ConfigurationError: the port is taken, or the behaviour or the plan does not hold.
+        ConfigurationError: the port is taken, or the behaviour, a view or the plan does not hold.
     """
-    app = _caspio_app(behaviour or {}, rows, seed, grocery=grocery) if kind == "caspio" else _braze_app(behaviour or {})
+    if kind == "caspio":
+        app = _caspio_app(behaviour or {}, rows, seed, grocery=grocery, views=views)
+    else:
+        app = _braze_app(behaviour or {})
     if faults is not None:
         app = FaultyApp(app, Faults.load(faults))
     listener = _listen(port)
@@ -134,13 +139,18 @@ def _listen(port: int) -> socket.socket:
     return listener
 
 
-def _caspio_app(behaviour: Mapping[str, Any], rows: int | None, seed: int, *, grocery: bool) -> App:
+def _caspio_app(
+    behaviour: Mapping[str, Any], rows: int | None, seed: int, *, grocery: bool, views: Sequence[str]
+) -> App:
     # Each process pays only for the emulator it serves.
     from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.choices import make_view  # noqa: PLC0415 - as above
     from caspio_sync.sandbox.shop import load_shop  # noqa: PLC0415 - as above
 
     sandbox = CaspioSandbox(_behaviour(CaspioBehaviour, behaviour))
     load_shop(sandbox, customers=rows, seed=seed, grocery=grocery)
+    for view in views:
+        make_view(sandbox, view)
     app: App = sandbox.app
     return app
 
@@ -177,6 +187,7 @@ class SandboxProcesses:
         rows: customers to load into Caspio, None for those of the data set.
         seed: what they are drawn with.
         grocery: load the Groceries besides.
+        views: views to make in Caspio, each as `NAME=SELECT fields FROM table WHERE condition`.
         caspio: fields of `CaspioBehaviour` that differ from their defaults.
         braze: fields of `BrazeBehaviour` that differ from their defaults.
         faults: plan of faults (YAML file) by emulator.
@@ -195,6 +206,7 @@ class SandboxProcesses:
         rows: int | None = None,
         seed: int = 1,
         grocery: bool = False,
+        views: Sequence[str] = (),
         caspio: Mapping[str, Any] | None = None,
         braze: Mapping[str, Any] | None = None,
         faults: Mapping[Kind, Path] | None = None,
@@ -202,7 +214,7 @@ class SandboxProcesses:
         kinds: Sequence[Kind] = ("caspio", "braze"),
         patience: float = 120.0,
     ) -> None:
-        self._rows, self._seed, self._grocery = rows, seed, grocery
+        self._rows, self._seed, self._grocery, self._views = rows, seed, grocery, tuple(views)
         self._behaviours: dict[Kind, Mapping[str, Any]] = {"caspio": caspio or {}, "braze": braze or {}}
         self._faults, self._ports = faults or {}, ports or {}
         self._kinds = tuple(kinds)
@@ -267,6 +279,8 @@ class SandboxProcesses:
             command += ["--rows", str(self._rows)]
         if self._grocery and kind == "caspio":
             command.append("--grocery")
+        if kind == "caspio":
+            command += [f"--view={view}" for view in self._views]
         if self._behaviours[kind]:
             command += ["--behaviour", orjson.dumps(dict(self._behaviours[kind])).decode()]
         if kind in self._faults:
@@ -300,6 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=int, default=None, help="customers to load (caspio)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--grocery", action="store_true", help="load the Groceries besides (caspio)")
+    parser.add_argument("--view", dest="views", action="append", default=[], help="NAME=SELECT … FROM … (caspio)")
     parser.add_argument("--faults", type=Path, default=None, help="YAML file with a plan of faults")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     options = vars(parser.parse_args(arguments))

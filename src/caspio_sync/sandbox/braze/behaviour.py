@@ -67,10 +67,18 @@ class BrazeBehaviour(BaseModel):
     export_status: Literal[200, 201] = 201
     # 6.1 and 18: the form in which an export gives dates of custom attributes is not documented.
     export_dates: Literal["as_sent", "iso"] = "as_sent"
+    # 6.1: the page's sample is `2020-07-10 15:00:00.000 UTC`, recordings have ISO 8601. The page leaves out what is
+    # empty, recordings show an empty list of aliases, a revenue of 0.0, and the id under its old name as well.
+    export_created: Literal["iso", "sample"] = "iso"
+    export_empty: Literal["recorded", "omitted"] = "recorded"
+    # 7.4: the page writes `Unknown`.
+    unknown_state: Literal["unknown", "Unknown"] = "unknown"
     delete_status: Literal[200, 201, 202] = 201
     error_form: Literal["object", "bare", "no_index"] = "object"
     all_rejected_status: Literal[201, 400] = 201
-    empty_refused: bool = False
+    empty_refused: bool = True  # recorded: a body without any object is a 400
+    # 3.2, 3.7: whole numbers for external and product ids were accepted in recordings, and kept as their digits.
+    numeric_ids: Literal["accepted", "refused"] = "accepted"
     email_whitespace: Literal["error", "400"] = "error"
     bad_email_rejects_object: bool = True
 

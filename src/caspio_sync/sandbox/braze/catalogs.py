@@ -36,16 +36,26 @@ class Catalog:
     selections: dict[str, dict[str, Any]] = field(default_factory=dict)
     version: int = 0
     order: list[str] | None = None  # keys, sorted; None until a page is asked for
+    size: int = 0  # bytes of storage that its items take
+    tokens: dict[str, int] = field(default_factory=dict)  # number by field, -1 for `id`; none is given again
 
     def described(self) -> dict[str, Any]:
         """As `GET /catalogs` has it."""
         instant = datetime.fromtimestamp(self.updated_at, UTC)
+        for name in self.fields:
+            self.tokens.setdefault(name, max(self.tokens.values(), default=-2) + 1)
         return {
             "name": self.name,
             "description": self.description,
-            "fields": [{"name": name, "type": kind} for name, kind in self.fields.items()],
+            "fields": [
+                {"name": name, "token": str(self.tokens[name]), "type": kind} for name, kind in self.fields.items()
+            ],
+            "source": "Braze",
             "num_items": len(self.items),
+            "storage_size": self.size,
+            "selections_size": len(self.selections),
             "updated_at": instant.isoformat(timespec="milliseconds"),
+            "selections": list(self.selections.values()),
         }
 
     def filtered_fields(self) -> set[str]:
@@ -105,7 +115,11 @@ class Catalogs(Mapping[str, Catalog]):
         self._accepted = 0
         self._random = random.Random(behaviour.seed)  # noqa: S311 - disorder to replay, not a secret
         self._effects = {"POST": self.create, "PUT": self.replace, "PATCH": self.edit, "DELETE": self.delete}
-        self.storage_used = 0
+
+    @property
+    def storage_used(self) -> int:
+        """Bytes that the items of all catalogs take."""
+        return sum(catalog.size for catalog in self._catalogs.values())
 
     def __getitem__(self, name: str) -> Catalog:
         return self._catalogs[name]
@@ -134,7 +148,6 @@ class Catalogs(Mapping[str, Catalog]):
     def remove(self, catalog: Catalog) -> None:
         """A catalog with its items, at once."""
         del self._catalogs[catalog.name]
-        self.storage_used -= sum(map(_size, catalog.items.values()))
 
     def queue(self, effect: Callable[[float], None], now: float) -> None:
         """Let something take effect after the delay."""
@@ -175,7 +188,7 @@ class Catalogs(Mapping[str, Catalog]):
         for item in catalog.items.values() if self._catalogs.get(catalog.name) is catalog else ():
             before = _size(item)
             if item.pop(name, None) is not None:
-                self.storage_used += _size(item) - before
+                catalog.size += _size(item) - before
         self._touch(catalog, at)
 
     def create(self, catalog: Catalog, item: Item) -> None:
@@ -213,7 +226,7 @@ class Catalogs(Mapping[str, Catalog]):
         """An item, if it is there."""
         old = catalog.items.pop(self.key(item["id"]), None)
         if old is not None:
-            self.storage_used -= _size(old)
+            catalog.size -= _size(old)
             catalog.order = None
 
     def _write(self, verb: str, catalog: Catalog, version: int, items: list[Item], at: float) -> None:
@@ -230,7 +243,7 @@ class Catalogs(Mapping[str, Catalog]):
         growth = _size(new) - (0 if old is None else _size(old))
         if self.storage_used + growth > self._behaviour.catalog_storage:
             return
-        self.storage_used += growth
+        catalog.size += growth
         catalog.items[key] = new
         if old is None:
             catalog.order = None

@@ -1,8 +1,6 @@
 """The catalog endpoints: addresses, permissions, pools, answers (reference, sections 1.3, 2.1 and 9.2)."""
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qs, quote
@@ -10,32 +8,12 @@ from urllib.parse import parse_qs, quote
 import orjson
 
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.calls import Call, Endpoint, Reply
 from caspio_sync.sandbox.braze.catalogs import Catalog, Catalogs
 from caspio_sync.sandbox.braze.catalogs_errors import refuse
 from caspio_sync.sandbox.braze.catalogs_items import Item, ItemChecks, Verb
 from caspio_sync.sandbox.braze.catalogs_schema import check_deletable, new_catalog, new_fields, new_selection
-from caspio_sync.sandbox.braze.rate import Headers, PoolLimit
-
-_SUCCESS = b'{"message":"success"}'
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogCall:
-    """A request: verb, the parts of its path after `/catalogs`, body, query, and when it came (epoch seconds)."""
-
-    method: str
-    path: tuple[str, ...]
-    body: bytes
-    query: bytes
-    now: float
-
-
-class Reply(NamedTuple):
-    """A success."""
-
-    status: int
-    body: bytes = _SUCCESS
-    headers: Headers = []  # noqa: RUF012 - never changed
+from caspio_sync.sandbox.braze.rate import PoolLimit
 
 
 class CatalogWrite(NamedTuple):
@@ -50,15 +28,6 @@ class CatalogWrite(NamedTuple):
         """The items it held."""
         items: list[Item] = orjson.loads(self.body).get("items", []) if self.body else []
         return items
-
-
-class CatalogRoute(NamedTuple):
-    """An endpoint: the permission it needs, the pool it draws from, what answers."""
-
-    permission: str
-    pool: PoolLimit
-    path: tuple[str, ...]
-    answer: Callable[[CatalogCall], Reply]
 
 
 class CatalogEndpoints:
@@ -94,34 +63,37 @@ class CatalogEndpoints:
             ("DELETE", "*/selections/*"): ("delete_selection", fields, self._delete_selection),
         }
 
-    def route(self, method: str, path: str) -> CatalogRoute | None:
+    def route(self, method: str, path: str) -> Endpoint | None:
         """The endpoint at this address, None where there is none."""
         start, *parts = path.removeprefix("/").split("/")
         if start != "catalogs" or not all(parts):
             return None
         form = "/".join("*" if place % 2 == 0 else part for place, part in enumerate(parts))
         found = self._routes.get((method, form))
-        return None if found is None else CatalogRoute(f"catalogs.{found[0]}", found[1], tuple(parts), found[2])
+        if found is None:
+            return None
+        right, pool, answer = found
+        return Endpoint(f"catalogs.{right}", lambda call: pool.admit(call.now), answer)
 
     # Catalogs.
 
-    def _list(self, call: CatalogCall) -> Reply:
+    def _list(self, call: Call) -> Reply:
         self.catalogs.settle(call.now)
         return Reply(200, _described(*self.catalogs.values()))
 
-    def _create(self, call: CatalogCall) -> Reply:
+    def _create(self, call: Call) -> Reply:
         self.catalogs.settle(call.now)
         catalog = new_catalog(call.body, self.catalogs, call.now)
         self.catalogs.add(catalog)
         return self._logged(call, Reply(201, _described(catalog)))
 
-    def _delete(self, call: CatalogCall) -> Reply:
+    def _delete(self, call: Call) -> Reply:
         self.catalogs.remove(self._catalog(call))
         return self._logged(call, Reply(200))
 
     # Items, many in a request.
 
-    def _list_items(self, call: CatalogCall) -> Reply:
+    def _list_items(self, call: Call) -> Reply:
         catalog = self._catalog(call)
         cursor = parse_qs(call.query.decode(), keep_blank_values=True).get("cursor", [None])[0]
         items, before, after = catalog.page(cursor)
@@ -132,7 +104,7 @@ class CatalogEndpoints:
         headers = [(b"link", ",".join(links).encode())] if links else []
         return Reply(200, self._shown(catalog, items), headers)
 
-    def _write_items(self, call: CatalogCall) -> Reply:
+    def _write_items(self, call: Call) -> Reply:
         catalog = self._catalog(call)
         verb = cast("Verb", call.method)
         items = self._checks.many(verb, catalog, call.body)
@@ -143,11 +115,11 @@ class CatalogEndpoints:
 
     # One item, at once.
 
-    def _get_item(self, call: CatalogCall) -> Reply:
+    def _get_item(self, call: Call) -> Reply:
         catalog = self._catalog(call)
         return Reply(200, self._shown(catalog, [self._item(catalog, call)]))
 
-    def _write_item(self, call: CatalogCall) -> Reply:
+    def _write_item(self, call: Call) -> Reply:
         catalog = self._catalog(call)
         verb = cast("Verb", call.method)
         item = self._checks.one(verb, catalog, call.path[2], call.body)
@@ -161,7 +133,7 @@ class CatalogEndpoints:
         self.catalogs.write_now(verb, catalog, item, call.now)
         return self._logged(call, Reply(201 if verb == "POST" else 200))
 
-    def _delete_item(self, call: CatalogCall) -> Reply:
+    def _delete_item(self, call: Call) -> Reply:
         catalog = self._catalog(call)
         item = self._item(catalog, call, status=400)  # the page shows it under 400
         self.catalogs.write_now("DELETE", catalog, item, call.now)
@@ -169,20 +141,20 @@ class CatalogEndpoints:
 
     # Fields and selections.
 
-    def _add_fields(self, call: CatalogCall) -> Reply:
+    def _add_fields(self, call: Call) -> Reply:
         catalog = self._catalog(call)
         full = self.catalogs.storage_used >= self._behaviour.catalog_storage
         fields = new_fields(call.body, catalog, full=full)
         self.catalogs.queue(partial(self.catalogs.add_fields, catalog, fields), call.now)
         return self._logged(call, Reply(202))
 
-    def _delete_field(self, call: CatalogCall) -> Reply:
+    def _delete_field(self, call: Call) -> Reply:
         catalog, name = self._catalog(call), call.path[2]
         check_deletable(catalog, name, self._behaviour)
         self.catalogs.queue(partial(self.catalogs.delete_field, catalog, name), call.now)
         return self._logged(call, Reply(202))
 
-    def _add_selection(self, call: CatalogCall) -> Reply:
+    def _add_selection(self, call: Call) -> Reply:
         catalog = self._catalog(call)
         selection = new_selection(call.body, catalog)
 
@@ -192,7 +164,7 @@ class CatalogEndpoints:
         self.catalogs.queue(add, call.now)
         return self._logged(call, Reply(202))
 
-    def _delete_selection(self, call: CatalogCall) -> Reply:
+    def _delete_selection(self, call: Call) -> Reply:
         catalog, name = self._catalog(call), call.path[2]
         if name not in catalog.selections:
             raise refuse("invalid-selection", selection_name=name)
@@ -203,14 +175,14 @@ class CatalogEndpoints:
         self.catalogs.queue(delete, call.now)
         return self._logged(call, Reply(202))
 
-    def _catalog(self, call: CatalogCall) -> Catalog:
+    def _catalog(self, call: Call) -> Catalog:
         self.catalogs.settle(call.now)
         catalog = self.catalogs.get(call.path[0])
         if catalog is None:
             raise refuse("catalog-not-found", status=404, catalog_name=call.path[0])
         return catalog
 
-    def _item(self, catalog: Catalog, call: CatalogCall, *, status: int = 404) -> Item:
+    def _item(self, catalog: Catalog, call: Call, *, status: int = 404) -> Item:
         self._checks.check_id(call.path[2])
         item = catalog.items.get(self.catalogs.key(call.path[2]))
         if item is None:
@@ -231,7 +203,7 @@ class CatalogEndpoints:
         if used + 2 * size > limit and used + self.catalogs.growth(catalog, items) > limit:
             raise refuse("company-size-limit-surge")
 
-    def _logged(self, call: CatalogCall, reply: Reply) -> Reply:
+    def _logged(self, call: Call, reply: Reply) -> Reply:
         self.log.append(CatalogWrite(call.method, "/".join(call.path), call.body))
         return reply
 

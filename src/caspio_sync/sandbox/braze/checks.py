@@ -117,6 +117,11 @@ def _groups(known: Mapping[str, str]) -> Check:
     return check
 
 
+def id_text(value: Any, behaviour: BrazeBehaviour) -> Any:
+    """An external or product id as it is kept: whole numbers were taken in recordings, and stand as their digits."""
+    return str(value) if type(value) is int and behaviour.numeric_ids == "accepted" else value
+
+
 def external_id_problem(value: object, blocked: frozenset[str]) -> str | None:
     """`EXTERNAL_USER_ID_TOO_LARGE` above 987 bytes, `BLACKLISTED_EXTERNAL_USER_ID` where blocked."""
     if type(value) is not str or not value:
@@ -143,14 +148,15 @@ class IdentityChecks:
     """The identifier rules all three arrays share: exactly one primary, or an e-mail or phone to look up by."""
 
     def __init__(self, behaviour: BrazeBehaviour) -> None:
-        self._blocked = behaviour.blocked_external_ids
+        self._behaviour = behaviour
 
     def problem(self, item: dict[str, Any]) -> str | None:
         """The error of an object's identifiers, None where they are sound."""
         if "external_id" in item:
             if not OTHER_PRIMARIES.isdisjoint(item):
                 return MANY_IDENTIFIERS
-            return external_id_problem(item["external_id"], self._blocked)
+            external_id = id_text(item["external_id"], self._behaviour)
+            return external_id_problem(external_id, self._behaviour.blocked_external_ids)
         if "user_alias" in item:
             return MANY_IDENTIFIERS if "braze_id" in item else alias_problem(item["user_alias"])
         if "braze_id" in item:

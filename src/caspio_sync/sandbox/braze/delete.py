@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze.checks import alias_problem
+from caspio_sync.sandbox.braze.checks import alias_problem, id_text
 from caspio_sync.sandbox.braze.profiles import ProfileStore
 from caspio_sync.sandbox.braze.track import RefusedError
 
@@ -31,6 +31,8 @@ class DeleteRequest:
         (self._kind,) = given
         self._form = behaviour.delete_address_form
         self._items: list[Any] = payload[self._kind]
+        if self._kind == "external_ids" and type(self._items) is list:
+            self._items = [id_text(item, behaviour) for item in self._items]
         self._check()
 
     def _check(self) -> None:
@@ -63,7 +65,7 @@ class DeleteRequest:
 
     def answer(self) -> bytes:
         """How many are queued; whether they have a profile is seen when their turn comes."""
-        return orjson.dumps({"deleted": len(self._items)})
+        return orjson.dumps({"deleted": len(self._items), "message": "success"})
 
     def apply(self, store: ProfileStore) -> None:
         """Delete the profiles as they are now."""

@@ -6,12 +6,10 @@ than the work itself.
 """
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
-from functools import partial
 from itertools import islice
-from typing import Any, NamedTuple
-from urllib.parse import parse_qs
+from typing import Any
 
 import orjson
 
@@ -19,17 +17,17 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.sandbox.braze import messaging_routes
 from caspio_sync.sandbox.braze.attributes import phone_is_valid
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.calls import Call, Endpoint, Reply
 from caspio_sync.sandbox.braze.catalogs import Catalogs
-from caspio_sync.sandbox.braze.catalogs_endpoints import CatalogCall, CatalogEndpoints, CatalogRoute, CatalogWrite
-from caspio_sync.sandbox.braze.delete import DeleteRequest
-from caspio_sync.sandbox.braze.engagement_endpoints import EngagementEndpoints, EngagementRoute, Query
-from caspio_sync.sandbox.braze.export import ExportRequest, full_profile, group_states
-from caspio_sync.sandbox.braze.identify import check_identify
-from caspio_sync.sandbox.braze.journal import Journal, Rejected, accepted_objects
+from caspio_sync.sandbox.braze.catalogs_endpoints import CatalogEndpoints, CatalogWrite
+from caspio_sync.sandbox.braze.engagement_endpoints import EngagementEndpoints
+from caspio_sync.sandbox.braze.export import full_profile
+from caspio_sync.sandbox.braze.journal import Journal
 from caspio_sync.sandbox.braze.messaging import Messaging
 from caspio_sync.sandbox.braze.profiles import ProfileStore
-from caspio_sync.sandbox.braze.rate import ExportLimit, Headers, PoolLimit, TrackLimit
-from caspio_sync.sandbox.braze.track import RefusedError, TrackEndpoint
+from caspio_sync.sandbox.braze.rate import Headers
+from caspio_sync.sandbox.braze.track import RefusedError
+from caspio_sync.sandbox.braze.user_endpoints import AcceptedObject, UserEndpoints
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -38,14 +36,6 @@ Send = Callable[[Message], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
 _EVER = float("inf")
-
-
-class AcceptedObject(NamedTuple):
-    """One object that was queued, with the number of its request among those accepted (from 1)."""
-
-    request: int
-    array: str
-    object: dict[str, Any]
 
 
 class BrazeSandbox:
@@ -59,18 +49,10 @@ class BrazeSandbox:
     def __init__(self, behaviour: BrazeBehaviour | None = None, clock: Clock | None = None) -> None:
         self.behaviour = behaviour or BrazeBehaviour()
         self._clock = clock or SystemClock()
-        self._track_endpoint = TrackEndpoint(self.behaviour)
         self._permissions = {
             f"Bearer {key}".encode(): permissions
             for key, permissions in self.behaviour.keys.items()
             if key not in self.behaviour.inactive_keys
-        }
-        self._routes: dict[tuple[str, str], tuple[str, Callable[..., Awaitable[None]]]] = {
-            ("POST", "/users/track"): ("users.track", self._track),
-            ("POST", "/users/identify"): ("users.identify", self._identify),
-            ("POST", "/users/export/ids"): ("users.export.ids", self._export),
-            ("POST", "/users/delete"): ("users.delete", self._delete),
-            ("GET", "/subscription/status/get"): ("subscription.status.get", self._group_status),
         }
         self.reset()
 
@@ -78,19 +60,11 @@ class BrazeSandbox:
         """Forget all profiles, counts, windows and pending effects."""
         self._store = ProfileStore(self.behaviour)
         self._journal = Journal(self.behaviour, self._store)
-        self._track_limit = TrackLimit(self.behaviour)
-        self._export_limit = ExportLimit(self.behaviour)
-        self._identity_limit = PoolLimit(self.behaviour, self.behaviour.identity_per_minute, 60)
-        self._groups_limit = PoolLimit(self.behaviour, self.behaviour.groups_per_hour, 3600)
-        self._series_limit = PoolLimit(self.behaviour, self.behaviour.campaign_series_per_minute, 60)
+        self._user_endpoints = UserEndpoints(self.behaviour, self._store, self._journal)
         self._catalog_endpoints = CatalogEndpoints(self.behaviour)
         self.messaging = Messaging(self.behaviour, self._store)
         self._engagement_endpoints = EngagementEndpoints(self.behaviour, self._store, self.messaging)
-        self._logged: deque[tuple[int, bytes, Rejected]] = deque(maxlen=self.behaviour.logged_requests)
-        self._accepted = 0
         self.requests = 0
-        self.objects = 0
-        self.rejected = 0
         self.statuses: Counter[int] = Counter()
 
     # For tests and set-up.
@@ -103,11 +77,17 @@ class BrazeSandbox:
     @property
     def log(self) -> list[AcceptedObject]:
         """The objects of the last `logged_requests` accepted requests, oldest first."""
-        return [
-            AcceptedObject(number, array, item)
-            for number, body, rejected in self._logged
-            for array, item in accepted_objects(body, rejected)
-        ]
+        return self._user_endpoints.log
+
+    @property
+    def objects(self) -> int:
+        """Objects of `/users/track` that were queued."""
+        return self._user_endpoints.objects
+
+    @property
+    def rejected(self) -> int:
+        """Objects of `/users/track` that an answer reported as rejected."""
+        return self._user_endpoints.rejected
 
     def settle(self) -> None:
         """Let every accepted write take effect now, whatever its delay."""
@@ -161,18 +141,33 @@ class BrazeSandbox:
             await self._own_route(scope, receive, send)
             return
         self.requests += 1
+        answer = self._identified(send)
         try:
-            await self._handle(scope, receive, send)
+            await self._handle(scope, receive, answer)
         except RefusedError as refusal:
-            await self._answer(send, refusal.status, refusal.body(), [])
+            await self._answer(answer, refusal.status, refusal.body(), [])
+
+    def _identified(self, send: Send) -> Send:
+        """What sends an answer with the headers that Braze puts on each one, refusals too."""
+        number, started = self.requests, self._clock.monotonic()
+
+        async def send_on(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] += [
+                    (b"x-request-id", b"00000000-0000-4000-8000-%012d" % number),
+                    (b"x-runtime", b"%.6f" % (self._clock.monotonic() - started)),
+                ]
+            await send(message)
+
+        return send_on
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        route = self._routes.get((scope["method"], scope["path"])) or self._further_route(scope)
-        if route is None:
+        method, path = scope["method"], scope["path"]
+        endpoint = self._endpoint(method, path)
+        if endpoint is None:
             # A trailing slash lands here too (Braze, errors).
             await _read_body(receive, self.behaviour.body_limit)
-            raise RefusedError(404, "Not Found")
-        permission, handle = route
+            raise RefusedError(404, "Invalid URL")
         key = content_type = b""
         for name, value in scope["headers"]:
             if name == b"authorization":
@@ -183,121 +178,45 @@ class BrazeSandbox:
         permissions = self._permissions.get(key)
         if permissions is None:
             raise RefusedError(401, "Unauthorized")
-        if permission not in permissions:
+        if endpoint.permission not in permissions:
             raise RefusedError(403, "Access Denied")
-        if (body or scope["method"] == "POST") and content_type.split(b";")[0].strip().lower() != b"application/json":
+        if (body or method == "POST") and content_type.split(b";")[0].strip().lower() != b"application/json":
             raise RefusedError(415, "Unsupported Media Type")
         if self.behaviour.latency_ms:
             await self._clock.sleep(self.behaviour.latency_ms / 1000)
-        await handle(scope, body, send)
+        call = Call(
+            method=method,
+            path=tuple(path.split("/")[2:]),
+            query=scope.get("query_string", b""),
+            body=body or b"",
+            now=self._clock.now().timestamp(),
+        )
+        await self._admit(endpoint, call, send, too_large=body is None)
 
-    async def _track(self, _scope: Scope, body: bytes | None, send: Send) -> None:
-        now = self._clock.now().timestamp()
-        admission = self._track_limit.admit(now)
+    async def _admit(self, endpoint: Endpoint, call: Call, send: Send, *, too_large: bool) -> None:
+        """Answer a call within the endpoint's limit, told in the headers of whatever the answer is."""
+        admission = endpoint.admit(call)
         if not admission.admitted:
             await self._answer(send, 429, _message("Rate Limited"), admission.headers)
             return
+        if too_large:
+            refused = _message("Request Entity Too Large")
+            await self._answer(send, self.behaviour.body_limit_status, refused, admission.headers)
+            return
+        if endpoint.looks:
+            await self._catch_up(call.now)
         try:
-            acceptance = self._track_endpoint.judge(self._within_limit(body))
+            reply = endpoint.answer(call)
         except RefusedError as refusal:
-            await self._answer(send, refusal.status, refusal.body(), admission.headers)
-            return
-        self.objects += acceptance.queued
-        self.rejected += len(acceptance.rejected)
-        if acceptance.queued and body:
-            self._accepted += 1
-            self._journal.append(self._accepted, body, acceptance.rejected, now)
-            self._logged.append((self._accepted, body, acceptance.rejected))
-        await self._answer(send, self.behaviour.accepted_status, acceptance.answer, admission.headers)
-
-    async def _identify(self, _scope: Scope, body: bytes | None, send: Send) -> None:
-        whole = self._within_limit(body)
-        processed = check_identify(whole)
-        now = self._clock.now().timestamp()
-        admission = self._identity_limit.admit(now)
-        if not admission.admitted:
-            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
-            return
-        self._accepted += 1
-        self._journal.append(self._accepted, whole, frozenset(), now)
-        self._logged.append((self._accepted, whole, frozenset()))
-        answer = orjson.dumps({"aliases_processed": processed, "message": "success"})
-        await self._answer(send, 201, answer, admission.headers)
-
-    async def _export(self, _scope: Scope, body: bytes | None, send: Send) -> None:
-        request = ExportRequest(self._within_limit(body), self.behaviour)
-        now = self._clock.now().timestamp()
-        admission = self._export_limit.admit(now, request.fields)
-        if not admission.admitted:
-            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
-            return
-        await self._catch_up(now)
-        await self._answer(send, self.behaviour.export_status, request.answer(self._store), admission.headers)
-
-    async def _delete(self, _scope: Scope, body: bytes | None, send: Send) -> None:
-        now = self._clock.now().timestamp()
-        admission = self._identity_limit.admit(now)
-        if not admission.admitted:
-            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
-            return
-        request = DeleteRequest(self._within_limit(body), self.behaviour)
-        self._accepted += 1
-        self._journal.append_deletion(self._accepted, request.apply, now)
-        await self._answer(send, self.behaviour.delete_status, request.answer(), admission.headers)
-
-    async def _group_status(self, scope: Scope, _body: bytes | None, send: Send) -> None:
-        query = parse_qs(scope.get("query_string", b"").decode())
-        group = query.get("subscription_group_id", [""])[0]
-        ids = query.get("external_id[]", []) + query.get("external_id", [])
-        if group not in self.behaviour.subscription_groups or not 0 < len(ids) <= 50:
-            raise RefusedError(
-                400, "Bad Request: a known 'subscription_group_id' and 1 to 50 'external_id' are required"
-            )
-        now = self._clock.now().timestamp()
-        admission = self._groups_limit.admit(now)
-        if not admission.admitted:
-            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
-            return
-        await self._catch_up(now)
-        await self._answer(send, 200, group_states(self._store, group, ids), admission.headers)
-
-    def _further_route(self, scope: Scope) -> tuple[str, Callable[..., Awaitable[None]]] | None:
-        told = self._engagement_endpoints.route(scope["method"], scope["path"])
-        if told is not None:
-            return told.permission, partial(self._tell, told)
-        route = self._catalog_endpoints.route(scope["method"], scope["path"])
-        return None if route is None else (route.permission, partial(self._catalog, route))
-
-    async def _catalog(self, route: CatalogRoute, scope: Scope, body: bytes | None, send: Send) -> None:
-        now = self._clock.now().timestamp()
-        admission = route.pool.admit(now)
-        if not admission.admitted:
-            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
-            return
-        try:
-            query = scope.get("query_string", b"")
-            call = CatalogCall(scope["method"], route.path, self._within_limit(body), query, now)
-            reply = route.answer(call)
-        except RefusedError as refusal:
-            await self._answer(send, refusal.status, refusal.body(), admission.headers)
-            return
+            reply = Reply(refusal.status, refusal.body())
         await self._answer(send, reply.status, reply.body, [*reply.headers, *admission.headers])
 
-    async def _tell(self, route: EngagementRoute, scope: Scope, _body: bytes | None, send: Send) -> None:
-        now = self._clock.now().timestamp()
-        pool = self._series_limit if route.pool == "campaign_series" else self._groups_limit
-        admission = pool.admit(now)
-        if not admission.admitted:
-            await self._answer(send, 429, _message("Rate Limited"), admission.headers)
-            return
-        await self._catch_up(now)
-        answer = route.answer(Query(scope.get("query_string", b"")), now)
-        await self._answer(send, 200, orjson.dumps(answer | {"message": "success"}), admission.headers)
-
-    def _within_limit(self, body: bytes | None) -> bytes:
-        if body is None:
-            raise RefusedError(self.behaviour.body_limit_status, "Request Entity Too Large")
-        return body
+    def _endpoint(self, method: str, path: str) -> Endpoint | None:
+        return (
+            self._user_endpoints.route(method, path)
+            or self._engagement_endpoints.route(method, path)
+            or self._catalog_endpoints.route(method, path)
+        )
 
     async def _answer(self, send: Send, status: int, body: bytes, headers: Headers) -> None:
         self.statuses[status] += 1

@@ -1,19 +1,29 @@
-"""The endpoints that tell of engagement and subscription (reference, sections 7.5, 8, 10.1 and 10.2)."""
+"""The endpoints that tell of engagement and subscription (reference, sections 7.4, 7.5, 8, 10.1 and 10.2)."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, Literal, NamedTuple
+from itertools import chain
+from typing import Any
 from urllib.parse import parse_qs
 
+import orjson
+
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.calls import Call, Endpoint, Reply
 from caspio_sync.sandbox.braze.dates import parse_instant
 from caspio_sync.sandbox.braze.export import full_profile
 from caspio_sync.sandbox.braze.messaging import Messaging, Sender
 from caspio_sync.sandbox.braze.profiles import ProfileStore
+from caspio_sync.sandbox.braze.rate import PoolLimit
 from caspio_sync.sandbox.braze.track import RefusedError
 
 _ENTRY_TOTALS = ("revenue", "conversions", "conversions_by_entry_time", "entries")
-_CAMPAIGN_TOTALS = ("conversions", "conversions_by_send_time", "unique_recipients", "revenue")
+# A campaign has up to four conversion events; recordings show the counters of all, also where it has one.
+_CAMPAIGN_TOTALS = (
+    *("conversions", "conversions_by_send_time", "conversions1", "conversions1_by_send_time"),
+    *("conversions2", "conversions2_by_send_time", "conversions3", "conversions3_by_send_time"),
+    *("unique_recipients", "revenue"),
+)
 _PAGE = 100
 _MAX_IDS = 50
 
@@ -22,7 +32,7 @@ class Query:
     """The parameters of a request, each asked for by its kind; raises `RefusedError` (400) where one does not hold."""
 
     def __init__(self, query: bytes) -> None:
-        self._values = parse_qs(query.decode(), keep_blank_values=True)
+        self._values = parse_qs(query.decode("latin-1"), keep_blank_values=True)
 
     def many(self, name: str) -> list[str]:
         """Every value of `name[]` and `name`."""
@@ -80,14 +90,6 @@ class Query:
         return value
 
 
-class EngagementRoute(NamedTuple):
-    """An endpoint: the permission it needs, the pool it draws from, what answers at a time (epoch seconds)."""
-
-    permission: str
-    pool: Literal["general", "campaign_series"]
-    answer: Callable[[Query, float], dict[str, Any]]
-
-
 class EngagementEndpoints:
     """Answers from the profiles and from what became of the messages."""
 
@@ -95,21 +97,32 @@ class EngagementEndpoints:
         self._behaviour = behaviour
         self._store = store
         self._messaging = messaging
+        self._general = PoolLimit(behaviour, behaviour.groups_per_hour, 3600)
+        self._series = PoolLimit(behaviour, behaviour.campaign_series_per_minute, 60)
         self._routes = {
-            "/email/unsubscribes": EngagementRoute("email.unsubscribe", "general", self._unsubscribes),
-            "/email/hard_bounces": EngagementRoute("email.hard_bounces", "general", self._hard_bounces),
-            "/subscription/user/status": EngagementRoute("subscription.groups.get", "general", self._user_status),
-            "/campaigns/list": EngagementRoute("campaigns.list", "general", self._campaigns),
-            "/canvas/list": EngagementRoute("canvas.list", "general", self._canvases),
-            "/campaigns/data_series": EngagementRoute(
-                "campaigns.data_series", "campaign_series", self._campaign_series
-            ),
-            "/canvas/data_series": EngagementRoute("canvas.data_series", "general", self._canvas_series),
+            "/email/unsubscribes": self._endpoint("email.unsubscribe", self._unsubscribes),
+            "/email/hard_bounces": self._endpoint("email.hard_bounces", self._hard_bounces),
+            "/subscription/status/get": self._endpoint("subscription.status.get", self._group_status),
+            "/subscription/user/status": self._endpoint("subscription.groups.get", self._user_status),
+            "/campaigns/list": self._endpoint("campaigns.list", self._campaigns),
+            "/canvas/list": self._endpoint("canvas.list", self._canvases),
+            "/campaigns/data_series": self._endpoint("campaigns.data_series", self._campaign_series, self._series),
+            "/canvas/data_series": self._endpoint("canvas.data_series", self._canvas_series),
         }
 
-    def route(self, method: str, path: str) -> EngagementRoute | None:
+    def route(self, method: str, path: str) -> Endpoint | None:
         """The endpoint, None where there is none."""
         return self._routes.get(path) if method == "GET" else None
+
+    def _endpoint(
+        self, permission: str, tell: Callable[[Query, float], dict[str, Any]], pool: PoolLimit | None = None
+    ) -> Endpoint:
+        drawn_from = pool or self._general
+
+        def answer(call: Call) -> Reply:
+            return Reply(200, orjson.dumps(tell(Query(call.query), call.now) | {"message": "success"}))
+
+        return Endpoint(permission, lambda call: drawn_from.admit(call.now), answer, looks=True)
 
     # 8: lists of addresses.
 
@@ -143,7 +156,33 @@ class EngagementEndpoints:
             "emails": [{"email": each, column: _stamp(when)} for each, when in found[offset : offset + limit]],
         }
 
-    # 7.5: groups of people.
+    # 7.4 and 7.5: groups of people.
+
+    def _group_status(self, query: Query, _now: float) -> dict[str, Any]:
+        """The group's own state, whatever the global one, by the identifiers asked for."""
+        group = query.required("subscription_group_id")
+        if group not in self._behaviour.subscription_groups:
+            raise RefusedError(400, "Invalid subscription group ID")
+        asked = {name: query.many(name) for name in ("external_id", "email", "phone")}
+        if asked["email"] and asked["phone"] and not asked["external_id"]:
+            raise RefusedError(400, "Either an email address or a phone number should be provided, but not both.")
+        name = next((each for each, values in asked.items() if values), "external_id")
+        if not 0 < len(asked[name]) <= _MAX_IDS:
+            raise RefusedError(400, "Bad Request: 1 to 50 of 'external_id', 'email' or 'phone' are required")
+        return {"status": {each: self._state(group, self._named(name, each)) for each in asked[name]}}
+
+    def _named(self, name: str, value: str) -> list[int]:
+        """Numbers of the profiles with that external id, address or phone number."""
+        if name == "external_id":
+            number = self._store.find(external_id=value)
+            return [] if number is None else [number]
+        return self._store.sharing(**{name: value})
+
+    def _state(self, group: str, numbers: list[int]) -> str:
+        # Profiles that share an address share its state, so any that has one tells it.
+        states = (self._store.read(number).get("subscription_groups", {}).get(group) for number in numbers)
+        state = next(filter(None, states), None)
+        return self._behaviour.unknown_state if state is None else state.capitalize()
 
     def _user_status(self, query: Query, _now: float) -> dict[str, Any]:
         asked = {name: query.many(name) for name in ("external_id", "email", "phone")}
@@ -151,10 +190,8 @@ class EngagementEndpoints:
         if not 0 < count <= _MAX_IDS:
             raise RefusedError(400, "Bad Request: 1 to 50 of 'external_id', 'email' or 'phone' are required")
         limit, offset = query.number("limit", _PAGE, 1, _PAGE), query.number("offset", 0, 0)
-        numbers = [self._store.find(external_id=each) for each in asked["external_id"]]
-        numbers += [number for each in asked["email"] for number in self._store.sharing(email=each)]
-        numbers += [number for each in asked["phone"] for number in self._store.sharing(phone=each)]
-        found = list(dict.fromkeys(number for number in numbers if number is not None))
+        named = (self._named(name, each) for name, values in asked.items() for each in values)
+        found = list(dict.fromkeys(chain.from_iterable(named)))
         return {"users": [self._user(each) for each in found[offset : offset + limit]], "total_count": len(found)}
 
     def _user(self, number: int) -> dict[str, Any]:
@@ -171,10 +208,10 @@ class EngagementEndpoints:
 
     def _campaigns(self, query: Query, _now: float) -> dict[str, Any]:
         more = {"is_api_campaign": False, "tags": []}
-        return {"campaigns": _page(query, self._messaging.campaigns.values(), more)}
+        return {"campaigns": _page(query, self._messaging.campaigns, more)}
 
     def _canvases(self, query: Query, _now: float) -> dict[str, Any]:
-        return {"canvases": _page(query, self._messaging.canvases.values(), {"tags": []})}
+        return {"canvases": _page(query, self._messaging.canvases, {"tags": []})}
 
     def _campaign_series(self, query: Query, now: float) -> dict[str, Any]:
         campaign = query.required("campaign_id")
@@ -209,13 +246,17 @@ class EngagementEndpoints:
         return {"data": {"name": canvas.name, "stats": stats}}
 
 
-def _page(query: Query, senders: Iterable[Sender], more: dict[str, Any]) -> list[dict[str, Any]]:
+def _page(query: Query, senders: Mapping[str, Sender], more: dict[str, Any]) -> list[dict[str, Any]]:
     page = query.number("page", 0, 0)
     newest_first = query.choice("sort_direction", ("asc", "desc")) == "desc"
-    found = list(senders)[:: -1 if newest_first else 1]
+    archived = query.choice("include_archived", ("false", "true")) == "true"
+    after = query.instant("last_edit.time[gt]")
+    found = [
+        each for each in senders.values() if (archived or not each.archived) and (after is None or each.edited > after)
+    ]
     return [
         {"id": each.id, "last_edited": each.edited.isoformat(), "name": each.name, **more}
-        for each in found[page * _PAGE : (page + 1) * _PAGE]
+        for each in found[:: -1 if newest_first else 1][page * _PAGE : (page + 1) * _PAGE]
     ]
 
 

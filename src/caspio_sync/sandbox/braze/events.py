@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze.checks import NOT_AN_OBJECT, IdentityChecks
+from caspio_sync.sandbox.braze.checks import NOT_AN_OBJECT, IdentityChecks, id_text
 from caspio_sync.sandbox.braze.dates import parse_instant
 
 EVENT_PROPERTIES_BYTES = 102_400
@@ -48,6 +48,7 @@ class EventChecks:
     """The checks of event and purchase objects; answers None or the `type` of the error entry."""
 
     def __init__(self, behaviour: BrazeBehaviour) -> None:
+        self._behaviour = behaviour
         self._identity = IdentityChecks(behaviour)
 
     def event_problem(self, item: object) -> str | None:
@@ -69,7 +70,7 @@ class EventChecks:
         """Product, currency, price and time are required; at most 100 pieces."""
         if type(item) is not dict:
             return NOT_AN_OBJECT
-        product = item.get("product_id")
+        product = id_text(item.get("product_id"), self._behaviour)
         if type(product) is not str or not 0 < len(product) <= NAME_CHARS:
             return "'product_id' must be a non-empty string of at most 255 characters"
         currency = item.get("currency")

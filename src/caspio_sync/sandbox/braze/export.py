@@ -1,4 +1,4 @@
-"""`POST /users/export/ids` and the state of subscription groups (reference, sections 6.1 and 7.4)."""
+"""`POST /users/export/ids` (reference, section 6.1)."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
-from caspio_sync.sandbox.braze.checks import alias_problem
+from caspio_sync.sandbox.braze.checks import alias_problem, id_text
 from caspio_sync.sandbox.braze.dates import iso, looks_like_instant, parse_instant
 from caspio_sync.sandbox.braze.profiles import ProfileStore, Record
 from caspio_sync.sandbox.braze.track import RefusedError
@@ -21,20 +21,31 @@ FIELDS = frozenset(
         *("total_revenue", "uninstalled_at", "user_aliases", "campaigns_received", "canvases_received"),
     }
 )
+# What recordings show of a profile that has none.
+_SHOWN_EMPTY: dict[str, Any] = {"user_aliases": [], "total_revenue": 0.0}
 _LISTED = ("external_ids", "user_aliases")
 _SINGLE = ("device_id", "braze_id", "email_address", "phone")
 
 
 def full_profile(record: Record) -> dict[str, Any]:
-    """A record as a profile: fields by name, the creation time in the export's style, the random bucket."""
+    """A record as a profile: fields by name, the creation time as recorded, the random bucket."""
     profile = {name: value for name, value in record.items() if name not in {"created", "updated"}}
     created = datetime.fromtimestamp(record["created"], UTC)
-    profile["created_at"] = f"{created:%Y-%m-%d %H:%M:%S}.{created.microsecond // 1000:03d} UTC"
+    profile["created_at"] = f"{created:%Y-%m-%dT%H:%M:%S}.{created.microsecond // 1000:03d}Z"
     # Spread over 0 to 9999, and always the same for a profile.
     profile["random_bucket"] = int(record["braze_id"], 16) * 7919 % 10_000
     profile.setdefault("custom_attributes", {})
     profile.setdefault("subscription_groups", {})
     return profile
+
+
+def is_slow(body: bytes) -> bool:
+    """Whether an export costs the fast limit: no fields are named, or some that are dear; or nobody can read it."""
+    try:
+        fields = frozenset(orjson.loads(body)["fields_to_export"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return True
+    return not fields or not fields.isdisjoint({"campaigns_received", "canvases_received"})
 
 
 def with_iso_dates(value: Any) -> Any:
@@ -61,7 +72,7 @@ class ExportRequest:
             raise RefusedError(400, "Bad Request: the body must be a JSON object")
         self.fields = _fields(payload, behaviour)
         self._payload = payload
-        self._dates = behaviour.export_dates
+        self._behaviour = behaviour
         self._check()
 
     def _check(self) -> None:
@@ -73,7 +84,7 @@ class ExportRequest:
             raise RefusedError(400, "Bad Request: 'external_ids' and 'user_aliases' must be arrays")
         if any(len(items) > MAX_IDS for items in listed):
             raise RefusedError(400, "The max number of external_ids and aliases per request was exceeded")
-        if not all(type(item) is str for item in listed[0]):
+        if not all(type(id_text(item, self._behaviour)) is str for item in listed[0]):
             raise RefusedError(400, "Bad Request: 'external_ids' must hold strings")
         if any(alias_problem(alias) for alias in listed[1]):
             raise RefusedError(400, "Bad Request: 'user_aliases' must hold alias_name and alias_label")
@@ -83,7 +94,7 @@ class ExportRequest:
     def answer(self, store: ProfileStore) -> bytes:
         """The users found, and the identifiers without a profile."""
         found: dict[int, None] = {}
-        missing: list[str] = []
+        missing: list[str | int] = []
         for name, number in self._wanted(store):
             if number is None:
                 missing.append(name)
@@ -95,10 +106,10 @@ class ExportRequest:
             answer["invalid_user_ids"] = missing
         return orjson.dumps(answer)
 
-    def _wanted(self, store: ProfileStore) -> list[tuple[str, int | None]]:
+    def _wanted(self, store: ProfileStore) -> list[tuple[str | int, int | None]]:
         payload = self._payload
-        wanted: list[tuple[str, int | None]] = [
-            (key, store.find(external_id=key)) for key in payload.get("external_ids") or ()
+        wanted: list[tuple[str | int, int | None]] = [
+            (key, store.find(external_id=id_text(key, self._behaviour))) for key in payload.get("external_ids") or ()
         ]
         for alias in payload.get("user_aliases") or ():
             name = alias["alias_name"]
@@ -116,10 +127,18 @@ class ExportRequest:
     def _user(self, record: Record) -> dict[str, Any]:
         # Fields without a value are left out; group membership is in no export.
         profile = full_profile(record)
-        if self._dates == "iso":
+        if self._behaviour.export_dates == "iso":
             profile["custom_attributes"] = with_iso_dates(profile["custom_attributes"])
+        if self._behaviour.export_created == "sample":
+            created = datetime.fromisoformat(profile["created_at"])
+            profile["created_at"] = f"{created:%Y-%m-%d %H:%M:%S}.{created.microsecond // 1000:03d} UTC"
         names = FIELDS if self.fields is None else self.fields
-        return {name: profile[name] for name in profile if name in names and profile[name] not in (None, [], {})}
+        shown = {name: profile[name] for name in profile if name in names and profile[name] not in (None, [], {})}
+        if self._behaviour.export_empty == "recorded":
+            shown = {name: value for name, value in _SHOWN_EMPTY.items() if name in names} | shown
+            if "braze_id" in shown:
+                shown["appboy_id"] = shown["braze_id"]  # the name it had before the company was renamed
+        return shown
 
 
 def _fields(payload: dict[str, Any], behaviour: BrazeBehaviour) -> list[str] | None:
@@ -134,13 +153,3 @@ def _fields(payload: dict[str, Any], behaviour: BrazeBehaviour) -> list[str] | N
     if unknown:
         raise RefusedError(400, f"Bad Request: 'fields_to_export' holds unknown fields: {', '.join(unknown[:5])}")
     return fields
-
-
-def group_states(store: ProfileStore, group: str, external_ids: list[str]) -> bytes:
-    """`Subscribed`, `Unsubscribed` or `Unknown` of each id: the group's own state, whatever the global one."""
-    status = {}
-    for external_id in external_ids:
-        number = store.find(external_id=external_id)
-        states = {} if number is None else store.read(number).get("subscription_groups", {})
-        status[external_id] = states.get(group, "unknown").capitalize()
-    return orjson.dumps({"status": status, "message": "success"})

@@ -5,7 +5,8 @@ from typing import Any
 
 import orjson
 
-from caspio_sync.sandbox.braze.checks import alias_problem, email_problem
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.checks import alias_problem, email_problem, id_text
 from caspio_sync.sandbox.braze.profiles import ProfileStore, Record
 from caspio_sync.sandbox.braze.track import RefusedError
 
@@ -18,7 +19,7 @@ _GROUPS = frozenset({"identified", "unidentified"})
 _ORDERS = frozenset({"most_recently_updated", "least_recently_updated"})
 
 
-def check_identify(body: bytes) -> int:
+def check_identify(body: bytes, behaviour: BrazeBehaviour) -> int:
     """How many entries a body holds; raises `RefusedError` (400) where Braze would refuse it."""
     try:
         payload = orjson.loads(body)
@@ -34,16 +35,16 @@ def check_identify(body: bytes) -> int:
         raise RefusedError(400, "The max number of ids per request was exceeded")
     for name, items in entries:
         for item in items:
-            _check_entry(name, item)
+            _check_entry(name, item, behaviour)
     return count
 
 
-def _check_entry(name: str, item: Any) -> None:
+def _check_entry(name: str, item: Any, behaviour: BrazeBehaviour) -> None:
     by = _NAMED_BY[name]
     known = {"external_id", by} | (set() if name == ALIASES else {"prioritization"})
     if type(item) is not dict or item.keys() != known:
         raise RefusedError(400, f"Bad Request: each entry of '{name}' must have {', '.join(sorted(known))}")
-    external_id = item["external_id"]
+    external_id = id_text(item["external_id"], behaviour)
     if type(external_id) is not str or not 0 < len(external_id.encode()) <= EXTERNAL_ID_BYTES:
         raise RefusedError(400, "Bad Request: 'external_id' must be a string of 1 to 987 bytes")
     if name == ALIASES:
@@ -68,9 +69,10 @@ def identify(array: str, store: ProfileStore) -> Callable[[dict[str, Any], float
         number = _meant(store, array, item)
         if number is None or "external_id" in store.read(number):
             return  # a miss is silent success, and an identified profile keeps its id
-        owner = store.find(external_id=item["external_id"])
+        external_id = str(item["external_id"])
+        owner = store.find(external_id=external_id)
         if owner is None:
-            store.attach(number, item["external_id"])
+            store.attach(number, external_id)
         elif array != ALIASES or not _has_label(store.read(owner), item["user_alias"]["alias_label"]):
             store.absorb(owner, number)
 

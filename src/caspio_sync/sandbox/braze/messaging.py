@@ -71,6 +71,7 @@ class Sender(NamedTuple):
     id: str
     name: str
     edited: datetime
+    archived: bool = False
 
 
 class Messaging:
@@ -100,13 +101,13 @@ class Messaging:
 
     # What is set up and what happens; for tests and the demo.
 
-    def add_campaign(self, campaign_id: str, name: str, *, edited: datetime) -> None:
-        """Make a campaign."""
-        self.campaigns[campaign_id] = Sender(campaign_id, name, edited)
+    def add_campaign(self, campaign_id: str, name: str, *, edited: datetime, archived: bool = False) -> None:
+        """Make a campaign, or change it."""
+        self.campaigns[campaign_id] = Sender(campaign_id, name, edited, archived)
 
-    def add_canvas(self, canvas_id: str, name: str, *, edited: datetime) -> None:
-        """Make a canvas."""
-        self.canvases[canvas_id] = Sender(canvas_id, name, edited)
+    def add_canvas(self, canvas_id: str, name: str, *, edited: datetime, archived: bool = False) -> None:
+        """Make a canvas, or change it."""
+        self.canvases[canvas_id] = Sender(canvas_id, name, edited, archived)
 
     def message(
         self,

@@ -1,7 +1,8 @@
 """The sandbox's own routes by which the demo lets people read their mail, and Currents tell of it.
 
-POST /sandbox/messages  {"campaigns": {id: name}, "messages": [{"kind", "external_id", "at", "campaign_id", …}],
-                         "states": [{"external_id", "change", "at", "source"}]}
+POST /sandbox/messages  {"campaigns": {id: name}, "canvases": {id: {"name", "edited", "archived"}},
+                         "messages": [{"kind", "external_id", "at", "campaign_id" or "canvas_id", …}],
+                         "states": [{"external_id", "change", "at", "source"}]}; a name alone means: edited now
 POST /sandbox/currents  {"url", "token", "behaviour": {…}}: a connector sends what waits, until it is taken
 """
 
@@ -37,8 +38,11 @@ async def answer(path: str, body: bytes | None, messaging: Messaging, clock: Clo
 
 
 def _messages(asked: Mapping[str, Any], messaging: Messaging, clock: Clock) -> dict[str, Any]:
-    for campaign, name in asked.get("campaigns", {}).items():
-        messaging.add_campaign(campaign, name, edited=clock.now())
+    for kind, add in (("campaigns", messaging.add_campaign), ("canvases", messaging.add_canvas)):
+        for sender, told in asked.get(kind, {}).items():
+            parts = {"name": told} if isinstance(told, str) else dict(told)
+            edited = parts.pop("edited", None)
+            add(sender, **parts, edited=clock.now() if edited is None else datetime.fromisoformat(edited))
     for each in asked.get("messages", ()):
         messaging.message(**{**each, "at": datetime.fromisoformat(each["at"])})
     for each in asked.get("states", ()):

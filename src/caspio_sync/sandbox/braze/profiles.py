@@ -183,7 +183,7 @@ class ProfileStore:
     def apply_purchase(self, item: dict[str, Any], when: float) -> None:
         """Count one purchase, as often as its quantity; revenue is price times quantity."""
         quantity = item.get("quantity", 1)
-        number = self._count("purchases", (item["product_id"], quantity), item, when)
+        number = self._count("purchases", (str(item["product_id"]), quantity), item, when)
         if number is not None:
             record = self.read(number)
             record["total_revenue"] = record.get("total_revenue", 0.0) + item["price"] * quantity
@@ -219,7 +219,7 @@ class ProfileStore:
         """
         update_only = item.get("_update_existing_only")
         if "external_id" in item:
-            external_id = item["external_id"]
+            external_id = str(item["external_id"])
             number = self._by_external_id.get(external_id)
             if number is None and update_only is not True:
                 self._by_external_id[external_id] = len(self._records)

@@ -139,11 +139,10 @@ class ExportLimit:
         self._slow = Window(behaviour.export_per_minute, 60)
         self._unlimited = behaviour.rate == "none"
 
-    def admit(self, now: float, fields: list[str] | None) -> Admission:
-        """Count one export at `now` (epoch seconds), or refuse it."""
+    def admit(self, now: float, *, slow: bool) -> Admission:
+        """Count one export at `now` (epoch seconds), or refuse it; `slow` where it costs the fast limit."""
         if self._unlimited:
             return Admission(admitted=True, headers=[])
-        slow = not fields or "campaigns_received" in fields or "canvases_received" in fields
         window = self._slow if slow else self._fast
         window.turn(now)
         if window.used >= window.limit:

@@ -1,19 +1,20 @@
 """What the emulator does where Caspio's own behaviour is inferred or open, and how it refuses.
 
 Every switch stands for a line of the reference page's section 11, or for a fact marked INF or OPEN in sections 1 to 4.
-The defaults are the stricter reading: a client that passes here asks nothing of Caspio that it may not get.
+The defaults are what was seen of the service, else the stricter reading: a client that passes here asks nothing of
+Caspio that it may not get.
 """
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
 
 MAX_RECORDS = 1000
 MAX_URI_CHARS = 2047
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaspioBehaviour:
+class CaspioBehaviour(BaseModel):
     """Switches of the emulated account and service.
 
     Args:
@@ -37,6 +38,8 @@ class CaspioBehaviour:
         list_only_update: "counted", or the v2 bug: 0 affected, and 500 with response=rows (2.5).
         update_result_key: whether PUT without response=rows answers an empty Result (3.5).
         triggered_rows: rows that triggered actions change besides, and RecordsAffected of a PUT counts (3.5).
+        numbers_as_text: a number or Yes/No written as text: "accepted", as Caspio's own workflow node can write nothing
+            else, or "refused" (2.3).
         offset_dates: a Date/Time written with an offset: "converted" to the account's zone, or "refused" (2.4).
         stored_milliseconds: whether Timestamps hold a part of a second that is never shown (2.4).
         unset_text: what a Text (255) field holds that an insert did not name: "empty" or "null" (2.3).
@@ -48,6 +51,8 @@ class CaspioBehaviour:
         token_calls_limited: whether token requests count towards the two limits; they are always billed (4.1).
         seed: of everything random: shuffles, GUIDs, Random IDs.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     client_id: str = "sandbox"
     client_secret: str = "sandbox-secret"  # noqa: S105 - the emulator's published credential, worth nothing elsewhere
@@ -66,8 +71,9 @@ class CaspioBehaviour:
     unique_violation_status: Literal[400, 409] = 400
     read_only_status: Literal[400, 500] = 400
     list_only_update: Literal["counted", "lost"] = "counted"
-    update_result_key: bool = False
+    update_result_key: bool = True
     triggered_rows: int = 0
+    numbers_as_text: Literal["accepted", "refused"] = "accepted"
     offset_dates: Literal["converted", "refused"] = "converted"
     stored_milliseconds: bool = False
     unset_text: Literal["empty", "null"] = "empty"

@@ -53,7 +53,8 @@ def converted(text: str, kind: str, sign: int = 1) -> Any:
     """
     try:
         if kind == "date":
-            return read_literal(text)
+            # T-SQL reads a blank as the first day it counts from: `Due = ''` finds nothing and is no error.
+            return read_literal(text) if text.strip() else "1900-01-01T00:00:00"
         if kind in NUMERIC:
             word = {"true": "1", "false": "0"}.get(text.strip().lower(), text) if kind == "bit" else text
             number = float(word.strip() or 0)

@@ -39,6 +39,10 @@ GENERATED = frozenset({"AUTONUMBER", "PREFIXED AUTONUMBER", "GUID", "RANDOM ID"}
 READ_ONLY = GENERATED | {"TIMESTAMP", "FILE", "ATTACHMENT"}
 NEVER_UNIQUE = frozenset({"TEXT", "YES/NO", "FILE", "ATTACHMENT", "PASSWORD"})
 TEXT_CHARS = {"STRING": 255, "TEXT": 64_000, "PASSWORD": 255}
+ATTACHMENT = (
+    *("AttachmentPermittedFileTypes", "AttachmentMinFileSize", "AttachmentMaxFileSize", "AttachmentSmartResizer"),
+    *("AttachmentSmartResizerForRetina", "AttachmentAltText", "AttachmentTitle"),
+)
 INTEGER_RANGE = range(-(2**31), 2**31)
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 
@@ -65,6 +69,7 @@ class Field:
     prefix: str | None = None
     length: int | None = None
     list_field: dict[int, Any] = field(default_factory=dict)
+    attachment: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(ATTACHMENT))
 
     @property
     def kind(self) -> str:
@@ -100,17 +105,31 @@ class Field:
             "Prefix": self.prefix,
             "Length": self.length,
             "ListField": {str(key): value for key, value in self.list_field.items()} or None,
+            **self.attachment,
         }
         return {"TableFieldName": f"{table}.{self.name}", **shown} if table else shown
 
     def as_written(self) -> dict[str, Any]:
-        """The field in its write shape, ListField as an array."""
-        return {**self.as_read(), "ListField": list(self.list_field.values()) or None}
+        """The field in its write shape: ListField as an array, Editable left out."""
+        shown = {name: value for name, value in self.as_read().items() if name != "Editable"}
+        return {**shown, "ListField": list(self.list_field.values()) or None}
 
 
 def fold_type(spelling: str) -> str:
     """The key of TYPES: one type is spelled several ways across versions (2.3)."""
     return spelling.upper().replace(" ", "").replace("_", "")
+
+
+def check_properties(model: Any) -> Any:
+    """A field's definition as it came.
+
+    Raises:
+        Refusal: 400 IncorrectBodyParameter for a property that a field does not have, such as v2's `NewName` (8).
+    """
+    unknown = sorted(set(model) - _PROPERTIES) if isinstance(model, dict) else []
+    if unknown:
+        raise bad_body(f"a field has no property {', '.join(unknown)}")
+    return model
 
 
 def read_field(model: Any, order: int) -> Field:
@@ -140,8 +159,12 @@ def read_field(model: Any, order: int) -> Field:
     if not isinstance(items, list):
         raise bad_body(f"ListField of '{name}' is an array when written")
     result.list_field = dict(enumerate(items, start=1))
+    result.attachment = {name: model.get(name) for name in ATTACHMENT}
     _check(result)
     return result
+
+
+_PROPERTIES = frozenset(Field("", "STRING").as_written())
 
 
 def _check(made: Field) -> None:
@@ -185,6 +208,8 @@ def cell_maker(made: Field, behaviour: CaspioBehaviour) -> MakeCell:
         "list": lambda value: _list(value, made.list_field),
     }
     read = readers[made.kind]
+    if behaviour.numbers_as_text == "accepted" and made.kind in {"integer", "number", "bit"}:
+        read = _reading_text(read, made.kind)
     kind, items = made.kind, made.list_field
     name = b"," + orjson.dumps(made.name) + b":" if made.readable else b""
 
@@ -193,6 +218,26 @@ def cell_maker(made: Field, behaviour: CaspioBehaviour) -> MakeCell:
         return stored, name + show(stored, kind, items) if name else b""
 
     return make
+
+
+def _reading_text(read: Callable[[Any], Any], kind: str) -> Callable[[Any], Any]:
+    """As `read`, for numbers and Yes/No that may stand as text."""
+
+    def read_either(value: Any) -> Any:
+        if not isinstance(value, str):
+            return read(value)
+        text = value.strip()
+        if kind == "bit":
+            return read(_BITS.get(text.lower(), value))
+        if _NUMBER.fullmatch(text) is None:
+            raise ValueError
+        return read(int(text) if text.lstrip("+-").isdecimal() else float(text))
+
+    return read_either
+
+
+_BITS = {"true": True, "false": False, "1": True, "0": False}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
 def _text(value: Any, limit: int) -> str | None:

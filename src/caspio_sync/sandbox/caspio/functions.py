@@ -2,6 +2,7 @@
 
 import re
 import sqlite3
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
 
@@ -20,7 +21,17 @@ def connect(database: str) -> sqlite3.Connection:
     db.create_function("tsql_number", 1, number, deterministic=True)
     db.create_function("tsql_dateadd", 3, date_add, deterministic=True)
     db.create_function("tsql_datediff", 3, date_difference, deterministic=True)
+    # SQLite's own know ASCII alone.
+    db.create_function("tsql_upper", 1, lambda text: _by_character(text, str.upper), deterministic=True)
+    db.create_function("tsql_lower", 1, lambda text: _by_character(text, str.lower), deterministic=True)
     return db
+
+
+def _by_character(text: str | None, change: Callable[[str], str]) -> str | None:
+    """A text in another case; a character that would become two, as the German sharp s, stays."""
+    if text is None:
+        return None
+    return "".join(new if len(new := change(one)) == 1 else one for one in str(text))
 
 
 def fold(text: str | None) -> str:

@@ -194,18 +194,16 @@ class Translation:
         return parse_select(f"SELECT x GROUP BY {group_by}", {"expressions", "group", "having"}) if group_by else None
 
     def _check_grouped(self, items: list[Any], keys: list[Any]) -> None:
-        grouped = {key.name.lower() for key in keys if isinstance(key, exp.Column)}
+        grouped = {_spelled(key) for key in keys}
         for item in items:
             if isinstance(item, exp.Star):
                 raise sql_error("A select list with groups or aggregates names its columns.")
-            for column in item.find_all(exp.Column):
-                parents = _ancestors(column, item)
-                loose = not any(is_aggregate(parent) or isinstance(parent, exp.Select) for parent in parents)
-                if loose and column.name.lower() not in grouped:
-                    raise sql_error(
-                        f"Column '{column.name}' is invalid in the select list because it is not contained in either an"
-                        " aggregate function or the GROUP BY clause."
-                    )
+            loose = _loose_column(item, grouped)
+            if loose is not None:
+                raise sql_error(
+                    f"Column '{loose.name}' is invalid in the select list because it is not contained in either an"
+                    " aggregate function or the GROUP BY clause."
+                )
 
     def _names(self, items: list[Any]) -> list[str]:
         names = []
@@ -262,6 +260,21 @@ def _aggregates(item: Any) -> bool:
         if not any(isinstance(parent, exp.Window | exp.Select) for parent in _ancestors(node, item)):
             return True
     return False
+
+
+def _spelled(node: Any) -> str:
+    """An expression as a GROUP BY knows it again in the select list."""
+    return str(node.name if isinstance(node, exp.Column) else node.sql(dialect="tsql")).lower()
+
+
+def _loose_column(node: Any, grouped: set[str]) -> Any:
+    """A column that stands neither in an aggregate nor in an expression that is grouped by, None where all do."""
+    if is_aggregate(node) or isinstance(node, exp.Select) or _spelled(node) in grouped:
+        return None
+    if isinstance(node, exp.Column):
+        return node
+    found = (_loose_column(part, grouped) for part in node.iter_expressions())
+    return next((column for column in found if column is not None), None)
 
 
 def _ancestors(node: Any, top: Any) -> list[Any]:

@@ -9,7 +9,7 @@ import orjson
 from caspio_sync.sandbox.caspio.account import Account, Reading, forbidden
 from caspio_sync.sandbox.caspio.app import Answer, Request, Route
 from caspio_sync.sandbox.caspio.behaviour import MAX_RECORDS, Refusal, bad_body, bad_query, no_field, no_object
-from caspio_sync.sandbox.caspio.fields import Field, read_field
+from caspio_sync.sandbox.caspio.fields import Field, check_properties, read_field
 from caspio_sync.sandbox.caspio.tables import Table
 
 LAST_BASIC_PLANE = "\uffff"
@@ -133,11 +133,13 @@ class CaspioRoutes:
         body = json_object(request)
         if "Columns" in body or not isinstance(body.get("Name"), str) or not isinstance(body.get("Fields"), list):
             raise bad_body("a table is created from Name and Fields")
+        for model in body["Fields"]:
+            check_properties(model)
         self._account.create_table(body["Name"], body["Fields"])
         return Answer(HTTPStatus.CREATED)
 
     def _add_field(self, request: Request, table: Table) -> Answer:
-        added = read_field(json_object(request), len(table.fields) + 1)
+        added = read_field(check_properties(json_object(request)), len(table.fields) + 1)
         if added.name.lower() in table.by_name:
             raise bad_body(f"table '{table.name}' has a field '{added.name}' already")
         kept = {field.name: field.name for field in table.fields}
@@ -155,7 +157,7 @@ class CaspioRoutes:
         }
 
     def _change_field(self, request: Request, table: Table, field: Field) -> Answer:
-        changed = read_field({**field.as_written(), **json_object(request)}, field.display_order)
+        changed = read_field({**field.as_written(), **check_properties(json_object(request))}, field.display_order)
         if changed.kind != field.kind:
             raise bad_body("the emulator does not convert a field to a type of another kind")
         if changed.name.lower() != field.name.lower() and changed.name.lower() in table.by_name:
@@ -225,11 +227,15 @@ class CaspioRoutes:
         if lists_only and self._behaviour.list_only_update == "lost":
             if wants_rows(request):
                 raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", "An internal error occurred.")
-            return self._affected(0)
+            return self._updated(0)
         if wants_rows(request):
             rows = self._account.records(table, keys)
             return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d,"Result":%s}' % (self._counted(keys), rows))
-        return self._affected(self._counted(keys))
+        return self._updated(self._counted(keys))
+
+    def _updated(self, count: int) -> Answer:
+        more = b',"Result":[]' if self._behaviour.update_result_key else b""
+        return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d%s}' % (count, more))
 
     def _counted(self, keys: list[int]) -> int:
         return len(keys) + (self._behaviour.triggered_rows if keys else 0)
@@ -239,8 +245,7 @@ class CaspioRoutes:
         return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d}' % self._account.delete(table, required_where(request)))
 
     def _affected(self, count: int) -> Answer:
-        more = b',"Result":[]' if self._behaviour.update_result_key else b""
-        return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d%s}' % (count, more))
+        return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d}' % count)
 
     def _writable(self, table: Table) -> None:
         if table.name in self._behaviour.read_only_objects:

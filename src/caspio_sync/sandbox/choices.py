@@ -1,0 +1,112 @@
+"""What a user chooses of the emulators in words: switches of their behaviour, and views of the account."""
+
+import re
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
+
+import orjson
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour, Refusal
+
+if TYPE_CHECKING:
+    from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
+
+Kind = Literal["caspio", "braze"]
+
+_BEHAVIOURS: dict[Kind, type[BaseModel]] = {"caspio": CaspioBehaviour, "braze": BrazeBehaviour}
+_VIEW = re.compile(r"\s*(\w+)\s*=\s*SELECT\s+(.+?)\s+FROM\s+(\w+)(?:\s+WHERE\s+(.+))?", re.IGNORECASE | re.DOTALL)
+
+
+_WORDS: dict[Any, str] = {
+    bool: "true | false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    int | None: "whole number | null",
+}
+
+
+class Switch(NamedTuple):
+    """A switch as it is listed: its name with the emulator's, what it may be, what it is by default."""
+
+    name: str
+    choices: str
+    default: str
+
+
+def switches() -> Iterator[Switch]:
+    """Every switch of both emulators."""
+    for kind, behaviour in _BEHAVIOURS.items():
+        for name, field in behaviour.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            told = TypeAdapter(Any).dump_json(default, fallback=str).decode()
+            yield Switch(f"{kind}.{name}", _choices(field.annotation), told.strip('"'))
+
+
+def _choices(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " | ".join(str(word) for word in get_args(annotation))
+    simple = {
+        bool: "true | false",
+        int: "whole number",
+        float: "number",
+        str: "text",
+        int | None: "whole number | null",
+    }
+    return simple.get(annotation, "JSON")
+
+
+def read_switches(settings: Sequence[str]) -> dict[Kind, dict[str, Any]]:
+    """Fields of the two behaviours from `caspio.numbers_as_text=refused`, the last of one name wins.
+
+    Raises:
+        ConfigurationError: a switch that is none, or a value that it does not take; names what there is.
+    """
+    read: dict[Kind, dict[str, Any]] = {"caspio": {}, "braze": {}}
+    known = {switch.name: switch for switch in switches()}
+    for setting in settings:
+        full, equals, text = setting.partition("=")
+        switch = known.get(full.strip())
+        if switch is None or not equals:
+            raise ConfigurationError(_unknown(setting, full.strip(), known))
+        kind, _, name = switch.name.partition(".")
+        value = _value(text.strip())
+        try:
+            _BEHAVIOURS[kind](**{name: value})  # type: ignore[index]  # the kinds are the keys
+        except ValidationError:
+            raise ConfigurationError(f"--set {setting}: {switch.name} takes {switch.choices}") from None
+        read[kind][name] = value  # type: ignore[index]  # as above
+    return read
+
+
+def _unknown(setting: str, name: str, known: dict[str, Switch]) -> str:
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(close)}? " if close else ""
+    return f"--set {setting}: write emulator.switch=value; {hint}`caspio-sync sandbox switches` lists what there is"
+
+
+def _value(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+
+
+def make_view(sandbox: "CaspioSandbox", view: str) -> None:
+    """Make a view from `NAME=SELECT fields FROM table WHERE condition`.
+
+    Raises:
+        ConfigurationError: it is written in another way, or the account refuses it.
+    """
+    match = _VIEW.fullmatch(view)
+    if match is None:
+        raise ConfigurationError(f"--view {view}: write NAME=SELECT field, field FROM table WHERE condition")
+    name, fields, table, where = match.groups()
+    try:
+        sandbox.create_view(name, table, [field.strip() for field in fields.split(",")], where)
+    except Refusal as refusal:
+        raise ConfigurationError(f"--view {view}: {refusal.message}") from refusal

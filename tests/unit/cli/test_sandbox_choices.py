@@ -1,0 +1,83 @@
+"""What `sandbox up` lets a user choose: every switch of both emulators, and views."""
+
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from caspio_sync.cli.main import app
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour
+from caspio_sync.sandbox.choices import make_view, read_switches, switches
+from tests.contract.conftest import a_filled_account, get
+
+
+@pytest.mark.parametrize(
+    ("settings", "caspio", "braze"),
+    [
+        ([], {}, {}),
+        (["caspio.numbers_as_text=refused"], {"numbers_as_text": "refused"}, {}),
+        (["caspio.calls_per_second=5", "braze.rate = mau"], {"calls_per_second": 5}, {"rate": "mau"}),
+        (["caspio.calls_per_second=null"], {"calls_per_second": None}, {}),
+        (['caspio.hidden_objects=["Orders"]'], {"hidden_objects": ["Orders"]}, {}),
+        (["braze.currents=true", "braze.currents=false"], {}, {"currents": False}),
+        (['braze.keys={"k":["users.track"]}'], {}, {"keys": {"k": ["users.track"]}}),
+    ],
+)
+def test_switches_are_read_and_hold(settings: list[str], caspio: dict[str, Any], braze: dict[str, Any]) -> None:
+    read = read_switches(settings)
+    assert read == {"caspio": caspio, "braze": braze}
+    CaspioBehaviour(**read["caspio"])
+    BrazeBehaviour(**read["braze"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "told"),
+    [
+        ("caspio.number_as_text=refused", "did you mean caspio.numbers_as_text"),
+        ("numbers_as_text=refused", "did you mean caspio.numbers_as_text"),
+        ("caspio.numbers_as_text=refuse", "takes accepted | refused"),
+        ("braze.burst_limit=many", "takes whole number"),
+        ("braze.rate", "emulator.switch=value"),
+        ("x=1", "sandbox switches"),
+    ],
+)
+def test_what_is_no_switch_is_refused_by_name(setting: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match="--set") as error:
+        read_switches([setting])
+    assert told in str(error.value)
+
+
+def test_every_switch_is_listed_with_what_it_may_be() -> None:
+    listed = {switch.name: switch for switch in switches()}
+    assert set(listed) == {f"caspio.{name}" for name in CaspioBehaviour.model_fields} | {
+        f"braze.{name}" for name in BrazeBehaviour.model_fields
+    }
+    assert listed["caspio.numbers_as_text"][1:] == ("accepted | refused", "accepted")
+    shown = CliRunner().invoke(app, ["sandbox", "switches"], env={"COLUMNS": "200"})
+    assert (shown.exit_code, all(name in shown.output for name in listed)) == (0, True)
+
+
+def test_a_view_is_made_from_its_query() -> None:
+    sandbox = a_filled_account(5)
+    make_view(sandbox, "Big = select No, Orders from T where Orders >= 3 AND City <> 'a=b'")
+    assert get(sandbox, "views/Big/records").json()["Result"] == [
+        {"PK_ID": "3", "No": "A-3", "Orders": 3},
+        {"PK_ID": "4", "No": "A-4", "Orders": 4},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("view", "told"),
+    [
+        ("Big", "NAME=SELECT"),
+        ("Big=SELECT No FROM Nowhere", "'Nowhere' was not found"),
+        ("Big=SELECT Nope FROM T", "Nope"),
+        ("Big=SELECT No FROM T WHERE Orders >", "Incorrect syntax"),
+    ],
+)
+def test_a_view_that_cannot_be_made_is_refused(view: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match="--view") as error:
+        make_view(a_filled_account(1), view)
+    assert told in str(error.value)
