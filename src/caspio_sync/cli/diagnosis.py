@@ -15,7 +15,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Waiting
 from caspio_sync.run.deployed.server_state import RunningFlow, ServerState
 
-# The lease lapses by the clocks of several machines: half of its minute is all they may differ.
+# As much as cursors and ages can bear; leases lapse by the database's clock.
 SKEW = timedelta(seconds=30)
 # Between two clocks and two answers; a cursor further ahead hides rows.
 _AHEAD = timedelta(minutes=2)
@@ -105,7 +105,7 @@ def clock_finding(skew: timedelta) -> Finding:
     return Finding(
         "error",
         f"this machine's clock is {abs(seconds):.0f} s {'ahead of' if seconds > 0 else 'behind'} Caspio's",
-        "set it by NTP (`timedatectl set-ntp true`): leases between machines, ages and daily budgets go by it",
+        "set it by NTP (`timedatectl set-ntp true`): cursors and ages go by it",
     )
 
 

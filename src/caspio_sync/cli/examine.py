@@ -294,7 +294,7 @@ async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) 
             Finding(
                 "warning",
                 f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Caspio's",
-                "set it by NTP: ages, leases and rate windows go by it",
+                "set it by NTP: cursors and ages go by it",
             )
         )
     return findings

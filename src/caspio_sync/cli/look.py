@@ -15,7 +15,6 @@ from caspio_sync.cli.show import OUT, number, show_json
 from caspio_sync.cli.why import as_document, moment, show, tell
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.incidents import Incident
-from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.runs import RUNNING, Cursor, Run
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
@@ -179,9 +178,9 @@ def chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[s
 
 
 def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
-    now = CONNECT.get().clock.now()
+    now = ledger.now()
     last_run, newest = ledger.last_run(sync), ledger.newest_delivered(sync)
-    held = any(lease.expires_at > now and not has_died(lease.process) for lease in ledger.leases(sync))
+    held = bool(ledger.leases(sync))
     return SyncState(
         sync=sync,
         has_file=settings.sync_file(sync).is_file(),

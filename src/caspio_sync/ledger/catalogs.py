@@ -159,7 +159,7 @@ class Catalogs(LedgerConnection):
                 the catalog may still have the id), status.
             mapping_version: the present one.
         """
-        at = microseconds(self._clock.now())
+        at = microseconds(self.now())
         gone = rows.filter(pl.col(SOURCE_PK).is_not_null()).sort(SOURCE_PK)
         with self._write("record deletions", fenced=True) as connection:
             values = gone.select("reason", "request", run=pl.lit(run), at=pl.lit(at), sync=pl.lit(sync), pk=SOURCE_PK)

@@ -78,7 +78,7 @@ class SendingRows(LedgerConnection):
             CaspioSyncError: the database refused otherwise; the message says what to do.
         """
         accepted = sorted(accepted, key=lambda each: each.start)
-        at = microseconds(self._clock.now())
+        at = microseconds(self.now())
         answered = sending.rows[places_of(accepted)]
         moved = answered["moved"].to_list() if sending.any_moved else [False] * answered.height
         values = answered.select(SOURCE_PK, KEY, "key_hash", "fp", pl.col("fp").alias("seen_fp"), "sent_fields").rows()

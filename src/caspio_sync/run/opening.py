@@ -69,7 +69,7 @@ async def open_run(
         except CaspioSyncError:
             if settings.has_ledger:  # what was asked in vain is billed as well
                 with connect.ledger(settings, clock) as counting:
-                    count_calls(counting, settings.caspio_integration_url, caspio.calls, clock)
+                    count_calls(counting, settings.caspio_integration_url, caspio.calls)
             raise
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
