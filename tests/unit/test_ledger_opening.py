@@ -11,10 +11,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from caspio_sync.clock import SystemClock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
 from caspio_sync.ledger import migrations
+from caspio_sync.ledger.engine import database_url
 from caspio_sync.ledger.schema import REVISION, VERSION_TABLE, metadata
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.receiver.inbox import Inbox
 
 
 def test_the_salt_is_made_once_a_ledger(ledger_url: str) -> None:
@@ -69,6 +72,8 @@ def test_two_openers_at_once_make_one_ledger(ledger_url: str) -> None:
     [
         ("ledger.db", "cannot be read"),
         ("mysql://host/db", "neither SQLite nor PostgreSQL"),
+        ("postgresql+asyncpg://host/db", r"asks for the driver asyncpg.*Write postgresql://"),
+        ("postgresql://user:p@ss:word@host:port/db", r"cannot be read.*%40"),
         ("sqlite:////proc/nowhere/ledger.db", "cannot be made"),
     ],
 )
@@ -123,3 +128,58 @@ def test_a_ledger_in_memory_serves_several_threads() -> None:
         thread.join()
         assert seen == [1]
         assert ledger.claims("customers", pl.Series([], dtype=pl.Int64)).is_empty()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u@h/d", "postgres://u@h/d", "postgresql+psycopg2://u@h/d", " Postgres://u@h/d ", "postgresql+psycopg://u@h/d"],
+)  # fmt: skip
+def test_every_usual_name_of_postgresql_is_psycopg(url: str) -> None:
+    assert database_url(url).render_as_string() == "postgresql+psycopg://u@h/d"
+
+
+@pytest.mark.parametrize("kind", [Ledger, Inbox])
+def test_what_others_call_postgresql_opens(kind: type[Ledger | Inbox], postgresql_ledger: str) -> None:
+    kind.open(postgresql_ledger.replace("postgresql://", "postgres://"), clock=SystemClock()).close()
+
+
+def test_no_statement_is_kept_prepared_on_postgresql(postgresql_ledger: str) -> None:
+    """A pooler that hands connections out by the transaction gives them to others meanwhile."""
+    with Ledger.open(postgresql_ledger) as ledger:
+        for _ in range(20):  # psycopg prepares what it meets a sixth time
+            ledger.runs()
+            ledger.start_run(run="r", sync="customers", kind="profiles", mode="full")
+        with ledger._read("look") as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar_one() == 0
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("kind", [Ledger, Inbox])
+def test_a_file_that_was_deleted_while_it_was_open_is_told_at_the_next_commit(
+    kind: type[Ledger | Inbox], replaced: bool, tmp_path: Path
+) -> None:
+    file = tmp_path / "state.db"
+    with kind.open(f"sqlite:///{file}", clock=SystemClock()) as opened:
+        _write_to(opened)
+        file.rename(tmp_path / "gone.db")
+        if replaced:
+            kind.open(f"sqlite:///{file}", clock=SystemClock()).close()
+        with pytest.raises(CaspioSyncError, match="deleted or replaced while it was in use"):
+            _write_to(opened)
+
+
+def test_a_file_that_is_deleted_in_the_middle_of_a_commit_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    with (
+        Ledger.open(f"sqlite:///{file}") as ledger,
+        pytest.raises(CaspioSyncError, match="Could not record outcomes"),
+        ledger._write("record outcomes"),
+    ):
+        file.unlink()
+
+
+def _write_to(opened: Ledger | Inbox) -> None:
+    if isinstance(opened, Ledger):
+        opened.start_run(run="r", sync="customers", kind="profiles", mode="full")
+    else:
+        opened.add([])

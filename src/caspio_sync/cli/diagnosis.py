@@ -17,7 +17,7 @@ from caspio_sync.receiver.inbox import Waiting
 from caspio_sync.run.deployed.server_state import RunningFlow, ServerState
 from caspio_sync.run.selection import is_ahead
 
-# The lease lapses by the clocks of several machines: half of its minute is all they may differ.
+# As much as cursors and ages can bear; leases lapse by the database's clock.
 SKEW = timedelta(seconds=30)
 _NEARLY_FULL = 0.8  # of what the inbox may hold
 # A run that waits for another's lease has no record yet; one that reads back after its end has an ended one.
@@ -133,8 +133,8 @@ def clock_finding(skew: timedelta | None) -> Finding:
     return Finding(
         "error",
         f"this machine's clock is {abs(seconds):.0f} s {where} Caspio's (its Date header){more}",
-        "set it by NTP (`timedatectl set-ntp true`): leases between machines, ages and daily budgets go by it; "
-        "where it is right, a proxy or Caspio tells a wrong time",
+        "set it by NTP (`timedatectl set-ntp true`): cursors and ages go by it; where it is right, a proxy or Caspio "
+        "tells a wrong time",
     )
 
 

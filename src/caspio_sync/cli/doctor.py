@@ -65,7 +65,7 @@ def doctor(
         findings += findings_of(error)
     else:
         with closing(kept) as ledger:
-            findings += ledger_findings(ledger, sync_names(settings), connect.clock.now())
+            findings += ledger_findings(ledger, sync_names(settings), ledger.now())
             findings += _inbox(settings, ledger)
             findings += _server(settings, ledger, pool, repair=repair)
     if as_json:
@@ -91,7 +91,7 @@ def _server(settings: Settings, ledger: Ledger, pool: str, *, repair: bool) -> l
         text = str(error)
         what, _, remedy = text.partition(". ")
         return [Finding("error", what, remedy)]
-    found = server_findings(state, ledger, settings.ledger_url, CONNECT.get().clock.now())
+    found = server_findings(state, ledger, settings.ledger_url, ledger.now())
     if repair and found.dead:
         asyncio.run(mark_killed(found.dead))
         return _server(settings, ledger, pool, repair=False)
@@ -136,7 +136,7 @@ async def _clock(settings: Settings) -> list[Finding]:
             finally:
                 if settings.has_ledger:
                     with connect.ledger(settings, connect.clock) as ledger:
-                        count_calls(ledger, settings.caspio_integration_url, caspio.calls, connect.clock)
+                        count_calls(ledger, settings.caspio_integration_url, caspio.calls)
     except CaspioSyncError as error:
         return findings_of(error)
     return [clock_finding(ReadClock(asked_at, answered_at, answer.server_time).skew)]

@@ -1,5 +1,6 @@
 """The looking behind `caspio-sync check`: accounts, sync files, tables, gates. Reads only, the write test apart."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -29,6 +30,7 @@ from caspio_sync.run.notification import is_address
 from caspio_sync.run.opening import open_plan
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.run.report import RunOptions
+from caspio_sync.run.workspace import known_accounts
 from caspio_sync.settings import Settings
 
 SKEW_SECONDS = 60
@@ -176,6 +178,10 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         definition = load_sync(path)
         sync.kind = definition.kind
         sync.findings.append(Finding("ok", f"{path}: {len(definition.fields)} fields mapped, no mistake in itself"))
+        if settings.has_ledger:
+            connect = CONNECT.get()
+            with contextlib.closing(connect.ledger(settings, clock)) as ledger:
+                await known_accounts(sync.sync, settings, ledger, connect)
         if caspio is None:
             untried = f"{definition.source.name} was not looked at: Caspio did not let us in"
             sync.findings.append(Finding("warning", untried, "correct what stands under accounts, then check again"))
@@ -320,7 +326,7 @@ async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) 
             Finding(
                 "warning",
                 f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Caspio's",
-                "set it by NTP: ages, leases and rate windows go by it",
+                "set it by NTP: cursors and ages go by it",
             )
         )
     return findings

@@ -15,7 +15,6 @@ from caspio_sync.cli.show import OUT, number, show_json
 from caspio_sync.cli.why import as_document, moment, show, tell
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.incidents import Incident
-from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.runs import RUNNING, Cursor, Run
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
@@ -26,6 +25,7 @@ from caspio_sync.run.deployed.schedules import DAYS_A_MONTH
 from caspio_sync.run.ending import PAST_RUNS
 from caspio_sync.run.freshness import duration
 from caspio_sync.run.quota import caspio_account, utc_day
+from caspio_sync.run.workspace import Accounts, accounts
 from caspio_sync.settings import Settings, current_settings
 
 # Of the ledger's runs, those that are looked through for syncs whose file is gone.
@@ -69,6 +69,7 @@ class SyncState:
         changed_at: when the newest row that Braze took was changed, as the last run that knew said.
         oldest_held: when the oldest row that waits for a person was first seen.
         incidents: what is wrong with it, and since when.
+        accounts: those its rows are of, and those in the settings.
     """
 
     sync: str
@@ -85,6 +86,7 @@ class SyncState:
     changed_at: str | None = None
     oldest_held: datetime | None = None
     incidents: tuple[Incident, ...] = ()
+    accounts: Accounts | None = None
 
     def read_age(self, now: datetime) -> timedelta | None:
         """How long ago the source was known to be read completely."""
@@ -179,9 +181,9 @@ def chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[s
 
 
 def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
-    now = CONNECT.get().clock.now()
+    now = ledger.now()
     last_run, newest = ledger.last_run(sync), ledger.newest_delivered(sync)
-    held = any(lease.expires_at > now and not has_died(lease.process) for lease in ledger.leases(sync))
+    held = bool(ledger.leases(sync))
     return SyncState(
         sync=sync,
         has_file=settings.sync_file(sync).is_file(),
@@ -197,6 +199,7 @@ def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
         changed_at=_changed_at(ledger, sync),
         oldest_held=ledger.oldest_held(sync),
         incidents=tuple(ledger.open_incidents(sync)),
+        accounts=accounts(sync, settings, ledger),
     )
 
 
@@ -226,6 +229,7 @@ def _document(state: SyncState) -> dict[str, Any]:
     return {
         "sync": state.sync,
         "has_file": state.has_file,
+        "workspace": _workspace_document(state.accounts),
         "last_run": None if run is None else _run_document(run, abandoned=state.abandoned),
         "cursor": None if cursor is None else iso_text(cursor.watermark),
         "full_sweep_at": None if cursor is None else iso_text(cursor.full_sweep_at),
@@ -241,6 +245,22 @@ def _document(state: SyncState) -> dict[str, Any]:
         if state.source is None
         else {name: state.source.fields[name] for name in ("drift", "stopped")} | {"since": iso_text(state.source.at)},
     }
+
+
+def _workspace_document(found: Accounts | None) -> dict[str, Any] | None:
+    if found is None or found.known is None:
+        return None
+    return {"caspio": found.known.caspio, "braze": found.known.braze, "same_in_settings": not found.changed}
+
+
+def _workspace_line(found: Accounts | None) -> str:
+    if found is None or found.known is None:
+        return "none yet: the first run takes those in the settings"
+    known, present = found.known, found.present
+    line = f"Caspio {known.caspio} to Braze {known.braze}"
+    if (known.caspio, known.braze) != (present.caspio, present.braze):
+        return f"{line}; the settings name OTHERS ({present.caspio} to {present.braze}): runs are refused and say why"
+    return f"{line}; the key of Braze is a new one: the next run looks whose it is" if found.changed else line
 
 
 def _freshness_document(state: SyncState) -> dict[str, Any]:
@@ -289,6 +309,7 @@ def _show_state(state: SyncState) -> None:
         lines.append(("last run", f"none yet; `caspio-sync plan {state.sync}`, then `caspio-sync run {state.sync}`"))
     else:
         lines += _run_lines(run, abandoned=state.abandoned)
+    lines.append(("accounts", _workspace_line(state.accounts)))
     if state.cursor is None or state.cursor.watermark is None:
         lines.append(("read up to", "no cursor yet: the next run reads all rows"))
     else:

@@ -41,6 +41,10 @@ VerifySample = Annotated[
 AcceptSchema = Annotated[
     bool, typer.Option("--accept-schema", help="Take the source's fields as they are now, though they changed.")
 ]
+SameWorkspace = Annotated[
+    bool,
+    typer.Option("--same-workspace", help="The accounts are those of before, under another host or key."),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
 AllowDeletes = Annotated[
     bool,
@@ -66,6 +70,7 @@ def run(
     accept_schema: AcceptSchema = False,
     allow_deletes: AllowDeletes = False,
     allow_erasures: AllowErasures = False,
+    same_workspace: SameWorkspace = False,
     strict: Strict = False,
     wait: Wait = False,
     as_json: AsJson = False,
@@ -89,6 +94,7 @@ def run(
         accept_schema=accept_schema,
         allow_deletes=allow_deletes,
         allow_erasures=allow_erasures,
+        same_workspace=same_workspace,
         strict=strict,
         wait=wait,
     )

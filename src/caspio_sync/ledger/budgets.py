@@ -49,13 +49,14 @@ class Budgets(LedgerConnection):
             How many may be made, perhaps none; what they are counted under; seconds until there are more where there
             are none.
         """
-        table, now = schema.budget, self._clock.now()
-        stamp, begins = now.replace(microsecond=0), now - timedelta(seconds=seconds)
+        table = schema.budget
         own = table.c.account == account
         with self._write("count calls") as connection:
             if connection.dialect.name == "postgresql":
                 # Rows that are not there yet cannot be locked; the second of two processes waits for the table.
                 connection.exec_driver_sql("LOCK TABLE budget IN SHARE ROW EXCLUSIVE MODE")
+            now = self._now(connection)
+            stamp, begins = now.replace(microsecond=0), now - timedelta(seconds=seconds)
             connection.execute(sa.delete(table).where(own, table.c.window_start <= begins))
             used, oldest = connection.execute(
                 sa.select(sa.func.coalesce(sa.func.sum(table.c.used), 0), sa.func.min(table.c.window_start)).where(

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import polars as pl
 import sqlalchemy as sa
 
+from caspio_sync.ledger import catalog_schema as tables
 from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import placeholders, select_frame, upsert
 from caspio_sync.ledger.connection import LedgerConnection
@@ -41,15 +42,15 @@ class Catalogs(LedgerConnection):
     def catalog_name(self, sync: str) -> str | None:
         """The catalog that the sync's items were sent to; None before the first."""
         with self._read("read the catalog's name") as connection:
-            return connection.execute(sa.select(schema.catalog.c.name).where(schema.catalog.c.sync == sync)).scalar()
+            return connection.execute(sa.select(tables.catalog.c.name).where(tables.catalog.c.sync == sync)).scalar()
 
     def remember_catalog(self, sync: str, name: str) -> None:
         """The sync's items go to this catalog from now on."""
         with self._write("remember the catalog") as connection:
             connection.execute(
-                insert(connection, schema.catalog)
+                insert(connection, tables.catalog)
                 .values(sync=sync, name=name)
-                .on_conflict_do_update(index_elements=[schema.catalog.c.sync], set_={"name": name})
+                .on_conflict_do_update(index_elements=[tables.catalog.c.sync], set_={"name": name})
             )
 
     def forget_sent(self, sync: str, *, items_exist: bool) -> int:
@@ -70,7 +71,7 @@ class Catalogs(LedgerConnection):
             count = connection.execute(sa.update(schema.row).where(*sent).values(values)).rowcount
             connection.execute(sa.delete(schema.cursor).where(cursor.sync == sync))
             if not items_exist:
-                connection.execute(sa.delete(schema.abandoned).where(schema.abandoned.c.sync == sync))
+                connection.execute(sa.delete(tables.abandoned).where(tables.abandoned.c.sync == sync))
         return count
 
     def known_items(self, sync: str) -> pl.DataFrame:
@@ -95,14 +96,14 @@ class Catalogs(LedgerConnection):
         rows.select(_LEAVING_SCHEMA.names()).cast(_LEAVING_SCHEMA).write_ipc(buffer, compression="lz4")
         with self._write("note what is leaving", fenced=True) as connection:
             values = {"sync": sync, "run": run, "batch": batch, "rows": buffer.getvalue()}
-            connection.execute(insert(connection, schema.leaving).values(values).on_conflict_do_nothing())
+            connection.execute(insert(connection, tables.leaving).values(values).on_conflict_do_nothing())
 
     def note_left(self, *, sync: str, run: str, batch: int) -> None:
         """All that was handed to the sender of this batch has its outcome."""
-        leaving = schema.leaving.c
+        leaving = tables.leaving.c
         with self._write("note what has left", fenced=True) as connection:
             mine = (leaving.sync == sync, leaving.run == run, leaving.batch == batch)
-            connection.execute(sa.delete(schema.leaving).where(*mine))
+            connection.execute(sa.delete(tables.leaving).where(*mine))
 
     def doubt_unrecorded(self, sync: str) -> int:
         """What a run died or failed over may be in the catalog: its rows are sent again, its ids go without a row.
@@ -110,9 +111,9 @@ class Catalogs(LedgerConnection):
         Returns:
             how many rows left without an outcome.
         """
-        leaving, count = schema.leaving.c, 0
+        leaving, count = tables.leaving.c, 0
         with self._write("doubt what was not recorded", fenced=True) as connection:
-            left = connection.execute(sa.select(schema.leaving).where(leaving.sync == sync)).all()
+            left = connection.execute(sa.select(tables.leaving).where(leaving.sync == sync)).all()
             for each in left:
                 told = history.delivered(connection, sync, each.run, each.batch).filter(pl.col("part") == PROFILE)
                 rows = pl.read_ipc(io.BytesIO(each.rows)).join(told, on=SOURCE_PK, how="anti")
@@ -122,7 +123,7 @@ class Catalogs(LedgerConnection):
                     connection.exec_driver_sql(placeholders(connection.dialect, _DOUBTED), doubted)
                 count += len(doubted)
             if left:
-                connection.execute(sa.delete(schema.leaving).where(leaving.sync == sync))
+                connection.execute(sa.delete(tables.leaving).where(leaving.sync == sync))
         return count
 
     def abandon(self, sync: str, keys: pl.Series, *, going: Iterable[int] = ()) -> None:
@@ -159,7 +160,7 @@ class Catalogs(LedgerConnection):
                 the catalog may still have the id), status.
             mapping_version: the present one.
         """
-        at = microseconds(self._clock.now())
+        at = microseconds(self.now())
         gone = rows.filter(pl.col(SOURCE_PK).is_not_null()).sort(SOURCE_PK)
         with self._write("record deletions", fenced=True) as connection:
             values = gone.select("reason", "request", run=pl.lit(run), at=pl.lit(at), sync=pl.lit(sync), pk=SOURCE_PK)
@@ -207,4 +208,4 @@ class Catalogs(LedgerConnection):
 
 def _abandon(connection: sa.Connection, sync: str, keys: pl.Series) -> None:
     ids = keys.drop_nulls().unique().to_frame(KEY)
-    upsert(connection, schema.abandoned, ids, constants={"sync": sync}, update=(KEY,))
+    upsert(connection, tables.abandoned, ids, constants={"sync": sync}, update=(KEY,))

@@ -3,35 +3,36 @@
 import contextlib
 import threading
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Self
+from datetime import UTC, datetime, timedelta
+from typing import Self
 
 import sqlalchemy as sa
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
 from caspio_sync.ledger import upgrade
+from caspio_sync.ledger.engine import database_file, make_engine
 
 BUSY_TIMEOUT_SECONDS = 30.0
-_SQLITE_PRAGMAS = (
-    "PRAGMA journal_mode=WAL",
-    # A crash of the machine may lose the last commits, never corrupt: those rows are sent again.
-    "PRAGMA synchronous=NORMAL",
-    # 32 MB of pages and a checkpoint every 16 MB of log: the defaults halve the speed of recording.
-    "PRAGMA cache_size=-32768",
-    "PRAGMA wal_autocheckpoint=4000",
-    "PRAGMA temp_store=MEMORY",
-)
 
 
 class LedgerConnection:
     """One engine; writers take turns behind a lock, readers see the last commit."""
 
+    # What to do where an SQLite file is gone.
+    _WITHOUT_FILE = (
+        "Put it back from a backup before the next run; where there is none, `caspio-sync run SYNC --baseline` records "
+        "the present rows as sent."
+    )
+
     def __init__(self, engine: sa.Engine, *, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
+        self._ahead = timedelta()  # of the database's clock before this machine's
+        self._file = database_file(engine.url)
+        self._file_id: tuple[int, int] | None = None  # device and inode of the file that was opened
         self._write_lock = threading.RLock()
         self._in_memory = isinstance(engine.pool, StaticPool)
 
@@ -41,18 +42,20 @@ class LedgerConnection:
 
         Args:
             url: `sqlite:///path/to/ledger.db` (its folder is made), `sqlite://` (in memory, gone with the object), or
-                `postgresql://user:password@host/database`.
-            clock: tells the time that is written down and that leases are judged by.
+                `postgresql://user:password@host/database`; see `database_url`.
+            clock: tells the time of an SQLite ledger; a PostgreSQL ledger goes by its server's clock, unless this one
+                is not the machine's.
             busy_timeout_seconds: how long SQLite waits for another process's write.
 
         Raises:
             ConfigurationError: the URL, the driver, the file or the ledger's version is not usable.
             TransientError: the database is locked or cannot be reached now.
         """
-        engine = _engine(url, busy_timeout_seconds)
+        engine = make_engine(url, busy_timeout_seconds)
         ledger = cls(engine, clock=clock or SystemClock())
         try:
             ledger._prepare()
+            ledger._file_id = ledger._present_file()
         except BaseException:
             engine.dispose()
             raise
@@ -73,8 +76,23 @@ class LedgerConnection:
         """The ledger's URL without its password."""
         return self._engine.url.render_as_string(hide_password=True)
 
+    def now(self) -> datetime:
+        """The present instant by the clock that all machines on this database share, in UTC.
+
+        What is compared with a time that the ledger wrote down is asked for here: another machine may have written it.
+        """
+        return self._clock.now() + self._ahead
+
+    def _now(self, connection: sa.Connection) -> datetime:
+        """As `now`, asked of the database itself: for what two machines decide by."""
+        if connection.dialect.name == "postgresql" and isinstance(self._clock, SystemClock):
+            told: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+            self._ahead = told.astimezone(UTC) - self._clock.now()
+        return self.now()
+
     def _prepare(self) -> None:
         with self._read("open the ledger") as connection:
+            self._now(connection)
             if upgrade.is_current(connection):
                 return
         with self._write("migrate the ledger") as connection:
@@ -85,6 +103,7 @@ class LedgerConnection:
         """A transaction that sees one state of the ledger throughout."""
         # In memory there is one connection, so a reader would stand inside a writer's transaction.
         turn = self._write_lock if self._in_memory else contextlib.nullcontext()
+        self._check_file(doing)
         with turn, self._translated(doing), self._engine.connect() as connection:
             yield connection
 
@@ -96,15 +115,35 @@ class LedgerConnection:
             doing: what it does, for the message of an error.
             fenced: refuse where a lease was taken by this object and is no longer its own.
         """
+        self._check_file(doing)
         with self._write_lock, self._translated(doing), self._engine.connect() as connection:
             connection.execution_options(ledger_writes=True)
             with connection.begin():
                 if fenced:
                     self._check_lease(connection)
                 yield connection
+                self._check_file(doing)
 
     def _check_lease(self, connection: sa.Connection) -> None:
         """See `Leases`."""
+
+    def _present_file(self) -> tuple[int, int] | None:
+        """Device and inode of the SQLite file; None where there is none."""
+        if self._file is None:
+            return None
+        try:
+            found = self._file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def _check_file(self, doing: str) -> None:
+        """Refuse where the file is not the one that was opened: what is written to a deleted one is lost in silence."""
+        if self._file_id is not None and self._present_file() != self._file_id:
+            raise CaspioSyncError(
+                f"Could not {doing} in {self.location}: the file was deleted or replaced while it was in use, and what "
+                f"was written since then is lost with it. {self._WITHOUT_FILE}"
+            )
 
     @contextlib.contextmanager
     def _translated(self, doing: str) -> Iterator[None]:
@@ -114,69 +153,6 @@ class LedgerConnection:
             raise _refusal(error.orig, doing, self.location) from error
         except self._engine.dialect.loaded_dbapi.Error as error:  # from the cursors of the hot paths
             raise _refusal(error, doing, self.location) from error
-
-
-def _engine(url: str, busy_timeout_seconds: float) -> sa.Engine:
-    try:
-        parsed = sa.make_url(url)
-    except ArgumentError as error:
-        raise ConfigurationError(
-            "The ledger's URL cannot be read. "
-            "Write sqlite:///path/to/ledger.db or postgresql://user:password@host/database."
-        ) from error
-    if parsed.drivername == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    shown = parsed.render_as_string(hide_password=True)
-    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-        raise ConfigurationError(
-            f"The ledger {shown} is neither SQLite nor PostgreSQL. Use sqlite:/// or postgresql://."
-        )
-    # Parameters are row keys: they stay out of SQLAlchemy's messages.
-    options: dict[str, Any] = {"hide_parameters": True}
-    if parsed.get_backend_name() == "sqlite":
-        options["connect_args"] = {"timeout": busy_timeout_seconds, "check_same_thread": False}
-        if parsed.database in (None, "", ":memory:"):
-            options["poolclass"] = StaticPool
-        else:
-            _make_folder(Path(str(parsed.database)))
-    else:
-        options["pool_pre_ping"] = True
-    try:
-        engine = sa.create_engine(parsed, **options)
-    except (ImportError, NoSuchModuleError) as error:
-        raise ConfigurationError(
-            f"The ledger {shown} needs a driver that is not installed: pip install 'caspio-sync[postgresql]'."
-        ) from error
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _set_up_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _make_folder(file: Path) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(
-            f"The ledger's folder {file.parent} cannot be made: {error.strerror}. Name another place for the ledger."
-        ) from error
-
-
-def _set_up_sqlite(connection: Any, _record: object) -> None:
-    # None: the module starts no transactions of its own, so that ours can be IMMEDIATE.
-    connection.isolation_level = None
-    if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
-        # Before the first table: housekeeping can then give free pages back without rewriting the file.
-        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-    for pragma in _SQLITE_PRAGMAS:
-        connection.execute(pragma)
-
-
-def _begin_sqlite(connection: sa.Connection) -> None:
-    # A transaction that reads first and writes later can be refused at once, whatever the busy timeout: writers ask
-    # for the lock before they read, so two processes wait for each other in turn and never for ever.
-    writes = connection.get_execution_options().get("ledger_writes", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 _SQLITE_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
@@ -198,6 +174,7 @@ _POSTGRESQL_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
     ("57", TransientError, "the database server is stopping or ended the connection. Try again"),
     ("28", ConfigurationError, "the user or password was refused. Check the ledger's URL"),
     ("3D", ConfigurationError, "the database does not exist. Create it, or correct the ledger's URL"),
+    ("25006", ConfigurationError, "the database is read-only (a standby?). Name the one that can be written"),
     ("42501", ConfigurationError, "the user lacks a right. Grant it CREATE, SELECT, INSERT, UPDATE and DELETE"),
 )
 

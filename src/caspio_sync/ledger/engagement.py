@@ -103,7 +103,7 @@ class Engagement(Erasures):
             _add(connection, tables.engagement_consent, sync, consents)
             _add(connection, tables.campaign_day, sync, folded.campaign_days)
             seen = [
-                {"sync": sync, "hour": hour, "seq": to, "at": self._clock.now(), "ids": pack_ids(part["id_hash"])}
+                {"sync": sync, "hour": hour, "seq": to, "at": self.now(), "ids": pack_ids(part["id_hash"])}
                 for (hour,), part in ids.partition_by("hour", as_dict=True).items()
             ]
             if seen:
@@ -170,7 +170,7 @@ class Engagement(Erasures):
             sync: name of the sync.
             days: CAMPAIGN_DAYS of engagement/series.py.
         """
-        at = self._clock.now()
+        at = self.now()
         rows = days.select(
             pl.when(pl.col("campaign_id").is_not_null())
             .then(pl.lit("campaign"))
@@ -227,7 +227,7 @@ class Engagement(Erasures):
         return values.is_in(blocked.implode()).fill_null(value=False)
 
     def _move_cursor(self, connection: sa.Connection, sync: str, after: int, to: int) -> None:
-        table, now = tables.engagement_cursor, self._clock.now()
+        table, now = tables.engagement_cursor, self.now()
         stands = connection.execute(sa.select(table.c.seq).where(table.c.sync == sync).with_for_update()).scalar() or 0
         if stands != after:
             raise TransientError(

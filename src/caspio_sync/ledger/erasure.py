@@ -129,7 +129,7 @@ class Erasures(LedgerConnection):
         Returns:
             How many were written.
         """
-        now = self._clock.now()
+        now = self.now()
         asked = dict(zip(self.key_digests(keyspace, keys), keys, strict=True))
         table = schema.erased
         done = sa.select(table.c.key_digest)
@@ -175,7 +175,7 @@ class Erasures(LedgerConnection):
 
     def mark_deleted(self, sync: str, key_digests: Sequence[str], *, details: Mapping[str, Any]) -> None:
         """Write down that Braze took a request to delete them."""
-        at = microseconds(self._clock.now())
+        at = microseconds(self.now())
         digests = list(dict.fromkeys(key_digests))
         with self._write("record a deletion") as connection:
             audit.lock(connection)
@@ -188,7 +188,7 @@ class Erasures(LedgerConnection):
         Returns:
             How many rows of the ledger are gone.
         """
-        at = microseconds(self._clock.now())
+        at = microseconds(self.now())
         with self._write("record a proof") as connection:
             audit.lock(connection)
             gone = self._forget(connection, keyspace, proven)
@@ -207,7 +207,7 @@ class Erasures(LedgerConnection):
         Returns:
             The digests of the keys that were blocked.
         """
-        at = microseconds(self._clock.now())
+        at = microseconds(self.now())
         asked = dict(zip(self.key_digests(keyspace, keys), keys, strict=True))
         table = schema.erased.c
         with self._write("release erased keys") as connection:

@@ -58,7 +58,7 @@ class Housekeeping(LedgerConnection):
             dry_run: count only.
         """
         outcome, batch, budget, incident = schema.outcome.c, schema.batch.c, schema.budget.c, schema.incident.c
-        needed, forgotten = _needed(), self._clock.now() - KEPT_IDS
+        needed, forgotten = _needed(), self.now() - KEPT_IDS
         with self._read("look for what is old") as connection:
 
             def found(chosen: sa.Select[Any]) -> list[Any]:
@@ -72,7 +72,7 @@ class Housekeeping(LedgerConnection):
                 ).scalar_one()
                 for chunk in _chunks(runs)
             )
-            month_ago = min(before, self._clock.now() - KEPT_BUDGET)
+            month_ago = min(before, self.now() - KEPT_BUDGET)
             windows = found(sa.select(budget.window_start).where(budget.window_start < month_ago))
             ended = found(sa.select(incident.kind).where(incident.ended_at < before))
             seen = found(sa.select(engagement_seen.c.hour).where(engagement_seen.c.at < forgotten))

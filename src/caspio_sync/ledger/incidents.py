@@ -39,7 +39,7 @@ class Incidents(LedgerConnection):
 
     def open_incident(self, sync: str, kind: str) -> Incident:
         """Write down that it began; one that lasts stays as it is."""
-        table, now = schema.incident, self._clock.now()
+        table, now = schema.incident, self.now()
         own = (table.c.sync == sync, table.c.kind == kind)
         anew = {"since": now, "ended_at": None}
         with self._write("note an incident") as connection:
@@ -58,7 +58,7 @@ class Incidents(LedgerConnection):
         table = schema.incident
         with self._write("note an incident") as connection:
             connection.execute(
-                sa.update(table).where(table.c.sync == sync, table.c.kind == kind).values(told_at=self._clock.now())
+                sa.update(table).where(table.c.sync == sync, table.c.kind == kind).values(told_at=self.now())
             )
 
     def end_incident(self, sync: str, kind: str) -> None:
@@ -68,7 +68,7 @@ class Incidents(LedgerConnection):
             connection.execute(
                 sa.update(table)
                 .where(table.c.sync == sync, table.c.kind == kind, table.c.ended_at.is_(None))
-                .values(ended_at=self._clock.now())
+                .values(ended_at=self.now())
             )
 
     def open_incidents(self, sync: str) -> list[Incident]:

@@ -1,4 +1,7 @@
-"""One writer a sync and range of rows: mutual exclusion is the ledger's lease alone."""
+"""One writer a sync and range of rows: mutual exclusion is the ledger's lease alone.
+
+A lease lapses by the database's clock: those of two machines may differ by minutes.
+"""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -70,13 +73,14 @@ class Leases(LedgerConnection):
         Raises:
             LeaseHeldError: an overlapping range is held by another; the message names the holder.
         """
-        table, now = schema.lease.c, self._clock.now()
-        taken = Lease(sync, low_pk, high_pk, holder, now + timedelta(seconds=LEASE_SECONDS), this_process())
+        table = schema.lease.c
         overlap = sa.and_(table.sync == sync, table.low_pk <= high_pk, table.high_pk >= low_pk)
         with self._write("take the lease") as connection:
             if connection.dialect.name == "postgresql":
                 # Rows that are not there yet cannot be locked; the second of two takers waits for the table.
                 connection.exec_driver_sql("LOCK TABLE lease IN SHARE ROW EXCLUSIVE MODE")
+            now = self._now(connection)
+            taken = Lease(sync, low_pk, high_pk, holder, now + timedelta(seconds=LEASE_SECONDS), this_process())
             for found in connection.execute(sa.select(schema.lease).where(overlap)):
                 if found.holder == holder:
                     continue
@@ -103,9 +107,9 @@ class Leases(LedgerConnection):
         Raises:
             LeaseHeldError: it lapsed and was taken over; the caller has to stop writing.
         """
-        now = self._clock.now()
-        kept = replace(lease, expires_at=now + timedelta(seconds=LEASE_SECONDS))
         with self._write("renew the lease") as connection:
+            now = self._now(connection)
+            kept = replace(lease, expires_at=now + timedelta(seconds=LEASE_SECONDS))
             renewed = connection.execute(
                 sa.update(schema.lease).where(*_own(lease)).values(expires_at=kept.expires_at)
             ).rowcount
@@ -120,7 +124,7 @@ class Leases(LedgerConnection):
         # Locked against a take-over until this transaction ends; SQLite has one writer at a time anyway.
         own = sa.select(schema.lease.c.sync).where(*_own(self._taken)).with_for_update(read=True)
         if connection.execute(own).first() is None:
-            raise _lost(connection, self._taken, self._clock.now())
+            raise _lost(connection, self._taken, self._now(connection))
 
     def release_lease(self, lease: Lease) -> None:
         """Give a lease back; nothing happens where another has taken it over."""
@@ -152,20 +156,17 @@ class Leases(LedgerConnection):
     def _other_shares(self, connection: sa.Connection, lease: Lease) -> list[float]:
         table = schema.lease.c
         chosen = sa.select(table.share, table.process).where(
-            table.expires_at > self._clock.now(), table.share.is_not(None), sa.not_(sa.and_(*_own(lease)))
+            table.expires_at > self._now(connection), table.share.is_not(None), sa.not_(sa.and_(*_own(lease)))
         )
         return [each.share for each in connection.execute(chosen) if not has_died(each.process)]
 
     def leases(self, sync: str) -> list[Lease]:
         """The leases on a sync that have not lapsed, and whose process is not known to be dead, by range."""
         table = schema.lease.c
-        chosen = (
-            sa.select(schema.lease)
-            .where(table.sync == sync, table.expires_at > self._clock.now())
-            .order_by(table.low_pk)
-        )
+        chosen = sa.select(schema.lease).where(table.sync == sync).order_by(table.low_pk)
         with self._read("read leases") as connection:
-            found = [Lease(**each._mapping) for each in connection.execute(chosen)]  # noqa: SLF001 - public name
+            standing = chosen.where(table.expires_at > self._now(connection))
+            found = [Lease(**each._mapping) for each in connection.execute(standing)]  # noqa: SLF001 - public name
         return [each for each in found if not has_died(each.process)]
 
     def all_leases(self) -> list[Lease]:

@@ -45,7 +45,7 @@ class Recording(LedgerConnection):
         """
         if rows.is_empty():
             return
-        at = microseconds(self._clock.now())
+        at = microseconds(self.now())
         with self._write("record outcomes", fenced=True) as connection:
             known = known_keys(connection, sync, rows[SOURCE_PK])
             # One lazy query: a commit has few rows, and each eager step would cost more than what it does.
@@ -68,7 +68,7 @@ class Recording(LedgerConnection):
         """
         if rows.is_empty():
             return
-        at = microseconds(self._clock.now())
+        at = microseconds(self.now())
         values = (
             rows.select(REBASE_SCHEMA.names())
             .sort(SOURCE_PK)

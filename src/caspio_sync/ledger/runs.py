@@ -119,7 +119,7 @@ class Runs(LedgerConnection):
             "sync": sync,
             "kind": kind,
             "mode": mode,
-            "started_at": self._clock.now(),
+            "started_at": self.now(),
             "state": RUNNING,
             "flow_run_id": flow_run_id,
             "low_pk": None if pk_range is None else pk_range[0],
@@ -143,7 +143,7 @@ class Runs(LedgerConnection):
             "state": state,
             "exit_code": exit_code,
             "report": None if report is None else dict(report),
-            "ended_at": self._clock.now(),
+            "ended_at": self.now(),
         }
         with self._write("finish a run") as connection:
             connection.execute(sa.update(schema.run).where(schema.run.c.id == run).values(values))
@@ -166,7 +166,7 @@ class Runs(LedgerConnection):
         dead = [run.sync == sync, run.state == RUNNING, run.id != but]
         if low_pk is not None and high_pk is not None:
             dead.append(sa.or_(run.low_pk.is_(None), sa.and_(run.low_pk <= high_pk, run.high_pk >= low_pk)))
-        values = {"state": KILLED, "exit_code": KILLED_CODE, "ended_at": self._clock.now()}
+        values = {"state": KILLED, "exit_code": KILLED_CODE, "ended_at": self.now()}
         with self._write("end killed runs", fenced=True) as connection:
             found = connection.execute(sa.select(schema.run).where(*dead).order_by(run.started_at, run.id)).all()
             if found:
@@ -217,7 +217,7 @@ class Runs(LedgerConnection):
             "high_pk": high_pk,
             "rows": rows,
             "state": OPEN,
-            "at": self._clock.now(),
+            "at": self.now(),
         }
         again = {name: values[name] for name in ("low_pk", "high_pk", "rows", "at")}
         batch = schema.batch.c
@@ -233,7 +233,7 @@ class Runs(LedgerConnection):
     def close_batch(self, run: str, number: int, *, state: str, counts: Mapping[str, Any] | None = None) -> None:
         """Write down how a batch ended: `recorded`, `blocked`, `failed`, with its counts (JSON-able)."""
         batch = schema.batch.c
-        values = {"state": state, "counts": None if counts is None else dict(counts), "at": self._clock.now()}
+        values = {"state": state, "counts": None if counts is None else dict(counts), "at": self.now()}
         with self._write("close a batch", fenced=True) as connection:
             connection.execute(sa.update(schema.batch).where(batch.run == run, batch.number == number).values(values))
 

@@ -3,9 +3,9 @@
     row      one a source row: what was last acknowledged (`sent_*`) and what was last seen (`seen_*`) with its verdict
     outcome  one a commit: what became of its rows, the history behind `why`
     audit    append-only, hash-chained: every step of an erasure
-    batch, run, sweep, cursor, lease, budget, erased, verification, source, incident, mapping, suite, meta: one
-    noun each
-    catalog, leaving, abandoned, price: what only syncs of catalogs need
+    batch, run, sweep, cursor, lease, budget, erased, verification, source, workspace, former, incident, mapping,
+    suite, meta: one noun each
+    those of catalogs in catalog_schema.py, those of engagement in engagement_schema.py
     shard, claim: what only backfills need
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeDecorator
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 # The newest migration this package knows; a test holds it to the head of `migrations/versions`.
-REVISION = "0004"
+REVISION = "0005"
 VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"
@@ -258,40 +258,25 @@ source = sa.Table(
     sa.Column("fields", sa.JSON, nullable=False),
 )
 
-# Which catalog a sync feeds: under another name its items are others.
-catalog = sa.Table(
-    "catalog",
+# The accounts that a sync's rows were read from and sent to: of others, nothing in this ledger is true.
+workspace = sa.Table(
+    "workspace",
     metadata,
     sa.Column("sync", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("caspio", sa.Text, nullable=False),  # hosts
+    sa.Column("braze", sa.Text, nullable=False),
+    sa.Column("braze_key", sa.Text, nullable=False),  # salted hash of the API key
+    sa.Column("at", Instant, nullable=False),
 )
 
-# What of a batch was handed to the sender, until the batch is closed (see catalogs.py).
-leaving = sa.Table(
-    "leaving",
-    metadata,
-    sa.Column("sync", sa.Text, primary_key=True),
-    sa.Column("run", sa.Text, primary_key=True),
-    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("rows", sa.LargeBinary, nullable=False),
-)
-
-# Items that the catalog may have although no row is known to have sent one under that id: its row goes by another id
-# now, or died before it was recorded. To be deleted once a whole read shows that no row bears the id.
-abandoned = sa.Table(
-    "abandoned",
-    metadata,
-    sa.Column("sync", sa.Text, primary_key=True),
-    sa.Column("key", sa.Text, primary_key=True),
-)
-
-# The price an item was last sent with: by it, the gate knows a price that leaps.
-price = sa.Table(
-    "price",
+# The PK_ID that a row bore before its table was filled again: its history stands under it.
+former = sa.Table(
+    "former",
     metadata,
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("price", sa.Float, nullable=False),
+    sa.Column("former_pk", sa.BigInteger, nullable=False),
+    sa.Column("at", Instant, nullable=False),  # what was recorded of former_pk up to here is this row's
 )
 
 # What is wrong with a sync, so that it is told once, and its end once.

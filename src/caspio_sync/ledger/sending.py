@@ -3,6 +3,7 @@
 A commit then binds ready values and nothing else: one statement for the rows of a request.
 """
 
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -12,9 +13,10 @@ import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.ledger import history, schema
+from caspio_sync.ledger import catalog_schema, history, schema
 from caspio_sync.ledger.bulk import upsert, upsert_statement
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.leases import LOWEST_PK
 from caspio_sync.ledger.rows import signed
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
@@ -78,31 +80,56 @@ class SendingRows(LedgerConnection):
             CaspioSyncError: the database refused otherwise; the message says what to do.
         """
         accepted = sorted(accepted, key=lambda each: each.start)
-        at = microseconds(self._clock.now())
-        answered = sending.rows[places_of(accepted)]
-        moved = answered["moved"].to_list() if sending.any_moved else [False] * answered.height
-        values = answered.select(SOURCE_PK, KEY, "key_hash", "fp", pl.col("fp").alias("seen_fp"), "sent_fields").rows()
         with self._write("record what was sent", fenced=True) as connection:
-            start = 0
-            for each in accepted:
-                of_request = (each.request, at, at)
-                rows: dict[bool, list[tuple[object, ...]]] = {False: [], True: []}
-                for place in range(start, start + each.count):
-                    rows[moved[place]].append((*values[place], *of_request))
-                for is_moved, some in rows.items():
-                    if some:
-                        statement = _statement(connection.dialect, sending, len(some), is_moved=is_moved)
-                        connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
-                start += each.count
-            history.append_sent(connection, sending, answered, accepted, at=at)
-            if "price" in answered.columns:
-                record_prices(connection, sending.sync, answered)
+            _record_sent(connection, sending, accepted, at=microseconds(self.now()))
+
+    def try_recording(self, sync: str, run: str) -> None:
+        """Record rows that there are none of, and take that back: to be called before a run's first request.
+
+        What leaves and cannot be written down is billed again by every run.
+
+        Raises:
+            TransientError, CaspioSyncError: as `record_sent`; nothing may be sent.
+        """
+        nothing = pl.lit(bytes(16))
+        rows = pl.DataFrame({SOURCE_PK: [LOWEST_PK, LOWEST_PK + 1], "moved": [False, True]}).with_columns(
+            pl.lit("").alias(KEY), key_hash=pl.lit(0), fp=nothing, sent_fields=nothing, changed=nothing
+        )
+        sending = Sending(sync=sync, run=run, batch=0, rows=rows, suite_version=0, mapping_version=0)
+        with contextlib.suppress(_TakenBackError), self._write("record what is to be sent", fenced=True) as connection:
+            _record_sent(connection, sending, [Accepted(0, rows.height, 0, 0)], at=microseconds(self.now()))
+            raise _TakenBackError
+
+
+class _TakenBackError(Exception):
+    """Rolls a transaction back."""
+
+
+def _record_sent(connection: sa.Connection, sending: Sending, accepted: Sequence[Accepted], *, at: int) -> None:
+    """Write down that requests, sorted by their first row, were accepted."""
+    answered = sending.rows[places_of(accepted)]
+    moved = answered["moved"].to_list() if sending.any_moved else [False] * answered.height
+    values = answered.select(SOURCE_PK, KEY, "key_hash", "fp", pl.col("fp").alias("seen_fp"), "sent_fields").rows()
+    start = 0
+    for each in accepted:
+        of_request = (each.request, at, at)
+        rows: dict[bool, list[tuple[object, ...]]] = {False: [], True: []}
+        for place in range(start, start + each.count):
+            rows[moved[place]].append((*values[place], *of_request))
+        for is_moved, some in rows.items():
+            if some:
+                statement = _statement(connection.dialect, sending, len(some), is_moved=is_moved)
+                connection.exec_driver_sql(statement, tuple(chain.from_iterable(some)))
+        start += each.count
+    history.append_sent(connection, sending, answered, accepted, at=at)
+    if "price" in answered.columns:
+        record_prices(connection, sending.sync, answered)
 
 
 def record_prices(connection: sa.Connection, sync: str, rows: pl.DataFrame) -> None:
     """Write down the prices that items were sent with: source_pk and `price`, nulls passed over."""
     prices = rows.select(SOURCE_PK, "price").drop_nulls()
-    upsert(connection, schema.price, prices, constants={"sync": sync}, update=("price",))
+    upsert(connection, catalog_schema.price, prices, constants={"sync": sync}, update=("price",))
 
 
 def places_of(accepted: Sequence[Accepted]) -> npt.NDArray[np.int64]:

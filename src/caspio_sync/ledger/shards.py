@@ -57,7 +57,7 @@ class Shards(LedgerConnection):
                 "low_pk": each.low_pk,
                 "high_pk": each.high_pk,
                 "rows": each.rows,
-                "at": self._clock.now(),
+                "at": self.now(),
             }
             for each in shards
         ]

@@ -37,7 +37,7 @@ class Sources(LedgerConnection):
 
     def remember_source(self, sync: str, fields: dict[str, Any]) -> None:
         """Write down the fields; the former ones are forgotten."""
-        values = {"fields": fields, "at": self._clock.now()}
+        values = {"fields": fields, "at": self.now()}
         with self._write("remember the source's fields") as connection:
             connection.execute(
                 insert(connection, schema.source)

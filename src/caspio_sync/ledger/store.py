@@ -22,6 +22,7 @@ from caspio_sync.ledger.sources import Sources
 from caspio_sync.ledger.story import Stories
 from caspio_sync.ledger.sweeps import Sweeps
 from caspio_sync.ledger.verification import Verifications
+from caspio_sync.ledger.workspaces import Workspaces
 
 
 class Ledger(
@@ -36,6 +37,7 @@ class Ledger(
     Stories,
     HeldRows,
     Sources,
+    Workspaces,
     Verifications,
     Engagement,
     Erasures,

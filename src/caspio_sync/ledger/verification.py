@@ -124,7 +124,7 @@ class Verifications(LedgerConnection):
     def start_verification(self, sync: str, *, sample: int | None, by_pages: bool = False) -> Verification:
         """Begin anew; how far the one before came is forgotten."""
         # The clock's microseconds are what the ledger keeps.
-        begun = Verification(sync, self._clock.now(), None, sample, _BEFORE_ALL, {}, seen=b"" if by_pages else None)
+        begun = Verification(sync, self.now(), None, sample, _BEFORE_ALL, {}, seen=b"" if by_pages else None)
         table = schema.verification
         with self._write("begin the verification") as connection:
             connection.execute(sa.delete(table).where(table.c.sync == sync))
@@ -165,7 +165,7 @@ class Verifications(LedgerConnection):
                 there. Such a row is read again by the next run, changed in Caspio or not.
             mapping_version: layout of `changed` and `left_fields`.
         """
-        table, now = schema.verification, self._clock.now()
+        table, now = schema.verification, self.now()
         at = microseconds(now)
         cleared = drifted.filter("clears").select(
             "left_fp",
@@ -201,7 +201,7 @@ class Verifications(LedgerConnection):
         table = schema.verification
         with self._write("end the verification") as connection:
             connection.execute(
-                sa.update(table).where(table.c.sync == sync).values(ended_at=self._clock.now(), counts=dict(counts))
+                sa.update(table).where(table.c.sync == sync).values(ended_at=self.now(), counts=dict(counts))
             )
 
 

@@ -82,6 +82,8 @@ class Waiting(NamedTuple):
 class Inbox(LedgerConnection):
     """Posts in the order of their arrival; any process may add, fold and purge at the same time."""
 
+    _WITHOUT_FILE = "Start the process again: it makes a new file. What was not answered, Braze sends again for 5 days."
+
     def __init__(self, engine: sa.Engine, *, clock: Clock) -> None:
         super().__init__(engine, clock=clock)
         self.reserve_bytes = 0

@@ -130,7 +130,7 @@ async def erase_pending(run: SyncRun) -> Ended:
     for wait in PROOF_WAITS:
         await run.clock.sleep(wait)
         there = await profiles.left_of(left)
-        settled = run.clock.now() - SETTLED
+        settled = ledger.now() - SETTLED
         proven = [one for one in left if one not in there and written.get(one.key_digest, settled) <= settled]
         if proven:
             await _forget_in_inbox(run)  # before the proof: who is proven is not looked at again

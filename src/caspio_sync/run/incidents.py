@@ -89,7 +89,7 @@ async def _tell_once(name: str, settings: Settings, connect: Connect, watch: Wat
             found = findings(name, settings, connect.clock, ledger, watch, error)
             for kind, text in found.wrong.items():
                 incident = ledger.open_incident(name, kind)
-                if _is_due(incident, connect.clock.now()) and await _send(name, settings, watch, kind, text):
+                if _is_due(incident, ledger.now()) and await _send(name, settings, watch, kind, text):
                     ledger.note_told(name, kind)
             for incident in ledger.open_incidents(name):
                 if incident.kind in found.sound:

@@ -32,6 +32,7 @@ from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.run.resuming import find_rest
 from caspio_sync.run.selection import check_options, conditions_of, is_ahead, lower_bound
 from caspio_sync.run.shards import end_shard, find_shard
+from caspio_sync.run.workspace import known_accounts, remember_accounts
 from caspio_sync.settings import Settings
 
 
@@ -65,13 +66,13 @@ async def open_run(
         watch = await stack.enter_async_context(told(name, settings, connect))
         stack.enter_context(_collecting_by_batch())
         caspio = await stack.enter_async_context(connect.caspio(settings, clock))
-        known = _known_source(connect, settings, name)
+        known = await _known_source(connect, settings, name, same_workspace=options.same_workspace)
         try:
             prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
         except CaspioSyncError:
             if settings.has_ledger:  # what was asked in vain is billed as well
                 with connect.ledger(settings, clock) as counting:
-                    count_calls(counting, settings.caspio_integration_url, caspio.calls, clock)
+                    count_calls(counting, settings.caspio_integration_url, caspio.calls)
             raise
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
@@ -85,6 +86,7 @@ async def open_run(
             )
         )
         held = lease.lease
+        await ledger.do(remember_accounts, name, settings, ledger.ledger)
         killed = await ledger.do(
             ledger.ledger.end_killed_runs, name, but=lease.run, low_pk=held.low_pk, high_pk=held.high_pk
         )
@@ -110,6 +112,7 @@ async def open_run(
         if run.resumed is None:
             await ledger.do(ledger.ledger.forget_sweep, name)
         try:
+            await ledger.do(ledger.ledger.try_recording, name, run.id)
             yield run
             run.raise_if_blocked()
             check_run(run)
@@ -142,22 +145,31 @@ async def open_plan(
     connect = CONNECT.get()
     async with contextlib.AsyncExitStack() as stack:
         caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
-        known = _known_source(connect, settings, name)
+        known = await _known_source(connect, settings, name)
         prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
         kept = make_ledger or settings.has_ledger
         ledger = LedgerThread(connect.ledger(settings, connect.clock) if kept else Ledger.open("sqlite://"))
         stack.callback(ledger.close)
+        if make_ledger and ledger.ledger.workspace(name) is None:
+            await ledger.do(remember_accounts, name, settings, ledger.ledger)
         run = await _open(name, options, settings, prepared, caspio, ledger, connect)
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         yield run
 
 
-def _known_source(connect: Connect, settings: Settings, name: str) -> KnownSource | None:
-    """The source's fields as the last run found them. No ledger is made for a sync that may be refused."""
+async def _known_source(
+    connect: Connect, settings: Settings, name: str, *, same_workspace: bool = False
+) -> KnownSource | None:
+    """The source's fields as the last run found them. No ledger is made for a sync that may be refused.
+
+    Raises:
+        ConfigurationError, TransientError: as `known_accounts`; nothing was asked of the accounts.
+    """
     if not settings.has_ledger:
         return None
     with contextlib.closing(connect.ledger(settings, connect.clock)) as ledger:
+        await known_accounts(name, settings, ledger, connect, same=same_workspace)
         return ledger.known_source(name)
 
 

@@ -30,9 +30,9 @@ def caspio_account(integration_url: str) -> str:
     return urlsplit(text if "://" in text else f"https://{text}").netloc.lower()
 
 
-def count_calls(ledger: Ledger, integration_url: str, calls: int, clock: Clock) -> None:
+def count_calls(ledger: Ledger, integration_url: str, calls: int) -> None:
     """Count calls that were made already."""
-    ledger.take_calls(caspio_account(integration_url), utc_day(clock.now()), calls)
+    ledger.take_calls(caspio_account(integration_url), utc_day(ledger.now()), calls)
 
 
 def utc_day(now: datetime) -> datetime:
@@ -74,10 +74,10 @@ class CaspioQuota:
         self._clock = clock
         self._on_stretch = on_stretch
         self._turn = asyncio.Lock()
-        self._day = utc_day(clock.now())
+        self._day = utc_day(ledger.ledger.now())
         self._block = 0  # calls leased for `_day` and not made
         self._block_ends = float("inf")  # by the monotonic clock
-        self._stamp = clock.now()  # the second under which the window counts the block
+        self._stamp = ledger.ledger.now()  # the second under which the window counts the block
         self._needed = 0
         self._last = float("-inf")  # when the last call left, by the monotonic clock
         self._told = False
@@ -94,21 +94,21 @@ class CaspioQuota:
 
     async def used_today(self) -> int:
         """Calls counted since midnight UTC, by every process on this ledger."""
-        return await self._ledger.do(self._ledger.ledger.calls_used, self.account, utc_day(self._clock.now()))
+        return await self._ledger.do(self._ledger.ledger.calls_used, self.account, utc_day(self._ledger.ledger.now()))
 
     async def admit(self) -> None:
         """Wait until one more call is within the budget, and count it."""
         async with self._turn:
             while not self._block_stands():
                 await self.close()
-                self._day = utc_day(self._clock.now())
+                self._day = utc_day(self._ledger.ledger.now())
                 await self._lease()
             self._block -= 1
             self._needed = max(0, self._needed - 1)
             self._last = self._clock.monotonic()
 
     def _block_stands(self) -> bool:
-        same_day = self._day == utc_day(self._clock.now())
+        same_day = self._day == utc_day(self._ledger.ledger.now())
         return self._block > 0 and same_day and self._clock.monotonic() < self._block_ends
 
     async def _take_window(self, calls: int, *, limit: int | None) -> tuple[int, float]:
@@ -126,7 +126,7 @@ class CaspioQuota:
         calls, budget = BLOCK, self.calls_per_day
         if budget is not None:
             left = budget - await self.used_today()
-            midnight = (self._day + timedelta(days=1) - self._clock.now()).total_seconds()
+            midnight = (self._day + timedelta(days=1) - self._ledger.ledger.now()).total_seconds()
             if left <= 0 or left <= RESERVE * budget or self._needed > left:
                 self._tell(left, budget, midnight)
                 wait = midnight if left <= 0 else self._last + midnight / left - self._clock.monotonic()
@@ -164,7 +164,7 @@ class CaspioQuota:
         if not left:
             return
         give_back = self._ledger.ledger.give_calls_back
-        if self._day == utc_day(self._clock.now()):
+        if self._day == utc_day(self._ledger.ledger.now()):
             await self._ledger.do(give_back, self.account, self._day, left)
         if self._per_window is not None:
             await self._ledger.do(give_back, self._window, self._stamp, left)

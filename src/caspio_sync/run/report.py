@@ -93,6 +93,11 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     accept_schema: bool = Field(
         default=False, description="Take the source's fields as they are now, though they changed since the last run."
     )
+    same_workspace: bool = Field(
+        default=False,
+        description="The settings name the accounts under another host or key than the ledger knows, and they are the "
+        "same: what was sent before counts as sent.",
+    )
     allow_deletes: bool = Field(
         default=False,
         description="Of a catalog: read the whole source, and delete items whose row is gone, though more than "

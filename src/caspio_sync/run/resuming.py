@@ -75,7 +75,7 @@ async def find_rest(  # noqa: PLR0917 - the parts of a run that is being opened
 async def _interrupted(name: str, prepared: Prepared, ledger: LedgerThread, clock: Clock) -> InterruptedSweep | None:
     found = await ledger.do(ledger.ledger.interrupted_sweep, name, digest=sweep_digest(prepared))
     now = clock.now()
-    if found is None or now - found.alive_at > MOST_IDLE or found.began_at > now + OVERLAP:
+    if found is None or ledger.ledger.now() - found.alive_at > MOST_IDLE or found.began_at > now + OVERLAP:
         return None
     if prepared.definition.source.cursor is None and (found.doubtful or now - found.began_at > MOST_UNTOLD):
         # Rows that may have been sent a second time unrecorded are told apart by the run that reads them (compare.py).

@@ -161,7 +161,7 @@ async def plan_backfill(
         digest = backfill_digest(run.prepared, options)
         asked = "" if options.pk_range is None else "{}..{}".format(*options.pk_range)
         ledger = run.ledger.ledger
-        since = run.clock.now() - _GONE_ON_WITHIN
+        since = run.ledger.ledger.now() - _GONE_ON_WITHIN
         left = await run.ledger.do(ledger.left_shards, name, digest=digest, asked=asked, since=since)
         if left:
             note = f"goes on with the {len(left)} shards that the last attempt left to do"
@@ -175,7 +175,7 @@ async def plan_backfill(
         if keep and cut:
             await run.ledger.do(ledger.plan_shards, name, cut, digest=digest, asked=asked, before=since)
             if not settings.caspio_calls_per_day:  # else they were counted as they were made
-                await run.ledger.do(count_calls, ledger, settings.caspio_integration_url, run.caspio.calls, run.clock)
+                await run.ledger.do(count_calls, ledger, settings.caspio_integration_url, run.caspio.calls)
         return Backfill(name, run.definition.kind, cut)
 
 

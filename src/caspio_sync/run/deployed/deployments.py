@@ -114,7 +114,7 @@ async def refusal_by_budget(settings: Settings) -> str | None:
         finally:
             if settings.has_ledger:
                 with connect.ledger(settings, connect.clock) as ledger:
-                    count_calls(ledger, settings.caspio_integration_url, caspio.calls, connect.clock)
+                    count_calls(ledger, settings.caspio_integration_url, caspio.calls)
     asked.sort(key=lambda each: -each.calls)
     return over_budget(asked, settings.caspio_calls_per_day)
 

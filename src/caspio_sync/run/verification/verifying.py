@@ -32,6 +32,7 @@ from caspio_sync.run.verification.reading_back import ProfilesReadBack, ReadBack
 from caspio_sync.run.verification.stretches import Stretches
 from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
 from caspio_sync.run.verification.verifying_pages import PageWalk, never_shown
+from caspio_sync.run.workspace import known_accounts
 from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.settings import Settings
 
@@ -81,6 +82,7 @@ async def verify(
         caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
         ledger = LedgerThread(connect.ledger(settings, connect.clock))
         stack.callback(ledger.close)
+        await known_accounts(name, settings, ledger.ledger, connect)
         known = await ledger.do(ledger.ledger.known_source, name)
         prepared = await prepare(settings, name, caspio, known)
         prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))

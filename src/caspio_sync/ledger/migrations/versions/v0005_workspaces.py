@@ -1,0 +1,28 @@
+"""Whose data the ledger tells of, and which rows go by another PK_ID than they did."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Add it. A sync takes the accounts of its next run for its own: nothing tells of the earlier ones."""
+    op.create_table(
+        "workspace",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("caspio", sa.Text, nullable=False),
+        sa.Column("braze", sa.Text, nullable=False),
+        sa.Column("braze_key", sa.Text, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
+        "former",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("former_pk", sa.BigInteger, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+    )

@@ -1,0 +1,78 @@
+"""The accounts that a ledger tells of: with others, what it calls sent was never sent."""
+
+from dataclasses import dataclass
+from hashlib import blake2b
+
+import sqlalchemy as sa
+
+from caspio_sync.ledger import schema
+from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.runs import insert
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """Where a sync reads from, and where it sends to.
+
+    Args:
+        caspio: host of the Caspio account.
+        braze: host of the Braze instance, which many workspaces share.
+        braze_key: salted hash of the API key, which belongs to one workspace.
+    """
+
+    caspio: str
+    braze: str
+    braze_key: str
+
+
+class Workspaces(LedgerConnection):
+    """One a sync."""
+
+    def workspace(self, sync: str) -> Workspace | None:
+        """The accounts of the sync's rows; None before its first run, and for runs before revision 0005."""
+        table = schema.workspace.c
+        chosen = sa.select(table.caspio, table.braze, table.braze_key).where(table.sync == sync)
+        with self._read("read whose data it is") as connection:
+            found = connection.execute(chosen).one_or_none()
+        return None if found is None else Workspace(*found)
+
+    def remember_workspace(self, sync: str, present: Workspace, *, instead_of: Workspace | None) -> None:
+        """The sync's rows are of these accounts.
+
+        Args:
+            sync: name of the sync.
+            present: the accounts.
+            instead_of: what these accounts were known as before: of every sync, for a key is rotated for all of them.
+        """
+        table = schema.workspace
+        values = {"caspio": present.caspio, "braze": present.braze, "braze_key": present.braze_key, "at": self.now()}
+        with self._write("remember whose data it is") as connection:
+            connection.execute(
+                insert(connection, table)
+                .values(sync=sync, **values)
+                .on_conflict_do_update(index_elements=[table.c.sync], set_=values)
+            )
+            if instead_of is not None:
+                same = (
+                    table.c.caspio == instead_of.caspio,
+                    table.c.braze == instead_of.braze,
+                    table.c.braze_key == instead_of.braze_key,
+                )
+                connection.execute(sa.update(table).where(*same).values(values))
+
+    def newest_sent(self, sync: str, *, limit: int) -> list[str]:
+        """Keys under which something was acknowledged, those sent last first."""
+        rows = schema.row.c
+        chosen = (
+            sa.select(rows.key)
+            .where(rows.sync == sync, rows.holds == 1, rows.sent_fp.is_not(None), rows.key.is_not(None))
+            .order_by(rows.sent_at.is_(None), rows.sent_at.desc(), rows.source_pk)
+            .limit(limit)
+        )
+        with self._read("read keys that were sent") as connection:
+            return [str(key) for key in connection.execute(chosen).scalars()]
+
+
+def key_digest(api_key: str, salt: int) -> str:
+    """Hex of 16 bytes: the key's hash with the ledger's salt, by which nobody finds the key or meets it elsewhere."""
+    return blake2b(api_key.encode(), key=salt.to_bytes(8, "big"), digest_size=16).hexdigest()

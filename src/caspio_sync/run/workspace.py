@@ -1,0 +1,155 @@
+"""Are these the accounts that the ledger tells of? With others, every report would be green and nothing would be sent.
+
+Caspio's account is known by its host; Braze's workspace by its host, which it shares, and by the key, which may be
+rotated. A new key is one of the same workspace where it finds the profiles (or items) that were sent last.
+"""
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from caspio_sync.clients.braze_answers import EXPORT_LIMIT, MAX_EXPORT_IDS
+from caspio_sync.clients.braze_catalog_answers import ITEMS_READ_LIMIT
+from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.errors import ConfigurationError, PermanentError
+from caspio_sync.ledger.erasure import Keyspace
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.workspaces import Workspace, key_digest
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.sync_file import AnySync, load_sync
+from caspio_sync.run.connect import Connect
+from caspio_sync.settings import Settings
+
+THIS_MACHINE = "this machine"  # emulators, whose ports change
+ASKED = 20  # keys that were sent, of which
+FOUND_SHARE = 0.8  # a rotated key must find so many: some profiles are deleted in Braze
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The accounts in the settings, held against those that the ledger knows of a sync.
+
+    Args:
+        present: those in the settings.
+        known: those in the ledger, None where it knows none yet.
+    """
+
+    present: Workspace
+    known: Workspace | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the ledger is still to learn of the present ones."""
+        return self.present != self.known
+
+
+def accounts(name: str, settings: Settings, ledger: Ledger) -> Accounts:
+    """The accounts of a sync, in the settings and in the ledger."""
+    present = Workspace(
+        caspio=host_of(settings.caspio_integration_url),
+        braze=host_of(settings.braze_endpoint),
+        braze_key=key_digest(settings.braze_api_key.get_secret_value(), ledger.salt),
+    )
+    return Accounts(present, ledger.workspace(name))
+
+
+async def known_accounts(
+    name: str, settings: Settings, ledger: Ledger, connect: Connect, *, same: bool = False
+) -> Accounts:
+    """As `accounts`, where the sync may go on with them; Braze is asked only where its key changed.
+
+    Args:
+        name: name of the sync.
+        settings: the accounts.
+        ledger: what was sent; called in this thread.
+        connect: how Braze is reached.
+        same: a person's word that these are the accounts the ledger tells of (`--same-workspace`).
+
+    Raises:
+        ConfigurationError: they are others, or that cannot be told; the message names the ways on.
+        TransientError: Braze did not answer.
+    """
+    found = accounts(name, settings, ledger)
+    present, known = found.present, found.known
+    if known is None or not found.changed or same:
+        return found
+    for side, before, now in (("Caspio", known.caspio, present.caspio), ("Braze", known.braze, present.braze)):
+        if before != now:
+            raise _others(name, f"the ledger tells of {side} at {before}, and the settings name {now}")
+    sync = load_sync(settings.sync_file(name))
+    keys = ledger.newest_sent(name, limit=ASKED)
+    if not keys:
+        # Where nothing was sent, nothing can be taken for sent; but people may be waiting for their erasure there.
+        if sync.kind != "engagement" and not ledger.pending_erasures(name):
+            return found
+        raise _others(name, f"the key of Braze at {known.braze} is another one, and no profile is known to look for")
+    try:
+        there = await _there(sync, keys, settings, connect)
+    except (ConfigurationError, PermanentError) as error:
+        raise _others(
+            name,
+            f"the key of Braze at {known.braze} is another one, and whether its workspace is the same cannot be told, "
+            f"for reading back what was sent failed: {error}",
+        ) from error
+    if there < FOUND_SHARE * len(keys):
+        raise _others(
+            name,
+            f"the key of Braze at {known.braze} is another one, and it finds {there} of the {len(keys)} that were sent "
+            "last",
+        )
+    return found
+
+
+def remember_accounts(name: str, settings: Settings, ledger: Ledger) -> None:
+    """The accounts in the settings are the sync's from now on; to be called once `known_accounts` let it go on."""
+    found = accounts(name, settings, ledger)
+    if found.changed:
+        ledger.remember_workspace(name, found.present, instead_of=found.known)
+
+
+async def _there(sync: AnySync, keys: Sequence[str], settings: Settings, connect: Connect) -> int:
+    """How many of these keys Braze knows, as profiles or as items of the sync's catalog."""
+    if isinstance(sync, CatalogSync):
+        catalog, paced = sync.catalog.name, PacedCalls(ITEMS_READ_LIMIT, connect.clock)
+        async with connect.catalogs(settings, connect.clock) as items:
+            answers = [await paced.ask(lambda key=key: items.item(catalog, key)) for key in keys]  # type: ignore[misc]
+        return sum(each.item is not None for each in answers)
+    space = Keyspace(sync.identity.kind, sync.identity.label)
+    named = [space.identifier(key) for key in keys]
+    # Of addresses and numbers, Braze takes one a request.
+    size = MAX_EXPORT_IDS if space.kind in {"external_id", "user_alias"} else 1
+    paced, there = PacedCalls(EXPORT_LIMIT, connect.clock), 0
+    async with connect.braze(settings, connect.clock) as braze:
+        for start in range(0, len(named), size):
+            some = named[start : start + size]
+            there += len((await paced.ask(lambda some=some: braze.find_users(some))).found)  # type: ignore[misc]
+    return there
+
+
+def _others(name: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name}: {why}. Nothing was read or sent. "
+        f"If this is the same account and workspace under another name or key: `caspio-sync run {name} "
+        "--same-workspace`. If it is another: give it a ledger of its own (CASPIO_SYNC_LEDGER_URL, or CASPIO_SYNC_HOME "
+        "for another folder). There the first run is a full send of every row, and where the workspace holds them "
+        f"already, `caspio-sync run {name} --baseline` records them as sent without sending"
+    )
+
+
+def host_of(address: str) -> str:
+    """What an address is known by: its host, and a port of its own; one word for every loopback address."""
+    text = address.strip()
+    parts = urlsplit(text if "://" in text else f"https://{text}")
+    host = (parts.hostname or "").rstrip(".")
+    if _is_loopback(host):
+        return THIS_MACHINE
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    return host if parts.port in {None, usual} else f"{host}:{parts.port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
