@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from caspio_sync.cli.check import sync_names
 from caspio_sync.cli.deploy import Pool
 from caspio_sync.cli.diagnosis import clock_finding, inbox_findings, ledger_findings, place_findings, server_findings
 from caspio_sync.cli.findings import Finding, findings_of
@@ -57,7 +56,7 @@ def doctor(
         findings += findings_of(error)
     else:
         with closing(kept) as ledger:
-            findings += ledger_findings(ledger, sync_names(settings), connect.clock.now())
+            findings += ledger_findings(ledger, settings.sync_files.names, connect.clock.now())
             findings += _inbox(settings, ledger)
             findings += _server(settings, ledger, pool, repair=repair)
     if as_json:
@@ -96,7 +95,7 @@ def _inbox(settings: Settings, ledger: Ledger) -> list[Finding]:
     if not settings.has_inbox:
         return []
     returns = []
-    for name in sync_names(settings):
+    for name in settings.sync_files.names:
         with suppress(CaspioSyncError):  # a file that cannot be read is told of by `check`
             if load_sync(settings.sync_file(name)).kind == "engagement":
                 returns.append(name)
@@ -112,7 +111,7 @@ async def _clock(settings: Settings) -> list[Finding]:
     """This machine's clock against Caspio's, by one count of the first sync's table."""
     connect = CONNECT.get()
     try:
-        source = next((load_sync(settings.sync_file(name)).source for name in sync_names(settings)), None)
+        source = next((load_sync(settings.sync_file(name)).source for name in settings.sync_files.names), None)
         if source is None:
             return []
         key = source.page_by or "PK_ID"

@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import ERR, OUT, show_json, show_table
+from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.run import erasing
@@ -23,7 +24,7 @@ BY_HAND = "by hand"
 
 
 def erase(
-    sync: Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")],
+    sync: SyncName,
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Values of the identity field.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is known of them; write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
