@@ -14,7 +14,7 @@ from caspio_sync.sandbox.server import SandboxProcesses
 from caspio_sync.settings import load_settings
 
 SYNC = "customers"
-SYNCS = Path(__file__).parents[1] / "syncs"
+SYNCS = Path(__file__).parents[1] / "examples"
 
 
 @contextlib.contextmanager

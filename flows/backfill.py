@@ -27,7 +27,7 @@ from caspio_sync.run.deployed.backfill import (
     shard_ended,
 )
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
-from caspio_sync.settings import current_settings
+from caspio_sync.settings import SyncName, current_settings
 from flows.kinds import flow_name, run_flow
 from tasks.ending import with_named_end
 from tasks.server import mark_killed
@@ -40,7 +40,7 @@ _MOST_TRIES = 3  # of a shard whose workers die
 class BackfillParameters(BaseModel, frozen=True, extra="forbid"):
     """Which rows, and how; the accounts come from the environment of the worker."""
 
-    sync: str = Field(description="Name of a file in syncs/, without .yaml.")
+    sync: SyncName = Field(description="Name of a sync, or its file in syncs/.")
     since: datetime | None = Field(default=None, description="Rows changed since this time.")
     until: datetime | None = Field(default=None, description="With since: no rows changed later than this.")
     pk_range: tuple[int, int] | None = Field(

@@ -6,6 +6,7 @@ from pydantic import Field
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.settings import SyncName
 from tasks.braze import delete_vanished, keep_schema, send
 from tasks.caspio import extract
 from tasks.ending import with_named_end
@@ -18,7 +19,7 @@ from tasks.verification import verify_sample
 class CatalogSyncParameters(RunOptions):
     """What to sync; the accounts come from the environment of the worker."""
 
-    sync: str = Field(default="products", description="Name of a file in syncs/, without .yaml.")
+    sync: SyncName = Field(default="products", description="Name of a sync, or its file in syncs/.")
 
 
 @flow(name="catalog-sync", description="Caspio rows that are new, changed or gone, as items of a Braze catalog.")

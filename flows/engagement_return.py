@@ -6,6 +6,7 @@ from pydantic import Field
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.settings import SyncName
 from tasks.caspio import extract
 from tasks.ending import with_named_end
 from tasks.engagement import gather, record_written, want, write, write_campaigns
@@ -17,7 +18,7 @@ from tasks.quality import judge, map_rows
 class EngagementReturnParameters(RunOptions):
     """What to return; the accounts come from the environment of the worker."""
 
-    sync: str = Field(default="engagement", description="Name of a file in syncs/, without .yaml.")
+    sync: SyncName = Field(default="engagement", description="Name of a sync, or its file in syncs/.")
 
 
 @flow(name="engagement-return", description="Opens, clicks, bounces and consent from Braze, in the Caspio rows.")

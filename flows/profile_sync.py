@@ -9,6 +9,7 @@ from pydantic import Field
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.settings import SyncName
 from tasks.braze import erase, identify, send, send_opt_outs
 from tasks.caspio import extract
 from tasks.ending import with_named_end
@@ -21,7 +22,7 @@ from tasks.verification import verify_sample
 class ProfileSyncParameters(RunOptions):
     """What to sync; the accounts come from the environment of the worker."""
 
-    sync: str = Field(default="customers", description="Name of a file in syncs/, without .yaml.")
+    sync: SyncName = Field(default="customers", description="Name of a sync, or its file in syncs/.")
 
 
 @flow(name="profile-sync", description="Caspio rows that are new or changed, as Braze user profiles.")

@@ -5,16 +5,36 @@ Plain values leave here; nothing below this layer reads the environment.
 
 import os
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.sync_files import SyncFiles, bare_name, shipped_examples
 
 ENV_FILE_VARIABLE = "CASPIO_SYNC_ENV_FILE"
+# Set by our own commands alone: the accounts are the sandbox's; one more sync file, from outside of the folder.
+SANDBOX_VARIABLE = "CASPIO_SYNC_SANDBOX"
+SYNC_FILE_VARIABLE = "CASPIO_SYNC_FILE"
+# What a command may not repeat.
+SECRET_VARIABLES = frozenset(
+    {"CASPIO_CLIENT_SECRET", "BRAZE_API_KEY", "CASPIO_SYNC_LEDGER_URL", "CASPIO_SYNC_NOTIFY_URL"}
+)
+# Whoever names one of them means an account of his own; the rest that is missing is then refused.
+ACCOUNT_VARIABLES = (
+    "CASPIO_INTEGRATION_URL",
+    "CASPIO_CLIENT_ID",
+    "CASPIO_CLIENT_SECRET",
+    "BRAZE_INSTANCE",
+    "BRAZE_REST_ENDPOINT",
+    "BRAZE_API_KEY",
+)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 
 _Kind = TypeVar("_Kind", bound=BaseSettings)
@@ -46,7 +66,10 @@ INBOX_MAX_GB = Field(
 class Settings(BaseSettings):
     """All settings, each named as its environment variable in `.env.example`."""
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True)
+    # An empty variable is an unset one: compose files pass all of them.
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     caspio_integration_url: str = Field(
         min_length=1, description="Integration URL, such as https://c0abc123.caspio.com"
@@ -74,6 +97,8 @@ class Settings(BaseSettings):
     home: Path = Field(default=Path(".caspio-sync"), validation_alias="CASPIO_SYNC_HOME")
     syncs: Path = Field(default=Path("syncs"), validation_alias="CASPIO_SYNC_SYNCS")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
+    sandbox: bool = Field(default=False, validation_alias=SANDBOX_VARIABLE)
+    sync_outside: Path | None = Field(default=None, validation_alias=SYNC_FILE_VARIABLE)
 
     notify_url: SecretStr | None = Field(
         default=None,
@@ -108,6 +133,14 @@ class Settings(BaseSettings):
             raise ValueError(f"set BRAZE_INSTANCE to one of {known}, or BRAZE_REST_ENDPOINT to its URL")
         return self
 
+    @model_validator(mode="after")
+    def _sandbox_is_here(self) -> "Settings":
+        if self.sandbox and not (_is_loopback(self.caspio_integration_url) and _is_loopback(self.braze_endpoint)):
+            raise ValueError(
+                f"{SANDBOX_VARIABLE} says that both accounts are the sandbox's, which are on this machine; unset it"
+            )
+        return self
+
     @property
     def braze_endpoint(self) -> str:
         """REST base URL of the Braze instance, without a trailing slash."""
@@ -133,15 +166,28 @@ class Settings(BaseSettings):
         """Whether there is a ledger already; a dry run does not make one."""
         return self.ledger is not None or (self.home / "ledger.db").is_file()
 
+    @property
+    def sync_files(self) -> SyncFiles:
+        """The sync files there are: those of `syncs`; where it holds none, on the sandbox, the shipped examples."""
+        own = SyncFiles(self.syncs, self.sync_outside)
+        return SyncFiles(shipped_examples()) if self.sandbox and not own.names else own
+
     def sync_file(self, name: str) -> Path:
-        """The file of a sync by its name; a path to a file is taken as it is."""
-        return Path(name) if name.endswith((".yaml", ".yml")) else self.syncs / f"{name}.yaml"
+        """The file of a sync by its name; where there is none, the one it would have.
+
+        Raises:
+            ConfigurationError: two files bear the name.
+        """
+        return self.sync_files.path(name)
 
 
 class ReceiverSettings(BaseSettings):
     """What `caspio-sync receive` needs: no key of Caspio or Braze, as it may be reached from outside."""
 
-    model_config = SettingsConfigDict(env_file_encoding="utf-8", extra="ignore", frozen=True, hide_input_in_errors=True)
+    # An empty variable is an unset one: compose files pass all of them.
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
 
     token: Annotated[SecretStr, AfterValidator(_bearer_token)] = Field(
         validation_alias="CASPIO_SYNC_RECEIVER_TOKEN", description="bearer token that Braze Currents is configured with"
@@ -164,6 +210,14 @@ class ReceiverSettings(BaseSettings):
     def tokens(self) -> list[SecretStr]:
         """Every token that is accepted."""
         return [each for each in (self.token, self.old_token) if each is not None]
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _inbox_url(home: Path, ledger: str | None) -> str:
@@ -207,6 +261,20 @@ def current_settings() -> Settings:
     return load_settings(_named_file())
 
 
+def _sync_named(given: str) -> str:
+    try:
+        name = current_settings().sync_files.named(given) if bare_name(given) != given else given
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    if name is None:
+        raise ValueError(f"{given} is outside of the folder of sync files; put it there, and give its name")
+    return name
+
+
+# A flow's parameter: the name of a sync, or the path to its file in the worker's folder.
+SyncName = Annotated[str, AfterValidator(_sync_named)]
+
+
 def receiver_settings() -> ReceiverSettings:
     """The receiver's settings, from the same places.
 
@@ -214,6 +282,18 @@ def receiver_settings() -> ReceiverSettings:
         ConfigurationError: as `load_settings`.
     """
     return _load(ReceiverSettings, _named_file())
+
+
+def variables(kind: type[BaseSettings] = Settings) -> list[str]:
+    """The environment variables of the settings, in their order."""
+    return [str(field.validation_alias or name.upper()) for name, field in kind.model_fields.items()]
+
+
+def named_accounts() -> list[str]:
+    """The variables of an account that the settings file or the environment fills: where there is one, no sandbox."""
+    file = dotenv_values(_named_file() or ".env")
+    given = {name.upper() for name, value in {**file, **os.environ}.items() if (value or "").strip()}
+    return [name for name in ACCOUNT_VARIABLES if name in given]
 
 
 def _named_file() -> Path | None:

@@ -51,7 +51,7 @@ def crons(made: dict[str, Deployment]) -> dict[str, str]:
 
 def test_the_shipped_file_is_the_list_of_the_shipped_syncs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a change of syncs/: `caspio-sync deploy --write deployments/prefect.yaml`."""
-    monkeypatch.setenv("CASPIO_SYNC_SYNCS", str(ROOT / "syncs"))
+    monkeypatch.setenv("CASPIO_SYNC_SYNCS", str(ROOT / "examples"))
     made = deployments_of(load_settings())
     assert [each.name for each in made] == [
         "books",

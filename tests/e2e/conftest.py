@@ -28,7 +28,7 @@ class Machine:
         self.folder = folder
         self.port = free_port()
         (folder / "syncs").mkdir()
-        shipped = (ROOT / "syncs" / "customers.yaml").read_text(encoding="utf-8")
+        shipped = (ROOT / "examples" / "customers.yaml").read_text(encoding="utf-8")
         # The schedule of its kind: every minute.
         (folder / "syncs" / "customers.yaml").write_text(
             shipped.replace('schedule: "*/5 * * * *"', ""), encoding="utf-8"

@@ -95,7 +95,7 @@ class Company:
         for name in ("tmp", "syncs"):
             (folder / name).mkdir()
         for name, text in {
-            "customers": (ROOT / "syncs" / "customers.yaml").read_text(encoding="utf-8"),
+            "customers": (ROOT / "examples" / "customers.yaml").read_text(encoding="utf-8"),
             "people": PEOPLE,
             "blocked": BLOCKED,
             "broken": BROKEN_GATE,

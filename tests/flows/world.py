@@ -29,7 +29,7 @@ from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import CutAnswer, Fault, Faults, FaultyApp, ResetAfter, ResetBefore
 from caspio_sync.settings import Settings, current_settings
 
-SHIPPED = Path(__file__).parents[2] / "syncs"
+SHIPPED = Path(__file__).parents[2] / "examples"
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ENVIRONMENT = {
     "CASPIO_INTEGRATION_URL": "http://caspio.test",

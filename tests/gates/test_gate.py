@@ -20,7 +20,7 @@ from expectations.gate import Gate, GateLimits, Judgement, expectation_from
 from expectations.profiles import judged_frame, profile_gate, profile_suite
 from expectations.rules import MAX_ROW_EXPECTATIONS
 
-SHIPPED = Path(__file__).parents[2] / "syncs" / "customers.yaml"
+SHIPPED = Path(__file__).parents[2] / "examples" / "customers.yaml"
 SECRET = "alice.secret@example.com"
 
 

@@ -60,7 +60,7 @@ def test_consent_and_bounces_come_before_the_order_of_the_file() -> None:
 
 
 def test_the_shipped_file_is_sound_and_says_first_what_is_there_without_currents() -> None:
-    path = Path(__file__).parents[2] / "syncs" / "engagement.yaml"
+    path = Path(__file__).parents[2] / "examples" / "engagement.yaml"
     assert isinstance(load_sync(path), EngagementSync)
     text = path.read_text(encoding="utf-8")
     assert text.index("without Currents") < text.index("kind: engagement")

@@ -38,7 +38,7 @@ def guess(name: str, type_: str) -> tuple[str, str] | None:
 
 def test_the_shops_table_gets_what_the_shipped_file_writes() -> None:
     sync = proposed(*CUSTOMERS)
-    shipped = load_sync(Path(__file__).parents[2] / "syncs" / "engagement.yaml")
+    shipped = load_sync(Path(__file__).parents[2] / "examples" / "engagement.yaml")
     assert isinstance(shipped, EngagementSync)
     assert sync.fields == shipped.fields
     assert (sync.identity.external_id, sync.identity.email) == ("CustomerNo", "Email")

@@ -8,7 +8,7 @@ from caspio_sync.mapping import load_sync, parse_sync, sync_json_schema
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
 
-SHIPPED = Path(__file__).parents[2] / "syncs" / "customers.yaml"
+SHIPPED = Path(__file__).parents[2] / "examples" / "customers.yaml"
 PATH = Path("syncs/people.yaml")
 HEAD = "kind: profiles\nsource: {table: People}\nidentity: {external_id: Id}\n"
 

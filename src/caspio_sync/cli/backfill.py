@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from caspio_sync.cli.run import AsJson, Resend, Strict, since_utc
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
+from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.deployed.backfill import (
     MOST_SHARDS,
@@ -42,7 +43,7 @@ Wait = Annotated[
 
 
 def backfill(
-    sync: Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")],
+    sync: SyncName,
     since: From = None,
     until: To = None,
     pk: Keys = None,

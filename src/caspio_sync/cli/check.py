@@ -11,9 +11,10 @@ from caspio_sync.cli.examine import Examined, examine
 from caspio_sync.cli.findings import Finding, findings_of
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
+from caspio_sync.cli.sync_name import AnySyncName
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.report import ExitCode
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import current_settings
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
@@ -28,7 +29,7 @@ WriteTest = Annotated[
 
 
 def check(
-    sync: Annotated[str | None, typer.Argument(help="Name of a file in syncs/; all of them without it.")] = None,
+    sync: AnySyncName = None,
     write_test: WriteTest = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,17 +59,12 @@ def _examined(sync: str | None, write_test: str | None) -> list[Examined]:
         settings = current_settings()
     except ConfigurationError as error:
         return [Examined(None, findings_of(error))]
-    names = [sync] if sync else sync_names(settings)
+    names = [sync] if sync else settings.sync_files.names
     examined = asyncio.run(examine(settings, names, write_test=write_test))
     if not names:
         remedy = "write one: `caspio-sync init customers --table T`"
         examined[0].findings.append(Finding("warning", f"{settings.syncs}: no sync file", remedy))
     return examined
-
-
-def sync_names(settings: Settings) -> list[str]:
-    """Names of the sync files."""
-    return sorted(path.stem for path in settings.syncs.glob("*.yaml"))
 
 
 def _show(examined: list[Examined]) -> None:

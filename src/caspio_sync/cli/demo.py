@@ -7,19 +7,18 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-import caspio_sync
 from caspio_sync.cli.demo_mail import mail, post, receiver
 from caspio_sync.cli.run import run_shown, show_report
 from caspio_sync.cli.sandbox import environment, use_settings
 from caspio_sync.cli.show import OUT, number, show_table
 from caspio_sync.clients.caspio import Source
 from caspio_sync.clock import SystemClock
-from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.connect import caspio_client
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 from caspio_sync.settings import load_settings
+from caspio_sync.sync_files import shipped_examples
 
 DEMO_HOME = Path(".caspio-sync/demo")
 SYNC, CATALOG, ENGAGEMENT = "customers", "products", "engagement"
@@ -56,7 +55,7 @@ def demo(
         "[bold]1. The sandbox starts[/]: Caspio and Braze as two local processes, loaded with real retail customers."
     )
     with SandboxProcesses(rows=rows, braze={"blocked_external_ids": BLOCKED, "currents": True}) as processes:
-        use_settings({**environment(processes, DEMO_HOME), "CASPIO_SYNC_SYNCS": str(shipped_syncs())})
+        use_settings({**environment(processes, DEMO_HOME), "CASPIO_SYNC_SYNCS": str(shipped_examples())})
         _run("2. First run", "every customer is new to Braze; the gate sets bad rows aside, Braze may refuse some")
         _run("3. Second run", "nothing changed in Caspio, so nothing is sent")
         edited = asyncio.run(_edit())
@@ -80,15 +79,6 @@ def demo(
     OUT.print(
         f"\nAll state is in {DEMO_HOME}; `make demo-reset` removes it. Next: README.md, 'With your own accounts'."
     )
-
-
-def shipped_syncs() -> Path:
-    """The folder of the sync definitions that come with the project: in a checkout, or in the wheel."""
-    package = Path(caspio_sync.__file__).parent
-    found = next((each for each in (package.parents[1] / "syncs", package / "syncs") if each.is_dir()), None)
-    if found is None:
-        raise ConfigurationError("the shipped sync definitions are missing; install caspio-sync again")
-    return found
 
 
 def _run(title: str, explained: str, sync: str = SYNC, options: RunOptions = RunOptions()) -> RunReport:

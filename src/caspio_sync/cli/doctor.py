@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from caspio_sync.cli.check import sync_names
 from caspio_sync.cli.deploy import Pool
 from caspio_sync.cli.diagnosis import (
     clock_finding,
@@ -65,7 +64,7 @@ def doctor(
         findings += findings_of(error)
     else:
         with closing(kept) as ledger:
-            findings += ledger_findings(ledger, sync_names(settings), ledger.now())
+            findings += ledger_findings(ledger, settings.sync_files.names, ledger.now())
             findings += _inbox(settings, ledger)
             findings += _server(settings, ledger, pool, repair=repair)
     if as_json:
@@ -104,7 +103,7 @@ def _inbox(settings: Settings, ledger: Ledger) -> list[Finding]:
     if not settings.has_inbox:
         return []
     returns = []
-    for name in sync_names(settings):
+    for name in settings.sync_files.names:
         with suppress(CaspioSyncError):  # a file that cannot be read is told of by `check`
             if load_sync(settings.sync_file(name)).kind == "engagement":
                 returns.append(name)
@@ -122,7 +121,7 @@ async def _clock(settings: Settings) -> list[Finding]:
     """This machine's clock against Caspio's, by one count of the first sync's table."""
     connect = CONNECT.get()
     try:
-        source = next((load_sync(settings.sync_file(name)).source for name in sync_names(settings)), None)
+        source = next((load_sync(settings.sync_file(name)).source for name in settings.sync_files.names), None)
         if source is None:
             return []
         key = identifier(source.page_by or "PK_ID")

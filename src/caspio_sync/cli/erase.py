@@ -10,6 +10,7 @@ from rich.markup import escape
 
 from caspio_sync.cli.run import AllowErasures, AsJson
 from caspio_sync.cli.show import ERR, OUT, show_json, show_table
+from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.ledger.erasure import PROVEN
 from caspio_sync.ledger.leases import LeaseHeldError
@@ -25,7 +26,7 @@ BY_HAND = "by hand"
 
 
 def erase(
-    sync: Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")],
+    sync: SyncName,
     keys: Annotated[list[str], typer.Argument(metavar="KEY...", help="Values of the identity field.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what is known of them; write nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,

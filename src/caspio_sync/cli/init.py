@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.show import OUT, show_table
+from caspio_sync.cli.sync_name import new_name
 from caspio_sync.clients.caspio import Source
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalog_proposal import propose_catalog
@@ -23,15 +24,18 @@ from caspio_sync.mapping.sync_file import AnySync, parse_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings, current_settings
+from caspio_sync.sync_files import SyncFiles
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _TABLE_LINE = re.compile(r"(?m)^  table: .*$")
 _PAGING_TYPES = ("AUTONUMBER", "INTEGER")
 _PROPOSALS = {"profiles": propose_sync, "catalog": propose_catalog, "engagement": propose_engagement}
 
 
 def init(
-    name: Annotated[str, typer.Argument(help="Name of the sync: its file becomes syncs/NAME.yaml.")],
+    name: Annotated[
+        str,
+        typer.Argument(parser=new_name, metavar="NAME", help="Name of the sync: its file becomes syncs/NAME.yaml."),
+    ],
     table: Annotated[str | None, typer.Option("--table", help="The Caspio table to read.")] = None,
     view: Annotated[str | None, typer.Option("--view", help="The Caspio view to read, instead of a table.")] = None,
     kind: Annotated[
@@ -105,9 +109,8 @@ def _source(table: str | None, view: str | None) -> Source:
 
 
 def _free_path(settings: Settings, name: str, *, force: bool) -> Path:
-    path = settings.sync_file(name)
-    if not _NAME.fullmatch(path.stem):
-        raise ConfigurationError(f"{name!r} is no name for a sync; use letters, digits, - and _")
+    # Never the examples, which the sandbox lends to an empty folder.
+    path = SyncFiles(settings.syncs).path(name)
     if path.exists() and not force:
         raise ConfigurationError(f"{path}: is there already; choose another name, or write over it with --force")
     return path

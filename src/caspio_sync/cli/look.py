@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from caspio_sync.cli.check import sync_names
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, number, show_json
+from caspio_sync.cli.sync_name import AnySyncName, SyncName
 from caspio_sync.cli.why import as_document, moment, show, tell
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.incidents import Incident
@@ -27,12 +27,11 @@ from caspio_sync.run.freshness import duration
 from caspio_sync.run.quota import caspio_account, utc_day
 from caspio_sync.run.workspace import Accounts, accounts
 from caspio_sync.settings import Settings, current_settings
+from caspio_sync.sync_files import bare_name
 
 # Of the ledger's runs, those that are looked through for syncs whose file is gone.
 _RUNS_LOOKED_AT = 1000
 _COUNTS = ("read", "new", "changed", "unchanged", "sent", "requests", "data_points", "data_points_saved")
-
-Sync = Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class SyncState:
 
 
 def status(
-    sync: Annotated[str | None, typer.Argument(help="Name of a sync; all of them without it.")] = None,
+    sync: AnySyncName = None,
     as_json: AsJson = False,
 ) -> None:
     """Say how each sync stands: its last run, how far it has read, its rows by verdict, its newest delivered row.
@@ -123,7 +122,7 @@ def status(
 
 
 def why(
-    sync: Sync,
+    sync: SyncName,
     key: Annotated[str, typer.Argument(help="Value of the row's identity field, such as a customer number.")],
     as_json: AsJson = False,
 ) -> None:
@@ -173,7 +172,7 @@ def chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[s
     """
     if sync is not None and (settings.sync_file(sync).is_file() or ledger.last_run(sync) is not None):
         return [sync]
-    known = sorted({*sync_names(settings), *(each.sync for each in ledger.runs(limit=_RUNS_LOOKED_AT))})
+    known = sorted({*settings.sync_files.names, *(each.sync for each in ledger.runs(limit=_RUNS_LOOKED_AT))})
     if sync is None:
         return known
     there = f"there are: {', '.join(known)}" if known else f"write one with `caspio-sync init {sync} --table T`"
@@ -303,7 +302,10 @@ def _run_document(run: Run, *, abandoned: bool) -> dict[str, Any]:
 
 def _show_state(state: SyncState) -> None:
     run = state.last_run
-    OUT.print(f"[bold]{escape(state.sync)}[/]{'' if state.has_file else '  (its sync file is gone)'}")
+    gone = "its sync file is gone"
+    if (name := bare_name(state.sync)) != state.sync:
+        gone = f"a path that an older version took for a name; {name} has a state of its own, or no file"
+    OUT.print(f"[bold]{escape(state.sync)}[/]{'' if state.has_file else escape(f'  ({gone})')}")
     lines: list[tuple[str, str]] = []
     if run is None:
         lines.append(("last run", f"none yet; `caspio-sync plan {state.sync}`, then `caspio-sync run {state.sync}`"))

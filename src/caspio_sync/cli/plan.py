@@ -23,6 +23,7 @@ from caspio_sync.cli.run import (
     split_keys,
 )
 from caspio_sync.cli.show import OUT, number, seconds_text, show_json
+from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.run.context import SyncRun
@@ -35,7 +36,7 @@ from caspio_sync.settings import current_settings
 
 
 def plan(
-    sync: Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")],
+    sync: SyncName,
     limit: Limit = None,
     show: Annotated[int, typer.Option("--show", min=0, help="Show this many of the objects that would be sent.")] = 1,
     full: Full = False,

@@ -14,10 +14,11 @@ import typer
 from pydantic import SecretStr
 from rich.markup import escape
 
-from caspio_sync.cli.look import Sync, chosen_syncs, iso_text, open_ledger
+from caspio_sync.cli.look import chosen_syncs, iso_text, open_ledger
 from caspio_sync.cli.run import AsJson, Strict, end, run_shown
 from caspio_sync.cli.show import ERR, OUT, number, show_json, show_table
 from caspio_sync.cli.story import find_story, story_salt
+from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.cli.why import Told, as_document, moment, tell
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.fingerprints import key_hashes
@@ -65,7 +66,7 @@ def _quarantine() -> None:
 
 @quarantine.command("list")
 def quarantine_list(
-    sync: Sync,
+    sync: SyncName,
     verdict: Verdicts = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="Show this many at most, seen last first.")] = 100,
     as_json: AsJson = False,
@@ -98,7 +99,7 @@ def quarantine_list(
 
 @quarantine.command("show")
 def quarantine_show(
-    sync: Sync,
+    sync: SyncName,
     key: Annotated[str, typer.Argument(help="Value of the row's identity field, such as a customer number.")],
     as_json: AsJson = False,
 ) -> None:
@@ -125,7 +126,7 @@ def quarantine_show(
 
 @quarantine.command("export")
 def quarantine_export(
-    sync: Sync,
+    sync: SyncName,
     format_: Annotated[Format, typer.Option("--format", help="csv, or one JSON object a line.")] = Format.CSV,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="File to write; without it, to the screen.")
@@ -158,7 +159,7 @@ def quarantine_export(
 
 @quarantine.command("release")
 def quarantine_release(
-    sync: Sync,
+    sync: SyncName,
     keys: Annotated[list[str] | None, typer.Argument(help="Keys of the rows.", show_default=False)] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every row that waits under the verdicts.")] = False,
     reason: Annotated[str | None, typer.Option("--reason", help="Rows whose reason contains this text.")] = None,

@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
+from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.report import RunOptions, RunReport
@@ -59,7 +60,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document in
 
 
 def run(
-    sync: Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")],
+    sync: SyncName,
     full: Full = False,
     resend: Resend = False,
     limit: Limit = None,

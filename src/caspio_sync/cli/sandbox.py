@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from caspio_sync.cli.show import OUT, show_table
+from caspio_sync.settings import SANDBOX_VARIABLE
 
 if TYPE_CHECKING:
     from caspio_sync.sandbox.server import SandboxProcesses
@@ -97,6 +98,7 @@ def environment(processes: "SandboxProcesses", home: Path) -> dict[str, str]:
         "CASPIO_CALLS_PER_WINDOW": "0",
         "BRAZE_REST_ENDPOINT": processes.braze_url,
         "BRAZE_API_KEY": processes.braze_key,
+        SANDBOX_VARIABLE: "1",
         "CASPIO_SYNC_HOME": str(home),
         "CASPIO_SYNC_LEDGER_URL": f"sqlite:///{home / 'ledger.db'}",
     }

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -12,21 +13,25 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from dotenv import dotenv_values
+from rich.markup import escape
 
-from caspio_sync.cli.demo import shipped_syncs
 from caspio_sync.cli.deploy import registered
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
 from caspio_sync.cli.show import OUT
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
 from caspio_sync.run.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
-from caspio_sync.settings import ENV_FILE_VARIABLE, current_settings
+from caspio_sync.settings import (
+    ENV_FILE_VARIABLE,
+    SECRET_VARIABLES,
+    current_settings,
+    named_accounts,
+    variables,
+)
 
 SERVE_HOME = Path(".caspio-sync/serve")
 HOST = "127.0.0.1"
 # Runs at once on this worker, by a count of its own living processes: after an outage many are late together.
 RUNS_AT_ONCE = 4
-_ACCOUNT_VARIABLES = ("CASPIO_INTEGRATION_URL", "CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", "BRAZE_API_KEY")
 _PATIENCE_SECONDS = 600.0  # a new database on a busy machine takes minutes
 _GRACE_SECONDS = 15.0
 
@@ -50,8 +55,11 @@ def serve(
     os.environ.update(_prefect(home, port))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
-        if not names_accounts():
+        look = _command_elsewhere(port)
+        # Half an account is refused by the settings: it never makes way for the sandbox.
+        if not named_accounts():
             stack.enter_context(_sandbox())
+            look = "caspio-sync --sandbox doctor"
         settings = current_settings()
         wanted = deployments_of(settings)
         OUT.print(f"Prefect's server starts on http://{HOST}:{port} ...")
@@ -63,19 +71,20 @@ def serve(
         command += ["--name", f"serve-{socket.gethostname()}", "--limit", str(RUNS_AT_ONCE)]
         worker = stack.enter_context(_process(command, home, "worker"))
         OUT.print(f"[bold]UI: http://{HOST}:{port}[/]  ({len(changes)} deployments; logs in {SERVE_HOME})")
-        look = f"export PREFECT_API_URL=http://{HOST}:{port}/api; caspio-sync doctor"
-        look = "caspio-sync --sandbox doctor" if SANDBOX_ENV.is_file() else look
-        OUT.print(f"In another terminal: [bold]{look}[/]. Ctrl-C ends everything.")
+        OUT.print(f"In another terminal, in this folder: [bold]{escape(look)}[/]", soft_wrap=True)
+        OUT.print("Ctrl-C ends everything.")
         with contextlib.suppress(KeyboardInterrupt):
             _watch({"server": server, "worker": worker}, home)
         OUT.print("stopping")
 
 
-def names_accounts() -> bool:
-    """Whether the settings file or the environment names any part of an account; half a one is refused later."""
-    file = os.environ.get(ENV_FILE_VARIABLE, ".env")
-    given = {**dotenv_values(file), **os.environ}
-    return any((given.get(name) or "").strip() for name in _ACCOUNT_VARIABLES)
+def _command_elsewhere(port: int) -> str:
+    """`doctor` for another shell, with what this one was told: else it would look at another account or ledger."""
+    told = {name: os.environ[name] for name in (ENV_FILE_VARIABLE, *variables()) if os.environ.get(name)}
+    secret = ", ".join(sorted(SECRET_VARIABLES & told.keys()))
+    shown = "".join(f"{name}={shlex.quote(value)} " for name, value in told.items() if name not in SECRET_VARIABLES)
+    command = f"{shown}PREFECT_API_URL=http://{HOST}:{port}/api caspio-sync doctor"
+    return f"{command}  (first export there, as here: {secret})" if secret else command
 
 
 def _prefect(home: Path, port: int) -> dict[str, str]:
@@ -113,10 +122,10 @@ def _sandbox() -> Iterator[None]:
         use_settings(values)
         # So that `caspio-sync --sandbox …` in another terminal sees the same accounts, ledger and server.
         values["PREFECT_API_URL"] = os.environ["PREFECT_API_URL"]
+        if (syncs := os.environ.get("CASPIO_SYNC_SYNCS")) is not None:
+            values["CASPIO_SYNC_SYNCS"] = syncs
         SANDBOX_HOME.mkdir(parents=True, exist_ok=True)
         SANDBOX_ENV.write_text("".join(f"{name}={value}\n" for name, value in values.items()), encoding="utf-8")
-        if not Path(os.environ.get("CASPIO_SYNC_SYNCS", "syncs")).is_dir():
-            os.environ["CASPIO_SYNC_SYNCS"] = str(shipped_syncs())
         try:
             yield
         finally:

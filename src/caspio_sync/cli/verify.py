@@ -9,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from caspio_sync.cli.accuracy import estimate_text, show_verification
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import ERR, show_json
+from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.catalogs.items_back import ItemsReadBack
 from caspio_sync.run.verification.reading_back import ProfilesReadBack
@@ -18,7 +19,7 @@ from caspio_sync.settings import current_settings
 
 
 def verify(
-    sync: Annotated[str, typer.Argument(help="Name of a file in syncs/, without .yaml.")],
+    sync: SyncName,
     sample: Annotated[
         int | None,
         typer.Option(

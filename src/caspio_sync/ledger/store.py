@@ -14,6 +14,7 @@ from caspio_sync.ledger.housekeeping import Housekeeping
 from caspio_sync.ledger.incidents import Incidents
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
+from caspio_sync.ledger.renaming import Renaming
 from caspio_sync.ledger.rows import Rows
 from caspio_sync.ledger.runs import Runs
 from caspio_sync.ledger.sending import SendingRows
@@ -46,6 +47,7 @@ class Ledger(
     Incidents,
     Agreements,
     Housekeeping,
+    Renaming,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.sync_files import SyncFiles
 
 Location = tuple[str | int, ...]
 
@@ -98,7 +99,7 @@ def listing(path: Path, findings: list[Finding]) -> str:
 
 
 def _missing(path: Path) -> str:
-    known = sorted(other.stem for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
+    known = SyncFiles(path.parent).names
     advice = f"there are: {', '.join(known)}" if known else f"write one with `caspio-sync init {path.stem} --table T`"
     return f"{path}: there is no such sync; {advice}"
 

@@ -14,6 +14,7 @@ from caspio_sync.mapping.document import Document, Finding, Location, listing, p
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.faults import find_faults, profile_faults
 from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.sync_files import fault_in_name
 
 AnySync = ProfileSync | CatalogSync | EngagementSync
 
@@ -46,6 +47,8 @@ def sync_json_schema() -> dict[str, Any]:
 
 
 def _checked(document: Document) -> AnySync:
+    if (fault := fault_in_name(document.path.stem)) is not None:
+        raise ConfigurationError(f"{document.path}: {fault}")
     kind = _kind(document)
     sync, findings = find_faults(KINDS[kind], document, _FAULTS[kind](document.data))
     if sync is None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from caspio_sync.clients.braze import BrazeClient
@@ -14,6 +15,7 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.sync_file import AnySync
@@ -21,6 +23,7 @@ from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.writes import envelopes
 from caspio_sync.settings import Settings
+from caspio_sync.sync_files import bare_name
 
 if TYPE_CHECKING:
     from caspio_sync.run.context import SyncRun
@@ -89,8 +92,32 @@ def braze_sender(settings: Settings, clock: Clock, definition: AnySync, rows: in
 
 
 def open_ledger(settings: Settings, clock: Clock) -> Ledger:
-    """The ledger in the settings, made where there is none."""
-    return Ledger.open(settings.ledger_url, clock=clock)
+    """The ledger in the settings, made where there is none; each sync has its state under the name it goes by."""
+    ledger = Ledger.open(settings.ledger_url, clock=clock)
+    try:
+        formers: dict[str, list[str]] = {}
+        for former in ledger.path_names():
+            if (name := _sync_meant(settings, former)) is not None:
+                formers.setdefault(name, []).append(former)
+        for name, paths in formers.items():
+            ledger.take_over(name, paths)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def _sync_meant(settings: Settings, path: str) -> str | None:
+    """The sync whose file a path names, as far as can be told: it may have been written in another folder."""
+    name, written = bare_name(path), Path(path)
+    try:
+        file = settings.sync_file(name)
+    except ConfigurationError:  # of two files of one name: `check` says so
+        return None
+    if not file.exists():
+        return None
+    same = written.exists() and written.samefile(file)
+    return name if same or written.parent.name == file.absolute().parent.name else None
 
 
 def engagement_client(settings: Settings, clock: Clock) -> BrazeEngagementClient:

@@ -130,7 +130,8 @@ def prefect_file(deployments: list[Deployment]) -> str:
 
 
 def _files(settings: Settings) -> list[Path]:
-    return sorted(settings.syncs.glob("*.yaml"))
+    files = settings.sync_files
+    return [files.path(name) for name in files.names]
 
 
 def _deployment(definition: AnySync, schedule: Schedule) -> Deployment:

@@ -1,0 +1,105 @@
+"""The files that define syncs, and the one rule for their names: a sync is called as its file, without its ending.
+
+Whoever takes a sync for another one (its path, its name in another case) sends all of it again, and Braze bills it.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from caspio_sync.errors import ConfigurationError
+
+ENDINGS = (".yaml", ".yml")
+# What the names of Prefect's artifacts and deployments take.
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def bare_name(given: str) -> str:
+    """The name of a sync that is given by name or as a path to its file."""
+    path = Path(given)
+    return path.stem if path.suffix.lower() in ENDINGS else given
+
+
+def fault_in_name(name: str) -> str | None:
+    """Why a sync cannot be called so, and what to do; None where it can."""
+    if _NAME.fullmatch(name):
+        return None
+    return f"'{name}' is no name for a sync: letters from A to Z, digits, - and _ make one; rename the file"
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFiles:
+    """The sync files there are.
+
+    Args:
+        folder: where they stand, each NAME.yaml or NAME.yml.
+        extra: one more, from another place; its name must not be taken in the folder.
+    """
+
+    folder: Path
+    extra: Path | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all syncs, in order."""
+        return sorted({each.stem for each in self._all()})
+
+    def path(self, name: str) -> Path:
+        """The file of a sync; where there is none, the one it would have.
+
+        Raises:
+            ConfigurationError: two files bear the name, or one bears it in another case.
+        """
+        found = [each for each in self._all() if each.stem == name]
+        if len(found) > 1:
+            first, second, *_ = found
+            raise ConfigurationError(f"{first} and {second} are one sync by their name, '{name}'; keep or rename one")
+        own = self.folder / f"{name}.yaml"
+        if not found and own.exists():  # on a file system that does not tell upper from lower case
+            raise ConfigurationError(f"{own}: its name is spelled otherwise; there are: {', '.join(self.names)}")
+        return found[0] if found else own
+
+    def named(self, given: str) -> str | None:
+        """The name of the sync that a name or a path to a file of the folder means; None for a path elsewhere.
+
+        Raises:
+            ConfigurationError: it is no name, or a path to no file.
+        """
+        name = bare_name(given)
+        if name == given:
+            if (fault := fault_in_name(name)) is not None:
+                raise ConfigurationError(fault)
+            return name
+        path = Path(given)
+        if not path.exists():
+            if path.name == given and any(each.name == given for each in self._all()):
+                return name
+            there = f"there are: {', '.join(self.names)}" if self.names else f"none is in {self.folder} either"
+            raise ConfigurationError(f"{path}: there is no such sync file; {there}")
+        inside = any(each.samefile(path) for each in self._all() if each.exists())
+        return name if inside else None
+
+    def _all(self) -> list[Path]:
+        there = sorted(self.folder.iterdir()) if self.folder.is_dir() else []
+        # Editors and systems leave hidden files beside those that are meant.
+        found = [
+            each
+            for each in there
+            if each.suffix.lower() in ENDINGS and not each.name.startswith(".") and not each.is_dir()
+        ]
+        if self.extra is None or any(each.samefile(self.extra) for each in found if each.exists()):
+            return found
+        return [*found, self.extra]
+
+
+def shipped_examples() -> Path:
+    """The folder of the examples that come with the project: in a checkout, or in the wheel.
+
+    Raises:
+        ConfigurationError: it is not there.
+    """
+    package = Path(__file__).parent
+    found = next((each for each in (package.parents[1] / "examples", package / "examples") if each.is_dir()), None)
+    if found is None:
+        raise ConfigurationError("the shipped examples of sync files are missing; install caspio-sync again")
+    return found
