@@ -8,8 +8,10 @@ from itertools import islice, pairwise
 import orjson
 from cronsim import CronSim
 
+from caspio_sync.cli.examine_rows import row_findings
 from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
 from caspio_sync.clients.caspio import CaspioClient, Source
+from caspio_sync.clients.caspio_query import identifier
 from caspio_sync.clock import Clock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.windows_zones import zone
@@ -29,7 +31,6 @@ from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, ok
 from caspio_sync.settings import Settings
 
-SKEW_SECONDS = 60
 TEST_ATTRIBUTE = "caspio_sync_test"
 _COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 
@@ -193,7 +194,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += await _erasure_findings(prepared, caspio, settings, clock)
         sync.findings += await _catalog_findings(prepared, settings)
         sync.findings += await _poll_findings(prepared, settings)
-        sync.findings += await _row_findings(prepared, caspio, clock)
+        sync.findings += await row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:
         sync.findings += findings_of(error)
@@ -246,11 +247,11 @@ async def _erasure_findings(
     if requests is None:
         return []
     counted = await caspio.aggregate(
-        requests.source, select=f"COUNT({requests.key.name}) AS row_count", where=requests.where
+        requests.source, select=f"COUNT({identifier(requests.key.name)}) AS row_count", where=requests.where
     )
     async with braze_client(settings, clock) as braze:
         await braze.probe_delete()
-    rows = counted.row.get("row_count")
+    rows = counted.row["row_count"]
     return [Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")]
 
 
@@ -278,26 +279,6 @@ async def _poll_findings(prepared: Prepared, settings: Settings) -> list[Finding
     async with connect.polled(settings, connect.clock) as braze:
         there = await braze.probe_engagement(states=states, campaigns=definition.campaign_stats is not None)
     return [Finding("ok", f"polls: the Braze key may ask ({', '.join(there)})")]
-
-
-async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:
-    """One call: the number of rows under the sync's condition, and Caspio's clock."""
-    where = prepared.definition.source.where
-    counted = await caspio.aggregate(prepared.source, select=f"COUNT({prepared.key.name}) AS row_count", where=where)
-    within = " that meet source.where" if where else ""
-    findings = [Finding("ok", f"rows{within}: {counted.row.get('row_count')}")]
-    if counted.server_time is None:
-        return findings
-    skew = (clock.now() - counted.server_time).total_seconds()
-    if abs(skew) > SKEW_SECONDS:
-        findings.append(
-            Finding(
-                "warning",
-                f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Caspio's",
-                "set it by NTP: ages, leases and rate windows go by it",
-            )
-        )
-    return findings
 
 
 def _gate_findings(name: str, definition: AnySync, mapping: RowMapping) -> list[Finding]:
