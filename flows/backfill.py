@@ -3,7 +3,6 @@
 import asyncio
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
 from uuid import UUID
 
 from prefect import flow
@@ -26,6 +25,7 @@ from caspio_sync.run.deployed.backfill import (
     plan_backfill,
     shard_ended,
 )
+from caspio_sync.run.moment import Moment
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import SyncName, current_settings
 from flows.kinds import flow_name, run_flow
@@ -41,8 +41,10 @@ class BackfillParameters(BaseModel, frozen=True, extra="forbid"):
     """Which rows, and how; the accounts come from the environment of the worker."""
 
     sync: SyncName = Field(description="Name of a sync, or its file in syncs/.")
-    since: datetime | None = Field(default=None, description="Rows changed since this time.")
-    until: datetime | None = Field(default=None, description="With since: no rows changed later than this.")
+    since: Moment | None = Field(
+        default=None, description="Rows changed since this time (ISO 8601; without a zone it is UTC)."
+    )
+    until: Moment | None = Field(default=None, description="With since: no rows changed later than this.")
     pk_range: tuple[int, int] | None = Field(
         default=None, description="Rows whose PK_ID lies between these two, both included."
     )

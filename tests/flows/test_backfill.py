@@ -167,6 +167,14 @@ def test_bad_input_is_refused_before_anything_is_read(many: Any) -> None:
     assert "cursor field" in refused(since=now)
 
 
+@pytest.mark.parametrize("end", ["since", "until"])
+def test_a_bare_number_in_prefects_form_is_no_time(many: Any, end: str) -> None:
+    parameters = importlib.import_module("flows.backfill").BackfillParameters
+    with pytest.raises(ValueError, match="no date or time"):
+        parameters(sync="customers", **{end: "2026"})
+    assert getattr(parameters(sync="customers", **{end: "20260131"}), end).isoformat() == "2026-01-31T00:00:00+00:00"
+
+
 def test_a_killed_shard_goes_on_after_its_recorded_batches(many: Any) -> None:
     with killed_after(1):
         backfilled(pk_range=(1, 2000), resend=True)

@@ -217,3 +217,17 @@ def test_a_batch_that_got_lost_between_two_steps_ends_the_run(holed: Any, monkey
         ended = holed.ended()
     assert (ended.code, "that Caspio gave were not looked at" in ended.message) == (4, True)
     assert holed.watermark() is None
+
+
+def test_no_item_is_deleted_on_a_short_answer(shop: Any) -> None:
+    shop.open(1200)
+    shop.run()
+    shop.drop("p5")
+    short = Fault(kind="short", path="/integrations/rest/v3/tables/Products/records", nth=EVERY[1:], rows=0)
+    shop.world.break_caspio(short)
+    ended = shop.ended()
+    assert (ended.code, ended.report.deleted) == (4, 0)
+    assert len(shop.items()) == 1200
+    shop.world.break_caspio()
+    assert shop.run().deleted == 1
+    assert shop.items() == shop.expected()

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from caspio_sync.cli.run import AsJson, Resend, Strict, since_utc
+from caspio_sync.cli.moment_option import parse_moment
+from caspio_sync.cli.run import AsJson, Resend, Strict
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
@@ -27,9 +28,18 @@ from caspio_sync.settings import current_settings
 SERVER = "PREFECT_API_URL"  # names the server whose workers take the shards
 
 From = Annotated[
-    datetime | None, typer.Option("--from", help="Rows changed since this time (ISO; without a zone it is UTC).")
+    datetime | None,
+    typer.Option(
+        "--from",
+        parser=parse_moment,
+        metavar="TIME",
+        help="Rows changed since this time (ISO; without a zone it is UTC).",
+    ),
 ]
-To = Annotated[datetime | None, typer.Option("--to", help="With --from: rows changed no later than this.")]
+To = Annotated[
+    datetime | None,
+    typer.Option("--to", parser=parse_moment, metavar="TIME", help="With --from: rows changed no later than this."),
+]
 Keys = Annotated[str | None, typer.Option("--pk", help="Rows by their PK_ID, both ends included: A..B.")]
 Shards = Annotated[int, typer.Option("--shards", min=1, max=MOST_SHARDS, help="Cut the rows into so many runs.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; nothing is written anywhere.")]
@@ -63,8 +73,8 @@ def backfill(
     Example: `caspio-sync backfill customers --from 2026-03-01 --to 2026-03-08 --shards 4 --wait`
     """
     options = RunOptions(
-        since=since_utc(since),
-        until=since_utc(until),
+        since=since,
+        until=until,
         pk_range=_pk_range(pk),
         resend=resend,
         strict=strict,

@@ -9,10 +9,12 @@ from itertools import islice, pairwise
 import orjson
 from cronsim import CronSim
 
+from caspio_sync.cli.examine_rows import row_findings
 from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
 from caspio_sync.clients.caspio import CaspioClient, Source
+from caspio_sync.clients.caspio_query import identifier
 from caspio_sync.clock import Clock
-from caspio_sync.errors import CaspioSyncError, ConfigurationError, PermanentError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
@@ -33,7 +35,6 @@ from caspio_sync.run.report import RunOptions
 from caspio_sync.run.workspace import known_accounts
 from caspio_sync.settings import Settings
 
-SKEW_SECONDS = 60
 TEST_ATTRIBUTE = "caspio_sync_test"
 
 
@@ -201,7 +202,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += await _catalog_findings(prepared, settings)
         sync.findings += await _poll_findings(prepared, settings)
         sync.findings += await _campaign_findings(prepared, caspio)
-        sync.findings += await _row_findings(prepared, caspio, clock)
+        sync.findings += await row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:
         sync.findings += findings_of(error)
@@ -254,11 +255,11 @@ async def _erasure_findings(
     if requests is None:
         return []
     counted = await caspio.aggregate(
-        requests.source, select=f"COUNT({requests.key.name}) AS row_count", where=requests.where
+        requests.source, select=f"COUNT({identifier(requests.key.name)}) AS row_count", where=requests.where
     )
     async with CONNECT.get().braze(settings, clock) as braze:
         await braze.probe_delete()
-    rows = int(counted.row.get("row_count") or 0)
+    rows = int(counted.row["row_count"])
     sound = Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")
     if rows <= MOST_PEOPLE:
         return [sound]
@@ -301,35 +302,6 @@ async def _campaign_findings(prepared: Prepared, caspio: CaspioClient) -> list[F
     fields = await find_table(caspio, definition)
     todo = "has its fields" if fields else "will be made by the first run"
     return [Finding("ok", f"campaign_stats: {definition.campaign_stats.table} {todo}")]
-
-
-async def _row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:
-    """One call: the number of rows under the sync's condition, and Caspio's clock."""
-    definition = prepared.definition
-    where = definition.source.where
-    try:
-        counted = await caspio.aggregate(
-            prepared.source, select=f"COUNT({prepared.key.name}) AS row_count", where=where
-        )
-    except (PermanentError, ConfigurationError) as error:  # 404: a field that the table does not have
-        if where is None:
-            raise
-        said = f"{definition.where('source', 'where')}: source.where: Caspio refuses it: {findings_of(error)[0].what}"
-        return [Finding("error", said, "correct the condition")]
-    within = " that meet source.where" if where else ""
-    findings = [Finding("ok", f"rows{within}: {counted.row.get('row_count')}")]
-    if counted.server_time is None:
-        return findings
-    skew = (clock.now() - counted.server_time).total_seconds()
-    if abs(skew) > SKEW_SECONDS:
-        findings.append(
-            Finding(
-                "warning",
-                f"this machine's clock is {abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} Caspio's",
-                "set it by NTP: cursors and ages go by it",
-            )
-        )
-    return findings
 
 
 def _gate_findings(name: str, definition: AnySync, mapping: RowMapping) -> list[Finding]:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from caspio_sync.cli.examine_rows import refused_names
 from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.cli.sync_name import new_name
@@ -120,7 +121,14 @@ async def _fields(settings: Settings, source: Source) -> list[CaspioField]:
     connect = CONNECT.get()
     async with connect.caspio(settings, connect.clock) as caspio:
         await refuse_missing(caspio, source)
-        return await caspio.fields(source)
+        fields = await caspio.fields(source)
+        refused = await refused_names(caspio, source, fields)
+    if refused:
+        OUT.print(
+            f"left out, for Caspio does not take these words of SQL as names of fields: {', '.join(refused)}; rename "
+            "them in Caspio where they are needed"
+        )
+    return [field for field in fields if field.name not in refused]
 
 
 def _show(path: Path, name: str, definition: AnySync, fields: Sequence[CaspioField]) -> None:

@@ -19,7 +19,6 @@ from caspio_sync.cli.run import (
     Resend,
     Since,
     show_report,
-    since_utc,
     split_keys,
 )
 from caspio_sync.cli.show import OUT, number, seconds_text, show_json
@@ -61,7 +60,7 @@ def plan(
         full=full,
         resend=resend,
         row_keys=split_keys(keys),
-        since=since_utc(since),
+        since=since,
         accept_schema=accept_schema,
     )
     made = made_plan(sync, options, show)

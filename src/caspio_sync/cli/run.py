@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from caspio_sync.cli.accuracy import show_verification
+from caspio_sync.cli.moment_option import parse_moment
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError
@@ -27,7 +28,10 @@ Keys = Annotated[
     str | None, typer.Option("--keys", help="Only these rows, by their identity: a,b,c; the cursor stays.")
 ]
 Since = Annotated[
-    datetime | None, typer.Option("--since", help="Rows changed since this UTC time (ISO); the cursor stays.")
+    datetime | None,
+    typer.Option(
+        "--since", parser=parse_moment, metavar="TIME", help="Rows changed since this UTC time (ISO); the cursor stays."
+    ),
 ]
 Baseline = Annotated[
     bool,
@@ -89,7 +93,7 @@ def run(
         resend=resend,
         limit=limit,
         row_keys=split_keys(keys),
-        since=since_utc(since),
+        since=since,
         baseline=baseline,
         verify_sample=verify_sample,
         accept_schema=accept_schema,
@@ -157,13 +161,6 @@ def exit_code(report: RunReport | None, error: CaspioSyncError | None, *, strict
 def split_keys(keys: str | None) -> tuple[SecretStr, ...]:
     """`a,b , c` as three keys."""
     return tuple(SecretStr(key.strip()) for key in (keys or "").split(",") if key.strip())
-
-
-def since_utc(since: datetime | None) -> datetime | None:
-    """A time without a zone is taken as UTC."""
-    from datetime import UTC
-
-    return since.replace(tzinfo=UTC) if since is not None and since.tzinfo is None else since
 
 
 def show_report(report: RunReport) -> None:

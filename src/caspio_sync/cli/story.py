@@ -9,7 +9,7 @@ import orjson
 import polars as pl
 
 from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import and_
+from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import keys_where
@@ -141,7 +141,7 @@ def _conditions(prepared: Prepared, key: str, source_pk: int | None) -> list[str
 
 async def _read(prepared: Prepared, caspio: CaspioClient, where: str | None) -> pl.DataFrame:
     select = list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields]))
-    order = f"{prepared.key.name} ASC"
+    order = f"{identifier(prepared.key.name)} ASC"
     page = await caspio.records(prepared.source, select=select, where=where, order_by=order, limit=_ROWS)
     return source_frame([page.rows], prepared.selected, prepared.key.name)
 

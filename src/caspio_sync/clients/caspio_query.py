@@ -15,7 +15,7 @@ URL_LIMIT = 2047  # characters of a request's address, beyond it 414 (Caspio, 3.
 # RFC 3986 lets these stand in a query; "+", "&", ";" and "#" mean something else to a server.
 _QUERY_SAFE = "'(),:*=@/!$?"
 _NAME = re.compile(r"[^\W\d]\w{0,127}")
-_OUTSIDE_QUOTES = re.compile(r"'(?:[^']|'')*'")
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
 
 
 def encoded(text: str) -> str:
@@ -93,13 +93,18 @@ def is_reserved(name: str) -> bool:
     return name.lower() in RESERVED
 
 
+def without_literals(text: str) -> str:
+    """A condition with '' in place of every text literal: what is left are names, numbers and words."""
+    return _LITERAL.sub("''", text)
+
+
 def condition(text: str) -> str:
     """A WHERE text, checked to end where it seems to: joined to others it must not swallow or escape them.
 
     Raises:
         ConfigurationError: open quotes or parentheses, a comment, or a second statement.
     """
-    rest = _OUTSIDE_QUOTES.sub("''", text)
+    rest = without_literals(text)
     wrong = next((mark for mark in ("--", "/*", "*/", ";", "\0") if mark in rest), None)
     if wrong is not None:
         raise ConfigurationError(

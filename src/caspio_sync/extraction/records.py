@@ -17,6 +17,7 @@ import polars as pl
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS, Aggregate, RecordPage, Source
 from caspio_sync.clients.caspio_query import and_, identifier, in_list
 from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.concurrency import all_of
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.key_ranges import KeyRange, KeyRanges
@@ -303,13 +304,7 @@ class RecordReader:
                 spare -= 1
                 await self._page(one)
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for one in planned:
-                    group.create_task(read(one))
-        except BaseExceptionGroup as failed:
-            first = failed.exceptions[0]
-            raise first from first.__cause__
+        await all_of(read(one) for one in planned)
 
     async def _page(self, one: KeyRange) -> None:
         within = f"{self._key}>{one.last} AND {self._key}<={one.high}"

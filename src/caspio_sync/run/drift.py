@@ -4,11 +4,11 @@ A field that is gone or has another type stops alone where it can: it neither tr
 the sync goes on. Where rows cannot be named, found, chosen or judged without it, the sync stops.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from caspio_sync.clients.caspio_query import without_literals
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.mapping.definition import names
@@ -16,8 +16,6 @@ from caspio_sync.mapping.kinds import mapping_of
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.schemas import CaspioField
-
-_TEXT_LITERAL = re.compile(r"'(?:[^']|'')*'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,7 @@ def _required(definition: AnySync, before: Mapping[str, CaspioField]) -> Iterato
         "erasure.where": erasure.where if erasure is not None and erasure.table is None else None,
     }
     for place, where in conditions.items():
-        condition = _TEXT_LITERAL.sub("''", where or "")
+        condition = without_literals(where or "")
         yield from ((name, f"named in {place}") for name in before if names(condition, name))
     for mapped, place in dict.fromkeys(definition.judged_fields()):
         yield from ((name, f"judged by {place} ({mapped})") for name in _fields_of(definition, mapped, before))

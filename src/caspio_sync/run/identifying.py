@@ -18,11 +18,12 @@ from caspio_sync.clients.braze_answers import (
     SLOWEST_EXPORT_PER_MINUTE,
     EmailToIdentify,
 )
+from caspio_sync.concurrency import all_of
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.sending import without_required_consent
-from caspio_sync.run.verification.reading_back import ProfilesReadBack, all_of
+from caspio_sync.run.verification.reading_back import ProfilesReadBack
 from caspio_sync.schemas import KEY, SOURCE_PK, ok
 
 EMAIL = "email"

@@ -5,9 +5,7 @@ from collections.abc import Iterable
 import polars as pl
 
 from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import and_
-from caspio_sync.extraction.cells import source_frame
-from caspio_sync.extraction.records import keys_where
+from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.schemas import KEY, SOURCE_PK
@@ -19,16 +17,11 @@ async def present_keys(caspio: CaspioClient, prepared: Prepared, source_pks: Ite
     Of items, a row that the sync's condition leaves out is not there: its item is deleted, and the id is free.
 
     Raises:
-        As `CaspioClient.records`.
+        As `rows_by_key`.
     """
-    select = list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields]))
     definition = prepared.definition
     within = definition.source.where if isinstance(definition, CatalogSync) else None
-    pages = [
-        await caspio.records(prepared.source, select=select, where=and_(within, where))
-        for where in keys_where(prepared.key, [str(source_pk) for source_pk in source_pks])
-    ]
-    rows = source_frame([page.rows for page in pages], prepared.selected, prepared.key.name)
+    rows = await rows_by_key(caspio, prepared.source, prepared.key, source_pks, fields=prepared.selected, where=within)
     return prepared.mapping.apply(rows).select(SOURCE_PK, pl.col(KEY).alias("present_key"))
 
 

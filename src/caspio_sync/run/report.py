@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, SecretStr, computed_field
 
 from caspio_sync.run.engagement.writeback_report import WritebackReport
 from caspio_sync.run.freshness import Freshness
+from caspio_sync.run.moment import Moment
 from caspio_sync.run.verification.verify_report import EXAMPLES, VerifyReport
 from caspio_sync.schemas import SOURCE_PK, CheckResult, Verdict
 
@@ -60,10 +61,11 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
         description="Read only these rows, by their identity. Never moves the cursor. Masked in Prefect's record once "
         "the run has begun.",
     )
-    since: datetime | None = Field(
-        default=None, description="Read rows changed since this time. Never moves the cursor."
+    since: Moment | None = Field(
+        default=None,
+        description="Read rows changed since this time (ISO 8601; without a zone it is UTC). Never moves the cursor.",
     )
-    until: datetime | None = Field(
+    until: Moment | None = Field(
         default=None, description="With since: read rows changed up to this time, no later ones."
     )
     pk_range: tuple[int, int] | None = Field(

@@ -116,8 +116,8 @@ def test_an_identity_that_is_not_unique_is_a_warning(shop):
     assert "does not keep it unique" in warning
 
 
-@pytest.mark.parametrize(("seconds", "word"), [(90, "ahead of"), (-90, "behind")])
-def test_clocks_that_differ_by_more_than_a_minute_are_a_warning(shop, seconds, word):
+@pytest.mark.parametrize(("seconds", "word"), [(91, "ahead of"), (-90, "behind")])
+def test_clocks_that_differ_by_more_than_half_a_minute_are_a_warning(shop, seconds, word):
     shop.write_sync()
     (shop.clock if seconds > 0 else shop.caspio_clock).advance(abs(seconds))
     (warning,) = whats(shop.document("check", "customers"), "warning")

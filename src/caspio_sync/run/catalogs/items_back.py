@@ -16,6 +16,7 @@ from caspio_sync.clients.braze_catalog_answers import (
 )
 from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clock import Clock
+from caspio_sync.concurrency import all_of
 from caspio_sync.delivery.paced import A, PacedCalls
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalog_items import ID
@@ -23,7 +24,7 @@ from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.exported import item_values
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
-from caspio_sync.run.verification.reading_back import Held, all_of
+from caspio_sync.run.verification.reading_back import Held
 from caspio_sync.schemas import MappedColumn
 
 _PAGES = 20  # read together: as many rows as one call to Caspio gives; a kill repeats 24 seconds

@@ -9,12 +9,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from caspio_sync.clients.caspio_query import and_
 from caspio_sync.delivery.outcomes import deliver, outcomes
 from caspio_sync.delivery.sender import Answer
 from caspio_sync.errors import GateBlockedError
-from caspio_sync.extraction.cells import source_frame
-from caspio_sync.extraction.records import keys_where
+from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import read_digest
 from caspio_sync.run.sending import filled_requests
@@ -54,7 +52,7 @@ async def find_vanished(run: SyncRun) -> Vanished | None:
     """What this run, having read everything, finds gone; None where it cannot tell.
 
     Raises:
-        As `CaspioClient.records`.
+        As `rows_by_key`.
     """
     sync, work = run.items
     if sync.on_missing == "keep" or not await _decides(run):
@@ -146,12 +144,8 @@ async def _decides(run: SyncRun) -> bool:
 
 async def _still_there(run: SyncRun, source_pks: pl.Series) -> pl.Series:
     """Those of these rows that Caspio has all the same, under the sync's condition: read before they came, or late."""
-    key, where = run.prepared.key, run.definition.source.where
-    pages = [
-        (await run.caspio.records(run.prepared.source, select=[key.name], where=and_(where, some))).rows
-        for some in keys_where(key, [str(each) for each in source_pks])
-    ]
-    return source_frame(pages, [], key.name)[SOURCE_PK]
+    prepared, where = run.prepared, run.definition.source.where
+    return (await rows_by_key(run.caspio, prepared.source, prepared.key, source_pks, where=where))[SOURCE_PK]
 
 
 def _too_many(run: SyncRun, known: pl.DataFrame, noted: pl.Series, found: Vanished) -> str | None:

@@ -12,16 +12,16 @@ import numpy.typing as npt
 import polars as pl
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient
-from caspio_sync.clients.caspio_query import and_
+from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.clock import Clock
 from caspio_sync.extraction.cells import source_frame
-from caspio_sync.extraction.records import keys_where
+from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.compare import CONSENT_RANK, EMAIL_CONSENT
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.mapping.exported import agrees
 from caspio_sync.run.prepared import Prepared
-from caspio_sync.run.verification.reading_back import Held, ReadBack, all_of
+from caspio_sync.run.verification.reading_back import Held, ReadBack
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn
 
 # How long Braze's docs advise to wait between dependent calls (Braze, 2.2).
@@ -200,32 +200,32 @@ class Looking:
         """The rows as Caspio has them, those that meet the sync's condition; a few more may be among them."""
         prepared, key = self._prepared, self._prepared.key
         low, high = int(source_pks.min() or 0), int(source_pks.max() or 0)  # type: ignore[arg-type]  # never null
-        if high - low < DENSE * len(source_pks):
-            pages = await self._stretch(low, high)
-        else:
-            conditions = keys_where(key, map(str, source_pks))
-            pages = await all_of(self._page(where) for where in conditions)
-        return source_frame(pages, prepared.selected, key.name)
+        if high - low >= DENSE * len(source_pks):
+            return await self._by_key(source_pks)
+        found = source_frame(await self._stretch(low, high), prepared.selected, key.name)
+        # What a page left out is none that is gone: it is looked up, and counted.
+        return pl.concat([found, await self._by_key(source_pks.filter(~source_pks.is_in(found[SOURCE_PK].implode())))])
 
     async def _stretch(self, low: int, high: int) -> list[bytes]:
-        """Every row of a stretch of keys, page by page."""
-        key, pages, last = self._prepared.key.name, [], low - 1
+        """The rows of a stretch of keys, page by page."""
+        prepared, pages, last = self._prepared, [], low - 1
+        select = list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields]))
+        key = identifier(prepared.key.name)
         while last < high:
-            pages.append(await self._page(f"{key}>{last} AND {key}<={high}"))
-            keys = source_frame(pages[-1:], [], key)[SOURCE_PK]
+            where = and_(prepared.definition.source.where, f"{key}>{last} AND {key}<={high}")
+            page = await self._caspio.records(
+                prepared.source, select=select, where=where, order_by=f"{key} ASC", limit=MAX_PAGE_ROWS
+            )
+            pages.append(page.rows)
+            keys = source_frame(pages[-1:], [], prepared.key.name)[SOURCE_PK]
             last = high if len(keys) < MAX_PAGE_ROWS else int(keys[-1])
         return pages
 
-    async def _page(self, where: str) -> bytes:
-        prepared = self._prepared
-        page = await self._caspio.records(
-            prepared.source,
-            select=list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields])),
-            where=and_(prepared.definition.source.where, where),
-            order_by=f"{prepared.key.name} ASC",
-            limit=MAX_PAGE_ROWS,
+    async def _by_key(self, source_pks: pl.Series) -> pl.DataFrame:
+        prepared, where = self._prepared, self._prepared.definition.source.where
+        return await rows_by_key(
+            self._caspio, prepared.source, prepared.key, source_pks, fields=prepared.selected, where=where
         )
-        return page.rows
 
 
 def _rank(states: pl.Series) -> npt.NDArray[np.int8]:

@@ -3,10 +3,9 @@
 Items of catalogs are read back in items_back.py.
 """
 
-import asyncio
 import math
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, Protocol
 
 import polars as pl
 
@@ -20,12 +19,11 @@ from caspio_sync.clients.braze_answers import (
     ExportAnswer,
 )
 from caspio_sync.clock import Clock
+from caspio_sync.concurrency import all_of
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.exported import exported_field, exported_values
 from caspio_sync.schemas import MappedColumn
-
-T = TypeVar("T")
 
 # A profile or an item as Braze gives it; "missing": there is none; "ambiguous": there are several, or one that goes by
 # another id now.
@@ -174,17 +172,6 @@ class ProfilesReadBack:
         return await self._exports.ask(
             lambda: self._braze.export_users([], ["external_id", "email"], email_address=email)
         )
-
-
-async def all_of(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """What the calls give, made at the same time; the first that fails ends the others and is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            made = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as failed:
-        first = failed.exceptions[0]
-        raise first from first.__cause__
-    return [each.result() for each in made]
 
 
 def _cut(keys: Sequence[str], most: int) -> list[Sequence[str]]:

@@ -250,6 +250,8 @@ class Account:
         """
         clauses = (reading.select, reading.where, reading.group_by, reading.order_by)
         shapes, literals = take_literals(*clauses)
+        if not self.behaviour.bracketed_names and any("[" in shape for shape in shapes):
+            raise sql_error("Incorrect syntax near '['.")
         name = self.view(name).name if is_view else self.table(name).name
         statement, cut = self._translated(name, is_view, Shape(*shapes), reading.paged, reading.limited)
         parameters = statement.bindings.fill(self._call(literals, reading.limit, reading.offset))

@@ -32,6 +32,7 @@ class CaspioBehaviour(BaseModel):
         small_limits: whether q.limit below 5 is accepted (3.1).
         paged_aggregates: whether an aggregate without q.groupBy may carry limit or page parameters (3.1).
         star_has_pk: whether an absent q.select returns PK_ID (3.1).
+        bracketed_names: whether a field's name may stand in brackets, which words of SQL need (3.3, OPEN).
         array_insert: whether POST records takes an array of records (3.4).
         unique_violation_status: 400 (SqlServerError) or 409 (4.2).
         read_only_status: status of AlterReadOnlyData: 400 or 500 (4.2).
@@ -67,6 +68,7 @@ class CaspioBehaviour(BaseModel):
     small_limits: bool = True
     paged_aggregates: bool = False
     star_has_pk: bool = True
+    bracketed_names: bool = True
     array_insert: bool = False
     unique_violation_status: Literal[400, 409] = 400
     read_only_status: Literal[400, 500] = 400

@@ -13,6 +13,16 @@ from sqlglot import exp
 from caspio_sync.sandbox.caspio.behaviour import Refusal, bad_query, sql_error
 from caspio_sync.sandbox.caspio.bindings import NUMERIC, Bindings, converted
 
+# Words of T-SQL that fields are named by and sqlglot lets pass; without brackets SQL Server takes them for its own.
+_WORDS = """
+add all any as asc begin between by case check close column create current cursor default delete desc distinct end
+exists exit external file for foreign from full function group if in index inner into is join key kill left like not
+null of off on open option or order outer percent plan primary print proc public read references right rule save schema
+select set some statistics table then to top transaction trigger union unique update use user values view when where
+while with
+"""
+_RESERVED = frozenset(_WORDS.split())
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -253,6 +263,8 @@ class Expressions:
     def column(self, node: Any) -> Value:
         """A field, looked up from the innermost SELECT outwards."""
         name, table = node.name.lower(), node.table.lower()
+        if name in _RESERVED and not node.this.quoted:
+            raise sql_error(f"Incorrect syntax near the keyword '{node.name}'.")
         for relation in reversed(self.scopes):
             if table and table not in relation.names:
                 continue

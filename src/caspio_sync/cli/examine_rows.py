@@ -1,0 +1,107 @@
+"""What `check` reads of a sync's rows: how many there are, and the first of them by the very query of a run."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from caspio_sync.cli.diagnosis import clock_finding
+from caspio_sync.cli.findings import Finding, findings_of
+from caspio_sync.clients.caspio import CaspioClient, RefusedError, Source
+from caspio_sync.clients.caspio_query import and_, identifier, is_reserved, literal, without_literals
+from caspio_sync.clock import Clock
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.extraction.read_clock import ReadClock
+from caspio_sync.mapping.definition import names
+from caspio_sync.run.prepared import Prepared
+from caspio_sync.schemas import CaspioField
+
+_FEW = 5  # a smaller q.limit has been refused (Caspio, 3.1)
+_LONG_AGO = datetime(1900, 1, 1)  # noqa: DTZ001 - a wall clock, before every stamp
+
+
+async def row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:
+    """Two calls: the number of rows under the sync's condition with Caspio's clock, and the first as a run asks."""
+    try:
+        counted = await _count_findings(prepared, caspio, clock)
+    except (RefusedError, ConfigurationError) as error:  # 404: the condition names a field that is not there
+        return list(_refusals(prepared, error)) or _refused_condition(prepared, error)
+    try:
+        return [*counted, await _query_finding(prepared, caspio)]
+    except RefusedError as error:
+        return list(_refusals(prepared, error)) or findings_of(error)
+
+
+def _refused_condition(prepared: Prepared, error: CaspioSyncError) -> list[Finding]:
+    definition, (found, *_) = prepared.definition, findings_of(error)
+    if definition.source.where is None:
+        return [found]
+    place = definition.where("source", "where")
+    return [Finding("error", f"{place}: source.where: Caspio refuses it: {found.what}", "correct the condition")]
+
+
+async def _count_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:
+    where, key = prepared.definition.source.where, identifier(prepared.key.name)
+    asked_at = clock.now()
+    counted = await caspio.aggregate(prepared.source, select=f"COUNT({key}) AS row_count", where=where)
+    told = clock_finding(ReadClock(asked_at, clock.now(), counted.server_time).skew)
+    within = " that meet source.where" if where else ""
+    findings = [Finding("ok", f"rows{within}: {counted.row['row_count']}")]
+    if told.level != "ok":  # a run goes on all the same
+        findings.append(replace(told, level="warning"))
+    return findings
+
+
+async def _query_finding(prepared: Prepared, caspio: CaspioClient) -> Finding:
+    source, key = prepared.definition.source, identifier(prepared.key.name)
+    changed = None if source.cursor is None else f"{identifier(source.cursor)}>={literal(_LONG_AGO)}"
+    select = list(dict.fromkeys([prepared.key.name, *(field.name for field in prepared.read_fields)]))
+    await caspio.records(
+        prepared.source, select=select, where=and_(source.where, changed), order_by=f"{key} ASC", limit=_FEW
+    )
+    bracketed = [name for name in select if is_reserved(name)]
+    more = f"; {', '.join(bracketed)} in brackets, being words of SQL" if bracketed else ""
+    return Finding("ok", f"query: Caspio takes the one of a run, {len(select)} fields{more}")
+
+
+def _refusals(prepared: Prepared, error: CaspioSyncError) -> Iterator[Finding]:
+    """Of a refused query the fields that are named as words of SQL, each with its lines in the file."""
+    definition, mapping = prepared.definition, prepared.mapping
+    where = without_literals(definition.source.where or "")
+    for name in prepared.fields:
+        if is_reserved(name) and names(where, name) and f"[{name.lower()}]" not in where.lower():
+            yield Finding(
+                "error",
+                f"{definition.where('source', 'where')}: {name} is a word of SQL, and the condition has it for a field "
+                f"({error})",
+                f"write [{name}] there",
+            )
+    for field in prepared.read_fields:
+        if not is_reserved(field.name):
+            continue
+        places = [definition.where("fields", name) for name in mapping.columns_reading([field.name])]
+        if field.name == mapping.identity.source_field:
+            places.append(definition.where(*definition.key_place))
+        if field.name == definition.source.cursor:
+            places.append(definition.where("source", "cursor"))
+        yield Finding(
+            "error",
+            f"{', '.join(dict.fromkeys(places))}: {field.name} is a word of SQL, and Caspio does not take it as "
+            f"the name of a field, not in brackets either ({error})",
+            f"rename {field.name} in Caspio, or take it out of the sync file; a view may give it another name",
+        )
+
+
+async def refused_names(caspio: CaspioClient, source: Source, fields: Sequence[CaspioField]) -> list[str]:
+    """Those fields that Caspio cannot read by their name: words of SQL, where it takes no brackets.
+
+    Raises:
+        As `CaspioClient.records`, apart from a refusal.
+    """
+    refused = []
+    for field in fields:
+        if is_reserved(field.name):
+            try:
+                await caspio.records(source, select=[field.name], limit=_FEW)
+            except RefusedError:
+                refused.append(field.name)
+    return refused
