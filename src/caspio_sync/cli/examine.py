@@ -8,6 +8,7 @@ from itertools import islice, pairwise
 import orjson
 from cronsim import CronSim
 
+from caspio_sync.cli.file_findings import file_findings
 from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import Clock
@@ -187,6 +188,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings.append(
             Finding("ok", f"{prepared.source}: {len(prepared.fields)} fields, every mapped one exists and fits")
         )
+        sync.findings += file_findings(prepared, settings)
         sync.findings += _cursor_findings(prepared)
         sync.findings += _freshness_findings(definition, clock.now())
         sync.findings += _identity_findings(prepared)
