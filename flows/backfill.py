@@ -29,7 +29,7 @@ from caspio_sync.run.moment import Moment
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import SyncName, current_settings
 from flows.kinds import flow_name, run_flow
-from tasks.ending import with_named_end
+from tasks.ending import run_name, with_named_end
 from tasks.server import mark_killed
 from tasks.shards import states_of, trigger
 
@@ -65,7 +65,11 @@ class BackfillParameters(BaseModel, frozen=True, extra="forbid"):
         return RunOptions(**self.model_dump(include={"since", "until", "pk_range", "resend", "strict", "wait"}))
 
 
-@flow(name="backfill", description="Rows of a window of time or a range of keys, in shards; moves no cursor.")
+@flow(
+    flow_run_name=run_name,
+    name="backfill",
+    description="Rows of a window of time or a range of keys, in shards; moves no cursor.",
+)
 @with_named_end
 async def backfill(parameters: BackfillParameters) -> BackfillReport:
     """Cut ─▶ run each shard, here or on workers ─▶ the worst of their ends.

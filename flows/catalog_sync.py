@@ -9,7 +9,7 @@ from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import SyncName
 from tasks.braze import delete_vanished, keep_schema, send
 from tasks.caspio import extract
-from tasks.ending import with_named_end
+from tasks.ending import run_name, with_named_end
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
 from tasks.quality import judge, map_rows
@@ -22,7 +22,11 @@ class CatalogSyncParameters(RunOptions):
     sync: SyncName = Field(default="products", description="Name of a sync, or its file in syncs/.")
 
 
-@flow(name="catalog-sync", description="Caspio rows that are new, changed or gone, as items of a Braze catalog.")
+@flow(
+    flow_run_name=run_name,
+    name="catalog-sync",
+    description="Caspio rows that are new, changed or gone, as items of a Braze catalog.",
+)
 @with_named_end
 async def catalog_sync(parameters: CatalogSyncParameters) -> RunReport:
     """The catalog, then Caspio ─▶ extract ─▶ map ─▶ compare ─▶ gate ─▶ send ─▶ record, then the items without a row."""

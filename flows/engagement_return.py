@@ -8,7 +8,7 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import SyncName
 from tasks.caspio import extract
-from tasks.ending import with_named_end
+from tasks.ending import run_name, with_named_end
 from tasks.engagement import gather, record_written, want, write, write_campaigns
 from tasks.ledger import block
 from tasks.orchestration import opened_run, together
@@ -21,7 +21,11 @@ class EngagementReturnParameters(RunOptions):
     sync: SyncName = Field(default="engagement", description="Name of a sync, or its file in syncs/.")
 
 
-@flow(name="engagement-return", description="Opens, clicks, bounces and consent from Braze, in the Caspio rows.")
+@flow(
+    flow_run_name=run_name,
+    name="engagement-return",
+    description="Opens, clicks, bounces and consent from Braze, in the Caspio rows.",
+)
 @with_named_end
 async def engagement_return(parameters: EngagementReturnParameters) -> RunReport:
     """Braze ─▶ gather, then Caspio ─▶ extract ─▶ map ─▶ want ─▶ gate ─▶ write ─▶ record, then the campaigns' table."""

@@ -6,6 +6,7 @@ from prefect import flow
 from pydantic import BaseModel, Field
 
 from caspio_sync.run.deployed.housekeeping import HousekeepingReport
+from tasks.ending import run_name
 from tasks.housekeeping import publish, purge_history, purge_prefect
 
 
@@ -15,7 +16,11 @@ class HousekeepingParameters(BaseModel):
     dry_run: bool = Field(default=False, description="Only count what would be removed.")
 
 
-@flow(name="housekeeping", description="Removes history, logs and artifacts that are older than the configured days.")
+@flow(
+    flow_run_name=run_name,
+    name="housekeeping",
+    description="Removes history, logs and artifacts that are older than the configured days.",
+)
 async def housekeeping(parameters: HousekeepingParameters) -> HousekeepingReport:
     """The ledger, then Prefect; a run of a sync may be under way beside it."""
     report = await purge_history(dry_run=parameters.dry_run)

@@ -12,7 +12,7 @@ from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import SyncName
 from tasks.braze import erase, identify, send, send_opt_outs
 from tasks.caspio import extract
-from tasks.ending import with_named_end
+from tasks.ending import run_name, with_named_end
 from tasks.ledger import block, compare, record, record_baseline
 from tasks.orchestration import opened_run, together
 from tasks.quality import judge, map_rows, staying
@@ -25,7 +25,11 @@ class ProfileSyncParameters(RunOptions):
     sync: SyncName = Field(default="customers", description="Name of a sync, or its file in syncs/.")
 
 
-@flow(name="profile-sync", description="Caspio rows that are new or changed, as Braze user profiles.")
+@flow(
+    flow_run_name=run_name,
+    name="profile-sync",
+    description="Caspio rows that are new or changed, as Braze user profiles.",
+)
 @with_named_end
 async def profile_sync(parameters: ProfileSyncParameters) -> RunReport:
     """Caspio ─▶ extract ─▶ map ─▶ compare ─▶ gate ─▶ send ─▶ record, batch by batch, each stage at its own batch."""

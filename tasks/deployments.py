@@ -27,7 +27,7 @@ class Change:
 
     Args:
         name: `flow/deployment`; of one that was left or removed the deployment alone.
-        action: "left" is one of ours whose sync is gone, when nobody asked to remove it.
+        action: "left" is one of ours whose sync is gone or not enabled, when nobody asked to remove it.
         note: what a person should know, such as a schedule that stays paused.
     """
 
@@ -58,7 +58,7 @@ async def deploy(
         for name in sorted(set(present) - {each.name for each in wanted}):
             if prune and not dry_run:
                 await client.delete_deployment(present[name].id)
-            note = "" if prune else "its sync file is gone; `--prune` removes it"
+            note = "" if prune else "its sync file is gone, or says `enabled: false`; `--prune` removes it"
             changes.append(Change(name, "removed" if prune else "left", note))
         return changes
 

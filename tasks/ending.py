@@ -1,8 +1,8 @@
-"""How a flow ends in Prefect: the name of its state says what the command line's exit code says."""
+"""How a flow is called in Prefect, and how it ends: its last state says what the command line's exit code says."""
 
 import functools
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
@@ -10,10 +10,35 @@ from prefect.states import Completed, Failed
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.run.deployed.backfill import BackfillReport
+from caspio_sync.run.deployed.deployments import not_on_schedule
 from caspio_sync.run.report import RunReport, end_name
 from caspio_sync.run.summary import state_message
+from caspio_sync.settings import current_settings
 
-P = TypeVar("P")
+
+def run_name() -> str:
+    """The name of a run that a schedule or a command made: its sync, and when it was due. Others keep theirs."""
+    context = FlowRunContext.get()
+    run = None if context is None else context.flow_run
+    if context is None or run is None or context.flow is None:
+        raise RuntimeError("asked outside of a flow run")
+    if not run.auto_scheduled and run.deployment_id is not None:
+        return run.name
+    sync = getattr((context.parameters or {}).get("parameters"), "sync", None)
+    due = run.expected_start_time or run.created
+    return f"{sync or context.flow.name} {due:%Y-%m-%d %H:%M} UTC" if due else run.name
+
+
+class Parameters(Protocol):
+    """What each of our flows of a sync takes."""
+
+    @property
+    def sync(self) -> str:
+        """Name of the sync."""
+        ...
+
+
+P = TypeVar("P", bound=Parameters)
 R = TypeVar("R", RunReport, BackfillReport)
 
 
@@ -21,7 +46,8 @@ def with_named_end(flow: Callable[[P], Coroutine[Any, Any, R]]) -> Callable[[P],
     """A flow whose last state is `Completed`, `CompletedWithRejects`, `Blocked`, `Failed` or `Skipped`.
 
     Its message tells the exit code, and what else there is to say. A run of a schedule that meets another run of its
-    sync is `Skipped`: the next one comes by itself. To its caller the flow gives its report, or raises its error.
+    sync is `Skipped`: the next one comes by itself; so is one of a sync that says `enabled: false`. To its caller the
+    flow gives its report, or raises its error.
     """
 
     @functools.wraps(flow)
@@ -30,6 +56,9 @@ def with_named_end(flow: Callable[[P], Coroutine[Any, Any, R]]) -> Callable[[P],
         if context is None or context.flow_run is None:  # without the engine nobody reads a state
             return await flow(parameters)
         try:
+            # Its deployment may be older than the line in its file; by hand it runs.
+            if context.flow_run.auto_scheduled and (why := not_on_schedule(current_settings(), parameters.sync)):
+                return cast("R", Completed(name="Skipped", message=why))
             report = await flow(parameters)
         except LeaseHeldError as error:
             if context.flow_run.auto_scheduled:

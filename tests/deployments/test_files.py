@@ -1,12 +1,25 @@
 """Dockerfile, compose file, CI workflows and the automation: no engine is at hand, so their shape is held."""
 
 import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from typer.testing import CliRunner
+
+from caspio_sync.clock import SystemClock
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.settings import (
+    ACCOUNT_VARIABLES,
+    SANDBOX_VARIABLE,
+    SYNC_FILE_VARIABLE,
+    ReceiverSettings,
+    Settings,
+    load_settings,
+    variables,
+)
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
 ROOT = DEPLOYMENTS.parent
@@ -53,7 +66,7 @@ def compose() -> Any:
 def test_compose_holds_what_it_says(compose: Any) -> None:
     assert set(compose) - {"name", "services", "volumes", "configs"} == {"x-product", "x-settings", "x-worker"}
     services = compose["services"]
-    assert set(services) == {"postgres", "server", "sandbox", "deploy", "worker-1", "worker-2", "receiver"}
+    assert set(services) == {"postgres", "server", "deploy", "worker-1", "worker-2", "receiver-role", "receiver"}
     known = {
         "build", "command", "configs", "depends_on", "environment", "healthcheck", "image", "network_mode", "ports",
         "profiles", "restart", "volumes",
@@ -87,14 +100,51 @@ def test_compose_workers_share_ledger_and_server_and_nothing_is_public(compose: 
         environment = worker["environment"]
         assert environment["CASPIO_SYNC_LEDGER_URL"].startswith("postgresql+psycopg://")
         assert environment["PREFECT_API_URL"] == "http://server:4200/api"
-        assert worker["network_mode"] == "service:sandbox"  # the emulators listen on loopback alone
     assert len({each["environment"]["PREFECT_WORKER_WEBSERVER_PORT"] for each in workers}) == 2
     ports = [port for service in compose["services"].values() for port in service.get("ports", [])]
     assert ports == ["127.0.0.1:4200:4200", "127.0.0.1:8780:8780"]
 
 
+def _example_variables() -> set[str]:
+    text = (ROOT / ".env.example").read_text(encoding="utf-8")
+    return set(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", text, re.MULTILINE))
+
+
+def test_the_example_names_every_variable_that_a_person_may_set() -> None:
+    own = {SANDBOX_VARIABLE, SYNC_FILE_VARIABLE}  # set by our own commands
+    known = {*variables(Settings), *variables(ReceiverSettings)} - own
+    assert _example_variables() == {*known, "POSTGRES_PASSWORD", "POSTGRES_RECEIVER_PASSWORD"}
+
+
+@pytest.mark.parametrize("service", ["deploy", "worker-1", "worker-2"])
+def test_compose_passes_every_variable_as_it_is_and_no_sandbox_in_its_place(compose: Any, service: str) -> None:
+    environment = compose["services"][service]["environment"]
+    of_compose = {"CASPIO_SYNC_HOME", "CASPIO_SYNC_SYNCS", "CASPIO_SYNC_LEDGER_URL"}
+    of_the_receiver = {"CASPIO_SYNC_RECEIVER_TOKEN", "CASPIO_SYNC_RECEIVER_OLD_TOKEN"}
+    passed = {name for name in _example_variables() if not name.startswith("POSTGRES_")} - of_compose - of_the_receiver
+    assert {name: environment.get(name) for name in passed} == {name: f"${{{name}:-}}" for name in passed}
+    assert SANDBOX_VARIABLE not in environment
+
+
+def test_a_variable_that_compose_passes_empty_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in variables(Settings):
+        monkeypatch.setenv(name, "")
+    with pytest.raises(ConfigurationError, match="CASPIO_CLIENT_ID: Field required"):
+        load_settings()
+    for name in ("CASPIO_INTEGRATION_URL", "CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", "BRAZE_API_KEY"):
+        monkeypatch.setenv(name, "https://x")
+    monkeypatch.setenv("BRAZE_INSTANCE", "EU-01")
+    settings = load_settings()
+    assert settings.braze_endpoint == "https://rest.fra-01.braze.eu"
+    assert (settings.caspio_calls_per_second, settings.caspio_calls_per_day, settings.keep_days) == (20, None, 90)
+
+
 def test_compose_gives_the_receiver_no_key_of_an_account(compose: Any) -> None:
     receiver = compose["services"]["receiver"]
+    assert "POSTGRES_PASSWORD" not in str(receiver)  # that of the database's owner
+    assert receiver["environment"]["CASPIO_SYNC_LEDGER_URL"].startswith("postgresql+psycopg://receiver:$")
+    assert compose["services"]["receiver-role"]["profiles"] == ["currents"]
     assert receiver["profiles"] == ["currents"]  # only where it is asked for
     assert set(receiver["environment"]) == {
         "CASPIO_SYNC_LEDGER_URL",
@@ -105,13 +155,98 @@ def test_compose_gives_the_receiver_no_key_of_an_account(compose: Any) -> None:
     assert receiver["ports"] == [f"127.0.0.1:{port}:{port}"]
 
 
-def test_compose_uses_the_sandbox_as_the_sandbox_is(compose: Any) -> None:
+def test_compose_on_the_sandbox_uses_it_as_it_is_and_nothing_else(compose: Any) -> None:
     from caspio_sync.sandbox.server import BRAZE_KEY, CLIENT_ID, CLIENT_SECRET
 
-    environment = compose["services"]["worker-1"]["environment"]
-    assert environment["CASPIO_CLIENT_ID"] == f"${{CASPIO_CLIENT_ID:-{CLIENT_ID}}}"
-    assert environment["CASPIO_CLIENT_SECRET"] == f"${{CASPIO_CLIENT_SECRET:-{CLIENT_SECRET}}}"
-    assert environment["BRAZE_API_KEY"] == f"${{BRAZE_API_KEY:-{BRAZE_KEY}}}"
+    over = read(DEPLOYMENTS / "compose.sandbox.yaml")
+    assert over["name"] != compose["name"]  # so are its volumes, with the ledger
+    for name in ("deploy", "worker-1", "worker-2"):
+        service = over["services"][name]
+        assert service["network_mode"] == "service:sandbox"  # the emulators listen on loopback alone
+        environment = service["environment"]
+        assert set(environment) == {*ACCOUNT_VARIABLES, SANDBOX_VARIABLE}
+        assert "${" not in str(environment)
+        assert [environment[each] for each in ("CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", "BRAZE_API_KEY")] == [
+            CLIENT_ID,
+            CLIENT_SECRET,
+            BRAZE_KEY,
+        ]
+
+
+# The receiver's role ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def receiver_role(postgresql: str) -> Iterator[tuple[str, Callable[[str], str]]]:
+    """A ledger's database, and what makes the receiver's role in it, by password: it gives the role's URL."""
+    import psycopg
+
+    database = "ledger_of_compose"
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {database}")
+    owner = postgresql.replace("/postgres", f"/{database}")
+
+    def make(password: str) -> str:
+        with psycopg.connect(owner, options=f"-c receiver.password={password}") as connection:
+            connection.execute((DEPLOYMENTS / "receiver.sql").read_bytes())
+        return owner.replace("//ledger@", f"//receiver:{password}@")
+
+    yield owner, make
+    with psycopg.connect(postgresql, autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
+        connection.execute("DROP ROLE IF EXISTS receiver")
+
+
+@pytest.mark.parametrize("first", ["receiver", "owner"])
+def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
+    receiver_role: tuple[str, Callable[[str], str]], first: str
+) -> None:
+    import psycopg
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    from caspio_sync.engagement.events import Post
+    from caspio_sync.ledger.store import Ledger
+    from caspio_sync.receiver import inbox
+
+    owner, make = receiver_role
+    if first == "owner":
+        with Ledger.open(owner), inbox.Inbox.open(owner, clock=SystemClock()):
+            pass
+    url = make("0" * 32)
+    post = Post(source="currents", count=1, lines=b'{"id":"1"}\n')
+    with inbox.Inbox.open(url, clock=SystemClock()) as receiving:
+        receiving.add([post])
+        assert receiving.waiting(0).posts == 1
+    with Ledger.open(owner), inbox.Inbox.open(owner, clock=SystemClock()) as folding:
+        assert [each.lines for part in folding.posts(0) for each in part] == [post.lines]
+        with folding._read("compare") as connection:
+            ours = {"include_name": lambda name, kind, _: kind != "table" or str(name).startswith("inbox_")}
+            assert compare_metadata(MigrationContext.configure(connection, opts=ours), inbox._metadata) == []
+    with psycopg.connect(url, autocommit=True) as connection:
+        tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
+        allowed = {
+            (table, right)
+            for (table,) in tables
+            for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
+            if connection.execute("SELECT has_table_privilege(%s, %s)", (table, right)).fetchone() == (True,)
+        }
+        assert allowed == {
+            (table, right) for table in ("inbox_post", "inbox_malformed") for right in ("SELECT", "INSERT")
+        }
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("CREATE TABLE own (id INTEGER)")
+    assert make("1" * 32) != url  # given again, with another password
+
+
+@pytest.mark.parametrize("password", ["", "short", "with'quote-and-more-signs"])
+def test_a_password_that_is_missing_or_weak_makes_no_role(
+    receiver_role: tuple[str, Callable[[str], str]], password: str
+) -> None:
+    import psycopg
+
+    with pytest.raises(psycopg.errors.RaiseException, match="openssl rand -hex 24"):
+        receiver_role[1](password)
 
 
 # Dockerfile ------------------------------------------------------------------------------------------
@@ -203,7 +338,7 @@ def test_no_file_holds_a_secret() -> None:
     for path in files:
         for _, value in named.findall(path.read_text(encoding="utf-8")):
             left = re.sub(r"\$\{\{ (secrets\.\w+|github\.token) \}\}|\$\{\w+:\?[^}]*\}", "", value)
-            left = re.sub(rf"\$\{{\w+:-({CLIENT_SECRET}|{BRAZE_KEY}|)\}}", "", left)
+            left = re.sub(rf"\$\{{\w+:-\}}|^({CLIENT_SECRET}|{BRAZE_KEY})$", "", left)  # known to everybody
             assert not left.strip(), f"{path.name}: {value}"
 
 

@@ -9,7 +9,7 @@ import yaml
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.deployed.deployments import TAG, Deployment, deployments_of, prefect_file
 from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, daily_calls, most_runs_a_day, over_budget
-from caspio_sync.settings import Settings, load_settings
+from caspio_sync.settings import ACCOUNT_VARIABLES, Settings, load_settings, named_accounts
 
 ROOT = Path(__file__).parents[2]
 PROFILES = """\
@@ -27,6 +27,11 @@ fields: {name: Name}
 """
 
 
+def profiles(name: str) -> str:
+    """A sync that writes what no other one does."""
+    return PROFILES.replace("first_name", f"first_name_of_{name}")
+
+
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.chdir(tmp_path)
@@ -42,7 +47,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 def deployed(settings: Settings, **files: str) -> dict[str, Deployment]:
     for name, text in files.items():
         settings.sync_file(name).write_text(text, encoding="utf-8")
-    return {each.name: each for each in deployments_of(settings)}
+    return {each.name: each for each in deployments_of(settings).made}
 
 
 def crons(made: dict[str, Deployment]) -> dict[str, str]:
@@ -52,7 +57,7 @@ def crons(made: dict[str, Deployment]) -> dict[str, str]:
 def test_the_shipped_file_is_the_list_of_the_shipped_syncs(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a change of syncs/: `caspio-sync deploy --write deployments/prefect.yaml`."""
     monkeypatch.setenv("CASPIO_SYNC_SYNCS", str(ROOT / "examples"))
-    made = deployments_of(load_settings())
+    made = deployments_of(load_settings()).made
     assert [each.name for each in made] == [
         "books",
         "customers",
@@ -119,7 +124,7 @@ def test_a_sync_that_bears_another_deployments_name_is_refused(settings: Setting
 
 def test_nights_do_not_begin_together_and_stay_where_they_are(settings: Settings) -> None:
     names = [f"sync{number}" for number in range(20)]
-    together = deployed(settings, **dict.fromkeys(names, PROFILES))
+    together = deployed(settings, **{name: profiles(name) for name in names})
     nights = crons(together)
     assert len({cron for name, cron in nights.items() if name.endswith("-nightly")}) > 10
     settings.sync_file("sync3").unlink()
@@ -146,7 +151,7 @@ def test_a_cron_line_that_never_fires_is_refused_with_its_place(settings: Settin
 def test_what_schedules_cost(settings: Settings) -> None:
     from caspio_sync.mapping.sync_file import load_sync
 
-    deployed(settings, a=PROFILES, b=PROFILES.replace(", cursor: ChangedAt", ""))
+    deployed(settings, a=PROFILES, b=profiles("b").replace(", cursor: ChangedAt", ""))
     changes = daily_calls("a", load_sync(settings.sync_file("a")), 30_001)
     whole = daily_calls("b", load_sync(settings.sync_file("b")), 30_001)
     assert [(each.runs, each.calls_a_run) for each in changes] == [(1440, 4), (1, 34)]
@@ -163,3 +168,76 @@ def test_syncs_share_one_budget() -> None:
     assert "b '0 * * * *': 24 runs a day x 34 calls = 816" in refused
     assert over_budget(asked[:1], 1152) is None
     assert "288 runs a day x 4 calls = 1,152 > 1,151" in str(over_budget(asked[:1], 1151))
+
+
+def test_a_sync_that_is_not_enabled_is_left_out_and_told(settings: Settings) -> None:
+    deployed(settings, a=PROFILES, b=CATALOG.replace("\n", "\nenabled: false\n", 1))
+    found = deployments_of(settings)
+    assert [each.name for each in found.made] == ["a", "a-nightly", "housekeeping"]
+    assert found.left == {"b": "enabled: false (syncs/b.yaml:2)"}
+
+
+def test_two_syncs_that_write_one_thing_are_not_deployed(settings: Settings) -> None:
+    with pytest.raises(ConfigurationError, match=r"syncs/a\.yaml:1: a and b \(syncs/b\.yaml:1\) both write first_name"):
+        deployed(settings, a=PROFILES, b=PROFILES)
+
+
+def test_one_of_them_that_is_not_enabled_does_not_count(settings: Settings) -> None:
+    assert set(deployed(settings, a=PROFILES, b=f"enabled: false\n{PROFILES}")) == {"a", "a-nightly", "housekeeping"}
+
+
+@pytest.mark.parametrize("proposal", ["profiles", "catalog", "engagement"])
+def test_what_init_proposes_is_not_deployed(settings: Settings, proposal: str) -> None:
+    from caspio_sync.cli.init import propose
+    from caspio_sync.clients.caspio import Source
+    from caspio_sync.schemas import CaspioField
+
+    fields = [CaspioField("CustomerNo", "STRING", unique=True), CaspioField("LastOpened", "DATE/TIME")]
+    fields += [CaspioField("FirstName", "STRING")]
+    text = propose("mine", Source("Customers"), fields, proposal)
+    assert set(deployed(settings, mine=text)) == {"housekeeping"}
+
+
+def test_the_examples_are_never_deployed_to_an_account_of_ones_own(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from caspio_sync.cli.deploy import registered
+
+    monkeypatch.setenv("CASPIO_SYNC_SYNCS", str(ROOT / "examples"))
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    own = load_settings()
+    with pytest.raises(ConfigurationError, match="shipped examples, which are for the sandbox alone"):
+        registered(own, deployments_of(own), pool="p", prune=False)
+
+
+def test_the_sandbox_lends_the_examples_to_an_empty_folder(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert deployments_of(settings).made == ()
+    for name in ("CASPIO_INTEGRATION_URL", "BRAZE_REST_ENDPOINT"):
+        monkeypatch.setenv(name, "http://127.0.0.1:8090")
+    monkeypatch.setenv("CASPIO_SYNC_SANDBOX", "1")
+    assert {each.name for each in deployments_of(load_settings()).made} >= {"customers", "products", "engagement"}
+    Path("syncs/mine.yaml").write_text(PROFILES)
+    assert {each.name for each in deployments_of(load_settings()).made} == {"mine", "mine-nightly", "housekeeping"}
+
+
+def test_the_sandbox_is_on_this_machine(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CASPIO_SYNC_SANDBOX", "1")
+    with pytest.raises(ConfigurationError, match="both accounts are the sandbox's, which are on this machine"):
+        load_settings()
+
+
+@pytest.mark.parametrize("place", ["environment", "file"])
+@pytest.mark.parametrize("name", [*ACCOUNT_VARIABLES, "braze_api_key"])
+def test_one_account_that_is_named_means_no_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, place: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for each in ACCOUNT_VARIABLES:
+        monkeypatch.delenv(each, raising=False)
+    (tmp_path / ".env").write_text("CASPIO_CLIENT_ID=\nBRAZE_API_KEY=\n")
+    assert named_accounts() == []
+    if place == "file":
+        (tmp_path / ".env").write_text(f"{name}=x\n")
+    else:
+        monkeypatch.setenv(name, "x")
+    assert named_accounts() == [name.upper()]

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json, show_table
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.run.deployed.deployments import POOL, Deployment, deployments_of, prefect_file, refusal_by_budget
+from caspio_sync.run.deployed.deployments import POOL, Deployments, deployments_of, prefect_file, refusal_by_budget
 from caspio_sync.settings import Settings, current_settings
+from caspio_sync.sync_files import shipped_examples
 
 if TYPE_CHECKING:
     from tasks.deployments import Change
@@ -31,7 +33,7 @@ def deploy(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make each sync of syncs/ a deployment: its schedules, its tags, and the form for a custom run in Prefect's UI.
+    """Make each enabled sync a deployment: its schedules, its tags, and the form for a custom run in Prefect's UI.
 
     The server is the one in PREFECT_API_URL. Profiles with a cursor run every minute, catalogs every 15, and both read
     all rows at night; without a cursor a sync runs every hour. `schedule:` in the sync file replaces the regular one.
@@ -41,34 +43,49 @@ def deploy(
     Example: `caspio-sync deploy --prune --dry-run`
     """
     settings = current_settings()
-    wanted = deployments_of(settings)
-    if not wanted:
+    found = deployments_of(settings)
+    if not found.made:
         raise ConfigurationError(f"{settings.syncs}: no sync file; write one: `caspio-sync init customers --table T`")
     if write is not None:
-        write.write_text(prefect_file(wanted), encoding="utf-8")
-        OUT.print(f"{write}: {len(wanted)} deployments")
+        write.write_text(prefect_file(found.made), encoding="utf-8")
+        OUT.print(f"{write}: {len(found.made)} deployments")
+        show_left(found)
         return
-    changes = registered(settings, wanted, pool=pool, prune=prune, dry_run=dry_run)
+    changes = registered(settings, found, pool=pool, prune=prune, dry_run=dry_run)
     if as_json:
-        show_json([asdict(each) for each in changes])
+        left = [{"name": name, "action": "left", "note": why} for name, why in found.left.items()]
+        show_json([*(asdict(each) for each in changes), *left])
         return
     show_table("", ("deployment", "would be" if dry_run else "was", ""), [(c.name, c.action, c.note) for c in changes])
+    show_left(found)
     OUT.print(f"\nA worker takes their runs: `prefect worker start --pool {pool} --type process`, or `make serve`")
 
 
+def show_left(found: Deployments) -> None:
+    """The syncs that no schedule runs, and why."""
+    for name, why in found.left.items():
+        OUT.print(f"left out: {escape(name)}: {escape(why)}; `caspio-sync run {escape(name)}` runs it", soft_wrap=True)
+
+
 def registered(
-    settings: Settings, wanted: list[Deployment], *, pool: str, prune: bool, dry_run: bool = False
+    settings: Settings, found: Deployments, *, pool: str, prune: bool, dry_run: bool = False
 ) -> "list[Change]":
     """What the server made of the list, once the daily budget allows its schedules.
 
     Raises:
-        ConfigurationError: no server is named, or the schedules ask for too many calls.
+        ConfigurationError: no server is named, the schedules ask for too many calls, or the examples would be run
+            against an account that is not the sandbox's.
         TransientError: the server, or Caspio, does not answer.
     """
     if not os.environ.get("PREFECT_API_URL"):
         raise ConfigurationError(
             "no Prefect server is named: set PREFECT_API_URL, such as http://127.0.0.1:4200/api, or let `make serve` "
             "start one. (Runs by hand or by cron need none.)"
+        )
+    if not settings.sandbox and settings.syncs.resolve() == shipped_examples().resolve():
+        raise ConfigurationError(
+            f"{settings.syncs} holds the shipped examples, which are for the sandbox alone (one of them writes to "
+            "Caspio); copy those you want to syncs/ and set CASPIO_SYNC_SYNCS to it"
         )
     if (refused := asyncio.run(refusal_by_budget(settings))) is not None:
         raise ConfigurationError(refused)
@@ -77,4 +94,4 @@ def registered(
     use_own_prefect(settings.home)
     from tasks.deployments import deploy as register
 
-    return asyncio.run(register(wanted, pool=pool, prune=prune, dry_run=dry_run))
+    return asyncio.run(register(found.made, pool=pool, prune=prune, dry_run=dry_run))

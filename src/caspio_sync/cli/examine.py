@@ -10,6 +10,7 @@ import orjson
 from cronsim import CronSim
 
 from caspio_sync.cli.examine_rows import row_findings
+from caspio_sync.cli.file_findings import file_findings
 from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clients.caspio_query import identifier
@@ -195,6 +196,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings.append(
             Finding("ok", f"{prepared.source}: {len(prepared.fields)} fields, every mapped one exists and fits")
         )
+        sync.findings += file_findings(prepared, settings)
         sync.findings += _cursor_findings(prepared)
         sync.findings += _freshness_findings(definition, clock.now())
         sync.findings += _identity_findings(prepared)

@@ -144,7 +144,8 @@ def _show(path: Path, name: str, definition: AnySync, fields: Sequence[CaspioFie
         OUT.print("no cursor: the table has no Timestamp field that is stamped on update, so every run reads all rows")
     look_at = "a run writes over what these columns hold" if returns else "time zone, consent, what Braze need not know"
     OUT.print(
-        f"\nNext: read the file line by line ({look_at}), then\n  caspio-sync check {name}\n  caspio-sync plan {name}"
+        f"\nNext: read the file line by line ({look_at}), then\n  caspio-sync check {name}\n  caspio-sync plan {name}\n"
+        f"  caspio-sync run {name} --limit 100\nSchedules run it once its line `enabled: false` is removed."
     )
 
 

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from caspio_sync.cli.deploy import registered
+from caspio_sync.cli.deploy import registered, show_left
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
 from caspio_sync.cli.show import OUT
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
@@ -61,16 +61,17 @@ def serve(
             stack.enter_context(_sandbox())
             look = "caspio-sync --sandbox doctor"
         settings = current_settings()
-        wanted = deployments_of(settings)
+        found = deployments_of(settings)
         OUT.print(f"Prefect's server starts on http://{HOST}:{port} ...")
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
         server = stack.enter_context(_process(command, home, "server"))
         _await_server(server, port, home)
-        changes = registered(settings, wanted, pool=POOL, prune=prune)
+        changes = registered(settings, found, pool=POOL, prune=prune)
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", POOL_TYPE]
         command += ["--name", f"serve-{socket.gethostname()}", "--limit", str(RUNS_AT_ONCE)]
         worker = stack.enter_context(_process(command, home, "worker"))
         OUT.print(f"[bold]UI: http://{HOST}:{port}[/]  ({len(changes)} deployments; logs in {SERVE_HOME})")
+        show_left(found)
         OUT.print(f"In another terminal, in this folder: [bold]{escape(look)}[/]", soft_wrap=True)
         OUT.print("Ctrl-C ends everything.")
         with contextlib.suppress(KeyboardInterrupt):

@@ -19,6 +19,7 @@ from caspio_sync.ledger.rows import Rows
 from caspio_sync.ledger.runs import Runs
 from caspio_sync.ledger.sending import SendingRows
 from caspio_sync.ledger.shards import Shards
+from caspio_sync.ledger.sharing import Sharing
 from caspio_sync.ledger.sources import Sources
 from caspio_sync.ledger.story import Stories
 from caspio_sync.ledger.sweeps import Sweeps
@@ -48,6 +49,7 @@ class Ledger(
     Agreements,
     Housekeeping,
     Renaming,
+    Sharing,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

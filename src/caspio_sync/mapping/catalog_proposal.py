@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.proposal import KEY_TYPES, LEFT_OUT, bare, cursor, quoted, why
+from caspio_sync.mapping.proposal import DISABLED, KEY_TYPES, LEFT_OUT, bare, cursor, quoted, why
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 _ID = re.compile(r"(?:sku|code|id|no|nr|number|isbn|ean|gtin)$")
@@ -26,6 +26,7 @@ def propose_catalog(name: str, table: str, fields: Sequence[CaspioField]) -> str
         f"# {name}: rows of {table} → items of a Braze catalog. A proposal: read it line by line, then",
         f"# `caspio-sync check {name}` and `caspio-sync plan {name}`. Nothing leaves before `caspio-sync run {name}`.",
         "kind: catalog",
+        DISABLED,
         "",
         "source:",
         f"  table: {quoted(table)}",

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from caspio_sync.mapping.document import Document, Location
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Strict, TimeZone
+from caspio_sync.sync_files import bare_name
 
 BATCH_ROWS = (1_000, 200_000)
 _CRON = re.compile(r"^\s*(?:\S+\s+){4}\S+\s*$")
@@ -39,6 +40,9 @@ def seconds_of(span: str | None) -> float | None:
     """A span as it stands in a sync file, in seconds."""
     found = _SPAN.match(span or "")
     return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
+OtherSync = Annotated[str, Field(min_length=1), AfterValidator(bare_name)]
 
 
 class Source(Strict):
@@ -142,6 +146,10 @@ class Sync(Strict):
         gate: limits and expectations.
         schedule: cron line for deployments, in UTC; by default that of its kind.
         freshness: how long a change may take to reach Braze, such as 5m; a miss is told, and fails no run.
+        enabled: whether schedules run it. By hand it runs all the same, and `check` and `plan` look at it.
+        owner: another sync, which owns what both write (attributes, consent, columns): this one leaves that out.
+        apart_from: other syncs that write the same things, of other people or items; a run refuses where the ledger
+            knows a key that both have sent.
     """
 
     source: Source
@@ -150,6 +158,9 @@ class Sync(Strict):
     gate: Gate = Gate()
     schedule: Annotated[str, AfterValidator(_cron)] | None = None
     freshness: Annotated[str, AfterValidator(_span)] | None = None
+    enabled: bool = True
+    owner: OtherSync | None = None
+    apart_from: Annotated[tuple[OtherSync, ...], AsTuple] = ()
     _document: Document | None = PrivateAttr(default=None)
 
     @property

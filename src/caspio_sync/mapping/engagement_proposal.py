@@ -11,7 +11,7 @@ from types import MappingProxyType
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.engagement import TAKES
 from caspio_sync.mapping.engagement_sync import FORMS, MEASURES, Form, is_of_frames
-from caspio_sync.mapping.proposal import TEXTS, bare, is_state, key_of, meant, quoted, why
+from caspio_sync.mapping.proposal import DISABLED, TEXTS, bare, is_state, key_of, meant, quoted, why
 from caspio_sync.schemas import CaspioField
 
 # A channel inside a name; `emailsent` is not `emails` and `ent`.
@@ -94,6 +94,7 @@ def propose_engagement(name: str, table: str, fields: Sequence[CaspioField]) -> 
         "# Without Currents (a paid feature of Braze) there are hard bounces, unsubscribes, subscription states.",
         "# Opens, clicks and deliveries come by Currents alone: until its first post such columns stay as they are.",
         "kind: engagement",
+        DISABLED,
         "",
         "source:",
         f"  table: {quoted(table)}",

@@ -12,11 +12,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from caspio_sync.mapping.consent import Consent, GlobalState, group_id
-from caspio_sync.mapping.definition import Gate, Sync
+from caspio_sync.mapping.definition import Gate, OtherSync, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import AsTuple, FieldName, Strict
 from caspio_sync.mapping.profile_sync import Alias
-from caspio_sync.sync_files import bare_name
 
 CHANNELS = ("email", "push", "sms", "whatsapp", "in_app", "content_card")
 _COUNTS = ("sent", "delivered", "opens", "machine_opens", "clicks", "bounces", "complaints")
@@ -133,7 +132,7 @@ class ReturnedConsent(Strict):
     email_subscribe: ConsentColumn | None = None
     push_subscribe: ConsentColumn | None = None
     subscription_groups: Annotated[tuple[GroupColumn, ...], AsTuple] = ()
-    profiles: Annotated[str, Field(min_length=1), AfterValidator(bare_name)] | None = None
+    profiles: OtherSync | None = None
     own_sources: Annotated[tuple[str, ...], AsTuple] = ("REST API",)
 
     @property

@@ -29,6 +29,8 @@ _STATE = re.compile(r"consent|optin|subscri|newsletter|permission")
 KEY_TYPES = frozenset({"STRING", "INTEGER", "AUTONUMBER", "PREFIXED AUTONUMBER", "GUID", "RANDOM ID"})
 TEXTS = frozenset({"STRING", "TEXT"})
 _BIRTH_TYPES = frozenset({"STRING", "DATE/TIME"})
+# A proposal is a guess: no schedule may send it before a person has looked.
+DISABLED = "enabled: false    # remove this line once it is right: then `deploy` and `serve` run it on a schedule"
 LEFT_OUT = frozenset({"FILE", "ATTACHMENT", "TIMESTAMP"})
 
 
@@ -50,6 +52,7 @@ def propose_sync(name: str, table: str, fields: Sequence[CaspioField]) -> str:
         f"# {name}: rows of {table} → Braze user profiles. A proposal: read it line by line, then",
         f"# `caspio-sync check {name}` and `caspio-sync plan {name}`. Nothing leaves before `caspio-sync run {name}`.",
         "kind: profiles",
+        DISABLED,
         "",
         "source:",
         f"  table: {quoted(table)}",

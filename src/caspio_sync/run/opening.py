@@ -32,6 +32,7 @@ from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.run.resuming import find_rest
 from caspio_sync.run.selection import check_options, conditions_of, is_ahead, lower_bound
 from caspio_sync.run.shards import end_shard, find_shard
+from caspio_sync.run.sharing import refuse_met
 from caspio_sync.run.workspace import known_accounts, remember_accounts
 from caspio_sync.settings import Settings
 
@@ -185,6 +186,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     run: str | None = None,
 ) -> SyncRun:
     """The parts put together; without the id of a run (and its lease) for looking alone."""
+    await ledger.do(refuse_met, ledger.ledger, prepared.shares)
     prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
     catalog = await _catalog(name, settings, prepared, ledger, connect, planned=run is None)
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
@@ -219,7 +221,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     report = RunReport(run=run or new_run_id(now), sync=name, kind=prepared.definition.kind, mode=mode, started_at=now)
     report.whole = mode == "sweep" and rest is None
     report.drift = list(prepared.drift.lines)
-    report.notes += [*(rest.notes if rest else []), *(shard.notes if shard else [])]
+    report.notes += [*prepared.shares.notes, *(rest.notes if rest else []), *(shard.notes if shard else [])]
     if stored is not None and ahead and not options.partial:
         report.notes.append(
             f"its cursor stood in the future ({stored.watermark:%Y-%m-%d %H:%M} UTC): all rows are read"

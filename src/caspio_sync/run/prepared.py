@@ -12,6 +12,7 @@ from caspio_sync.mapping.kinds import mapping_of
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.drift import Drift, FieldsThen, find_drift
+from caspio_sync.run.sharing import Shares, beside_others
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings
 
@@ -50,7 +51,8 @@ class Prepared:
     """A sync held against its table: everything that can be refused before rows are read.
 
     Args:
-        definition: the sync file.
+        definition: the sync file, without what its `owner:` writes.
+        shares: the sync beside the others of its folder.
         mapping: the definition held against the fields.
         source: table or view.
         fields: the source's fields, by name.
@@ -60,6 +62,7 @@ class Prepared:
     """
 
     definition: AnySync
+    shares: Shares
     mapping: RowMapping
     source: Source
     fields: dict[str, CaspioField]
@@ -101,7 +104,8 @@ async def prepare(
         ConfigurationError: anything about the file, the table or its fields that a person has to change.
         TransientError: Caspio did not answer.
     """
-    definition = load_sync(settings.sync_file(name))
+    shares = beside_others(settings, load_sync(settings.sync_file(name)))
+    definition = shares.definition
     described = definition.source
     source = Source(str(described.table or described.view), is_view=described.view is not None)
     fields = {each.name: each for each in await caspio.fields(source)}
@@ -117,7 +121,7 @@ async def prepare(
     _check_cursor(definition, fields)
     key = _paged_by(definition, fields)
     requests = await _requests(definition, source, fields, key, caspio)
-    return Prepared(definition, mapping, source, as_mapped, key, requests, drift)
+    return Prepared(definition, shares, mapping, source, as_mapped, key, requests, drift)
 
 
 def fields_then(prepared: Prepared, known: KnownSource | None) -> FieldsThen | None:

@@ -1,6 +1,6 @@
 """The deployments of all syncs, as data: what `caspio-sync deploy` registers and `deployments/prefect.yaml` shows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.deployed.schedules import Schedule, daily_calls, over_budget, schedules_of
 from caspio_sync.run.prepared import prepare
 from caspio_sync.run.quota import count_calls
+from caspio_sync.run.sharing import beside
 from caspio_sync.settings import Settings
 
 # Marks what is ours on a server that holds others' deployments too.
@@ -44,7 +45,8 @@ _DAILY = "23 4 * * *"  # after the nightly sweeps
 _HEADER = """\
 # Deployments: which syncs run, when, and with what. Written by
 #   caspio-sync deploy --write deployments/prefect.yaml
-# from syncs/; correct the sync files, not this one. `caspio-sync deploy` registers the same list; this does so too:
+# from the sync files (here the examples, with CASPIO_SYNC_SYNCS=examples; write your own list by the same command);
+# correct those, not this one. `caspio-sync deploy` registers the same list; this does so too:
 #   prefect work-pool create --type process caspio-sync
 #   prefect --no-prompt deploy --all --prefect-file deployments/prefect.yaml
 # A worker needs CASPIO_SYNC_FOLDER, the folder with .env and syncs/: runs take their settings from there.
@@ -74,20 +76,49 @@ class Deployment:
     schedule: Schedule
 
 
-def deployments_of(settings: Settings) -> list[Deployment]:
-    """A deployment for each schedule of each sync, by sync; and where there is one, that of the housekeeping.
+@dataclass(frozen=True, slots=True)
+class Deployments:
+    """What a folder of sync files makes.
+
+    Args:
+        made: a deployment for each schedule of each enabled sync, by sync; and where there is a file, the housekeeping.
+        left: syncs that are not deployed, and why.
+    """
+
+    made: tuple[Deployment, ...]
+    left: Mapping[str, str]
+
+
+def deployments_of(settings: Settings) -> Deployments:
+    """The deployments of all sync files.
 
     Raises:
-        ConfigurationError: a sync file cannot be read, or bears the name of a deployment that is not its own.
+        ConfigurationError: a sync file cannot be read, bears the name of a deployment that is not its own, or writes
+            what another one writes.
     """
     files = _files(settings)
     definitions = [load_sync(path) for path in files]
-    made = [_deployment(each, schedule) for each in definitions for schedule in schedules_of(each)]
+    enabled = [each for each in definitions if each.enabled]
+    made = [_deployment(each, schedule) for each in enabled for schedule in schedules_of(each)]
     made += [_housekeeping(settings)] if files else []
     for path in files:
         if sum(each.name == path.stem for each in made) > 1:
             raise ConfigurationError(f"{path}: '{path.stem}' is another deployment's name; call the sync otherwise")
-    return made
+    by_name = {each.name: each for each in definitions}
+    for each in enabled:
+        beside(each, {name: other for name, other in by_name.items() if name != each.name})
+    left = {each.name: f"enabled: false ({each.where('enabled')})" for each in definitions if not each.enabled}
+    return Deployments(tuple(made), left)
+
+
+def not_on_schedule(settings: Settings, name: str) -> str | None:
+    """Why no schedule may run a sync; None where one may.
+
+    Raises:
+        ConfigurationError: its file cannot be read.
+    """
+    definition = load_sync(settings.sync_file(name))
+    return None if definition.enabled else f"enabled: false ({definition.where('enabled')}): it runs by hand alone"
 
 
 async def refusal_by_budget(settings: Settings) -> str | None:
@@ -104,6 +135,8 @@ async def refusal_by_budget(settings: Settings) -> str | None:
     async with connect.caspio(settings, connect.clock) as caspio:
         try:
             for path in _files(settings):
+                if not load_sync(path).enabled:
+                    continue
                 prepared = await prepare(settings, path.stem, caspio)
                 where = prepared.definition.source.where
                 reader = RecordReader(
@@ -119,7 +152,7 @@ async def refusal_by_budget(settings: Settings) -> str | None:
     return over_budget(asked, settings.caspio_calls_per_day)
 
 
-def prefect_file(deployments: list[Deployment]) -> str:
+def prefect_file(deployments: Sequence[Deployment]) -> str:
     """The deployments as a `prefect.yaml`."""
     document = {
         "name": "caspio-sync",
