@@ -38,6 +38,28 @@ class TestCampaigns:
             f"id{place}|2026-03-02|email" for place in range(3)
         ]
 
+    def test_no_campaign_stops_the_others(self, world: World, told: Told) -> None:
+        """Of ids that are one where Caspio has room for them, the counts are added; one that it refuses is told of."""
+        customers(world, 1)
+        world.sync(self.STATS, "engagement")
+        told.days = campaign_days(1, 2, 4, 8, 16)
+        names = ["a\0b", "ab", "\U0001f600", "x" * 300, "x" * 301]
+        for day, name in zip(told.days, names, strict=True):
+            day |= {"campaign_id": name, "campaign_name": f"News\0 {name}", "channel": "e\0mail"}
+        path = "/integrations/rest/v3/tables/CampaignStats/records"
+        world.break_caspio(Fault(kind="status", status=400, path=path, method="POST", nth=(1,)))
+        first = world.run("engagement")
+        assert any(
+            "CampaignStats: 1 campaign days were not written. Caspio refuses a row" in each for each in first.notes
+        )
+        world.break_caspio()
+        world.run("engagement")
+        rows = {each["CampaignId"]: (each["Opens"], each["Channel"]) for each in world.caspio.rows("CampaignStats")}
+        assert rows == {"ab": (3, "email"), "x" * 255: (24, "email")}
+        calls = world.run("engagement").writeback
+        assert calls is not None
+        assert calls.campaign_days == 0
+
     def test_counts_that_fall_are_held(self, world: World, told: Told) -> None:
         customers(world, 1)
         world.sync(self.STATS, "engagement")

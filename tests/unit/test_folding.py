@@ -46,6 +46,27 @@ from tests.unit.engagement_model import (  # noqa: F401 - fixtures
 BEGAN = date(2026, 7, 1)
 
 
+def test_an_inbox_that_holds_what_no_database_takes_is_folded(
+    inbox: Inbox, ledger: Ledger, clock: VirtualClock
+) -> None:
+    """As former receivers kept it: NULs, other control characters, and ids longer than an index entry."""
+    odd = [
+        event(EMAIL + "Open", 1, campaign_id="spring\0", campaign_name="Spr\0ing\x1b"),
+        event(EMAIL + "Open", 2, campaign_id="x" * 9000),
+        event(EMAIL + "Open", 3, external_id="".join(map(chr, range(300, 9000)))),
+        event(EMAIL + "Open", 4, channel="".join(map(chr, range(300, 9000))), campaign_id="autumn"),
+        event(STATE_CHANGE, 5, state="unsubscribed", source="Preference\0 Center"),
+    ]
+    inbox.add([post(odd)])
+    assert fold_all(inbox, ledger, clock).events["folded"] == len(odd)
+    rows = rows_of(key=[1], external_id=["c-1"])
+    known = known_people(ledger, SYNC, rows)
+    assert known.measures["email_opens"].to_list() == [2]
+    assert known.consents.select("state", "source").rows() == [("unsubscribed", "Preference Center")]
+    days = ledger.campaign_days(SYNC, BEGAN)
+    assert set(days.select("campaign_id", "campaign_name").rows()) == {("spring", "Spring"), ("autumn", None)}
+
+
 def as_told(ledger: Ledger) -> tuple[KnownPeople, Any]:
     rows = rows_of(key=list(range(len(PEOPLE))), external_id=PEOPLE)
     return known_people(ledger, SYNC, rows), ledger.campaign_days(SYNC, BEGAN)

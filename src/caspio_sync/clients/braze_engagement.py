@@ -20,6 +20,7 @@ MAX_CAMPAIGN_DAYS = 100
 MAX_CANVAS_DAYS = 14
 SENDERS_A_PAGE = 100  # campaigns or canvases (Braze, 10.1)
 CAMPAIGN_SERIES_LIMIT = (50_000, 60.0)  # (Braze, 2.1); the other endpoints here share GENERAL_LIMIT
+_MOST = 2**53  # what is more is no count of anything
 _ZONE = re.compile(r" (\+0000|UTC)$")  # 2016-08-25 15:24:32 +0000, 2020-07-10 15:00:00.000 UTC
 
 
@@ -238,7 +239,7 @@ def _counters(row: Mapping[str, Any]) -> dict[str, dict[str, int]]:
             counters = summed.setdefault(channel, {})
             for variation in variations:
                 for name, value in variation.items():
-                    if isinstance(value, int) and not isinstance(value, bool):
+                    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST:
                         counters[name] = counters.get(name, 0) + value
     return summed
 
@@ -254,9 +255,9 @@ def instant(text: Any) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(_ZONE.sub("+00:00", text.strip()))
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the first and the last day that there is, in another zone
         return None
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _is_member(user: Any) -> bool:

@@ -42,8 +42,7 @@ def identified(events: pl.DataFrame, digests: Digests, *, kinds: Sequence[str] =
     order = list(dict.fromkeys([*kinds, *KINDS]))
     return events.join(hashed, on="email", how="left", maintain_order="left").with_columns(
         person_kind=pl.coalesce(pl.when(names[kind].is_not_null()).then(pl.lit(kind)) for kind in order),
-        # PostgreSQL has no NUL in text; both databases shall hold the same.
-        person=pl.coalesce(names[kind] for kind in order).str.replace_all("\0", "\ufffd", literal=True),
+        person=pl.coalesce(names[kind] for kind in order),
     )
 
 

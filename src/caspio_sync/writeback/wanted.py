@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 import polars as pl
 
+from caspio_sync.characters import CONTROLS, trimmed_values
+
 ENGAGED_DAYS = 30
 KNOWN = "_known"  # whether anything is known of the row's person
 # Where each bucket begins, and what it is called in a text column; a number column holds its beginning.
@@ -44,5 +46,5 @@ def flag(measure: pl.Expr, *, is_count: bool) -> pl.Expr:
 
 def text(measure: pl.Expr, chars: int) -> pl.Expr:
     """Text that the column takes; none for one that is empty without what Caspio refuses."""
-    clean = measure.str.replace_all(_ASTRAL, "").str.strip_chars().str.slice(0, chars)
+    clean = trimmed_values(measure.str.replace_all(_ASTRAL, "").str.replace_all(CONTROLS, "")).str.slice(0, chars)
     return pl.when(clean != "").then(clean)

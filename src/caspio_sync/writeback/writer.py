@@ -41,7 +41,7 @@ class Writer:
         table: where to.
         key: the unique whole number by which rows are named: PK_ID.
         calls: PUTs that were made, repeated and refused ones included.
-        refused: columns that the run leaves out, and what Caspio says.
+        refused: columns that the run leaves out, and keys of rows that could not be inserted, with Caspio's words.
     """
 
     caspio: CaspioClient
@@ -171,11 +171,12 @@ class Writer:
         """Insert a row once: one whose answer was lost is looked up by its unique column before it is inserted again.
 
         Returns:
-            A verdict: sent, or unknown where it could not be found out.
+            A verdict: sent, rejected where Caspio refuses the row (`refused` has its words, under the row's key), or
+            unknown where it could not be found out.
 
         Raises:
             TransientError: Caspio took nothing.
-            RefusedError, ConfigurationError: it refuses the row.
+            ConfigurationError: credentials, rights, the table.
         """
         where = f"{unique}={literal(row[unique])}"
         for _ in range(2):
@@ -183,21 +184,28 @@ class Writer:
             try:
                 await self.caspio.insert(self.table, row)
             except TransientError as error:
+                if _refuses(error):
+                    return self._rejected(row[unique], error)
                 if not error.ambiguous:
                     raise
-            except PermanentError:
+            except PermanentError as error:
                 # Taken, with an answer that holds no row; or refused as a second one of its key.
-                if await self._holds(where, unique):
-                    return Verdict.SENT
-                raise
+                return Verdict.SENT if await self._holds(where, unique) else self._rejected(row[unique], error)
             else:
                 return Verdict.SENT
             if await self._holds(where, unique):
                 return Verdict.SENT
         return Verdict.UNKNOWN
 
+    def _rejected(self, key: Any, error: Exception) -> str:
+        self.refused[str(key)] = f"Caspio refuses a row: {_said(error)}"
+        return Verdict.REJECTED
+
     async def _holds(self, where: str, unique: str) -> bool:
-        page = await self.caspio.records(self.table, select=[unique], where=where, limit=5)
+        try:
+            page = await self.caspio.records(self.table, select=[unique], where=where, limit=5)
+        except RefusedError:  # a key that it cannot compare is in no row
+            return False
         return bool(orjson.loads(page.rows))
 
 

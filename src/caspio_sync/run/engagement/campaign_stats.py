@@ -1,6 +1,7 @@
 """The campaigns' own table in Caspio: the counts of each campaign, day and channel; late events change the past."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping
 from datetime import timedelta
 from types import MappingProxyType
@@ -46,6 +47,7 @@ _TYPES: Mapping[str, str] = MappingProxyType(
     }
 )
 _CHARS = 255
+_WORDS = 3  # refusals of Caspio that are told
 _NAMED = pl.col("campaign_id").is_not_null() & pl.col("day").is_not_null()
 
 
@@ -86,7 +88,7 @@ async def write_days(run: SyncRun, rows: pl.DataFrame) -> None:
 
     Raises:
         TransientError: Caspio takes no calls; what was inserted is found again by the next attempt.
-        RefusedError, ConfigurationError: it refuses a row.
+        ConfigurationError: credentials, rights, the table.
     """
     stats = work(run).definition.campaign_stats
     assert stats is not None
@@ -99,25 +101,28 @@ async def write_days(run: SyncRun, rows: pl.DataFrame) -> None:
     new = rows.filter(pl.col(SOURCE_PK).is_null()).select(
         *(name for name in _TYPES if name != "Day"), pl.col("Day").dt.strftime("%Y-%m-%dT00:00:00")
     )
-    unknown = await _insert(writer, new.rows(named=True))
+    unwritten = await _insert(writer, new.rows(named=True))
     report = report_of(run)
     report.campaign_calls += writer.calls
-    report.campaign_days += rows.height - len(unknown)
+    report.campaign_days += rows.height - len(unwritten)
+    refused = {key: writer.refused.pop(key) for key in unwritten if key in writer.refused}
     report.refused |= writer.refused
-    lost = written.filter(pl.col("verdict") != Verdict.SENT.value)[SOURCE_PK].n_unique() + len(unknown)
+    lost = written.filter(pl.col("verdict") != Verdict.SENT.value)[SOURCE_PK].n_unique() + len(unwritten) - len(refused)
     if lost:
         run.report.notes.append(f"{stats.table}: {lost} campaign days were not written; the next run writes them")
+    for words, count in Counter(refused.values()).most_common(_WORDS):
+        run.report.notes.append(f"{stats.table}: {count} campaign days were not written. {words}")
 
 
 async def _insert(writer: Writer, rows: list[dict[str, Any]]) -> list[str]:
-    """Insert each row once; the keys of those of which nobody knows."""
-    turn, unknown = asyncio.Semaphore(AT_ONCE), []
+    """Insert each row once; the keys of those that were refused, or of which nobody knows."""
+    turn, unwritten = asyncio.Semaphore(AT_ONCE), []
 
     async def insert(row: dict[str, Any]) -> None:
         async with turn:
             filled = {name: value for name, value in row.items() if value is not None}
             if await writer.insert(filled, unique=UNIQUE) != Verdict.SENT:
-                unknown.append(str(row[UNIQUE]))
+                unwritten.append(str(row[UNIQUE]))
 
     try:
         async with asyncio.TaskGroup() as group:
@@ -125,26 +130,34 @@ async def _insert(writer: Writer, rows: list[dict[str, Any]]) -> list[str]:
                 group.create_task(insert(row))
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from failed.exceptions[0].__cause__
-    return unknown
+    return unwritten
 
 
 def _as_rows(days: pl.DataFrame) -> pl.DataFrame:
-    name = text(pl.col("campaign_name"), _CHARS)
+    """The days as the table has them: of names that are one in it, the counts are added up."""
+    day = pl.col("day").cast(pl.Date)
     counts = [
         (pl.col(column).cast(pl.Int64) if column in days.columns else pl.lit(0, dtype=pl.Int64)).alias(field)
         for field, column in _COUNTS.items()
     ]
-    return days.filter(_NAMED).select(
-        pl.format(
-            "{}|{}|{}", "campaign_id", pl.col("day").cast(pl.Date).dt.to_string("iso"), pl.col("channel").fill_null("")
-        )
-        .str.slice(0, _CHARS)
-        .alias(UNIQUE),
-        pl.col("campaign_id").str.slice(0, _CHARS).alias("CampaignId"),
-        name.alias("CampaignName"),
-        pl.col("day").cast(pl.Date).cast(pl.Datetime("ms")).alias("Day"),
-        pl.col("channel").alias("Channel"),
+    named = days.filter(_NAMED).select(
+        text(pl.col("campaign_id"), _CHARS).alias("CampaignId"),
+        text(pl.col("campaign_name"), _CHARS).alias("CampaignName"),
+        day.cast(pl.Datetime("ms")).alias("Day"),
+        text(pl.col("channel"), _CHARS).alias("Channel"),
         *counts,
+    )
+    unique = pl.format(
+        "{}|{}|{}", "CampaignId", pl.col("Day").cast(pl.Date).dt.to_string("iso"), pl.col("Channel").fill_null("")
+    )
+    return (
+        named.filter(pl.col("CampaignId").is_not_null())
+        .with_columns(unique.str.slice(0, _CHARS).alias(UNIQUE))
+        .group_by(UNIQUE, maintain_order=True)
+        .agg(
+            pl.col("CampaignId", "CampaignName", "Day", "Channel").first(),
+            *(pl.when(pl.col(name).count() > 0).then(pl.col(name).sum()).alias(name) for name in COUNTS),
+        )
     )
 
 

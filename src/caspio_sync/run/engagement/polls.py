@@ -5,7 +5,7 @@ as the current day always is, is told once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 import xxhash
 
+from caspio_sync.characters import without_controls
 from caspio_sync.clients.braze_answers import EXPORT_LIMIT, GENERAL_LIMIT, MAX_EXPORT_IDS
 from caspio_sync.clients.braze_engagement import (
     CAMPAIGN_SERIES_LIMIT,
@@ -88,6 +89,7 @@ class Polls:
         # Both ends are midnights, so tomorrow is the first end that has all of today within it.
         end = self.today() + timedelta(days=1)
         offset, full = 0, True
+        told: set[str] = set()
         while full:
             page = await self._general.ask(partial(read, since, end, offset=offset))
             full, offset = page.full, offset + len(page.addresses) - _OVERLAP
@@ -98,6 +100,10 @@ class Polls:
                 )
                 for each in page.addresses
             ]
+            # A page that tells nothing new is the last, whatever it says: else the same one would be read for ever.
+            told, before = {event["event_id"] for event in events}, told
+            if told <= before:
+                return
             if events:
                 yield _post(source, events)
 
@@ -121,7 +127,7 @@ class Polls:
                     now,
                     {
                         "external_id": user.external_id,
-                        "email": user.email and user.email.lower(),
+                        "email": _lower(user.email),
                         "phone": user.phone,
                         "channel": channel or None,
                         "group_id": group,
@@ -130,7 +136,7 @@ class Polls:
                 )
                 for user in answer.users
                 for group, (channel, state) in user.groups.items()
-                if state != "unknown" and (user.external_id, group, state) not in states
+                if state != "unknown" and (str(user.external_id), group, state) not in states
             ]
             if events:
                 yield _post(GROUP_STATES, events)
@@ -157,28 +163,30 @@ class Polls:
                 yield _post(PROFILES, events)
 
     def _profile_events(self, user: dict[str, Any], states: set[tuple[str, str, str]]) -> Iterable[dict[str, Any]]:
-        alias: dict[str, str] = next(iter(user.get("user_aliases") or ()), {})
+        alias = next(_objects(user, "user_aliases"), {})
         who = {
             "external_id": user.get("external_id"),
             "braze_id": user.get("braze_id"),
-            "email": user.get("email") and str(user["email"]).lower(),
+            "email": _lower(user.get("email")),
             "alias_label": alias.get("alias_label"),
             "alias_name": alias.get("alias_name"),
         }
         key = str(who["external_id"] or who["braze_id"])
         for scope, name in _STATE_FIELDS.items():
             state = user.get(name)
-            if state is None:
+            if not isinstance(state, str):
                 continue
             # Timestamps such as push_opted_in_at may accompany (Braze, 6.1).
             at = instant(user.get(f"{scope}_{state}_at"))
             if at is not None or (key, scope, state) not in states:
                 says = {**who, "channel": scope, "state": state}
                 yield _event(POLLED_PROFILE, f"{key} {scope} {state}", at or self._clock.now(), says)
-        for campaign in user.get("campaigns_received") or ():
+        for campaign in _objects(user, "campaigns_received"):
             at, campaign_id = instant(campaign.get("last_received")), campaign.get("api_campaign_id")
             if at is not None and campaign_id:
-                channel = next((_CHANNELS[each] for each in campaign.get("engaged") or () if each in _CHANNELS), None)
+                engaged = campaign.get("engaged")
+                told = engaged if isinstance(engaged, dict | list) else ()
+                channel = next((ours for theirs, ours in _CHANNELS.items() if theirs in told), None)
                 says = {**who, "channel": channel, "campaign_id": campaign_id, "campaign_name": campaign.get("name")}
                 yield _event(POLLED_PROFILE, f"{key} {campaign_id}", at, says)
 
@@ -198,16 +206,23 @@ class Polls:
             for end, length in _stretches(last, days, MAX_CANVAS_DAYS):
                 series = await self._general.ask(partial(self._braze.canvas_series, canvas, last=end, days=length))
                 rows += series_rows({"canvas_id": canvas, "canvas_name": name}, series)
-        return pl.DataFrame(rows, CAMPAIGN_DAYS)
+        # The company's zone may be a day ahead of UTC; what lies outside was not asked for.
+        asked = pl.col("day").is_between(last - timedelta(days=days), last + timedelta(days=1))
+        found = pl.DataFrame(rows, CAMPAIGN_DAYS).filter(asked)
+        return found.unique(["campaign_id", "canvas_id", "day", "channel"], keep="last", maintain_order=True)
 
     async def _senders(self, read: Callable[[int], Awaitable[Senders]]) -> AsyncIterator[tuple[str, str]]:
-        page = 0
+        """Id and name, without control characters, each once; a page without a new one is the last."""
+        page, told = 0, set[str]()
         while True:
             answer = await self._general.ask(partial(read, page))
-            for sender in answer.senders:
-                yield sender
-            if len(answer.senders) < SENDERS_A_PAGE:
+            fresh = {without_controls(sender): name for sender, name in answer.senders}
+            fresh = {sender: name for sender, name in fresh.items() if sender not in told}
+            for sender, name in fresh.items():
+                yield sender, without_controls(name)
+            if len(answer.senders) < SENDERS_A_PAGE or not fresh:
                 return
+            told |= fresh.keys()
             page += 1
 
 
@@ -265,8 +280,19 @@ async def _keep(inbox: Inbox, posts: AsyncIterator[Post]) -> int:
 def _event(kind: str, says: str, at: datetime, columns: dict[str, Any]) -> dict[str, Any]:
     moment = int(at.timestamp() * 1_000_000)
     event_id = f"{kind}.{xxhash.xxh3_128_hexdigest(f'{says} {moment}'.encode())}"
-    filled = {name: value for name, value in columns.items() if value is not None}
+    texts = {name: without_controls(value) for name, value in columns.items() if isinstance(value, str)}
+    filled = {name: text for name, text in texts.items() if text}
     return {"event_id": event_id, "type": kind, "at": moment, **filled}
+
+
+def _lower(address: Any) -> str | None:
+    return address.lower() if isinstance(address, str) else None
+
+
+def _objects(user: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
+    """The objects in a list of a profile, where it is one."""
+    listed = user.get(name)
+    return (each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict))
 
 
 def _post(source: str, events: list[dict[str, Any]]) -> Post:
