@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
 
-.PHONY: help demo demo-reset serve test torture coverage lint bench setup setup-dev clean
+.PHONY: help demo demo-reset serve test fuzz torture coverage lint bench setup setup-dev clean
 
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -27,6 +27,9 @@ serve: setup ## Prefect's server with its UI, a deployment for each sync, and a 
 
 test: setup-dev ## run the test suite; LONG=1 with the long tests (servers, workers, kills), as CI does
 	@$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(LONG),,-m 'not long') $(ARGS)
+
+fuzz: setup-dev ## fuzz what comes from outside for SECONDS=60 in all; TARGET=name for one of it, SEED=n for other dice
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(if $(TARGET),--target $(TARGET),)
 
 torture: setup-dev ## kill the sync by 5,000 seeded schedules; SEEDS=n for so many, SEED=n to replay one
 	@CASPIO_TORTURE_SEEDS=$(or $(SEEDS),5000) CASPIO_TORTURE_SEED=$(SEED) \
