@@ -1,6 +1,7 @@
 """Calls to Caspio with a token that renews itself: pacing, repeating, counting."""
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import orjson
 from pydantic import SecretStr
 
 from caspio_sync.clients._http import USER_AGENT, ConnectionPool, RefusedError, refusal
-from caspio_sync.clients._pacing import Pace, Quota
+from caspio_sync.clients._pacing import Pace, Patience, Quota
 from caspio_sync.clock import Clock
 from caspio_sync.errors import ConfigurationError, TransientError
 
@@ -102,6 +103,7 @@ class CaspioSession:
         self._clock = clock
         self._token: _Token | None = None
         self._renewing = asyncio.Lock()
+        self._patience = Patience("Caspio", clock)
         self._jitter = random.Random()  # noqa: S311 - spreads repeated calls, guards nothing
         self.calls = 0
         self.quota: Quota | None = None
@@ -118,17 +120,23 @@ class CaspioSession:
         Raises:
             TransientError: the last attempt's; with `ambiguous` a write may have taken effect.
             RefusedError: the call was refused for good.
+            StoppedError: for five minutes every call was refused for being one too many.
             ConfigurationError: credentials, rights, names.
         """
         budget = _Budget()
         tries = 0
         while True:
             try:
-                return read(await self._authorised(call, budget))
+                answer = read(await self._authorised(call, budget))
             except TransientError as error:
+                if error.rate_limited:
+                    self._patience.refused(error)
                 wait = self._backoff(tries, error.retry_after)
                 if wait >= budget.left or (error.ambiguous and not call.is_read):
                     raise
+            else:
+                self._patience.accepted()
+                return answer
             budget.left -= wait
             tries += 1
             await self._clock.sleep(wait)
@@ -222,8 +230,10 @@ class CaspioSession:
     def _read_token(self, response: httpx.Response) -> _Token:
         try:
             answer = orjson.loads(response.content)
-            text, lifetime = answer["access_token"], float(answer.get("expires_in") or BUDGET_SECONDS)
+            text, lifetime = str(answer["access_token"]), float(answer.get("expires_in") or BUDGET_SECONDS)
         except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
             raise TransientError("asking Caspio for a token: an answer without access_token", status=200) from None
+        if not text.isascii() or not text.isprintable() or " " in text or not 0 < lifetime < math.inf:
+            raise TransientError("asking Caspio for a token: an access_token or expires_in that is none", status=200)
         early = min(RENEW_EARLY_SECONDS, lifetime / 2)
-        return _Token(str(text), self._clock.monotonic() + lifetime - early)
+        return _Token(text, self._clock.monotonic() + lifetime - early)

@@ -12,6 +12,7 @@ import httpx
 import orjson
 from pydantic import SecretStr
 
+from caspio_sync.clients._answers import foreign, parsed
 from caspio_sync.clients._caspio_session import Call, CaspioSession
 from caspio_sync.clients._http import ConnectionPool, RefusedError, server_time
 from caspio_sync.clients._pacing import Pace, Quota, RollingWindow
@@ -210,7 +211,7 @@ class CaspioClient:
         doing = f"inserting into {source}"
         call = self._call("POST", source, doing, {"response": "rows"}, row)
         rows = await self._session.call(call, lambda response: _result(response, doing))
-        if not rows:
+        if not rows or not isinstance(rows[0], dict):
             raise PermanentError(f"{doing}: accepted, but the answer holds no row", status=201)
         return dict(rows[0])
 
@@ -247,7 +248,9 @@ class CaspioClient:
         """
         doing = f"creating table {name}"
         body = orjson.dumps({"Name": identifier(name), "Fields": [dict(field) for field in fields]})
-        await self._session.call(Call("POST", self._url("/tables", {}), doing, body), lambda _: None)
+        await self._session.call(
+            Call("POST", self._url("/tables", {}), doing, body), lambda each: _created(each, doing)
+        )
 
     def update_budget(self, source: Source) -> int:
         """Characters that `q.where`, escaped, may take in the address of an `update`; may be negative."""
@@ -362,6 +365,12 @@ def _rows(response: httpx.Response, doing: str) -> bytes:
 def _affected(response: httpx.Response, doing: str) -> int:
     """RecordsAffected, whatever else the answer holds: it can come with an empty Result (Caspio, 3.5)."""
     count = _json(response, doing).get("RecordsAffected")
-    if not isinstance(count, int):
-        raise PermanentError(f"{doing}: an answer without RecordsAffected", status=response.status_code)
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise foreign(response, doing, "an answer without RecordsAffected")
     return count
+
+
+def _created(response: httpx.Response, doing: str) -> None:
+    """The answer to a new table has no body (Caspio, 2.2)."""
+    if response.content.strip() and not isinstance(parsed(response.content), dict):
+        raise foreign(response, doing, "a body that is no JSON object")

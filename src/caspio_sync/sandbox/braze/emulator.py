@@ -29,7 +29,7 @@ from caspio_sync.sandbox.braze.journal import Journal, Rejected, accepted_object
 from caspio_sync.sandbox.braze.messaging import Messaging
 from caspio_sync.sandbox.braze.profiles import ProfileStore
 from caspio_sync.sandbox.braze.rate import ExportLimit, Headers, PoolLimit, TrackLimit
-from caspio_sync.sandbox.braze.track import RefusedError, TrackEndpoint
+from caspio_sync.sandbox.braze.track import NO_WINDOW, RefusedError, TrackEndpoint
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -164,7 +164,7 @@ class BrazeSandbox:
         try:
             await self._handle(scope, receive, send)
         except RefusedError as refusal:
-            await self._answer(send, refusal.status, refusal.body(), [])
+            await self._answer(send, refusal.status, refusal.body(), refusal.headers)
 
     async def _handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = self._routes.get((scope["method"], scope["path"])) or self._further_route(scope)
@@ -182,7 +182,9 @@ class BrazeSandbox:
         body = await _read_body(receive, self.behaviour.body_limit)
         permissions = self._permissions.get(key)
         if permissions is None:
-            raise RefusedError(401, "Unauthorized")
+            # Braze tells the key back, and nothing of a window (recorded; no page shows the body).
+            told = key.decode("latin-1").removeprefix("Bearer ")
+            raise RefusedError(401, f"Invalid API key: {told}", headers=NO_WINDOW)
         if permission not in permissions:
             raise RefusedError(403, "Access Denied")
         if (body or scope["method"] == "POST") and content_type.split(b";")[0].strip().lower() != b"application/json":
