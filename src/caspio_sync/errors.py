@@ -7,7 +7,8 @@ CaspioSyncError
 ├── UnexpectedError         a bug: where it happened, and nothing of what was being worked on (exit code 1)
 └── CallError               a call to Caspio or Braze failed as a whole (exit code 4)
     ├── TransientError      another attempt may help; carries the wait that was asked for
-    └── PermanentError      the same call will be refused again
+    ├── PermanentError      the same call will be refused again
+    └── StoppedError        further calls would be made in vain, or billed twice: the run ends, the next one goes on
 """
 
 import traceback
@@ -92,3 +93,7 @@ class TransientError(CallError):
 
 class PermanentError(CallError):
     """The same call will be refused again."""
+
+
+class StoppedError(CallError):
+    """Further calls would be made in vain, or billed twice: not repeated within the run, unlike a `TransientError`."""

@@ -11,9 +11,19 @@ from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from caspio_sync.clients._http import is_in_clear
 from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.sync_files import SyncFiles, bare_name, shipped_examples
@@ -71,6 +81,13 @@ class Settings(BaseSettings):
         env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
 
+    # Ahead of the addresses, whose check asks for it.
+    allow_http: bool = Field(
+        default=False,
+        validation_alias="CASPIO_SYNC_ALLOW_HTTP",
+        description="true: also http:// to other machines, where everybody on the way can read both secrets",
+    )
+
     caspio_integration_url: str = Field(
         min_length=1, description="Integration URL, such as https://c0abc123.caspio.com"
     )
@@ -125,6 +142,16 @@ class Settings(BaseSettings):
         validation_alias="CASPIO_SYNC_NOTIFY_SHARE",
         description="percent of the rows judged lately that may be set aside or refused before it is told",
     )
+
+    @field_validator("caspio_integration_url", "braze_rest_endpoint")
+    @classmethod
+    def _in_secret(cls, url: str | None, known: ValidationInfo) -> str | None:
+        if url and is_in_clear(url) and not known.data.get("allow_http"):
+            raise ValueError(
+                "begins with http://: everybody on the way could read the key and the customers. Give the https:// "
+                "address, or set CASPIO_SYNC_ALLOW_HTTP=true where the whole way is your own"
+            )
+        return url
 
     @model_validator(mode="after")
     def _one_endpoint(self) -> "Settings":

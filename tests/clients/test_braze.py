@@ -26,7 +26,7 @@ def ask(handler: Callable[[httpx.Request], httpx.Response], call: Callable[[Braz
 
 
 def track(answer: httpx.Response, body: bytes = b'{"attributes":[{"external_id":"c-1"}]}') -> TrackAnswer:
-    return ask(lambda _request: answer, lambda client: client.track(body))
+    return ask(lambda _request: answer, lambda client: client.track(body, sent={"attributes": 1}))
 
 
 def test_a_track_request_is_the_body_as_given_with_key_and_type():
@@ -37,7 +37,7 @@ def test_a_track_request_is_the_body_as_given_with_key_and_type():
         return httpx.Response(201, json={"message": "success"})
 
     body = '{"attributes":[{"external_id":"ü"}]}'.encode()
-    ask(handler, lambda client: client.track(body))
+    ask(handler, lambda client: client.track(body, sent={"attributes": 1}))
     (request,) = seen
     assert (request.method, str(request.url)) == ("POST", "https://rest.iad-01.braze.com/users/track")
     assert request.content == body
@@ -51,13 +51,9 @@ def test_any_2xx_is_accepted(status):
     assert track(httpx.Response(status, json={"message": "queued"})) == TrackAnswer(status, (), RateLimit())
 
 
-def test_an_empty_2xx_is_accepted():
-    assert track(httpx.Response(202)).errors == ()
-
-
 def test_the_rate_window_comes_with_the_answer():
     headers = {"x-ratelimit-limit": "3000", "x-ratelimit-remaining": "2999", "x-ratelimit-reset": "3"}
-    assert track(httpx.Response(201, json={}, headers=headers)).rate == RateLimit(3000, 2999, 3)
+    assert track(httpx.Response(201, json={"message": "success"}, headers=headers)).rate == RateLimit(3000, 2999, 3)
 
 
 @pytest.mark.parametrize(
@@ -82,14 +78,6 @@ def test_the_rate_window_comes_with_the_answer():
 )
 def test_entries_of_a_partial_failure_are_read_as_far_as_they_go(entries, errors):
     assert track(httpx.Response(201, json={"message": "success", "errors": entries})).errors == errors
-
-
-@pytest.mark.parametrize("body", [b'{"message":"succ', b'{"message":"success","errors":[{"index":1', b"<html>"])
-def test_a_cut_2xx_leaves_open_what_was_taken(body):
-    with pytest.raises(TransientError) as caught:
-        track(httpx.Response(201, content=body))
-    assert caught.value.ambiguous
-    assert caught.value.status == 201
 
 
 def test_a_429_carries_the_wait_and_the_window():
@@ -124,7 +112,7 @@ def test_track_is_one_attempt():
         return httpx.Response(503)
 
     with pytest.raises(TransientError):
-        ask(handler, lambda client: client.track(b"{}"))
+        ask(handler, lambda client: client.track(b"{}", sent={"attributes": 1}))
     assert requests == 1
 
 
@@ -155,7 +143,7 @@ def test_the_probe_is_content_once_key_and_permission_hold(status):
 
     def handler(request: httpx.Request) -> httpx.Response:
         seen.append(request.content)
-        return httpx.Response(status, json={"message": "nothing to do"})
+        return httpx.Response(status, json={"message": "success" if status == 201 else "nothing to do"})
 
     ask(handler, lambda client: client.probe_track())
     assert seen == [b'{"attributes":[]}']
@@ -173,9 +161,9 @@ def test_an_endpoint_is_an_instance_or_an_address(endpoint):
 
     def handler(request: httpx.Request) -> httpx.Response:
         hosts.append(f"{request.url.host}{request.url.path}")
-        return httpx.Response(201, json={})
+        return httpx.Response(201, json={"message": "success"})
 
-    ask(handler, lambda client: client.track(b"{}"), endpoint=endpoint)
+    ask(handler, lambda client: client.track(b"{}", sent={"attributes": 0}), endpoint=endpoint)
     assert hosts == ["rest.fra-01.braze.eu/users/track"]
 
 

@@ -60,7 +60,7 @@ def test_a_deletion_names_profiles_of_one_kind(identifiers: list[dict[str, Any]]
 def test_any_2xx_of_a_deletion_is_queued(status: int) -> None:
     headers = {"x-ratelimit-limit": "20000", "x-ratelimit-remaining": "19999"}
     answer = httpx.Response(status, json={"deleted": 2}, headers=headers)
-    got = ask(lambda _request: answer, lambda client: client.delete_users([{"external_id": "a"}]))
+    got = ask(lambda _request: answer, lambda client: client.delete_users([{"external_id": "a"}, {"external_id": "b"}]))
     assert got == DeleteAnswer(status, 2, RateLimit(20000, 19999, None))
 
 
@@ -107,14 +107,14 @@ def test_the_probe_names_nobody_and_takes_the_complaint_for_a_yes() -> None:
 
 
 def test_a_look_up_gives_those_with_a_profile() -> None:
-    answer = httpx.Response(201, json={"users": [{}], "invalid_user_ids": ["b"]})
+    answer = httpx.Response(201, json={"message": "success", "users": [{}], "invalid_user_ids": ["b"]})
     both = [{"external_id": "a"}, {"external_id": "b"}]
     assert ask(lambda _request: answer, lambda client: client.find_users(both)).found == [{"external_id": "a"}]
 
 
 @pytest.mark.parametrize(("kind", "name"), [("email", "email_address"), ("phone", "phone")])
 def test_addresses_are_looked_up_one_a_request(kind: str, name: str) -> None:
-    path, body = body_of(lambda client: client.find_users([{kind: "x"}]), {"users": []})
+    path, body = body_of(lambda client: client.find_users([{kind: "x"}]), {"message": "success", "users": []})
     assert (path, body) == ("/users/export/ids", {name: "x", "fields_to_export": ["external_id"]})
     with pytest.raises(PermanentError, match="one e-mail address or phone number"):
         ask(lambda _request: httpx.Response(201), lambda client: client.find_users([{kind: "x"}, {kind: "y"}]))

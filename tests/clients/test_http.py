@@ -35,9 +35,9 @@ def test_a_status_that_may_pass_is_transient(status):
     assert (error.status, error.ambiguous) == (status, False)
 
 
-@pytest.mark.parametrize("status", [401, 403, 404, 415, 301, 307])
+@pytest.mark.parametrize("status", [401, 403, 404, 415])
 def test_a_status_that_a_person_has_to_mend_is_a_configuration_error_with_its_remedy(status):
-    error = refusal(answer(status, headers={"location": "/x"}), "sending", now=NOW, remedies={status: "turn the knob"})
+    error = refusal(answer(status), "sending", now=NOW, remedies={status: "turn the knob"})
     assert isinstance(error, ConfigurationError)
     assert str(error) == f"sending: {status} from POST /users/track; turn the knob"
 
@@ -60,8 +60,6 @@ def test_a_failing_server_can_leave_open_whether_a_write_took_effect(status, amb
     ("body", "text"),
     [
         (b"", ""),
-        (b"<html>Bad Gateway</html>", ""),
-        (b'["x"]', ""),
         (b'{"Message":{"nested":1}}', ""),
         (
             b'{"Code":"SqlServerError","Message":"Invalid column name \'Colour\'."}',
@@ -209,7 +207,7 @@ def test_an_untrusted_certificate_is_a_configuration_error():
     def fail(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
 
-    with pytest.raises(ConfigurationError, match="certificate"):
+    with pytest.raises(ConfigurationError, match="SSL_CERT_FILE, or in REQUESTS_CA_BUNDLE"):
         send(fail)
 
 

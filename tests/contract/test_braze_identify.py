@@ -38,7 +38,9 @@ class Workspace:
 
     def track(self, *attributes: dict[str, Any], **more: Any) -> None:
         body = orjson.dumps({"attributes": attributes, **more})
-        assert self.ask(lambda client: client.track(body)).errors == ()
+        counts = {"attributes": len(attributes)} | {array: len(objects) for array, objects in more.items()}
+        answer = self.ask(lambda client: client.track(body, sent=counts))
+        assert (answer.errors, answer.doubt) == ((), "")
 
     def identify(self, *pairs: tuple[str, str]) -> int:
         emails = [EmailToIdentify(*pair) for pair in pairs]

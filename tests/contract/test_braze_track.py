@@ -20,6 +20,12 @@ def test_missing_key_is_401() -> None:
     assert call(a_workspace(), json={}, headers={}).status_code == 401
 
 
+def test_a_401_tells_the_key_back_and_no_window() -> None:
+    answer = call(a_workspace(), json={}, headers={"Authorization": "Bearer 3f1c0b1e"})
+    assert answer.json() == {"message": "Invalid API key: 3f1c0b1e"}
+    assert [answer.headers[f"x-ratelimit-{name}"] for name in ("limit", "remaining", "reset")] == ["", "", ""]
+
+
 def test_inactive_key_is_401() -> None:
     assert track(a_workspace(inactive_keys={"sandbox-key"}), a_user()).status_code == 401
 

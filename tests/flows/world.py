@@ -37,6 +37,7 @@ ENVIRONMENT = {
     "CASPIO_CLIENT_SECRET": "sandbox-secret",
     "BRAZE_REST_ENDPOINT": "http://braze.test",
     "BRAZE_API_KEY": "sandbox-key",
+    "CASPIO_SYNC_ALLOW_HTTP": "true",  # both names are nobody's, and nothing leaves this process
     "CASPIO_SYNC_SYNCS": "syncs",
     "CASPIO_SYNC_HOME": "home",
     "CASPIO_CALLS_PER_SECOND": "0",

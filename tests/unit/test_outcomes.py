@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from caspio_sync.delivery import outcomes as module
-from caspio_sync.delivery.outcomes import UNKNOWN_REASON, Commit, outcomes
+from caspio_sync.delivery.outcomes import Commit, outcomes
 from caspio_sync.delivery.outcomes import deliver as deliver_ahead
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.sender import Answer, Sender
@@ -48,8 +48,8 @@ def test_a_rejected_row_has_its_reason_and_the_rest_was_sent() -> None:
 
 
 def test_rows_of_an_unclear_answer_are_unknown_unless_named() -> None:
-    assert [row[1:3] for row in told(an_answer(1, 0, 2, unknown=True, rejected=((1, "bad"),)), an_answer(2, 2, 1))] == [
-        ("unknown", UNKNOWN_REASON), ("rejected", "bad"), ("sent", None),
+    assert [row[1:3] for row in told(an_answer(1, 0, 2, unknown="no answer", rejected=((1, "bad"),)), an_answer(2, 2, 1))] == [
+        ("unknown", "no answer"), ("rejected", "bad"), ("sent", None),
     ]  # fmt: skip
 
 

@@ -125,6 +125,7 @@ def test_an_address_that_leaves_the_list_while_it_is_read_hides_no_other() -> No
 def test_a_429_is_waited_out() -> None:
     workspace = Workspace(groups_per_hour=1)
     unsubscribe(workspace, 0, START)
+    workspace.clock.advance(57 * 60)
     for _ in range(2):
         assert len(workspace.ask(lambda polls: polls.unsubscribes(START.date()))) == 1
     assert workspace.clock.now() >= START + timedelta(hours=1)
@@ -177,7 +178,7 @@ def test_profiles_tell_global_states_and_campaigns() -> None:
 
 def test_a_state_with_a_time_of_its_own_counts_from_then() -> None:
     user = {"external_id": "c-0", "push_subscribe": "opted_in", "push_opted_in_at": "2026-01-02 03:04:05.000 UTC"}
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"users": [user]}))
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json={"message": "success", "users": [user]}))
     clock = VirtualClock(START)
 
     async def read() -> list[Post]:
@@ -248,7 +249,7 @@ def answered(answer: httpx.Response, call: Callable[[BrazeEngagementClient], Any
     ],
 )
 def test_a_list_that_cannot_be_read_is_asked_for_again(body: bytes) -> None:
-    with pytest.raises(TransientError, match="cut or no JSON") as caught:
+    with pytest.raises(TransientError, match="is not known to be the answer") as caught:
         answered(httpx.Response(200, content=body), lambda client: client.unsubscribes(START.date(), START.date()))
     assert "a@b.c" not in str(caught.value)
 

@@ -110,9 +110,12 @@ async def _examine_braze(accounts: Examined, settings: Settings, clock: Clock, w
                 return
             written = clock.now().isoformat(timespec="seconds")
             profile = {"external_id": write_test, "_update_existing_only": False, TEST_ATTRIBUTE: written}
-            answer = await braze.track(orjson.dumps({"attributes": [profile]}))
+            answer = await braze.track(orjson.dumps({"attributes": [profile]}), sent={"attributes": 1})
     except CaspioSyncError as error:
         accounts.findings += findings_of(error)
+        return
+    if answer.doubt:
+        accounts.findings.append(Finding("error", answer.doubt, "whether the test profile was written is not known"))
         return
     if answer.errors:
         said = ", ".join(each.type for each in answer.errors)

@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType, TracebackType
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import httpx
-import orjson
 from pydantic import SecretStr
 
 from caspio_sync.clients._http import USER_AGENT, ConnectionPool, RateLimit, rate_limit, refusal
 from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.errors import CallError, ConfigurationError, TransientError
+from caspio_sync.errors import CallError, ConfigurationError
 
 
 class BrazeSession:
@@ -113,30 +112,6 @@ class BrazeSession:
         return refusal(response, doing, now=self._clock.now(), remedies=self._remedies)
 
 
-def answer_of(response: httpx.Response, doing: str, **expected: type) -> dict[str, Any]:
-    """The body of a 2xx, which has these keys, each of its type.
-
-    Raises:
-        TransientError: it is cut, or no such document.
-    """
-    try:
-        answer = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        raise unreadable(response, doing) from None
-    if not isinstance(answer, dict) or not all(isinstance(answer.get(key), kind) for key, kind in expected.items()):
-        raise unreadable(response, doing)
-    return answer
-
-
-def unreadable(response: httpx.Response, doing: str) -> TransientError:
-    """A 2xx whose body leaves open what was taken."""
-    return TransientError(
-        f"{doing}: {response.status_code} with a body that is cut or no JSON",
-        status=response.status_code,
-        ambiguous=True,
-    )
-
-
 def _remedies(permissions: str) -> Mapping[int, str]:
     return MappingProxyType(
         {
@@ -160,11 +135,12 @@ def _endpoint(endpoint: str) -> str:
     except httpx.InvalidURL:
         url = httpx.URL("")
     if url.scheme not in {"https", "http"} or not url.host:
+        shown = f"{base!r}" if "." in base and "@" not in base else "what is set"  # a key has no point in it
         raise ConfigurationError(
-            f"Braze endpoint {base!r} is no REST address; "
+            f"Braze endpoint: {shown} is no REST address; "
             f"give an instance ({', '.join(BRAZE_ENDPOINTS)}) or its https:// address"
         )
-    return base
+    return str(url).rstrip("/")
 
 
 def _key(api_key: SecretStr) -> str:

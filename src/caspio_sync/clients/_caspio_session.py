@@ -14,7 +14,7 @@ import orjson
 from pydantic import SecretStr
 
 from caspio_sync.clients._http import USER_AGENT, ConnectionPool, RefusedError, refusal
-from caspio_sync.clients._pacing import Pace, Quota
+from caspio_sync.clients._pacing import Pace, Patience, Quota
 from caspio_sync.clock import Clock
 from caspio_sync.errors import ConfigurationError, TransientError
 
@@ -105,6 +105,7 @@ class CaspioSession:
         self._clock = clock
         self._token: _Token | None = None
         self._renewing = asyncio.Lock()
+        self._patience = Patience("Caspio", clock)
         self._jitter = random.Random()  # noqa: S311 - spreads repeated calls, guards nothing
         self.calls = 0
         self.quota: Quota | None = None
@@ -121,17 +122,23 @@ class CaspioSession:
         Raises:
             TransientError: the last attempt's; with `ambiguous` a write may have taken effect.
             RefusedError: the call was refused for good.
+            StoppedError: for five minutes every call was refused for being one too many.
             ConfigurationError: credentials, rights, names.
         """
         budget = _Budget()
         tries = 0
         while True:
             try:
-                return read(await self._authorised(call, budget))
+                answer = read(await self._authorised(call, budget))
             except TransientError as error:
+                if error.rate_limited:
+                    self._patience.refused(error)
                 wait = self._backoff(tries, error.retry_after)
                 if wait >= budget.left or (error.ambiguous and not call.is_read):
                     raise
+            else:
+                self._patience.accepted()
+                return answer
             budget.left -= wait
             tries += 1
             await self._clock.sleep(wait)

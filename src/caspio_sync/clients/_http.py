@@ -3,40 +3,54 @@
 import asyncio
 import ipaddress
 import logging
+import os
 import re
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
-import orjson
 
+from caspio_sync.clients._answers import disowned, foreign, parsed
+from caspio_sync.clients._body import bound
+from caspio_sync.clients._masking import masked
 from caspio_sync.errors import CallError, ConfigurationError, PermanentError, TransientError
 
 USER_AGENT = "caspio-sync"
 MAX_CONNECTIONS = 16  # a client: beyond it the pool scans all connections for every request and slows down eightfold
 CONNECT_SECONDS = 10.0
 DAY_SECONDS = 86_400.0
-MESSAGE_CHARS = 300
+CA_VARIABLE = "REQUESTS_CA_BUNDLE"
+_MOST_REQUESTS = 10**9  # a limit beyond it is no limit of either vendor
 
 
-class _WithoutQuery(logging.Filter):
-    """httpx logs every address at INFO, and a condition in it can name customers by their keys."""
+_LOGGED = 4  # of httpx's line: method, address, version, status; the words of the status are the other side's
+
+
+class _WithoutValues(logging.Filter):
+    """httpx logs every address at INFO, where a condition can name customers, and the status line as it came."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if isinstance(record.args, tuple):
             record.args = tuple(
-                each.copy_with(query=None) if isinstance(each, httpx.URL) else each for each in record.args
+                each.copy_with(query=None, userinfo=b"")
+                if isinstance(each, httpx.URL)
+                else ""
+                if place >= _LOGGED
+                else each
+                for place, each in enumerate(record.args)
             )
         return True
 
 
-logging.getLogger("httpx").addFilter(_WithoutQuery())
+logging.getLogger("httpx").addFilter(_WithoutValues())
 
 _RETRYABLE = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 _CONFIGURATION = frozenset(
@@ -44,10 +58,8 @@ _CONFIGURATION = frozenset(
 )
 # The request did not leave: repeating it cannot have an effect twice.
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-_EMAIL = re.compile(r"[^\s@'\"<>]+@[^\s@'\"<>]+")
-_DIGITS = re.compile(r"\d{5,}")
-_QUOTED = re.compile(r"""(['"])(.{1,255}?)\1""")
-_NAME = re.compile(r"[A-Za-z_$][\w.$-]{0,63}")
+# As HTTP writes a number of seconds or requests; float() would also read "1_0", "nan" and digits of other scripts.
+_NUMBER = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +121,8 @@ def refusal(
         ambiguous_5xx: whether a server's failure leaves open that the request took effect; 503 never does.
 
     Returns:
-        `UnavailableError` for 408, 425, 429 and 5xx; `ConfigurationError` for 401, 403, 404, 415 and redirects;
-        `RefusedError` for the rest.
+        `UnavailableError` for 408, 425, 429 and 5xx; `ForeignAnswerError` for a redirect, and for what is not the
+        vendor's; `ConfigurationError` for 401, 403, 404 and 415; `RefusedError` for the rest.
     """
     status = response.status_code
     said = message_text(response)
@@ -119,9 +131,12 @@ def refusal(
     rate = rate_limit(response.headers, now=now)
     if status in _RETRYABLE or response.is_server_error:
         wait = retry_after(response.headers, status=status, now=now)
+        asked = f"; it asks to come again in {wait:.0f} s" if wait else ""
         ambiguous = ambiguous_5xx and response.is_server_error and status != HTTPStatus.SERVICE_UNAVAILABLE
-        return UnavailableError(what, status=status, retry_after=wait, rate=rate, ambiguous=ambiguous)
-    if status in _CONFIGURATION or response.is_redirect:
+        return UnavailableError(f"{what}{asked}", status=status, retry_after=wait, rate=rate, ambiguous=ambiguous)
+    if (why := disowned(response)) is not None:
+        return foreign(response, doing, why)
+    if status in _CONFIGURATION:
         remedy = (remedies or {}).get(status, "check the address and the credentials")
         return ConfigurationError(f"{what}; {remedy}")
     return RefusedError(what, status=status, message_text=said, rate=rate)
@@ -133,10 +148,7 @@ def message_text(response: httpx.Response) -> str:
     Braze answers `message`, Caspio `Code` and `Message`, the token endpoint `error`; the body may also be empty or no
     JSON (Caspio, section 4.2; Braze, 2.4).
     """
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        return ""
+    body = parsed(response.content)
     if not isinstance(body, dict):
         return ""
     lower = {str(key).lower(): value for key, value in body.items()}
@@ -144,36 +156,20 @@ def message_text(response: httpx.Response) -> str:
     return masked(": ".join(words), response.request).rstrip(".")
 
 
-def masked(text: str, request: httpx.Request | None = None) -> str:
-    """`text` on one line of at most 300 characters, without addresses, long numbers, and values the request held."""
-    line = " ".join(text.split())
-    line = _QUOTED.sub(lambda found: found[0] if _is_name(found[2], request) else f"{found[1]}…{found[1]}", line)
-    line = _DIGITS.sub("…", _EMAIL.sub("…", line))
-    return line if len(line) <= MESSAGE_CHARS else f"{line[: MESSAGE_CHARS - 1]}…"
+def _alone(headers: httpx.Headers, name: str) -> str:
+    """A header that came once; "" where it is absent, or came twice, and nobody knows which one is meant."""
+    values = headers.get_list(name)
+    return values[0].strip() if len(values) == 1 else ""
 
 
-def _is_name(quoted: str, request: httpx.Request | None) -> bool:
-    """Whether a quoted word is a field or table rather than a value: names are never literals of the request."""
-    if not _NAME.fullmatch(quoted):
-        return False
-    if request is None:
-        return True
-    as_value = re.compile(rb'"' + re.escape(quoted.encode()) + rb'"(?!\s*:)')
-    literals = [text for _, text in request.url.params.multi_items()]
-    return not as_value.search(request.content) and not any(f"'{quoted}'" in text for text in literals)
+def _number(headers: httpx.Headers, name: str) -> float | None:
+    text = _alone(headers, name)
+    return float(text) if _NUMBER.fullmatch(text) else None
 
 
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text) if text else None
-    except ValueError:
-        return None
-    return number if number is not None and 0 <= number < float("inf") else None
-
-
-def _count(text: str | None) -> int | None:
-    number = _number(text)
-    return None if number is None else int(number)
+def _count(headers: httpx.Headers, name: str) -> int | None:
+    number = _number(headers, name)
+    return None if number is None or number > _MOST_REQUESTS else int(number)
 
 
 def _within_a_day(seconds: float) -> float | None:
@@ -188,22 +184,21 @@ def _server_now(headers: httpx.Headers, now: datetime) -> datetime:
 
 def server_time(headers: httpx.Headers) -> datetime | None:
     """The Date header, aware, in UTC; None where absent or unreadable."""
-    return _http_date(headers.get("date"))
+    return _http_date(_alone(headers, "date"))
 
 
-def _http_date(text: str | None) -> datetime | None:
-    if not text:
-        return None
+def _http_date(text: str) -> datetime | None:
+    """The instant; None for an absurd one, such as a moment of the year 9999 that is of the year 10000 in UTC."""
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+        return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    return date.replace(tzinfo=UTC) if date.tzinfo is None else date.astimezone(UTC)
 
 
 def _reset_seconds(headers: httpx.Headers, now: datetime) -> float | None:
     """Seconds until the window resets: an epoch on some contracts, seconds remaining on others (Braze, 2.2)."""
-    reset = _number(headers.get("x-ratelimit-reset"))
+    reset = _number(headers, "x-ratelimit-reset")
     if reset is None:
         return None
     epoch = _server_now(headers, now).timestamp()
@@ -213,10 +208,10 @@ def _reset_seconds(headers: httpx.Headers, now: datetime) -> float | None:
 def _asked_wait(headers: httpx.Headers, now: datetime) -> float | None:
     """Seconds asked for by `X-Ratelimit-Retry-After` or `Retry-After` (a number or an HTTP date)."""
     for name in ("x-ratelimit-retry-after", "retry-after"):
-        seconds = _number(headers.get(name))
+        seconds = _number(headers, name)
         if seconds is not None:
             return _within_a_day(seconds)
-    date = _http_date(headers.get("retry-after"))
+    date = _http_date(_alone(headers, "retry-after"))
     return None if date is None else _within_a_day((date - _server_now(headers, now)).total_seconds())
 
 
@@ -224,8 +219,8 @@ def rate_limit(headers: httpx.Headers, *, now: datetime) -> RateLimit:
     """The rate window that an answer announces, in every spelling of its headers (Braze, 2.2)."""
     reset = _reset_seconds(headers, now)
     return RateLimit(
-        limit=_count(headers.get("x-ratelimit-limit")),
-        remaining=_count(headers.get("x-ratelimit-remaining")),
+        limit=_count(headers, "x-ratelimit-limit"),
+        remaining=_count(headers, "x-ratelimit-remaining"),
         reset_seconds=_asked_wait(headers, now) if reset is None else reset,
     )
 
@@ -238,15 +233,46 @@ def retry_after(headers: httpx.Headers, *, status: int, now: datetime) -> float 
     return asked
 
 
+def is_in_clear(url: str) -> bool:
+    """Whether what is sent there can be read on the way: http, in any spelling, to another machine."""
+    try:
+        return httpx.URL(url.strip()).scheme == "http" and not is_loopback(url.strip())
+    except httpx.InvalidURL:
+        return False  # refused by whoever connects
+
+
 def is_loopback(url: str) -> bool:
     """Whether the host is this machine."""
-    host = httpx.URL(url).host
+    host = httpx.URL(url).host.removesuffix(".")
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _certificates() -> ssl.SSLContext:
+    """Whom to trust: the system's authorities, or those of SSL_CERT_FILE; and those of REQUESTS_CA_BUNDLE.
+
+    Raises:
+        ConfigurationError: the file of REQUESTS_CA_BUNDLE cannot be used.
+    """
+    return _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get(CA_VARIABLE))
+
+
+@cache  # reading the system's takes 20 ms
+def _trusting(_instead: str | None, besides: str | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if besides:
+        place = Path(besides)
+        try:
+            context.load_verify_locations(**{"capath" if place.is_dir() else "cafile": besides})
+        except (OSError, ssl.SSLError):
+            raise ConfigurationError(
+                f"{CA_VARIABLE} names no file of certificates that can be read; give one in PEM form, or unset it"
+            ) from None
+    return context
 
 
 class ConnectionPool:
@@ -276,8 +302,9 @@ class ConnectionPool:
             raise ConfigurationError(f"{connections} connections a client; set 1 to {MAX_CONNECTIONS}")
         if clients < 1:
             raise ConfigurationError(f"{clients} clients; set at least 1")
-        verify: Any = ssl.create_default_context() if transport is None and url.startswith("https") else False
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+        # For http as well: whatever the address says, no connection leaves a certificate unlooked at.
+        verify = _certificates()
         self._clients = [
             httpx.AsyncClient(transport=transport, limits=limits, verify=verify, trust_env=not is_loopback(url))
             for _ in range(clients)
@@ -292,10 +319,11 @@ class ConnectionPool:
         return {"timeout": httpx.Timeout(seconds, connect=min(seconds, CONNECT_SECONDS)).as_dict()}
 
     async def send(self, request: httpx.Request, doing: str, *, seconds: float | None = None) -> httpx.Response:
-        """One attempt; the answer is read, whatever its status.
+        """One attempt; the answer is read, whatever its status, up to 64 MB unpacked.
 
         Raises:
             TransientError: no answer, or a cut one; `ambiguous` unless the request surely did not leave.
+            ForeignAnswerError: it is larger, or packed as nobody asked for.
             ConfigurationError: the address or its certificate is wrong.
         """
         async with self._free:
@@ -303,9 +331,16 @@ class ConnectionPool:
             self._in_flight[lane] += 1
             try:
                 async with asyncio.timeout(self._seconds if seconds is None else seconds):
-                    return await self._clients[lane].send(request)
+                    response = await self._clients[lane].send(request, stream=True)
+                    try:
+                        bound(response, doing)
+                        await response.aread()
+                    finally:
+                        await response.aclose()
+                    return response
             except (TimeoutError, httpx.RequestError, httpx.InvalidURL) as error:
-                raise _no_answer(error, request, doing) from error
+                # Not as its cause, which is logged: the words of httpx quote what was sent and what came.
+                raise _no_answer(error, request, doing) from None
             finally:
                 self._in_flight[lane] -= 1
 
@@ -328,5 +363,8 @@ def _no_answer(error: Exception, request: httpx.Request, doing: str) -> CallErro
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return ConfigurationError(f"{what}; the address must begin with https:// and name a host")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return ConfigurationError(f"{what}: its certificate is not trusted; check the address and the proxy")
+        return ConfigurationError(
+            f"{what}: its certificate is not trusted; check the address. Where an authority of your own signs, name "
+            f"its file in SSL_CERT_FILE, or in {CA_VARIABLE} to have it trusted besides the system's"
+        )
     return TransientError(what, ambiguous=not isinstance(error, _NEVER_SENT))

@@ -4,12 +4,15 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import Protocol
 
 from caspio_sync.clock import Clock
+from caspio_sync.errors import StoppedError, TransientError
 
 # Less than this is rounding: a wait of 1e-16 s would never end on a clock of floats.
 _RESOLUTION_SECONDS = 1e-6
+PATIENCE_SECONDS = 300.0  # of nothing but refusals; a run that waits longer holds its lease and tells nobody
 
 
 class Quota(Protocol):
@@ -18,6 +21,47 @@ class Quota(Protocol):
     async def admit(self) -> None:
         """Wait until one more call is within it, and count the call."""
         ...
+
+
+class Patience:
+    """Ends the waiting for a side that refuses for being asked too often (429), and nothing else.
+
+    Args:
+        side: who refuses, in the words of an error.
+        clock: what the minutes go by.
+    """
+
+    def __init__(self, side: str, clock: Clock) -> None:
+        self._side = side
+        self._clock = clock
+        self._since: float | None = None
+
+    def accepted(self) -> None:
+        """A call was not refused: the minutes begin anew."""
+        self._since = None
+
+    def refused(self, error: TransientError) -> None:
+        """Count a refusal.
+
+        Raises:
+            StoppedError: for five minutes there was nothing else, or the wait asked for ends after them.
+        """
+        now = self._clock.monotonic()
+        self._since = now if self._since is None else self._since
+        self.check(now - self._since, error.retry_after or 0.0)
+
+    def check(self, waited: float, asked: float) -> None:
+        """As `refused`, for seconds waited and a wait asked for."""
+        if waited + asked <= PATIENCE_SECONDS and waited < PATIENCE_SECONDS:
+            return
+        wait = f"it asks to come again in {asked:,.0f} s" if asked else "it does not say when to come again"
+        since = f" for {waited:,.0f} s" if waited else ""
+        raise StoppedError(
+            f"{self._side} refuses every call{since} for being asked too often (429), and {wait}. The run ends here "
+            "instead of waiting; what was done is recorded, and the next run goes on from there. If it stays so, look "
+            "who else uses the limit",
+            status=HTTPStatus.TOO_MANY_REQUESTS,
+        )
 
 
 class RollingWindow:

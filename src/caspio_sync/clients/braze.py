@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 import orjson
 
-from caspio_sync.clients._braze_session import BrazeSession, answer_of, unreadable
-from caspio_sync.clients._http import RefusedError, masked
+from caspio_sync.clients._answers import ForeignAnswerError, acknowledged, document, foreign, parsed
+from caspio_sync.clients._braze_session import BrazeSession
+from caspio_sync.clients._http import RefusedError
+from caspio_sync.clients._masking import masked
 from caspio_sync.clients.braze_answers import (
     MAX_DELETED_IDS,
     MAX_EXPORT_IDS,
@@ -22,8 +24,9 @@ from caspio_sync.clients.braze_answers import (
     IdentifyAnswer,
     TrackAnswer,
     TrackError,
+    TrackRefusedError,
 )
-from caspio_sync.errors import PermanentError
+from caspio_sync.errors import CallError, ConfigurationError, PermanentError
 
 # One profile is to be meant: the latest of those that share an address or number (Braze, 5: prioritization).
 _LATEST = ["most_recently_updated"]
@@ -35,29 +38,31 @@ class BrazeClient(BrazeSession):
 
     PERMISSIONS = "users.track, users.export.ids, users.identify, subscription.status.get, for erasure users.delete"
 
-    async def track(self, body: bytes, *, seconds: float | None = None) -> TrackAnswer:
+    async def track(self, body: bytes, *, sent: Mapping[str, int], seconds: float | None = None) -> TrackAnswer:
         """POST /users/track once: at most 75 objects and 4 MB (Braze, 2.3 and 3.1).
 
         Args:
             body: the finished JSON document.
+            sent: objects in it, by name of their array; held against what the answer counts.
             seconds: for the answer; by default, and at the most, the client's own time limit.
 
         Returns:
-            What a 2xx said; objects named in `errors` were left out, the rest is queued.
+            What a 2xx said; objects named in `errors` were left out, the rest is queued. With `doubt` nothing is known
+            of any of them.
 
         Raises:
-            TransientError: another attempt may help. With an answer it is an `UnavailableError` and carries `rate`;
-                `ambiguous` where the request may have been taken.
-            RefusedError: the whole request was refused (400, 413, …).
+            TransientError: another attempt may help. With an answer of Braze's it is an `UnavailableError` and carries
+                `rate`; `ambiguous` where the request may have been taken.
+            TrackRefusedError: the whole request was refused (400, 413, …).
             ConfigurationError: endpoint, key or permission.
         """
-        response = await self._post(self._url("/users/track"), body, "sending profiles", seconds)
-        content = response.content
-        errors = _track_errors(response) if b'"errors"' in content else ()
-        # A cut answer can have lost its errors; an empty one cannot (any 2xx means accepted).
-        if not errors and content and not content.rstrip().endswith(b"}"):
-            raise unreadable(response, "sending profiles")
-        return TrackAnswer(response.status_code, errors, self._rate(response))
+        doing = "sending profiles"
+        response = await self._post(self._url("/users/track"), body, doing, seconds)
+        try:
+            answer = acknowledged(response, doing, sent=sent)
+        except ForeignAnswerError as doubt:
+            return TrackAnswer(response.status_code, (), self._rate(response), doubt=str(doubt))
+        return TrackAnswer(response.status_code, _errors(answer, response.request), self._rate(response))
 
     async def export_users(
         self,
@@ -113,7 +118,9 @@ class BrazeClient(BrazeSession):
             {"external_id": each.external_id, "email": each.email, "prioritization": prioritization} for each in emails
         ]
         response = await self._post(self._url("/users/identify"), orjson.dumps({"emails_to_identify": entries}), doing)
-        answer = answer_of(response, doing, aliases_processed=int)
+        answer = document(response, doing, aliases_processed=int)
+        if answer["aliases_processed"] != len(emails):  # an address that no profile has counts as well (Braze, 5)
+            raise foreign(response, doing, f"{answer['aliases_processed']} counted, {len(emails)} sent")
         return IdentifyAnswer(answer["aliases_processed"], self._rate(response))
 
     async def group_states(self, group_id: str, external_ids: Sequence[str]) -> GroupStates:
@@ -128,7 +135,7 @@ class BrazeClient(BrazeSession):
             raise PermanentError(f"{doing}: {len(external_ids)} ids in one call; ask for {MAX_GROUP_IDS} at most")
         query = {"subscription_group_id": group_id, "external_id[]": list(external_ids)}
         response = await self._send("GET", self._url("/subscription/status/get").copy_merge_params(query), b"", doing)
-        answer = answer_of(response, doing, status=dict)
+        answer = document(response, doing, status=dict)
         states = {str(key): str(state).lower() for key, state in answer["status"].items()}
         return GroupStates(states, self._rate(response))
 
@@ -173,7 +180,9 @@ class BrazeClient(BrazeSession):
             "phone": {"phone_numbers": [{"phone": one, "prioritization": _LATEST} for one in values]},
         }[kind]
         response = await self._post(self._url("/users/delete"), orjson.dumps(body), doing)
-        deleted = answer_of(response, doing, deleted=int)["deleted"]
+        deleted = document(response, doing, deleted=int)["deleted"]
+        if not 0 <= deleted <= len(values):
+            raise foreign(response, doing, f"{deleted} counted, {len(values)} named")
         return DeleteAnswer(response.status_code, deleted, self._rate(response))
 
     async def probe_delete(self) -> None:
@@ -182,8 +191,9 @@ class BrazeClient(BrazeSession):
         Raises:
             As `probe_track`.
         """
+        doing = "checking the Braze key"
         try:
-            await self._post(self._url("/users/delete"), b'{"external_ids":[]}', "checking the Braze key")
+            document(await self._post(self._url("/users/delete"), b'{"external_ids":[]}', doing), doing)
         except RefusedError as refused:
             if refused.status != HTTPStatus.BAD_REQUEST:
                 raise
@@ -195,8 +205,9 @@ class BrazeClient(BrazeSession):
             ConfigurationError: they are not.
             TransientError: Braze did not answer, or asked to come again.
         """
+        doing = "checking the Braze key"
         try:
-            await self._post(self._url("/users/track"), b'{"attributes":[]}', "checking the Braze key")
+            acknowledged(await self._post(self._url("/users/track"), b'{"attributes":[]}', doing), doing)
         except RefusedError as refused:
             # Key and permission are looked at before the body: a complaint about the empty body means both are right.
             if refused.status != HTTPStatus.BAD_REQUEST:
@@ -207,9 +218,27 @@ class BrazeClient(BrazeSession):
         response = await self._post(
             self._url("/users/export/ids"), orjson.dumps({**who, "fields_to_export": list(fields)}), doing
         )
-        answer = answer_of(response, doing, users=list)
+        answer = document(response, doing, users=list, message=str)
         missing = answer.get("invalid_user_ids") or []
+        if not all(isinstance(user, dict) for user in answer["users"]) or not isinstance(missing, list):
+            raise foreign(response, doing, "a user that is no object")
+        # Whoever is asked for by an id is in one of the two; an answer with neither would pass for a deletion.
+        if not answer["users"] and not missing and (who.get("external_ids") or who.get("user_aliases")):
+            raise foreign(response, doing, "neither users nor ids without one")
         return ExportAnswer(answer["users"], [str(one) for one in missing], self._rate(response))
+
+    def _refusal(self, response: httpx.Response, doing: str) -> CallError | ConfigurationError:
+        plain = super()._refusal(response, doing)
+        body = parsed(response.content)
+        if not isinstance(plain, RefusedError) or not isinstance(body, dict):
+            return plain
+        return TrackRefusedError(
+            str(plain),
+            status=response.status_code,
+            message_text=plain.message_text,
+            rate=plain.rate,
+            errors=_errors(body, response.request),
+        )
 
 
 def _one_kind(identifiers: Sequence[Mapping[str, Any]], doing: str, limit: int) -> tuple[str, list[Any]]:
@@ -228,25 +257,21 @@ def _id(value: Any) -> str:
     return str(value["alias_name"]) if isinstance(value, Mapping) else str(value)
 
 
-def _track_errors(response: httpx.Response) -> tuple[TrackError, ...]:
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        raise unreadable(response, "sending profiles") from None
-    entries = body.get("errors") if isinstance(body, dict) else body
+def _errors(answer: Mapping[str, Any], request: httpx.Request) -> tuple[TrackError, ...]:
+    entries = answer.get("errors")
     if not entries:
         return ()
-    return tuple(map(_track_error, entries if isinstance(entries, list) else [entries]))
+    return tuple(_error(entry, request) for entry in (entries if isinstance(entries, list) else [entries]))
 
 
-def _track_error(entry: Any) -> TrackError:
+def _error(entry: Any, request: httpx.Request) -> TrackError:
     """An entry as far as it can be read: an index that is no position would blame another row."""
     if not isinstance(entry, dict):
-        return TrackError(None, None, masked(str(entry))[:_TYPE_CHARS])
+        return TrackError(None, None, masked(str(entry), request)[:_TYPE_CHARS])
     index, array, kind = entry.get("index"), entry.get("input_array"), entry.get("type")
     usable = isinstance(index, int) and not isinstance(index, bool) and index >= 0
     return TrackError(
         index=index if usable else None,
-        input_array=array if isinstance(array, str) else None,
-        type=masked(str(kind if kind is not None else entry.get("message", "no reason given")))[:_TYPE_CHARS],
+        input_array=masked(array, request) if isinstance(array, str) else None,
+        type=masked(str(kind if kind is not None else entry.get("message", "no reason given")), request)[:_TYPE_CHARS],
     )

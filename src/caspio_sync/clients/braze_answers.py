@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-from caspio_sync.clients._http import RateLimit
+from caspio_sync.clients._http import RateLimit, RefusedError
 
 # Braze has no default host, and a key used on another instance is answered 401 (Braze, 1.1).
 BRAZE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
@@ -49,11 +49,37 @@ class TrackError:
 
 @dataclass(frozen=True, slots=True)
 class TrackAnswer:
-    """A 2xx of POST /users/track: queued, apart from the objects in `errors`."""
+    """A 2xx of POST /users/track: queued, apart from the objects in `errors`.
+
+    Args:
+        status: HTTP status.
+        errors: objects that were left out.
+        rate: the answer's rate window.
+        doubt: why the answer is not known to be Braze's; then nothing is known of any object. "" for Braze's own.
+    """
 
     status: int
     errors: tuple[TrackError, ...]
     rate: RateLimit
+    doubt: str = ""
+
+
+class TrackRefusedError(RefusedError):
+    """A request about profiles that Braze refused as a whole.
+
+    Args:
+        message: as for `CallError`.
+        status: 400, 413, or another that is refused for good.
+        message_text: Braze's own message.
+        rate: the answer's rate window.
+        errors: entries of its `errors`, as far as they can be read; those with an index name the object at fault.
+    """
+
+    def __init__(
+        self, message: str, *, status: int, message_text: str, rate: RateLimit, errors: tuple[TrackError, ...]
+    ) -> None:
+        super().__init__(message, status=status, message_text=message_text, rate=rate)
+        self.errors = errors
 
 
 @dataclass(frozen=True, slots=True)

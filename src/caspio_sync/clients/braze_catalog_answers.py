@@ -83,11 +83,13 @@ class CatalogWriteAnswer:
         rate: the answer's rate window.
         errors: empty, as a refusal is of the whole request; should a 2xx hold entries all the same, none says which
             item it means.
+        doubt: why the answer is not known to be Braze's; "" for Braze's own.
     """
 
     status: int
     rate: RateLimit
     errors: tuple[TrackError, ...] = ()
+    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from caspio_sync.clients._braze_session import BrazeSession, answer_of, unreadable
-from caspio_sync.clients._http import MESSAGE_CHARS, RefusedError, masked
+from caspio_sync.clients._answers import ForeignAnswerError, acknowledged, disowned, document, foreign, parsed
+from caspio_sync.clients._braze_session import BrazeSession
+from caspio_sync.clients._http import RefusedError
+from caspio_sync.clients._masking import MESSAGE_CHARS, masked
 from caspio_sync.clients.braze_answers import TrackError
 from caspio_sync.clients.braze_catalog_answers import (
     MAX_NEW_FIELDS,
@@ -67,19 +69,20 @@ class CatalogClient(BrazeSession):
         """
         doing = "writing catalog items"
         response = await self._send(method, self._url(_items_path(catalog)), body, doing, seconds)
-        content = response.content
-        errors = _named(response, doing) if b'"errors"' in content else ()
-        if content and not content.rstrip().endswith(b"}"):
-            raise unreadable(response, doing)
+        try:
+            acknowledged(response, doing)
+        except ForeignAnswerError as doubt:
+            return CatalogWriteAnswer(response.status_code, self._rate(response), doubt=str(doubt))
+        errors = tuple(TrackError(None, None, f"{each.id}: {each.message}") for each in _errors(response))
         return CatalogWriteAnswer(response.status_code, self._rate(response), errors)
 
     async def catalogs(self) -> CatalogsAnswer:
         """GET /catalogs: every catalog of the workspace with its fields; 50 a minute."""
         doing = "reading catalogs"
         response = await self._send("GET", self._url("/catalogs"), b"", doing)
-        listed = answer_of(response, doing, catalogs=list)["catalogs"]
+        listed = document(response, doing, catalogs=list)["catalogs"]
         if not all(map(_is_catalog, listed)):
-            raise unreadable(response, doing)
+            raise foreign(response, doing, "a catalog without name or fields")
         return CatalogsAnswer(tuple(map(_catalog, listed)), self._rate(response))
 
     async def create_catalog(self, name: str, description: str, fields: Sequence[CatalogField]) -> CatalogWriteAnswer:
@@ -92,7 +95,9 @@ class CatalogClient(BrazeSession):
         """
         described = {"name": name, "description": description, "fields": _written(fields)}
         body = orjson.dumps({"catalogs": [described]})
-        response = await self._post(self._url("/catalogs"), body, f"creating catalog {name}")
+        doing = f"creating catalog {name}"
+        response = await self._post(self._url("/catalogs"), body, doing)
+        acknowledged(response, doing)
         return CatalogWriteAnswer(response.status_code, self._rate(response))
 
     async def add_fields(self, catalog: str, fields: Sequence[CatalogField]) -> CatalogWriteAnswer:
@@ -105,6 +110,7 @@ class CatalogClient(BrazeSession):
         if len(fields) > MAX_NEW_FIELDS:
             raise PermanentError(f"{doing}: {len(fields)} fields in one call; add {MAX_NEW_FIELDS} at most")
         response = await self._post(self._url(_fields_path(catalog)), orjson.dumps({"fields": _written(fields)}), doing)
+        acknowledged(response, doing)
         return CatalogWriteAnswer(response.status_code, self._rate(response))
 
     async def delete_field(self, catalog: str, field: str) -> CatalogWriteAnswer:
@@ -112,6 +118,7 @@ class CatalogClient(BrazeSession):
         doing = f"deleting a field of catalog {catalog}"
         url = httpx.URL(f"{self._base}{_fields_path(catalog)}/{quote(field, safe='')}")
         response = await self._send("DELETE", url, b"", doing)
+        acknowledged(response, doing)
         return CatalogWriteAnswer(response.status_code, self._rate(response))
 
     async def item(self, catalog: str, item_id: str) -> ItemAnswer:
@@ -165,12 +172,12 @@ class CatalogClient(BrazeSession):
             ("catalogs.get_item", "GET", f"{items}/none", b""),
         ):
             response = await self._answered(method, self._url(path), body, doing)
-            if response.status_code == HTTPStatus.FORBIDDEN:
+            if response.status_code == HTTPStatus.FORBIDDEN and disowned(response) is None:
                 missing.append(permission)
-            elif not response.is_success:
-                refused = self._refusal(response, doing)
-                if not isinstance(refused, CatalogRefusedError):
-                    raise refused
+            elif response.is_success:
+                document(response, doing)
+            elif not isinstance(refused := self._refusal(response, doing), CatalogRefusedError):
+                raise refused
         if missing:
             raise ConfigurationError(
                 f"{doing}: it lacks {', '.join(missing)}; permissions cannot be changed on an existing key, "
@@ -233,9 +240,9 @@ def _instant(text: Any) -> datetime | None:
 
 
 def _items(response: httpx.Response, doing: str) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = answer_of(response, doing, items=list)["items"]
+    items: list[dict[str, Any]] = document(response, doing, items=list)["items"]
     if not all(isinstance(item, dict) for item in items):
-        raise unreadable(response, doing)
+        raise foreign(response, doing, "an item that is no object")
     return items
 
 
@@ -248,10 +255,7 @@ def _next_cursor(response: httpx.Response) -> str | None:
 
 def _errors(response: httpx.Response) -> tuple[CatalogError, ...]:
     """Entries of `errors` as far as they can be read."""
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        return ()
+    body = parsed(response.content)
     entries = body.get("errors") if isinstance(body, dict) else None
     if not isinstance(entries, list):
         return ()
@@ -265,12 +269,6 @@ def _error(entry: Any, request: httpx.Request) -> CatalogError:
     return CatalogError(
         id=masked(str(entry.get("id") or "no reason given"), request)[:_ID_CHARS],
         message=masked(str(entry.get("message") or ""), request),
-        parameters=tuple(map(str, parameters)) if isinstance(parameters, list) else (),
+        parameters=tuple(masked(str(each), request) for each in parameters) if isinstance(parameters, list) else (),
         parameter_values=tuple(values) if isinstance(values, list) else (),
     )
-
-
-def _named(response: httpx.Response, doing: str) -> tuple[TrackError, ...]:
-    """Entries that a 2xx holds, against what is documented."""
-    answer_of(response, doing)
-    return tuple(TrackError(None, None, f"{each.id}: {each.message}") for each in _errors(response))

@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-from caspio_sync.clients._braze_session import answer_of, unreadable
+from caspio_sync.clients._answers import disowned, document, foreign
 from caspio_sync.clients._http import RateLimit, RefusedError
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.errors import ConfigurationError, PermanentError
@@ -121,9 +121,11 @@ class BrazeEngagementClient(BrazeClient):
         missing = []
         for permission, method, path, body in asked:
             response = await self._answered(method, self._url(path), body, doing)
-            if response.status_code == HTTPStatus.FORBIDDEN:
+            if response.status_code == HTTPStatus.FORBIDDEN and disowned(response) is None:
                 missing.append(permission)
-            elif not response.is_success and not isinstance(refused := self._refusal(response, doing), RefusedError):
+            elif response.is_success:
+                document(response, doing)
+            elif not isinstance(refused := self._refusal(response, doing), RefusedError):
                 raise refused
         if missing:
             raise ConfigurationError(
@@ -150,10 +152,10 @@ class BrazeEngagementClient(BrazeClient):
     async def _addresses(self, path: str, column: str, query: Mapping[str, Any]) -> AddressesPage:
         doing = f"reading {path}"
         response = await self._get(path, query, doing)
-        entries = answer_of(response, doing, emails=list)["emails"]
+        entries = document(response, doing, emails=list)["emails"]
         addresses = [_address(entry, column) for entry in entries]
         if None in addresses:
-            raise unreadable(response, doing)
+            raise foreign(response, doing, "an entry without address or time")
         found = [each for each in addresses if each is not None]
         return AddressesPage(found, len(entries) >= MAX_ADDRESSES, self._rate(response))
 
@@ -168,9 +170,9 @@ class BrazeEngagementClient(BrazeClient):
             raise PermanentError(f"{doing}: {len(external_ids)} ids in one call; ask for {MAX_USERS} at most")
         query = {"external_id[]": list(external_ids), "limit": 100}
         response = await self._get("/subscription/user/status", query, doing)
-        users = answer_of(response, doing, users=list)["users"]
+        users = document(response, doing, users=list)["users"]
         if not all(map(_is_member, users)):
-            raise unreadable(response, doing)
+            raise foreign(response, doing, "a user without its groups")
         return GroupMembers([_member(user) for user in users], self._rate(response))
 
     async def campaigns(self, page: int = 0) -> Senders:
@@ -184,9 +186,9 @@ class BrazeEngagementClient(BrazeClient):
     async def _senders(self, path: str, key: str, page: int) -> Senders:
         doing = f"reading {path}"
         response = await self._get(path, {"page": page, "sort_direction": "desc"}, doing)
-        entries = answer_of(response, doing, **{key: list})[key]
+        entries = document(response, doing, **{key: list})[key]
         if not all(isinstance(entry, dict) and isinstance(entry.get("id"), str) for entry in entries):
-            raise unreadable(response, doing)
+            raise foreign(response, doing, "an entry without id")
         return Senders([(entry["id"], str(entry.get("name") or "")) for entry in entries], self._rate(response))
 
     async def campaign_series(self, campaign_id: str, *, last: date, days: int) -> Series:
@@ -196,7 +198,7 @@ class BrazeEngagementClient(BrazeClient):
             raise PermanentError(f"{doing}: {days} days in one call; ask for {MAX_CAMPAIGN_DAYS} at most")
         query = {"campaign_id": campaign_id, "length": days, "ending_at": _end_of(last)}
         response = await self._get("/campaigns/data_series", query, doing)
-        return self._series(response, answer_of(response, doing, data=list)["data"], doing)
+        return self._series(response, document(response, doing, data=list)["data"], doing)
 
     async def canvas_series(self, canvas_id: str, *, last: date, days: int) -> Series:
         """GET /canvas/data_series with its steps: at most 14 days, else as `campaign_series`."""
@@ -210,13 +212,13 @@ class BrazeEngagementClient(BrazeClient):
             "include_step_breakdown": "true",
         }
         response = await self._get("/canvas/data_series", query, doing)
-        return self._series(response, answer_of(response, doing, data=dict)["data"].get("stats"), doing)
+        return self._series(response, document(response, doing, data=dict)["data"].get("stats"), doing)
 
     def _series(self, response: httpx.Response, rows: Any, doing: str) -> Series:
         try:
             days = [(date.fromisoformat(row["time"][:10]), _counters(row)) for row in rows]
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise unreadable(response, doing) from None
+            raise foreign(response, doing, "a day that cannot be read") from None
         return Series(days, self._rate(response))
 
     async def _get(self, path: str, query: Mapping[str, Any], doing: str) -> httpx.Response:

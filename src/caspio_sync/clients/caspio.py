@@ -19,6 +19,7 @@ from caspio_sync.clients.caspio_answers import (
     RecordPage,
     affected,
     aggregate_row,
+    created,
     fields_of,
     names_of,
     result,
@@ -250,7 +251,7 @@ class CaspioClient:
         """
         doing = f"creating table {name}"
         body = orjson.dumps({"Name": field_name(name), "Fields": [dict(field) for field in fields]})
-        await self._session.call(Call("POST", self._url("/tables", {}), doing, body), lambda _: None)
+        await self._session.call(Call("POST", self._url("/tables", {}), doing, body), lambda each: created(each, doing))
 
     def update_budget(self, source: Source) -> int:
         """Characters that `q.where`, escaped, may take in the address of an `update`; may be negative."""

@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import orjson
 
-from caspio_sync.errors import TransientError
+from caspio_sync.clients._answers import foreign, parsed
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 _NO_GAPS = re.compile(r"[\s_]")
@@ -46,22 +46,11 @@ class Aggregate:
     server_time: datetime | None
 
 
-def foreign(response: httpx.Response, doing: str, what: str) -> TransientError:
-    """The error of an answer that is not Caspio's; a write may have taken effect all the same."""
-    said = response.headers.get("content-type", "none")
-    return TransientError(
-        f"{doing}: {response.status_code} with {what} (Content-Type {said}), which is not Caspio's answer; look at "
-        "CASPIO_INTEGRATION_URL, and at proxies on the way",
-        status=response.status_code,
-        ambiguous=True,
-    )
-
-
 def result(response: httpx.Response, doing: str) -> list[Any]:
     """The list under Result.
 
     Raises:
-        TransientError: there is none.
+        ForeignAnswerError: there is none.
     """
     found = _json(response, doing).get("Result")
     if not isinstance(found, list):
@@ -78,7 +67,7 @@ def rows_of(response: httpx.Response, doing: str, names: Sequence[str]) -> bytes
         names: the fields that each row must have, as they were asked for.
 
     Raises:
-        TransientError: as `result`, or a row lacks a field: read as empty, it would empty the attribute in Braze.
+        ForeignAnswerError: as `result`, or a row lacks a field: read as empty, it would empty the attribute in Braze.
     """
     content = response.content
     head = _HEAD.match(content)
@@ -96,7 +85,7 @@ def aggregate_row(response: httpx.Response, doing: str, select: str) -> dict[str
     """The one row of an aggregate.
 
     Raises:
-        TransientError: as `result`, or there is not one row, or it lacks a column that `select` names by AS.
+        ForeignAnswerError: as `result`, or there is not one row, or it lacks a column that `select` names by AS.
     """
     rows = result(response, doing)
     if len(rows) != 1 or not isinstance(rows[0], dict):
@@ -111,7 +100,7 @@ def affected(response: httpx.Response, doing: str) -> int:
     """RecordsAffected, whatever else the answer holds: it can come with an empty Result (Caspio, 3.5).
 
     Raises:
-        TransientError: the answer has no such number.
+        ForeignAnswerError: the answer has no such number.
     """
     count = _json(response, doing).get("RecordsAffected")
     if type(count) is not int or count < 0:
@@ -123,7 +112,7 @@ def fields_of(response: httpx.Response, doing: str) -> list[CaspioField]:
     """The fields as declared: one type is spelled several ways across versions (Caspio, 2.3).
 
     Raises:
-        TransientError: as `result`, or there is no field, or one without a name.
+        ForeignAnswerError: as `result`, or there is no field, or one without a name.
     """
     entries = result(response, doing)
     if not entries or not all(isinstance(entry, dict) and isinstance(entry.get("Name"), str) for entry in entries):
@@ -135,12 +124,22 @@ def names_of(response: httpx.Response, doing: str) -> list[str]:
     """Names of tables or views.
 
     Raises:
-        TransientError: as `result`, or one is no text.
+        ForeignAnswerError: as `result`, or one is no text.
     """
     names = result(response, doing)
     if not all(isinstance(name, str) for name in names):
         raise foreign(response, doing, "no list of names")
     return names
+
+
+def created(response: httpx.Response, doing: str) -> None:
+    """The answer to a new table has no body (Caspio, 2.2).
+
+    Raises:
+        ForeignAnswerError: it has one that is no JSON object.
+    """
+    if response.content.strip():
+        _json(response, doing)
 
 
 def _field(entry: dict[str, Any]) -> CaspioField:
@@ -163,10 +162,7 @@ def _flag(value: Any) -> bool:
 
 
 def _json(response: httpx.Response, doing: str) -> dict[str, Any]:
-    try:
-        body = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        body = None
+    body = parsed(response.content)
     if not isinstance(body, dict):
         raise foreign(response, doing, "a body that is cut or no JSON object")
     return body

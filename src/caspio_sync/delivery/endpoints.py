@@ -5,7 +5,7 @@ from typing import Protocol
 import orjson
 
 from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_answers import TrackAnswer
+from caspio_sync.clients.braze_answers import TrackAnswer, TrackRefusedError
 from caspio_sync.clients.braze_catalog_answers import CatalogRefusedError, CatalogWriteAnswer
 from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.delivery.requests import Request
@@ -31,8 +31,17 @@ class Endpoint(Protocol):
         """
         ...
 
-    def named(self, request: Request, error: PermanentError) -> list[int]:
-        """Places in the request of the objects that its refusal names; empty where it names none."""
+    async def ask(self) -> None:
+        """Ask for something that writes nothing and costs nothing, to hear whether it is Braze who answers.
+
+        Raises:
+            ForeignAnswerError: it is not.
+            TransientError, ConfigurationError: as `deliver`.
+        """
+        ...
+
+    def named(self, request: Request, error: PermanentError) -> dict[int, str]:
+        """Indexes of the objects that the refusal of a request names, and Braze's words for each."""
         ...
 
     async def aclose(self) -> None:
@@ -48,11 +57,22 @@ class TrackEndpoint:
 
     async def deliver(self, request: Request, *, seconds: float) -> Taken:
         """As `Endpoint.deliver`."""
-        return await self._client.track(request.body, seconds=seconds)
+        return await self._client.track(request.body, sent={request.envelope.array: request.count}, seconds=seconds)
 
-    def named(self, request: Request, error: PermanentError) -> list[int]:  # noqa: ARG002 - never names one
-        """As `Endpoint.named`: /users/track names objects in accepted answers alone."""
-        return []
+    async def ask(self) -> None:
+        """As `Endpoint.ask`."""
+        await self._client.probe_track()
+
+    def named(self, request: Request, error: PermanentError) -> dict[int, str]:
+        """As `Endpoint.named`."""
+        entries = error.errors if isinstance(error, TrackRefusedError) else ()
+        return {
+            each.index: each.type
+            for each in entries
+            if each.index is not None
+            and each.index < request.count
+            and each.input_array in {None, request.envelope.array}
+        }
 
     async def aclose(self) -> None:
         """As `Endpoint.aclose`."""
@@ -85,12 +105,15 @@ class ItemsEndpoint:
                 ) from refused
             raise
 
-    def named(self, request: Request, error: PermanentError) -> list[int]:
+    async def ask(self) -> None:
+        """As `Endpoint.ask`; items are not billed, and the first of them asks as well."""
+
+    def named(self, request: Request, error: PermanentError) -> dict[int, str]:
         """As `Endpoint.named`."""
         if not isinstance(error, CatalogRefusedError) or not error.items:
-            return []
+            return {}
         ids = [orjson.loads(each).get("id") for each in request.objects]
-        return [place for place, each in enumerate(ids) if each in error.items]
+        return {index: error.message_text for index, each in enumerate(ids) if each in error.items}
 
     async def aclose(self) -> None:
         """As `Endpoint.aclose`."""

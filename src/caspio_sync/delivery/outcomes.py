@@ -17,8 +17,6 @@ COMMIT_SECONDS = 0.5
 # Answers that may wait for a commit; while the ledger is slow or locked the sending waits for it.
 _WAITING_COMMITS = 5
 
-UNKNOWN_REASON = "Braze named an error without saying for which object of the request"
-
 Commit = Callable[[Sequence[Answer]], Awaitable[None]]
 
 
@@ -43,15 +41,15 @@ def outcomes(rows: pl.DataFrame, answers: Sequence[Answer]) -> pl.DataFrame:
     if not any(answer.rejected or answer.unknown for answer in answers):
         return answered
     reasons = {place: reason for answer in answers for place, reason in answer.rejected}
-    unknown = np.repeat([answer.unknown for answer in answers], counts)
+    unknown = pl.Series(np.repeat([answer.unknown for answer in answers], counts), dtype=pl.String)
     reason = pl.Series([reasons.get(int(place)) for place in places], dtype=pl.String)
     return answered.with_columns(
         verdict=pl.when(reason.is_not_null())
         .then(pl.lit(Verdict.REJECTED.value))
-        .when(pl.Series(unknown))
+        .when(unknown != "")
         .then(pl.lit(Verdict.UNKNOWN.value))
         .otherwise("verdict"),
-        reason=pl.when(reason.is_null() & pl.Series(unknown)).then(pl.lit(UNKNOWN_REASON)).otherwise(reason),
+        reason=pl.when(reason.is_null() & (unknown != "")).then(unknown).otherwise(reason),
     )
 
 

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from caspio_sync.clients._http import RateLimit
+from caspio_sync.clients._pacing import Patience
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.pacing import Announced, Pacer, announced_wait
 from caspio_sync.errors import TransientError
 
 _TRIES = 6  # half a minute of trouble; what lasts longer ends the command, which goes on where it stopped
-_REFUSALS = 100  # a 429 says when to come again: it is no failure
 
 
 class Answered(Protocol):
@@ -36,6 +36,7 @@ class PacedCalls:
         requests, seconds = limit
         self._pacer = Pacer(requests=requests, window_seconds=seconds, clock=clock)
         self._clock = clock
+        self._patience = Patience("Braze", clock)
         self.requests = 0
 
     async def ask(self, call: Callable[[], Awaitable[A]]) -> A:
@@ -43,17 +44,18 @@ class PacedCalls:
 
         Raises:
             TransientError: it kept failing.
+            StoppedError: it was refused for being asked too often, for five minutes.
             PermanentError, ConfigurationError: as `call` does.
         """
-        failures = refusals = 0
+        failures = 0
         while True:
             await self._pacer.admit()
             self.requests += 1
             try:
                 answer = await call()
             except TransientError as error:
-                if error.rate_limited and refusals < _REFUSALS:
-                    refusals += 1
+                if error.rate_limited:  # it says when to come again: no failure
+                    self._patience.refused(error)
                     self._pacer.refused(error.retry_after)
                     continue
                 failures += 1
@@ -61,6 +63,7 @@ class PacedCalls:
                     raise
                 await self._clock.sleep(announced_wait(error, failures))
             else:
+                self._patience.accepted()
                 rate = answer.rate
                 self._pacer.observe(Announced(rate.limit, rate.remaining, rate.reset_seconds))
                 return answer

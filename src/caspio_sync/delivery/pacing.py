@@ -96,6 +96,11 @@ class Pacer:
             self._next = max(self._next, now - self._window * _MADE_UP_FOR) + self._spacing
             self.waited_seconds += now - asked
 
+    @property
+    def closed_seconds(self) -> float:
+        """Seconds until the gate opens that a used up pool, or a refusal, has closed; 0 where it is open."""
+        return max(0.0, self._closed_until - self._clock.monotonic())
+
     def take_share(self, share: float) -> None:
         """From now on use this part of the limit at most; none at all while it is 0."""
         before = self._spacing

@@ -25,7 +25,7 @@ from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.requests import TRACK, Envelope, Request
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
-from caspio_sync.errors import CallError, ConfigurationError, TransientError
+from caspio_sync.errors import CallError, ConfigurationError, StoppedError, TransientError
 from caspio_sync.event_loop import run
 
 _LENGTH = struct.Struct("<I")
@@ -52,7 +52,7 @@ class ProcessSender:
         self, *, endpoint: str, api_key: SecretStr, limits: SenderLimits, envelopes: Sequence[Envelope] = (TRACK,)
     ) -> None:
         self._envelopes = tuple(envelopes)
-        self._configuration = {
+        self._configuration: dict[str, Any] = {
             "endpoint": endpoint,
             "api_key": api_key.get_secret_value(),
             "limits": asdict(limits),
@@ -64,6 +64,10 @@ class ProcessSender:
         self._starting = asyncio.Lock()
         self._allowed_until = math.inf
         self._share = 1.0
+
+    def ask_first(self) -> None:
+        """As `Sender.ask_first`, for every process that is started from now on."""
+        self._configuration["ask_first"] = True
 
     def allow_until(self, uptime: float) -> None:
         """As `Sender.allow_until`; the child waits by itself where this process is paused."""
@@ -177,6 +181,8 @@ def _answered(answer: dict[str, Any] | Exception) -> dict[str, Any]:
 def _error(answer: dict[str, Any]) -> Exception:
     if answer["error"] == "configuration":
         return ConfigurationError(answer["message"])
+    if answer["error"] == "stopped":
+        return StoppedError(answer["message"], status=answer.get("status"))
     if answer["error"] == "bug":
         return RuntimeError(f"the sender process failed with {answer['message']}")
     return TransientError(
@@ -214,6 +220,8 @@ async def _serve() -> None:
     client = CatalogClient if envelopes[0].catalog else BrazeClient
     endpoint = endpoint_of(client(endpoint=configuration["endpoint"], api_key=key, clients=limits.connections))
     sender = InlineSender(endpoint, limits=limits)
+    if configuration.get("ask_first"):
+        sender.ask_first()
     # The parent bounds it; a reader that waited for room here would not hear until when requests may leave.
     waiting: asyncio.Queue[Request] = asyncio.Queue()
     answers: list[dict[str, Any]] = []
@@ -259,7 +267,7 @@ async def _deliver(
             answers.append(
                 {
                     "number": request.number,
-                    "error": "call",
+                    "error": "stopped" if isinstance(error, StoppedError) else "call",
                     "message": str(error),
                     "status": error.status,
                     "retry_after": getattr(error, "retry_after", None),

@@ -54,6 +54,7 @@ class Request:
         count: number of objects.
         body: the bytes that are sent.
         envelope: the call it is for.
+        places: places of its objects, where they are not in a row; else empty.
     """
 
     number: int
@@ -61,21 +62,27 @@ class Request:
     count: int
     body: bytes
     envelope: Envelope = TRACK
+    places: tuple[int, ...] = ()
+
+    def place(self, index: int) -> int:
+        """Place in the batch's objects of the object at this index of the request."""
+        return self.places[index] if self.places else self.start + index
 
     def halves(self) -> tuple["Request", "Request"]:
         """The same objects as two requests, to find the one that Braze refuses."""
         middle = (self.count + 1) // 2
-        first, second = self.objects[:middle], self.objects[middle:]
-        return self.holding(self.start, first), self.holding(self.start + middle, second)
+        return self.part(range(middle)), self.part(range(middle, self.count))
 
     @property
     def objects(self) -> list[bytes]:
         """Its objects, each as JSON."""
         return [orjson.dumps(each) for each in orjson.loads(self.body)[self.envelope.array]]
 
-    def holding(self, start: int, objects: Sequence[bytes]) -> "Request":
-        """The same request with other objects, of which the first has this place."""
-        return replace(self, start=start, count=len(objects), body=self.envelope.wrap(objects))
+    def part(self, indexes: Sequence[int]) -> "Request":
+        """The same request with the objects at these indexes alone; one at least."""
+        objects, places = self.objects, tuple(self.place(index) for index in indexes)
+        body = self.envelope.wrap([objects[index] for index in indexes])
+        return replace(self, start=places[0], count=len(places), body=body, places=places)
 
 
 def fill_requests(

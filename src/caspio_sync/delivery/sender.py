@@ -5,19 +5,23 @@ Profiles and items hold whole values only, so a request whose answer was lost ma
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Protocol
 
 from caspio_sync.clients._http import RateLimit
+from caspio_sync.clients._pacing import Patience
+from caspio_sync.clients.braze_answers import TrackRefusedError
 from caspio_sync.clock import Clock, SystemClock, uptime_seconds
 from caspio_sync.delivery.endpoints import Endpoint, Taken
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
+from caspio_sync.delivery.refusals import RefusedAlike
 from caspio_sync.delivery.requests import Request
-from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
+from caspio_sync.delivery.trust import Trust
+from caspio_sync.errors import PermanentError, TransientError
 
 _LEASE_LOOK_SECONDS = 0.05
+UNNAMED = "Braze named an error without saying for which object of the request"
 REQUEST_SECONDS = 60.0  # one request, tries included; longer waits belong to the task and the schedule
 
 
@@ -31,7 +35,8 @@ class Answer:
         count: number of its objects; those named in neither list were accepted.
         status: HTTP status of the last answer.
         rejected: (place in the batch's objects, Braze's reason) of each object that was refused.
-        unknown: whether Braze named an error without saying for which object.
+        unknown: why nothing is known of the objects that are not in `rejected`; "" where Braze took them.
+        foreign: whether the answer is not known to be Braze's own.
         calls: HTTP requests it took.
     """
 
@@ -40,7 +45,8 @@ class Answer:
     count: int
     status: int
     rejected: tuple[tuple[int, str], ...] = ()
-    unknown: bool = False
+    unknown: str = ""
+    foreign: bool = False
     calls: int = 1
 
 
@@ -53,7 +59,12 @@ class Sender(Protocol):
         Raises:
             TransientError: a request could not be delivered within its time; others may have been.
             ConfigurationError: Braze refuses the key, the permission or everything that is sent.
+            StoppedError: Braze refused for five minutes for being asked too often, or it is not Braze who answers.
         """
+        ...
+
+    def ask_first(self) -> None:
+        """The run before did not know whether Braze answered: ask for what costs nothing before anything leaves."""
         ...
 
     def allow_until(self, uptime: float) -> None:
@@ -89,7 +100,8 @@ class _Found:
     """What halving a refused request found so far."""
 
     rejected: list[tuple[int, str]] = field(default_factory=list)
-    unknown: bool = False
+    unknown: str = ""
+    foreign: bool = False
     calls: int = 0
     status: int = 0
 
@@ -111,8 +123,15 @@ class InlineSender:
         self._connections = limits.connections
         self._pacer = Pacer(requests=limits.requests, window_seconds=limits.window_seconds, clock=self._clock)
         self._breaker = Breaker(clock=self._clock)
+        self._patience = Patience("Braze", self._clock)
+        self._trust = Trust(endpoint.ask)
+        self._refused = RefusedAlike()
         self._halving = asyncio.Lock()
         self._allowed_until = math.inf
+
+    def ask_first(self) -> None:
+        """As `Sender.ask_first`."""
+        self._trust.ask_first()
 
     def allow_until(self, uptime: float) -> None:
         """As `Sender.allow_until`."""
@@ -160,11 +179,12 @@ class InlineSender:
 
     async def deliver(self, request: Request) -> Answer:
         """Deliver one request, halving it where Braze refuses it whole."""
-        try:
-            answer, calls = await self._attempt(request)
-        except PermanentError as error:
-            return await self._find_refused(request, error)
-        return _read(request, answer, calls)
+        with self._refused.under_way():
+            try:
+                answer, calls = await self._attempt(request)
+            except PermanentError as error:
+                return await self._find_refused(request, error)
+            return _read(request, answer, calls)
 
     async def _attempt(self, request: Request) -> tuple[Taken, int]:
         """Try until an answer came; gives it and the calls it took."""
@@ -181,14 +201,16 @@ class InlineSender:
                 raise failure
             # Waiting for a window, or for the lease, does not count against the request's own time.
             before = monotonic()
-            await self._pacer.admit()
-            await self._allowed()
-            deadline += monotonic() - before
-            attempt += 1
+            alone = await self._trust.admit()
             try:
+                await self._admit()
+                deadline += monotonic() - before
+                attempt += 1
+                await self._trust.first()
                 answer = await self._endpoint.deliver(request, seconds=deadline - monotonic())
             except TransientError as error:
                 if error.rate_limited:
+                    self._patience.refused(error)
                     self._pacer.refused(error.retry_after, _announced(getattr(error, "rate", None)))
                     failure = error
                     continue
@@ -200,11 +222,31 @@ class InlineSender:
                 await self._clock.sleep(wait)
                 continue
             except PermanentError:
+                self._patience.accepted()
                 self._breaker.succeeded()
                 raise
+            finally:
+                if alone:
+                    self._trust.release()
+            self._patience.accepted()
             self._breaker.succeeded()
             self._pacer.observe(_announced(answer.rate))
+            if answer.doubt:
+                self._trust.doubted(answer.doubt)
+            else:
+                self._trust.heard()
+                self._refused.taken()
             return answer, attempt
+
+    async def _admit(self) -> None:
+        """Wait for a place within Braze's limit, and for the lease.
+
+        Raises:
+            StoppedError: the limit is used up for longer than a run waits.
+        """
+        self._patience.check(0.0, self._pacer.closed_seconds)
+        await self._pacer.admit()
+        await self._allowed()
 
     async def _allowed(self) -> None:
         """Wait until the lease is known to hold; who learns that it does not ends the run, and this with it."""
@@ -215,25 +257,33 @@ class InlineSender:
         """Halve a refused request until each refused object stands alone.
 
         Raises:
-            ConfigurationError: every object is refused alone, with one message: it is not the rows.
+            ConfigurationError: so many objects are refused alike that it is not the rows.
         """
         found = _Found(calls=1, status=error.status or 0)
-        async with self._halving:  # one at a time: where everything is refused, one request tells
+        async with self._halving:  # one at a time: where everything is refused, two requests tell
             await self._halve(request, error, found)
-        reasons = {reason for _, reason in found.rejected}
-        if request.count > 1 and len(found.rejected) == request.count and len(reasons) == 1:
-            raise ConfigurationError(
-                f"Braze refuses every object of a request, each with: {reasons.pop()}. This is not about single rows: "
-                "look at the identity and the fields of the sync, then run it again; nothing of the rest was sent."
-            )
-        rejected = tuple(found.rejected)
-        return Answer(request.number, request.start, request.count, found.status, rejected, found.unknown, found.calls)
+        self._refused.add([reason for _, reason in found.rejected], request.count)
+        await self._refused.settled()
+        return Answer(
+            request.number,
+            request.start,
+            request.count,
+            found.status,
+            tuple(found.rejected),
+            found.unknown,
+            found.foreign,
+            found.calls,
+        )
 
     async def _halve(self, request: Request, error: PermanentError, found: _Found) -> None:
-        if request.count == 1:
-            found.rejected.append((request.start, f"{error.status}: {refusal_text(error)}"))
-            return
-        for part in self._parts(request, error, found):
+        named = self._endpoint.named(request, error) or ({0: refusal_text(error)} if request.count == 1 else {})
+        found.rejected += [(request.place(index), f"{error.status}: {words}") for index, words in named.items()]
+        if named:
+            others = [index for index in range(request.count) if index not in named]
+            parts = [request.part(others)] if others else []
+        else:
+            parts = list(request.halves())
+        for part in parts:
             try:
                 answer, calls = await self._attempt(part)
             except PermanentError as smaller:
@@ -242,20 +292,10 @@ class InlineSender:
             else:
                 read = _read(part, answer, calls)
                 found.rejected.extend(read.rejected)
-                found.unknown |= read.unknown
+                found.unknown = found.unknown or read.unknown
+                found.foreign |= read.foreign
                 found.calls += calls
                 found.status = answer.status
-
-    def _parts(self, request: Request, error: PermanentError, found: _Found) -> Sequence[Request]:
-        """What to try of a refused request: all but the objects that the refusal names, or its halves."""
-        named = self._endpoint.named(request, error)
-        if not named:
-            return request.halves()
-        reason = f"{error.status}: {refusal_text(error)}"
-        found.rejected.extend((request.start + place, reason) for place in named)
-        objects = request.objects
-        stretches = [(before + 1, after) for before, after in pairwise([-1, *named, request.count])]
-        return [request.holding(request.start + low, objects[low:high]) for low, high in stretches if low < high]
 
 
 async def _next(requests: AsyncIterator[Request], turn: asyncio.Lock) -> Request | None:
@@ -269,22 +309,33 @@ def _announced(rate: RateLimit | None) -> Announced:
 
 
 def refusal_text(error: PermanentError) -> str:
-    """Braze's own words for a refusal."""
-    return str(getattr(error, "message_text", "") or error)
+    """Braze's own words for a refusal, with those of its `errors`."""
+    words = str(getattr(error, "message_text", "") or error)
+    kinds = error.errors if isinstance(error, TrackRefusedError) else ()
+    return ": ".join([words, *(", ".join(dict.fromkeys(each.type for each in kinds)) for _ in kinds[:1])])
 
 
 def _read(request: Request, answer: Taken, calls: int) -> Answer:
     """Lead `errors[].index` back to the objects; a 2xx can hold refused ones (Braze, responses of /users/track)."""
     rejected: dict[int, str] = {}
-    unknown = False
+    unknown = answer.doubt
     for error in answer.errors:
         if (
             error.index is None
             or not 0 <= error.index < request.count
             or error.input_array not in {None, request.envelope.array}
         ):
-            unknown = True
+            unknown = UNNAMED
         else:
-            place = request.start + error.index
+            place = request.place(error.index)
             rejected[place] = f"{rejected[place]}, {error.type}" if place in rejected else error.type
-    return Answer(request.number, request.start, request.count, answer.status, tuple(rejected.items()), unknown, calls)
+    return Answer(
+        request.number,
+        request.start,
+        request.count,
+        answer.status,
+        tuple(rejected.items()),
+        unknown,
+        bool(answer.doubt),
+        calls,
+    )

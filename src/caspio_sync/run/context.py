@@ -18,7 +18,7 @@ from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.sender import Sender
-from caspio_sync.errors import GateBlockedError
+from caspio_sync.errors import GateBlockedError, StoppedError
 from caspio_sync.extraction.records import RecordReader, SourceBatch
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
@@ -182,6 +182,8 @@ class SyncRun:
             self._sender = self._make_sender()
             self._sender.allow_until(self._allowed_until)
             self._sender.take_share(self._share)
+            if self.report.in_doubt:
+                self._sender.ask_first()
         return self._sender
 
     @property
@@ -292,6 +294,16 @@ class SyncRun:
         result = await asyncio.to_thread(call, *args, **kwargs)
         self.report.add_seconds(stage, time.perf_counter() - started)
         return result
+
+    def raise_if_in_doubt(self) -> None:
+        """Raise where rows were sent of which it is not known whether Braze took them: they are sent again."""
+        report = self.report
+        if report.unacknowledged:
+            raise StoppedError(
+                f"{report.unacknowledged} of the requests were answered by something that is not known to be Braze: "
+                f"{report.doubt}. Their rows are recorded as unknown, and the cursor stays: the next run asks first, "
+                "free of charge, whether Braze answers, and sends them again"
+            )
 
     def raise_if_blocked(self) -> None:
         """Raise the error of the batch that the gate blocked, where it has blocked one."""

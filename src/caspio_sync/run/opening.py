@@ -117,6 +117,7 @@ async def open_run(
             yield run
             run.raise_if_blocked()
             check_run(run)
+            run.raise_if_in_doubt()
             await _move_cursor(run, run.prepared)
             await note_unfound(run)
             await end_shard(run)
@@ -221,6 +222,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     report = RunReport(run=run or new_run_id(now), sync=name, kind=prepared.definition.kind, mode=mode, started_at=now)
     report.whole = mode == "sweep" and rest is None
     report.drift = list(prepared.drift.lines)
+    report.in_doubt = await ledger.do(_ended_in_doubt, ledger.ledger, name)
     report.notes += [*prepared.shares.notes, *(rest.notes if rest else []), *(shard.notes if shard else [])]
     if stored is not None and ahead and not options.partial:
         report.notes.append(
@@ -261,6 +263,12 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     opened.catalog = catalog
     opened.planned = run is None
     return opened
+
+
+def _ended_in_doubt(ledger: Ledger, name: str) -> bool:
+    """Whether nobody knows that it was Braze who answered the last request of the run before."""
+    reports = (each.report for each in ledger.runs(name) if each.report)  # a killed one has none
+    return bool(next(reports, {}).get("in_doubt"))
 
 
 def _times(prepared: Prepared, since: datetime | None) -> ChangeTimes:

@@ -9,6 +9,7 @@ from typing import Literal
 import polars as pl
 from pydantic import BaseModel, Field, SecretStr, computed_field
 
+from caspio_sync.delivery.sender import Answer
 from caspio_sync.run.engagement.writeback_report import WritebackReport
 from caspio_sync.run.freshness import Freshness
 from caspio_sync.run.moment import Moment
@@ -188,6 +189,13 @@ class RunReport(BaseModel):
     changed_fields: dict[str, int] = Field(default_factory=dict)
 
     requests: int = 0
+    objects: int = 0  # of the requests that were answered; each is in exactly one of the next three
+    objects_taken: int = 0  # as Braze counts them
+    objects_refused: int = 0  # as Braze names them
+    objects_unknown: int = 0  # nobody knows
+    unacknowledged: int = 0  # requests whose answer is not known to be Braze's own
+    doubt: str = ""  # what such an answer was
+    in_doubt: bool = False  # whether the last answer, of this run or of one before, was of that kind
     caspio_calls: int = 0
     data_points: int = 0
     data_points_full: int = 0
@@ -253,6 +261,21 @@ class RunReport(BaseModel):
     def count_sent(self, rows: int) -> None:
         """Count rows that Braze accepted."""
         self.verdicts[Verdict.SENT] = self.verdicts.get(Verdict.SENT, 0) + rows
+
+    def count_answers(self, answers: Iterable[Answer]) -> None:
+        """Count the objects of answered requests by what Braze says of them."""
+        for answer in answers:
+            refused = len(answer.rejected)
+            self.objects += answer.count
+            self.objects_refused += refused
+            if answer.unknown:
+                self.objects_unknown += answer.count - refused
+            else:
+                self.objects_taken += answer.count - refused
+            self.in_doubt = answer.foreign
+            if answer.foreign:
+                self.unacknowledged += 1
+                self.doubt = answer.unknown
 
     def count_outcomes(self, outcomes: pl.DataFrame, *, name: str) -> None:
         """Count rows by verdict and reason.

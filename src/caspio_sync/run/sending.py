@@ -35,6 +35,7 @@ async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.Data
     done: list[pl.DataFrame] = []
 
     async def commit(answers: Sequence[Answer]) -> None:
+        run.report.count_answers(answers)
         done.append(outcomes(leaving, answers))
         await record_outcomes(run, batch, done[-1], part="consent")
 
@@ -128,6 +129,7 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
     sending = _sending(run, batch, rows)
 
     async def commit(answers: Sequence[Answer]) -> None:
+        run.report.count_answers(answers)
         whole = [each for each in answers if not each.rejected and not each.unknown]
         if whole:
             accepted = [Accepted(each.start, each.count, each.number, each.status) for each in whole]

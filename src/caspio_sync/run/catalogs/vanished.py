@@ -118,6 +118,7 @@ async def delete_vanished(run: SyncRun) -> None:
         await _record(run, found.settle.with_columns(request=unasked, status=unasked))
 
     async def commit(answers: Sequence[Answer]) -> None:
+        run.report.count_answers(answers)
         answered = outcomes(ids, answers).rename({"reason": "answered"})
         taken = answered.filter(pl.col("verdict") == Verdict.SENT.value)
         await _record(run, rows.join(taken.drop("verdict", "answered"), on=KEY, how="inner", maintain_order="left"))

@@ -26,7 +26,7 @@ from caspio_sync.sandbox.braze.journal import Journal
 from caspio_sync.sandbox.braze.messaging import Messaging
 from caspio_sync.sandbox.braze.profiles import ProfileStore
 from caspio_sync.sandbox.braze.rate import Headers
-from caspio_sync.sandbox.braze.track import RefusedError
+from caspio_sync.sandbox.braze.track import NO_WINDOW, RefusedError
 from caspio_sync.sandbox.braze.user_endpoints import AcceptedObject, UserEndpoints
 
 Scope = MutableMapping[str, Any]
@@ -145,7 +145,7 @@ class BrazeSandbox:
         try:
             await self._handle(scope, receive, answer)
         except RefusedError as refusal:
-            await self._answer(answer, refusal.status, refusal.body(), [])
+            await self._answer(answer, refusal.status, refusal.body(), refusal.headers)
 
     def _identified(self, send: Send) -> Send:
         """What sends an answer with the headers that Braze puts on each one, refusals too."""
@@ -177,7 +177,9 @@ class BrazeSandbox:
         body = await _read_body(receive, self.behaviour.body_limit)
         permissions = self._permissions.get(key)
         if permissions is None:
-            raise RefusedError(401, "Unauthorized")
+            # Braze tells the key back, and nothing of a window (recorded; no page shows the body).
+            told = key.decode("latin-1").removeprefix("Bearer ")
+            raise RefusedError(401, f"Invalid API key: {told}", headers=NO_WINDOW)
         if endpoint.permission not in permissions:
             raise RefusedError(403, "Access Denied")
         if (body or method == "POST") and content_type.split(b";")[0].strip().lower() != b"application/json":

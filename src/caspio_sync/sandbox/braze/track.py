@@ -1,5 +1,6 @@
 """`POST /users/track`: envelope, checks, answer (reference, sections 3.1 and 3.9)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,11 +14,26 @@ ARRAYS = ("attributes", "events", "purchases")
 _NOTHING_REJECTED: frozenset[tuple[str, int]] = frozenset()
 
 
+NO_WINDOW: list[tuple[bytes, bytes]] = [
+    (b"x-ratelimit-limit", b""),
+    (b"x-ratelimit-remaining", b""),
+    (b"x-ratelimit-reset", b""),
+]
+
+
 class RefusedError(Exception):
     """A request that is refused as a whole, nothing of it processed; carries the status."""
 
-    def __init__(self, status: int, message: str, errors: list[Any] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        errors: list[Any] | None = None,
+        *,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
         super().__init__(message)
+        self.headers = list(headers)
         self.status = status
         self.message = message
         self.errors = errors

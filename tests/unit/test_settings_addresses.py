@@ -1,0 +1,87 @@
+"""Where the accounts are: no secret leaves in clear, and no certificate goes unlooked at."""
+
+import ssl
+from pathlib import Path
+
+import httpx
+import pytest
+
+from caspio_sync.clients import _http
+from caspio_sync.clients._http import ConnectionPool, is_in_clear
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.settings import load_settings
+
+SOUND = {
+    "CASPIO_INTEGRATION_URL": "https://c0abc123.caspio.com",
+    "CASPIO_CLIENT_ID": "id",
+    "CASPIO_CLIENT_SECRET": "secret",
+    "BRAZE_REST_ENDPOINT": "https://rest.fra-01.braze.eu",
+    "BRAZE_API_KEY": "0123456789",
+}
+
+
+@pytest.fixture(autouse=True)
+def _sound(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in SOUND.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.parametrize("variable", ["CASPIO_INTEGRATION_URL", "BRAZE_REST_ENDPOINT"])
+@pytest.mark.parametrize("url", ["http://a.example", "HTTP://a.example", "Http://a.example:8080/", " http://10.0.0.1"])
+def test_http_to_another_machine_is_refused_and_says_how_on(
+    monkeypatch: pytest.MonkeyPatch, variable: str, url: str
+) -> None:
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(ConfigurationError, match=f"{variable}.*begins with http://.*CASPIO_SYNC_ALLOW_HTTP=true"):
+        load_settings()
+    monkeypatch.setenv("CASPIO_SYNC_ALLOW_HTTP", "true")
+    load_settings()
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a.example", "HTTPS://a.example", "http://localhost:8090", "http://127.0.0.1", "http://[::1]:1"]
+)
+def test_what_stays_secret_or_on_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("CASPIO_INTEGRATION_URL", url)
+    monkeypatch.setenv("BRAZE_REST_ENDPOINT", url)
+    load_settings()
+
+
+@pytest.mark.parametrize("url", ["http://localhost.evil.example", "http://127.0.0.1.nip.io", "http://1.27.0.0.1"])
+def test_a_name_that_looks_like_this_machine_is_another(url: str) -> None:
+    assert is_in_clear(url)
+
+
+@pytest.mark.parametrize("scheme", ["https", "HTTPS", "Https", "http", "HTTP"])
+def test_certificates_are_looked_at_however_the_scheme_is_written(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    given: list[object] = []
+
+    class Client(httpx.AsyncClient):
+        def __init__(self, **options: object) -> None:
+            given.append(options["verify"])
+            super().__init__(**options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(_http.httpx, "AsyncClient", Client)
+    endpoint = f"{scheme}://rest.fra-01.braze.eu"
+    BrazeClient(endpoint=endpoint, api_key=load_settings().braze_api_key, clients=2)
+    assert len(given) == 2
+    for context in given:
+        assert isinstance(context, ssl.SSLContext)
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+def test_an_own_authority_is_trusted_besides(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = Path(__file__).parents[1] / "data" / "certificates" / "authority.pem"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(own))
+    names = [dict(pair[0] for pair in each["subject"]) for each in _http._certificates().get_ca_certs()]
+    assert {"commonName": "An authority of our own"} in names
+
+
+def test_a_bundle_that_cannot_be_read_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for place in (tmp_path / "absent.pem", tmp_path / "no.pem"):
+        (tmp_path / "no.pem").write_text("no certificate", encoding="utf-8")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(place))
+        with pytest.raises(ConfigurationError, match="REQUESTS_CA_BUNDLE names no file"):
+            ConnectionPool(url="https://a.example", clients=1, connections=1, timeout_seconds=1)
