@@ -107,6 +107,7 @@ SOURCE_DTYPES: MappingProxyType[str, pl.DataType | type[pl.DataType]] = MappingP
 # How a mapped column's text reaches the body: as a JSON value of its dtype, or as JSON text that is already final
 # (nested objects, arrays of objects).
 Encoding = Literal["value", "json"]
+Channel = Literal["email", "sms", "whatsapp", "rcs", "line"]
 Role = Literal["attribute", "consent", "subscription_group"]
 # Braze's types of catalog fields (Braze, 9.1).
 CatalogType = Literal["string", "number", "boolean", "time", "object", "array", "geo"]
@@ -122,7 +123,8 @@ class MappedColumn:
         encoding: "json" where a String column holds final JSON text.
         on_null: "skip": a null is not sent; "clear": it is sent, and removes the value in Braze.
         role: what kind of value it is; consent and groups are not billed as data points.
-        channel: for a subscription group: "email" or "sms".
+        channel: for a subscription group: what it is about; all but e-mail hang on the phone number.
+        decimals: of JSON text: its keys whose values are numbers, which stand there as 2008.0 (see objects.py).
         catalog_type: of a catalog's field: its type in Braze; None for what belongs to a profile.
     """
 
@@ -131,7 +133,8 @@ class MappedColumn:
     encoding: Encoding = "value"
     on_null: Literal["skip", "clear"] = "skip"
     role: Role = "attribute"
-    channel: Literal["email", "sms"] | None = None
+    channel: Channel | None = None
+    decimals: tuple[str, ...] = ()
     catalog_type: CatalogType | None = None
 
     @property

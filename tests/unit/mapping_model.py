@@ -4,13 +4,17 @@ Written from docs and reference, not from the polars expressions. A value is wha
 holds; None is nothing to send.
 """
 
+import contextlib
 import math
 import re
 import unicodedata
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, Final
 from zoneinfo import ZoneInfo
+
+from caspio_sync.characters import trimmed
 
 KINDS = {
     "AUTONUMBER": "integer", "INTEGER": "integer", "NUMBER": "number", "CURRENCY": "number", "YES/NO": "boolean",
@@ -38,25 +42,38 @@ def without_controls(text: str) -> str:
 
 
 def titled(text: str) -> str:
-    """A capital after everything that is no letter."""
+    """A capital after everything that is no letter; not behind digits, nor before the end of a word's `'s`."""
     if "Σ" in text or any(
         unicodedata.category(char) not in {"Lu", "Ll", "Nd", "Zs", "Pc", "Pd", "Po", "Ps", "Pe", "Sm", "Sc"}
         or len(char.upper()) > 1
         for char in text
     ):
         raise Skip
-    return "".join(
-        char.upper() if not before.isalpha() else char.lower() for before, char in zip(f" {text}", text, strict=False)
-    )
+    made, before, behind_digit = "", " ", False
+    for place, char in enumerate(text):
+        behind_digit = char.isdigit() or (behind_digit and char.isalpha())
+        word = re.match(r"\w*", text[place:])
+        ending = (
+            before in "'\u2019\u02bc"
+            and word is not None
+            and (len(word[0]) == 1 or word[0].lower() in {"re", "ve", "ll"})
+        )
+        if behind_digit:
+            made += char
+        elif ending or before.isalpha():
+            made += char.lower()
+        else:
+            made += char.upper()
+        before = char
+    return made
 
 
 def plain_number(value: float) -> str | None:
-    """A number as text: whole ones without a point."""
+    """A number as text: whole ones without a point, none with an exponent."""
     if not math.isfinite(value):
         return None
-    if value == int(value) and abs(value) <= EXACT:
-        return str(int(value))
-    return repr(value)
+    digits = f"{Decimal(repr(value)):f}".removesuffix(".0")
+    return "0" if digits == "-0" else digits
 
 
 def as_word(value: Any) -> str | None:
@@ -67,29 +84,56 @@ def as_word(value: Any) -> str | None:
 def stepped(text: str, spec: Mapping[str, Any], *, trims: bool) -> str | None:
     """Words replaced, then the steps in their order; None where nothing but blanks is left."""
     text = without_controls(text)
-    words = {str(key).strip().lower(): value for key, value in (spec.get("map") or {}).items()}
-    if text.strip().lower() in words:
-        word = as_word(words[text.strip().lower()])
+    words = {trimmed(str(key)).lower(): value for key, value in (spec.get("map") or {}).items()}
+    if trimmed(text).lower() in empty_words(spec):
+        return None
+    if trimmed(text).lower() in words:
+        word = as_word(words[trimmed(text).lower()])
         if word is None:
             return None
         text = word
     if trims:
-        text = text.strip()
+        text = trimmed(text)
     for step in spec.get("transform", ()):
         name, argument = (step, None) if isinstance(step, str) else next(iter(step.items()))
         if name == "trim":
-            text = text.strip()
+            text = trimmed(text)
         elif name in {"lower", "upper"}:
             text = getattr(text, name)()
         elif name == "title":
             text = titled(text)
         elif name == "collapse_spaces":
-            text = re.sub(r"\s\s+|[^\S ]", " ", text.strip())
+            text = re.sub(r"\s\s+|[^\S ]", " ", trimmed(text))
         elif name == "digits":
             text = "".join(char for char in text if char in "0123456789")
         elif name == "truncate":
             text = text[:argument]
-    return text if text.strip() else None
+    return text if trimmed(text) else None
+
+
+def empty_words(spec: Mapping[str, Any]) -> list[str]:
+    """What `empty` says, as it is compared."""
+    return [trimmed(str(word)).lower() for word in spec.get("empty", ())]
+
+
+def is_empty(cell: Any, kind: str, spec: Mapping[str, Any], wanted: str) -> bool:
+    """Whether a cell is one of the days or numbers that `empty` names."""
+    if kind in {"integer", "number"}:
+        return float(cell) in {float(word) for word in empty_words(spec)}
+    days = []
+    for word in empty_words(spec):
+        with contextlib.suppress(Bad):
+            days.append(day_of(word, {}))
+    if kind == "moment":
+        return f"{cell.year:04d}-{cell:%m-%d}" in days
+    with contextlib.suppress(Bad):
+        return kind == "text" and wanted in {"date", "datetime"} and day_of(cell, spec) in days
+    return False
+
+
+def day_of(text: str, spec: Mapping[str, Any]) -> str:
+    wall, _ = parsed_moment(trimmed(text), spec)
+    return f"{wall.year:04d}-{wall:%m-%d}"
 
 
 def in_utc(wall: datetime, zone: str) -> str:
@@ -102,38 +146,50 @@ def stamped(wall: datetime) -> str:
     return f"{wall.year:04d}-{wall:%m-%dT%H:%M:%S}Z"
 
 
-def parsed_moment(text: str) -> tuple[datetime, timedelta | None]:
-    """A moment written as ISO 8601, with a blank for the T or without a time; and its offset, where it has one."""
+def parsed_moment(text: str, spec: Mapping[str, Any]) -> tuple[datetime, timedelta | None]:
+    """A moment whose year leads, or in the one form that a `date` step names; and its offset, where it has one."""
+    form = next((step["date"] for step in spec.get("transform", ()) if isinstance(step, dict) and "date" in step), None)
+    if form is not None:
+        found = re.fullmatch(r"(\d\d?)/(\d\d?)/(\d{4})", text, re.ASCII)
+        if found is None:
+            raise Bad
+        return wall_clock(found[3], found[2], found[1]), None
+    written = re.sub(r"^(\d{4})(\d\d)(\d\d)(?=$|[Tt ])", r"\1-\2-\3", text, flags=re.ASCII)
+    written = re.sub(r"[Tt](\d\d)(\d\d)(\d\d)", r"T\1:\2:\3", written, count=1, flags=re.ASCII)
     found = re.fullmatch(
-        r"(\d{4})-(\d\d?)-(\d\d?)(?:[T ](\d\d):(\d\d)(?::(\d\d)(\.\d{1,9})?)?)?(Z|[+-]\d\d:\d\d)?", text, re.ASCII
+        r"(\d{4})[-/](\d\d?)[-/](\d\d?)(?:(?:[Tt]| +)(\d\d):(\d\d)(?::(\d\d)(?:[.,]\d{1,9})?)?"
+        r"(?: ?(?:([Zz]|UTC|GMT)|([+-]\d\d):?(\d\d)?))?)?",
+        written,
+        re.ASCII,
     )
     if found is None:
         raise Bad
+    wall = wall_clock(*found.groups()[:6])
+    if found[7]:
+        return wall, timedelta()
+    if not found[8]:
+        return wall, None
+    hours, minutes = int(found[8]), int(found[9] or 0)
+    if abs(hours) > 23 or minutes > 59:
+        raise Bad
+    return wall, timedelta(hours=hours, minutes=-minutes if found[8][0] == "-" else minutes)
+
+
+def wall_clock(*parts: str | None) -> datetime:
     try:
-        wall = datetime(*(int(part or 0) for part in found.groups()[:6]))  # type: ignore[arg-type]  # noqa: DTZ001
+        return datetime(*(int(part or 0) for part in parts))  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError:
         raise Bad from None
-    if found[8] is None:
-        return wall, None
-    if found[5] is None or found[7] is not None or found[6] is None or " " in text:
-        raise Bad  # an offset belongs to a whole ISO time
-    hours, minutes = (0, 0) if found[8] == "Z" else map(int, found[8][1:].split(":"))
-    sign = -1 if found[8].startswith("-") else 1
-    return wall, sign * timedelta(hours=hours, minutes=minutes)
 
 
-def as_date(cell: Any) -> str:
-    if isinstance(cell, str):
-        cell, offset = parsed_moment(cell.strip())
-        if offset is not None:
-            raise Bad
-    return dated(f"{cell.year:04d}-{cell:%m-%d}")
+def as_date(cell: Any, spec: Mapping[str, Any]) -> str:
+    return dated(day_of(cell, spec) if isinstance(cell, str) else f"{cell.year:04d}-{cell:%m-%d}")
 
 
-def as_datetime(cell: Any, zone: str) -> str:
+def as_datetime(cell: Any, zone: str, spec: Mapping[str, Any]) -> str:
     if not isinstance(cell, str):
         return dated(in_utc(cell, zone))
-    wall, offset = parsed_moment(cell.strip())
+    wall, offset = parsed_moment(trimmed(cell), spec)
     return dated(in_utc(wall, zone) if offset is None else stamped(wall - offset))
 
 
@@ -145,33 +201,34 @@ def dated(text: str) -> str:
 
 def as_integer(cell: Any) -> int:
     if isinstance(cell, str):
-        if not re.fullmatch(r"[+-]?[0-9]+", cell.strip()):
+        if not re.fullmatch(r"[+-]?[0-9]+", trimmed(cell)):
             raise Bad
-        cell = int(cell)
+        cell = int(trimmed(cell))
     elif isinstance(cell, float):
         if not math.isfinite(cell) or cell != int(cell):
             raise Bad
         cell = int(cell)
-    if abs(cell) > EXACT:
+    if abs(cell) >= EXACT:
         raise Bad
     return int(cell)
 
 
 def as_number(cell: Any, decimals: int | None) -> float:
-    if isinstance(cell, str) and not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", cell.strip(), re.ASCII):
+    """Halves of the decimal digits go away from zero."""
+    cell = trimmed(cell) if isinstance(cell, str) else cell
+    if isinstance(cell, str) and not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", cell, re.ASCII):
         raise Bad
     number = float(cell)
-    if not math.isfinite(number):
+    if not math.isfinite(number) or abs(number) >= EXACT:
         raise Bad
     if decimals is None:
         return number
-    scaled = number * 10**decimals
-    return round(scaled) / 10**decimals if math.isfinite(scaled) else number
+    return float(Decimal(repr(number)).quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP))
 
 
 def as_flag(cell: Any) -> bool:
     if isinstance(cell, str):
-        word = cell.strip().lower()
+        word = trimmed(cell).lower()
         if word in {"true", "yes", "y", "1", "t", "on"}:
             return True
         if word in {"false", "no", "n", "0", "f", "off"}:
@@ -209,7 +266,9 @@ def value(cell: Any, type_: str, spec: Mapping[str, Any], zone: str) -> Any:  # 
     if kind == "list":
         return as_array(cell, spec)
     steps = [step if isinstance(step, str) else next(iter(step)) for step in spec.get("transform", ())]
-    as_words = bool(spec.get("map")) or any(step != "round" for step in steps)
+    as_words = bool(spec.get("map")) or any(step not in {"round", "date"} for step in steps)
+    if not spec.get("type") and not spec.get("map") and "date" in steps:
+        wanted = "date"
     if kind == "text" or (as_words and kind in {"integer", "number", "boolean"}):
         if kind == "boolean":
             cell = str(cell).lower()
@@ -217,7 +276,7 @@ def value(cell: Any, type_: str, spec: Mapping[str, Any], zone: str) -> Any:  # 
             spec = {
                 **spec,
                 "map": {
-                    words.get(str(key).strip().lower(), key): word for key, word in (spec.get("map") or {}).items()
+                    words.get(trimmed(str(key)).lower(), key): word for key, word in (spec.get("map") or {}).items()
                 },
             }
         elif kind != "text":
@@ -225,6 +284,9 @@ def value(cell: Any, type_: str, spec: Mapping[str, Any], zone: str) -> Any:  # 
         cell = None if cell is None else stepped(cell, spec, trims=wanted != "string")
         if cell is None:
             return NOTHING
+        kind = "text"
+    if spec.get("empty") and is_empty(cell, kind, spec, wanted):
+        return NOTHING
     if wanted == "string":
         return as_string(cell, zone)
     if wanted == "integer":
@@ -236,7 +298,7 @@ def value(cell: Any, type_: str, spec: Mapping[str, Any], zone: str) -> Any:  # 
         return as_number(cell, decimals)
     if wanted == "boolean":
         return as_flag(cell)
-    return as_date(cell) if wanted == "date" else as_datetime(cell, zone)
+    return as_date(cell, spec) if wanted == "date" else as_datetime(cell, zone, spec)
 
 
 def mapped(row: Mapping[str, Any], types: Mapping[str, str], spec: Mapping[str, Any], zone: str) -> Any:

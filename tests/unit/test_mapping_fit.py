@@ -48,7 +48,7 @@ def test_what_does_not_fit_the_table_is_refused_with_line_and_remedy(field: str,
 
 def test_all_that_does_not_fit_is_told_at_once() -> None:
     with pytest.raises(ConfigurationError) as caught:
-        a_mapping("a: Txt, b: Flagg, c: Text", identity="external_id: Number")
+        a_mapping("a: Txt, b: Flagg, c: Text", identity="external_id: When")
     assert len(str(caught.value).splitlines()) == 3
 
 

@@ -42,6 +42,8 @@ ODD = ("", " ", "\t", "0", "1", "-1", "+7", "00", "1.0", "1e3", "-0", ".5", "5."
        "2023-02-29", "2024-02-29T23:59:59", "2024-02-29 12:00", "2024-02-29T12:00:00Z", "2024-02-29T12:00:00+05:45",
        "2024-02-29T12:00:00.123", "2024-1-5", "24:00", "0000-01-01", "9999-12-31", "3001-01-01T00:00:00", "3000-12-31",
        "x" * 255, "x" * 256, "é" * 255, '"}', "\\", '":null,', '{"a":null}', "~", "$time", "a\x00b", "a\x85b", "a\u2028b",
+       "20240229", "2024/2/9", "20240229T120000Z", "2024-02-29 12:00:00.123 +0545", "2024-02-29T12:00Z", "2024-02-29T12:00:00-11", "29/02/2024", "1/3/1999",
+       "1900-01-01", "1900-01-01T00:00:00Z", "o'brien's 5th AVENUE", "they're 12B", "no\u200b", "\ufeff7", "\u2060 2024-02-29\u200e", "4.125", "1.005",
        "İ", "ß", "ΑΣ", "ﬁ", "\ufeff", "\u200b", "👩‍👩‍👧", "\ud7ff", "a  b\u00a0\u3000c")  # fmt: skip
 WORDS = {"yes": "yes", "1": "one", "true": "wahr", "x": None, "0": 0, "null": True, "a": "  ", "red": "rot"}
 
@@ -87,7 +89,7 @@ def a_cell(dice: random.Random, type_: str) -> Any:  # noqa: PLR0911 - a kind, a
     kind = model.KINDS[type_]
     if kind == "integer":
         return dice.choice(
-            (0, 1, -1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), dice.randint(-(10**6), 10**6))
+            (0, 1, -1, 2**53 - 1, 2**53, 2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), dice.randint(-(10**6), 10**6))
         )
     if kind == "number":
         return dice.choice(
@@ -97,6 +99,11 @@ def a_cell(dice: random.Random, type_: str) -> Any:  # noqa: PLR0911 - a kind, a
                 1.0,
                 0.5,
                 2.675,
+                4.125,
+                -0.125,
+                1.005,
+                2008.0,
+                2.0**53 - 1,
                 1e-300,
                 1e300,
                 2.0**53,
@@ -152,13 +159,21 @@ def a_single(dice: random.Random, types: dict[str, str], *, type_: str | None = 
     if kind == "moment":
         if dice.random() < 0.4:
             spec["time_zone"] = dice.choice(ZONES)
-        return spec
+        return spec | ({"empty": ["1900-01-01", "1899-12-30"]} if dice.random() < 0.3 else {})
     if dice.random() < 0.4 and (target in {None, "string"} or kind == "text"):
         spec["map"] = some_words(dice, kind)
     if (kind in {"text", "list"} or target == "string") and dice.random() < 0.6:
         spec["transform"] = some_steps(dice)
     if target == "number" and "transform" not in spec and dice.random() < 0.5:
         spec["transform"] = [{"round": dice.randint(0, 4)}]
+    if kind == "text" and target in {None, "date", "datetime"} and dice.random() < 0.2:
+        spec["transform"] = [*spec.get("transform", []), {"date": "%d/%m/%Y"}]
+        if "map" in spec and target is None:
+            spec["type"] = "date"
+    if kind != "boolean" and dice.random() < 0.2:
+        steps = [step for step in spec.get("transform", []) if not (isinstance(step, dict) and "round" in step)]
+        numeric = kind in {"integer", "number"} and "map" not in spec and not steps
+        spec["empty"] = [0, "-1"] if numeric else ["1900-01-01", "Yes", "29/02/2024"]
     return spec
 
 
@@ -302,7 +317,15 @@ def _check_objects(
             for name, value in wanted[number].items()
             if value is not None or fields[name].get("on_null") == "clear"
         }
+        assert not any(map(float.is_integer, floats(json.loads(text)))), text
         assert same(json.loads(text), kept | {"external_id": f"id{number}", "_update_existing_only": False}), text
+
+
+def floats(value: Any) -> list[float]:
+    """Every number with a point."""
+    if isinstance(value, dict | list):
+        return [each for inner in (value.values() if isinstance(value, dict) else value) for each in floats(inner)]
+    return [value] if isinstance(value, float) else []
 
 
 def _check_fingerprints(frame: pl.DataFrame, mapping: ProfileMapping) -> None:

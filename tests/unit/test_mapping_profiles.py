@@ -163,8 +163,8 @@ def test_ill_formed_text_is_not_ok_and_stays_where_it_can(field: str, cell: str,
 @pytest.mark.parametrize(
     ("field", "cells", "value", "ok"),
     [
-        ("a: Whole", {"Whole": 2**53}, 2**53, True),
-        ("a: Whole", {"Whole": -(2**53) - 1}, None, False),
+        ("a: Whole", {"Whole": 2**53 - 1}, 2**53 - 1, True),
+        ("a: Whole", {"Whole": -(2**53)}, None, False),
         ("a: Number", {"Number": float("nan")}, None, False),
         ("a: Number", {"Number": float("-inf")}, None, False),
         ("a: {from: Number, transform: {round: 2}}", {"Number": 1.006}, 1.01, True),
@@ -258,7 +258,7 @@ def test_arrays_of_objects_leave_out_objects_without_a_value() -> None:
 def test_an_ill_formed_value_inside_makes_the_object_ill_formed() -> None:
     row = mapped(a_mapping("o: {object: {n: Whole, t: Text}}"), {"Whole": 2**60, "Text": "x"})[0]
     assert row["o__ok"] is False
-    assert row["problems"] == "o.n: is no whole number within 2^53 (9999999999999999999)"
+    assert row["problems"] == "o.n: is no whole number below 2^53 (9999999999999999999)"
 
 
 def test_an_object_over_100_kb_is_not_ok() -> None:
@@ -336,14 +336,14 @@ def test_the_phone_region_follows_the_country_and_its_map_and_falls_back() -> No
         {"Phone": "020 7183 8750", "Country": "Atlantis"},
         {"Phone": "(202) 456-1111", "Country": "USA"},
     )
-    assert [row["phone"] for row in values] == ["+35312345678", "+442071838750", "+12024561111"]
+    assert [row["phone"] for row in values] == ["+35312345678", "020 7183 8750", "+12024561111"]
 
 
 def test_problems_name_every_bad_cell_and_mask_its_value() -> None:
     mapping = a_mapping("email: Mail, a: {from: Text, type: integer}")
     row = mapped(mapping, {"Mail": "Ann Smith 1990", "Text": "n/a"}, {})[0]
     assert row["problems"] == (
-        "email: is no e-mail address that Braze takes (xxx xxxxx 9999); a: is no whole number within 2^53 (x/x)"
+        "email: is no e-mail address that Braze takes (xxx xxxxx 9999); a: is no whole number below 2^53 (x/x)"
     )
 
 

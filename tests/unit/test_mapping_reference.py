@@ -12,6 +12,7 @@ import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caspio_sync.characters import trimmed
 from caspio_sync.mapping import ProfileMapping, parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
@@ -67,11 +68,8 @@ def text_of(cell: str | None, *, trim: bool) -> str | None:
     if cell is None:
         return None
     kept = "".join(character for character in cell if character not in CONTROLS)
-    kept = kept.strip(WHITE) if trim else kept
-    return kept if kept.strip(WHITE) else None
-
-
-WHITE = "".join(chr(c) for c in range(0x3001) if chr(c).isspace() and not 0x1C <= c <= 0x1F)
+    kept = trimmed(kept) if trim else kept
+    return kept if trimmed(kept) else None
 
 
 def utc_of(cell: datetime | None) -> str | None:
@@ -86,8 +84,8 @@ def expected(row: dict[str, Any]) -> dict[str, Any]:
     raw = text_of(row["Name"], trim=False)
     label = text_of(raw.lower()[:5], trim=False) if raw else None
     count, share = row["Count"], row["Share"]
-    count_ok = count is None or abs(count) <= 2**53
-    share_ok = share is None or math.isfinite(share)
+    count_ok = count is None or abs(count) < 2**53
+    share_ok = share is None or (math.isfinite(share) and abs(share) < 2**53)
     words = list(dict.fromkeys(w for w in (text_of(word, trim=True) for word in row["Words"] or ()) if w))
     word = (text_of(row["Consent"], trim=True) or "").lower()
     states = {"yes": "subscribed", "no": "unsubscribed", "unasked": None, "": None}

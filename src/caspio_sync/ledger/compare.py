@@ -296,7 +296,9 @@ def _with_consent_fields(rows: pl.DataFrame, kept: fp.FieldPrints, tightened: np
 def _resets(trigger: str, email_column: str | None, consent: MappedColumn) -> bool:
     """Whether Braze resets a consent state when the column `trigger` changes; either, where its channel is unknown."""
     if trigger == email_column:
-        return consent.name == EMAIL_CONSENT or (consent.role == "subscription_group" and consent.channel != "sms")
+        return consent.name == EMAIL_CONSENT or (
+            consent.role == "subscription_group" and consent.channel in {"email", None}
+        )
     return consent.role == "subscription_group" and consent.channel != "email"
 
 

@@ -12,8 +12,10 @@ from typing import Literal
 
 import polars as pl
 
-from caspio_sync.mapping import lookups, moments
-from caspio_sync.mapping.cleaning import EXACT_INTEGER, number_text
+from caspio_sync import moments
+from caspio_sync.characters import trimmed_values
+from caspio_sync.mapping import lookups, places
+from caspio_sync.mapping.numbers import EXACT_INTEGER, is_exact, number_text, rounded, whole_digits
 from caspio_sync.schemas import SOURCE_DTYPES
 
 SourceKind = Literal["text", "integer", "number", "boolean", "moment", "list"]
@@ -41,10 +43,12 @@ class Circumstances:
     Args:
         zone: IANA zone of the cell's wall clock.
         decimals: of a `round` transform, None for none.
+        form: of a `date` transform, in the signs of strftime; None for ISO 8601.
     """
 
     zone: str = "UTC"
     decimals: int | None = None
+    form: str | None = None
 
 
 Reading = Callable[[pl.Expr, Circumstances], pl.Expr]
@@ -63,6 +67,9 @@ class Rule:
         trims: whether blanks around text are never part of the value.
         lookup: for values that only a table can judge.
         chars: how long text may be, where that is all there is to judge.
+        dated: whether it is a date or a time.
+        unread: what is wrong with a value that cannot be read at all, where that is not `why`.
+        doubtful: what is wrong with a value that has two readings; None for one that has not.
     """
 
     code: str
@@ -73,6 +80,9 @@ class Rule:
     trims: bool = True
     lookup: Callable[[str], str | None] | Literal["phone"] | None = field(default=None)
     chars: int | None = None
+    dated: bool = False
+    unread: str | None = None
+    doubtful: Callable[[str], str | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +126,16 @@ def _whole(cell: pl.Expr, _: Circumstances) -> pl.Expr:
 
 
 def _integer_of_text(cell: pl.Expr, _: Circumstances) -> pl.Expr:
-    return cell.str.strip_chars().cast(pl.Int64, strict=False)
+    return trimmed_values(cell).cast(pl.Int64, strict=False)
 
 
 def _number(cell: pl.Expr, at: Circumstances) -> pl.Expr:
     number = cell.cast(pl.Float64, strict=False)
-    return number if at.decimals is None else number.round(at.decimals)
+    return number if at.decimals is None else rounded(number, at.decimals)
 
 
 def _number_of_text(cell: pl.Expr, at: Circumstances) -> pl.Expr:
-    return _number(cell.str.strip_chars(), at)
+    return _number(trimmed_values(cell), at)
 
 
 def _flag_of_integer(cell: pl.Expr, _: Circumstances) -> pl.Expr:
@@ -133,7 +143,7 @@ def _flag_of_integer(cell: pl.Expr, _: Circumstances) -> pl.Expr:
 
 
 def _flag_of_text(cell: pl.Expr, _: Circumstances) -> pl.Expr:
-    word = cell.str.strip_chars().str.to_lowercase()
+    word = trimmed_values(cell).str.to_lowercase()
     return pl.when(word.is_in(_TRUE)).then(statement=True).when(word.is_in(_FALSE)).then(statement=False)
 
 
@@ -141,8 +151,8 @@ def _date(cell: pl.Expr, _: Circumstances) -> pl.Expr:
     return moments.date_text(cell)
 
 
-def _date_of_text(cell: pl.Expr, _: Circumstances) -> pl.Expr:
-    return moments.date_of_text(cell.str.strip_chars())
+def _date_of_text(cell: pl.Expr, at: Circumstances) -> pl.Expr:
+    return moments.date_of_text(trimmed_values(cell), at.form)
 
 
 def _utc(cell: pl.Expr, at: Circumstances) -> pl.Expr:
@@ -150,7 +160,7 @@ def _utc(cell: pl.Expr, at: Circumstances) -> pl.Expr:
 
 
 def _utc_of_text(cell: pl.Expr, at: Circumstances) -> pl.Expr:
-    return moments.utc_of_text(cell.str.strip_chars(), at.zone)
+    return moments.utc_of_text(trimmed_values(cell), at.zone, at.form)
 
 
 def _text_of_integer(cell: pl.Expr, _: Circumstances) -> pl.Expr:
@@ -159,6 +169,10 @@ def _text_of_integer(cell: pl.Expr, _: Circumstances) -> pl.Expr:
 
 def _text_of_number(cell: pl.Expr, _: Circumstances) -> pl.Expr:
     return number_text(cell)
+
+
+def _digits_of_number(cell: pl.Expr, _: Circumstances) -> pl.Expr:
+    return whole_digits(cell)
 
 
 def _is_email(value: pl.Expr, _: date) -> pl.Expr:
@@ -189,6 +203,10 @@ def _between(low: float, high: float) -> Callable[[pl.Expr, date], pl.Expr]:
     return lambda value, _: value.is_between(low, high)
 
 
+def _exact_integer(value: pl.Expr, _: date) -> pl.Expr:
+    return value.is_between(-EXACT_INTEGER, EXACT_INTEGER, closed="none")
+
+
 def _items(count: int, chars: int) -> Callable[[pl.Expr, date], pl.Expr]:
     def holds(value: pl.Expr, _: date) -> pl.Expr:
         longest = value.list.eval(pl.element().str.len_chars()).list.max().fill_null(0)
@@ -210,7 +228,7 @@ def array_rule(count: int, chars: int) -> Rule:
 
 
 TEXT: Mapping[SourceKind, Reading] = {"text": _same}
-WORDS: Mapping[SourceKind, Reading] = {"text": _same, "integer": _text_of_integer}
+WORDS: Mapping[SourceKind, Reading] = {"text": _same, "integer": _text_of_integer, "number": _digits_of_number}
 _ANY_TEXT: Mapping[SourceKind, Reading] = {
     **WORDS,
     "number": _text_of_number,
@@ -221,16 +239,34 @@ NUMBERS: Mapping[SourceKind, Reading] = {"number": _number, "integer": _number, 
 _DATES: Mapping[SourceKind, Reading] = {"moment": _date, "text": _date_of_text}
 _FLAGS: Mapping[SourceKind, Reading] = {"boolean": _same, "integer": _flag_of_integer, "text": _flag_of_text}
 
+NO_WHOLE_NUMBER = "is no whole number below 2^53"
+_NO_DATE = (
+    f"is no date such as {moments.FORMS}, with or without a time; "
+    'name any other form with transform: {date: "%m/%d/%Y"}'
+)
+_NO_TIME = (
+    "is no time such as 2024-05-31T10:00:00Z or 2024-05-31 10:00, and no date; "
+    'name any other form with transform: {date: "%m/%d/%Y %H:%M"} and type: datetime'
+)
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
         # Braze's own attributes
         "email": Rule("email_format", "is no e-mail address that Braze takes", {"text": _lower}, _is_email),
         "phone": Rule("phone_format", "is no valid phone number", WORDS, lookup="phone"),
-        "country": Rule("country_code", "is no ISO 3166 country code or name", TEXT, lookup=lookups.country_code),
-        "language": Rule("language_code", "is no ISO 639-1 language code or name", TEXT, lookup=lookups.language_code),
+        "country": Rule(
+            "country_code",
+            "is no ISO 3166 country code or name",
+            TEXT,
+            lookup=places.country_code,
+            doubtful=places.two_countries,
+        ),
+        "language": Rule("language_code", "is no ISO 639-1 language code or name", TEXT, lookup=places.language_code),
         "gender": Rule("gender_code", "is none of M, F, O, N, P", TEXT, lookup=lookups.gender_code),
         "time_zone": Rule("time_zone_name", "is no IANA time zone", TEXT, lookup=lookups.time_zone_name),
-        "birth_date": Rule("birth_date", "is no date between 1900 and today", _DATES, _born_in_time),
+        "birth_date": Rule(
+            "birth_date", "is no date between 1900 and today", _DATES, _born_in_time, dated=True, unread=_NO_DATE
+        ),
         "image_url": Rule("url_length", f"is longer than {URL_CHARS} characters", TEXT, _chars(URL_CHARS)),
         "longitude": Rule("longitude_range", "is not between -180 and 180", NUMBERS, _between(-180, 180), pl.Float64),
         "latitude": Rule("latitude_range", "is not between -90 and 90", NUMBERS, _between(-90, 90), pl.Float64),
@@ -239,21 +275,32 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "text": text_rule(TEXT_CHARS, trims=False),
         "integer": Rule(
             "integer_range",
-            "is no whole number within 2^53",
+            "is no whole number below 2^53",
             {"integer": _same, "number": _whole, "text": _integer_of_text},
-            _between(-EXACT_INTEGER, EXACT_INTEGER),
+            _exact_integer,
             pl.Int64,
         ),
-        "number": Rule("number_finite", "is no finite number", NUMBERS, lambda value, _: value.is_finite(), pl.Float64),
+        "number": Rule(
+            "number_finite", "is no number below 2^53", NUMBERS, lambda value, _: is_exact(value), pl.Float64
+        ),
         "boolean": Rule("boolean_value", "is neither yes nor no", _FLAGS, None, pl.Boolean),
-        "date": Rule("date_value", "is no date up to the year 3000", _DATES, _dated),
+        "date": Rule("date_value", "is no date up to the year 3000", _DATES, _dated, dated=True, unread=_NO_DATE),
         "datetime": Rule(
-            "datetime_value", "is no time up to the year 3000", {"moment": _utc, "text": _utc_of_text}, _dated
+            "datetime_value",
+            "is no time up to the year 3000",
+            {"moment": _utc, "text": _utc_of_text},
+            _dated,
+            dated=True,
+            unread=_NO_TIME,
         ),
         "array": array_rule(ARRAY_ITEMS, TEXT_CHARS),
         # the key of a row, by the kind of identity; addresses and numbers follow their own rules
-        "external_id": Rule("key_bytes", "is empty or over 987 bytes", WORDS, _bytes(KEY_BYTES["external_id"])),
-        "user_alias": Rule("key_bytes", "is empty or over 236 bytes", WORDS, _bytes(KEY_BYTES["user_alias"])),
+        "external_id": Rule(
+            "key_bytes", "is empty or over 987 bytes", WORDS, _bytes(KEY_BYTES["external_id"]), unread=NO_WHOLE_NUMBER
+        ),
+        "user_alias": Rule(
+            "key_bytes", "is empty or over 236 bytes", WORDS, _bytes(KEY_BYTES["user_alias"]), unread=NO_WHOLE_NUMBER
+        ),
     }
 )
 

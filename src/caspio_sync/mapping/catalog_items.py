@@ -1,7 +1,6 @@
 """Rows of the mapped frame as the items that travel to a Braze catalog: one JSON text a row, made by polars.
 
 PUT replaces the whole item, so that a field left out is emptied; PATCH leaves out what stays as it is (Braze, 9.2).
-Whole numbers travel without a point, whatever Caspio's type: a message prints what it gets, and 2008.0 is no year.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,7 +8,6 @@ from dataclasses import replace
 
 import polars as pl
 
-from caspio_sync.mapping.cleaning import number_text
 from caspio_sync.mapping.objects import object_text
 from caspio_sync.schemas import KEY, MappedColumn
 
@@ -47,8 +45,4 @@ def encode_item_ids(keys: pl.Series) -> pl.Series:
 
 
 def _encoded(rows: pl.DataFrame, columns: Sequence[MappedColumn], travels: Callable[[str], pl.Expr]) -> pl.Series:
-    numbers = {column.name for column in columns if column.dtype == pl.Float64}
-    rows = rows.with_columns(number_text(pl.col(name)) for name in sorted(numbers))
-    # Text of a number is final JSON, as objects and places are.
-    final = [replace(column, encoding="json") if column.name in numbers else column for column in columns]
-    return rows.select(item=object_text(_ID, final, travels=travels)).to_series()
+    return rows.select(item=object_text(_ID, columns, travels=travels)).to_series()

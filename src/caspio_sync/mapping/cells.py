@@ -13,13 +13,16 @@ from types import MappingProxyType
 
 import polars as pl
 
+from caspio_sync.characters import trimmed_values
 from caspio_sync.mapping.attributes import Circumstances, Rule, SourceKind, ValueRules, source_kind
-from caspio_sync.mapping.cleaning import TEXT_TRANSFORMS, cleaned, distinct_items, number_text
+from caspio_sync.mapping.cleaning import TEXT_TRANSFORMS, cleaned, distinct_items
 from caspio_sync.mapping.consent import ConsentMapping, SubscriptionGroup
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.document import Location
+from caspio_sync.mapping.empty import fault_in_empty, without_empty
 from caspio_sync.mapping.field import FieldMapping, PhoneRegion, Scalar, Transform
 from caspio_sync.mapping.lookups import time_zone_names
+from caspio_sync.mapping.numbers import number_text
 from caspio_sync.schemas import SOURCE_DTYPES, UNCASTABLE, CaspioField
 
 _MEANING_OF_TYPE = MappingProxyType({"string": "text", "time": "datetime"})
@@ -177,13 +180,15 @@ class CellMaker:
         prepared = _prepared(field, kind, mapping, rule, as_words=as_words)
         prepared_kind: SourceKind = "text" if as_words and kind in _TEXT_KINDS else kind
         misfit = _misfit(field, prepared_kind, meaning, rule, mapping)
-        if fault := misfit or _named_twice(field, kind, mapping.map):
+        if fault := misfit or _named_twice(field, kind, mapping.map) or fault_in_empty(mapping.empty, prepared_kind):
             self.fault(at, fault)
             return None
         zone = self._zone(at, field, mapping) if kind == "moment" or meaning == "datetime" else "UTC"
         decimals = next((step.argument for step in mapping.transform if step.name == "round"), None)
-        number = self._number(field.name, meaning, zone, region, mapping.map, mapping.transform)
-        cell = Cell(number, path, field, prepared_kind, prepared, rule, Circumstances(zone, decimals))
+        form = next((step.form for step in mapping.transform if step.form is not None), None)
+        prepared = without_empty(prepared, mapping.empty, prepared_kind, form, dated=rule.dated)
+        number = self._number(field.name, meaning, zone, region, mapping.map, mapping.empty, mapping.transform)
+        cell = Cell(number, path, field, prepared_kind, prepared, rule, Circumstances(zone, decimals, form))
         cell = replace(cell, can_fail=not _always_fits(kind, rule, mapping))
         if rule.lookup == "phone" and region is not None:
             cell = replace(cell, region=self._region(at, region), default_region=region.region)
@@ -244,8 +249,10 @@ def replaced_or_null(text: pl.Expr, words: Mapping[str, Scalar | None]) -> pl.Ex
     """The state that stands for each word; null for a word without an entry."""
     if not words:
         return pl.when(pl.lit(value=False)).then(text)
-    return text.str.to_lowercase().replace_strict(
-        list(words), list(words.values()), default=None, return_dtype=pl.String
+    return (
+        trimmed_values(text)
+        .str.to_lowercase()
+        .replace_strict(list(words), list(words.values()), default=None, return_dtype=pl.String)
     )
 
 
@@ -255,13 +262,15 @@ def _meaning(mapping: FieldMapping, kind: SourceKind) -> str:
             return step.name
     if mapping.type is not None:
         return _MEANING_OF_TYPE.get(mapping.type, mapping.type)
+    if any(step.name == "date" for step in mapping.transform):
+        return "date"
     return "text" if mapping.map and kind != "list" else _MEANING_OF_KIND[kind]
 
 
 def _prepared(field: CaspioField, kind: SourceKind, mapping: FieldMapping, rule: Rule, *, as_words: bool) -> pl.Expr:
     cell = pl.col(field.name)
     steps = (_TRIM, *mapping.transform) if rule.trims else mapping.transform
-    words = mapping.map
+    words = {**(mapping.map or {}), **dict.fromkeys(mapping.empty)}
     if kind == "list":
         items = cell.list.eval(cleaned(pl.element(), words=words, steps=steps))
         return items.map_batches(distinct_items, return_dtype=pl.List(pl.String), is_elementwise=True)
@@ -280,6 +289,11 @@ def _misfit(field: CaspioField, prepared: SourceKind, meaning: str, rule: Rule, 
         wanted = " or ".join(sorted(rule.reads))
         return f"'{field.name}' is of type {field.type}, which cannot become {meaning}; it takes a {wanted} field"
     text_steps = [step.name for step in mapping.transform if step.name in TEXT_TRANSFORMS or step.name == "truncate"]
+    forms = [step for step in mapping.transform if step.name == "date"]
+    if forms and (prepared != "text" or not rule.dated):
+        return (
+            f"`date` reads a date from text, and '{field.name}' is of type {field.type}, to become {meaning}; remove it"
+        )
     if kind == "moment" and (text_steps or mapping.map):
         return f"'{field.name}' is a date; `map` and text transforms do not apply, remove them"
     if rule.dtype not in {pl.String, pl.List(pl.String)} and text_steps and kind != "text":

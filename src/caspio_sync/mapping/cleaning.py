@@ -10,20 +10,18 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
-from caspio_sync.characters import CONTROLS
+from caspio_sync.characters import CONTROLS, trimmed_values
 from caspio_sync.mapping.field import Scalar, Transform
-
-# Whole numbers beyond ±2^53 lose digits in whoever reads JSON numbers as doubles.
-EXACT_INTEGER = 2**53
+from caspio_sync.mapping.titles import titled
 
 # What a transform does to text; the others decide the rule of the value (attributes.py).
 TEXT_TRANSFORMS: MappingProxyType[str, Callable[[pl.Expr], pl.Expr]] = MappingProxyType(
     {
-        "trim": lambda text: text.str.strip_chars(),
+        "trim": trimmed_values,
         "lower": lambda text: text.str.to_lowercase(),
         "upper": lambda text: text.str.to_uppercase(),
-        "title": lambda text: text.str.to_titlecase(),
-        "collapse_spaces": lambda text: text.str.strip_chars().str.replace_all(r"\s{2,}|[^\S ]", " "),
+        "title": titled,
+        "collapse_spaces": lambda text: trimmed_values(text).str.replace_all(r"\s{2,}|[^\S ]", " "),
         "digits": lambda text: text.str.replace_all(r"[^0-9]", ""),
     }
 )
@@ -66,14 +64,14 @@ def cleaned(text: pl.Expr, *, words: Mapping[str, Scalar | None] | None, steps: 
             text = TEXT_TRANSFORMS[step.name](text)
         elif step.name == "truncate":
             text = text.str.head(step.argument or 0)
-    visible = text if any(step.name == "trim" for step in steps) else text.str.strip_chars()
+    visible = text if any(step.name == "trim" for step in steps) else trimmed_values(text)
     return pl.when(visible.str.len_bytes() > 0).then(text)
 
 
 def replaced(text: pl.Expr, words: Mapping[str, Scalar | None], *, default: pl.Expr | None) -> pl.Expr:
     """What stands for each word, compared trimmed and without case; `default` for the others."""
     return (
-        text.str.strip_chars()
+        trimmed_values(text)
         .str.to_lowercase()
         .replace_strict(
             list(words), [as_text(word) for word in words.values()], default=default, return_dtype=pl.String
@@ -98,17 +96,6 @@ def as_text(value: Scalar | None) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     return None if value is None else str(value)
-
-
-def number_text(number: pl.Expr) -> pl.Expr:
-    """A Float64 as text, whole ones without `.0`; null where it is not finite."""
-    whole = (number == number.floor()) & (number.abs() <= EXACT_INTEGER)
-    return (
-        pl.when(whole)
-        .then(number.cast(pl.Int64, strict=False).cast(pl.String))
-        .when(number.is_finite())
-        .then(number.cast(pl.String))
-    )
 
 
 def masked(text: pl.Expr) -> pl.Expr:

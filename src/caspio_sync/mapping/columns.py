@@ -1,6 +1,6 @@
 """How the columns of a mapping come about, whatever its kind: one plan a field of the sync file."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -8,7 +8,7 @@ import polars as pl
 from caspio_sync.mapping.cells import Cell, CellMaker
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping, Scalar
-from caspio_sync.mapping.nested import Member, json_array, json_object
+from caspio_sync.mapping.nested import Member, decimals, json_array, json_object
 from caspio_sync.schemas import MappedColumn
 
 _MOMENTS = frozenset({"date_value", "datetime_value"})
@@ -76,11 +76,11 @@ class Planner:
 
     def _object(self, at: Location, name: str, mapping: FieldMapping) -> Plan:
         first = len(self.maker.cells)
-        text = json_object(list(self._members((*at, "object"), name, mapping.object or {})))
-        return self._json(name, mapping, text, first)
+        members = list(self._members((*at, "object"), name, mapping.object or {}))
+        return self._json(name, mapping, json_object(members), first, members)
 
-    def _json(self, name: str, mapping: FieldMapping, text: pl.Expr, first: int) -> Plan:
-        column = MappedColumn(name, pl.String, encoding="json", on_null=mapping.on_null)
+    def _json(self, name: str, mapping: FieldMapping, text: pl.Expr, first: int, members: Sequence[Member]) -> Plan:
+        column = MappedColumn(name, pl.String, encoding="json", on_null=mapping.on_null, decimals=decimals(members))
         why = f"holds an ill-formed value, or is over {self.maker.values.json_size}"
         return Plan(column, text, tuple(self.maker.cells[first:]), "object_size", why)
 
@@ -88,23 +88,23 @@ class Planner:
         for key, mapping in members.items():
             inner, below = (*at, key), f"{path}.{key}"
             if mapping.constant is not None:
-                yield Member(key, pl.lit(mapping.constant, dtype=_dtype_of(mapping.constant)), constant=True)
+                dtype = _dtype_of(mapping.constant)
+                yield Member(key, pl.lit(mapping.constant, dtype=dtype), constant=True, decimal=dtype == pl.Float64)
             elif mapping.object is not None:
                 inside = tuple(self._members((*inner, "object"), below, mapping.object))
                 yield Member(key, pl.lit(None), members=inside)
             elif (cell := self._cell(inner, below, _from_field(mapping))) is not None:
-                yield Member(key, cell.value, timed=cell.rule.code in _MOMENTS)
+                yield Member(key, cell.value, decimal=cell.rule.dtype == pl.Float64, timed=cell.rule.code in _MOMENTS)
 
     def _array(self, at: Location, name: str, mapping: FieldMapping, items: tuple[FieldMapping, ...]) -> Plan:
         first = len(self.maker.cells)
         if items[0].object is not None:
             objects = [
-                json_object(
-                    list(self._members((*at, "array", number, "object"), f"{name}[{number}]", item.object or {}))
-                )
+                list(self._members((*at, "array", number, "object"), f"{name}[{number}]", item.object or {}))
                 for number, item in enumerate(items)
             ]
-            return self._json(name, mapping, json_array(objects), first)
+            text = json_array([json_object(members) for members in objects])
+            return self._json(name, mapping, text, first, [member for members in objects for member in members])
         values = [
             value
             for number, item in enumerate(items)

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from caspio_sync.mapping.field import AsTuple, FieldName, Shortened, Strict, folded
+from caspio_sync.schemas import Channel
 
 GlobalState = Literal["opted_in", "subscribed", "unsubscribed"]
 GroupState = Literal["subscribed", "unsubscribed"]
@@ -39,7 +40,7 @@ class SubscriptionGroup(Strict):
     """A subscription group of Braze and the field with its state."""
 
     id: Annotated[str, AfterValidator(group_id)]
-    channel: Literal["email", "sms"]
+    channel: Channel
     source_field: FieldName = Field(alias="from")
     map: Annotated[dict[str, GroupState | None], BeforeValidator(folded)] | None = None
 

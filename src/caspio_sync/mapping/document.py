@@ -122,6 +122,9 @@ _Loader.add_implicit_resolver(
 )
 
 
+_LEADING_ZERO = re.compile(r"^[-+]?0[0-9]")
+
+
 class _Reader:
     """Turns nodes into values, collecting lines and findings on the way."""
 
@@ -176,12 +179,11 @@ class _Reader:
                 return None
             case "bool":
                 return text.lower() == "true"
-            case "int":
-                return int(text)
-            case "float":
-                return float(text)
+            case "int" | "float" as tag if not _LEADING_ZERO.match(text):
+                return int(text) if tag == "int" else float(text)
+            case "int" | "float":
+                fault = f"'{text}' begins with a zero, which a number loses; is it text? Then write \"{text}\""
             case tag:
-                self.findings.append(
-                    Finding(node.start_mark.line + 1, f"tag '{tag}' is not understood; write plain text")
-                )
-                return None
+                fault = f"tag '{tag}' is not understood; write plain text"
+        self.findings.append(Finding(node.start_mark.line + 1, fault))
+        return None

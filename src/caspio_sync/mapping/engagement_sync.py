@@ -16,6 +16,7 @@ from caspio_sync.mapping.definition import Gate, OtherSync, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import AsTuple, FieldName, Strict
 from caspio_sync.mapping.profile_sync import Alias
+from caspio_sync.schemas import Channel
 
 CHANNELS = ("email", "push", "sms", "whatsapp", "in_app", "content_card")
 _COUNTS = ("sent", "delivered", "opens", "machine_opens", "clicks", "bounces", "complaints")
@@ -114,7 +115,7 @@ class GroupColumn(ConsentColumn):
     """A column with the state of a subscription group."""
 
     id: Annotated[str, AfterValidator(group_id)]
-    channel: Literal["email", "sms"]
+    channel: Channel
 
 
 class ReturnedConsent(Strict):

@@ -16,8 +16,10 @@ from typing import Any
 import orjson
 import polars as pl
 
-from caspio_sync.mapping.lookups import country_code, gender_code, language_code, time_zone_name
+from caspio_sync.mapping.lookups import gender_code, time_zone_name
 from caspio_sync.mapping.names import STANDARD_ATTRIBUTES
+from caspio_sync.mapping.places import country_code, language_code
+from caspio_sync.moments import instant_of_text
 from caspio_sync.schemas import MappedColumn
 
 # What `fields_to_export` knows of the standard attributes (Braze, 6.1); the others can be written and never read.
@@ -32,7 +34,6 @@ _CODES: Mapping[str, Callable[[str], str | None]] = {
     "time_zone": time_zone_name,
 }
 _TIME = "$time"
-_FORMS = ("%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f UTC")
 _TRUE, _FALSE = ("true", "1", "t", "1.0"), ("false", "0", "f", "0.0")
 _TYPES = {pl.String: ("str",), pl.Boolean: ("bool",), pl.List: ("list",)}
 _NUMBERS = ("int", "float")
@@ -128,8 +129,8 @@ def _same_time() -> pl.Expr:
     """Whether a catalog's time is the instant that was sent; Braze may give text, or Unix seconds (Braze, 9.1)."""
     value, wanted = pl.col("value"), pl.col("wanted")
     seconds = pl.when(pl.col("type").is_in(_NUMBERS)).then(_as_number(value) * 1_000).cast(pl.Int64, strict=False)
-    instant = pl.coalesce(seconds.cast(pl.Datetime("ms", "UTC")), moment(value))
-    return (value == wanted) | (instant == moment(wanted)).fill_null(value=False)
+    instant = pl.coalesce(seconds.cast(pl.Datetime("ms", "UTC")), instant_of_text(value))
+    return (value == wanted) | (instant == instant_of_text(wanted)).fill_null(value=False)
 
 
 def _same_text(column: MappedColumn) -> pl.Expr:
@@ -160,7 +161,7 @@ def _spelling(name: str) -> Callable[[pl.Expr], pl.Expr]:
         return _digits
     if name in _CODES:
         return lambda text: text.map_batches(lambda texts: _resolved(texts, _CODES[name]), return_dtype=pl.String)
-    return lambda text: text if name in _STANDARD | _CONSENT else moment(text)
+    return lambda text: text if name in _STANDARD | _CONSENT else instant_of_text(text)
 
 
 def _digits(number: pl.Expr) -> pl.Expr:
@@ -168,17 +169,6 @@ def _digits(number: pl.Expr) -> pl.Expr:
     bare = number.str.replace_all(r"\D", "")
     national = (bare.str.len_bytes() == 10) & ~number.str.strip_chars().str.starts_with("+")
     return pl.when(national).then(pl.concat_str(pl.lit("1"), bare)).otherwise(bare)
-
-
-def moment(text: pl.Expr) -> pl.Expr:
-    """The instant of a text in ISO 8601, in UTC unless it says otherwise; null for other text."""
-    zoned = text.str.replace("Z$", "+00:00")
-    with_offset = [
-        zoned.str.to_datetime(f"{form}%z", strict=False, time_unit="ms", time_zone="UTC") for form in _FORMS[:2]
-    ]
-    naive = [text.str.to_datetime(form, strict=False, time_unit="ms", time_zone="UTC") for form in _FORMS]
-    day = text.str.to_date("%Y-%m-%d", strict=False).cast(pl.Datetime("ms", "UTC"))
-    return pl.coalesce(*with_offset, *naive, day)
 
 
 def _resolved(texts: pl.Series, resolve: Callable[[str], str | None]) -> pl.Series:

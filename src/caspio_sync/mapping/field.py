@@ -16,11 +16,23 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from caspio_sync.characters import trimmed
 from caspio_sync.mapping.lookups import time_zone_names
 
 AttributeType = Literal["string", "integer", "number", "boolean", "date", "datetime", "array", "object"]
 TransformName = Literal[
-    "trim", "lower", "upper", "title", "collapse_spaces", "digits", "truncate", "round", "phone", "country", "language"
+    "trim",
+    "lower",
+    "upper",
+    "title",
+    "collapse_spaces",
+    "digits",
+    "truncate",
+    "round",
+    "phone",
+    "country",
+    "language",
+    "date",
 ]
 Scalar = str | int | float | bool
 
@@ -41,12 +53,39 @@ def folded(values: Any) -> Any:
     """Keys as they are compared: trimmed, lower case."""
     if not isinstance(values, dict):
         return values
-    folded = {str(key).strip().lower(): value for key, value in values.items()}
+    folded = {trimmed(str(key)).lower(): value for key, value in values.items()}
     if len(folded) < len(values):
         raise ValueError("two entries differ only by case or blanks, which are not compared; keep one")
     if "" in folded:
         raise ValueError("an empty cell is an unknown value and needs no entry; remove the entry for it")
     return folded
+
+
+_DAY = (("%Y",), ("%m", "%b", "%B"), ("%d", "%e"))
+_CLOCK = frozenset({"%H", "%I", "%M", "%S", "%p"})
+
+
+def _readable_form(form: str) -> str:
+    """A form that says of every text which moment it is."""
+    signs = re.findall(r"%.?", form)
+    known = {sign for signs in _DAY for sign in signs} | _CLOCK
+    if "%y" in signs:
+        raise ValueError(f"'{form}' has years of two digits, which name two centuries; only %Y can be read")
+    if unknown := [sign for sign in signs if sign not in known]:
+        raise ValueError(f"'{form}' holds {unknown[0]}; use {', '.join(sorted(known))} and the signs between them")
+    if not all(any(sign in signs for sign in part) for part in _DAY) or len(set(signs)) < len(signs):
+        raise ValueError(f"'{form}' must name year, month and day once each, such as %d/%m/%Y")
+    if _CLOCK & set(signs) and "%M" not in signs:
+        raise ValueError(f"'{form}' names an hour without minutes; add %M")
+    if ("%M" in signs and not {"%H", "%I"} & set(signs)) or ("%I" in signs) != ("%p" in signs):
+        raise ValueError(f"'{form}' names no hour of the day; write %H, or %I with %p")
+    return form
+
+
+def _empty_words(given: Any) -> Any:
+    """The words of `empty` as they are compared."""
+    words = given if isinstance(given, list | tuple) else [given]
+    return tuple(dict.fromkeys(trimmed(str(word)).lower() for word in words))
 
 
 def _tuple(given: Any) -> Any:
@@ -97,11 +136,14 @@ class Transform(Strict):
     name: TransformName
     argument: int | None = Field(default=None, ge=0, le=64_000)
     phone: PhoneRegion | None = None
+    form: Annotated[str, AfterValidator(_readable_form)] | None = None
 
     @model_validator(mode="after")
     def _argument_fits(self) -> Self:
         if (self.name in {"truncate", "round"}) != (self.argument is not None):
             raise ValueError(f"'{self.name}' takes {'no' if self.argument is not None else 'a'} number")
+        if self.name == "date" and self.form is None:
+            raise ValueError('`date` needs the form that dates are written in, such as {date: "%m/%d/%Y"}')
         return self
 
 
@@ -119,18 +161,21 @@ def _as_steps(given: Any) -> Any:
 def _as_step(name: str, argument: Any) -> dict[str, Any]:
     if name == "phone":
         return {"name": name, "phone": {"region": argument} if isinstance(argument, str) else argument}
+    if name == "date":
+        return {"name": name, "form": argument}
     return {"name": name, "argument": argument}
 
 
 _STEP_SCHEMA: JsonSchemaValue = {
     "anyOf": [
-        {"enum": [name for name in get_args(TransformName) if name not in {"truncate", "round", "phone"}]},
+        {"enum": [name for name in get_args(TransformName) if name not in {"truncate", "round", "phone", "date"}]},
         {
             "type": "object",
             "additionalProperties": False,
             "properties": {
                 "truncate": {"type": "integer", "description": "characters to keep"},
-                "round": {"type": "integer", "description": "decimals to keep"},
+                "round": {"type": "integer", "description": "decimals to keep; halves go away from zero"},
+                "date": {"type": "string", "description": "the form dates are written in, such as %m/%d/%Y"},
                 "phone": {
                     "anyOf": [
                         {"type": "string", "description": "region of numbers without a country code, such as GB"},
@@ -146,6 +191,9 @@ Steps = Annotated[
     BeforeValidator(_as_steps),
     WithJsonSchema({"anyOf": [_STEP_SCHEMA, {"type": "array", "items": _STEP_SCHEMA}]}),
 ]
+_WORDS_SCHEMA: JsonSchemaValue = {
+    "anyOf": [{"type": ["string", "number"]}, {"type": "array", "items": {"type": ["string", "number"]}}]
+}
 ValueMap = Annotated[dict[str, Scalar | None], BeforeValidator(folded)]
 
 
@@ -160,6 +208,7 @@ class FieldMapping(Shortened):
         transform: steps, in their order.
         type: what Braze shall see; by default what Caspio declares.
         map: replaces values, compared trimmed and without case; null stands for no value; others pass as they are.
+        empty: what stands for nothing, compared as in `map`: words, numbers, days such as 1900-01-01.
         on_null: "skip" leaves Braze's value, "clear" removes it.
         time_zone: IANA zone of this field's wall clock, where it is not the source's.
     """
@@ -171,6 +220,7 @@ class FieldMapping(Shortened):
     transform: Steps = ()
     type: AttributeType | None = None
     map: ValueMap | None = None
+    empty: Annotated[tuple[str, ...], BeforeValidator(_empty_words), WithJsonSchema(_WORDS_SCHEMA)] = ()
     on_null: Literal["skip", "clear"] = "skip"
     time_zone: TimeZone | None = None
 
@@ -187,8 +237,8 @@ class FieldMapping(Shortened):
         if sum(origin is not None for origin in origins.values()) != 1:
             *others, last = (f"`{name}`" for name in origins)
             raise ValueError(f"needs exactly one of {', '.join(others)} and {last}")
-        if self.source_field is None and (self.transform or self.map or self.time_zone or self.type):
-            raise ValueError("`type`, `transform`, `map` and `time_zone` work on a field; they need `from`")
+        if self.source_field is None and (self.transform or self.map or self.empty or self.time_zone or self.type):
+            raise ValueError("`type`, `transform`, `map`, `empty` and `time_zone` work on a field; they need `from`")
         if self.object == {} or self.array == ():
             raise ValueError("holds nothing; name at least one value")
         return self

@@ -9,8 +9,7 @@ from types import MappingProxyType
 
 import polars as pl
 
-from caspio_sync.mapping.attributes import RULES, WORDS, Rule, ValueRules, array_rule, text_rule
-from caspio_sync.mapping.cleaning import EXACT_INTEGER
+from caspio_sync.mapping.attributes import NO_WHOLE_NUMBER, RULES, WORDS, Rule, ValueRules, array_rule, text_rule
 
 ID_CHARS = 250
 VALUE_CHARS = 5_000
@@ -18,18 +17,12 @@ ARRAY_ITEMS = 100
 OBJECT_DEPTH = 50
 ITEM_ID = rf"^[A-Za-z0-9_-]{{1,{ID_CHARS}}}$"
 
-_OF_ATTRIBUTES = ("integer", "boolean", "longitude", "latitude", "phone", "country", "language")
+_OF_ATTRIBUTES = ("integer", "number", "boolean", "longitude", "latitude", "phone", "country", "language")
 
 ITEM_RULES: Mapping[str, Rule] = MappingProxyType(
     {
         **{meaning: RULES[meaning] for meaning in _OF_ATTRIBUTES},
         "text": text_rule(VALUE_CHARS, trims=False),
-        # Whole numbers at and beyond 2^53 may have lost digits on their way through a double already.
-        "number": replace(
-            RULES["number"],
-            why="is no finite number within 2^53",
-            holds=lambda value, _: value.is_finite() & (value.abs() < EXACT_INTEGER),
-        ),
         "datetime": replace(RULES["datetime"], code="time_value"),
         "array": array_rule(ARRAY_ITEMS, VALUE_CHARS),
         "item_id": Rule(
@@ -37,6 +30,7 @@ ITEM_RULES: Mapping[str, Rule] = MappingProxyType(
             f"is no item id: Braze takes at most {ID_CHARS} letters from A to Z, digits, - and _",
             WORDS,
             lambda value, _: value.str.contains(ITEM_ID),
+            unread=NO_WHOLE_NUMBER,
         ),
     }
 )

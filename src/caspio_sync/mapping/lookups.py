@@ -1,16 +1,16 @@
 """Values that a table or a parser has to judge: resolved once per distinct value, remembered across batches."""
 
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 
 import phonenumbers
 import polars as pl
-import pycountry
+
+from caspio_sync.characters import trimmed
 
 # Written internationally, only set apart by these, a number needs no parser: 26 µs each, and nearly all differ.
-_SET_APART = r"^tel:|[\s\-./\u00a0]"
+_SET_APART = r"^tel:|[\s\-./]"
 _INTERNATIONAL = r"^\+[0-9]{6,15}$"
 _CALLING_CODES = "|".join(str(code) for code in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE, reverse=True))
 _NUMBER_KINDS = (
@@ -20,11 +20,9 @@ _NUMBER_KINDS = (
 _REMEMBERED = 500_000
 _SEPARATOR = "\x1f"
 
-# The one two-letter code that is widely written and is not ISO's.
-_MORE_COUNTRIES = {"uk": "GB", "great britain": "GB", "england": "GB", "scotland": "GB", "wales": "GB"}
 _GENDERS = {
-    "m": "M", "male": "M", "f": "F", "female": "F", "o": "O", "other": "O", "n": "N", "not applicable": "N",
-    "p": "P", "prefer not to say": "P",
+    "m": "M", "male": "M", "man": "M", "f": "F", "female": "F", "woman": "F", "w": "F", "o": "O", "other": "O",
+    "n": "N", "not applicable": "N", "p": "P", "prefer not to say": "P",
 }  # fmt: skip
 
 
@@ -66,7 +64,8 @@ class PhoneLookup:
             numbers: as they were written, trimmed.
             regions: ISO alpha-2 codes, null where the country is not known.
         """
-        frame = pl.DataFrame({"number": numbers, "region": regions})
+        # Direction marks, as address books paste them, are no part of a number wherever they stand.
+        frame = pl.DataFrame({"number": numbers.str.replace_all(r"\p{Cf}", ""), "region": regions})
         international = frame.select(_international()).to_series()
         pair = pl.concat_str(pl.col("region").fill_null(""), pl.lit(_SEPARATOR), pl.col("number"))
         answers = self._lookup(frame.select(pl.when(international.is_null()).then(pair)).to_series())
@@ -116,32 +115,14 @@ def _phone(pair: str) -> str | None:
     return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
 
 
-def extended(resolve: Callable[[str], str | None], words: Mapping[str, str | None]) -> Callable[[str], str | None]:
-    """A resolver that looks into `words` (lower case) first."""
-    return lambda value: words[value.lower()] if value.lower() in words else resolve(value)
-
-
-def country_code(value: str) -> str | None:
-    """ISO 3166-1 alpha-2 code of a country's code or English name."""
-    return _countries().get(value.strip().lower())
-
-
-def language_code(value: str) -> str | None:
-    """ISO 639-1 code of a language's code (`en`, `eng`, `en-GB`) or English name."""
-    word = value.strip().lower()
-    return _languages().get(word) or _languages().get(
-        re.split(r"[-_]", word)[0] if re.match(r"^[a-z]{2,3}[-_]", word) else ""
-    )
-
-
 def gender_code(value: str) -> str | None:
     """M, F, O, N or P (Braze, user attributes object)."""
-    return _GENDERS.get(value.strip().lower())
+    return _GENDERS.get(trimmed(value).lower())
 
 
 def time_zone_name(value: str) -> str | None:
     """The IANA name, in its own spelling."""
-    return _time_zones().get(value.strip().lower())
+    return _time_zones().get(trimmed(value).lower())
 
 
 @cache
@@ -154,25 +135,3 @@ def time_zone_names() -> frozenset[str]:
 @cache
 def _time_zones() -> dict[str, str]:
     return {name.lower(): name for name in time_zone_names()}
-
-
-@cache
-def _countries() -> dict[str, str]:
-    words: dict[str, str] = {}
-    for country in pycountry.countries:
-        for attribute in ("common_name", "official_name", "name", "alpha_3", "alpha_2"):
-            if (word := getattr(country, attribute, None)) is not None:
-                words[word.lower()] = country.alpha_2
-    return _MORE_COUNTRIES | words
-
-
-@cache
-def _languages() -> dict[str, str]:
-    words: dict[str, str] = {}
-    for language in pycountry.languages:
-        if (code := getattr(language, "alpha_2", None)) is None:
-            continue
-        for attribute in ("name", "alpha_3", "bibliographic", "alpha_2"):
-            if (word := getattr(language, attribute, None)) is not None:
-                words[word.lower()] = code
-    return words

@@ -23,6 +23,7 @@ class Member:
         key: its key.
         value: expression over the working frame; null where there is none. Not used where `members` are given.
         constant: whether it is the same for every row: it does not make an object on its own.
+        decimal: whether it is a number with decimals.
         timed: whether it is a date or time, which stands as `{"$time": "…"}`.
         members: of an object inside the object.
     """
@@ -30,6 +31,7 @@ class Member:
     key: str
     value: pl.Expr
     constant: bool = False
+    decimal: bool = False
     timed: bool = False
     members: tuple["Member", ...] = ()
 
@@ -42,6 +44,12 @@ def json_object(members: Sequence[Member]) -> pl.Expr:
         text = text.str.replace_all(f'"{_SENTINEL}":0(?:{null})*,?|{null}', "")
     present = _present(members)
     return text if present is None else pl.when(present).then(text)
+
+
+def decimals(members: Sequence[Member]) -> tuple[str, ...]:
+    """The keys of numbers with decimals, inner objects included, sorted."""
+    own = {member.key for member in members if member.decimal}
+    return tuple(sorted(own.union(*(decimals(member.members) for member in members))))
 
 
 def json_array(objects: Sequence[pl.Expr]) -> pl.Expr:

@@ -2,6 +2,9 @@
 
 Only the fields that travel are in an object; `_update_existing_only` is always said (Braze, user attributes object: its
 default depends on the identifier).
+
+Whole numbers travel without a point, whatever Caspio's type: a message prints what it gets, and 2008.0 is no year. The
+mapped frame holds them as 2008.0, of which the ledger's fingerprints were always made.
 """
 
 import json
@@ -10,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+from caspio_sync.mapping.numbers import number_text
 from caspio_sync.schemas import KEY, MappedColumn
 
 UPDATE_ONLY = "_update_existing_only"
@@ -55,7 +59,11 @@ def object_text(
         travels: the condition under which a column travels, by its name.
         ending: named expressions that are never null.
     """
-    values = [column for column in columns if column.encoding == "value" and column.role != "subscription_group"]
+    values = [
+        column
+        for column in columns
+        if column.encoding == "value" and column.role != "subscription_group" and column.dtype != pl.Float64
+    ]
     flat = pl.struct(
         identifier,
         *(pl.when(travels(column.name)).then(pl.col(column.name)).alias(column.name) for column in values),
@@ -67,7 +75,11 @@ def object_text(
     flat = flat.str.replace_all(f",(?:{absent}):null", "") if absent else flat
     fragments = [
         *(_cleared(column, travels) for column in columns if column.on_null == "clear"),
-        *(_final_json(column, travels) for column in columns if column.encoding == "json"),
+        *(
+            _final_json(column, travels)
+            for column in columns
+            if column.encoding == "json" or column.dtype == pl.Float64
+        ),
         *_groups([column for column in columns if column.role == "subscription_group"], travels),
     ]
     return pl.concat_str(flat.str.strip_suffix("}"), *fragments, pl.lit("}")) if fragments else flat
@@ -120,7 +132,14 @@ def _cleared(column: MappedColumn, travels: Callable[[str], pl.Expr]) -> pl.Expr
 
 
 def _final_json(column: MappedColumn, travels: Callable[[str], pl.Expr]) -> pl.Expr:
-    text = pl.concat_str(pl.lit(f",{_name(column)}:"), pl.col(column.name))
+    value = pl.col(column.name)
+    if column.dtype == pl.Float64:
+        value = number_text(value)
+    elif column.decimals:
+        # No part of a text looks so: there each quote has a backslash, and no item of a list is followed by a colon.
+        keys = "|".join(re.escape(json.dumps(key, ensure_ascii=False)) for key in column.decimals)
+        value = value.str.replace_all(rf"([{{,](?:{keys}):-?[0-9]+)\.0\b", "$1")
+    text = pl.concat_str(pl.lit(f",{_name(column)}:"), value)
     travelling = travels(column.name) & pl.col(column.name).is_not_null()
     return pl.when(travelling).then(text).otherwise(pl.lit(""))
 

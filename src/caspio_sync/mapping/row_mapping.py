@@ -22,7 +22,7 @@ from caspio_sync.mapping.lookups import Lookup, PhoneLookup
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_DTYPES, SOURCE_PK, UNCASTABLE, MappedColumn, ok
 
 # Part of every digest: raised when a rule changes what the same definition makes of the same cells.
-RULES_VERSION = 1
+RULES_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,9 +179,10 @@ class RowMapping:
     def _numbers(self, cell: Cell, frame: pl.DataFrame) -> pl.Series:
         regions = pl.repeat(cell.default_region, frame.height, dtype=pl.String, eager=True)
         if cell.region is not None:
-            named = frame.get_column(f"r{cell.region.number}")
-            regions = named.zip_with(named.is_not_null(), regions)
-        numbers = frame.get_column(f"p{cell.number}").cast(pl.String)
+            # A country that is told and not known is no reason to read the number as one of another country.
+            told = frame.get_column(f"p{cell.region.number}").is_not_null()
+            regions = frame.get_column(f"r{cell.region.number}").zip_with(told, regions)
+        numbers = frame.select(cell.read).to_series()
         return self._phones(numbers, regions).alias(f"r{cell.number}")
 
     def _problems(self, source: pl.DataFrame, frame: pl.DataFrame, mapped: pl.DataFrame) -> pl.Series:
@@ -192,9 +193,16 @@ class RowMapping:
             return blank
         bad = frame[rows]
         failing = [cell for cell in self._cells if cell.can_fail and not bad.get_column(f"k{cell.number}").all()]
-        names = dict.fromkeys(cell.field.name for cell in (*failing, self._key))
+        regions = [cell.region for cell in failing if cell.region is not None]
+        shown = {cell.number: cell for cell in (*failing, *regions, self._key)}.values()
+        names = dict.fromkeys(cell.field.name for cell in shown)
         originals = source[rows].select(_shown(source, name).alias(f"s:{name}") for name in names)
-        bad = pl.concat([bad, originals, mapped[rows].select("^.*__ok$")], how="horizontal")
+        doubts = [
+            Lookup(cell.rule.doubtful)(bad.get_column(f"p{cell.number}")).alias(f"d{cell.number}")
+            for cell in shown
+            if cell.rule.doubtful is not None
+        ]
+        bad = pl.concat([bad.with_columns(doubts), originals, mapped[rows].select("^.*__ok$")], how="horizontal")
         texts = bad.select(
             pl.concat_str(
                 self._key_problem(),
@@ -218,19 +226,34 @@ def _reads(plan: Plan) -> set[str]:
 
 def _cell_problem(cell: Cell) -> pl.Expr:
     fails = ~pl.col(f"k{cell.number}")
-    original = pl.when(fails).then(pl.col(f"s:{cell.field.name}"))
-    shown = (
-        pl.when(original.is_not_null())
-        .then(pl.concat_str(pl.lit(" ("), masked(original), pl.lit(")")))
-        .otherwise(pl.lit(""))
-    )
     uncastable = pl.col(UNCASTABLE).list.contains(cell.field.name).fill_null(value=False)
     why = (
         pl.when(uncastable)
         .then(pl.lit(f"{cell.path}: is no value of Caspio's type {cell.field.type}"))
-        .otherwise(pl.concat_str(pl.lit(f"{cell.path}: {cell.rule.why}"), shown))
+        .otherwise(pl.concat_str(pl.lit(f"{cell.path}: "), pl.coalesce(_region_fault(cell), _fault(cell))))
     )
     return pl.when(fails).then(why)
+
+
+def _fault(cell: Cell) -> pl.Expr:
+    """What is wrong with a cell's value, and its shape."""
+    unread = pl.col(f"r{cell.number}").is_null()
+    why = pl.when(unread).then(pl.lit(cell.rule.unread or cell.rule.why)).otherwise(pl.lit(cell.rule.why))
+    if cell.rule.doubtful is not None:
+        why = pl.coalesce(f"d{cell.number}", why)
+    original = pl.col(f"s:{cell.field.name}")
+    shape = pl.concat_str(pl.lit(" ("), masked(original), pl.lit(")")).fill_null("")
+    return pl.concat_str(why, shape)
+
+
+def _region_fault(cell: Cell) -> pl.Expr:
+    """Of a number that lacks a country code: the country beside it, where that is told and not known."""
+    region = cell.region
+    if region is None:
+        return pl.lit(None, dtype=pl.String)
+    unknown = pl.col(f"p{region.number}").is_not_null() & pl.col(f"r{region.number}").is_null()
+    says = pl.concat_str(pl.lit(f"has no country code of its own, and '{region.field.name}' "), _fault(region))
+    return pl.when(unknown).then(says)
 
 
 def _shown(source: pl.DataFrame, name: str) -> pl.Expr:

@@ -157,7 +157,7 @@ class Looking:
             if column.role != "attribute":
                 stricter[column.name] = _rank(exported["value"]) > _rank(wanted[column.name])
                 look.kept[at, place] = stricter[column.name]
-        for name, follows in (("email", _email_consent), ("phone", _sms_consent)):
+        for name, follows in (("email", _email_consent), ("phone", _phone_consent)):
             # With a new address its consent travels, and would undo the one that was given to Braze itself.
             strict = [
                 flags
@@ -236,5 +236,5 @@ def _email_consent(column: MappedColumn) -> bool:
     return column.name == EMAIL_CONSENT or column.channel == "email"
 
 
-def _sms_consent(column: MappedColumn) -> bool:
-    return column.channel == "sms"
+def _phone_consent(column: MappedColumn) -> bool:
+    return column.role == "subscription_group" and column.channel not in {"email", None}
