@@ -285,11 +285,11 @@ class RecordReader:
         """Rows that Caspio counts from one key to another; not asked where that is known.
 
         Keys are unique: as many rows as there are keys are all of them. The count that opened the read stands for a
-        stretch that is all of it, unless rows were deleted since.
+        stretch that is all of it, unless rows came or went since.
         """
         if self._rows == high - low + 1:
             return self._rows
-        if (low, high) == (self.low, self.high) and self._rows >= self.total:
+        if (low, high) == (self.low, self.high) and self._rows == self.total:
             return self.total
         return await self._count(f"{self._key}>={low} AND {self._key}<={high}")
 
