@@ -34,8 +34,8 @@ def names(client: CaspioClient) -> Any:
 
 FOREIGN: list[tuple[Ask, bytes]] = [
     *((ask, body) for ask in (two_fields, count, fields, names) for body in (
-        b"", b"{}", b"null", b"[]", b'{"Result":null}', b'{"Result":{}}', b'{"Result":"x"}', b"<html>blocked</html>",
-        b'{"data":[]}', b'{"message":"blocked by policy"}',
+        b"", b"{}", b"null", b"[]", b'{"Result":null}', b'{"Result":{}}', b'{"Result":"x"}',
+        b"\xef\xbb\xbf" + b'{"Result":[]}', b"<html>blocked</html>", b'{"data":[]}', b'{"message":"blocked by policy"}',
     )),
     (two_fields, b'{"Result":[1,2]}'),
     (two_fields, b'{"Result":[{"PK_ID":1}]}'),
@@ -124,13 +124,17 @@ class WideTable:
     def __init__(self, keys: list[int]) -> None:
         self.keys = keys
         self.asked: list[list[str]] = []
+        self.version = 0
         self.change: Callable[[int], None] = lambda _call: None
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         selected = parse_qs(request.url.query.decode())["q.select"][0].split(",")
         self.asked.append(selected)
         self.change(len(self.asked))
-        found = [{name: key if name == "PK_ID" else f"{name} of {key}" for name in selected} for key in self.keys]
+        found = [
+            {name: key if name == "PK_ID" else f"{name} of {key}, version {self.version}" for name in selected}
+            for key in self.keys
+        ]
         return rows(*found)
 
 
@@ -143,8 +147,9 @@ def test_more_fields_than_an_address_holds_are_read_by_several_calls_and_joined(
     caspio = FakeCaspio(table)
     found = json.loads(caspio.ask(wide).rows)
     assert [row["PK_ID"] for row in found] == [1, 2, 30]
-    assert all(row[name] == f"{name} of {row['PK_ID']}" for row in found for name in WIDE[1:])
-    assert len(table.asked) == 2
+    assert all(row[name] == f"{name} of {row['PK_ID']}, version 0" for row in found for name in WIDE[1:])
+    assert len(table.asked) == 3
+    assert set(table.asked[0]) | set(table.asked[1]) == set(WIDE)
     assert all(selected[0] == "PK_ID" for selected in table.asked)
     assert all(len(str(request.url)) <= 2047 for request in caspio.requests)
 
@@ -161,13 +166,23 @@ def test_a_row_that_came_or_went_between_the_calls_is_looked_at_again(after: lis
     found = json.loads(FakeCaspio(table).ask(wide).rows)
     assert [row["PK_ID"] for row in found] == after
     assert all(len(row) == len(WIDE) for row in found)
-    assert len(table.asked) == 4
+    assert len(table.asked) == 6
 
 
-def test_rows_that_come_and_go_at_every_look_end_the_read() -> None:
+def test_no_row_is_made_of_two_of_its_versions() -> None:
+    table = WideTable([1, 2])
+    table.change = lambda call: setattr(table, "version", 1 if call < 2 else 2)
+    found = json.loads(FakeCaspio(table).ask(wide).rows)
+    assert {cell for row in found for name, cell in row.items() if name != "PK_ID"} == {
+        f"{name} of {key}, version 2" for name in WIDE[1:] for key in (1, 2)
+    }
+    assert len(table.asked) == 6
+
+
+def test_rows_that_change_at_every_look_end_the_read() -> None:
     table = WideTable([1])
     table.change = lambda call: table.keys.append(call + 1)
-    with pytest.raises(TransientError, match=r"rows came and went between the 2 calls"):
+    with pytest.raises(TransientError, match=r"rows changed between the 3 calls"):
         FakeCaspio(table).ask(wide)
 
 

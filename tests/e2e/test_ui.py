@@ -212,7 +212,7 @@ def test_an_operations_person_finds_starts_and_understands_a_run(machine: Any, u
     browser.click("//li[normalize-space()='Artifacts']")
     browser.click("//a[contains(.,'customers-summary')]")
     browser.shows("customers: done", "10 rows read")
-    assert browser.table("Rows")["read"] == ["10", "from Caspio"]
+    assert browser.table("Rows")["read"] == ["10", "from Caspio, which counted 10"]
 
     # On again, it fires, and the first run of all rows has verdicts, reasons and the gate to show.
     switch(on=True)

@@ -231,3 +231,17 @@ def test_no_item_is_deleted_on_a_short_answer(shop: Any) -> None:
     shop.world.break_caspio()
     assert shop.run().deleted == 1
     assert shop.items() == shop.expected()
+
+
+def test_nobody_is_left_out_of_an_erasure_by_a_short_list(world: Any) -> None:
+    world.people(5)
+    world.caspio.create_table("ErasureRequests", [{"Name": "CustomerNo", "Type": "STRING"}])
+    world.sync(world.SYNC + "erasure:\n  table: ErasureRequests\n  key: CustomerNo\n")
+    world.run()
+    world.clock.advance(24 * AN_HOUR)
+    world.caspio.insert_rows("ErasureRequests", [{"CustomerNo": "c2"}, {"CustomerNo": "c3"}])
+    world.break_caspio(
+        Fault(kind="short", path="/integrations/rest/v3/tables/ErasureRequests/records", nth=(2,), rows=0)
+    )
+    assert world.run(full=True).erased == 2
+    assert world.profiles().keys() == {"c1", "c4", "c5"}

@@ -83,7 +83,9 @@ def test_rows_that_are_missing_again_end_the_read_and_none_of_their_stretch_come
     assert asyncio.run(taken()) == keys
 
 
-@pytest.mark.parametrize("change", ["deleted ahead", "deleted behind", "joined behind", "joined ahead", "both"])
+@pytest.mark.parametrize(
+    "change", ["deleted ahead", "deleted at the end", "deleted behind", "joined behind", "joined ahead", "both"]
+)
 def test_rows_that_really_come_and_go_meanwhile_are_no_shortfall(change: str) -> None:
     keys = keys_laid_out("thinned")
     client = FakeCaspio(keys)
@@ -92,7 +94,8 @@ def test_rows_that_really_come_and_go_meanwhile_are_no_shortfall(change: str) ->
     def changed() -> list[int]:
         place = len(client.pages)
         behind, ahead = keys[: place * 50], keys[place * 150 :]
-        gone = {"deleted ahead": ahead[:5], "deleted behind": behind[-5:], "both": ahead[:5]}.get(change, [])
+        taken = {"deleted ahead": ahead[:5], "deleted at the end": keys[-place:], "deleted behind": behind[-5:]}
+        gone = {**taken, "both": ahead[:5]}.get(change, [])
         come = {"joined behind": others[place * 3 : place * 3 + 3], "joined ahead": others[-place:]}.get(change, [])
         come = others[place : place + 5] if change == "both" else come
         return sorted({*client.keys, *come} - set(gone))

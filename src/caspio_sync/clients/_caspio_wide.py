@@ -1,10 +1,13 @@
 """Rows of more fields than one address can name: several calls for the same rows, joined by their key."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import orjson
 
 from caspio_sync.clients.caspio_query import encoded, identifier
+
+_Part = TypeVar("_Part")
 
 
 def selections(names: Sequence[str], room: int) -> list[list[str]]:
@@ -30,11 +33,20 @@ def selections(names: Sequence[str], room: int) -> list[list[str]]:
     return made
 
 
+def in_turn(parts: Sequence[_Part]) -> list[_Part]:
+    """All selections, and all but the last once more.
+
+    Where the repeated ones tell what they told before, everything was so while the last one was read: no row is made
+    of two of its versions, such as the new address and the consent that belonged to the old one.
+    """
+    return [*parts, *parts[:-1]]
+
+
 def joined(pages: Sequence[bytes], key: str) -> bytes | None:
-    """The pages of one set of rows as one page; None where they do not hold the same rows.
+    """The pages of one set of rows as one page; None where they do not hold the same rows, or a cell changed between.
 
     Args:
-        pages: JSON arrays, each row with its key.
+        pages: JSON arrays, each row with its key, in the order of `in_turn`.
         key: the field's Name.
     """
     first, *others = (orjson.loads(page) for page in pages)
@@ -43,5 +55,8 @@ def joined(pages: Sequence[bytes], key: str) -> bytes | None:
         if len(rows) != len(more) or rows.keys() != {str(row[key]) for row in more}:
             return None
         for row in more:
-            rows[str(row[key])].update(row)
+            known = rows[str(row[key])]
+            if any(known.get(name, cell) != cell for name, cell in row.items()):
+                return None
+            known.update(row)
     return orjson.dumps(list(rows.values()))

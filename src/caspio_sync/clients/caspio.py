@@ -11,7 +11,7 @@ import orjson
 from pydantic import SecretStr
 
 from caspio_sync.clients._caspio_session import Call, CaspioSession
-from caspio_sync.clients._caspio_wide import joined, selections
+from caspio_sync.clients._caspio_wide import in_turn, joined, selections
 from caspio_sync.clients._http import ConnectionPool, RefusedError, server_time
 from caspio_sync.clients._pacing import Pace, Quota, RollingWindow
 from caspio_sync.clients.caspio_answers import (
@@ -33,10 +33,8 @@ from caspio_sync.schemas import CaspioField
 __all__ = ["MAX_PAGE_ROWS", "Aggregate", "CaspioClient", "RecordPage", "RefusedError", "Source"]
 
 MAX_PAGE_ROWS = 1000  # records a call (Caspio, 3.1)
-_MOST_SELECTIONS = (
-    8  # calls for one page of a source with many long names; a longer condition leaves less room for them
-)
-_LOOKS = 3  # at a page that changed between its calls
+_MOST_SELECTIONS = 8  # of one page; a long condition leaves little room for names, and each selection is a call
+_LOOKS = 3  # at a page whose rows changed between its calls
 
 _Entry = TypeVar("_Entry")
 
@@ -151,7 +149,7 @@ class CaspioClient:
         """GET records: at most `limit` rows, in no order unless `order_by` names one (Caspio, 3.2).
 
         One call; several, joined by the key, where the fields are more than one address holds (2,047 characters:
-        Caspio, 3.1). A row that came or went between these is looked at again.
+        Caspio, 3.1): two selections take three calls. Rows that changed between these are looked at again.
 
         Args:
             source: table or view.
@@ -161,7 +159,7 @@ class CaspioClient:
             limit: rows, 1 to 1000.
 
         Raises:
-            TransientError: no answer within 60 s, tries included; none that is Caspio's; or rows that came and went
+            TransientError: no answer within 60 s, tries included; none that is Caspio's; or rows that changed
                 whenever they were looked at.
             RefusedError: the query was refused.
             ConfigurationError: credentials, rights, names, or an address of more than 2047 characters.
@@ -170,7 +168,7 @@ class CaspioClient:
             raise ConfigurationError(f"{limit} rows a call; Caspio gives 1 to {MAX_PAGE_ROWS}")
         doing = f"reading {source}"
         rest = {"q.where": and_(where), "q.orderBy": order_by, "q.limit": str(limit)}
-        parts = self._selections(source, select, rest)
+        parts = in_turn(self._selections(source, select, rest))
         calls = [self._call("GET", source, doing, {"q.select": _select(part), **rest}) for part in parts]
         for _ in range(_LOOKS):
             pages = [await self._page(call, doing, part) for call, part in zip(calls, parts, strict=True)]
@@ -178,8 +176,8 @@ class CaspioClient:
             if rows is not None:
                 return RecordPage(rows, pages[0].server_time)
         raise TransientError(
-            f"{doing}: rows came and went between the {len(calls)} calls that so many fields take, {_LOOKS} times; "
-            "the next run tries again"
+            f"{doing}: rows changed between the {len(calls)} calls that so many fields take, {_LOOKS} times; map fewer "
+            "fields, or let the next run try again"
         )
 
     def _selections(self, source: Source, select: Sequence[str], rest: Mapping[str, str | None]) -> list[list[str]]:

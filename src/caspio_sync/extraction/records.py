@@ -121,30 +121,26 @@ class RecordReader:
         self._trusting = True  # whether a short page is taken for the end of its range
 
     async def open(self) -> ReadClock:
-        """Ask for the number of rows and their smallest and largest key: one call; when it was made.
+        """Ask for the number of rows and their smallest and largest key: one call, and the times around it.
 
         Raises:
-            As `CaspioClient.aggregate`; `TransientError` also where one of the three is missing.
+            As `CaspioClient.aggregate`; `TransientError` also where the three do not go together.
         """
         key = self._key
         select = f"COUNT({key}) AS row_count,MIN({key}) AS low_key,MAX({key}) AS high_key"
         asked_at = self._clock.now()
         answer = await self._client.aggregate(self._source, select=select, where=self._where)
         total = self._as_count(answer.row["row_count"])
-        self.low, self.high = self._whole(answer.row["low_key"]), self._whole(answer.row["high_key"])
-        if self.low is None or self.high is None or self.high < self.low:
-            if total or self.low is not None or self.high is not None:
-                raise TransientError(
-                    f"counting {self._source}: Caspio counts {total:,} rows, with {self._key_name} from {self.low} to "
-                    f"{self.high}, which cannot be; the next run asks again"
-                )
-        elif not total:
+        low, high = self._whole(answer.row["low_key"]), self._whole(answer.row["high_key"])
+        if low is not None and high is not None and low <= high and total:
+            self._next_key, self._reached = low, low - 1
+            self._ranges = self._cut(low, high, total)
+        elif (total, low, high) != (0, None, None):
             raise TransientError(
-                f"counting {self._source}: Caspio names a smallest {self._key_name}, and counts 0 rows"
+                f"counting {self._source}: Caspio counts {total:,} rows, with {self._key_name} from {low} to {high}, "
+                "which cannot be; the next run asks again"
             )
-        else:
-            self._next_key, self._reached = self.low, self.low - 1
-            self._ranges = self._cut(self.low, self.high, total)
+        self.low, self.high = low, high
         self.total = total
         self.opened = ReadClock(asked_at, self._clock.now(), answer.server_time)
         return self.opened
@@ -209,7 +205,7 @@ class RecordReader:
                 return None
             await self._complete()
             low, high, pages = self._taken()
-            frame = await asyncio.to_thread(source_frame, pages, self._fields, self._key)
+            frame = await asyncio.to_thread(source_frame, pages, self._fields, self._key_name)
             self._check_keys(frame[SOURCE_PK])
         if self._left is not None:
             if frame.height >= self._left:
@@ -285,11 +281,11 @@ class RecordReader:
         """Rows that Caspio counts from one key to another; not asked where that is known.
 
         Keys are unique: as many rows as there are keys are all of them. The count that opened the read stands for a
-        stretch that is all of it, unless rows were deleted since.
+        stretch that is all of it, unless rows came or went since.
         """
         if self._rows == high - low + 1:
             return self._rows
-        if (low, high) == (self.low, self.high) and self._rows >= self.total:
+        if (low, high) == (self.low, self.high) and self._rows == self.total:
             return self.total
         return await self._count(f"{self._key}>={low} AND {self._key}<={high}")
 

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_, identifier
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.errors import CaspioSyncError, ShortfallError
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.runs import Run
@@ -373,7 +373,8 @@ async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None
     report.ended_at = run.clock.now()
     report.caspio_calls = run.caspio.calls
     report.state = "done" if error is None else "blocked" if run.blocked else "failed"
-    if report.mode == "sweep" and report.state != "failed":  # where it was blocked, rows are corrected anywhere
+    # Where it was blocked, rows are corrected anywhere; where some got no verdict, nobody knows where.
+    if report.mode == "sweep" and (report.state != "failed" or isinstance(error, ShortfallError)):
         with contextlib.suppress(CaspioSyncError):
             await run.ledger.do(run.ledger.ledger.forget_sweep, run.name)
     code: int = report.exit_code(strict=options.strict)

@@ -100,7 +100,7 @@ def _rows(report: RunReport) -> Iterator[str]:
     yield from table(
         ("Rows", "Count", "What it means"),
         [
-            ("read", report.read, "from Caspio"),
+            ("read", report.read, f"from Caspio, which counted {report.counted:,}"),
             ("new", report.new, "of them; Braze has not had these yet"),
             ("changed", report.changed, "of them, since they were last sent"),
             ("unchanged", report.unchanged, "Braze holds this version; nothing was sent"),

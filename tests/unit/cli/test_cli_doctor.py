@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.sandbox.faults import Fault, Faults, FaultyApp
+
 
 @pytest.fixture(autouse=True)
 def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,6 +48,22 @@ def test_a_clock_that_is_wrong(shop: Any) -> None:
     assert ended.exit_code == 2
     assert "ahead of Caspio's" in ended.output
     assert not (shop.folder / "home" / "ledger.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("date", "level", "said"),
+    [
+        ({"header": "absent"}, "warning", "no readable Date header"),
+        ({"seconds": 3600.0}, "error", "3600 s behind Caspio's (its Date header); runs read on from the earlier"),
+        ({"seconds": -3600.0}, "error", "3599 s ahead of Caspio's (its Date header); runs read on from the earlier"),
+    ],
+)
+def test_a_date_of_caspios_that_cannot_be_right_is_named(shop: Any, date: Any, level: str, said: str) -> None:
+    shop.write_sync()
+    faults = Faults(faults=(Fault(kind="date", **date),))
+    shop.caspio.app = FaultyApp(shop.caspio.app, faults, shop.clock)
+    found = [each for each in shop.document("doctor")["findings"] if said in each["what"]]
+    assert [each["level"] for each in found] == [level]
 
 
 def test_caspio_out_of_reach_is_a_finding(shop: Any) -> None:

@@ -57,6 +57,19 @@ def test_they_are_read_in_brackets_and_their_values_arrive(shop: Any) -> None:
     assert (sample["external_id"], sample["sent_from"], sample["nothing"]) == ("k1", "From 1", "Null 1")
 
 
+def test_rows_are_paged_by_one(shop: Any) -> None:
+    shop.caspio.create_table("Words", [*FIELDS[1:], {"Name": "Plan", "Type": "INTEGER", "Unique": True}])
+    shop.caspio.insert_rows(
+        "Words", [{"Plan": row * 7, "From": f"From {row}", "User": f"u{row}"} for row in range(1, 8)]
+    )
+    shop.caspio.create_view("Shown", "Words", ["User", "From", "Where", "Null", "Plan"])
+    source = "  table: Words\n  cursor: Current\n  where: Active = 'yes'\n"
+    paged = SYNC.replace(source, "  view: Shown\n  page_by: Plan\n")
+    shop.write_sync(paged.replace("external_id: Key", "external_id: User"))
+    document = shop.document("plan", "customers", "--show", "7")
+    assert [each["sent_from"] for each in document["samples"]] == [f"From {row}" for row in range(1, 8)]
+
+
 def test_where_caspio_takes_no_brackets_check_refuses_each_with_its_lines(shop: Any) -> None:
     words(shop, bracketed_names=False)
     path = shop.write_sync(SYNC).relative_to(shop.folder)
