@@ -79,7 +79,7 @@ def test_a_table_filled_anew_deletes_no_item_and_misses_none(shop: Any) -> None:
     shop.drop(*(f"p{number}" for number in range(1, 61)))
     shop.add(*(product(number) for number in range(1, 61)))
     report = shop.run()
-    assert (report.deleted, [each[0] for each in shop.writes()]) == (0, ["PUT", "PUT"])
+    assert (report.deleted, shop.writes()) == (0, [])  # the ids are what Braze knows them by
     assert shop.items() == shop.expected()
     assert shop.run().requests == 0
 

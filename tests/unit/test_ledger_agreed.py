@@ -15,7 +15,7 @@ COLUMNS = (MappedColumn("first_name", pl.String), MappedColumn("email_subscribe"
 
 
 def agreed(*rows: tuple[int, str, str, datetime | None, datetime | None]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=AGREED_SCHEMA, orient="row")
+    return pl.DataFrame([(*row, None) for row in rows], schema=AGREED_SCHEMA, orient="row")
 
 
 def test_what_was_agreed_is_read_back_by_range_and_overwritten(ledger_url: str) -> None:

@@ -22,6 +22,7 @@ _STORED = {
     "state": pl.String(),
     "at": pl.Int64(),
     "news": pl.Int64(),
+    "key_hash": pl.Int64(),
 }
 AGREED_SCHEMA = pl.Schema({**_STORED, "at": schema.INSTANT, "news": schema.INSTANT})
 _SENT = {
@@ -57,10 +58,10 @@ class Agreements(LedgerConnection):
     def agreed(self, sync: str, low: int, high: int) -> pl.DataFrame:
         """AGREED_SCHEMA of the rows whose `source_pk` lies in low..high.
 
-        That is the state, since when (null: before anybody looked), and up to which news of Braze's it counts (null:
-        none).
+        That is the state, since when (null: before anybody looked), up to which news of Braze's it counts (null: none),
+        and the hash of the row's key (null: not noted yet).
         """
-        statement = "SELECT source_pk, scope, state, at, news FROM agreed WHERE sync = ? AND source_pk BETWEEN ? AND ?"
+        statement = f"SELECT {', '.join(_STORED)} FROM agreed WHERE sync = ? AND source_pk BETWEEN ? AND ?"
         with self._read("read what was agreed") as connection:
             return select_frame(connection, statement, (sync, low, high), _STORED).cast(AGREED_SCHEMA)
 
@@ -75,9 +76,12 @@ class Agreements(LedgerConnection):
         Raises:
             TransientError, CaspioSyncError: as every method of the ledger.
         """
-        stored = rows.select(SOURCE_PK, "scope", "state", pl.col("at", "news").dt.epoch("us").cast(pl.Int64))
+        times = pl.col("at", "news").dt.epoch("us").cast(pl.Int64)
+        stored = rows.select(SOURCE_PK, "scope", "state", times, "key_hash")
         with self._write("write down what was agreed", fenced=True) as connection:
-            upsert(connection, tables.agreed, stored, constants={"sync": sync}, update=("state", "at", "news"))
+            upsert(
+                connection, tables.agreed, stored, constants={"sync": sync}, update=("state", "at", "news", "key_hash")
+            )
             if told is None:
                 return
             again = list(_again(_sent(connection, told.sync, told.tell[SOURCE_PK]), told))

@@ -142,13 +142,7 @@ def compare(
     refuses = pl.any_horizontal(
         pl.lit(value=False), *(pl.col(each.name) == REFUSED for each in columns if each.role != "attribute")
     )
-    doubtful = pl.any_horizontal(
-        pl.lit(value=False),
-        *(
-            pl.col(SOURCE_PK).is_between(each.low, each.high) & ~pl.col(SOURCE_PK).is_in(each.recorded.implode())
-            for each in versions.unfinished
-        ),
-    )
+    doubtful = left_unrecorded(SOURCE_PK, versions.unfinished)
     state = (
         pl.when(doubtful & refuses.fill_null(value=False))
         .then(pl.lit("differs"))
@@ -189,6 +183,17 @@ def compare(
         unchanged=counts.get("unchanged", 0),
         held={verdict: counts[verdict] for verdict in HELD if counts.get(verdict)},
         held_rows=rows.filter(pl.col("_state").is_in(list(HELD)))[SOURCE_PK],
+    )
+
+
+def left_unrecorded(source_pk: str, unfinished: Sequence[Unfinished]) -> pl.Expr:
+    """Whether a run died with the row of this PK_ID on its way."""
+    return pl.any_horizontal(
+        pl.lit(value=False),
+        *(
+            pl.col(source_pk).is_between(each.low, each.high) & ~pl.col(source_pk).is_in(each.recorded.implode())
+            for each in unfinished
+        ),
     )
 
 

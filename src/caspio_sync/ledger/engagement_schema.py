@@ -127,4 +127,6 @@ agreed = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("at", Instant),  # since when; null: before anybody looked
     sa.Column("news", Instant),  # Braze's changes up to here are part of it
+    sa.Column("key_hash", sa.BigInteger),  # of the row's key; null where it was agreed before revision 0005
 )
+sa.Index("agreed_key", agreed.c.sync, agreed.c.key_hash)

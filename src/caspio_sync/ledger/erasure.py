@@ -256,7 +256,7 @@ class Erasures(LedgerConnection):
             history.forget(connection, str(sync), rows[SOURCE_PK])
             for numbers in integer_lists(rows[SOURCE_PK]):
                 pks = [int(number) for number in numbers.split(",")]
-                for table in (schema.row, agreed):
+                for table in (schema.row, schema.former, agreed):
                     chosen = sa.delete(table).where(table.c.sync == sync, table.c.source_pk.in_(pks))
                     connection.execute(chosen)
         bearers = people_of(

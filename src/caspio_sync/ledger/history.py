@@ -6,6 +6,7 @@ one table row: a compressed Arrow frame, found by the range of its `source_pk`.
 
 import io
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
+from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.schema import DELIVERED_SCHEMA, PROFILE, instant
 from caspio_sync.schemas import SOURCE_PK, Verdict
 
@@ -80,9 +82,9 @@ def _packed(stretch: pl.DataFrame) -> dict[str, Any]:
 
 
 def forget(connection: sa.Connection, sync: str, source_pks: pl.Series) -> int:
-    """Take rows out of a sync's history; the number of outcomes that are gone."""
+    """Take rows out of a sync's history, under every PK_ID they bore; the number of outcomes that are gone."""
     table, gone = schema.outcome.c, 0
-    pks = source_pks.unique().sort()
+    pks = _borne(connection, sync, source_pks.unique()).sort()
     overlapping = sa.select(table.number, table.low_pk, table.high_pk).where(
         table.sync == sync, table.low_pk <= pks[-1], table.high_pk >= pks[0]
     )
@@ -129,8 +131,40 @@ def acknowledged(connection: sa.Connection, sync: str, runs: sa.Select[tuple[str
 def of_row(connection: sa.Connection, sync: str, source_pk: int) -> list[dict[str, Any]]:
     """A row's outcomes, newest first: the columns of STRETCH_SCHEMA, and run, batch, part, at and mapping_version.
 
-    Of two outcomes of one part in one run the later one stands: a repeated record is no second outcome.
+    Of two outcomes of one part in one run the later one stands: a repeated record is no second outcome. Where the row
+    bore another PK_ID before (`former`), what was recorded under it until then is the row's as well.
     """
+    table, told = schema.former.c, list[dict[str, Any]]()
+    before: datetime | None = None
+    while True:
+        earlier = [table.sync == sync, table.source_pk == source_pk, *([] if before is None else [table.at < before])]
+        last = connection.execute(sa.select(schema.former).where(*earlier).order_by(table.at.desc()).limit(1)).first()
+        told += [
+            each
+            for each in _under(connection, sync, source_pk)
+            if (before is None or each["at"] < before) and (last is None or each["at"] >= last.at)
+        ]
+        if last is None:
+            return told
+        source_pk, before = int(last.former_pk), last.at
+
+
+def _borne(connection: sa.Connection, sync: str, source_pks: pl.Series) -> pl.Series:
+    """Every PK_ID that these rows have borne, the present ones included."""
+    table, found, asked = schema.former.c, source_pks, source_pks
+    while len(asked):
+        more: list[int] = []
+        for numbers in integer_lists(asked):
+            some = table.source_pk.in_([int(number) for number in numbers.split(",")])
+            more += connection.execute(sa.select(table.former_pk).where(table.sync == sync, some)).scalars()
+        asked = pl.Series(SOURCE_PK, more, dtype=pl.Int64).unique()
+        asked = asked.filter(~asked.is_in(found.implode()))
+        found = pl.concat([found, asked])
+    return found
+
+
+def _under(connection: sa.Connection, sync: str, source_pk: int) -> list[dict[str, Any]]:
+    """The outcomes of a PK_ID, whosever they are."""
     table = schema.outcome.c
     chosen = (
         sa.select(schema.outcome)

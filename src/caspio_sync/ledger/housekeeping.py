@@ -85,6 +85,7 @@ class Housekeeping(LedgerConnection):
             with self._write("purge the ledger") as connection:
                 connection.execute(sa.delete(schema.budget).where(budget.window_start < month_ago))
                 connection.execute(sa.delete(schema.incident).where(incident.ended_at < before))
+                connection.execute(sa.delete(schema.former).where(schema.former.c.at < before))
                 connection.execute(sa.delete(engagement_seen).where(engagement_seen.c.at < forgotten))
             freed = self._give_back()
         return Purged(len(outcomes), len(runs), counted, len(windows), len(ended), len(seen), freed)

@@ -1,9 +1,12 @@
 """What the ledger knows of source rows: read by range, by key, by batch."""
 
+from collections.abc import Sequence
+
 import polars as pl
+import sqlalchemy as sa
 
 from caspio_sync.ledger import history
-from caspio_sync.ledger.bulk import integer_lists, select_frame
+from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.schema import CLAIM_SCHEMA, LEDGER_ROW_SCHEMA
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
@@ -24,10 +27,9 @@ _PACKED = (
 )
 # What was acknowledged under a former key says nothing of the profile that the present key names.
 _SENT_FP = "(CASE WHEN holds = 1 THEN sent_fp END)"
-_READ_ROWS = (
-    f"SELECT source_pk, key, key_hash, {_SENT_FP}, sent_fields, NULLIF(seen_fp, {_SENT_FP}), "
-    f"{_PACKED} FROM row WHERE sync = ? AND source_pk BETWEEN ? AND ? ORDER BY source_pk"
-)
+ROW_COLUMNS = f"source_pk, key, key_hash, {_SENT_FP}, sent_fields, NULLIF(seen_fp, {_SENT_FP}), {_PACKED}"
+"""What a SELECT asks for that `unpacked` reads."""
+_READ_ROWS = f"SELECT {ROW_COLUMNS} FROM row WHERE sync = ? AND source_pk BETWEEN ? AND ? ORDER BY source_pk"
 _PACKED_SCHEMA = {
     SOURCE_PK: pl.Int64(),
     KEY: pl.String(),
@@ -52,8 +54,7 @@ class Rows(LedgerConnection):
             opt-out was recorded.
         """
         with self._read("read rows") as connection:
-            packed = select_frame(connection, _READ_ROWS, (sync, low, high), _PACKED_SCHEMA)
-        return _unpacked(packed)
+            return unpacked(connection, _READ_ROWS, (sync, low, high))
 
     def claims(self, sync: str, key_hashes: pl.Series) -> pl.DataFrame:
         """Which rows bear these keys.
@@ -109,7 +110,9 @@ def signed(hashes: pl.Series) -> pl.Series:
     return hashes.reinterpret(signed=True) if hashes.dtype == pl.UInt64 else hashes.cast(pl.Int64)
 
 
-def _unpacked(rows: pl.DataFrame) -> pl.DataFrame:
+def unpacked(connection: sa.Connection, statement: str, parameters: Sequence[Constant]) -> pl.DataFrame:
+    """LEDGER_ROW_SCHEMA of what a statement yields that asks for `ROW_COLUMNS`."""
+    rows = select_frame(connection, statement, parameters, _PACKED_SCHEMA)
     packed, mask = pl.col("packed"), 2**_VERSION_BITS
     return rows.with_columns(
         seen_fp=pl.coalesce("seen_fp", "sent_fp"),

@@ -275,8 +275,8 @@ former = sa.Table(
     metadata,
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("former_pk", sa.BigInteger, nullable=False),
-    sa.Column("at", Instant, nullable=False),  # what was recorded of former_pk up to here is this row's
+    sa.Column("at", Instant, primary_key=True, autoincrement=False),  # what was recorded before is not the row's own,
+    sa.Column("former_pk", sa.BigInteger, nullable=False),  # but what was recorded before of this one is
 )
 
 # What is wrong with a sync, so that it is told once, and its end once.

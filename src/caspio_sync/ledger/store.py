@@ -9,6 +9,7 @@ from caspio_sync.ledger.budgets import Budgets
 from caspio_sync.ledger.catalogs import Catalogs
 from caspio_sync.ledger.engagement import Engagement
 from caspio_sync.ledger.erasure import Erasures
+from caspio_sync.ledger.handing_over import HandingOver
 from caspio_sync.ledger.held import HeldRows
 from caspio_sync.ledger.housekeeping import Housekeeping
 from caspio_sync.ledger.incidents import Incidents
@@ -38,6 +39,7 @@ class Ledger(
     Budgets,
     Stories,
     HeldRows,
+    HandingOver,
     Sources,
     Workspaces,
     Verifications,

@@ -14,7 +14,7 @@ from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
-from caspio_sync.run.owners import bears_its_key, present_keys
+from caspio_sync.run.hand_over import Claims, find_claims, heirs, take_over
 from caspio_sync.run.resuming import note_sweep
 from caspio_sync.run.shards import begin_shard, claim_before_others
 from caspio_sync.run.writes import KNOWN_THERE
@@ -50,8 +50,15 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
 async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """New and changed rows of a batch, each key claimed by one row; writes nothing."""
     known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
-    comparison = await withhold_erased(run, await run.timed("compare", _compare, run, mapped, known), known)
-    changes = await _claim(run, batch.number, comparison.changes)
+    comparison = await _compared(run, mapped, known)
+    claims = await _claims(run, mapped, comparison.changes)
+    pairs = heirs(run, claims, _new(comparison.changes), known)
+    if not pairs.is_empty():
+        known = await take_over(run, pairs, known, batch.low, batch.high)
+        comparison = await _compared(run, mapped, known)
+    # Another row takes their ids over, and sends all of its own: should one of them come back, the item is not its own.
+    await release_ids(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
+    changes = await _claim(run, batch.number, comparison.changes, claims)
     if run.catalog is not None:
         await note_read(run, mapped, known)
     report = run.report
@@ -100,35 +107,27 @@ def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Compari
     )
 
 
-async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame) -> pl.DataFrame:
+async def _compared(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Comparison:
+    return await withhold_erased(run, await run.timed("compare", _compare, run, mapped, known), known)
+
+
+def _new(changes: pl.DataFrame) -> pl.DataFrame:
+    return changes.filter(pl.col("_op") == "new", pl.col(KEY).is_not_null()).select(SOURCE_PK, KEY, "key_hash")
+
+
+async def _claims(run: SyncRun, mapped: pl.DataFrame, changes: pl.DataFrame) -> Claims:
+    """Who else bears the keys of the batch's new rows."""
+    new = _new(changes)
+    stored = await run.ledger.do(run.ledger.ledger.claims, run.name, new["key_hash"])
+    return await find_claims(run, mapped, new, stored)
+
+
+async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame, claims: Claims) -> pl.DataFrame:
     """Hold the batch's keys against those that other rows hold, in the ledger and in the batches under way."""
-    asked = changes.filter(pl.col("_op") == "new", pl.col(KEY).is_not_null())["key_hash"]
-    stored = await run.ledger.do(run.ledger.ledger.claims, run.name, asked)
-    present = await _still_claimed(run, stored.join(changes.select("key_hash", own=SOURCE_PK), on="key_hash"))
-    claimants = pl.concat([present, run.claims_under_way()])
+    claimants = pl.concat([claims.standing, run.claims_under_way()])
     claimed = claim_keys(changes, claimants)
     if run.options.pk_range is not None:  # other rows of the sync may be under way in another process
         elsewhere = await claim_before_others(run, batch, claimed)
         claimed = claim_keys(changes, pl.concat([claimants, elsewhere]))
     run.claim(batch, claimed.filter(pl.col(KEY).is_not_null(), KEY_UNIQUE).select("key_hash", SOURCE_PK))
-    return claimed.with_columns(pl.col(KEY).is_in(stored.filter("holds")[KEY].implode()).alias(KNOWN_THERE))
-
-
-async def _still_claimed(run: SyncRun, claims: pl.DataFrame) -> pl.DataFrame:
-    """The claims whose row still is in Caspio under that key: a table that was filled anew has new PK_IDs.
-
-    Returns:
-        key_hash and source_pk; of several rows of one key its owner comes first.
-    """
-    own = pl.col(SOURCE_PK) == pl.col("own")
-    rivals = claims.filter(~own)
-    if rivals.is_empty():
-        return claims.select("key_hash", SOURCE_PK)
-    present = await present_keys(run.caspio, run.prepared, rivals[SOURCE_PK].unique(maintain_order=True))
-    kept = rivals.join(present, on=SOURCE_PK, how="inner").filter(bears_its_key())
-    if gone := rivals.height - kept.height:
-        run.report.notes.append(f"{gone} keys moved to another PK_ID: their former rows are gone from Caspio")
-        await release_ids(run, rivals.join(kept, on=SOURCE_PK, how="anti"))
-    there = pl.concat([frame.select("key_hash", SOURCE_PK, "holds") for frame in (kept, claims.filter(own))])
-    # No join keeps an order by itself.
-    return there.sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False]).select("key_hash", SOURCE_PK)
+    return claimed.with_columns(pl.col(KEY).is_in(claims.acknowledged.implode()).alias(KNOWN_THERE))

@@ -1,17 +1,18 @@
 """Which rows bear a key in Caspio now: the ledger knows only how they were when they were read last."""
 
-from collections.abc import Iterable
-
 import polars as pl
 
 from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.clients.caspio_query import identifier
 from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.schemas import KEY, SOURCE_PK
 
+_ASKED_ONE_BY_ONE = 100  # about as many as one call names
 
-async def present_keys(caspio: CaspioClient, prepared: Prepared, source_pks: Iterable[int]) -> pl.DataFrame:
+
+async def present_keys(caspio: CaspioClient, prepared: Prepared, source_pks: pl.Series) -> pl.DataFrame:
     """The rows that are still there: source_pk, and `present_key` as it would be sent.
 
     Of items, a row that the sync's condition leaves out is not there: its item is deleted, and the id is free.
@@ -19,6 +20,12 @@ async def present_keys(caspio: CaspioClient, prepared: Prepared, source_pks: Ite
     Raises:
         As `rows_by_key`.
     """
+    key = identifier(prepared.key.name)
+    if len(source_pks) > _ASKED_ONE_BY_ONE:  # of a table that was filled again none is left: one call tells
+        among = f"{key}>={source_pks.sort()[0]} AND {key}<={source_pks.sort()[-1]}"
+        counted = await caspio.aggregate(prepared.source, select=f"COUNT({key}) AS row_count", where=among)
+        if counted.row["row_count"] in {0, "0"}:
+            source_pks = source_pks.clear()
     definition = prepared.definition
     within = definition.source.where if isinstance(definition, CatalogSync) else None
     rows = await rows_by_key(caspio, prepared.source, prepared.key, source_pks, fields=prepared.selected, where=within)

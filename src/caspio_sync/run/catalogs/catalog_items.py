@@ -105,7 +105,7 @@ async def release_ids(run: SyncRun, former: pl.DataFrame) -> None:
         run: the run.
         former: source_pk and key of these rows, as the ledger has them.
     """
-    if run.catalog is not None and not run.planned:
+    if run.catalog is not None and not run.planned and not former.is_empty():
         await run.ledger.do(run.ledger.ledger.abandon, run.name, former[KEY], going=former[SOURCE_PK])
 
 

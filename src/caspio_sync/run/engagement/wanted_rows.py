@@ -22,6 +22,7 @@ from caspio_sync.run.engagement.gathering import EngagementWork, report_of, work
 from caspio_sync.run.engagement.people import KnownPeople
 from caspio_sync.run.engagement.writeback_report import Conflict
 from caspio_sync.run.erasing import without_erased
+from caspio_sync.run.hand_over import take_over_agreed
 from caspio_sync.schemas import CONSENT_SHARE, HELD_BEFORE, KEY, NEWS_AT, NOW, SOURCE_PK, Verdict, ok
 from caspio_sync.writeback import wanted
 from caspio_sync.writeback.consent import MOMENT, SIDES, settle
@@ -60,6 +61,7 @@ async def want_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> 
     mapped, erased = await without_erased(run, mapped, known)
     resolved = await asyncio.to_thread(own.engagement.resolve, _people(own, mapped))
     agreed = await ledger.do(ledger.ledger.agreed, run.name, batch.low, batch.high)
+    known, agreed = await take_over_agreed(run, batch, mapped, known, agreed)
     made = await asyncio.to_thread(_wanted, run, own, mapped, resolved, known, agreed, erased)
     own.found += resolved.found
     consent = int(made.changes[CONSENT_CHANGED].sum())
@@ -144,7 +146,7 @@ def _wanted(  # noqa: PLR0917 - all that decides
     return WantedRows(
         _with_prints(run, own, changes, known),
         _healed(known, changes, mapped),
-        _next_agreed(own.mapping.states, settled),
+        _next_agreed(own.mapping.states, settled, run.salt),
         erased,
     )
 
@@ -196,7 +198,7 @@ def _settled(
         )
     )
     before = agreed.filter(pl.col("scope") == scope).select(
-        SOURCE_PK, agreed="state", agreed_at="at", agreed_news="news"
+        SOURCE_PK, agreed="state", agreed_at="at", agreed_news="news", agreed_key="key_hash"
     )
     stamped = pl.lit(None, dtype=MOMENT)
     if column.definition.changed_at is not None:
@@ -287,11 +289,13 @@ def _healed(known: pl.DataFrame, changes: pl.DataFrame, mapped: pl.DataFrame) ->
     )
 
 
-def _next_agreed(columns: Sequence[StateColumn], settled: Sequence[pl.DataFrame]) -> pl.DataFrame:
+def _next_agreed(columns: Sequence[StateColumn], settled: Sequence[pl.DataFrame], salt: int) -> pl.DataFrame:
     frames = []
-    for column, decided in zip(columns, settled, strict=True):
+    for column, rows in zip(columns, settled, strict=True):
+        decided = rows.with_columns(fp.key_hashes(rows[KEY], salt))
         changed = (
-            pl.col("next_state").ne_missing(pl.col("agreed"))
+            pl.col("key_hash").ne_missing(pl.col("agreed_key"))
+            | pl.col("next_state").ne_missing(pl.col("agreed"))
             | pl.col("next_at").ne_missing(pl.col("agreed_at"))
             | pl.col("next_news").ne_missing(pl.col("agreed_news"))
         )
@@ -302,6 +306,7 @@ def _next_agreed(columns: Sequence[StateColumn], settled: Sequence[pl.DataFrame]
                 pl.col("next_state").alias("state"),
                 pl.col("next_at").alias("at"),
                 pl.col("next_news").alias("news"),
+                "key_hash",
                 pl.col("write").is_not_null().alias("write"),
                 "tell",
                 "differs",
@@ -314,6 +319,7 @@ def _next_agreed(columns: Sequence[StateColumn], settled: Sequence[pl.DataFrame]
 _NO_AGREED = pl.DataFrame(
     schema={
         SOURCE_PK: pl.Int64, "scope": pl.String, "state": pl.String, "at": MOMENT, "news": MOMENT,
+        "key_hash": pl.Int64,
         "write": pl.Boolean, "tell": pl.Boolean, "differs": pl.Boolean, "column": pl.String,
     }
 )  # fmt: skip

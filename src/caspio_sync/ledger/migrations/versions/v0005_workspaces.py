@@ -23,6 +23,9 @@ def upgrade() -> None:
         "former",
         sa.Column("sync", sa.Text, primary_key=True),
         sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("at", sa.BigInteger, primary_key=True, autoincrement=False),
         sa.Column("former_pk", sa.BigInteger, nullable=False),
-        sa.Column("at", sa.BigInteger, nullable=False),
     )
+    # Whom the state was agreed of, should the row come back under another PK_ID; the next run fills it in.
+    op.add_column("agreed", sa.Column("key_hash", sa.BigInteger))
+    op.create_index("agreed_key", "agreed", ["sync", "key_hash"])
