@@ -205,12 +205,6 @@ def test_a_missing_file_names_those_that_are_there(tmp_path: Path) -> None:
         load_sync(tmp_path / "customers.yaml")
 
 
-def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_bytes(b"kind: \xff")
-    with pytest.raises(ConfigurationError, match="not UTF-8 at byte 6"):
-        load_sync(tmp_path / "a.yaml")
-
-
 def test_the_json_schema_knows_short_forms_and_the_keys_of_the_file() -> None:
     schema = sync_json_schema()
     text = json.dumps(schema)
