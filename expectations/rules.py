@@ -77,7 +77,7 @@ def gate_with(name: str, sync: Sync, suite: "Sequence[Expectation]") -> Gate:
         ConfigurationError: an expectation of the sync file that Great Expectations does not know.
     """
     own = [
-        expectation_from(each.type, dict(each.kwargs), severity=each.severity, meta=dict(each.meta))
+        expectation_from(each.type, dict(each.kwargs), severity=each.severity, meta={**each.meta, "why": each.why})
         for each in sync.gate.expectations
     ]
     limits = GateLimits(

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, GetJsonSchemaHandler, PrivateAttr, m
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from caspio_sync.characters import trimmed
 from caspio_sync.mapping.document import Document, Location
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Strict, TimeZone
 from caspio_sync.sync_files import bare_name
@@ -114,13 +115,30 @@ class Expectation(Strict):
         type: its name, such as expect_column_values_to_be_between.
         kwargs: its arguments.
         severity: "critical" keeps a row (or batch) from leaving, "warning" is only reported.
-        meta: anything worth keeping beside it, such as why it is there.
+        meta: anything worth keeping beside it; `why` is told where it blocks a batch.
     """
 
     type: Annotated[str, Field(pattern=r"^expect_[a-z0-9_]+$")]
     kwargs: dict[str, Any] = Field(default_factory=dict)
     severity: Literal["critical", "warning"] = "critical"
     meta: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def why(self) -> str:
+        """`meta.why`, else what is expected, without the words of its arguments: they may be values of people."""
+        said = self.meta.get("why")
+        if isinstance(said, str) and trimmed(said):
+            return trimmed(said)
+        columns = ("column", "column_A", "column_B")
+        of = " and ".join(str(self.kwargs[each]) for each in columns if each in self.kwargs) or "the batch"
+        numbers = [
+            f"{name} {value}"
+            for name, value in self.kwargs.items()
+            if name not in columns and isinstance(value, int | float)
+        ]
+        expected = self.type.removeprefix("expect_").replace("_", " ")
+        bounds = f" ({', '.join(numbers)})" if numbers else ""
+        return f"the sync file expects of {of}: {expected}{bounds}"
 
 
 class Gate(Strict):
