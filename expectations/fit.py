@@ -16,8 +16,8 @@ import polars as pl
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.compare import KEY_UNIQUE
-from caspio_sync.mapping.numbers import number_text
 from caspio_sync.mapping.definition import Expectation, Sync
+from caspio_sync.mapping.numbers import number_text
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, MappedColumn, ok
 

@@ -99,7 +99,7 @@ def own_expectations(sync: Sync, mapping: RowMapping) -> "list[Expectation]":
             kwargs,
             severity=each.severity,
             # Reasons and totals go by the name: two expectations of one type would be told as one.
-            meta={"name": " ".join([each.type, *columns_of(each.kwargs)]), **each.meta},
+            meta={"name": " ".join([each.type, *columns_of(each.kwargs)]), **each.meta, "why": each.why},
             place=sync.where("gate", "expectations", place),
         )
         for place, (each, kwargs) in enumerate(zip(sync.gate.expectations, fit(sync, mapping), strict=True))

@@ -102,7 +102,7 @@ async def _register(
             pull_steps=[dict(each) for each in PULL_STEPS],
             schedules=[
                 DeploymentScheduleCreate(
-                    schedule=CronSchedule(cron=wanted.schedule.cron, timezone="UTC"),
+                    schedule=CronSchedule(cron=wanted.schedule.cron, timezone=wanted.schedule.time_zone),
                     active=wanted.schedule.slug not in paused,
                     slug=wanted.schedule.slug,
                 )
@@ -141,5 +141,5 @@ def _same(present: "DeploymentResponse", wanted: Deployment, flow: Flow[..., Any
         and present.pull_steps == [dict(each) for each in PULL_STEPS]
         and present.parameter_openapi_schema == _form(flow)
         and len(present.schedules) == 1
-        and schedules == [(wanted.schedule.slug, wanted.schedule.cron, "UTC")]
+        and schedules == [(wanted.schedule.slug, wanted.schedule.cron, wanted.schedule.time_zone)]
     )

@@ -241,3 +241,27 @@ def test_one_account_that_is_named_means_no_sandbox(
     else:
         monkeypatch.setenv(name, "x")
     assert named_accounts() == [name.upper()]
+
+
+@pytest.mark.parametrize(
+    ("line", "zone"),
+    [
+        ('schedule: "0 6 * * *"', "UTC"),
+        ('schedule: {cron: "0 6 * * *"}', "UTC"),
+        ('schedule: {cron: "0 6 * * *", time_zone: Europe/Berlin}', "Europe/Berlin"),
+    ],
+)
+def test_a_schedule_is_meant_in_its_zone_and_so_is_the_night(settings: Settings, line: str, zone: str) -> None:
+    made = deployed(settings, a=f"{PROFILES}{line}\n")
+    assert [(made[name].schedule.cron.split()[1], made[name].schedule.time_zone) for name in ("a", "a-nightly")] == [
+        ("6", zone),
+        ("2", zone),
+    ]
+    document = yaml.safe_load(prefect_file(list(made.values())))
+    assert [each["schedules"][0]["timezone"] for each in document["deployments"]] == [zone, zone, "UTC"]
+
+
+@pytest.mark.parametrize("zone", ["Berlin", "CEST", "GMT Standard Time", "''"])
+def test_a_zone_that_nobody_knows_is_refused_with_its_place(settings: Settings, zone: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"a\.yaml:5: schedule\.time_zone: .*IANA time zone"):
+        deployed(settings, a=f'{PROFILES}schedule: {{cron: "0 6 * * *", time_zone: {zone}}}\n')

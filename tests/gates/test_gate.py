@@ -348,3 +348,13 @@ def test_the_sync_files_own_expectations_and_limits_are_applied() -> None:
     assert judgement.held["reason"].to_list() == ["spend_limit"]
     assert judgement.blocked is not None
     assert "1 of 2 rows failed, more than 0" in judgement.blocked
+
+
+def test_an_expectation_about_the_batch_that_says_no_why_blocks_with_what_it_expects() -> None:
+    text = SHIPPED.read_text(encoding="utf-8").split("\ngate:")[0] + (
+        "\ngate:\n  min_rows: 1\n  expectations:\n"
+        "    - {type: expect_column_mean_to_be_between, kwargs: {column: spend, max_value: 10}}\n"
+    )
+    judgement = judged(fitted(parse_sync(text, SHIPPED)), {"Spend": 99.0})
+    said = "the sync file expects of spend: column mean to be between (max_value 10)"
+    assert judgement.blocked == f"expect_column_mean_to_be_between: {said}"

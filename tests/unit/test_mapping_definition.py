@@ -205,12 +205,6 @@ def test_a_missing_file_names_those_that_are_there(tmp_path: Path) -> None:
         load_sync(tmp_path / "customers.yaml")
 
 
-def test_a_file_that_is_not_utf_8_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_bytes(b"kind: \xff")
-    with pytest.raises(ConfigurationError, match="not UTF-8 at byte 6"):
-        load_sync(tmp_path / "a.yaml")
-
-
 def test_the_json_schema_knows_short_forms_and_the_keys_of_the_file() -> None:
     schema = sync_json_schema()
     text = json.dumps(schema)
@@ -253,3 +247,30 @@ def test_both_forms_of_erasure_are_understood(section: str) -> None:
     assert sync.erasure is not None
     assert sync.erasure.max_keys == 1_000
     assert "erasure" in sync_json_schema()["$defs"]["ProfileSync"]["properties"]
+
+
+@pytest.mark.parametrize(
+    ("meta", "why"),
+    [
+        ("meta: {why: larger sums are typing mistakes}", "larger sums are typing mistakes"),
+        ("meta: {name: sums}", "the sync file expects of spend: column values to be between (max_value 9)"),
+        ("meta: {why: ''}", "the sync file expects of spend: column values to be between (max_value 9)"),
+        ('meta: {why: "  "}', "the sync file expects of spend: column values to be between (max_value 9)"),
+        ("severity: warning", "the sync file expects of spend: column values to be between (max_value 9)"),
+    ],
+)
+def test_an_expectation_always_says_why(meta: str, why: str) -> None:
+    kwargs = "type: expect_column_values_to_be_between, kwargs: {column: spend, max_value: 9}"
+    sync = parse(f"{HEAD}fields: {{spend: S}}\ngate: {{expectations: [{{{kwargs}, {meta}}}]}}\n")
+    assert [each.why for each in sync.gate.expectations] == [why]
+
+
+def test_what_an_expectation_says_of_itself_holds_no_value_it_names() -> None:
+    listed = "type: expect_column_values_to_be_in_set, kwargs: {column: spend, value_set: [ann@example.com]}"
+    sync = parse(
+        f"{HEAD}fields: {{spend: S}}\ngate: {{expectations: [{{{listed}}}, {{type: expect_table_row_count_to_equal, kwargs: {{value: 7}}}}]}}\n"
+    )
+    assert [each.why for each in sync.gate.expectations] == [
+        "the sync file expects of spend: column values to be in set",
+        "the sync file expects of the batch: table row count to equal (value 7)",
+    ]

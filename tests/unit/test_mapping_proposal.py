@@ -63,3 +63,44 @@ def test_odd_names_are_read_back_as_they_are(name: str) -> None:
     fields = [CaspioField("CustomerNo", "STRING", unique=True), CaspioField(name, "STRING")]
     sync = parse_sync(propose_sync("people", "People", fields), Path("x.yaml"))
     assert [each.source_field for each in sync.fields.values()] == [name]
+
+
+def proposed_lines(*names: str, **more: object) -> list[str]:
+    """The proposal for a table of text columns of these names, without comments at the ends of lines."""
+    fields = [CaspioField("CustomerNo", "STRING", unique=True), *(CaspioField(name, "STRING") for name in names)]
+    text = propose_sync("people", "People", fields, **more)  # type: ignore[arg-type]
+    return [line.split("    # ")[0] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("columns", "states"),
+    [
+        (["EmailConsent", "PushConsent"], ["email_subscribe: EmailConsent", "push_subscribe: PushConsent"]),
+        (["PushConsent"], ["push_subscribe: PushConsent"]),
+        (["OptIn", "PushOptIn"], ["email_subscribe: OptIn", "push_subscribe: PushOptIn"]),
+        (["EmailConsent", "OptIn"], ["email_subscribe: EmailConsent"]),
+    ],
+)
+def test_each_state_is_proposed_once(columns: list[str], states: list[str]) -> None:
+    lines = proposed_lines(*columns)
+    assert [line.removeprefix("#   ") for line in lines if "_subscribe:" in line] == states
+
+
+def test_other_states_are_proposed_as_groups() -> None:
+    groups = [line for line in proposed_lines("EmailConsent", "Newsletter", "SmsOptIn") if "group id" in line]
+    assert [line.partition("channel: ")[2] for line in groups] == ["email, from: Newsletter}", "sms, from: SmsOptIn}"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "line"),
+    [("Europe/Berlin", "  time_zone: Europe/Berlin"), (None, "  # time_zone: Europe/London")],
+)
+def test_the_zone_of_the_clocks_is_known_or_left_to_a_person(zone: str | None, line: str) -> None:
+    assert [each for each in proposed_lines("City", time_zone=zone) if "time_zone" in each] == [line]
+
+
+def test_what_comes_from_braze_is_not_sent_back() -> None:
+    lines = proposed_lines("City", "EmailOpens", returned={"EmailOpens": "email_opens"})
+    assert "  home_city: City" in lines
+    assert "  # email_opens: EmailOpens" in lines
+    assert "  email_opens: EmailOpens" not in lines

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
+from zoneinfo import ZoneInfo
 
 import orjson
 from cronsim import CronSim
@@ -166,7 +167,7 @@ def _freshness_findings(definition: AnySync, now: datetime) -> Iterator[Finding]
     target = seconds_of(definition.freshness)
     if target is None or definition.schedule is None:
         return
-    due = list(islice(CronSim(definition.schedule, now), 50))
+    due = list(islice(CronSim(definition.schedule.cron, now.astimezone(ZoneInfo(definition.schedule.time_zone))), 50))
     longest = max((later - earlier for earlier, later in pairwise(due)), default=timedelta())
     if longest.total_seconds() > target:
         yield Finding(

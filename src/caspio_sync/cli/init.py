@@ -1,8 +1,9 @@
 """`caspio-sync init`: a first sync file, guessed from a table's fields."""
 
 import asyncio
+import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +15,15 @@ from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.cli.sync_name import new_name
 from caspio_sync.clients.caspio import Source
-from caspio_sync.errors import ConfigurationError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.extraction.windows_zones import stamped_zone
 from caspio_sync.mapping.catalog_proposal import propose_catalog
 from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.engagement_proposal import propose_engagement
+from caspio_sync.mapping.engagement_proposal import propose_engagement, returned_columns
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.profile_sync import ProfileSync
-from caspio_sync.mapping.proposal import propose_sync
-from caspio_sync.mapping.sync_file import AnySync, parse_sync
+from caspio_sync.mapping.proposal import NOTHING, propose_sync
+from caspio_sync.mapping.sync_file import KINDS, AnySync, load_sync, parse_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings, current_settings
@@ -29,7 +31,7 @@ from caspio_sync.sync_files import SyncFiles
 
 _TABLE_LINE = re.compile(r"(?m)^  table: .*$")
 _PAGING_TYPES = ("AUTONUMBER", "INTEGER")
-_PROPOSALS = {"profiles": propose_sync, "catalog": propose_catalog, "engagement": propose_engagement}
+_PROPOSALS = {"catalog": propose_catalog, "engagement": propose_engagement}
 
 
 def init(
@@ -58,8 +60,8 @@ def init(
     Example: `caspio-sync init customers --table Customers`
     """
     source = _source(table, view)
-    if kind not in _PROPOSALS:
-        raise typer.BadParameter(f"--kind {kind} is none of {', '.join(_PROPOSALS)}")
+    if kind not in KINDS:
+        raise typer.BadParameter(f"--kind {kind} is none of {', '.join(KINDS)}")
     if kind == "engagement" and source.is_view:
         raise typer.BadParameter(
             f"an engagement return writes rows, and a view ({source.name}) is not written; "
@@ -68,21 +70,40 @@ def init(
     settings = current_settings()
     path = _free_path(settings, name, force=force)
     fields = asyncio.run(_fields(settings, source))
-    text = propose(path.stem, source, fields, kind)
+    text = propose(path.stem, source, fields, kind, written=_written(settings, source))
     definition = parse_sync(text, path)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8")
     _show(path, name, definition, fields)
 
 
-def propose(name: str, source: Source, fields: Sequence[CaspioField], kind: str = "profiles") -> str:
+def propose(
+    name: str,
+    source: Source,
+    fields: Sequence[CaspioField],
+    kind: str = "profiles",
+    *,
+    written: Mapping[str, str] = NOTHING,
+) -> str:
     """Text of the sync file for a table or a view.
+
+    Args:
+        name: of the sync.
+        source: table or view.
+        fields: its fields, as Caspio declares them.
+        kind: of the sync.
+        written: columns that an engagement return writes already, and what they hold.
 
     Raises:
         ConfigurationError: no field can name a profile or an item, none can page the view, or no column takes what
             Braze tells.
     """
-    text = _PROPOSALS[kind](name, source.name, fields)
+    zone = stamped_zone(fields)
+    if kind == "profiles":
+        returned = {**returned_columns(fields), **written}
+        text = propose_sync(name, source.name, fields, time_zone=zone, returned=returned)
+    else:
+        text = _PROPOSALS[kind](name, source.name, fields, time_zone=zone)
     if not source.is_view:
         return text
     paging = f"  page_by: {_paging_field(source, fields)}    # unique whole numbers: pages follow it"
@@ -115,6 +136,17 @@ def _free_path(settings: Settings, name: str, *, force: bool) -> Path:
     if path.exists() and not force:
         raise ConfigurationError(f"{path}: is there already; choose another name, or write over it with --force")
     return path
+
+
+def _written(settings: Settings, source: Source) -> dict[str, str]:
+    """The columns of a table that the engagement returns of the folder write, and what they hold."""
+    files, written = SyncFiles(settings.syncs), {}
+    for name in files.names:
+        with contextlib.suppress(CaspioSyncError):  # `check` says what is wrong with it
+            other = load_sync(files.path(name))
+            if isinstance(other, EngagementSync) and other.source.name.lower() == source.name.lower():
+                written.update({column: each.measure for column, each in other.fields.items()})
+    return written
 
 
 async def _fields(settings: Settings, source: Source) -> list[CaspioField]:

@@ -1,9 +1,12 @@
 """Windows time zone ids, as Caspio names the zone of a TIMESTAMP field, and the IANA zone of each (Caspio, 2.4)."""
 
+import contextlib
+from collections.abc import Iterable
 from types import MappingProxyType
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.schemas import CaspioField
 
 # One zone an id, "<Windows id without 'Standard Time'>: <IANA zone>"; ids that do not end so are written out below.
 _STANDARD_TIME = """
@@ -177,3 +180,12 @@ def zone(name: str) -> ZoneInfo:
             f"time zone {name!r} is neither a Windows id ('GMT Standard Time') nor an IANA name ('Europe/London'); "
             "set the zone of the TIMESTAMP field in Caspio, or name it in the sync file"
         ) from None
+
+
+def stamped_zone(fields: Iterable[CaspioField]) -> str | None:
+    """The IANA zone that Caspio declares for the first TIMESTAMP field with one that is known; None for none."""
+    for field in fields:
+        if field.type == "TIMESTAMP" and (field.time_zone or "").strip():
+            with contextlib.suppress(ConfigurationError):
+                return zone(str(field.time_zone)).key
+    return None

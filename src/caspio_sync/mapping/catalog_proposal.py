@@ -4,19 +4,21 @@ import re
 from collections.abc import Iterator, Sequence
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.proposal import DISABLED, KEY_TYPES, LEFT_OUT, bare, cursor, quoted, why
+from caspio_sync.mapping.consent_proposal import bare
+from caspio_sync.mapping.proposal import DISABLED, KEY_TYPES, LEFT_OUT, cursor, quoted, why, zone_line
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 _ID = re.compile(r"(?:sku|code|id|no|nr|number|isbn|ean|gtin)$")
 
 
-def propose_catalog(name: str, table: str, fields: Sequence[CaspioField]) -> str:
+def propose_catalog(name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
     Args:
         name: of the sync, and of the catalog.
         table: of the source.
         fields: its fields, as Caspio declares them.
+        time_zone: IANA zone of its wall clocks; None leaves it to a person.
 
     Raises:
         ConfigurationError: no field can name an item.
@@ -31,7 +33,7 @@ def propose_catalog(name: str, table: str, fields: Sequence[CaspioField]) -> str
         "source:",
         f"  table: {quoted(table)}",
         *cursor(fields),
-        "  time_zone: UTC    # IANA zone of the wall clocks in Date/Time fields, such as Europe/London",
+        zone_line(time_zone),
         "",
         "catalog:",
         f"  name: {name}    # made in Braze when there is none; a type cannot change afterwards",

@@ -6,8 +6,11 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Protocol, Self
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, Field, PrivateAttr, model_validator
+from pydantic import AfterValidator, Field, GetJsonSchemaHandler, PrivateAttr, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from caspio_sync.characters import trimmed
 from caspio_sync.mapping.document import Document, Location
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Strict, TimeZone
 from caspio_sync.sync_files import bare_name
@@ -24,6 +27,31 @@ def _cron(text: str) -> str:
     except CronSimError as error:
         raise ValueError(f"schedule '{text}' is no cron line: {error}; such as \"*/5 * * * *\"") from None
     return text
+
+
+class CronSchedule(Strict):
+    """When schedules run a sync; may be written as the bare cron line.
+
+    Args:
+        cron: five words, such as "*/5 * * * *".
+        time_zone: IANA zone in which the line is meant, summer time included.
+    """
+
+    cron: Annotated[str, AfterValidator(_cron)]
+    time_zone: TimeZone = "UTC"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _expand(cls, given: Any) -> Any:
+        return {"cron": given} if isinstance(given, str) else given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        long_form = handler.resolve_ref_schema(handler(core))
+        return {"anyOf": [{"type": "string", "description": "a cron line, in UTC"}, long_form]}
+
+    def __str__(self) -> str:
+        return self.cron if self.time_zone == "UTC" else f"{self.cron} ({self.time_zone})"
 
 
 _SPAN = re.compile(r"^([1-9]\d{0,5})([smhd])$")
@@ -87,13 +115,30 @@ class Expectation(Strict):
         type: its name, such as expect_column_values_to_be_between.
         kwargs: its arguments.
         severity: "critical" keeps a row (or batch) from leaving, "warning" is only reported.
-        meta: anything worth keeping beside it, such as why it is there.
+        meta: anything worth keeping beside it; `why` is told where it blocks a batch.
     """
 
     type: Annotated[str, Field(pattern=r"^expect_[a-z0-9_]+$")]
     kwargs: dict[str, Any] = Field(default_factory=dict)
     severity: Literal["critical", "warning"] = "critical"
     meta: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def why(self) -> str:
+        """`meta.why`, else what is expected, without the words of its arguments: they may be values of people."""
+        said = self.meta.get("why")
+        if isinstance(said, str) and trimmed(said):
+            return trimmed(said)
+        columns = ("column", "column_A", "column_B")
+        of = " and ".join(str(self.kwargs[each]) for each in columns if each in self.kwargs) or "the batch"
+        numbers = [
+            f"{name} {value}"
+            for name, value in self.kwargs.items()
+            if name not in columns and isinstance(value, int | float)
+        ]
+        expected = self.type.removeprefix("expect_").replace("_", " ")
+        bounds = f" ({', '.join(numbers)})" if numbers else ""
+        return f"the sync file expects of {of}: {expected}{bounds}"
 
 
 class Gate(Strict):
@@ -144,7 +189,8 @@ class Sync(Strict):
         fields: Braze's name → where it comes from, in the order of the file.
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
-        schedule: cron line for deployments, in UTC; by default that of its kind.
+        schedule: when deployments run it: a cron line in UTC, or `cron:` and `time_zone:`; by default that of its kind.
+            The nightly whole read goes by the same zone.
         freshness: how long a change may take to reach Braze, such as 5m; a miss is told, and fails no run.
         enabled: whether schedules run it. By hand it runs all the same, and `check` and `plan` look at it.
         owner: another sync, which owns what both write (attributes, consent, columns): this one leaves that out.
@@ -156,7 +202,7 @@ class Sync(Strict):
     fields: Mapping[str, FieldMapping] = Field(default_factory=dict)
     batch_size: int = Field(default=50_000, ge=BATCH_ROWS[0], le=BATCH_ROWS[1])
     gate: Gate = Gate()
-    schedule: Annotated[str, AfterValidator(_cron)] | None = None
+    schedule: CronSchedule | None = None
     freshness: Annotated[str, AfterValidator(_span)] | None = None
     enabled: bool = True
     owner: OtherSync | None = None

@@ -9,16 +9,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.consent_proposal import bare, channel_of, scopes_of
 from caspio_sync.mapping.engagement import TAKES
 from caspio_sync.mapping.engagement_sync import FORMS, MEASURES, Form, is_of_frames
-from caspio_sync.mapping.proposal import DISABLED, TEXTS, bare, is_state, key_of, meant, quoted, why
+from caspio_sync.mapping.proposal import DISABLED, TEXTS, is_state, key_of, meant, quoted, why, zone_line
 from caspio_sync.schemas import CaspioField
 
-# A channel inside a name; `emailsent` is not `emails` and `ent`.
-_CHANNEL = re.compile(
-    r"(?P<email>e?mails?(?!en[dt]))|(?P<push>push)|(?P<sms>sms)|(?P<whatsapp>whatsapp)|(?P<in_app>inapp)"
-    r"|(?P<content_card>contentcard)"
-)
 _PADDING = re.compile(r"^(?:braze|total|numberof|has|is)|(?:date|at|on)$")
 # What a name says without channel and padding, and the measures that may be meant, the likeliest first: the first one
 # that the column's type takes is proposed. {} is the channel, e-mail where the name has none.
@@ -46,7 +42,6 @@ _MEANT_OF_A_CHANNEL = (
     (r"lastdelivered|lastdelivery", ("{}_last_delivered_at",)),
 )
 _OWN_NAMES = MappingProxyType({measure.replace("_", ""): measure for measure in MEASURES})
-_STATE = re.compile(r"(?:marketing)?(?:consent|optin|subscri(?:be|bed|ption)|permission)(?:status|state)?")
 
 # Worth a column where the table has none. Hard bounces are known without Currents.
 _WORTH = (
@@ -63,13 +58,14 @@ _WORTH = (
 _SPOKEN = MappingProxyType({"YES/NO": "Yes/No", "DATE/TIME": "Date/Time", "STRING": "Text (255)"})
 
 
-def propose_engagement(name: str, table: str, fields: Sequence[CaspioField]) -> str:
+def propose_engagement(name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
     Args:
         name: of the sync.
         table: that is read and written.
         fields: its fields, as Caspio declares them.
+        time_zone: IANA zone of its wall clocks; None leaves it to a person.
 
     Raises:
         ConfigurationError: no field can name a person, or none seems made for what Braze tells.
@@ -77,10 +73,9 @@ def propose_engagement(name: str, table: str, fields: Sequence[CaspioField]) -> 
     key = key_of(table, fields)
     address = next((each for each in fields if each is not key and meant(each) == "email" and each.type in TEXTS), None)
     columns = [each for each in fields if each is not key and each is not address and _takes_values(each)]
-    # Of a yes that means no (Unsubscribed) a map has to say so: that is left to a person.
-    states = [each for each in columns if is_state(each) and "unsub" not in bare(each)]
-    guesses = {each.name: guess for each in columns if each not in states and (guess := _guess(each)) is not None}
-    scopes = _scopes(states)
+    states = _states(columns)
+    guesses = _guesses(columns, states)
+    scopes = scopes_of(states)
     if not guesses and not any(each.type == "YES/NO" for each in scopes.values()):
         worth = ", ".join(f"{each.name} ({_SPOKEN[each.type]})" for each in _WORTH)
         raise ConfigurationError(
@@ -98,7 +93,7 @@ def propose_engagement(name: str, table: str, fields: Sequence[CaspioField]) -> 
         "",
         "source:",
         f"  table: {quoted(table)}",
-        "  time_zone: UTC    # IANA zone of the wall clocks in Date/Time fields, such as Europe/London",
+        zone_line(time_zone),
         "",
         "identity:",
         f"  external_id: {quoted(key.name)}    # {why(key)}",
@@ -111,6 +106,21 @@ def propose_engagement(name: str, table: str, fields: Sequence[CaspioField]) -> 
         "# campaign_stats: {table: CampaignStats, create: true}    # counts of each campaign, day and channel",
     ]
     return "\n".join(lines) + "\n"
+
+
+def returned_columns(fields: Sequence[CaspioField]) -> dict[str, str]:
+    """The columns that by their names hold what Braze tells of people, and what: its measure."""
+    columns = [each for each in fields if meant(each) is None and _takes_values(each)]
+    return {name: measure for name, (measure, _) in _guesses(columns, _states(columns)).items()}
+
+
+def _states(columns: Sequence[CaspioField]) -> list[CaspioField]:
+    # Of a yes that means no (Unsubscribed) a map has to say so: that is left to a person.
+    return [each for each in columns if is_state(each) and "unsub" not in bare(each)]
+
+
+def _guesses(columns: Sequence[CaspioField], states: Sequence[CaspioField]) -> dict[str, tuple[str, Form]]:
+    return {each.name: guess for each in columns if each not in states and (guess := _guess(each)) is not None}
 
 
 def _takes_values(field: CaspioField) -> bool:
@@ -132,7 +142,7 @@ def _guess(field: CaspioField) -> tuple[str, Form] | None:
 def _suggested(field: CaspioField) -> Iterator[str]:
     if (measure := _OWN_NAMES.get(bare(field))) is not None:
         yield measure
-    channel, rest = _channel(field)
+    channel, rest = channel_of(field)
     said = _PADDING.sub("", rest)
     for pattern, measures in _MEANT if channel is None else (*_MEANT, *_MEANT_OF_A_CHANNEL):
         if re.fullmatch(pattern, said):
@@ -164,17 +174,6 @@ def _value(measure: str, form: Form) -> str:
     return measure if form == coarse else f"{{measure: {measure}, as: {form}}}"
 
 
-def _scopes(states: Sequence[CaspioField]) -> dict[str, CaspioField]:
-    """Columns that seem to hold a global state, by `email` and `push`; one that names no channel is the e-mail's."""
-    found: dict[str, CaspioField] = {}
-    for field in states:
-        channel, said = _channel(field)
-        if channel in {"email", "push", None} and _STATE.fullmatch(said):
-            found.setdefault(channel or "any", field)
-    unnamed = found.pop("any", None)
-    return found if unnamed is None else {"email": unnamed, **found}
-
-
 def _consent(states: Sequence[CaspioField], scopes: Mapping[str, CaspioField]) -> Iterator[str]:
     """A Yes/No field says what it means; of words only a person knows which stand for which state."""
     clear = {scope: field for scope, field in scopes.items() if field.type == "YES/NO"}
@@ -191,13 +190,6 @@ def _consent(states: Sequence[CaspioField], scopes: Mapping[str, CaspioField]) -
     yield f"{aside}profiles: NAME    # the profile sync of these columns: where Caspio wins, it sends the state again"
     yield f"{aside}subscription_groups:"
     for field in [each for each in states if each not in scopes.values()] or [CaspioField("Field", "YES/NO")]:
-        channel = "sms" if _channel(field)[0] == "sms" else "email"
+        channel = "sms" if channel_of(field)[0] == "sms" else "email"
         group = f"{{id: <group id of Braze>, channel: {channel}, column: {quoted(field.name)}}}"
         yield f"{aside}  - {group}    # {field.type}"
-
-
-def _channel(field: CaspioField) -> tuple[str | None, str]:
-    """The channel that a column's name speaks of, None for none; and the rest of the name."""
-    name = bare(field)
-    found = _CHANNEL.search(name)
-    return found and found.lastgroup, _CHANNEL.sub("", name, count=1)

@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 import yaml
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.consent_proposal import bare, channel_of, scopes_of
 from caspio_sync.mapping.names import fault_in_name
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
@@ -29,18 +30,28 @@ _STATE = re.compile(r"consent|optin|subscri|newsletter|permission")
 KEY_TYPES = frozenset({"STRING", "INTEGER", "AUTONUMBER", "PREFIXED AUTONUMBER", "GUID", "RANDOM ID"})
 TEXTS = frozenset({"STRING", "TEXT"})
 _BIRTH_TYPES = frozenset({"STRING", "DATE/TIME"})
+NOTHING: Mapping[str, str] = MappingProxyType({})
 # A proposal is a guess: no schedule may send it before a person has looked.
 DISABLED = "enabled: false    # remove this line once it is right: then `deploy` and `serve` run it on a schedule"
 LEFT_OUT = frozenset({"FILE", "ATTACHMENT", "TIMESTAMP"})
 
 
-def propose_sync(name: str, table: str, fields: Sequence[CaspioField]) -> str:
+def propose_sync(
+    name: str,
+    table: str,
+    fields: Sequence[CaspioField],
+    *,
+    time_zone: str | None = None,
+    returned: Mapping[str, str] = NOTHING,
+) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
     Args:
         name: of the sync.
         table: of the source.
         fields: its fields, as Caspio declares them.
+        time_zone: IANA zone of its wall clocks; None leaves it to a person.
+        returned: columns that hold what Braze tells, and what that is: sent back, it would go round in a circle.
 
     Raises:
         ConfigurationError: no field can name a profile.
@@ -57,14 +68,14 @@ def propose_sync(name: str, table: str, fields: Sequence[CaspioField]) -> str:
         "source:",
         f"  table: {quoted(table)}",
         *cursor(fields),
-        "  time_zone: UTC    # IANA zone of the wall clocks in Date/Time fields, such as Europe/London",
+        zone_line(time_zone),
         "",
         "identity:",
         f"  external_id: {quoted(key.name)}    # {why(key)}",
         "  on_new: create    # or update_only: leave alone whom Braze does not know",
         "",
         "# Braze attribute: Caspio field. Remove what Braze need not know: every attribute sent is billed.",
-        *_attributes(rest),
+        *_attributes(rest, returned),
         *_consent(states),
     ]
     return "\n".join(lines) + "\n"
@@ -112,13 +123,26 @@ def cursor(fields: Sequence[CaspioField]) -> Iterator[str]:
         yield "  # cursor: Field    # no TIMESTAMP with OnUpdate found: without one every run reads the whole table"
 
 
-def _attributes(fields: Sequence[CaspioField]) -> Iterator[str]:
+def zone_line(time_zone: str | None) -> str:
+    """The line of `source:` about the wall clocks."""
+    if time_zone is None:
+        said = "SAY IT: the IANA zone of the wall clocks in Date/Time fields, which else are taken for UTC"
+        return f"  # time_zone: Europe/London    # {said}"
+    return (
+        f"  time_zone: {time_zone}    # of the wall clocks in Date/Time fields; the zone of the table's Timestamp field"
+    )
+
+
+def _attributes(fields: Sequence[CaspioField], returned: Mapping[str, str]) -> Iterator[str]:
     written: set[str] = set()
     lines = []
     for field in fields:
         attribute = _attribute(field, written)
         if field.type in LEFT_OUT or field.type not in SOURCE_DTYPES:
             lines.append(f"  # {attribute}: {quoted(field.name)}    # {field.type}: rarely of use in messages")
+            continue
+        if field.name in returned:
+            lines.append(f"  # {attribute}: {quoted(field.name)}    # comes from Braze: {returned[field.name]}")
             continue
         written.add(attribute.lower())
         lines.append(f"  {quoted(attribute)}: {_value(attribute, field, fields)}")
@@ -153,15 +177,13 @@ def _consent(states: Sequence[CaspioField]) -> Iterator[str]:
     yield ""
     yield "# consent: states are opted_in, subscribed and unsubscribed; a Yes/No field needs no map."
     yield "# consent:"
-    for field in states:
-        yield f"#   email_subscribe: {quoted(field.name)}    # {field.type}"
+    scopes = scopes_of(states)
+    for scope, field in scopes.items():
+        yield f"#   {scope}_subscribe: {quoted(field.name)}    # {field.type}"
     yield "#   subscription_groups:"
-    yield "#     - {id: <group id of Braze>, channel: email, from: Field}"
-
-
-def bare(field: CaspioField) -> str:
-    """The field's name without blanks, signs and case."""
-    return "".join(character for character in field.name.lower() if character.isalnum())
+    for field in [each for each in states if each not in scopes.values()] or [CaspioField("Field", "YES/NO")]:
+        channel = "sms" if channel_of(field)[0] == "sms" else "email"
+        yield f"#     - {{id: <group id of Braze>, channel: {channel}, from: {quoted(field.name)}}}    # {field.type}"
 
 
 def quoted(text: str) -> str:

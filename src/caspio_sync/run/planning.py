@@ -14,6 +14,7 @@ from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT
+from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.run import comparing, sending
 from caspio_sync.run.catalogs.catalog_items import with_last_read
 from caspio_sync.run.catalogs.vanished import find_vanished
@@ -118,7 +119,7 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
         judge: the gate.
         show: how many sample objects to keep.
     """
-    plan = Plan(report=run.report, schedule=run.definition.schedule)
+    plan = Plan(report=run.report, schedule=schedule_text(run.definition))
     plan.mapping_changes = await _mapping_changes(run)
     new = NewRows()
     plan.blocked = await plan_erasures(run)
@@ -231,13 +232,19 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
     run.report.data_points += int(rows.select(sending.billed_points(run, rows).sum()).item())
 
 
+def schedule_text(definition: AnySync) -> str | None:
+    """The sync's own schedule, for people."""
+    return None if definition.schedule is None else str(definition.schedule)
+
+
 def price_calls(run: SyncRun, plan: Plan) -> None:
     """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
     sweeps = run.definition.source.cursor is None
     plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None)
-    if plan.schedule is None:
+    schedule = run.definition.schedule
+    if schedule is None:
         return
-    runs = runs_a_month(plan.schedule)
+    runs = runs_a_month(schedule.cron)
     plan.calls_a_month = runs * plan.calls_a_run
     plan.steps = (
         f"{runs:,} runs a month x {plan.calls_a_run:,} calls "
@@ -250,8 +257,8 @@ def hold_against_budget(run: SyncRun, plan: Plan) -> None:
     budget = plan.calls_per_day
     if budget is None:
         return
-    if plan.schedule is not None:
-        asked = DailyCalls(run.name, plan.schedule, most_runs_a_day(plan.schedule), plan.calls_a_run)
+    if (schedule := run.definition.schedule) is not None:
+        asked = DailyCalls(run.name, schedule.cron, most_runs_a_day(schedule.cron), plan.calls_a_run)
         plan.refused = over_budget([asked], budget)
     needed = calls_a_run(run.report.expected)
     if needed > budget - plan.calls_today:

@@ -114,3 +114,52 @@ def test_a_table_without_a_column_for_it_is_refused_and_nothing_is_written(shop)
     assert isinstance(result.exception, ConfigurationError)
     assert "Customers: no column seems made for what Braze tells; add some in Caspio" in str(result.exception)
     assert not (shop.folder / "syncs").exists()
+
+
+def test_the_zone_of_the_wall_clocks_is_that_of_the_timestamp(shop):
+    shop.run("init", "customers", "--table", "Customers")
+    assert load_sync(shop.folder / "syncs" / "customers.yaml").source.time_zone == "Europe/London"
+
+
+@pytest.mark.parametrize("kind", ["profiles", "catalog", "engagement"])
+def test_without_a_timestamp_the_zone_is_left_to_a_person_and_the_check_warns(people, kind):
+    people.run("init", "mine", "--table", "People", "--kind", kind)
+    assert "  # time_zone: Europe/London" in (people.folder / "syncs" / "mine.yaml").read_text()
+    said = people.run("check", "mine").output
+    assert ("LastOpened are read as wall clocks of UTC" in said) == (kind != "profiles")  # there it is not mapped
+
+
+@pytest.mark.parametrize(
+    ("line", "warned"),
+    [("", True), (", time_zone: UTC", True), (", time_zone: Europe/London", False)],
+)
+def test_the_check_warns_of_wall_clocks_of_utc(shop, line, warned):
+    fields = [{"Name": "No", "Type": "STRING"}, {"Name": "Since", "Type": "DATE/TIME"}]
+    stamp = {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnUpdate": True, "TimeZone": "GMT Standard Time"}
+    shop.caspio.create_table("Clocks", [*fields, stamp])
+    shop.write_sync(
+        f"kind: profiles\nsource: {{table: Clocks{line}}}\nidentity: {{external_id: No}}\nfields: {{since: Since}}\n"
+    )
+    said = shop.run("check", "customers").output
+    assert ("though the table's Timestamp field is in Europe/London" in said) == warned
+
+
+def test_columns_that_an_engagement_return_writes_are_no_attributes(people):
+    people.run("init", "back", "--table", "People", "--kind", "engagement")
+    people.caspio.create_table(
+        "More", [{"Name": each, "Type": "STRING"} for each in ("CustomerNo", "City", "Touched", "LastCampaign")]
+    )
+    (people.folder / "syncs" / "more.yaml").write_text(
+        "kind: engagement\nsource: {table: more}\nidentity: {external_id: CustomerNo}\n"
+        "fields: {Touched: preferred_channel}\n"
+    )
+    for table, mapped in (("People", {"email"}), ("More", {"home_city"})):
+        people.run("init", "mine", "--table", table, "--force")
+        assert load_sync(people.folder / "syncs" / "mine.yaml").fields.keys() == mapped
+
+
+def test_a_proposal_waits_for_a_person(shop):
+    said = shop.run("init", "customers", "--table", "Customers").output
+    assert "Schedules run it once its line `enabled: false` is removed" in said
+    assert not load_sync(shop.folder / "syncs" / "customers.yaml").enabled
+    assert "enabled: false: it runs by hand alone" in shop.run("check", "customers").output

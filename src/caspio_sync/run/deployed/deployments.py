@@ -215,7 +215,8 @@ def _description(definition: AnySync, schedule: Schedule) -> str:
 
 
 def _entry(deployment: Deployment) -> dict[str, Any]:
-    schedule = {"slug": deployment.schedule.slug, "cron": deployment.schedule.cron, "timezone": "UTC", "active": True}
+    when = deployment.schedule
+    schedule = {"slug": when.slug, "cron": when.cron, "timezone": when.time_zone, "active": True}
     return {
         "name": deployment.name,
         "description": deployment.description,

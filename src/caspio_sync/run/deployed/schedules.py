@@ -29,13 +29,15 @@ class Schedule:
 
     Args:
         slug: its name within the deployment.
-        cron: cron line, in UTC.
+        cron: cron line.
         full: whether these runs read everything.
+        time_zone: IANA zone in which the line is meant.
     """
 
     slug: str
     cron: str
     full: bool = False
+    time_zone: str = "UTC"
 
 
 def schedules_of(definition: AnySync) -> tuple[Schedule, ...]:
@@ -44,12 +46,14 @@ def schedules_of(definition: AnySync) -> tuple[Schedule, ...]:
     `schedule:` in the sync file replaces the regular one. The nights begin at different minutes, each always
     at the same one, so that they do not all ask Caspio at once.
     """
+    given = definition.schedule
+    zone = "UTC" if given is None else given.time_zone
     if definition.source.cursor is None:
-        return (Schedule(REGULAR, definition.schedule or _BY_SWEEP),)
+        return (Schedule(REGULAR, _BY_SWEEP if given is None else given.cron, time_zone=zone),)
     minute = zlib.crc32(definition.name.encode()) % 60
     return (
-        Schedule(REGULAR, definition.schedule or _BY_CURSOR[definition.kind]),
-        Schedule(SWEEP, f"{minute} {_SWEEP_HOUR} * * *", full=True),
+        Schedule(REGULAR, _BY_CURSOR[definition.kind] if given is None else given.cron, time_zone=zone),
+        Schedule(SWEEP, f"{minute} {_SWEEP_HOUR} * * *", full=True, time_zone=zone),
     )
 
 

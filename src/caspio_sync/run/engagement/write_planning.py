@@ -8,7 +8,7 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement import campaign_stats, wanted_rows, writing_back
 from caspio_sync.run.engagement.gathering import gather, note_unknown, report_of, work
 from caspio_sync.run.erasing import count_erased
-from caspio_sync.run.planning import Judge, Plan, hold_against_budget, price_calls
+from caspio_sync.run.planning import Judge, Plan, hold_against_budget, price_calls, schedule_text
 from caspio_sync.schemas import Verdict
 from caspio_sync.writeback.planner import WriteCall, within_budget
 
@@ -24,7 +24,7 @@ async def plan_writeback(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
         show: how many sample calls to keep.
     """
     own, report = work(run), report_of(run)
-    plan = Plan(report=run.report, schedule=run.definition.schedule)
+    plan = Plan(report=run.report, schedule=schedule_text(run.definition))
     await gather(run)
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
