@@ -41,13 +41,13 @@ class Fuzzer:
     Args:
         target: what is tried.
         seed: of all dice.
-        known: inputs beside the target's seeds, such as those that were found before.
+        known: inputs beside the target's seeds that were found before, as small as they get.
     """
 
     def __init__(self, target: Target, seed: int, known: tuple[bytes, ...] = ()) -> None:
         self._target = target
         self._dice = random.Random(f"{seed}:{target.name}")
-        self._first = [*target.seeds, *known]
+        self._known = known
         self._corpus: list[bytes] = []
         self._seen: set[Branch] = set()
         self.report = Report(target.name)
@@ -55,7 +55,7 @@ class Fuzzer:
     def run(self, *, seconds: float = float("inf"), inputs: int | None = None) -> Report:
         """Play inputs until the time or their number is used up; the seeds are played in any case."""
         start = time.perf_counter()
-        for data in self._first:
+        for data in (*self._known, *self._target.seeds):
             self._play(data)
         while time.perf_counter() - start < seconds and (inputs is None or self.report.inputs < inputs):
             self._play(self._next())
@@ -77,11 +77,17 @@ class Fuzzer:
             self._seen |= branches.reached
             self._corpus.append(data)
         if fault is not None and fault.what not in self.report.found:
-            smallest = smaller(data, lambda each: (found := judge(self._target, each)) and found.what == fault.what)
-            self.report.found[fault.what] = (judge(self._target, smallest) or fault, smallest)
+            self.report.found[fault.what] = (fault, data if data in self._known else self._smallest(fault, data))
+
+    def _smallest(self, fault: Fault, data: bytes) -> bytes:
+        def same(each: bytes) -> bool:
+            found = judge(self._target, each)
+            return found is not None and found.what == fault.what
+
+        return smaller(data, same)
 
 
-def smaller(data: bytes, same: Callable[[bytes], bool | None]) -> bytes:
+def smaller(data: bytes, same: Callable[[bytes], bool]) -> bytes:
     """The input without all that it breaks the promise without too: lines first, then ever smaller stretches."""
     tries, until = _SMALLER_TRIES, time.perf_counter() + _SMALLER_SECONDS
     for split in (b"\n", b""):

@@ -1,5 +1,6 @@
 """What a user chooses of the emulators in words: switches of their behaviour, and views of the account."""
 
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -50,14 +51,7 @@ def switches() -> Iterator[Switch]:
 def _choices(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " | ".join(str(word) for word in get_args(annotation))
-    simple = {
-        bool: "true | false",
-        int: "whole number",
-        float: "number",
-        str: "text",
-        int | None: "whole number | null",
-    }
-    return simple.get(annotation, "JSON")
+    return _WORDS.get(annotation, "JSON")
 
 
 def read_switches(settings: Sequence[str]) -> dict[Kind, dict[str, Any]]:
@@ -73,13 +67,12 @@ def read_switches(settings: Sequence[str]) -> dict[Kind, dict[str, Any]]:
         switch = known.get(full.strip())
         if switch is None or not equals:
             raise ConfigurationError(_unknown(setting, full.strip(), known))
-        kind, _, name = switch.name.partition(".")
-        value = _value(text.strip())
-        try:
-            _BEHAVIOURS[kind](**{name: value})  # type: ignore[index]  # the kinds are the keys
-        except ValidationError:
-            raise ConfigurationError(f"--set {setting}: {switch.name} takes {switch.choices}") from None
-        read[kind][name] = value  # type: ignore[index]  # as above
+        kind: Kind = "caspio" if switch.name.startswith("caspio.") else "braze"
+        name = switch.name.partition(".")[2]
+        fitting = [value for value in _values(text.strip()) if _fits(kind, name, value)]
+        if not fitting:
+            raise ConfigurationError(f"--set {setting}: {switch.name} takes {switch.choices}")
+        read[kind][name] = fitting[0]
     return read
 
 
@@ -89,11 +82,19 @@ def _unknown(setting: str, name: str, known: dict[str, Switch]) -> str:
     return f"--set {setting}: write emulator.switch=value; {hint}`caspio-sync sandbox switches` lists what there is"
 
 
-def _value(text: str) -> Any:
+def _values(text: str) -> Iterator[Any]:
+    """What a word may mean: JSON first, then the word itself, as digits may be a text."""
+    with contextlib.suppress(orjson.JSONDecodeError):
+        yield orjson.loads(text)
+    yield text
+
+
+def _fits(kind: Kind, name: str, value: Any) -> bool:
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError:
-        return text
+        _BEHAVIOURS[kind](**{name: value})
+    except ValidationError:
+        return False
+    return True
 
 
 def make_view(sandbox: "CaspioSandbox", view: str) -> None:

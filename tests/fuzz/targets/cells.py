@@ -9,9 +9,12 @@ import orjson
 import polars as pl
 
 from caspio_sync.extraction.cells import source_frame
-from caspio_sync.ledger.compare import Versions, compare
+from caspio_sync.ledger.compare import Versions, compare, send
 from caspio_sync.ledger.schema import LEDGER_ROW_SCHEMA
+from caspio_sync.mapping.catalog_items import encode_items
+from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.kinds import mapping_of
+from caspio_sync.mapping.objects import encode_objects, identifier_expression
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_DTYPES, SOURCE_PK, CaspioField
@@ -96,8 +99,27 @@ def run(data: bytes) -> list[str]:
         counted = compared.changes.height + compared.settled.height + compared.unchanged + sum(compared.held.values())
         if counted != frame.height:
             raise BrokenPromiseError("a row is lost in the comparison")
+        _check_objects(mapping, compared.changes.filter(pl.col(KEY).is_not_null()))
         texts += mapped[PROBLEMS].drop_nulls().to_list()
     return texts
+
+
+def _check_objects(mapping: RowMapping, changes: pl.DataFrame) -> None:
+    """What would be sent is JSON, and bears the row's key."""
+    if isinstance(mapping, CatalogMapping):
+        name, objects = "id", encode_items(changes, mapping.columns)
+    else:
+        name = "external_id"
+        objects = encode_objects(
+            changes, mapping.columns, identifier=identifier_expression(name), travels=send, update_only=False
+        )
+    for key, text in zip(changes[KEY], objects, strict=True):
+        try:
+            sent = orjson.loads(text)
+        except orjson.JSONDecodeError:
+            raise BrokenPromiseError("what would be sent is no JSON") from None
+        if sent[name] != key:
+            raise BrokenPromiseError("what would be sent bears another key")
 
 
 _ROW = {

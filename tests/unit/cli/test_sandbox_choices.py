@@ -20,6 +20,7 @@ from tests.contract.conftest import a_filled_account, get
         (["caspio.numbers_as_text=refused"], {"numbers_as_text": "refused"}, {}),
         (["caspio.calls_per_second=5", "braze.rate = mau"], {"calls_per_second": 5}, {"rate": "mau"}),
         (["caspio.calls_per_second=null"], {"calls_per_second": None}, {}),
+        (["caspio.client_secret=123"], {"client_secret": "123"}, {}),
         (['caspio.hidden_objects=["Orders"]'], {"hidden_objects": ["Orders"]}, {}),
         (["braze.currents=true", "braze.currents=false"], {}, {"currents": False}),
         (['braze.keys={"k":["users.track"]}'], {}, {"keys": {"k": ["users.track"]}}),

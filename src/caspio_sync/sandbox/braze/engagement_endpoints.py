@@ -18,7 +18,7 @@ from caspio_sync.sandbox.braze.rate import PoolLimit
 from caspio_sync.sandbox.braze.track import RefusedError
 
 _ENTRY_TOTALS = ("revenue", "conversions", "conversions_by_entry_time", "entries")
-# A campaign has up to four conversion events; recordings show the counters of all, also where it has one.
+# Up to four conversion events: the first without a number, all of them also where a campaign has one (10.2).
 _CAMPAIGN_TOTALS = (
     *("conversions", "conversions_by_send_time", "conversions1", "conversions1_by_send_time"),
     *("conversions2", "conversions2_by_send_time", "conversions3", "conversions3_by_send_time"),
