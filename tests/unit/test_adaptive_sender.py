@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clients._http import UnavailableError, rate_limit, retry_after
+from caspio_sync.clients._http import RateLimit, UnavailableError, rate_limit, retry_after
 from caspio_sync.clients.braze_answers import TrackAnswer
 from caspio_sync.delivery.endpoints import TrackEndpoint
 from caspio_sync.delivery.requests import Request
@@ -73,6 +73,8 @@ class Workspace:
         self.limit = TrackLimit(self.behaviour)
         self.allowed: list[tuple[float, bool]] = []  # ours
         self.others_refused = self.others_let_in = 0
+        self.refused_at_random = 0.0  # whatever the window says
+        self.random_wait: float | None = None
         self._latency = latency
         self._date_header = date_header
         self._jitter = random.Random(7)
@@ -106,6 +108,10 @@ class Workspace:
         """What `BrazeClient.track` makes of the emulator's headers."""
         half = self._latency * self._jitter.uniform(0.35, 0.65)
         await asyncio.sleep(half)
+        if self._jitter.random() < self.refused_at_random:
+            await asyncio.sleep(self._latency - half)
+            self.allowed.append((self.clock.monotonic(), False))
+            raise UnavailableError("429", status=429, retry_after=self.random_wait, rate=RateLimit())
         admitted, headers = self.admitted()
         self.allowed.append((self.clock.monotonic(), admitted))
         await asyncio.sleep(self._latency - half)
@@ -276,6 +282,23 @@ def test_several_of_our_own_processes_share_the_workspace(processes: int) -> Non
         assert sum(rates) >= 0.95 * 200
         assert min(rates) >= 0.25 * max(rates)
         assert max(each.refused_share(20, 90) for each in senders) < 0.01
+
+    simulate(scenario)
+
+
+# A rolling window that is used to its limit tells of no room, so that nothing contradicts a refusal there.
+@pytest.mark.parametrize(
+    ("contract", "wait", "least"),
+    [("epoch", None, 0.6), ("seconds", 1.0, 0.6), ("a bare 429", 3.0, 0.6), ("no Date header", None, 0.35)],
+)
+def test_refusals_that_the_announced_room_contradicts_teach_their_wait_alone(
+    contract: str, wait: float | None, least: float
+) -> None:
+    async def scenario() -> None:
+        workspace = Workspace(**TOLD[contract], burst_limit=300)
+        workspace.refused_at_random, workspace.random_wait = 0.15, wait
+        await send_until(workspace, 50)
+        assert workspace.rate(20, 50) >= least * 100
 
     simulate(scenario)
 

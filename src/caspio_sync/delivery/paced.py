@@ -7,7 +7,7 @@ from caspio_sync.clients._http import RateLimit
 from caspio_sync.clients._pacing import Patience
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.pacing import Announced, Pacer, announced_wait
-from caspio_sync.errors import TransientError
+from caspio_sync.errors import PermanentError, TransientError
 
 _TRIES = 6  # half a minute of trouble; what lasts longer ends the command, which goes on where it stopped
 
@@ -56,12 +56,16 @@ class PacedCalls:
             except TransientError as error:
                 if error.rate_limited:  # it says when to come again: no failure
                     self._patience.refused(error)
-                    self._pacer.refused(error.retry_after)
+                    await self._clock.sleep(self._pacer.refused(error.retry_after))
                     continue
+                self._pacer.failed()
                 failures += 1
                 if failures == _TRIES:
                     raise
                 await self._clock.sleep(announced_wait(error, failures))
+            except PermanentError:
+                self._pacer.failed()
+                raise
             else:
                 self._patience.accepted()
                 rate = answer.rate

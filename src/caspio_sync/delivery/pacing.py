@@ -24,6 +24,8 @@ _NOBODY_AT_LEAST = 2.0  # requests
 # while, so that the refusals it costs stay far below one in a thousand.
 _STEP_BACK = 0.95
 _FELT_FOR_AFTER_SECONDS = 120.0
+# Refusals that the announced room contradicts come alone; so many in a row are a limit that no answer has told yet.
+_CONTRADICTIONS = 5
 _FIRST_STEP = 0.02
 _FIRST_BACKOFF = 0.5
 _LONGEST_BACKOFF = 30.0
@@ -72,6 +74,9 @@ class Pacer:
         # Whoever holds it is next, so that a limit that changes holds for all who wait.
         self._turn = asyncio.Lock()
         self._refusals = 0
+        self._in_flight = 0
+        self._in_a_row = 0  # refusals since a request was let in
+        self._room: int | None = None  # remaining, as the last answer told it
         # What was learned since: a window's length at the most, or since the gate opened after a refusal.
         self._since = self._next
         self._reopened = False
@@ -95,6 +100,11 @@ class Pacer:
             # A pause must not turn into a burst: all but a small part of what was not used is gone.
             self._next = max(self._next, now - self._window * _MADE_UP_FOR) + self._spacing
             self.waited_seconds += now - asked
+            self._in_flight += 1
+
+    def failed(self) -> None:
+        """A request that was let go has no answer, or one that says nothing of limits."""
+        self._in_flight -= 1
 
     @property
     def closed_seconds(self) -> float:
@@ -113,7 +123,8 @@ class Pacer:
 
     def observe(self, announced: Announced) -> None:
         """Follow the limits of an answer that was not refused."""
-        self._refusals = 0
+        self._in_flight -= 1
+        self._refusals = self._in_a_row = 0
         now = self._clock.monotonic()
         if now >= self._since:
             self._accepted += 1
@@ -125,17 +136,26 @@ class Pacer:
         elif now - self._since >= self._window:
             self._reckon(now)
 
-    def refused(self, retry_after: float | None, announced: Announced = _NOTHING) -> None:
+    def refused(self, retry_after: float | None, announced: Announced = _NOTHING) -> float:
         """Close after a 429: for the time it names, else until the window's known end, else for a growing time.
+
+        Where the answers around it tell of room it means itself alone: the gate stays open, and nothing is learned.
 
         Args:
             retry_after: seconds the answer asks to wait.
             announced: what it said of its window; answers of some contracts say nothing (Braze, POST /users/track).
+
+        Returns:
+            Seconds that the refused request has to wait by itself; 0 where it waits at the gate.
         """
         self.rate_limited += 1
+        self._in_flight -= 1
+        self._in_a_row += 1
         now = self._clock.monotonic()
         first = self._closed_until <= now  # else it left with those that closed the gate
         limit, told = self._limit, self._hear(announced, now)
+        if first and limit == self._limit and self._has_room(now) and self._in_a_row < _CONTRADICTIONS:
+            return retry_after or backoff(1)
         burst = (retry_after or 0.0) <= self._window + _RESET_ROUNDING
         # A limit that has just been lowered explains the refusal: nobody else need have used it up. And where answers
         # tell of the window, a first bare refusal may come ahead of the one that tells of a lower limit.
@@ -147,6 +167,11 @@ class Pacer:
         elif first:
             self._refusals += 1
             self._close(self._until_reset(backoff(self._refusals), now))
+        return 0.0
+
+    def _has_room(self, now: float) -> bool:
+        """Whether the last answer told of more room, in a window that has not ended, than what left since can fill."""
+        return self._window_ends > now and self._room is not None and self._room > 2 * self._in_flight + 1
 
     def _hear(self, announced: Announced, now: float) -> bool:
         """Follow what an answer says; whether it spoke of the window that requests are spaced by."""
@@ -166,6 +191,8 @@ class Pacer:
         # Of all answers in a window the one that names the earliest end is rounded the least.
         new_window = ends > self._window_ends + self._window / 2
         self._window_ends = ends if new_window else min(ends, self._window_ends)
+        if remaining is not None:
+            self._room = remaining
         if limit < self._limit:
             self._follow(limit)
         elif limit > self._limit:

@@ -57,6 +57,8 @@ class RefusedAlike:
             yield
         finally:
             self._under_way -= 1
+            if not self._under_way:  # what is sent later may be the same rows: first their opt-outs, then the rest
+                self._refused.clear()
             self._changed.set()
 
     async def settled(self) -> None:

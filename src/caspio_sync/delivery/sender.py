@@ -199,44 +199,53 @@ class InlineSender:
                 deadline += monotonic() - before
             elif monotonic() >= deadline:
                 raise failure
-            # Waiting for a window, or for the lease, does not count against the request's own time.
-            before = monotonic()
-            alone = await self._trust.admit()
-            try:
-                await self._admit()
-                deadline += monotonic() - before
-                attempt += 1
-                await self._trust.first()
-                answer = await self._endpoint.deliver(request, seconds=deadline - monotonic())
-            except TransientError as error:
-                if error.rate_limited:
-                    self._patience.refused(error)
-                    self._pacer.refused(error.retry_after, _announced(getattr(error, "rate", None)))
-                    failure = error
-                    continue
+            attempt += 1
+            answer, waited = await self._try(request, deadline - monotonic())
+            deadline += waited
+            if not isinstance(answer, TransientError):
+                return answer, attempt
+            failure = answer
+            if failure.rate_limited:
+                self._patience.refused(failure)
+                wait = self._pacer.refused(failure.retry_after, _announced(getattr(failure, "rate", None)))
+                deadline += wait
+            else:
+                self._pacer.failed()
                 self._breaker.failed()
-                wait = announced_wait(error, attempt)
+                wait = announced_wait(failure, attempt)
                 if monotonic() + wait > deadline:
-                    raise
-                failure = error
+                    raise failure
+            if wait:
                 await self._clock.sleep(wait)
-                continue
-            except PermanentError:
-                self._patience.accepted()
-                self._breaker.succeeded()
-                raise
-            finally:
-                if alone:
-                    self._trust.release()
+
+    async def _try(self, request: Request, seconds: float) -> tuple[Taken | TransientError, float]:
+        """One try: the answer, or how it failed; and the seconds it waited for its turn, which are not its own."""
+        before = self._clock.monotonic()
+        alone = await self._trust.admit()
+        try:
+            await self._admit()
+            waited = self._clock.monotonic() - before
+            await self._trust.first()
+            answer = await self._endpoint.deliver(request, seconds=seconds)
+        except TransientError as error:
+            return error, waited
+        except PermanentError:
+            self._pacer.failed()
             self._patience.accepted()
             self._breaker.succeeded()
-            self._pacer.observe(_announced(answer.rate))
-            if answer.doubt:
-                self._trust.doubted(answer.doubt)
-            else:
-                self._trust.heard()
-                self._refused.taken()
-            return answer, attempt
+            raise
+        finally:
+            if alone:
+                self._trust.release()
+        self._patience.accepted()
+        self._breaker.succeeded()
+        self._pacer.observe(_announced(answer.rate))
+        if answer.doubt:
+            self._trust.doubted(answer.doubt)
+        else:
+            self._trust.heard()
+            self._refused.taken()
+        return answer, waited
 
     async def _admit(self) -> None:
         """Wait for a place within Braze's limit, and for the lease.

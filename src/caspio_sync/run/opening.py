@@ -357,7 +357,7 @@ def _notes_of_the_dead(killed: list[Run], held: HeldLease) -> list[str]:
 async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:
     """Every row read has its verdict: the next run reads from this one's start, unless an answer was lost."""
     report = run.report
-    if run.options.partial or report.verdicts.get("unknown") or report.left_to_send:
+    if run.options.partial or report.verdicts.get("unknown") or report.objects_unknown or report.left_to_send:
         return
     await run.ledger.do(
         run.ledger.ledger.move_cursor,

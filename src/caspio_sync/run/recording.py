@@ -61,12 +61,26 @@ async def record_blocked_batch(run: SyncRun, batch: SourceBatch, reason: str) ->
 
 
 async def record_rows(run: SyncRun, batch: int, rows: pl.DataFrame, verdict: Verdict) -> None:
-    """Record rows that were not sent: changes with their `reason`."""
+    """Record rows that were not sent: changes with their `reason`.
+
+    A row whose opt-out nobody acknowledged is unknown whatever else holds it: held, its "no" would not leave again.
+    """
     if rows.is_empty():
         return
     unasked = pl.lit(None, dtype=pl.Int64)
-    rows = rows.with_columns(verdict=pl.lit(verdict.value), request=unasked, status=unasked)
+    doubtful = pl.col(SOURCE_PK).is_in(list(opt_outs_in_doubt(run)))
+    rows = rows.with_columns(
+        verdict=pl.when(doubtful).then(pl.lit(Verdict.UNKNOWN.value)).otherwise(pl.lit(verdict.value)),
+        reason=pl.when(doubtful).then(pl.format("opt-out: no known answer; then: {}", "reason")).otherwise("reason"),
+        request=unasked,
+        status=unasked,
+    )
     await record_outcomes(run, batch, rows, part="profile")
+
+
+def opt_outs_in_doubt(run: SyncRun) -> set[int]:
+    """source_pk of rows whose opt-out left and was not acknowledged by Braze."""
+    return run.part("opt-outs in doubt", set)
 
 
 async def record_outcomes(run: SyncRun, batch: int, rows: pl.DataFrame, *, part: str) -> None:
