@@ -4,7 +4,8 @@
 
 source frame    `source_pk` (Int64), one column a Caspio field, cast by its declared type, and `uncastable`
                 (List(String): the fields of this row whose cell could not be cast; null for a clean row)
-mapped frame    `source_pk`, `key` (String), one column a mapped attribute, `<column>__ok` (Boolean, never null) for
+mapped frame    `source_pk`, `key` (String), `_former_key` (the key as its cell has it, where blanks that nobody sees
+                stand at its ends; else null), one column a mapped attribute, `<column>__ok` (Boolean, never null) for
                 each column that can be ill-formed, `key__ok`, and `problems` (String: what is wrong, values masked;
                 null for a clean row)
 changes         the mapped frame's new and changed rows, and what the ledger knows of them (see ledger/compare.py)
@@ -22,6 +23,7 @@ SOURCE_PK = "source_pk"
 KEY = "key"
 UNCASTABLE = "uncastable"
 PROBLEMS = "problems"
+FORMER_KEY = "_former_key"  # of the mapped frame (see ledger/former_keys.py)
 HELD_BEFORE = "_held_before"  # of the changes: whether the gate held the row before
 # Of the changes of a catalog, for its gate: the price that Braze was last sent (Float64; null where none is known, or
 # where a person released the row), and how many rows this read and the last whole one found (null for no statement).

@@ -100,7 +100,7 @@ async def _release(sync: str, texts: list[str], *, as_json: bool) -> None:
         hold_lease(run.name, run.ledger, run.clock),
     ):
         keys = erasing.keys_by_hand(run, texts)
-        released = await erasing.release(run, keys)
+        released = await erasing.release(run, keys, texts)
         names = run.prepared.requests is not None
     if as_json:
         show_json({"sync": sync, "released": released, "not_blocked": [key for key in keys if key not in released]})

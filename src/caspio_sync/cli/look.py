@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from caspio_sync.characters import trimmed
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, number, show_json
 from caspio_sync.cli.sync_name import AnySyncName, SyncName
@@ -133,7 +134,7 @@ def why(
 
     Example: `caspio-sync why customers 17850`
     """
-    if not key.strip():
+    if not trimmed(key):
         raise ConfigurationError("the key is empty; give the value of the row's identity field")
     settings = current_settings()
     with open_ledger(settings) as ledger:

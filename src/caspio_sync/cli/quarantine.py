@@ -14,6 +14,7 @@ import typer
 from pydantic import SecretStr
 from rich.markup import escape
 
+from caspio_sync.characters import trimmed
 from caspio_sync.cli.look import chosen_syncs, iso_text, open_ledger
 from caspio_sync.cli.run import AsJson, Strict, end, run_shown
 from caspio_sync.cli.show import ERR, OUT, number, show_json, show_table
@@ -179,7 +180,7 @@ def quarantine_release(
     if sum((bool(keys), everything, reason is not None)) != 1:
         raise ConfigurationError("name the rows to release in one way: by keys, with --reason TEXT, or with --all")
     settings = current_settings()
-    wanted = tuple(key.strip() for key in keys or () if key.strip())
+    wanted = tuple(key.strip() for key in keys or () if trimmed(key))
     with open_ledger(settings) as ledger:
         chosen_syncs(settings, ledger, sync)
         asked = _count_held(settings, ledger, sync, chosen, reason, wanted)

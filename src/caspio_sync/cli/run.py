@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from caspio_sync.characters import trimmed
 from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.moment_option import parse_moment
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
@@ -160,7 +161,7 @@ def exit_code(report: RunReport | None, error: CaspioSyncError | None, *, strict
 
 def split_keys(keys: str | None) -> tuple[SecretStr, ...]:
     """`a,b , c` as three keys."""
-    return tuple(SecretStr(key.strip()) for key in (keys or "").split(",") if key.strip())
+    return tuple(SecretStr(key.strip()) for key in (keys or "").split(",") if trimmed(key))
 
 
 def show_report(report: RunReport) -> None:

@@ -15,6 +15,7 @@ from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import keys_where
 from caspio_sync.ledger.compare import KEY_UNIQUE, Versions, compare
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes, mask_names
+from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import Outcome, RowStory
@@ -164,10 +165,11 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
 
     versions = ledger.mapping_fields(sync)
     mapping = found.prepared.mapping.keeping(chain.from_iterable(versions.values()))
-    mapped = mapping.apply(found.frame)
+    known = ledger.read_rows(sync, found.source_pk, found.source_pk)
+    mapped = with_former_keys(mapping.apply(found.frame), known)
     compared = compare(
         mapped,
-        ledger.read_rows(sync, found.source_pk, found.source_pk),
+        known,
         columns=mapping.columns,
         versions=Versions(_NO_VERSION, _NO_VERSION, versions),
         salt=identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label),

@@ -86,9 +86,9 @@ def _about(settings: Settings, ledger: Ledger, sync: str, key: str) -> tuple[str
 
 
 def _erasure(identity: Named, ledger: Ledger, key: str) -> str | None:
-    (digest,) = ledger.key_digests(Keyspace(identity.kind, identity.label), [key])
-    erased = ledger.erased([digest]).get(digest)
-    return None if erased is None else erased.state
+    space = Keyspace(identity.kind, identity.label)
+    digests = [*ledger.key_digests(space, [key]), *ledger.former_digests(space, [key])]
+    return next((erased.state for erased in ledger.erased(digests).values()), None)
 
 
 def _unknown(told: Told) -> str:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from caspio_sync.characters import without_controls
+from caspio_sync.characters import trimmed, without_controls
 from caspio_sync.engagement.currents_words import CHANNELS, KNOWN_FIELDS, KNOWN_TYPES
 from caspio_sync.engagement.events import MOST_BYTES, Malformed
 from caspio_sync.engagement.lenient_json import Piece, read_lists
@@ -135,7 +135,7 @@ def _add_columns(event: dict[str, Any], kind: str, user: Mapping[str, Any], prop
     if properties.get("is_suspected_bot_click") in _TRUE:
         event["bot_click"] = True
     if (status := _text(properties, "subscription_status")) is not None:
-        event["state"] = status.strip().lower().replace(" ", "_")  # `Opted In` becomes opted_in
+        event["state"] = trimmed(status).lower().replace(" ", "_")  # `Opted In` becomes opted_in
     if (channel := _channel(kind, _text(properties, "channel"), event)) is not None:
         event["channel"] = channel
 
@@ -144,7 +144,7 @@ def _add_address(event: dict[str, Any], properties: Mapping[str, Any]) -> None:
     """E-mail in lower case, or number. A hash that Braze is set to send in its place is neither (Braze, 11.3)."""
     for name in _EMAILS:
         if name in properties and (email := _text(properties, name)) is not None and "@" in email:
-            event["email"] = email.strip().lower()
+            event["email"] = trimmed(email).lower()
             break
     for name in _PHONES:
         if name in properties and (phone := _text(properties, name)) is not None and "@" not in phone:

@@ -9,7 +9,7 @@ from caspio_sync.engagement.fold import PERSON
 from caspio_sync.engagement.identity import ALIAS, BRAZE_ID, EMAIL, EXTERNAL_ID, alias_person
 from caspio_sync.ledger import engagement_schema as tables
 from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame
-from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.ledger.fingerprints import text_hashes
 
 DIGEST_CHARACTERS = 32  # of a keyed hash, as the name of an address
 _KEY = ("sync", "person_hash", *PERSON)
@@ -31,7 +31,7 @@ _VALUES_A_QUERY = 500
 def person_hashes(people: pl.DataFrame, salt: int) -> pl.Series:
     """Int64 of each `person_kind` and `person`, without case."""
     names = people.select(pl.concat_str(PERSON, separator="\0")).to_series()
-    return key_hashes(names, salt).alias("person_hash")
+    return text_hashes(names, salt).alias("person_hash")
 
 
 def people_of(kind: str, label: str | None, keys: Sequence[tuple[str, str]]) -> pl.DataFrame:

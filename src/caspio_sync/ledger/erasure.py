@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from caspio_sync.characters import trimmed, trimmed_values
 from caspio_sync.ledger import audit, history, schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.connection import LedgerConnection
@@ -82,9 +83,16 @@ class Erasures(LedgerConnection):
 
     def key_digests(self, keyspace: Keyspace, keys: Iterable[str]) -> list[str]:
         """HMAC-SHA256 of each key, hex, without case and outer blanks: Caspio compares so."""
+        return self._digests(keyspace, map(_folded, keys))
+
+    def former_digests(self, keyspace: Keyspace, keys: Iterable[str]) -> list[str]:
+        """As versions made them that took fewer signs for blanks; whom they erased is erased."""
+        return self._digests(keyspace, (key.strip().lower() for key in keys))
+
+    def _digests(self, keyspace: Keyspace, folded: Iterable[str]) -> list[str]:
         secret = self._erasure_secret()
         head = f"{keyspace.kind}\0{keyspace.label or ''}\0".encode()
-        return [hmac.digest(secret, head + _folded(key).encode(), "sha256").hex() for key in keys]
+        return [hmac.digest(secret, head + key.encode(), "sha256").hex() for key in folded]
 
     def blocked(self, keyspace: Keyspace, keys: pl.Series, *, more: frozenset[str] = frozenset()) -> pl.Series:
         """Whether each key is blocked, a null never; costs one look where nobody was ever erased.
@@ -99,8 +107,13 @@ class Erasures(LedgerConnection):
         erased |= more
         if not erased:
             return pl.Series("blocked", [False], dtype=pl.Boolean).new_from_index(0, len(keys))
-        digests = pl.Series(self.key_digests(keyspace, keys.fill_null("").to_list()), dtype=pl.String)
-        return (digests.is_in(list(erased)) & keys.is_not_null()).alias("blocked")
+        texts = keys.fill_null("")
+        digests = pl.Series(self.key_digests(keyspace, texts.to_list()), dtype=pl.String)
+        blocked = digests.is_in(list(erased))
+        blanks = texts.to_frame("key").select(trimmed_values(pl.col("key")) != pl.col("key")).to_series().arg_true()
+        former = pl.Series(self.former_digests(keyspace, texts.gather(blanks).to_list()), dtype=pl.String)
+        blocked = blocked.scatter(blanks, blocked.gather(blanks) | former.is_in(list(erased)))
+        return (blocked & keys.is_not_null()).alias("blocked")
 
     def erased(self, key_digests: Sequence[str]) -> dict[str, Erased]:
         """The entries of these keys, by digest, whichever sync made them."""
@@ -209,6 +222,7 @@ class Erasures(LedgerConnection):
         """
         at = microseconds(self.now())
         asked = dict(zip(self.key_digests(keyspace, keys), keys, strict=True))
+        asked |= dict(zip(self.former_digests(keyspace, keys), keys, strict=True))
         table = schema.erased.c
         with self._write("release erased keys") as connection:
             audit.lock(connection)
@@ -332,7 +346,7 @@ def _with_returns(connection: sa.Connection, bearing: pl.DataFrame) -> pl.DataFr
 
 
 def _folded(key: str) -> str:
-    return key.strip().lower()
+    return trimmed(key).lower()
 
 
 def _keys(keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, str]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import polars as pl
 import xxhash
 
+from caspio_sync.characters import trimmed_values
 from caspio_sync.schemas import KEY, PROBLEMS, MappedColumn
 
 FieldPrints = npt.NDArray[np.uint64]  # shape (rows, columns)
@@ -79,11 +80,19 @@ def state_fingerprint(state: str, salt: int) -> int:
 
 
 def key_hashes(keys: pl.Series, salt: int) -> pl.Series:
-    """Int64 hash of each key without case, for finding the rows that claim one: Caspio compares without case."""
-    lowered = keys.str.to_lowercase().cast(pl.Binary).to_list()
+    """Int64 hash of each key without case and outer blanks, for finding the rows that claim one.
+
+    Caspio compares without case, and nobody sees the blanks.
+    """
+    return text_hashes(keys.to_frame("key").select(trimmed_values(pl.col("key"))).to_series(), salt).alias("key_hash")
+
+
+def text_hashes(texts: pl.Series, salt: int) -> pl.Series:
+    """Int64 hash of each text without case."""
+    lowered = texts.str.to_lowercase().cast(pl.Binary).to_list()
     digest = xxhash.xxh3_64_intdigest
-    hashed = np.array([0 if key is None else digest(key, salt) for key in lowered], dtype=np.uint64)
-    return pl.Series("key_hash", hashed.view(np.int64)).set(keys.is_null(), None)
+    hashed = np.array([0 if text is None else digest(text, salt) for text in lowered], dtype=np.uint64)
+    return pl.Series(texts.name, hashed.view(np.int64)).set(texts.is_null(), None)
 
 
 def pack(prints: FieldPrints) -> pl.Series:

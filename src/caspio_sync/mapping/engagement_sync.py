@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from caspio_sync.characters import trimmed
 from caspio_sync.mapping.consent import Consent, GlobalState, group_id
 from caspio_sync.mapping.definition import Gate, OtherSync, Sync
 from caspio_sync.mapping.document import Location
@@ -48,7 +49,7 @@ Policy = Literal["most_restrictive", "newest", "caspio_wins", "braze_wins"]
 def _states(given: Any) -> Any:
     """Words of the column as they are written; two that differ only by case would be one when read."""
     if isinstance(given, dict):
-        words = {str(word).strip(): state for word, state in given.items()}
+        words = {trimmed(str(word)): state for word, state in given.items()}
         if len({word.lower() for word in words}) < len(given):
             raise ValueError("two entries differ only by case or blanks, which are not compared; keep one")
         return words

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import polars as pl
 
+from caspio_sync.characters import trimmed_values
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.attributes import source_kind
 from caspio_sync.mapping.cells import Cell, CellMaker
@@ -19,7 +20,7 @@ from caspio_sync.mapping.cleaning import masked, without_controls
 from caspio_sync.mapping.columns import Plan
 from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.lookups import Lookup, PhoneLookup
-from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_DTYPES, SOURCE_PK, UNCASTABLE, MappedColumn, ok
+from caspio_sync.schemas import FORMER_KEY, KEY, PROBLEMS, SOURCE_DTYPES, SOURCE_PK, UNCASTABLE, MappedColumn, ok
 
 # Part of every digest: raised when a rule changes what the same definition makes of the same cells.
 RULES_VERSION = 2
@@ -130,7 +131,7 @@ class RowMapping:
             today: the last day a person can be born on; by default the present day in UTC.
 
         Returns:
-            source_pk, key, every mapped column, `<column>__ok` for those in `checked`, and problems.
+            source_pk, key, every mapped column, `<column>__ok` for those in `checked`, _former_key and problems.
         """
         today = today or datetime.now(UTC).date()
         source = source.with_columns(pl.lit(None, SOURCE_DTYPES[each.type]).alias(each.name) for each in self._absent)
@@ -139,7 +140,12 @@ class RowMapping:
         frame = (
             without_controls(source, self._texts)
             .lazy()
-            .select(SOURCE_PK, UNCASTABLE, *(cell.prepared.alias(f"p{cell.number}") for cell in self._ways))
+            .select(
+                SOURCE_PK,
+                UNCASTABLE,
+                self._former_key.alias(FORMER_KEY),
+                *(cell.prepared.alias(f"p{cell.number}") for cell in self._ways),
+            )
             .collect()
         )
         frame = frame.with_columns(
@@ -158,12 +164,21 @@ class RowMapping:
                 *(plan.value.alias(plan.column.name) for plan in self._plans),
                 (pl.col(f"k{self._key.number}") & pl.col(f"p{self._key.number}").is_not_null()).alias(ok(KEY)),
                 *(plan.holds.alias(ok(plan.column.name)) for plan in self._plans if plan.can_fail),
+                FORMER_KEY,
             )
             .collect()
         )
         mapped = mapped.with_columns(self._within_size(plan) for plan in self._plans if plan.column.encoding == "json")
         empty = (pl.lit(None, dtype=pl.String).alias(column.name) for column in self._kept)
         return mapped.with_columns(self._problems(source, frame, mapped), *empty)
+
+    @property
+    def _former_key(self) -> pl.Expr:
+        """What the key was to versions that knew fewer blanks; of other identities none was well-formed with them."""
+        if self._key.kind != "text" or self._key.rule.code != "key_bytes":
+            return pl.lit(None, dtype=pl.String)
+        key = pl.col(self._key.field.name).str.strip_chars()
+        return pl.when(key.str.len_bytes() > trimmed_values(key).str.len_bytes()).then(key)
 
     def _within_size(self, plan: Plan) -> pl.Expr:
         fits = self._values.json_fits(pl.col(plan.column.name)).fill_null(value=True)

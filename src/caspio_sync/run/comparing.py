@@ -9,6 +9,7 @@ import polars as pl
 
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import KEY_UNIQUE, NO_ROWS, Comparison, claim_keys, compare, send
+from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.mapping.objects import data_points
 from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
 from caspio_sync.run.context import SyncRun
@@ -93,7 +94,7 @@ def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:
 
 def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Comparison:
     return compare(
-        mapped,
+        with_former_keys(mapped, known),
         known,
         columns=run.mapping.columns,
         # Under no version was a row ever held: what is released is judged again, whatever it was held for.

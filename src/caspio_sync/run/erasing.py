@@ -13,6 +13,7 @@ from functools import partial
 import orjson
 import polars as pl
 
+from caspio_sync.characters import trimmed
 from caspio_sync.clients.braze_answers import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, MAX_EXPORT_IDS
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.errors import ConfigurationError, GateBlockedError
@@ -27,7 +28,7 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.gathering import work
 from caspio_sync.run.erasure_requests import keyspace, new_keys, origin, too_many
 from caspio_sync.run.prepared import key_mapping
-from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
+from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict, ok
 from caspio_sync.settings import current_settings
 
 REASON = "erased: blocked until `caspio-sync erase SYNC KEY --release`"
@@ -193,12 +194,23 @@ async def look_up(run: SyncRun, keys: Sequence[str]) -> list[Subject]:
     ]
 
 
-async def release(run: SyncRun, keys: Sequence[str]) -> list[str]:
-    """Lift the block; the keys that were blocked."""
+async def release(run: SyncRun, keys: Sequence[str], typed: Sequence[str]) -> list[str]:
+    """Lift the block.
+
+    Args:
+        run: of the sync.
+        keys: as `keys_by_hand` makes them.
+        typed: what it made them of: an older version may have blocked them with the blanks at their ends.
+
+    Returns:
+        The keys that were blocked.
+    """
     ledger, space = run.ledger.ledger, keyspace(run)
-    released = set(await run.ledger.do(ledger.release_erased, run.name, space, keys))
+    released = set(await run.ledger.do(ledger.release_erased, run.name, space, [*keys, *typed]))
+    former = dict(zip(typed, await run.ledger.do(ledger.former_digests, space, typed), strict=True))
+    were = {trimmed(text) for text, digest in former.items() if digest in released}
     digests = await run.ledger.do(ledger.key_digests, space, keys)
-    return [key for digest, key in zip(digests, keys, strict=True) if digest in released]
+    return [key for digest, key in zip(digests, keys, strict=True) if digest in released or key in were]
 
 
 async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFrame) -> Comparison:
@@ -213,6 +225,7 @@ async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFram
     changes = compared.changes
     planned: frozenset[str] = run.part("planned erasures", frozenset)
     blocked = await run.ledger.do(run.ledger.ledger.blocked, keyspace(run), changes[KEY], more=planned)
+    blocked |= await run.ledger.do(run.ledger.ledger.blocked, keyspace(run), changes[FORMER_KEY])
     if not blocked.any():
         return compared
     erased = changes.filter(blocked).select(SOURCE_PK, pl.col("key_hash").reinterpret(signed=True))
@@ -233,7 +246,7 @@ async def without_erased(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame
         known: as for `withhold_erased`.
     """
     own, alias = keyspace(run), work(run).definition.identity.user_alias
-    spaces = [(own, KEY), (Keyspace(EMAIL), EMAIL)]
+    spaces = [(own, KEY), (own, FORMER_KEY), (Keyspace(EMAIL), EMAIL)]
     if alias is not None:
         spaces.append((Keyspace("user_alias", alias.label), ALIAS_NAME))
     blocked = pl.repeat(value=False, n=mapped.height, eager=True)

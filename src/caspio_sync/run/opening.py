@@ -12,6 +12,7 @@ from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import CaspioSyncError, ShortfallError
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Versions
+from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.runs import Run
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
@@ -187,6 +188,10 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     run: str | None = None,
 ) -> SyncRun:
     """The parts put together; without the id of a run (and its lease) for looking alone."""
+    identity = prepared.mapping.identity
+    await ledger.do(
+        ledger.ledger.hash_former_keys, name, identity_salt(ledger.ledger.salt, identity.kind, identity.label)
+    )
     await ledger.do(refuse_met, ledger.ledger, prepared.shares)
     prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
     catalog = await _catalog(name, settings, prepared, ledger, connect, planned=run is None)

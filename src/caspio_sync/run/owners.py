@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from caspio_sync.characters import trimmed_values
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import identifier
 from caspio_sync.extraction.rows_by_key import rows_by_key
@@ -33,5 +34,6 @@ async def present_keys(caspio: CaspioClient, prepared: Prepared, source_pks: pl.
 
 
 def bears_its_key() -> pl.Expr:
-    """Whether `present_key` is `key`; Caspio compares without case."""
-    return pl.col("present_key").str.to_lowercase() == pl.col(KEY).str.to_lowercase()
+    """Whether `present_key` is `key`; Caspio compares without case, and nobody sees blanks at the ends."""
+    present, own = (trimmed_values(pl.col(each)).str.to_lowercase() for each in ("present_key", KEY))
+    return present == own

@@ -23,7 +23,7 @@ from caspio_sync.run.engagement.people import KnownPeople
 from caspio_sync.run.engagement.writeback_report import Conflict
 from caspio_sync.run.erasing import without_erased
 from caspio_sync.run.hand_over import take_over_agreed
-from caspio_sync.schemas import CONSENT_SHARE, HELD_BEFORE, KEY, NEWS_AT, NOW, SOURCE_PK, Verdict, ok
+from caspio_sync.schemas import CONSENT_SHARE, FORMER_KEY, HELD_BEFORE, KEY, NEWS_AT, NOW, SOURCE_PK, Verdict, ok
 from caspio_sync.writeback import wanted
 from caspio_sync.writeback.consent import MOMENT, SIDES, settle
 
@@ -83,13 +83,17 @@ def _people(own: EngagementWork, mapped: pl.DataFrame) -> pl.DataFrame:
     identity = own.definition.identity
     label = identity.user_alias.label if identity.user_alias else None
     no = pl.lit(None, dtype=pl.String)
-    return mapped.select(
+    people = mapped.select(
         pl.col(SOURCE_PK).alias("key"),
         (pl.col(KEY) if identity.external_id else no).alias("external_id"),
         pl.lit(label, dtype=pl.String).alias("alias_label"),
         ALIAS_NAME,
         EMAIL,
+        FORMER_KEY,
     )
+    # Braze may know the person by the key as an older version sent it.
+    former = people.filter(pl.col(FORMER_KEY).is_not_null() & pl.col("external_id").is_not_null())
+    return pl.concat([people, former.with_columns(external_id=FORMER_KEY)]).drop(FORMER_KEY)
 
 
 def _wanted(  # noqa: PLR0917 - all that decides

@@ -18,6 +18,7 @@ from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.compare import CONSENT_RANK, EMAIL_CONSENT
+from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.mapping.exported import agrees
 from caspio_sync.run.prepared import Prepared
@@ -106,7 +107,7 @@ class Looking:
             held: gives what Braze holds under each key, where it was read otherwise than `ReadBack.held` reads it.
             settled_at: what was sent later is not judged; by default five minutes before now.
         """
-        mapped = self._prepared.mapping.apply(await self._source(known[SOURCE_PK]))
+        mapped = with_former_keys(self._prepared.mapping.apply(await self._source(known[SOURCE_PK])), known)
         mapped = mapped.with_columns(fp.row_fingerprints(mapped, self._columns, self._salt))
         rows = known.join(mapped.select(SOURCE_PK, "fp", now=KEY), on=SOURCE_PK, how="left", maintain_order="left")
         same = (pl.col("fp") == pl.col("sent_fp")) & (pl.col("now") == pl.col(KEY))

@@ -1,0 +1,15 @@
+"""Which syncs have keys with blanks at their ends: their hashes are made anew when the sync is opened."""
+
+from alembic import op
+
+from caspio_sync.ledger.former_keys import mark_former_keys
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Note them."""
+    mark_former_keys(op.get_bind())
