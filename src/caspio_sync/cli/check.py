@@ -13,7 +13,7 @@ from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.report import ExitCode
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import LocalSettings, current_settings
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
@@ -66,7 +66,7 @@ def _examined(sync: str | None, write_test: str | None) -> list[Examined]:
     return examined
 
 
-def sync_names(settings: Settings) -> list[str]:
+def sync_names(settings: LocalSettings) -> list[str]:
     """Names of the sync files."""
     return sorted(path.stem for path in settings.syncs.glob("*.yaml"))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caspio_sync import startup
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json, show_table
 from caspio_sync.errors import ConfigurationError
@@ -46,6 +47,7 @@ def deploy(
         raise ConfigurationError(f"{settings.syncs}: no sync file; write one: `caspio-sync init customers --table T`")
     if write is not None:
         write.write_text(prefect_file(wanted), encoding="utf-8")
+        startup.share(write)
         OUT.print(f"{write}: {len(wanted)} deployments")
         return
     changes = registered(settings, wanted, pool=pool, prune=prune, dry_run=dry_run)

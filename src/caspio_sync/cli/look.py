@@ -26,7 +26,7 @@ from caspio_sync.run.deployed.schedules import DAYS_A_MONTH
 from caspio_sync.run.ending import PAST_RUNS
 from caspio_sync.run.freshness import duration
 from caspio_sync.run.quota import caspio_account, utc_day
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import LocalSettings, current_settings, local_settings
 
 # Of the ledger's runs, those that are looked through for syncs whose file is gone.
 _RUNS_LOOKED_AT = 1000
@@ -63,7 +63,7 @@ class SyncState:
         rows: rows by their last verdict.
         newest_delivered: when a profile was last acknowledged.
         age: how long ago that was.
-        calls: made to the Caspio account, by all syncs.
+        calls: made to the Caspio account, by all syncs; None where no account is named.
         source: the source's fields as the last run found them, and what had changed.
         target_seconds: `freshness:` of its file.
         changed_at: when the newest row that Braze took was changed, as the last run that knew said.
@@ -79,7 +79,7 @@ class SyncState:
     rows: dict[str, int]
     newest_delivered: datetime | None
     age: timedelta | None
-    calls: CallsMade
+    calls: CallsMade | None
     source: KnownSource | None
     target_seconds: float | None = None
     changed_at: str | None = None
@@ -103,11 +103,11 @@ def status(
 ) -> None:
     """Say how each sync stands: its last run, how far it has read, its rows by verdict, its newest delivered row.
 
-    Syncs are the files in syncs/ and those the ledger knows. No call is made to Caspio or Braze.
+    Syncs are the files in syncs/ and those the ledger knows. No call is made to Caspio or Braze, and no key is needed.
 
     Example: `caspio-sync status customers`
     """
-    settings = current_settings()
+    settings = local_settings()
     with open_ledger(settings) as ledger:
         states = [_state(settings, ledger, name) for name in chosen_syncs(settings, ledger, sync)]
     if as_json:
@@ -153,7 +153,7 @@ def schema() -> None:
 
 
 @contextlib.contextmanager
-def open_ledger(settings: Settings) -> Iterator[Ledger]:
+def open_ledger(settings: LocalSettings) -> Iterator[Ledger]:
     """The ledger of this process's connections, closed in the end."""
     connect = CONNECT.get()
     ledger = connect.ledger(settings, connect.clock)
@@ -163,7 +163,7 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         ledger.close()
 
 
-def chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[str]:
+def chosen_syncs(settings: LocalSettings, ledger: Ledger, sync: str | None) -> list[str]:
     """The one asked for, or all.
 
     Raises:
@@ -178,7 +178,7 @@ def chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[s
     raise ConfigurationError(f"{sync}: no sync of this name, neither in {settings.syncs} nor in the ledger; {there}")
 
 
-def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
+def _state(settings: LocalSettings, ledger: Ledger, sync: str) -> SyncState:
     now = CONNECT.get().clock.now()
     last_run, newest = ledger.last_run(sync), ledger.newest_delivered(sync)
     held = any(lease.expires_at > now and not has_died(lease.process) for lease in ledger.leases(sync))
@@ -200,7 +200,7 @@ def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
     )
 
 
-def _target(settings: Settings, sync: str) -> float | None:
+def _target(settings: LocalSettings, sync: str) -> float | None:
     try:
         return seconds_of(load_sync(settings.sync_file(sync)).freshness)
     except (CaspioSyncError, OSError):  # `check` says what is wrong with it
@@ -212,7 +212,9 @@ def _changed_at(ledger: Ledger, sync: str) -> str | None:
     return next((each["newest_delivered_at"] for each in told if each.get("newest_delivered_at")), None)
 
 
-def _calls(settings: Settings, ledger: Ledger, now: datetime) -> CallsMade:
+def _calls(settings: LocalSettings, ledger: Ledger, now: datetime) -> CallsMade | None:
+    if not settings.caspio_integration_url:
+        return None
     account, today = caspio_account(settings.caspio_integration_url), utc_day(now)
     return CallsMade(
         today=ledger.calls_used(account, today),
@@ -234,9 +236,9 @@ def _document(state: SyncState) -> dict[str, Any]:
         "newest_delivered_age_seconds": None if state.age is None else round(state.age.total_seconds(), 1),
         "freshness": _freshness_document(state),
         "incidents": [{"kind": each.kind, "since": iso_text(each.since)} for each in state.incidents],
-        "caspio_calls_today": state.calls.today,
-        "caspio_calls_30_days": state.calls.last_month,
-        "caspio_calls_per_day": state.calls.per_day,
+        "caspio_calls_today": None if state.calls is None else state.calls.today,
+        "caspio_calls_30_days": None if state.calls is None else state.calls.last_month,
+        "caspio_calls_per_day": None if state.calls is None else state.calls.per_day,
         "source": None
         if state.source is None
         else {name: state.source.fields[name] for name in ("drift", "stopped")} | {"since": iso_text(state.source.at)},
@@ -299,11 +301,10 @@ def _show_state(state: SyncState) -> None:
     lines.append(("newest delivered", newest))
     lines.append(("freshness", _freshness_line(state)))
     lines += [("incident", f"{each.kind} since {moment(each.since)}") for each in state.incidents]
-    calls = state.calls
-    budget = f" of {number(calls.per_day)} ({calls.today / calls.per_day:.0%})" if calls.per_day else ""
-    lines.append(
-        ("Caspio, all syncs", f"{number(calls.today)} calls today (UTC){budget}, {number(calls.last_month)} in 30 days")
-    )
+    if (calls := state.calls) is not None:
+        budget = f" of {number(calls.per_day)} ({calls.today / calls.per_day:.0%})" if calls.per_day else ""
+        made = f"{number(calls.today)} calls today (UTC){budget}, {number(calls.last_month)} in 30 days"
+        lines.append(("Caspio, all syncs", made))
     if state.source is not None and state.source.fields["drift"]:
         lines.append(("source", f"changed, seen {moment(state.source.at)}:"))
         lines += [("", line) for line in state.source.fields["drift"]]

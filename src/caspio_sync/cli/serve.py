@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 from dotenv import dotenv_values
 
+from caspio_sync import signals
 from caspio_sync.cli.demo import shipped_syncs
 from caspio_sync.cli.deploy import registered
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
@@ -48,7 +49,7 @@ def serve(
     home = SERVE_HOME.absolute()
     home.mkdir(parents=True, exist_ok=True)
     os.environ.update(_prefect(home, port))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals.end_in_own_time()
     with contextlib.ExitStack() as stack:
         if not names_accounts():
             stack.enter_context(_sandbox())

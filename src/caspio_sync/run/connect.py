@@ -20,7 +20,7 @@ from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.writes import envelopes
-from caspio_sync.settings import Settings
+from caspio_sync.settings import LocalSettings, Settings
 
 if TYPE_CHECKING:
     from caspio_sync.run.context import SyncRun
@@ -88,7 +88,7 @@ def braze_sender(settings: Settings, clock: Clock, definition: AnySync, rows: in
     return InlineSender(endpoint_of(client(settings, clock)), limits=limits, clock=clock)
 
 
-def open_ledger(settings: Settings, clock: Clock) -> Ledger:
+def open_ledger(settings: LocalSettings, clock: Clock) -> Ledger:
     """The ledger in the settings, made where there is none."""
     return Ledger.open(settings.ledger_url, clock=clock)
 
@@ -98,7 +98,7 @@ def engagement_client(settings: Settings, clock: Clock) -> BrazeEngagementClient
     return _of_workspace(BrazeEngagementClient, settings, clock)
 
 
-def open_inbox(settings: Settings, clock: Clock) -> Inbox:
+def open_inbox(settings: LocalSettings, clock: Clock) -> Inbox:
     """The inbox in the settings, made where there is none."""
     return Inbox.open(settings.inbox_url, clock=clock)
 
@@ -113,8 +113,8 @@ class Connect:
     braze: Callable[[Settings, Clock], BrazeClient] = braze_client
     catalogs: Callable[[Settings, Clock], CatalogClient] = catalog_client
     polled: Callable[[Settings, Clock], BrazeEngagementClient] = engagement_client
-    ledger: Callable[[Settings, Clock], Ledger] = open_ledger
-    inbox: Callable[[Settings, Clock], Inbox] = open_inbox
+    ledger: Callable[[LocalSettings, Clock], Ledger] = open_ledger
+    inbox: Callable[[LocalSettings, Clock], Inbox] = open_inbox
     engagement: "Callable[[SyncRun], Engagement] | None" = None
     observer: Observer | None = None
 
