@@ -73,7 +73,7 @@ def receiving(home: Path) -> Iterator[str]:
     """A receiver as a process; its address."""
     environment = {**os.environ, "CASPIO_SYNC_RECEIVER_TOKEN": TOKEN, "CASPIO_SYNC_HOME": str(home)}
     environment.pop("CASPIO_SYNC_LEDGER_URL", None)
-    command = [sys.executable, "-m", "caspio_sync.cli.main", "receive", "--port", "0"]
+    command = [sys.executable, "-m", "caspio_sync", "receive", "--port", "0"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:

@@ -7,6 +7,7 @@ from typing import Any, Protocol, TypeVar, cast
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
+from caspio_sync import signals
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.run.deployed.backfill import BackfillReport
@@ -52,6 +53,7 @@ def with_named_end(flow: Callable[[P], Coroutine[Any, Any, R]]) -> Callable[[P],
 
     @functools.wraps(flow)
     async def ended(parameters: P) -> R:
+        signals.retake()
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:  # without the engine nobody reads a state
             return await flow(parameters)

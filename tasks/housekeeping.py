@@ -8,7 +8,7 @@ from prefect.artifacts import acreate_markdown_artifact
 
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.deployed.housekeeping import HousekeepingReport, purge_ledger
-from caspio_sync.settings import current_settings
+from caspio_sync.settings import local_settings
 from tasks.options import REPEATED, without_values
 from tasks.orchestration import purge_flow_runs
 
@@ -19,7 +19,7 @@ SUMMARY = "housekeeping-summary"
 @without_values
 async def purge_history(*, dry_run: bool) -> HousekeepingReport:
     """The ledger's part; a repeated call finds less to do."""
-    return await asyncio.to_thread(purge_ledger, current_settings(), dry_run=dry_run)
+    return await asyncio.to_thread(purge_ledger, local_settings(), dry_run=dry_run)
 
 
 @task(name="purge prefect", **REPEATED)

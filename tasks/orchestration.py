@@ -10,27 +10,46 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
-from caspio_sync.errors import CaspioSyncError, UnexpectedError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
+from tasks.private_server import PrivateServer
 
 
 def use_own_prefect(home: Path, *, verbose: bool = False) -> None:
     """Run flows with a server of our own below `home`, unless one is named by PREFECT_API_URL.
 
-    The user's Prefect profile is left alone; nothing is reported to the vendor.
+    The user's Prefect profile is left alone; nothing is reported to the vendor. The server ends with this process.
+
+    Raises:
+        ConfigurationError: the folder cannot be written.
+        TransientError: the server does not start.
     """
-    (home / "prefect").mkdir(parents=True, exist_ok=True)
-    private = {} if "PREFECT_API_URL" in os.environ else _private_server(home.absolute() / "prefect")
+    folder = home.absolute() / "prefect"
+    named = bool(os.environ.get("PREFECT_API_URL"))
     for name, value in {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
-        **private,
+        **({} if named else _private_settings(folder)),
     }.items():
         os.environ.setdefault(name, value)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if named:
+            return
+        server = PrivateServer(folder)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the state folder {folder} cannot be written: {error.strerror}. Give this user the right to, or name "
+            "another folder by CASPIO_SYNC_HOME"
+        ) from None
+    os.environ["PREFECT_API_URL"] = server.url
+    import prefect.main  # noqa: F401, PLC0415 - takes as long as the server, which starts meanwhile
+
+    server.await_answers()
 
 
 # A server that lives for one run has nothing to schedule, expire or clean up; left on, these take half a core.
@@ -46,12 +65,10 @@ _IDLE_SERVICES = (
 )
 
 
-def _private_server(home: Path) -> dict[str, str]:
+def _private_settings(home: Path) -> dict[str, str]:
     return {
         "PREFECT_HOME": str(home),
         "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
-        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
         **{f"PREFECT_SERVER_SERVICES_{service}_ENABLED": "false" for service in _IDLE_SERVICES},
     }

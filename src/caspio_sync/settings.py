@@ -3,12 +3,12 @@
 Plain values leave here; nothing below this layer reads the environment.
 """
 
+import codecs
+import io
 import os
 import re
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, TypeVar
 
 from dotenv import dotenv_values
 from pydantic import (
@@ -23,9 +23,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from caspio_sync.clients._http import is_in_clear
+from caspio_sync.characters import trimmed
+from caspio_sync.clients._http import is_in_clear, is_loopback
 from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.private_files import close_to_others
 from caspio_sync.sync_files import SyncFiles, bare_name, shipped_examples
 
 ENV_FILE_VARIABLE = "CASPIO_SYNC_ENV_FILE"
@@ -45,13 +47,17 @@ ACCOUNT_VARIABLES = (
     "BRAZE_REST_ENDPOINT",
     "BRAZE_API_KEY",
 )
+_HOME = Path(".caspio-sync")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 
-_Kind = TypeVar("_Kind", bound=BaseSettings)
+# A mark at the begin, as editors of Windows write it, is no part of the first name.
+_CONFIG = SettingsConfigDict(
+    env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+)
 
 
 def _none_if_zero(value: object) -> object:
-    return None if value in (0, "0", "") else value
+    return None if value in (0, "0") else value
 
 
 def _bearer_token(token: SecretStr) -> SecretStr:
@@ -59,6 +65,14 @@ def _bearer_token(token: SecretStr) -> SecretStr:
     if not _TOKEN.fullmatch(token.get_secret_value()):
         raise ValueError("16 characters or more, of A-Z a-z 0-9 - . _ ~ + / and = at the end (openssl rand -base64 32)")
     return token
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
 
 
 Unlimited = Annotated[float | None, BeforeValidator(_none_if_zero)]
@@ -73,13 +87,24 @@ INBOX_MAX_GB = Field(
 )
 
 
-class Settings(BaseSettings):
-    """All settings, each named as its environment variable in `.env.example`."""
+class _Typed(BaseSettings):
+    """Settings as people type and paste them."""
 
-    # An empty variable is an unset one: compose files pass all of them.
-    model_config = SettingsConfigDict(
-        env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    @model_validator(mode="before")
+    @classmethod
+    def _as_typed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Without blanks and line ends around a value; an empty one is not set."""
+        clean = {name: trimmed(value) if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in clean.items() if value != ""}
+
+
+_Kind = TypeVar("_Kind", bound=_Typed)
+
+
+class LocalSettings(_Typed):
+    """What is on this machine: state, ledger, sync files, days and limits; no key of Caspio or Braze is asked for."""
+
+    model_config = _CONFIG
 
     # Ahead of the addresses, whose check asks for it.
     allow_http: bool = Field(
@@ -87,31 +112,12 @@ class Settings(BaseSettings):
         validation_alias="CASPIO_SYNC_ALLOW_HTTP",
         description="true: also http:// to other machines, where everybody on the way can read both secrets",
     )
-
-    caspio_integration_url: str = Field(
-        min_length=1, description="Integration URL, such as https://c0abc123.caspio.com"
-    )
-    caspio_client_id: str = Field(min_length=1, description="Client ID of the Web Services API profile")
-    caspio_client_secret: SecretStr = Field(min_length=1, description="Client Secret of the same profile")
-    caspio_calls_per_second: Unlimited = Field(default=20, description="burst limit; 0 means none")
-    caspio_calls_per_window: Annotated[int | None, BeforeValidator(_none_if_zero)] = Field(
-        default=2000, description="calls in 300 seconds; 0 means no limit (Caspio, GET /v4/me rateLimit)"
-    )
+    caspio_integration_url: str = Field(default="", description="Integration URL, such as https://c0abc123.caspio.com")
     caspio_calls_per_day: Annotated[int | None, BeforeValidator(_none_if_zero)] = Field(
         default=None, ge=1, description="calls a UTC day to this account, of all syncs on the ledger; 0 means no limit"
     )
-    caspio_connections: int = Field(default=8, ge=1, le=16)
 
-    braze_instance: str | None = Field(default=None, description="instance, such as EU-01; or set BRAZE_REST_ENDPOINT")
-    braze_rest_endpoint: str | None = Field(default=None, description="REST endpoint, https://rest.…")
-    braze_api_key: SecretStr = Field(min_length=1, description="REST API key with users.track and users.export.ids")
-    braze_track_limit: int = Field(
-        default=3000, ge=1, description="/users/track requests in 3 s, until Braze says otherwise"
-    )
-    braze_connections: int = Field(default=64, ge=1, le=128)
-
-    sender: Literal["auto", "inline", "process"] = Field(default="auto", validation_alias="CASPIO_SYNC_SENDER")
-    home: Path = Field(default=Path(".caspio-sync"), validation_alias="CASPIO_SYNC_HOME")
+    home: Path = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
     syncs: Path = Field(default=Path("syncs"), validation_alias="CASPIO_SYNC_SYNCS")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
     sandbox: bool = Field(default=False, validation_alias=SANDBOX_VARIABLE)
@@ -142,36 +148,6 @@ class Settings(BaseSettings):
         validation_alias="CASPIO_SYNC_NOTIFY_SHARE",
         description="percent of the rows judged lately that may be set aside or refused before it is told",
     )
-
-    @field_validator("caspio_integration_url", "braze_rest_endpoint")
-    @classmethod
-    def _in_secret(cls, url: str | None, known: ValidationInfo) -> str | None:
-        if url and is_in_clear(url) and not known.data.get("allow_http"):
-            raise ValueError(
-                "begins with http://: everybody on the way could read the key and the customers. Give the https:// "
-                "address, or set CASPIO_SYNC_ALLOW_HTTP=true where the whole way is your own"
-            )
-        return url
-
-    @model_validator(mode="after")
-    def _one_endpoint(self) -> "Settings":
-        if self.braze_rest_endpoint is None and self.braze_instance not in BRAZE_ENDPOINTS:
-            known = ", ".join(BRAZE_ENDPOINTS)
-            raise ValueError(f"set BRAZE_INSTANCE to one of {known}, or BRAZE_REST_ENDPOINT to its URL")
-        return self
-
-    @model_validator(mode="after")
-    def _sandbox_is_here(self) -> "Settings":
-        if self.sandbox and not (_is_loopback(self.caspio_integration_url) and _is_loopback(self.braze_endpoint)):
-            raise ValueError(
-                f"{SANDBOX_VARIABLE} says that both accounts are the sandbox's, which are on this machine; unset it"
-            )
-        return self
-
-    @property
-    def braze_endpoint(self) -> str:
-        """REST base URL of the Braze instance, without a trailing slash."""
-        return (self.braze_rest_endpoint or BRAZE_ENDPOINTS[str(self.braze_instance)]).rstrip("/")
 
     @property
     def ledger_url(self) -> str:
@@ -208,23 +184,79 @@ class Settings(BaseSettings):
         return self.sync_files.path(name)
 
 
-class ReceiverSettings(BaseSettings):
+class Settings(LocalSettings):
+    """All settings, each named as its environment variable in `.env.example`."""
+
+    caspio_integration_url: str = Field(
+        min_length=1, description="Integration URL, such as https://c0abc123.caspio.com"
+    )
+    caspio_client_id: str = Field(min_length=1, description="Client ID of the Web Services API profile")
+    caspio_client_secret: SecretStr = Field(min_length=1, description="Client Secret of the same profile")
+    caspio_calls_per_second: Unlimited = Field(default=20, description="burst limit; 0 means none")
+    caspio_calls_per_window: Annotated[int | None, BeforeValidator(_none_if_zero)] = Field(
+        default=2000, description="calls in 300 seconds; 0 means no limit (Caspio, GET /v4/me rateLimit)"
+    )
+    caspio_connections: int = Field(default=8, ge=1, le=16)
+
+    braze_instance: Annotated[str | None, BeforeValidator(_upper)] = Field(
+        default=None, description="instance, such as EU-01; or set BRAZE_REST_ENDPOINT"
+    )
+    braze_rest_endpoint: str | None = Field(default=None, description="REST endpoint, https://rest.…")
+    braze_api_key: SecretStr = Field(min_length=1, description="REST API key with users.track and users.export.ids")
+    braze_track_limit: int = Field(
+        default=3000, ge=1, description="/users/track requests in 3 s, until Braze says otherwise"
+    )
+    braze_connections: int = Field(default=64, ge=1, le=128)
+
+    sender: Annotated[Literal["auto", "inline", "process"], BeforeValidator(_lower)] = Field(
+        default="auto", validation_alias="CASPIO_SYNC_SENDER"
+    )
+
+    @field_validator("caspio_integration_url", "braze_rest_endpoint")
+    @classmethod
+    def _in_secret(cls, url: str | None, known: ValidationInfo) -> str | None:
+        if url and is_in_clear(url) and not known.data.get("allow_http"):
+            raise ValueError(
+                "begins with http://: everybody on the way could read the key and the customers. Give the https:// "
+                "address, or set CASPIO_SYNC_ALLOW_HTTP=true where the whole way is your own"
+            )
+        return url
+
+    @model_validator(mode="after")
+    def _one_endpoint(self) -> "Settings":
+        if self.braze_rest_endpoint is None and self.braze_instance not in BRAZE_ENDPOINTS:
+            known = ", ".join(BRAZE_ENDPOINTS)
+            raise ValueError(f"set BRAZE_INSTANCE to one of {known}, or BRAZE_REST_ENDPOINT to its URL")
+        return self
+
+    @model_validator(mode="after")
+    def _sandbox_is_here(self) -> "Settings":
+        if self.sandbox and not (is_loopback(self.caspio_integration_url) and is_loopback(self.braze_endpoint)):
+            raise ValueError(
+                f"{SANDBOX_VARIABLE} says that both accounts are the sandbox's, which are on this machine; unset it"
+            )
+        return self
+
+    @property
+    def braze_endpoint(self) -> str:
+        """REST base URL of the Braze instance, without a trailing slash."""
+        return (self.braze_rest_endpoint or BRAZE_ENDPOINTS[str(self.braze_instance)]).rstrip("/")
+
+
+class ReceiverSettings(_Typed):
     """What `caspio-sync receive` needs: no key of Caspio or Braze, as it may be reached from outside."""
 
-    # An empty variable is an unset one: compose files pass all of them.
-    model_config = SettingsConfigDict(
-        env_file_encoding="utf-8", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-    )
+    model_config = _CONFIG
 
     token: Annotated[SecretStr, AfterValidator(_bearer_token)] = Field(
         validation_alias="CASPIO_SYNC_RECEIVER_TOKEN", description="bearer token that Braze Currents is configured with"
     )
-    old_token: Annotated[SecretStr | None, BeforeValidator(lambda value: value or None)] = Field(
+    old_token: SecretStr | None = Field(
         default=None,
         validation_alias="CASPIO_SYNC_RECEIVER_OLD_TOKEN",
         description="the one before, accepted as well while Braze is given the new one",
     )
-    home: Path = Field(default=Path(".caspio-sync"), validation_alias="CASPIO_SYNC_HOME")
+    home: Path = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
     inbox_max_gb: float = INBOX_MAX_GB
 
@@ -237,14 +269,6 @@ class ReceiverSettings(BaseSettings):
     def tokens(self) -> list[SecretStr]:
         """Every token that is accepted."""
         return [each for each in (self.token, self.old_token) if each is not None]
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _inbox_url(home: Path, ledger: str | None) -> str:
@@ -263,14 +287,38 @@ def load_settings(env_file: Path | None = None) -> Settings:
     return _load(Settings, env_file)
 
 
+def read_env_file(path: Path) -> dict[str, str | None]:
+    """A file of KEY=value lines; nothing where there is none.
+
+    Raises:
+        ConfigurationError: it cannot be read, or not as UTF-8.
+    """
+    try:
+        raw = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}; give this user the right to") from None
+    remedy = f"save {path} as UTF-8 (in Windows' Editor: Save as, Encoding: UTF-8)"
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw:
+        raise ConfigurationError(f"{path} is in UTF-16, as PowerShell and older editors write it; {remedy}")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"{path}, line {line}: not UTF-8; the file is in another encoding, perhaps Windows-1252; {remedy}"
+        ) from None
+    return dotenv_values(stream=io.StringIO(text))
+
+
 def _load(kind: type[_Kind], env_file: Path | None) -> _Kind:
     chosen = env_file or Path(".env")
     if env_file is not None and not env_file.is_file():
         raise ConfigurationError(f"{env_file}: no such settings file; give another with --env-file")
+    read_env_file(chosen)
     try:
         return kind(_env_file=chosen)
     except ValidationError as error:
-        lines = [f"  {_variable(each['loc'])}: {each['msg']}" for each in error.errors(include_input=False)]
+        lines = [f"  {_problem(kind, each)}" for each in error.errors(include_input=False)]
         where = str(chosen) if chosen.is_file() else f"the environment (there is no {chosen})"
         raise ConfigurationError(
             f"settings in {where} are not complete:\n" + "\n".join(lines) + "\n"
@@ -285,7 +333,16 @@ def current_settings() -> Settings:
     Raises:
         ConfigurationError: as `load_settings`.
     """
-    return load_settings(_named_file())
+    return _closed(load_settings(env_file_named()))
+
+
+def local_settings() -> LocalSettings:
+    """The settings of a command that looks at what is on this machine, from the same places; no key is asked for.
+
+    Raises:
+        ConfigurationError: as `load_settings`.
+    """
+    return _closed(_load(LocalSettings, env_file_named()))
 
 
 def _sync_named(given: str) -> str:
@@ -308,25 +365,47 @@ def receiver_settings() -> ReceiverSettings:
     Raises:
         ConfigurationError: as `load_settings`.
     """
-    return _load(ReceiverSettings, _named_file())
+    return _closed(_load(ReceiverSettings, env_file_named()))
 
 
-def variables(kind: type[BaseSettings] = Settings) -> list[str]:
+def variables(kind: type[BaseSettings] | None = None) -> list[str]:
     """The environment variables of the settings, in their order."""
-    return [str(field.validation_alias or name.upper()) for name, field in kind.model_fields.items()]
+    fields = (kind or Settings).model_fields
+    return [str(field.validation_alias or name.upper()) for name, field in fields.items()]
 
 
 def named_accounts() -> list[str]:
     """The variables of an account that the settings file or the environment fills: where there is one, no sandbox."""
-    file = dotenv_values(_named_file() or ".env")
-    given = {name.upper() for name, value in {**file, **os.environ}.items() if (value or "").strip()}
+    file = read_env_file(env_file_named() or Path(".env"))
+    given = {name.upper() for name, value in {**file, **os.environ}.items() if trimmed(value or "")}
     return [name for name in ACCOUNT_VARIABLES if name in given]
 
 
-def _named_file() -> Path | None:
+_Placed = TypeVar("_Placed", LocalSettings, Settings, ReceiverSettings)
+
+
+def _closed(settings: _Placed) -> _Placed:
+    """The settings, and what was made by them before is readable by its owner alone."""
+    ledger = settings.ledger or f"sqlite:///{settings.home / 'ledger.db'}"
+    # The sandbox's and the demo's state lies below the usual folder, whatever `home` is.
+    for home in {settings.home, _HOME}:
+        close_to_others(home, (ledger, settings.inbox_url))
+    return settings
+
+
+def env_file_named() -> Path | None:
+    """The settings file that this process was given; None for `.env`."""
     named = os.environ.get(ENV_FILE_VARIABLE)
     return Path(named) if named else None
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    return str(location[0]).upper() if location else "BRAZE_INSTANCE"
+def _problem(kind: type[_Kind], error: Any) -> str:
+    location = error["loc"]
+    if not location:
+        return f"BRAZE_INSTANCE: {error['msg']}"
+    name = str(location[0])
+    field = kind.model_fields.get(name.lower()) or next(
+        (each for each in kind.model_fields.values() if each.validation_alias == name), None
+    )
+    about = f" ({field.description})" if field is not None and field.description else ""
+    return f"{name.upper()}: " + (f"not set{about}" if error["type"] == "missing" else str(error["msg"]))

@@ -220,7 +220,7 @@ class Cluster:
     def started(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         """The same, not waited for."""
         return subprocess.Popen(
-            [sys.executable, "-m", "caspio_sync.cli.main", *arguments],
+            [sys.executable, "-m", "caspio_sync", *arguments],
             cwd=self.folder,
             env={**self.environment, **environment},
             stdout=subprocess.PIPE,

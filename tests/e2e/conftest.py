@@ -44,7 +44,7 @@ class Machine:
         self.process = self.start("serve", "--port", str(self.port), stdout=self.log, stderr=self.log)
 
     def start(self, *arguments: str, **more: Any) -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "caspio_sync.cli.main", *arguments]
+        command = [sys.executable, "-m", "caspio_sync", *arguments]
         return subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, **more)
 
     def command(self, *arguments: str) -> tuple[int, str]:

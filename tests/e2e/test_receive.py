@@ -40,7 +40,7 @@ class Process:
             "CASPIO_SYNC_RECEIVER_TOKEN": TOKEN,
             **environment,
         }
-        command = [sys.executable, "-m", "caspio_sync.cli.main", "receive", "--port", "0"]
+        command = [sys.executable, "-m", "caspio_sync", "receive", "--port", "0"]
         self.process = subprocess.Popen(
             command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -187,7 +187,7 @@ def test_it_does_not_start_half_configured(tmp_path: Path, environment: dict[str
 
 def test_a_taken_port_is_told(receiving: Process, tmp_path: Path) -> None:
     port = receiving.url.split(":")[2].split("/")[0]
-    command = [sys.executable, "-m", "caspio_sync.cli.main", "receive", "--port", port]
+    command = [sys.executable, "-m", "caspio_sync", "receive", "--port", port]
     environment = {
         "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}",
         "CASPIO_SYNC_RECEIVER_TOKEN": TOKEN,

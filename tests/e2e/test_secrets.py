@@ -105,7 +105,7 @@ class Company:
     def command(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """A command, and every command line that its processes had meanwhile."""
         started = subprocess.Popen(
-            [sys.executable, "-m", "caspio_sync.cli.main", "--verbose", *arguments],
+            [sys.executable, "-m", "caspio_sync", "--verbose", *arguments],
             cwd=self.folder,
             env={**self.environment, **environment},
             stdout=subprocess.PIPE,

@@ -1,5 +1,7 @@
 """How a verification is shown: how long it takes, and what it found. Keys and names of fields, never values."""
 
+from rich.markup import escape
+
 from caspio_sync.cli.show import OUT, number, seconds_text, show_table
 from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
 
@@ -60,9 +62,9 @@ def show_verification(report: VerifyReport) -> None:
             f"(`caspio-sync run {report.sync} --full`) deletes them again"
         )
     for field, rows in report.retyped.items():
-        OUT.print(f"note: {field}: Braze holds {number(rows)} values in another type than they were sent in")
+        OUT.print(f"note: {escape(field)}: Braze holds {number(rows)} values in another type than they were sent in")
     if report.unreadable:
-        OUT.print(f"note: no export gives {', '.join(report.unreadable)}: not compared")
+        OUT.print(f"note: no export gives {escape(', '.join(report.unreadable))}: not compared")
 
 
 def _percent(share: float | None) -> str:

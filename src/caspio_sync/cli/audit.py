@@ -2,7 +2,6 @@
 
 import csv
 import io
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -10,14 +9,15 @@ from typing import Annotated, Literal
 
 import orjson
 import typer
+from rich.markup import escape
 
 from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.show import ERR, OUT, number, show_json
+from caspio_sync.cli.show import ERR, OUT, number, show_json, spreadsheet_cell, written
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.audit import AuditBrokenError, AuditEntry
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.connect import CONNECT
-from caspio_sync.settings import current_settings
+from caspio_sync.settings import local_settings
 
 audit = typer.Typer(
     help="The audit trail: every step of every erasure, each entry hashed with the one before it.",
@@ -38,17 +38,10 @@ def export(
 
     Example: `caspio-sync audit export --format csv --output erasures.csv`
     """
-    with _ledger() as ledger:
-        lines = _csv(ledger.audit_entries()) if form == "csv" else _jsonl(ledger.audit_entries())
-        if output is None:
-            sys.stdout.writelines(lines)
-            return
-        try:
-            with output.open("w", encoding="utf-8", newline="") as file:
-                file.writelines(lines)
-        except OSError as error:
-            raise ConfigurationError(f"{output}: cannot be written ({error.strerror}); name another file") from None
-    ERR.print(f"written to {output}")
+    with _ledger() as ledger, written(output, for_spreadsheets=form == "csv") as file:
+        file.writelines(_csv(ledger.audit_entries()) if form == "csv" else _jsonl(ledger.audit_entries()))
+    if output is not None:
+        ERR.print(f"written to {escape(str(output))}")
 
 
 @audit.command("verify")
@@ -75,7 +68,7 @@ def verify(as_json: AsJson = False) -> None:
 
 
 def _ledger() -> "closing[Ledger]":
-    settings = current_settings()
+    settings = local_settings()
     if not settings.has_ledger:
         raise ConfigurationError(f"there is no ledger in {settings.home} yet, so no audit trail; run a sync first")
     connect = CONNECT.get()
@@ -97,7 +90,8 @@ def _csv(entries: Iterator[AuditEntry]) -> Iterator[str]:
     writer.writeheader()
     for entry in entries:
         details = orjson.dumps(entry.details, option=orjson.OPT_SORT_KEYS).decode()
-        writer.writerow({**_document(entry), "details": details})
+        cells = {**_document(entry), "details": details}
+        writer.writerow({name: spreadsheet_cell(cell) for name, cell in cells.items()})
         yield line.getvalue()
         line.seek(0)
         line.truncate()

@@ -7,10 +7,12 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from caspio_sync import signals
 from caspio_sync.cli.moment_option import parse_moment
-from caspio_sync.cli.run import AsJson, Resend, Strict
+from caspio_sync.cli.run import STOPPED, AsJson, Resend, Strict
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
@@ -104,6 +106,7 @@ def _backfilled(
     """The backfill, with a progress bar where there is a terminal."""
     from tasks.orchestration import use_own_prefect
 
+    signals.remark(STOPPED)
     on_workers = SERVER in os.environ
     use_own_prefect(current_settings().home, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
     from flows.backfill import BackfillParameters, run_backfill  # imports Prefect, whose settings are read then
@@ -112,7 +115,7 @@ def _backfilled(
     parameters = BackfillParameters(
         sync=sync, shards=shards, on_workers=on_workers, follow=options.wait or not on_workers, **chosen
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal) as progress:
         bar = progress.add_task(f"{sync}: backfill", total=None)
         token = PROGRESS.set(lambda rows, total: progress.update(bar, completed=rows, total=total))
@@ -151,7 +154,7 @@ def _show_plan(sync: str, options: RunOptions, shards: int, *, as_json: bool) ->
 
 def _show_shards(cut: Backfill) -> None:
     for note in cut.notes:
-        OUT.print(f"note: {note}")
+        OUT.print(f"note: {escape(note)}")
     show_table(
         "shards",
         ("PK_ID from", "to", "rows, about"),
@@ -163,7 +166,7 @@ def _show_shards(cut: Backfill) -> None:
 
 def _show(report: BackfillReport) -> None:
     for note in report.notes:
-        OUT.print(f"note: {note}")
+        OUT.print(f"note: {escape(note)}")
     if not report.shards:
         OUT.print("no row is meant; nothing was done")
         return

@@ -31,7 +31,7 @@ def receiver() -> Iterator[tuple[str, str]]:
     """`caspio-sync receive` as a process: its address for Currents, and the token it asks for."""
     token = secrets.token_urlsafe(24)
     process = subprocess.Popen(
-        [sys.executable, "-m", "caspio_sync.cli.main", "receive", "--port", "0"],
+        [sys.executable, "-m", "caspio_sync", "receive", "--port", "0"],
         env={**os.environ, "CASPIO_SYNC_RECEIVER_TOKEN": token},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from caspio_sync import startup
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json, show_table
 from caspio_sync.errors import ConfigurationError
@@ -48,6 +49,7 @@ def deploy(
         raise ConfigurationError(f"{settings.syncs}: no sync file; write one: `caspio-sync init customers --table T`")
     if write is not None:
         write.write_text(prefect_file(found.made), encoding="utf-8")
+        startup.share(write)
         OUT.print(f"{write}: {len(found.made)} deployments")
         show_left(found)
         return

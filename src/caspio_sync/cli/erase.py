@@ -108,7 +108,9 @@ async def _release(sync: str, texts: list[str], *, as_json: bool) -> None:
     for key in keys:
         OUT.print(f"{escape(key)}: {'released' if key in released else 'was not blocked'}")
     if released:
-        OUT.print(f"the next run that reads such a row sends it: `caspio-sync run {sync} --keys {','.join(released)}`")
+        OUT.print(
+            f"the next run that reads such a row sends it: `caspio-sync run {sync} --keys {escape(','.join(released))}`"
+        )
     if released and names:
         OUT.print("note: whom erasure: in the sync file still names is erased again; take the request out first")
 

@@ -7,7 +7,7 @@ import typer
 
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
-from caspio_sync.settings import current_settings
+from caspio_sync.settings import local_settings
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count what would be removed.")]
 
@@ -22,7 +22,7 @@ def housekeeping(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """
     from tasks.orchestration import use_own_prefect
 
-    settings = current_settings()
+    settings = local_settings()
     use_own_prefect(settings.home, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
     from flows.housekeeping import run_housekeeping  # imports Prefect, whose settings are read then
 

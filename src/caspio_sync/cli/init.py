@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from caspio_sync import startup
 from caspio_sync.cli.examine_rows import refused_names
 from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.show import OUT, show_table
@@ -72,8 +73,11 @@ def init(
     fields = asyncio.run(_fields(settings, source))
     text = propose(path.stem, source, fields, kind, written=_written(settings, source))
     definition = parse_sync(text, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True)
+        startup.share(path.parent)
     path.write_text(text, encoding="utf-8")
+    startup.share(path)
     _show(path, name, definition, fields)
 
 

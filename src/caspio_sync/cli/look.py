@@ -27,7 +27,7 @@ from caspio_sync.run.ending import PAST_RUNS
 from caspio_sync.run.freshness import duration
 from caspio_sync.run.quota import caspio_account, utc_day
 from caspio_sync.run.workspace import Accounts, accounts
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import LocalSettings, current_settings, local_settings
 from caspio_sync.sync_files import bare_name
 
 # Of the ledger's runs, those that are looked through for syncs whose file is gone.
@@ -63,7 +63,7 @@ class SyncState:
         rows: rows by their last verdict.
         newest_delivered: when a profile was last acknowledged.
         age: how long ago that was.
-        calls: made to the Caspio account, by all syncs.
+        calls: made to the Caspio account, by all syncs; None where no account is named.
         source: the source's fields as the last run found them, and what had changed.
         target_seconds: `freshness:` of its file.
         changed_at: when the newest row that Braze took was changed, as the last run that knew said.
@@ -80,7 +80,7 @@ class SyncState:
     rows: dict[str, int]
     newest_delivered: datetime | None
     age: timedelta | None
-    calls: CallsMade
+    calls: CallsMade | None
     source: KnownSource | None
     target_seconds: float | None = None
     changed_at: str | None = None
@@ -105,11 +105,11 @@ def status(
 ) -> None:
     """Say how each sync stands: its last run, how far it has read, its rows by verdict, its newest delivered row.
 
-    Syncs are the files in syncs/ and those the ledger knows. No call is made to Caspio or Braze.
+    Syncs are the files in syncs/ and those the ledger knows. No call is made to Caspio or Braze, and no key is needed.
 
     Example: `caspio-sync status customers`
     """
-    settings = current_settings()
+    settings = local_settings()
     with open_ledger(settings) as ledger:
         states = [_state(settings, ledger, name) for name in chosen_syncs(settings, ledger, sync)]
     if as_json:
@@ -155,7 +155,7 @@ def schema() -> None:
 
 
 @contextlib.contextmanager
-def open_ledger(settings: Settings) -> Iterator[Ledger]:
+def open_ledger(settings: LocalSettings) -> Iterator[Ledger]:
     """The ledger of this process's connections, closed in the end."""
     connect = CONNECT.get()
     ledger = connect.ledger(settings, connect.clock)
@@ -165,7 +165,7 @@ def open_ledger(settings: Settings) -> Iterator[Ledger]:
         ledger.close()
 
 
-def chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[str]:
+def chosen_syncs(settings: LocalSettings, ledger: Ledger, sync: str | None) -> list[str]:
     """The one asked for, or all.
 
     Raises:
@@ -180,7 +180,16 @@ def chosen_syncs(settings: Settings, ledger: Ledger, sync: str | None) -> list[s
     raise ConfigurationError(f"{sync}: no sync of this name, neither in {settings.syncs} nor in the ledger; {there}")
 
 
-def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
+def _accounts(ledger: Ledger, sync: str) -> Accounts | None:
+    """The accounts of a sync; without keys in the settings those in the ledger alone, which nobody then contradicts."""
+    try:
+        return accounts(sync, current_settings(), ledger)
+    except ConfigurationError:
+        known = ledger.workspace(sync)
+        return None if known is None else Accounts(known, known)
+
+
+def _state(settings: LocalSettings, ledger: Ledger, sync: str) -> SyncState:
     now = ledger.now()
     last_run, newest = ledger.last_run(sync), ledger.newest_delivered(sync)
     held = bool(ledger.leases(sync))
@@ -199,11 +208,11 @@ def _state(settings: Settings, ledger: Ledger, sync: str) -> SyncState:
         changed_at=_changed_at(ledger, sync),
         oldest_held=ledger.oldest_held(sync),
         incidents=tuple(ledger.open_incidents(sync)),
-        accounts=accounts(sync, settings, ledger),
+        accounts=_accounts(ledger, sync),
     )
 
 
-def _target(settings: Settings, sync: str) -> float | None:
+def _target(settings: LocalSettings, sync: str) -> float | None:
     try:
         return seconds_of(load_sync(settings.sync_file(sync)).freshness)
     except (CaspioSyncError, OSError):  # `check` says what is wrong with it
@@ -215,7 +224,9 @@ def _changed_at(ledger: Ledger, sync: str) -> str | None:
     return next((each["newest_delivered_at"] for each in told if each.get("newest_delivered_at")), None)
 
 
-def _calls(settings: Settings, ledger: Ledger, now: datetime) -> CallsMade:
+def _calls(settings: LocalSettings, ledger: Ledger, now: datetime) -> CallsMade | None:
+    if not settings.caspio_integration_url:
+        return None
     account, today = caspio_account(settings.caspio_integration_url), utc_day(now)
     return CallsMade(
         today=ledger.calls_used(account, today),
@@ -238,9 +249,9 @@ def _document(state: SyncState) -> dict[str, Any]:
         "newest_delivered_age_seconds": None if state.age is None else round(state.age.total_seconds(), 1),
         "freshness": _freshness_document(state),
         "incidents": [{"kind": each.kind, "since": iso_text(each.since)} for each in state.incidents],
-        "caspio_calls_today": state.calls.today,
-        "caspio_calls_30_days": state.calls.last_month,
-        "caspio_calls_per_day": state.calls.per_day,
+        "caspio_calls_today": None if state.calls is None else state.calls.today,
+        "caspio_calls_30_days": None if state.calls is None else state.calls.last_month,
+        "caspio_calls_per_day": None if state.calls is None else state.calls.per_day,
         "source": None
         if state.source is None
         else {name: state.source.fields[name] for name in ("drift", "stopped")} | {"since": iso_text(state.source.at)},
@@ -323,11 +334,10 @@ def _show_state(state: SyncState) -> None:
     lines.append(("newest delivered", newest))
     lines.append(("freshness", _freshness_line(state)))
     lines += [("incident", f"{each.kind} since {moment(each.since)}") for each in state.incidents]
-    calls = state.calls
-    budget = f" of {number(calls.per_day)} ({calls.today / calls.per_day:.0%})" if calls.per_day else ""
-    lines.append(
-        ("Caspio, all syncs", f"{number(calls.today)} calls today (UTC){budget}, {number(calls.last_month)} in 30 days")
-    )
+    if (calls := state.calls) is not None:
+        budget = f" of {number(calls.per_day)} ({calls.today / calls.per_day:.0%})" if calls.per_day else ""
+        made = f"{number(calls.today)} calls today (UTC){budget}, {number(calls.last_month)} in 30 days"
+        lines.append(("Caspio, all syncs", made))
     if state.source is not None and state.source.fields["drift"]:
         lines.append(("source", f"changed, seen {moment(state.source.at)}:"))
         lines += [("", line) for line in state.source.fields["drift"]]

@@ -1,7 +1,6 @@
 """`caspio-sync`: the command line. Commands are thin: read arguments, call the library, show what came back."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -29,7 +28,7 @@ from caspio_sync.cli import (
     verify,
 )
 from caspio_sync.cli.origin import refuse_foreign_packages
-from caspio_sync.cli.show import show_error
+from caspio_sync.cli.show import OUT, flushed, show_error
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
 from caspio_sync.settings import ENV_FILE_VARIABLE
 
@@ -57,7 +56,7 @@ def everywhere(
 ) -> None:
     """Options of every command; they stand before its name."""
     if version:
-        print(__version__)
+        OUT.print(__version__)
         raise typer.Exit
     if use_sandbox:
         if not sandbox.SANDBOX_ENV.is_file():
@@ -90,19 +89,23 @@ app.add_typer(quarantine.quarantine, name="quarantine")
 app.add_typer(sandbox.sandbox, name="sandbox")
 
 
-def main() -> None:
-    """The console script: every error of ours ends in one message and its exit code, never in a traceback."""
+def run_command() -> int:
+    """Run the command that the arguments name: every error of ours ends in one message, never in a traceback.
+
+    Returns:
+        its exit code.
+    """
+    code = 0
     try:
         refuse_foreign_packages()
         app()
+    except SystemExit as ended:  # click's own end, with a code of ours or 2 for arguments it does not know
+        code = int(ended.code or 0)
     except CaspioSyncError as error:
         show_error(str(error))
-        sys.exit(error.exit_code)
+        code = error.exit_code
     except Exception as error:  # noqa: BLE001 - a traceback's last line may quote a customer
         bug = UnexpectedError.of(error)
         show_error(str(bug))
-        sys.exit(bug.exit_code)
-
-
-if __name__ == "__main__":
-    main()
+        code = bug.exit_code
+    return flushed(code)

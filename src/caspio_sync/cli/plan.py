@@ -1,7 +1,6 @@
 """`caspio-sync plan`: what a run would do; writes nothing anywhere."""
 
 import asyncio
-import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from caspio_sync.cli.run import (
     show_report,
     split_keys,
 )
-from caspio_sync.cli.show import OUT, number, seconds_text, show_json
+from caspio_sync.cli.show import OUT, number, seconds_text, show_json, write
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.mapping.engagement_sync import EngagementSync
@@ -67,7 +66,7 @@ def plan(
     if as_json:
         show_json(made.model_dump(mode="json"))
     elif markdown:
-        sys.stdout.write(plan_markdown(made))
+        write(plan_markdown(made))
     else:
         show_plan(made)
     if made.refused:
@@ -122,10 +121,10 @@ def show_plan(made: Plan) -> None:
     today = f"{number(made.calls_today)}{budget}"
     OUT.print(f"Caspio calls a run, little changed: {number(made.calls_a_run)}; today so far: {today}")
     for warning in made.warnings:
-        OUT.print(f"[yellow]warning:[/] {warning}", highlight=False)
+        OUT.print(f"[yellow]warning:[/] {escape(warning)}")
     for sample in made.samples:
         OUT.print(f"\nwould be {'sent' if made.report.writeback is None else 'written'}, for example:")
-        OUT.print_json(data=sample)
+        show_json(sample)
 
 
 def gate_lines(checks: Sequence[CheckTotals]) -> list[str]:

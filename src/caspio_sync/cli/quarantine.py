@@ -2,12 +2,10 @@
 
 import csv
 import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any
 
 import polars as pl
 import typer
@@ -17,7 +15,7 @@ from rich.markup import escape
 from caspio_sync.characters import trimmed
 from caspio_sync.cli.look import chosen_syncs, iso_text, open_ledger
 from caspio_sync.cli.run import AsJson, Strict, end, run_shown
-from caspio_sync.cli.show import ERR, OUT, number, show_json, show_table
+from caspio_sync.cli.show import ERR, OUT, number, show_json, show_table, spreadsheet_cell, written
 from caspio_sync.cli.story import find_story, story_salt
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.cli.why import Told, as_document, moment, tell
@@ -29,7 +27,7 @@ from caspio_sync.mapping.cleaning import masked
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import LocalSettings, Settings, current_settings, local_settings
 
 # Every held row of a sync: what an export holds, and more than anybody will release at once.
 _ALL = 10_000_000
@@ -80,7 +78,7 @@ def quarantine_list(
 
     Example: `caspio-sync quarantine list customers --verdict quarantined --verdict rejected`
     """
-    settings = current_settings()
+    settings = local_settings()
     chosen = verdict or [Held.QUARANTINED]
     with open_ledger(settings) as ledger:
         chosen_syncs(settings, ledger, sync)
@@ -137,19 +135,20 @@ def quarantine_export(
     """Write every row that waits: key, PK_ID, verdict, reason, since when, run. For whoever corrects rows in Caspio.
 
     No value of a row is in it but its key. Where the identity of the sync is an e-mail address or a phone number, that
-    key is personal data: keep the file accordingly.
+    key is personal data: keep the file accordingly. In CSV a cell that begins with = + - @ has an apostrophe in front,
+    so that no spreadsheet takes it for a formula, and a file begins with the UTF-8 mark; JSON lines are as they are.
 
     Example: `caspio-sync quarantine export customers --format csv --output held.csv`
     """
-    settings = current_settings()
+    settings = local_settings()
     with open_ledger(settings) as ledger:
         chosen_syncs(settings, ledger, sync)
         held = ledger.quarantine(sync, verdict or [Held.QUARANTINED], limit=_ALL)
-    with _written(output) as file:
+    with written(output, for_spreadsheets=format_ is Format.CSV) as file:
         if format_ is Format.CSV:
             writer = csv.DictWriter(file, held.columns, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(_documents(held))
+            writer.writerows({name: spreadsheet_cell(cell) for name, cell in row.items()} for row in _documents(held))
         else:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _documents(held))
     if output is not None:
@@ -301,7 +300,7 @@ def _masked(values: Mapping[str, Any]) -> dict[str, Any]:
     return dict(zip(values, shapes, strict=True))
 
 
-def _personal_key(settings: Settings, sync: str) -> str | None:
+def _personal_key(settings: LocalSettings, sync: str) -> str | None:
     try:
         kind = load_sync(settings.sync_file(sync)).identity.kind
     except CaspioSyncError:  # the sync file is gone; its kind of key is not known
@@ -317,15 +316,3 @@ def _documents(held: pl.DataFrame) -> Iterator[dict[str, Any]]:
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     since = moment(row["seen_at"])
     return (row[KEY] or "(empty)", str(row[SOURCE_PK]), row["verdict"], row["reason"] or "", since, row["run"] or "")
-
-
-@contextmanager
-def _written(output: Path | None) -> Iterator[TextIO]:
-    if output is None:
-        yield sys.stdout
-        return
-    try:
-        with output.open("w", encoding="utf-8", newline="") as file:
-            yield file
-    except OSError as error:
-        raise ConfigurationError(f"{output} cannot be written: {error.strerror}; name another file") from error

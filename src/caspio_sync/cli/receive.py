@@ -3,12 +3,12 @@
 import contextlib
 import gc
 import logging
-import signal
 import socket
 from typing import Annotated
 
 import typer
 
+from caspio_sync import signals
 from caspio_sync.cli.show import OUT
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.settings import receiver_settings
@@ -60,7 +60,7 @@ def receive(
         )
         gc.freeze()  # what is imported by now is never garbage, and looking through it takes as long as many posts
         # uvicorn raises the signal again when it has ended; the inbox is then still to be closed.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signals.end_in_own_time()
         with contextlib.suppress(KeyboardInterrupt):
             run(uvicorn.Server(config).serve(sockets=[listener]))
 

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from caspio_sync import signals
 from caspio_sync.characters import trimmed
 from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.moment_option import parse_moment
@@ -62,6 +63,9 @@ AllowErasures = Annotated[
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for a run of this sync that is under way.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+
+# What a person reads who breaks a run off.
+STOPPED = "what Braze acknowledged is in the ledger, and the next run goes on from there"
 
 
 def run(
@@ -129,11 +133,12 @@ def run_shown(
     from tasks.orchestration import use_own_prefect
 
     settings = current_settings()
+    signals.remark(STOPPED)
     use_own_prefect(settings.home, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
     from flows.kinds import run_sync  # imports Prefect, whose settings are read then
 
     latest: list[RunReport] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal) as progress:
         bar = progress.add_task(f"{sync}: starting", total=None)
 
@@ -198,7 +203,7 @@ def show_report(report: RunReport) -> None:
         OUT.print(f"changed since they were recorded, left to the next run: {number(report.left_to_send)} rows")
     if report.changed_fields:
         fields = ", ".join(f"{name} {number(rows)}" for name, rows in sorted(report.changed_fields.items()))
-        OUT.print(f"fields that changed: {fields}")
+        OUT.print(f"fields that changed: {escape(fields)}")
     if report.identified:
         OUT.print(f"new rows offered to the profile with their address: {number(report.identified)}")
     if report.opt_outs:
@@ -216,13 +221,13 @@ def show_report(report: RunReport) -> None:
 
 def _show_notes(report: RunReport) -> None:
     if report.stretched:
-        OUT.print(f"Caspio's daily budget: {report.stretched}")
+        OUT.print(f"Caspio's daily budget: {escape(report.stretched)}")
     for line in report.drift:
         OUT.print(f"[bold yellow]source:[/] {escape(line)}", soft_wrap=True)
     for line in report.writeback.lines() if report.writeback else ():
         OUT.print(escape(line), soft_wrap=True)
     for note in report.notes:
-        OUT.print(f"note: {note}")
+        OUT.print(f"note: {escape(note)}")
     if report.verification is not None:
         OUT.print()
         show_verification(report.verification)

@@ -1,13 +1,13 @@
 """`caspio-sync sandbox`: the emulators of both APIs, on this machine."""
 
 import os
-import signal
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caspio_sync import signals
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.settings import SANDBOX_VARIABLE
 
@@ -67,10 +67,9 @@ def up(
         SANDBOX_ENV.write_text(env_lines(processes, SANDBOX_HOME), encoding="utf-8")
         OUT.print(f"Caspio on {processes.caspio_url}, Braze on {processes.braze_url}; settings in {SANDBOX_ENV}.")
         OUT.print("In another terminal: [bold]caspio-sync --sandbox plan customers[/]. Ctrl-C stops both.")
-        stopped = threading.Event()
-        signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+        signals.end_in_own_time()
         try:
-            stopped.wait()
+            threading.Event().wait()
         except KeyboardInterrupt:
             OUT.print("stopping")
         finally:

@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from caspio_sync import signals
 from caspio_sync.cli.deploy import registered, show_left
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
 from caspio_sync.cli.show import OUT
@@ -53,7 +54,7 @@ def serve(
     home = SERVE_HOME.absolute()
     home.mkdir(parents=True, exist_ok=True)
     os.environ.update(_prefect(home, port))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signals.end_in_own_time()
     with contextlib.ExitStack() as stack:
         look = _command_elsewhere(port)
         # Half an account is refused by the settings: it never makes way for the sandbox.

@@ -1,17 +1,130 @@
-"""What commands print: tables and messages for people, JSON for programs."""
+"""What commands print, and the one way out of the process: tables and messages for people, JSON and CSV for programs.
 
+Printing never undoes work: a character that a pipe's code page lacks is printed as a question mark, control characters
+of a customer's field never reach the terminal, and a reader that has gone (`| head`) is no error.
+"""
+
+import contextlib
 import json
+import os
+import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO
 
 from rich.console import Console
+from rich.errors import MarkupError
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-OUT = Console(highlight=False)
-ERR = Console(stderr=True, highlight=False)
+from caspio_sync.characters import without_controls
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+
+# JSON leaves them as they are, and terminals take U+009B for the begin of a command.
+_C1 = re.compile(r"[\x7f-\x9f]")
+# How a spreadsheet tells a formula: one in a customer's key would be run by whoever opens the file.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class Screen(Console):
+    """A terminal, file or pipe."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """As rich does; strings are markup, so values go through `escape`."""
+        with _writing():
+            super().print(*objects, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Text without control characters; where somebody forgot `escape`, as it is."""
+        shown = without_controls(text)
+        try:
+            return super().render_str(shown, **options)
+        except MarkupError:
+            return super().render_str(escape(shown), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Print into nothing from now on, instead of ending the process with work half done."""
+        _silence(sys.stderr if self.stderr else sys.stdout)
+
+
+OUT = Screen(highlight=False, emoji=False)
+ERR = Screen(stderr=True, highlight=False, emoji=False)
+
+
+def write(text: str) -> None:
+    """Text as it is, on standard output."""
+    with _writing():
+        sys.stdout.write(text)
+
+
+def flushed(code: int) -> int:
+    """Print what is still held back.
+
+    Args:
+        code: exit code of the work.
+
+    Returns:
+        it; 4 where the work went well and standard output took less than all of it.
+    """
+    try:
+        with _writing():
+            sys.stdout.flush()
+    except CaspioSyncError as error:
+        _silence(sys.stdout)
+        show_error(str(error))
+        return code or error.exit_code
+    return code
+
+
+@contextlib.contextmanager
+def written(output: Path | None, *, for_spreadsheets: bool = False) -> Iterator[TextIO]:
+    """A file to write an export to, or standard output; always UTF-8, which loses no character.
+
+    Args:
+        output: None for standard output.
+        for_spreadsheets: begin a file with the UTF-8 mark, without which Excel reads it in the system's code page.
+
+    Raises:
+        ConfigurationError: the file cannot be written.
+    """
+    if output is None:
+        if not sys.stdout.isatty() and hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(encoding="utf-8")
+        with _writing():
+            yield sys.stdout
+        return
+    try:
+        with output.open("w", encoding="utf-8-sig" if for_spreadsheets else "utf-8", newline="") as file:
+            yield file
+    except OSError as error:
+        raise ConfigurationError(f"{output} cannot be written: {error.strerror}; name another file") from error
+
+
+def spreadsheet_cell(value: object) -> object:
+    """A cell of a CSV file: text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
+
+
+@contextlib.contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    except OSError as error:
+        raise CaspioSyncError(
+            f"the output cannot be written: {error.strerror or type(error).__name__}; what was done before is done"
+        ) from error
+
+
+def _silence(stream: TextIO) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a stream of a test has no descriptor
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
 
 
 def show_error(message: str) -> None:
@@ -21,7 +134,9 @@ def show_error(message: str) -> None:
 
 def show_json(value: Any) -> None:
     """One JSON document on standard output, nothing else."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+    unicode = "utf" in (sys.stdout.encoding or "").lower()
+    text = json.dumps(value, indent=2, ensure_ascii=not unicode, default=str)
+    write(_C1.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def show_table(

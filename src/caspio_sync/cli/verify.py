@@ -45,7 +45,7 @@ def verify(
     if every and sample is not None:
         raise ConfigurationError("--all and --sample contradict each other; give one of them")
     chosen: int | Literal["usual"] | None = None if every else sample or "usual"
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=ERR, transient=True, disable=as_json or not ERR.is_terminal) as progress:
         bar = progress.add_task(f"{sync}: verifying", total=None)
         watching = Watching(

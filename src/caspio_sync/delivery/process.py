@@ -123,7 +123,13 @@ class ProcessSender:
                 await self.close()  # it ended between two batches
             if self._process is None:
                 self._process = await asyncio.create_subprocess_exec(
-                    sys.executable, "-m", __name__, stdin=PIPE, stdout=PIPE, limit=_PIPE_BYTES
+                    sys.executable,
+                    "-m",
+                    __name__,
+                    stdin=PIPE,
+                    stdout=PIPE,
+                    limit=_PIPE_BYTES,
+                    start_new_session=True,  # a Ctrl-C in the terminal reaches the parent, which then ends it
                 )
                 await _write(self._process, orjson.dumps({**self._configuration, "parent": os.getpid()}))
                 self._tell_allowed()

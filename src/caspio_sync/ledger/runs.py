@@ -16,7 +16,8 @@ from caspio_sync.schemas import SOURCE_PK
 
 RUNNING = "running"
 PARTIAL, SWEEP = "partial", "sweep"  # modes: of chosen rows, and of all
-KILLED, FAILED = "killed", "failed"
+KILLED, FAILED, INTERRUPTED = "killed", "failed", "interrupted"
+DIED = (KILLED, FAILED, INTERRUPTED)  # states of runs that recorded a part of their rows
 KILLED_CODE = 137  # as a shell tells of a process that was killed
 OPEN, RECORDED = "open", "recorded"  # states of batches
 
@@ -32,7 +33,8 @@ class Run:
         mode: how it was asked for: `incremental`, `full`, …
         started_at: aware, UTC.
         ended_at: None while it runs; of a killed run, when the next one found it dead.
-        state: `running`, then what `finish_run` was told; `killed` where nobody told anything.
+        state: `running`, then what `finish_run` was told (`interrupted`: by a signal); `killed` where nobody told
+            anything.
         exit_code: None while it runs.
         report: what it counted.
         flow_run_id: of the orchestrator, where there is one.

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, upsert
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.runs import FAILED, KILLED, RUNNING
+from caspio_sync.ledger.runs import DIED, RUNNING
 from caspio_sync.ledger.sweeps import batches_of, unbroken
 from caspio_sync.schemas import SOURCE_PK
 
@@ -73,7 +73,7 @@ class Shards(LedgerConnection):
             )
 
     def interrupted_shard(self, sync: str, *, digest: str, pk_range: tuple[int, int]) -> tuple[str, str, int] | None:
-        """The run that died in a shard, how (`killed`, `failed`), and up to which key it had recorded everything.
+        """The run that died in a shard, how (one of `DIED`), and up to which key it had recorded everything.
 
         Returns:
             None where nobody died in it, or with nothing recorded.
@@ -82,7 +82,7 @@ class Shards(LedgerConnection):
         begun = (
             sa.select(run.id, run.state, shard.after_pk)
             .join_from(schema.shard, schema.run, shard.run == run.id)
-            .where(*_one(sync, digest, pk_range), run.state.in_((KILLED, FAILED)))
+            .where(*_one(sync, digest, pk_range), run.state.in_(DIED))
             .order_by(run.started_at.desc())
         )
         with self._read("look for an interrupted shard") as connection:
@@ -103,7 +103,7 @@ class Shards(LedgerConnection):
                 run.low_pk == shard.low_pk,
                 run.high_pk == shard.high_pk,
                 run.started_at >= shard.at,
-                run.state.in_((KILLED, FAILED)),
+                run.state.in_(DIED),
             ),
         )
         with self._read("look for what a shard has sent") as connection:

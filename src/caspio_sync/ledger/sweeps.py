@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.runs import FAILED, KILLED, OPEN, RECORDED, insert
+from caspio_sync.ledger.runs import DIED, OPEN, RECORDED, insert
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Sweeps(LedgerConnection):
         begun = (
             sa.select(sweep.run, sweep.began_at, sweep.after_pk, run.state, run.started_at)
             .join_from(schema.sweep, schema.run, sweep.run == run.id)
-            .where(sweep.sync == sync, sweep.digest == digest, run.state.in_((KILLED, FAILED)))
+            .where(sweep.sync == sync, sweep.digest == digest, run.state.in_(DIED))
         )
         with self._read("look for an interrupted sweep") as connection:
             found = connection.execute(begun).one_or_none()

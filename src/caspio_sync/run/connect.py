@@ -22,7 +22,7 @@ from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.writes import envelopes
-from caspio_sync.settings import Settings
+from caspio_sync.settings import LocalSettings, Settings
 from caspio_sync.sync_files import bare_name
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def braze_sender(settings: Settings, clock: Clock, definition: AnySync, rows: in
     return InlineSender(endpoint_of(client(settings, clock)), limits=limits, clock=clock)
 
 
-def open_ledger(settings: Settings, clock: Clock) -> Ledger:
+def open_ledger(settings: LocalSettings, clock: Clock) -> Ledger:
     """The ledger in the settings, made where there is none; each sync has its state under the name it goes by."""
     ledger = Ledger.open(settings.ledger_url, clock=clock)
     try:
@@ -107,7 +107,7 @@ def open_ledger(settings: Settings, clock: Clock) -> Ledger:
     return ledger
 
 
-def _sync_meant(settings: Settings, path: str) -> str | None:
+def _sync_meant(settings: LocalSettings, path: str) -> str | None:
     """The sync whose file a path names, as far as can be told: it may have been written in another folder."""
     name, written = bare_name(path), Path(path)
     try:
@@ -125,7 +125,7 @@ def engagement_client(settings: Settings, clock: Clock) -> BrazeEngagementClient
     return _of_workspace(BrazeEngagementClient, settings, clock)
 
 
-def open_inbox(settings: Settings, clock: Clock) -> Inbox:
+def open_inbox(settings: LocalSettings, clock: Clock) -> Inbox:
     """The inbox in the settings, made where there is none."""
     return Inbox.open(settings.inbox_url, clock=clock)
 
@@ -140,8 +140,8 @@ class Connect:
     braze: Callable[[Settings, Clock], BrazeClient] = braze_client
     catalogs: Callable[[Settings, Clock], CatalogClient] = catalog_client
     polled: Callable[[Settings, Clock], BrazeEngagementClient] = engagement_client
-    ledger: Callable[[Settings, Clock], Ledger] = open_ledger
-    inbox: Callable[[Settings, Clock], Inbox] = open_inbox
+    ledger: Callable[[LocalSettings, Clock], Ledger] = open_ledger
+    inbox: Callable[[LocalSettings, Clock], Inbox] = open_inbox
     engagement: "Callable[[SyncRun], Engagement] | None" = None
     observer: Observer | None = None
 

@@ -38,6 +38,7 @@ class HeldLease:
         self._run: SyncRun | None = None
         self._until = asked_at + leases.LEASE_SECONDS * _TRUSTED_SHARE
         self.taken = 1.0
+        self.lost = False  # somebody else has it: whoever held it was cancelled, not interrupted by a person
 
     def serve(self, run: SyncRun) -> None:
         """From now on this run sends no longer than the lease is known to hold."""
@@ -104,6 +105,7 @@ async def hold_lease(
                 held.renewed(asked_at)
             except LeaseHeldError as error:
                 lost.append(error)
+                held.lost = True
                 assert owner is not None
                 owner.cancel()
                 return

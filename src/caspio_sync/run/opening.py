@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from caspio_sync import signals
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import CaspioSyncError, ShortfallError
@@ -125,7 +126,7 @@ async def open_run(
             if (found := fields_then(prepared, known)) is not None:
                 await ledger.do(ledger.ledger.remember_source, name, found.as_json())
         except BaseException as error:
-            await _finish(run, options, error)
+            await _finish(run, options, error, interrupted=not isinstance(error, Exception) and not lease.lost)
             raise
         await _finish(run, options, None)
 
@@ -373,19 +374,21 @@ async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:
     )
 
 
-async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None) -> None:
+async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None, *, interrupted: bool = False) -> None:
     report = run.report
     report.ended_at = run.clock.now()
     report.caspio_calls = run.caspio.calls
-    report.state = "done" if error is None else "blocked" if run.blocked else "failed"
+    report.state = "done" if error is None else "interrupted" if interrupted else "blocked" if run.blocked else "failed"
     # Where it was blocked, rows are corrected anywhere; where some got no verdict, nobody knows where.
-    if report.mode == "sweep" and (report.state != "failed" or isinstance(error, ShortfallError)):
+    if report.mode == "sweep" and (report.state in {"done", "blocked"} or isinstance(error, ShortfallError)):
         with contextlib.suppress(CaspioSyncError):
             await run.ledger.do(run.ledger.ledger.forget_sweep, run.name)
     code: int = report.exit_code(strict=options.strict)
     if error is not None:
         report.error = str(error) if isinstance(error, CaspioSyncError) else type(error).__name__
         code = error.exit_code if isinstance(error, CaspioSyncError) else ExitCode.FAILED
+    if interrupted:
+        report.error, code = "it was interrupted", signals.exit_code(error)
     with contextlib.suppress(CaspioSyncError):
         await note_freshness(run)
     run.observe()

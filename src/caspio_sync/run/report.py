@@ -163,7 +163,7 @@ class RunReport(BaseModel):
     mode: Literal["incremental", "sweep", "partial"]
     started_at: datetime
     ended_at: datetime | None = None
-    state: Literal["running", "done", "blocked", "failed"] = "running"
+    state: Literal["running", "done", "blocked", "failed", "interrupted"] = "running"
     error: str | None = None
 
     whole: bool = False  # whether it reads the source from its first row to its last

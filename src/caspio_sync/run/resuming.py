@@ -14,7 +14,7 @@ from caspio_sync.clients.caspio_query import and_, identifier, literal
 from caspio_sync.clock import Clock
 from caspio_sync.extraction.window import OVERLAP, lower_bound, upper_bound
 from caspio_sync.ledger.compare import Versions
-from caspio_sync.ledger.runs import KILLED
+from caspio_sync.ledger.runs import FAILED
 from caspio_sync.ledger.sweeps import InterruptedSweep
 from caspio_sync.run.again import Again, held_again
 from caspio_sync.run.context import LedgerThread, SyncRun
@@ -42,8 +42,13 @@ class Rest:
     @property
     def notes(self) -> list[str]:
         """For the report."""
-        after, how = self.after, "was killed" if self.after.state == KILLED else "failed"
+        after, how = self.after, how_it_died(self.after.state)
         return [f"goes on after PK_ID {after.high_pk:,}, where run {after.run} {how}"]
+
+
+def how_it_died(state: str) -> str:
+    """How a run ended whose rest is read now, in words."""
+    return state if state == FAILED else f"was {state}"
 
 
 async def find_rest(  # noqa: PLR0917 - the parts of a run that is being opened

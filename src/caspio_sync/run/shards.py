@@ -10,11 +10,10 @@ from hashlib import blake2b
 import polars as pl
 
 from caspio_sync.ledger.compare import KEY_UNIQUE, NO_ROWS
-from caspio_sync.ledger.runs import KILLED
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions
-from caspio_sync.run.resuming import sweep_digest
+from caspio_sync.run.resuming import how_it_died, sweep_digest
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 
@@ -54,7 +53,7 @@ async def find_shard(name: str, options: RunOptions, prepared: Prepared, ledger:
     found = await ledger.do(store.interrupted_shard, name, digest=digest, pk_range=options.pk_range)
     if found is not None:
         run, state, high = found
-        how = "was killed" if state == KILLED else "failed"
+        how = how_it_died(state)
         rest = replace(rest, after_pk=high, notes=(f"goes on after PK_ID {high:,}, where run {run} {how}",))
     if not options.resend:
         return rest

@@ -24,6 +24,7 @@ _STATES = {
     "done": "Done",
     "blocked": "Blocked by the gate: nothing of the batch was sent, opt-outs apart",
     "failed": "Failed: the next run goes on where this one stood",
+    "interrupted": "Interrupted: the next run goes on where this one stood",
     "running": "Under way",
 }
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from caspio_sync.ledger.housekeeping import Purged
 from caspio_sync.run.connect import CONNECT
-from caspio_sync.settings import Settings
+from caspio_sync.settings import LocalSettings
 
 
 class HousekeepingReport(BaseModel):
@@ -60,7 +60,7 @@ class HousekeepingReport(BaseModel):
         return lines
 
 
-def purge_ledger(settings: Settings, *, dry_run: bool) -> HousekeepingReport:
+def purge_ledger(settings: LocalSettings, *, dry_run: bool) -> HousekeepingReport:
     """Purge the ledger and the inbox, where there are any.
 
     Raises:
