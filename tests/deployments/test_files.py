@@ -130,7 +130,7 @@ def test_a_variable_that_compose_passes_empty_is_not_set(tmp_path: Path, monkeyp
     monkeypatch.chdir(tmp_path)
     for name in variables(Settings):
         monkeypatch.setenv(name, "")
-    with pytest.raises(ConfigurationError, match="CASPIO_CLIENT_ID: Field required"):
+    with pytest.raises(ConfigurationError, match="CASPIO_CLIENT_ID: not set"):
         load_settings()
     for name in ("CASPIO_INTEGRATION_URL", "CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", "BRAZE_API_KEY"):
         monkeypatch.setenv(name, "https://x")

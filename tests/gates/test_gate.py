@@ -357,4 +357,4 @@ def test_an_expectation_about_the_batch_that_says_no_why_blocks_with_what_it_exp
     )
     judgement = judged(fitted(parse_sync(text, SHIPPED)), {"Spend": 99.0})
     said = "the sync file expects of spend: column mean to be between (max_value 10)"
-    assert judgement.blocked == f"expect_column_mean_to_be_between: {said}"
+    assert judgement.blocked == f"expect_column_mean_to_be_between spend: {said}"
