@@ -42,7 +42,7 @@ async def _count_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock
 async def _query_finding(prepared: Prepared, caspio: CaspioClient) -> Finding:
     source, key = prepared.definition.source, identifier(prepared.key.name)
     changed = None if source.cursor is None else f"{identifier(source.cursor)}>={literal(_LONG_AGO)}"
-    select = list(dict.fromkeys([prepared.key.name, *(field.name for field in prepared.read_fields)]))
+    select = prepared.select
     await caspio.records(
         prepared.source, select=select, where=and_(source.where, changed), order_by=f"{key} ASC", limit=_FEW
     )

@@ -120,5 +120,6 @@ def test_ninety_fields_of_26_characters_are_read(shop: Any) -> None:
     shop.write_sync(f"kind: profiles\nsource: {{table: Wide}}\nidentity: {{external_id: No}}\nfields:\n{fields}")
     assert errors(shop.document("check", "customers")) == []
     plan = shop.document("plan", "customers", "--show", "2")
+    assert plan["calls_a_run"] == 3 + 3  # token, fields, count, and a page of two selections
     assert [each["external_id"] for each in plan["samples"]] == ["n1", "n2"]
     assert all(each[f"f{place}"].startswith(f"{name}=") for each in plan["samples"] for place, name in enumerate(names))
