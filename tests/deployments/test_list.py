@@ -157,6 +157,7 @@ def test_what_schedules_cost(settings: Settings) -> None:
     assert [(each.runs, each.calls_a_run) for each in changes] == [(1440, 4), (1, 34)]
     assert [(each.runs, each.calls_a_run) for each in whole] == [(24, 34)]
     assert (calls_a_run(None), calls_a_run(0), calls_a_run(1000)) == (4, 3, 4)
+    assert (calls_a_run(None, 3), calls_a_run(30_001, 3)) == (6, 96)
 
 
 def test_syncs_share_one_budget() -> None:

@@ -160,6 +160,23 @@ def test_no_edit_is_lost_to_a_date_that_is_wrong(holed: Any, fault: Fault, told:
     assert_all_arrived(holed)
 
 
+def test_a_date_that_is_years_behind_sets_no_cursor_back(world: Any) -> None:
+    world.people(40)
+    world.sync()
+    world.run()
+    world.clock.advance(AN_HOUR)
+    world.run()
+    before = world.watermark()
+    world.break_caspio(Fault(kind="date", seconds=-10 * 365 * 24 * AN_HOUR))
+    for name in ("Once", "Twice"):
+        world.clock.advance(AN_HOUR)
+        world.caspio.update_rows("Customers", {"FirstName": name}, "PK_ID <= 10")
+        world.clock.advance(AN_HOUR)
+        report = world.run()
+        assert (report.mode, report.read, report.sent) == ("incremental", 10, 10)
+        assert world.watermark() == before
+
+
 def test_a_cursor_that_stands_in_the_future_reads_everything_and_is_set_anew(world: Any) -> None:
     world.people(40)
     world.sync()

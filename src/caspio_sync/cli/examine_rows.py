@@ -24,11 +24,12 @@ async def row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -
     try:
         counted = await _count_findings(prepared, caspio, clock)
     except (RefusedError, ConfigurationError) as error:  # 404: the condition names a field that is not there
-        return list(_refusals(prepared, error)) or _refused_condition(prepared, error)
+        return list(_refusals(prepared, (), error)) or _refused_condition(prepared, error)
     try:
         return [*counted, await _query_finding(prepared, caspio)]
     except RefusedError as error:
-        return list(_refusals(prepared, error)) or findings_of(error)
+        refused = await refused_names(caspio, prepared.source, prepared.read_fields)
+        return list(_refusals(prepared, refused, error)) or findings_of(error)
 
 
 def _refused_condition(prepared: Prepared, error: CaspioSyncError) -> list[Finding]:
@@ -54,7 +55,7 @@ async def _count_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock
 async def _query_finding(prepared: Prepared, caspio: CaspioClient) -> Finding:
     source, key = prepared.definition.source, identifier(prepared.key.name)
     changed = None if source.cursor is None else f"{identifier(source.cursor)}>={literal(_LONG_AGO)}"
-    select = list(dict.fromkeys([prepared.key.name, *(field.name for field in prepared.read_fields)]))
+    select = prepared.select
     await caspio.records(
         prepared.source, select=select, where=and_(source.where, changed), order_by=f"{key} ASC", limit=_FEW
     )
@@ -63,8 +64,8 @@ async def _query_finding(prepared: Prepared, caspio: CaspioClient) -> Finding:
     return Finding("ok", f"query: Caspio takes the one of a run, {len(select)} fields{more}")
 
 
-def _refusals(prepared: Prepared, error: CaspioSyncError) -> Iterator[Finding]:
-    """Of a refused query the fields that are named as words of SQL, each with its lines in the file."""
+def _refusals(prepared: Prepared, refused: Sequence[str], error: CaspioSyncError) -> Iterator[Finding]:
+    """Of a refused query what is named as a word of SQL, with its lines in the file: in the condition, or `refused`."""
     definition, mapping = prepared.definition, prepared.mapping
     where = without_literals(definition.source.where or "")
     for name in prepared.fields:
@@ -75,19 +76,17 @@ def _refusals(prepared: Prepared, error: CaspioSyncError) -> Iterator[Finding]:
                 f"({error})",
                 f"write [{name}] there",
             )
-    for field in prepared.read_fields:
-        if not is_reserved(field.name):
-            continue
-        places = [definition.where("fields", name) for name in mapping.columns_reading([field.name])]
-        if field.name == mapping.identity.source_field:
+    for name in refused:
+        places = [definition.where("fields", attribute) for attribute in mapping.columns_reading([name])]
+        if name == mapping.identity.source_field:
             places.append(definition.where(*definition.key_place))
-        if field.name == definition.source.cursor:
+        if name == definition.source.cursor:
             places.append(definition.where("source", "cursor"))
         yield Finding(
             "error",
-            f"{', '.join(dict.fromkeys(places))}: {field.name} is a word of SQL, and Caspio does not take it as "
-            f"the name of a field, not in brackets either ({error})",
-            f"rename {field.name} in Caspio, or take it out of the sync file; a view may give it another name",
+            f"{', '.join(dict.fromkeys(places))}: {name} is a word of SQL, and Caspio does not take it as the name of "
+            f"a field, not in brackets either ({error})",
+            f"rename {name} in Caspio, or take it out of the sync file; a view may give it another name",
         )
 
 

@@ -29,7 +29,7 @@ from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.run.catalogs.catalog_schema import CatalogWork
 from caspio_sync.run.freshness import ChangeTimes, change_times
-from caspio_sync.run.prepared import Prepared
+from caspio_sync.run.prepared import Prepared, calls_a_page
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK
 
@@ -123,6 +123,7 @@ class SyncRun:
         self.resumed: InterruptedSweep | None = None  # what this run goes on from
         self.shard: ShardRest | None = None  # of a backfill
         self.catalog: CatalogWork | None = None  # of a sync of a catalog
+        self.calls_a_page = calls_a_page(caspio, prepared)
         self.handed = 0  # rows that came from Caspio
         self.planned = False  # whether it only looks, and writes nothing
         self.times: ChangeTimes = change_times(None, None, None)
@@ -260,7 +261,7 @@ class SyncRun:
     async def _open(self, reader: RecordReader) -> None:
         opened = await reader.open()
         self.report.expected += reader.total
-        self.quota.expect(-(-reader.total // MAX_PAGE_ROWS))
+        self.quota.expect(self.calls_a_page * -(-reader.total // MAX_PAGE_ROWS))
         if reader is self.readers[0] and opened.note is not None:
             self.report.notes.append(opened.note)
 

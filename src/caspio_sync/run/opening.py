@@ -365,10 +365,14 @@ async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:
     report = run.report
     if run.options.partial or report.verdicts.get("unknown") or report.objects_unknown or report.left_to_send:
         return
+    watermark, since = run.began_at, run.times.since
+    if watermark is not None and since is not None and report.mode == "incremental":
+        # What was read before stays read: a clock that is years behind must not have it read at every run from now on.
+        watermark = max(watermark, since)
     await run.ledger.do(
         run.ledger.ledger.move_cursor,
         run.name,
-        watermark=run.began_at,
+        watermark=watermark,
         where_digest=read_digest(prepared),
         full_sweep_at=run.began_at if report.mode == "sweep" else None,
     )

@@ -240,7 +240,7 @@ def schedule_text(definition: AnySync) -> str | None:
 def price_calls(run: SyncRun, plan: Plan) -> None:
     """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
     sweeps = run.definition.source.cursor is None
-    plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None)
+    plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None, run.calls_a_page)
     schedule = run.definition.schedule
     if schedule is None:
         return
@@ -260,7 +260,7 @@ def hold_against_budget(run: SyncRun, plan: Plan) -> None:
     if (schedule := run.definition.schedule) is not None:
         asked = DailyCalls(run.name, schedule.cron, most_runs_a_day(schedule.cron), plan.calls_a_run)
         plan.refused = over_budget([asked], budget)
-    needed = calls_a_run(run.report.expected)
+    needed = calls_a_run(run.report.expected, run.calls_a_page)
     if needed > budget - plan.calls_today:
         plan.warnings.append(
             f"this run needs about {needed:,} calls, and {max(0, budget - plan.calls_today):,} of today's {budget:,} "

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from itertools import chain
 
 from caspio_sync.clients.caspio import CaspioClient, Source
+from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.mapping.kinds import mapping_of
@@ -17,6 +18,7 @@ from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings
 
 _PK_ID = CaspioField("PK_ID", "AUTONUMBER", unique=True)
+_SOME_KEY = 10**9  # as long as keys become
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,18 @@ class Prepared:
         cursor = self.definition.source.cursor
         dated = [] if cursor is None or cursor in self.mapping.source_fields else [self.fields[cursor]]
         return [*self.selected, *dated]
+
+    @property
+    def select(self) -> list[str]:
+        """Names of `read_fields`, the key before them."""
+        return list(dict.fromkeys([self.key.name, *(field.name for field in self.read_fields)]))
+
+
+def calls_a_page(caspio: CaspioClient, prepared: Prepared) -> int:
+    """Calls that a page of the sync's rows takes: more than one where its fields are more than an address holds."""
+    key = identifier(prepared.key.name)
+    where = and_(prepared.definition.source.where, f"{key}>{_SOME_KEY} AND {key}<={_SOME_KEY}")
+    return caspio.calls_a_page(prepared.source, select=prepared.select, where=where, order_by=f"{key} ASC")
 
 
 async def prepare(

@@ -87,6 +87,13 @@ def test_a_condition_that_names_one_without_brackets_is_told_its_line(shop: Any)
     assert error.startswith(f"{path}:5: Order is a word of SQL")
 
 
+def test_a_condition_that_is_wrong_for_another_reason_blames_no_field(shop: Any) -> None:
+    words(shop)
+    shop.write_sync(SYNC.replace("Active = 'yes'", "Active = = 'yes'"))
+    (error,) = errors(shop.document("check", "customers"))
+    assert "word of SQL" not in error
+
+
 @pytest.mark.parametrize("bracketed_names", [True, False])
 def test_init_proposes_those_that_can_be_read(shop: Any, bracketed_names: bool) -> None:
     shop.caspio.close()
@@ -113,5 +120,6 @@ def test_ninety_fields_of_26_characters_are_read(shop: Any) -> None:
     shop.write_sync(f"kind: profiles\nsource: {{table: Wide}}\nidentity: {{external_id: No}}\nfields:\n{fields}")
     assert errors(shop.document("check", "customers")) == []
     plan = shop.document("plan", "customers", "--show", "2")
+    assert plan["calls_a_run"] == 3 + 3  # token, fields, count, and a page of two selections
     assert [each["external_id"] for each in plan["samples"]] == ["n1", "n2"]
     assert all(each[f"f{place}"].startswith(f"{name}=") for each in plan["samples"] for place, name in enumerate(names))

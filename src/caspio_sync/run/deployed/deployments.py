@@ -15,7 +15,7 @@ from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.deployed.schedules import Schedule, daily_calls, over_budget, schedules_of
-from caspio_sync.run.prepared import prepare
+from caspio_sync.run.prepared import calls_a_page, prepare
 from caspio_sync.run.quota import count_calls
 from caspio_sync.run.sharing import beside
 from caspio_sync.settings import Settings
@@ -143,7 +143,7 @@ async def refusal_by_budget(settings: Settings) -> str | None:
                     caspio, prepared.source, fields=prepared.selected, key_field=prepared.key.name, where=where
                 )
                 await reader.open()
-                asked += daily_calls(path.stem, prepared.definition, reader.total)
+                asked += daily_calls(path.stem, prepared.definition, reader.total, calls_a_page(caspio, prepared))
         finally:
             if settings.has_ledger:
                 with connect.ledger(settings, connect.clock) as ledger:

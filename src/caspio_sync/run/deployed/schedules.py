@@ -84,16 +84,23 @@ class DailyCalls:
         return f"{self.runs:,} runs a day x {self.calls_a_run:,} calls = {self.calls:,}"
 
 
-def calls_a_run(rows: int | None) -> int:
-    """Calls of a run: of a quiet one that reads a page of changes (None), or of one that reads so many rows."""
-    return CALLS_BEFORE_ROWS + (1 if rows is None else math.ceil(rows / MAX_PAGE_ROWS))
+def calls_a_run(rows: int | None, page: int = 1) -> int:
+    """Calls of a run: of a quiet one that reads a page of changes (None), or of one that reads so many rows.
+
+    Args:
+        rows: to read.
+        page: calls a page takes.
+    """
+    return CALLS_BEFORE_ROWS + page * (1 if rows is None else math.ceil(rows / MAX_PAGE_ROWS))
 
 
-def daily_calls(sync: str, definition: AnySync, rows: int) -> list[DailyCalls]:
-    """What each schedule of a sync whose source has so many rows asks for."""
+def daily_calls(sync: str, definition: AnySync, rows: int, page: int = 1) -> list[DailyCalls]:
+    """What each schedule of a sync asks for, whose source has so many rows, and whose pages take so many calls."""
     sweeps = definition.source.cursor is None
     return [
-        DailyCalls(sync, each.cron, most_runs_a_day(each.cron), calls_a_run(rows if sweeps or each.full else None))
+        DailyCalls(
+            sync, each.cron, most_runs_a_day(each.cron), calls_a_run(rows if sweeps or each.full else None, page)
+        )
         for each in schedules_of(definition)
     ]
 

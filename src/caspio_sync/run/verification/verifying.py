@@ -156,7 +156,9 @@ async def _all_rows(stretches: Stretches, read_back: ReadBack, salt: int, watchi
         left = left.filter(left > begun.done_pk)
         report.rows = report.looked_at + len(left)
         # So many that reading them one by one takes longer than the whole catalog did: they were on none of its pages.
-        held = never_shown(begun) if len(left) > max(report.pages, read_back.stretch_rows) else None
+        # Pages that ended before all that Braze counts were shown tell nothing of the rest.
+        shown = report.pages >= read_back.pages
+        held = never_shown(begun) if shown and len(left) > max(report.pages, read_back.stretch_rows) else None
         if len(left) and held is None:
             watching.announce(_estimate(report, left, read_back))
     rows = min(STRETCH_ROWS, read_back.stretch_rows) if held is None else STRETCH_ROWS
