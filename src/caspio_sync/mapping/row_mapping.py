@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from caspio_sync.characters import trimmed_values
+from caspio_sync.characters import is_ascii, trimmed_values
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.attributes import source_kind
 from caspio_sync.mapping.cells import Cell, CellMaker
@@ -184,8 +184,7 @@ class RowMapping:
         """What the key was to versions that knew fewer blanks; of other identities none was well-formed with them."""
         if self._key.kind != "text" or self._key.rule.code != "key_bytes":
             return pl.lit(None, dtype=pl.String)
-        key = pl.col(self._key.field.name).str.strip_chars()
-        return pl.when(key.str.len_bytes() > trimmed_values(key).str.len_bytes()).then(key)
+        return pl.col(self._key.field.name).map_batches(_former_keys, return_dtype=pl.String, is_elementwise=True)
 
     def _within_size(self, plan: Plan) -> pl.Expr:
         fits = self._values.json_fits(pl.col(plan.column.name)).fill_null(value=True)
@@ -245,6 +244,14 @@ class RowMapping:
     def _key_problem(self) -> pl.Expr:
         empty = pl.when(pl.col(f"p{self._key.number}").is_null()).then(pl.lit(f"{KEY}: is empty"))
         return pl.coalesce(empty, _cell_problem(self._key))
+
+
+def _former_keys(cells: pl.Series) -> pl.Series:
+    if is_ascii(cells):
+        return pl.Series(cells.name, [None], dtype=pl.String).new_from_index(0, len(cells))
+    key = pl.col(cells.name).str.strip_chars()
+    longer = key.str.len_bytes() > trimmed_values(key).str.len_bytes()
+    return cells.to_frame().select(pl.when(longer).then(key)).to_series()
 
 
 def _kept_value(plan: Plan) -> pl.Expr:
