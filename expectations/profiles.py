@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from great_expectations.expectations.expectation import Expectation
 
 REACHABLE = "reachable"
+SKIPPED = "skipped"
 
 WARNINGS: Mapping[str, str] = MappingProxyType(
     {
         REACHABLE: "a profile with neither an address nor a number cannot be sent e-mail or SMS",
         "named": "messages that greet by name fall back where first_name is empty",
+        SKIPPED: "an ill-formed value was left out (on_bad: skip), and Braze keeps what it has of it: {}",
     }
 )
 
@@ -55,7 +57,10 @@ def profile_gate(name: str, sync: Sync, mapping: RowMapping) -> Gate:
 
 def profile_suite(mapping: RowMapping) -> "Sequence[Expectation]":
     """The suite: at most fifteen expectations about rows, each with severity, name and why."""
-    warnings = {name: (ok(name), why) for name, why in WARNINGS.items() if _warning_exists(name, mapping)}
+    skipping = ", ".join(_skipping(mapping))
+    warnings = {
+        name: (ok(name), why.format(skipping)) for name, why in WARNINGS.items() if _warning_exists(name, mapping)
+    }
     return [
         *row_expectations(mapping, _JOINED, "two rows with one key would overwrite each other's profile"),
         *(is_true(name, column, why, "warning") for name, (column, why) in warnings.items()),
@@ -65,11 +70,17 @@ def profile_suite(mapping: RowMapping) -> "Sequence[Expectation]":
 def _warning_exists(name: str, mapping: RowMapping) -> bool:
     if name == REACHABLE:
         return bool(_reachable_by(mapping))
+    if name == SKIPPED:
+        return bool(_skipping(mapping))
     return any(column.name == "first_name" for column in mapping.columns)
 
 
 def _reachable_by(mapping: RowMapping) -> list[str]:
     return [column for column in (mapping.email_column, mapping.phone_column) if column]
+
+
+def _skipping(mapping: RowMapping) -> list[str]:
+    return [check.column for check in mapping.checked if check.skips]
 
 
 def _warning_columns(mapping: RowMapping) -> list[pl.Expr]:
@@ -79,4 +90,6 @@ def _warning_columns(mapping: RowMapping) -> list[pl.Expr]:
         columns.append(addressed.alias(ok(REACHABLE)))
     if _warning_exists("named", mapping):
         columns.append(pl.col("first_name").is_not_null().alias(ok("named")))
+    if _warning_exists(SKIPPED, mapping):
+        columns.append(pl.all_horizontal([ok(name) for name in _skipping(mapping)]).alias(ok(SKIPPED)))
     return columns

@@ -34,6 +34,8 @@ def rules_of(mapping: RowMapping, joined: Joined) -> dict[str, tuple[str, list[s
     """Why each rule of the mapping exists, and the columns it judges, by its name."""
     rules: dict[str, tuple[str, list[str]]] = {}
     for check in mapping.checked:
+        if check.skips:
+            continue
         name, why = joined.get(check.code, (check.code, check.why))
         rules.setdefault(name, (why, []))[1].append(check.column)
     return rules

@@ -52,6 +52,11 @@ def trimmed_values(text: pl.Expr) -> pl.Expr:
     return text.str.strip_chars(BLANKS)
 
 
+def is_ascii(texts: pl.Series) -> bool:
+    """Whether no text of a String series holds a sign beyond ASCII: a glance that saves searching each of them."""
+    return bool(texts.str.len_bytes().sum() == texts.str.len_chars().sum())
+
+
 def without_controls(text: str) -> str:
     """`text` without control characters, tab and line ends apart, and with U+FFFD for each half of a surrogate pair.
 

@@ -17,6 +17,7 @@ FIRST_BIRTH_YEAR = 1900
 FORMS = "2024-05-31, 2024/05/31 or 20240531"
 
 _ISO = "%Y-%m-%dT%H:%M:%S"
+_OFFSET = pl.Duration("ms")
 _HOUR, _SIXTY = "[01][0-9]|2[0-3]", "[0-5][0-9]"
 _ZONE = rf" ?(?:(?P<utc>[Zz]|UTC|GMT)|(?P<sign>[+-])(?P<ahead>{_HOUR}):?(?P<minutes>{_SIXTY})?)"
 _TIME = rf"(?P<hour>{_HOUR}):(?P<minute>{_SIXTY})(?::(?P<second>{_SIXTY})(?:[.,](?P<fraction>[0-9]{{1,9}}))?)?"
@@ -84,12 +85,25 @@ def _wall_clock_of(text: pl.Expr, form: str | None) -> pl.Expr:
 
 def _parts(text: pl.Expr) -> pl.Expr:
     """`wall` (Datetime) and `offset` (Duration, null without one) of each text; null in both for what is no moment."""
-    return text.map_batches(
-        _parsed, return_dtype=pl.Struct({"wall": DATETIME, "offset": pl.Duration("ms")}), is_elementwise=True
-    )
+    return text.map_batches(_parsed, return_dtype=pl.Struct({"wall": DATETIME, "offset": _OFFSET}), is_elementwise=True)
 
 
 def _parsed(texts: pl.Series) -> pl.Series:
+    """As `_parts`. Nearly all texts are in one of two forms, which take a tenth of the time."""
+    time = texts.str.to_datetime(_ISO, strict=False, time_unit="ms")
+    wall = time.fill_null(texts.str.to_date("%Y-%m-%d", strict=False).cast(DATETIME))
+    written = wall.dt.to_string(_ISO)
+    plain = ((written == texts) | (written.str.head(len("2024-05-01")) == texts)).fill_null(value=False)
+    offset = pl.Series([None], dtype=_OFFSET).new_from_index(0, len(texts))
+    rest = (~plain & texts.is_not_null()).arg_true()
+    if not rest.is_empty():
+        read = _grammar(texts.gather(rest))
+        wall, offset = wall.scatter(rest, read["wall"]), offset.scatter(rest, read["offset"])
+    return pl.DataFrame({"wall": wall, "offset": offset}).to_struct(texts.name)
+
+
+def _grammar(texts: pl.Series) -> pl.DataFrame:
+    """`wall` and `offset` of texts in any form."""
     signs = texts.str.replace(_BASIC, "$1-$2-$3$4").str.replace(_BASIC_TIME, "T$1:$2:$3")
     parts = signs.str.extract_groups(_WRITTEN).struct.unnest()
     date = pl.concat_str("year", pl.lit("-"), "month", pl.lit("-"), "day")
@@ -113,7 +127,7 @@ def _parsed(texts: pl.Series) -> pl.Series:
         .then(-ahead)
         .otherwise(ahead)
     )
-    return parts.select(parts=pl.struct(wall=written, offset=offset)).to_series()
+    return parts.select(wall=written, offset=offset)
 
 
 def _in_utc(moment: pl.Expr, zone: str) -> pl.Expr:

@@ -124,6 +124,7 @@ class MappedColumn:
         dtype: String, Int64, Float64, Boolean or List(String).
         encoding: "json" where a String column holds final JSON text.
         on_null: "skip": a null is not sent; "clear": it is sent, and removes the value in Braze.
+        on_bad: "hold": an ill-formed value holds its row; "skip": it is left out, and what Braze has of it stays.
         role: what kind of value it is; consent and groups are not billed as data points.
         channel: for a subscription group: what it is about; all but e-mail hang on the phone number.
         decimals: of JSON text: its keys whose values are numbers, which stand there as 2008.0 (see objects.py).
@@ -134,6 +135,7 @@ class MappedColumn:
     dtype: pl.DataType | type[pl.DataType]
     encoding: Encoding = "value"
     on_null: Literal["skip", "clear"] = "skip"
+    on_bad: Literal["hold", "skip"] = "hold"
     role: Role = "attribute"
     channel: Channel | None = None
     decimals: tuple[str, ...] = ()

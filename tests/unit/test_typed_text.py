@@ -390,3 +390,31 @@ def test_subscription_groups_of_every_channel(channel: str) -> None:
     groups = f"consent: {{subscription_groups: [{{id: {GROUP}, channel: {channel}, from: Text}}]}}\n"
     mapping = a_mapping("a: Number", more=groups)
     assert mapping.columns[-1].channel == channel
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("fields: {o: {object: {n: {from: Number, on_bad: skip}}}}", "move it up"),
+        ("fields: {a: Text}\nconsent: {email_subscribe: {from: Text, on_bad: skip}}", "unknown key"),
+        ("fields: {a: {from: Text, on_bad: drop}}", "hold"),
+    ],
+)
+def test_only_whole_attributes_may_be_left_out(text: str, said: str) -> None:
+    head = "kind: profiles\nsource: {table: People}\nidentity: {external_id: Id}\n"
+    with pytest.raises(ConfigurationError, match=said):
+        parse_sync(head + text, Path("people.yaml"))
+
+
+def test_items_are_written_whole_and_leave_nothing_out() -> None:
+    text = (
+        "kind: catalog\nsource: {table: P}\ncatalog: {name: p}\nitem_id: Id\nfields: {a: {from: Text, on_bad: skip}}\n"
+    )
+    with pytest.raises(ConfigurationError, match="written whole"):
+        parse_sync(text, Path("p.yaml"))
+
+
+def test_what_is_left_out_is_nothing_and_is_told() -> None:
+    row = mapped(a_mapping("a: {from: Text, type: integer, on_bad: skip}, o: {object: {n: Number}, on_bad: skip}"), Text="x", Number=2.0**53)  # fmt: skip
+    assert (row["a"], row["o"], row["a__ok"], row["o__ok"]) == (None, None, False, False)
+    assert row["problems"].count(", so that it is left out") == 2

@@ -13,7 +13,7 @@ import polars as pl
 
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.runs import Unfinished
-from caspio_sync.schemas import HELD_BEFORE, KEY, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
+from caspio_sync.schemas import HELD_BEFORE, KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
 
 # The more restrictive state has the higher rank (Braze, user attributes object: subscription states).
 CONSENT_RANK: Mapping[str, int] = {"opted_in": 0, "subscribed": 1, "unsubscribed": 2}
@@ -251,6 +251,9 @@ def _diff_fields(
     if resend:
         travels = wanted != fp.NEVER_SENT
     travels[:, [place for place, name in enumerate(names) if name in stopped]] = False
+    skipping = [each.name for each in columns if each.on_bad == "skip" and ok(each.name) in rows.columns]
+    for name in skipping:  # neither sent nor cleared: what was acknowledged of it stands
+        travels[~rows[ok(name)].to_numpy(), names.index(name)] = False
     tightened = _tightened(rows, columns, before, salt)
     consent_kept = np.where(tightened, wanted, stored)
     restated = _restated(rows, columns, stored, salt)
@@ -275,11 +278,20 @@ def _diff_fields(
         pl.Series(ONLY_OPT_OUT, is_changed & tightened.any(axis=1) & ~(travels & ~tightened).any(axis=1)),
     )
     rows = _with_consent_fields(rows, consent_kept, tightened)
-    nothing = pl.Series(is_changed & ~travels.any(axis=1)) & rows[PROBLEMS].is_null()
+    nothing = pl.Series(is_changed & ~travels.any(axis=1)) & _sound(rows, skipping)
     unique = pl.lit(value=True).alias(KEY_UNIQUE)
     changes = rows.filter(~nothing)
     changes = changes.with_columns(unique, _names_of_changed(changes["changed"], names))
     return changes, rows.filter(nothing).select(SOURCE_PK, "fp", "fields")
+
+
+def _sound(rows: pl.DataFrame, skipping: Sequence[str]) -> pl.Series:
+    """Whether nothing is wrong with a row but what it leaves out."""
+    sound = rows[PROBLEMS].is_null()
+    if not skipping:
+        return sound
+    judged = [name for name in rows.columns if name.endswith(OK_SUFFIX) and name not in set(map(ok, skipping))]
+    return sound | rows.select(pl.all_horizontal(judged)).to_series()
 
 
 def _with_consent_fields(rows: pl.DataFrame, kept: fp.FieldPrints, tightened: npt.NDArray[np.bool_]) -> pl.DataFrame:

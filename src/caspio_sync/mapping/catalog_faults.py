@@ -50,6 +50,8 @@ def fault_in_field_name(name: str) -> str | None:
 def _mapping_faults(at: Location, mapping: Any, *, depth: int = 0) -> Iterator[tuple[Location, str]]:
     if not isinstance(mapping, dict):
         return
+    if "on_bad" in mapping:
+        yield (*at, "on_bad"), "an item is written whole, so that a field left out would be emptied; remove it"
     if len(at) > 2 and "geo" in mapping:
         yield (*at, "geo"), "a place is a field of its own; move it up, under `fields`"
     if isinstance(members := mapping.get("object"), dict):

@@ -68,7 +68,7 @@ class Planner:
                 column = MappedColumn(name, dtype, on_null=mapping.on_null)
                 yield Plan(column, pl.lit(mapping.constant, dtype=dtype), (), "constant", "")
             elif (cell := self._cell(at, name, _from_field(mapping))) is not None:
-                column = MappedColumn(name, cell.rule.dtype, on_null=mapping.on_null)
+                column = MappedColumn(name, cell.rule.dtype, on_null=mapping.on_null, on_bad=mapping.on_bad)
                 yield Plan(column, cell.value, (cell,), cell.rule.code, cell.rule.why)
 
     def _cell(self, at: Location, path: str, mapping: FieldMapping) -> Cell | None:
@@ -80,7 +80,14 @@ class Planner:
         return self._json(name, mapping, json_object(members), first, members)
 
     def _json(self, name: str, mapping: FieldMapping, text: pl.Expr, first: int, members: Sequence[Member]) -> Plan:
-        column = MappedColumn(name, pl.String, encoding="json", on_null=mapping.on_null, decimals=decimals(members))
+        column = MappedColumn(
+            name,
+            pl.String,
+            encoding="json",
+            on_null=mapping.on_null,
+            on_bad=mapping.on_bad,
+            decimals=decimals(members),
+        )
         why = f"holds an ill-formed value, or is over {self.maker.values.json_size}"
         return Plan(column, text, tuple(self.maker.cells[first:]), "object_size", why)
 
@@ -110,7 +117,7 @@ class Planner:
             for number, item in enumerate(items)
             for value in self._item((*at, "array", number), f"{name}[{number}]", item)
         ]
-        column = MappedColumn(name, pl.List(pl.String), on_null=mapping.on_null)
+        column = MappedColumn(name, pl.List(pl.String), on_null=mapping.on_null, on_bad=mapping.on_bad)
         row = pl.concat_list(values).list.drop_nulls().list.unique(maintain_order=True) if values else pl.lit(None)
         why = f"holds an item over {self.maker.values.text_chars} characters"
         return Plan(column, pl.when(row.list.len() > 0).then(row), tuple(self.maker.cells[first:]), "array_size", why)

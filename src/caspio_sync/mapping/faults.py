@@ -73,6 +73,11 @@ def _erasure_faults(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
 def _mapping_faults(at: Location, mapping: Any, *, standard: str | None = None) -> Iterator[tuple[Location, str]]:
     if not isinstance(mapping, dict):
         return
+    if "on_bad" in mapping and len(at) > 2:
+        yield (
+            (*at, "on_bad"),
+            "an attribute is left out as a whole; move it up, beside the attribute's own keys",
+        )
     for operator in OPERATORS & mapping.keys():
         yield (*at, operator), f"'{operator}' changes what Braze holds; profile syncs write whole values, use `from`"
     if standard is not None:

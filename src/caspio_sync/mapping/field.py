@@ -210,6 +210,7 @@ class FieldMapping(Shortened):
         map: replaces values, compared trimmed and without case; null stands for no value; others pass as they are.
         empty: what stands for nothing, compared as in `map`: words, numbers, days such as 1900-01-01.
         on_null: "skip" leaves Braze's value, "clear" removes it.
+        on_bad: "hold" holds the row of an ill-formed value back, "skip" sends the rest of it.
         time_zone: IANA zone of this field's wall clock, where it is not the source's.
     """
 
@@ -222,6 +223,7 @@ class FieldMapping(Shortened):
     map: ValueMap | None = None
     empty: Annotated[tuple[str, ...], BeforeValidator(_empty_words), WithJsonSchema(_WORDS_SCHEMA)] = ()
     on_null: Literal["skip", "clear"] = "skip"
+    on_bad: Literal["hold", "skip"] = "hold"
     time_zone: TimeZone | None = None
 
     @model_validator(mode="before")

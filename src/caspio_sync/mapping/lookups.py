@@ -7,7 +7,7 @@ from importlib.resources import files
 import phonenumbers
 import polars as pl
 
-from caspio_sync.characters import trimmed
+from caspio_sync.characters import is_ascii, trimmed
 
 # Written internationally, only set apart by these, a number needs no parser: 26 µs each, and nearly all differ.
 _SET_APART = r"^tel:|[\s\-./]"
@@ -64,8 +64,10 @@ class PhoneLookup:
             numbers: as they were written, trimmed.
             regions: ISO alpha-2 codes, null where the country is not known.
         """
-        # Direction marks, as address books paste them, are no part of a number wherever they stand.
-        frame = pl.DataFrame({"number": numbers.str.replace_all(r"\p{Cf}", ""), "region": regions})
+        if not is_ascii(numbers):
+            # Direction marks, as address books paste them, are no part of a number wherever they stand.
+            numbers = numbers.str.replace_all(r"\p{Cf}", "")
+        frame = pl.DataFrame({"number": numbers, "region": regions})
         international = frame.select(_international()).to_series()
         pair = pl.concat_str(pl.col("region").fill_null(""), pl.lit(_SEPARATOR), pl.col("number"))
         answers = self._lookup(frame.select(pl.when(international.is_null()).then(pair)).to_series())

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 import polars as pl
 
-from caspio_sync.characters import trimmed_values
+from caspio_sync.characters import is_ascii, trimmed_values
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.attributes import source_kind
 from caspio_sync.mapping.cells import Cell, CellMaker
@@ -24,6 +24,7 @@ from caspio_sync.schemas import FORMER_KEY, KEY, PROBLEMS, SOURCE_DTYPES, SOURCE
 
 # Part of every digest: raised when a rule changes what the same definition makes of the same cells.
 RULES_VERSION = 2
+_LEFT_OUT = ", so that it is left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,13 @@ class Check:
         column: a mapped column, or `key`.
         code: stable name of the rule, such as email_format.
         why: what is wrong with a value that fails, as a phrase after the column's name.
+        skips: whether such a value is left out, and the row goes on without it.
     """
 
     column: str
     code: str
     why: str
+    skips: bool = False
 
 
 class RowMapping:
@@ -85,7 +88,11 @@ class RowMapping:
         self.stopped: tuple[str, ...] = self.columns_reading(absent)
         self.checked: tuple[Check, ...] = (
             Check(KEY, key.rule.code, key.rule.why),
-            *(Check(plan.column.name, plan.code, plan.why) for plan in self._plans if plan.can_fail),
+            *(
+                Check(plan.column.name, plan.code, plan.why, plan.column.on_bad == "skip")
+                for plan in self._plans
+                if plan.can_fail
+            ),
         )
         content = {
             "rules": RULES_VERSION,
@@ -161,7 +168,7 @@ class RowMapping:
             .select(
                 SOURCE_PK,
                 self._key.value.alias(KEY),
-                *(plan.value.alias(plan.column.name) for plan in self._plans),
+                *(_kept_value(plan).alias(plan.column.name) for plan in self._plans),
                 (pl.col(f"k{self._key.number}") & pl.col(f"p{self._key.number}").is_not_null()).alias(ok(KEY)),
                 *(plan.holds.alias(ok(plan.column.name)) for plan in self._plans if plan.can_fail),
                 FORMER_KEY,
@@ -177,8 +184,7 @@ class RowMapping:
         """What the key was to versions that knew fewer blanks; of other identities none was well-formed with them."""
         if self._key.kind != "text" or self._key.rule.code != "key_bytes":
             return pl.lit(None, dtype=pl.String)
-        key = pl.col(self._key.field.name).str.strip_chars()
-        return pl.when(key.str.len_bytes() > trimmed_values(key).str.len_bytes()).then(key)
+        return pl.col(self._key.field.name).map_batches(_former_keys, return_dtype=pl.String, is_elementwise=True)
 
     def _within_size(self, plan: Plan) -> pl.Expr:
         fits = self._values.json_fits(pl.col(plan.column.name)).fill_null(value=True)
@@ -186,7 +192,13 @@ class RowMapping:
 
     def _size_problem(self, plan: Plan) -> pl.Expr:
         too_large = plan.holds & ~pl.col(ok(plan.column.name))
-        return pl.when(too_large).then(pl.lit(f"{plan.column.name}: is over {self._values.json_size}"))
+        ending = _LEFT_OUT if plan.column.on_bad == "skip" else ""
+        return pl.when(too_large).then(pl.lit(f"{plan.column.name}: is over {self._values.json_size}{ending}"))
+
+    @property
+    def _left_out(self) -> set[str]:
+        """Paths of the cells whose ill-formed values hold no row."""
+        return {cell.path for plan in self._plans if plan.column.on_bad == "skip" for cell in plan.cells}
 
     def _looked_up(self, cell: Cell, frame: pl.DataFrame) -> pl.Series:
         return self._lookups[cell.number](frame.get_column(f"p{cell.number}")).alias(f"r{cell.number}")
@@ -221,7 +233,7 @@ class RowMapping:
         texts = bad.select(
             pl.concat_str(
                 self._key_problem(),
-                *(_cell_problem(cell) for cell in failing if cell is not self._key),
+                *(_cell_problem(cell, self._left_out) for cell in failing if cell is not self._key),
                 *(self._size_problem(plan) for plan in self._plans if plan.column.encoding == "json"),
                 separator="; ",
                 ignore_nulls=True,
@@ -234,12 +246,25 @@ class RowMapping:
         return pl.coalesce(empty, _cell_problem(self._key))
 
 
+def _former_keys(cells: pl.Series) -> pl.Series:
+    if is_ascii(cells):
+        return pl.Series(cells.name, [None], dtype=pl.String).new_from_index(0, len(cells))
+    key = pl.col(cells.name).str.strip_chars()
+    longer = key.str.len_bytes() > trimmed_values(key).str.len_bytes()
+    return cells.to_frame().select(pl.when(longer).then(key)).to_series()
+
+
+def _kept_value(plan: Plan) -> pl.Expr:
+    """The value; one that is left out is nothing to whoever reads the row."""
+    return pl.when(plan.holds).then(plan.value) if plan.column.on_bad == "skip" and plan.can_fail else plan.value
+
+
 def _reads(plan: Plan) -> set[str]:
     regions = (cell.region for cell in plan.cells if cell.region is not None)
     return {cell.field.name for cell in (*plan.cells, *regions)}
 
 
-def _cell_problem(cell: Cell) -> pl.Expr:
+def _cell_problem(cell: Cell, left_out: Collection[str] = ()) -> pl.Expr:
     fails = ~pl.col(f"k{cell.number}")
     uncastable = pl.col(UNCASTABLE).list.contains(cell.field.name).fill_null(value=False)
     why = (
@@ -247,7 +272,7 @@ def _cell_problem(cell: Cell) -> pl.Expr:
         .then(pl.lit(f"{cell.path}: is no value of Caspio's type {cell.field.type}"))
         .otherwise(pl.concat_str(pl.lit(f"{cell.path}: "), pl.coalesce(_region_fault(cell), _fault(cell))))
     )
-    return pl.when(fails).then(why)
+    return pl.when(fails).then(why + _LEFT_OUT if cell.path in left_out else why)
 
 
 def _fault(cell: Cell) -> pl.Expr:

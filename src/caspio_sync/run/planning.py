@@ -24,6 +24,7 @@ from caspio_sync.run.erasing import count_erased
 from caspio_sync.run.erasure_requests import plan_erasures
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
+from caspio_sync.run.shared_dates import SharedDates
 from caspio_sync.run.verification.verify_report import EXAMPLES
 from caspio_sync.run.writes import planned_deletes, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, Verdict
@@ -121,11 +122,12 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     """
     plan = Plan(report=run.report, schedule=schedule_text(run.definition))
     plan.mapping_changes = await _mapping_changes(run)
-    new = NewRows()
+    new, dates = NewRows(), SharedDates(run.mapping.checked)
     plan.blocked = await plan_erasures(run)
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
             mapped = await comparing.map_batch(run, batch)
+            dates.add(mapped)
             compared = await comparing.compare_batch(run, batch, mapped)
             count_erased(run, compared.erased)
             changes = compared.changes
@@ -155,6 +157,7 @@ async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
     plan.calls_today = await run.quota.used_today()
     plan.calls_per_day = run.quota.calls_per_day
     hold_against_budget(run, plan)
+    plan.warnings += dates.warnings(lambda name: run.definition.where("fields", name))
     return plan
 
 
