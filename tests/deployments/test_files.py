@@ -20,6 +20,7 @@ from caspio_sync.settings import (
     load_settings,
     variables,
 )
+from caspio_sync.sync_files import SyncFiles
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
 ROOT = DEPLOYMENTS.parent
@@ -354,3 +355,12 @@ def test_the_automation_is_one_that_prefect_takes() -> None:
     assert automation.trigger.within.total_seconds() == 900
     assert f"prefect.tag.{TAG}" in str(automation.trigger.match_related)
     assert [each.type for each in automation.actions] == ["send-notification"]
+
+
+# A clone -------------------------------------------------------------------------------------------
+
+
+def test_a_clone_ships_no_sync_file_where_a_users_own_stand() -> None:
+    """So `caspio-sync init customers` works in it, and nothing of ours is deployed."""
+    assert SyncFiles(ROOT / "syncs").names == []
+    assert SyncFiles(ROOT / "examples").names == ["books", "customers", "engagement", "products"]

@@ -59,13 +59,16 @@ BLOCKED = """
 kind: profiles
 source: {table: Customers}
 identity: {external_id: CustomerNo}
+apart_from: [customers, broken]
 fields: {first_name: FirstName, email: Email, phone: Phone, notes: Notes}
 gate: {max_quarantined_share: 0, max_quarantined_rows: 0}
 """
 BROKEN_GATE = (
     BLOCKED + "  expectations: [{type: expect_column_mean_to_be_between, kwargs: {column: first_name, min_value: 1}}]\n"
 )
-BROKEN_GATE = BROKEN_GATE.replace("gate: {max_quarantined_share: 0, max_quarantined_rows: 0}", "gate:\n  min_rows: 1")
+BROKEN_GATE = BROKEN_GATE.replace("[customers, broken]", "[customers, blocked]").replace(
+    "gate: {max_quarantined_share: 0, max_quarantined_rows: 0}", "gate:\n  min_rows: 1"
+)
 
 
 class Company:

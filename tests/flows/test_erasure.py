@@ -265,7 +265,7 @@ def test_requests_can_be_limited_by_a_condition(shop: Any) -> None:
 
 
 def test_another_sync_of_the_same_identity_does_not_make_the_profile_again(shop: Any) -> None:
-    shop.sync(shop.SYNC, "more")
+    shop.sync(shop.SYNC.split("fields:", maxsplit=1)[0] + "fields: {score: Spend}\n", "more")
     name(shop, "c2")
     shop.run()
     report = shop.run("more")

@@ -120,6 +120,11 @@ def test_an_owner_owns_while_it_is_paused() -> None:
         (PEOPLE + "apart_from: [b, c]\n", PEOPLE, r"syncs/a\.yaml:5: apart_from: 'c' is no other sync"),
         (PEOPLE + "owner: b\n", PEOPLE, r"syncs/a\.yaml:5: owner: b writes everything that a would"),
         (PEOPLE + "owner: b\n", PEOPLE + "owner: a\n", r"owner: a > b > a: nobody would write what they share"),
+        (
+            PEOPLE.replace("Id}", "Id, on_new: identify_by_email}").replace("first_name", "score") + "owner: b\n",
+            PEOPLE,
+            r"a\.yaml:3: identity\.on_new, with what is left to b: identify_by_email gives external ids",
+        ),
         (ITEMS + "owner: b\n", ITEMS, "both write catalog shoes: .* give one of them a catalog of its own"),
     ],
 )

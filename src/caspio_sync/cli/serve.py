@@ -73,6 +73,9 @@ def serve(
         worker = stack.enter_context(_process(command, home, "worker"))
         OUT.print(f"[bold]UI: http://{HOST}:{port}[/]  ({len(changes)} deployments; logs in {SERVE_HOME})")
         show_left(found)
+        for each in changes:
+            if each.action == "left":
+                OUT.print(f"left as it is: {escape(each.name)}: {escape(each.note)}", soft_wrap=True)
         OUT.print(f"In another terminal, in this folder: [bold]{escape(look)}[/]", soft_wrap=True)
         OUT.print("Ctrl-C ends everything.")
         with contextlib.suppress(KeyboardInterrupt):

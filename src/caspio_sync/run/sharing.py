@@ -113,7 +113,11 @@ def _without_owned(sync: AnySync, everybody: Mapping[str, AnySync]) -> AnySync:
     if not claims(left):
         raise ConfigurationError(
             f"{sync.where('owner')}: owner: {owner.name} writes everything that {sync.name} would; nothing is left to "
-            f"it. Remove the file, or the line"
+            "it. Remove the file, or the line"
+        )
+    for at, text in left.contradictions():  # such as `identify_by_email` without the address
+        raise ConfigurationError(
+            f"{sync.where(*at)}: {'.'.join(map(str, at))}, with what is left to {owner.name}: {text}"
         )
     return left
 
