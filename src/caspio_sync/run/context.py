@@ -123,6 +123,7 @@ class SyncRun:
         self.resumed: InterruptedSweep | None = None  # what this run goes on from
         self.shard: ShardRest | None = None  # of a backfill
         self.catalog: CatalogWork | None = None  # of a sync of a catalog
+        self.heeding = False  # whether rows are read again for what their duplicates say
         self.planned = False  # whether it only looks, and writes nothing
         self.times: ChangeTimes = change_times(None, None, None)
         self.past: list[Run] = []  # the runs before it, newest first; filled when it ends
