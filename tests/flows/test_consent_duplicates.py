@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from typer.testing import CliRunner
 
+from caspio_sync.cli.main import app
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.sandbox.faults import Fault
@@ -217,6 +219,14 @@ def test_the_words_of_rows_that_a_former_version_held_are_read_once(world: Any) 
     with world.ledger() as ledger:
         assert ledger.duplicate_words("customers")["states"].to_list() == ['{"email_subscribe":"unsubscribed"}']
     assert world.run().read == 0
+
+
+def test_why_tells_what_restrains_the_row(world: Any) -> None:
+    begin(world, {}, {"Newsletter": "no"})
+    world.run()
+    told = CliRunner().invoke(app, ["why", "customers", "c1"], env={"COLUMNS": "200"}).stdout
+    assert "email_subscribe is unsubscribed and not subscribed: of the rows with this key (PK_ID 2 beside" in told
+    assert "nothing is left to send" in told
 
 
 def test_a_plan_writes_nothing_and_heeds_what_is_known(world: Any) -> None:
