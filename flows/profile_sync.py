@@ -8,6 +8,7 @@ from pydantic import Field
 
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.duplicate_consent import read_owners_again, settle_words
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import SyncName
 from tasks.braze import erase, identify, send, send_opt_outs
@@ -35,11 +36,19 @@ async def profile_sync(parameters: ProfileSyncParameters) -> RunReport:
     """Caspio ─▶ extract ─▶ map ─▶ compare ─▶ gate ─▶ send ─▶ record, batch by batch, each stage at its own batch."""
     async with opened_run(parameters.sync, parameters) as run:
         await erase(run)
-        async with together() as batches:
-            async for batch in extract(run):
-                batches.create_task(move(run, batch))
+        await move_all(run)
+        if await read_owners_again(run):  # of whom another row says "no"
+            await move_all(run)
+            await settle_words(run)
     await verify_sample(run)
     return run.report
+
+
+async def move_all(run: SyncRun) -> None:
+    """Take every batch there is on its way, and wait until all are recorded."""
+    async with together() as batches:
+        async for batch in extract(run):
+            batches.create_task(move(run, batch))
 
 
 async def move(run: SyncRun, batch: SourceBatch) -> None:

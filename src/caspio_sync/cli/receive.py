@@ -34,6 +34,7 @@ def receive(
     from caspio_sync.event_loop import run
     from caspio_sync.receiver.app import Receiver
     from caspio_sync.receiver.inbox import Inbox
+    from caspio_sync.receiver.protocol import GuardedProtocol
 
     settings = receiver_settings()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -44,7 +45,7 @@ def receive(
         listener = _listen(host, port)
         config = uvicorn.Config(
             receiver.app,
-            http="httptools",
+            http=GuardedProtocol,
             ws="none",
             lifespan="on",
             log_config=None,

@@ -14,11 +14,13 @@ from caspio_sync.errors import CaspioSyncError
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import keys_where
 from caspio_sync.ledger.compare import KEY_UNIQUE, Versions, compare
+from caspio_sync.ledger.duplicate_consent import restrained
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes, mask_names
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import Outcome, RowStory
+from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.prepared import Prepared, prepare
@@ -72,6 +74,7 @@ class JudgedRow:
         operation: "new" or "changed"; None where Braze acknowledged all of it.
         differs: names of the fields that differ from what Braze acknowledged.
         checks: what the gate says of it.
+        restrained: which states are stricter than the row's own, for what another row of its key says.
     """
 
     key: str | None
@@ -81,6 +84,7 @@ class JudgedRow:
     operation: str | None
     differs: tuple[str, ...]
     checks: "tuple[CheckResult, ...]"
+    restrained: tuple[str, ...] = ()
 
 
 def story_salt(settings: Settings, ledger: Ledger, sync: str) -> int:
@@ -166,13 +170,16 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
     versions = ledger.mapping_fields(sync)
     mapping = found.prepared.mapping.keeping(chain.from_iterable(versions.values()))
     known = ledger.read_rows(sync, found.source_pk, found.source_pk)
-    mapped = with_former_keys(mapping.apply(found.frame), known)
+    own = with_former_keys(mapping.apply(found.frame), known)
+    salt = identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label)
+    words = ledger.duplicate_words(sync)
+    mapped = restrained(own, key_hashes(own[KEY], salt), words, mapping.columns)
     compared = compare(
         mapped,
         known,
         columns=mapping.columns,
         versions=Versions(_NO_VERSION, _NO_VERSION, versions),
-        salt=identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label),
+        salt=salt,
         email_column=mapping.email_column,
         phone_column=mapping.phone_column,
         stopped=mapping.stopped,
@@ -188,6 +195,18 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
         operation=row["_op"][0] if differs else None,
         differs=tuple(name for name in str(row["_changed"][0]).split(",") if name),
         checks=gate.judge(judged_frame(row, found.prepared.definition, mapping)).checks,
+        restrained=_restrained(own, mapped, words.filter(pl.col("key_hash") == key_hashes(own[KEY], salt)[0]), mapping),
+    )
+
+
+def _restrained(own: pl.DataFrame, mapped: pl.DataFrame, words: pl.DataFrame, mapping: RowMapping) -> tuple[str, ...]:
+    states = (column.name for column in mapping.columns if column.role != "attribute")
+    rows = ", ".join(f"PK_ID {source_pk}" for source_pk in words[SOURCE_PK])
+    return tuple(
+        f"{name} is {mapped[name][0]} and not {own[name][0] or 'unknown'}: of the rows with this key ({rows} beside "
+        "this one) the most restrictive consent leaves. Correct them, or give them keys of their own."
+        for name in states
+        if own[name][0] != mapped[name][0]
     )
 
 

@@ -172,7 +172,7 @@ def _caspio_lines(told: Told) -> list[str]:
         others = ", ".join(map(str, found.others))
         lines.append(f"More rows bear this key: PK_ID {others}. Only one of them is sent; give the others another key.")
     if judged is not None and told.erasure is None:
-        lines.append(_difference(judged))
+        lines += [*judged.restrained, _difference(judged)]
     return lines
 
 

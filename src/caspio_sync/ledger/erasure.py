@@ -20,6 +20,7 @@ from caspio_sync.characters import trimmed, trimmed_values
 from caspio_sync.ledger import audit, history, schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.engagement_schema import agreed
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
@@ -270,7 +271,7 @@ class Erasures(LedgerConnection):
             history.forget(connection, str(sync), rows[SOURCE_PK])
             for numbers in integer_lists(rows[SOURCE_PK]):
                 pks = [int(number) for number in numbers.split(",")]
-                for table in (schema.row, schema.former, agreed):
+                for table in (schema.row, schema.former, agreed, duplicate_consent):
                     chosen = sa.delete(table).where(table.c.sync == sync, table.c.source_pk.in_(pks))
                     connection.execute(chosen)
         bearers = people_of(

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _HELD = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.BLOCKED)
@@ -28,7 +29,8 @@ class HeldRows(LedgerConnection):
         """`source_pk` of the rows that a run must look at again, sorted.
 
         Rows held under another suite or mapping version, rows whose answer was lost, rows that Braze does not hold as
-        they were sent, and rows that were held for a key which no other row of the ledger bears any more.
+        they were sent, rows that were held for a key which no other row of the ledger bears any more, and rows held for
+        a key of which nobody knows what they say of consent: they were read by a former version.
         """
         rows, other = schema.row.c, schema.row.alias("other")
         duplicate = sa.and_(rows.verdict == Verdict.QUARANTINED, rows.suite_version == 0)
@@ -37,6 +39,7 @@ class HeldRows(LedgerConnection):
             rows.verdict.in_((Verdict.UNKNOWN, Verdict.DRIFTED)),
             sa.and_(rows.verdict.in_(_HELD), rows.suite_version != 0, older),
             sa.and_(duplicate, ~_claimants(other).exists()),
+            sa.and_(duplicate, ~_word().exists()),
         )
         return self._source_pks(sync, owed, rows.seen_fp != NOT_FOUND)
 
@@ -120,6 +123,13 @@ class HeldRows(LedgerConnection):
         chosen = sa.select(rows.source_pk).where(rows.sync == sync, _NOT_SENT, *conditions).order_by(rows.source_pk)
         with self._read("choose held rows") as connection:
             return [int(source_pk) for source_pk in connection.execute(chosen).scalars()]
+
+
+def _word() -> sa.Select[tuple[int]]:
+    """What the row says of consent, as a duplicate."""
+    rows, words = schema.row.c, duplicate_consent.c
+    same = (words.sync == rows.sync, words.source_pk == rows.source_pk)
+    return sa.select(words.source_pk).where(*same).correlate(schema.row)
 
 
 def _claimants(other: sa.FromClause) -> sa.Select[tuple[int]]:

@@ -7,6 +7,7 @@ from caspio_sync.ledger.agreed import Agreements
 from caspio_sync.ledger.audit import Audit
 from caspio_sync.ledger.budgets import Budgets
 from caspio_sync.ledger.catalogs import Catalogs
+from caspio_sync.ledger.duplicate_consent import DuplicateConsent
 from caspio_sync.ledger.engagement import Engagement
 from caspio_sync.ledger.erasure import Erasures
 from caspio_sync.ledger.former_keys import FormerKeys
@@ -50,6 +51,7 @@ class Ledger(
     Catalogs,
     Incidents,
     Agreements,
+    DuplicateConsent,
     FormerKeys,
     Housekeeping,
     Renaming,

@@ -13,6 +13,7 @@ from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.mapping.objects import data_points
 from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.duplicate_consent import heed, note_words
 from caspio_sync.run.erasing import withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.hand_over import Claims, find_claims, heirs, take_over
@@ -49,8 +50,9 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
 
 
 async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
-    """New and changed rows of a batch, each key claimed by one row; writes nothing."""
+    """New and changed rows of a batch, each key claimed by one row; what duplicates say is all it writes."""
     known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
+    own, mapped = mapped, await heed(run, mapped)
     comparison = await _compared(run, mapped, known)
     claims = await _claims(run, mapped, comparison.changes)
     pairs = heirs(run, claims, _new(comparison.changes), known)
@@ -60,6 +62,7 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     # Another row takes their ids over, and sends all of its own: should one of them come back, the item is not its own.
     await release_ids(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
     changes = await _claim(run, batch.number, comparison.changes, claims)
+    await note_words(run, batch.number, own, changes)
     if run.catalog is not None:
         await note_read(run, mapped, known)
     report = run.report
@@ -102,7 +105,7 @@ def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Compari
         salt=run.salt,
         email_column=run.mapping.email_column,
         phone_column=run.mapping.phone_column,
-        resend=run.options.resend or (run.catalog is not None and run.catalog.sends_all),
+        resend=(run.options.resend and not run.heeding) or (run.catalog is not None and run.catalog.sends_all),
         resent=NO_ROWS if run.shard is None else run.shard.resent,
         stopped=run.mapping.stopped,
     )

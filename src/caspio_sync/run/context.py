@@ -125,6 +125,7 @@ class SyncRun:
         self.catalog: CatalogWork | None = None  # of a sync of a catalog
         self.calls_a_page = calls_a_page(caspio, prepared)
         self.handed = 0  # rows that came from Caspio
+        self.heeding = False  # whether rows are read again for what their duplicates say
         self.planned = False  # whether it only looks, and writes nothing
         self.times: ChangeTimes = change_times(None, None, None)
         self.past: list[Run] = []  # the runs before it, newest first; filled when it ends

@@ -12,6 +12,7 @@ from caspio_sync.run.accounting import check_batch
 from caspio_sync.run.catalogs.catalog_items import note_left
 from caspio_sync.run.comparing import count_full
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.duplicate_consent import note_heard
 from caspio_sync.run.erasing import record_erased
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.shards import release_claims
@@ -49,6 +50,7 @@ async def close_batch(
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )
+    await note_heard(run, batch.number)
     run.times.end(batch.number)
     await release_claims(run, batch.number)
     run.report.batches += 1

@@ -1,0 +1,250 @@
+"""Consent of rows that are held because another row bears their key: of one person's rows the most restrictive leaves.
+
+    duplicate (held) ─▶ what it says ─▶ the key's owner is read again, and carries the stricter state ─▶ heard
+
+The owner's own state is remembered with what was heard: a duplicate that is gone from Caspio is heeded until the owner
+itself says something else. `restrained` is a pure function; the table is read before it and written after it.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+import polars as pl
+import sqlalchemy as sa
+
+from caspio_sync.ledger import schema
+from caspio_sync.ledger.bulk import select_frame, upsert
+from caspio_sync.ledger.compare import CONSENT_RANK
+from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.schemas import SOURCE_PK, MappedColumn, Verdict
+
+# Every row that is held because another one bears its key; one that was held before this table was there has no entry.
+duplicate_consent = sa.Table(
+    "duplicate_consent",
+    schema.metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key_hash", sa.BigInteger, nullable=False),
+    sa.Column("states", sa.Text, nullable=False),
+    sa.Column("heard", sa.Text),
+)
+sa.Index("duplicate_consent_key", duplicate_consent.c.sync, duplicate_consent.c.key_hash)
+
+KEY_HASH = "key_hash"
+WORDS = pl.Schema(
+    {
+        SOURCE_PK: pl.Int64(),  # of the duplicate
+        KEY_HASH: pl.Int64(),
+        "states": pl.String(),  # JSON: its states that may restrict, by column
+        "heard": pl.String(),  # JSON: the owner's own states when it was read with these; null: it was not yet
+    }
+)
+SILENCE = "{}"
+_MOST_LENIENT = min(CONSENT_RANK, key=CONSENT_RANK.__getitem__)
+_DEFAULT = CONSENT_RANK["subscribed"]  # of a state that is not told (Braze, user attributes object)
+_PKS_A_STATEMENT = 500
+
+
+class DuplicateConsent(LedgerConnection):
+    """What duplicates say, and whether the owners of their keys were read since."""
+
+    def duplicate_words(self, sync: str) -> pl.DataFrame:
+        """WORDS of the duplicates that say anything, or whose silence is news."""
+        statement = (
+            f"SELECT source_pk, key_hash, states, heard FROM duplicate_consent WHERE sync = ? AND states <> '{SILENCE}'"
+        )
+        with self._read("read what duplicates say") as connection:
+            return select_frame(connection, statement, (sync,), dict(WORDS))
+
+    def note_duplicates(self, sync: str, said: pl.DataFrame, read: pl.Series) -> None:
+        """Write down what rows say that bear another row's key; of the other rows read, that they are none.
+
+        Args:
+            sync: name of the sync.
+            said: source_pk, key_hash and states of duplicates; what was heard of the same words stays so.
+            read: `source_pk` of all rows that were read.
+        """
+        table = duplicate_consent
+        with self._write("note what duplicates say", fenced=True) as connection:
+            known = {each.source_pk: each for each in connection.execute(_of(sync, read))}
+            if said.is_empty() and not known:
+                return
+            said = said.unique(SOURCE_PK, keep="last", maintain_order=True)
+            ended = [known[pk] for pk in set(known).intersection(read).difference(said[SOURCE_PK])]
+            # A duplicate no longer: where it said anything, the owner of that key is to be read without it.
+            _delete(connection, sync, [each.source_pk for each in ended if each.states == SILENCE])
+            silent = [(each.source_pk, each.key_hash, SILENCE, None) for each in ended if each.states != SILENCE]
+            fresh = [row for row in map(_with_heard(known), said.iter_rows()) if row is not None]
+            rows = pl.DataFrame([*silent, *fresh], WORDS, orient="row")
+            upsert(connection, table, rows, constants={"sync": sync}, update=(KEY_HASH, "states", "heard"))
+
+    def note_heard(self, sync: str, heard: pl.DataFrame) -> None:
+        """Write down which words the owners of keys were read with, and what they say themselves.
+
+        Args:
+            sync: name of the sync.
+            heard: source_pk (of duplicates), states, and `heard`; of other words than these nothing is noted.
+        """
+        table = duplicate_consent.c
+        with self._write("note what was heard", fenced=True) as connection:
+            for source_pk, states, own in heard.select(SOURCE_PK, "states", "heard").iter_rows():
+                same = (table.sync == sync, table.source_pk == source_pk, table.states == states)
+                connection.execute(sa.update(duplicate_consent).where(*same).values(heard=own))
+
+    def drop_duplicates(self, sync: str, source_pks: Sequence[int]) -> None:
+        """Forget what rows said that are gone."""
+        with self._write("forget what duplicates said", fenced=True) as connection:
+            _delete(connection, sync, list(source_pks))
+
+    def unheeding_owners(self, sync: str) -> list[int]:
+        """`source_pk` of rows whose key a duplicate bears that has said something new since they were read, sorted."""
+        rows, words = schema.row.c, duplicate_consent.c
+        held_for_it = sa.and_(rows.verdict == Verdict.QUARANTINED, rows.suite_version == 0)
+        chosen = (
+            sa.select(rows.source_pk)
+            .join_from(
+                duplicate_consent,
+                schema.row,
+                sa.and_(rows.sync == words.sync, rows.key_hash == words.key_hash, rows.source_pk != words.source_pk),
+            )
+            .where(words.sync == sync, words.heard.is_(None))
+            .where(sa.or_(rows.verdict.is_(None), ~sa.or_(held_for_it, rows.verdict == Verdict.DELETED)))
+            .distinct()
+            .order_by(rows.source_pk)
+        )
+        with self._read("look for owners of keys") as connection:
+            return [int(source_pk) for source_pk in connection.execute(chosen).scalars()]
+
+    def settle_duplicates(self, sync: str) -> None:
+        """Nobody is left to hear: the owners that were asked for are gone. What is silent needs no entry then."""
+        table = duplicate_consent.c
+        own = table.sync == sync
+        with self._write("settle what duplicates say", fenced=True) as connection:
+            unheard = sa.update(duplicate_consent).where(own, table.heard.is_(None)).values(heard=SILENCE)
+            connection.execute(unheard)
+
+
+def states_of(rows: pl.DataFrame, columns: Sequence[MappedColumn], *, restrictive: bool) -> pl.Series:
+    """The consent states of rows as JSON by column.
+
+    Args:
+        rows: mapped rows.
+        columns: the mapping's columns.
+        restrictive: only those that may restrict another row's.
+    """
+    names = _consent_names(columns)
+
+    def text(row: tuple[Any, ...]) -> str:
+        told = {name: state for name, state in zip(names, row, strict=True) if state is not None}
+        if restrictive:
+            told = {name: state for name, state in told.items() if state != _MOST_LENIENT}
+        return orjson.dumps(told).decode()
+
+    return pl.Series("states", [text(row) for row in rows.select(names).iter_rows()], dtype=pl.String)
+
+
+def restrained(
+    mapped: pl.DataFrame, key_hashes: pl.Series, words: pl.DataFrame, columns: Sequence[MappedColumn]
+) -> pl.DataFrame:
+    """The mapped rows, each with the most restrictive consent that any row of its key states.
+
+    A state that a row does not tell itself is only made a "no": Braze's default is subscribed.
+
+    Args:
+        mapped: the rows at hand; what they state counts for the others of their key.
+        key_hashes: of their keys.
+        words: WORDS; those of rows at hand are passed over, for they may have changed.
+        columns: the mapping's columns.
+    """
+    names = _consent_names(columns)
+    keys = mapped.select(SOURCE_PK).with_columns(key_hashes.alias(KEY_HASH))
+    shared = keys.filter(pl.col(KEY_HASH).is_duplicated() & pl.col(KEY_HASH).is_not_null())
+    elsewhere = words.join(keys, on=SOURCE_PK, how="anti").filter(pl.col(KEY_HASH).is_in(key_hashes.implode()))
+    if not names or (shared.is_empty() and elsewhere.is_empty()):
+        return mapped
+    here = mapped.select(SOURCE_PK, *(_rank(pl.col(name)).alias(name) for name in names))
+    stated = pl.concat(
+        [
+            shared.join(here, on=SOURCE_PK).select(KEY_HASH, *names),
+            elsewhere.select(KEY_HASH, *(_rank(_state(name)).alias(name) for name in names)),
+        ]
+    )
+    strictest = stated.group_by(KEY_HASH).agg(pl.col(names).max().name.prefix("_strictest."))
+    found = keys.join(strictest, on=KEY_HASH, how="left", maintain_order="left")
+    words_of = {rank: state for state, rank in CONSENT_RANK.items()}
+    return (
+        mapped.with_columns(found.drop(SOURCE_PK, KEY_HASH))
+        .with_columns(
+            pl.when(pl.col(f"_strictest.{name}") > _rank(pl.col(name)).fill_null(_DEFAULT))
+            .then(pl.col(f"_strictest.{name}").replace_strict(words_of, default=None, return_dtype=pl.String))
+            .otherwise(name)
+            .alias(name)
+            for name in names
+        )
+        .drop(f"_strictest.{name}" for name in names)
+    )
+
+
+def spoken_anew(owners: pl.DataFrame, words: pl.DataFrame, columns: Sequence[MappedColumn]) -> pl.DataFrame:
+    """The words whose key's owner has said something else since it was read with them.
+
+    Args:
+        owners: mapped rows with `key_hash`.
+        words: WORDS.
+        columns: the mapping's columns.
+    """
+    names = _consent_names(columns)
+    states = owners.select(KEY_HASH, *(pl.col(name).alias(f"_own.{name}") for name in names))
+    both = words.filter(pl.col("heard").is_not_null()).join(states, on=KEY_HASH, how="inner", maintain_order="left")
+    differs = pl.any_horizontal(
+        pl.lit(value=False),
+        *(
+            _state(name).is_not_null()
+            & pl.col(f"_own.{name}").is_not_null()
+            & pl.col(f"_own.{name}").ne_missing(_state(name, of="heard"))
+            for name in names
+        ),
+    )
+    return both.filter(differs).select(WORDS.names())
+
+
+def _consent_names(columns: Sequence[MappedColumn]) -> list[str]:
+    return [column.name for column in columns if column.role != "attribute"]
+
+
+def _state(name: str, *, of: str = "states") -> pl.Expr:
+    return pl.col(of).str.json_path_match(f"$['{name}']")
+
+
+def _rank(states: pl.Expr) -> pl.Expr:
+    return states.replace_strict(dict(CONSENT_RANK), default=None, return_dtype=pl.Int8)
+
+
+def _with_heard(known: dict[int, Any]) -> Any:
+    """From source_pk, key_hash and states of a duplicate to its entry; None where that stands already."""
+
+    def entry(row: tuple[int, int, str]) -> tuple[int, int, str, str | None] | None:
+        before = known.get(row[0])
+        if before is not None and (before.key_hash, before.states) == row[1:]:
+            return None
+        news = row[2] != SILENCE or (before is not None and before.states != SILENCE)
+        return (*row, None if news else SILENCE)
+
+    return entry
+
+
+def _of(sync: str, source_pks: pl.Series) -> sa.Select[Any]:
+    """The entries between the first and the last of these rows, which are read by range."""
+    table = duplicate_consent.c
+    low, high = source_pks.min(), source_pks.max()
+    return sa.select(table.source_pk, table.key_hash, table.states).where(
+        table.sync == sync, table.source_pk >= low, table.source_pk <= high
+    )
+
+
+def _delete(connection: sa.Connection, sync: str, source_pks: Sequence[int]) -> None:
+    table = duplicate_consent.c
+    for start in range(0, len(source_pks), _PKS_A_STATEMENT):
+        chosen = source_pks[start : start + _PKS_A_STATEMENT]
+        connection.execute(sa.delete(duplicate_consent).where(table.sync == sync, table.source_pk.in_(chosen)))

@@ -1,0 +1,142 @@
+"""Of the rows that claim one person the most restrictive consent leaves, whichever of them is sent.
+
+rows of a batch ─▶ heed: with what duplicates say ─▶ compare, claim ─▶ note: what this batch's duplicates say
+after the last batch: owners of keys that a duplicate said something new of are read again, by `read_owners_again`
+"""
+
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from caspio_sync.clients.caspio_query import and_
+from caspio_sync.extraction.records import RecordReader, keys_where
+from caspio_sync.ledger.compare import KEY_UNIQUE
+from caspio_sync.ledger.duplicate_consent import (
+    KEY_HASH,
+    SILENCE,
+    WORDS,
+    restrained,
+    spoken_anew,
+    states_of,
+)
+from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.owners import present_keys
+from caspio_sync.schemas import KEY, SOURCE_PK
+
+
+@dataclass(slots=True)
+class _Words:
+    """What duplicates say.
+
+    Args:
+        known: WORDS, of those read in this run and before; None until the ledger was asked.
+        heard: of batches that are not recorded yet: which words their rows were compared with.
+    """
+
+    known: pl.DataFrame | None = None
+    heard: dict[int, pl.DataFrame] = field(default_factory=dict)
+
+
+async def heed(run: SyncRun, mapped: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the most restrictive consent that any row of their key states.
+
+    A baseline sends nothing, so it takes the rows as they are; the next run tells what is stricter.
+    """
+    columns, words = run.mapping.columns, await _words(run)
+    alone = words.is_empty() and not mapped[KEY].drop_nulls().str.to_lowercase().is_duplicated().any()
+    if run.options.baseline or alone:
+        return mapped
+    hashes = key_hashes(mapped[KEY], run.salt)
+    own = mapped.with_columns(hashes).join(words, on=SOURCE_PK, how="anti")
+    anew = spoken_anew(own, words, columns)
+    if not anew.is_empty():
+        words = await _without_gone(run, anew, words)
+    return restrained(mapped, hashes, words, columns)
+
+
+async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl.DataFrame) -> None:
+    """Write down what the batch's duplicates say, and remember which words its owners were compared with.
+
+    Args:
+        run: the run.
+        batch: number of the batch.
+        mapped: its rows as they are.
+        changes: its changes, claimed.
+    """
+    columns = run.mapping.columns
+    duplicates = changes.filter(~pl.col(KEY_UNIQUE), pl.col(KEY).is_not_null()).select(SOURCE_PK, KEY_HASH)
+    rows = mapped.join(duplicates, on=SOURCE_PK, how="inner", maintain_order="left")
+    said = rows.select(SOURCE_PK, KEY_HASH).with_columns(states_of(rows, columns, restrictive=True))
+    fresh = said.filter(pl.col("states") != SILENCE).with_columns(heard=pl.lit(None, dtype=pl.String))
+    before = (await _words(run)).join(mapped, on=SOURCE_PK, how="anti")
+    words = run.part(_PART, _Words)
+    words.known = pl.concat([before, fresh.select(WORDS.names())])
+    if run.planned:
+        return
+    await run.ledger.do(run.ledger.ledger.note_duplicates, run.name, said, mapped[SOURCE_PK])
+    if not run.options.baseline and not words.known.is_empty():
+        others = mapped.join(duplicates, on=SOURCE_PK, how="anti", maintain_order="left")
+        owners = others.with_columns(key_hashes(others[KEY], run.salt)).join(words.known, on=KEY_HASH, how="semi")
+        own = owners.select(KEY_HASH, states_of(owners, columns, restrictive=False).alias("heard"))
+        words.heard[batch] = words.known.drop("heard").join(own, on=KEY_HASH, how="inner")
+
+
+async def note_heard(run: SyncRun, batch: int) -> None:
+    """The batch is recorded: what its rows were compared with is heard."""
+    heard = run.part(_PART, _Words).heard.pop(batch, None)
+    if heard is not None and not heard.is_empty():
+        await run.ledger.do(run.ledger.ledger.note_heard, run.name, heard)
+
+
+async def read_owners_again(run: SyncRun) -> bool:
+    """Once all rows are recorded: have those read whose duplicates said something new since; whether there are any.
+
+    A shard leaves it to the next run: the owner may be another shard's.
+    """
+    if run.options.baseline or run.options.pk_range is not None:
+        return False
+    prepared = run.prepared
+    owners = await run.ledger.do(run.ledger.ledger.unheeding_owners, run.name)
+    run.readers += [
+        RecordReader(
+            run.caspio,
+            prepared.source,
+            fields=prepared.read_fields,
+            key_field=prepared.key.name,
+            where=and_(prepared.definition.source.where, where),
+            batch_size=prepared.definition.batch_size,
+            clock=run.clock,
+        )
+        for where in keys_where(prepared.key, [str(owner) for owner in owners])
+    ]
+    run.heeding = bool(owners)
+    return run.heeding
+
+
+async def settle_words(run: SyncRun) -> None:
+    """Whoever was asked for and not found has nobody to tell."""
+    if run.blocked is None:
+        await run.ledger.do(run.ledger.ledger.settle_duplicates, run.name)
+
+
+_PART = "duplicates' words"
+
+
+async def _words(run: SyncRun) -> pl.DataFrame:
+    words = run.part(_PART, _Words)
+    if words.known is None:
+        words.known = await run.ledger.do(run.ledger.ledger.duplicate_words, run.name)
+    return words.known
+
+
+async def _without_gone(run: SyncRun, asked: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
+    """The words without those of rows that are gone from Caspio, or bear another key by now."""
+    present = await present_keys(run.caspio, run.prepared, asked[SOURCE_PK].unique(maintain_order=True))
+    there = present.select(SOURCE_PK, key_hashes(present["present_key"], run.salt))
+    gone = asked.join(there, on=[SOURCE_PK, KEY_HASH], how="anti")[SOURCE_PK].unique()
+    if not run.planned and len(gone):
+        await run.ledger.do(run.ledger.ledger.drop_duplicates, run.name, gone.to_list())
+    left = words.filter(~pl.col(SOURCE_PK).is_in(gone.implode()))
+    run.part(_PART, _Words).known = left
+    return left
