@@ -78,8 +78,9 @@ async def move(run: SyncRun, batch: SourceBatch) -> None:
         compared, held = compared.without_changes(), judgement.held
         del mapped
         async with run.turn("send"):
-            await identify(run, judgement.accepted)
-            outstanding = await send(run, batch, judgement.accepted, opt_outs)
+            accepted = await identify(run, batch, judgement.accepted)
             del judgement
+            outstanding = await send(run, batch, accepted, opt_outs)
+            del accepted
         async with run.turn("record"):
             await record(run, batch, compared, held, outstanding)

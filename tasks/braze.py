@@ -26,17 +26,18 @@ async def send_opt_outs(run: SyncRun, batch: SourceBatch, rows: pl.DataFrame) ->
     return await sending.send_opt_outs(run, batch.number, rows)
 
 
-async def identify(run: SyncRun, accepted: pl.DataFrame) -> None:
-    """Where the sync asks for it: new rows find the profile that is known by their address alone."""
+async def identify(run: SyncRun, batch: SourceBatch, accepted: pl.DataFrame) -> pl.DataFrame:
+    """The rows to send; where the sync asks for it, new ones first find the profile known by their address alone."""
     if run.profiles.identity.on_new == "identify_by_email":
-        await identify_rows(run, accepted)
+        return await identify_rows(run, batch, accepted)
+    return accepted
 
 
 @task(name="identify", **REPEATED)
 @without_values
-async def identify_rows(run: SyncRun, accepted: pl.DataFrame) -> None:
+async def identify_rows(run: SyncRun, batch: SourceBatch, accepted: pl.DataFrame) -> pl.DataFrame:
     """New rows' ids, given to these profiles; repeating it is harmless."""
-    await identify_new(run, accepted)
+    return await identify_new(run, batch.number, accepted)
 
 
 @task(name="send", **REPEATED)

@@ -233,3 +233,57 @@ def test_a_plan_without_new_rows_asks_braze_nothing(world: World) -> None:
     requests = world.braze.requests
     assert world.plan(full=True).duplicates is None
     assert world.braze.requests == requests
+
+
+def refusing(app: Any, path: str, word: bytes) -> Any:
+    """The app, refusing whole requests to a path that hold a word."""
+
+    async def refuse(scope: Any, receive: Any, send: Any) -> None:
+        message = await receive()
+        body = message["body"]
+        while message.get("more_body"):
+            message = await receive()
+            body += message["body"]
+
+        async def replay() -> Any:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        if scope["path"] != path or word not in body:
+            await app(scope, replay, send)
+            return
+        await send({"type": "http.response.start", "status": 400, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"message":"no such person"}'})
+
+    return refuse
+
+
+def test_one_address_that_braze_refuses_to_identify_stops_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    identifying(world)
+    newsletter_readers(world, 3, 7)
+    world.people(60)
+    monkeypatch.setattr(world.braze, "app", refusing(world.braze.app, IDENTIFY, b"c7@example.com"))
+    ended = world.ended()
+    assert (ended.code, ended.message, ended.report.verdicts) == (0, "", {"sent": 59, "rejected": 1})
+    assert world.reasons("rejected") == {"c7": "identify: 400: no such person"}
+    assert "c7" not in world.profiles()  # sent, it would be the second profile of somebody
+    assert len(world.braze.anonymous_profiles()) == 1
+
+
+def test_one_person_whom_braze_refuses_to_delete_stops_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.people(60)
+    world.sync()
+    world.run()
+    world.clock.advance(86_400)
+    world.sync(world.SYNC + "erasure: {where: \"FirstName='Forget Me'\"}\n")
+    world.caspio.update_rows("Customers", {"FirstName": "Forget Me"}, "Spend <= 2.5")
+    with monkeypatch.context() as gateway:
+        gateway.setattr(world.braze, "app", refusing(world.braze.app, "/users/delete", b'"c7"'))
+        ended = world.ended()
+        assert ended.code == 0
+        assert any(
+            "Braze refuses to delete 1 people" in note and "no such person" in note for note in ended.report.notes
+        )
+    assert set(world.profiles()) == {"c7", *(f"c{number}" for number in range(11, 61))}
+    world.clock.advance(86_400)
+    assert world.ended().code == 0
+    assert "c7" not in world.profiles()

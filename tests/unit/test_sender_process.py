@@ -17,7 +17,7 @@ from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, Sender, SenderLimits
-from caspio_sync.errors import ConfigurationError, TransientError
+from caspio_sync.errors import ConfigurationError, StoppedError, TransientError
 from caspio_sync.sandbox.server import SandboxProcesses
 
 # By probability and by the emulator's own rules; both senders meet the same kinds of faults, whatever the order.
@@ -232,3 +232,41 @@ def test_the_key_is_not_among_the_arguments_of_the_process(slow_braze: SandboxPr
     if not Path("/proc/self/cmdline").exists():
         pytest.skip("no /proc on this system")
     assert slow_braze.braze_key.encode() not in asyncio.run(play())
+
+
+@pytest.mark.parametrize(("asked_first", "bodies", "unknown"), [(False, 3, 3), (True, 1, 0)])
+def test_what_is_not_brazes_answer_stops_the_process_too(*, asked_first: bool, bodies: int, unknown: int) -> None:
+    asked: list[bytes] = []
+
+    async def gateway(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+        asked.append(await reader.readexactly(int(length.partition(b":")[2])))
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{}")
+        await writer.drain()
+        writer.close()
+
+    async def play() -> list[Answer]:
+        answers: list[Answer] = []
+        server = await asyncio.start_server(gateway, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        sender = ProcessSender(endpoint=f"http://127.0.0.1:{port}", api_key=SecretStr("0123456789"), limits=LIMITS)
+        if asked_first:
+            sender.ask_first()
+
+        async def collect() -> None:
+            async for answer in sender.send(taken(requests_of(600))):
+                answers.append(answer)  # noqa: PERF401 - the error comes in the midst
+
+        try:
+            with pytest.raises(StoppedError, match="known to be Braze's own"):
+                await collect()
+        finally:
+            await sender.close()
+            server.close()
+        return answers
+
+    answers = asyncio.run(play())
+    assert len(asked) == bodies
+    assert [(answer.foreign, bool(answer.unknown)) for answer in answers] == [(True, True)] * unknown
+    assert (b'{"attributes":[]}' in asked) is asked_first

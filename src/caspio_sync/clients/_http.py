@@ -29,8 +29,6 @@ CONNECT_SECONDS = 10.0
 DAY_SECONDS = 86_400.0
 CA_VARIABLE = "REQUESTS_CA_BUNDLE"
 _MOST_REQUESTS = 10**9  # a limit beyond it is no limit of either vendor
-
-
 _LOGGED = 4  # of httpx's line: method, address, version, status; the words of the status are the other side's
 
 
@@ -262,7 +260,7 @@ def _certificates() -> ssl.SSLContext:
 
 
 @cache  # reading the system's takes 20 ms
-def _trusting(_instead: str | None, besides: str | None) -> ssl.SSLContext:
+def _trusting(_instead: str | None, besides: str | None) -> ssl.SSLContext:  # OpenSSL itself reads the first
     context = ssl.create_default_context()
     if besides:
         place = Path(besides)

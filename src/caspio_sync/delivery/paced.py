@@ -1,9 +1,9 @@
 """Calls to an endpoint with a limit of its own: paced by it, and by what the answers announce."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from caspio_sync.clients._http import RateLimit
+from caspio_sync.clients._http import RateLimit, RefusedError
 from caspio_sync.clients._pacing import Patience
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.pacing import Announced, Pacer, announced_wait
@@ -22,6 +22,7 @@ class Answered(Protocol):
 
 
 A = TypeVar("A", bound=Answered)
+T = TypeVar("T")
 
 
 class PacedCalls:
@@ -71,3 +72,23 @@ class PacedCalls:
                 rate = answer.rate
                 self._pacer.observe(Announced(rate.limit, rate.remaining, rate.reset_seconds))
                 return answer
+
+    async def ask_for(
+        self, things: Sequence[T], call: Callable[[Sequence[T]], Awaitable[A]]
+    ) -> tuple[list[tuple[Sequence[T], A]], list[tuple[T, RefusedError]]]:
+        """As `ask`, for several things in one call; where Braze refuses it, halved until what it refuses stands alone.
+
+        Returns:
+            The answers, each with the things it is about; and what is refused.
+
+        Raises:
+            As `ask`; a refusal alone is not raised.
+        """
+        try:
+            return [(things, await self.ask(lambda: call(things)))], []
+        except RefusedError as refused:
+            if len(things) == 1:
+                return [], [(things[0], refused)]
+        middle = len(things) // 2
+        halves = [await self.ask_for(half, call) for half in (things[:middle], things[middle:])]
+        return [each for answers, _ in halves for each in answers], [each for _, refused in halves for each in refused]

@@ -8,7 +8,6 @@ Every step is repeatable and begins at the ledger: a run that is killed between 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 
 import orjson
 import polars as pl
@@ -16,6 +15,7 @@ import polars as pl
 from caspio_sync.characters import trimmed
 from caspio_sync.clients.braze_answers import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, MAX_EXPORT_IDS
 from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.delivery.sender import refusal_text
 from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.ledger.compare import Comparison
@@ -119,11 +119,18 @@ async def erase_pending(run: SyncRun) -> Ended:
 
     async def delete(wanted: Sequence[Erased]) -> None:
         for chunk in _chunks(wanted, MAX_DELETED_IDS):
-            named = [identifier for _, identifier in chunk]
-            answer = await deletes.ask(partial(run.braze.delete_users, named))
-            details = {"status": answer.status, "asked": len(chunk), "queued": answer.deleted}
-            digests = [one.key_digest for one, _ in chunk]
-            await run.ledger.do(ledger.mark_deleted, run.name, digests, details=details)
+            answers, refused = await deletes.ask_for(
+                chunk, lambda some: run.braze.delete_users([identifier for _, identifier in some])
+            )
+            for some, answer in answers:
+                details = {"status": answer.status, "asked": len(some), "queued": answer.deleted}
+                digests = [one.key_digest for one, _ in some]
+                await run.ledger.do(ledger.mark_deleted, run.name, digests, details=details)
+            if refused:  # they stay requested and blocked, and nobody else waits for them
+                run.report.notes.append(
+                    f"Braze refuses to delete {len(refused)} people, who stay blocked and are asked for again by the "
+                    f"next run: {refusal_text(refused[0][1])}. Delete them in Braze by hand if it stays so"
+                )
 
     await delete([one for one in pending if one.state == "requested"])
     written = await run.ledger.do(ledger.last_written, run.name, keyspace(run), pending)
@@ -315,6 +322,7 @@ class _Profiles:
         """Those of whom Braze still has a profile, under any of their identifiers."""
         found: list[Identifier] = []
         for chunk in _chunks(wanted, self._size):
-            named = [identifier for _, identifier in chunk]
-            found += (await self._paced.ask(partial(self._find, named))).found
+            answers, refused = await self._paced.ask_for([one for _, one in chunk], self._find)
+            found += [each for _, answer in answers for each in answer.found]
+            found += [each for each, _ in refused]  # whoever cannot be looked for is not proven to be gone
         return [one for one in wanted if any(each in found for each in one.identifiers)]

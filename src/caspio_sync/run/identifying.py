@@ -20,11 +20,13 @@ from caspio_sync.clients.braze_answers import (
 )
 from caspio_sync.concurrency import all_of
 from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.delivery.sender import refusal_text
 from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.recording import record_rows
 from caspio_sync.run.sending import without_required_consent
 from caspio_sync.run.verification.reading_back import ProfilesReadBack
-from caspio_sync.schemas import KEY, SOURCE_PK, ok
+from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
 EMAIL = "email"
 # An address takes a request of its own: so many rows a plan looks up at the most, some seconds at the usual limit.
@@ -110,32 +112,43 @@ async def count_duplicates(run: SyncRun, new: NewRows) -> Duplicates:
     )
 
 
-async def identify_new(run: SyncRun, accepted: pl.DataFrame) -> None:
+async def identify_new(run: SyncRun, batch: int, accepted: pl.DataFrame) -> pl.DataFrame:
     """Give the ids of new rows to the profiles that are known by these rows' addresses alone.
 
     Only for ids that Braze does not know, so that no two profiles with ids are ever merged. Repeating it is harmless:
     an id that was given is known, and its profile no longer without one.
+
+    Returns:
+        The accepted rows without those that Braze refuses to identify: these are rejected, as sending them would make
+        the second profile of somebody.
 
     Raises:
         TransientError, PermanentError, ConfigurationError: as Braze says; nothing of the batch was sent yet.
     """
     rows, _ = without_required_consent(run, _with_address(accepted))
     if rows.is_empty():
-        return
+        return accepted
     read_back = run.part("read back", lambda: ProfilesReadBack(run.braze, run.mapping.identity, [], run.clock))
     calls = run.part("identify", lambda: PacedCalls(IDENTITY_LIMIT, run.clock))
     before = read_back.requests + calls.requests
     unknown = rows.filter(await _unknown(read_back, rows[KEY])).select(KEY, EMAIL)
 
-    async def identify(some: pl.DataFrame) -> None:
+    async def identify(some: pl.DataFrame) -> list[tuple[str, str]]:
         emails = [EmailToIdentify(*pair) for pair in some.iter_rows()]
-        await calls.ask(lambda: run.braze.identify_users(emails))
+        _, refused = await calls.ask_for(emails, run.braze.identify_users)
+        return [(one.external_id, f"identify: {error.status}: {refusal_text(error)}") for one, error in refused]
 
     # Of two rows with one address the first is meant; in two requests at once the order would be left to chance.
     first = unknown.unique(EMAIL, keep="first", maintain_order=True)
-    await all_of(identify(some) for some in first.iter_slices(MAX_IDENTIFIED))
-    run.report.identified += first.height
+    answers = await all_of(identify(some) for some in first.iter_slices(MAX_IDENTIFIED))
+    refused = [each for some in answers for each in some]
+    run.report.identified += first.height - len(refused)
     run.report.requests += read_back.requests + calls.requests - before
+    if not refused:
+        return accepted
+    reasons = pl.DataFrame(refused, schema={KEY: pl.String, "reason": pl.String}, orient="row")
+    await record_rows(run, batch, accepted.join(reasons, on=KEY, maintain_order="left"), Verdict.REJECTED)
+    return accepted.join(reasons, on=KEY, how="anti", maintain_order="left")
 
 
 def identify_seconds(rows: int) -> tuple[float, float]:

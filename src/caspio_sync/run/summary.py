@@ -18,7 +18,7 @@ _MEANS = {
     "rejected": "Braze refused it; it waits for a person",
     "blocked": "it lacks a required consent, or the person was erased",
     "superseded": "a newer version of the row was read before this one left",
-    "unknown": "Braze's answer was lost; the next run sends it again",
+    "unknown": "no answer that is known to be Braze's said what became of it; the next run sends it again",
 }
 _STATES = {
     "done": "Done",
@@ -170,6 +170,11 @@ def _traffic(report: RunReport) -> Iterator[str]:
         ("What", "How much"),
         [
             ("requests to Braze", report.requests),
+            ("of these, answered by something not known to be Braze", report.unacknowledged),
+            ("objects in answered requests", report.objects),
+            ("objects taken, as Braze counts", report.objects_taken),
+            ("objects refused, as Braze names them", report.objects_refused),
+            ("objects nobody answered for", report.objects_unknown),
             ("a second, while sending", f"{report.requests / sending:.1f}" if sending else "-"),
             ("calls to Caspio", report.caspio_calls),
             ("rows a second", report.rows_per_second),
