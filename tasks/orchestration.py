@@ -14,7 +14,7 @@ from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
-from caspio_sync.settings import current_settings
+from caspio_sync.settings import current_settings, state_folder
 
 
 def use_own_prefect(home: Path, *, verbose: bool = False) -> None:
@@ -22,7 +22,8 @@ def use_own_prefect(home: Path, *, verbose: bool = False) -> None:
 
     The user's Prefect profile is left alone; nothing is reported to the vendor.
     """
-    (home / "prefect").mkdir(parents=True, exist_ok=True)
+    state_folder(home)
+    state_folder(home / "prefect")
     private = {} if "PREFECT_API_URL" in os.environ else _private_server(home.absolute() / "prefect")
     for name, value in {
         "DO_NOT_TRACK": "1",

@@ -20,7 +20,7 @@ from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_
 from caspio_sync.cli.show import OUT
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
 from caspio_sync.run.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
-from caspio_sync.settings import ENV_FILE_VARIABLE, current_settings
+from caspio_sync.settings import ENV_FILE_VARIABLE, current_settings, state_folder
 
 SERVE_HOME = Path(".caspio-sync/serve")
 HOST = "127.0.0.1"
@@ -46,7 +46,7 @@ def serve(
     """
     _refuse_taken(port)
     home = SERVE_HOME.absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    state_folder(home)
     os.environ.update(_prefect(home, port))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.ExitStack() as stack:
@@ -105,7 +105,7 @@ def _sandbox() -> Iterator[None]:
 
     OUT.print("No account is named in .env: the sandbox stands in for Caspio and Braze.")
     home = SERVE_HOME.absolute() / "sandbox"
-    home.mkdir(parents=True, exist_ok=True)
+    state_folder(home)
     for left in home.glob("ledger.db*"):
         left.unlink()
     with SandboxProcesses() as processes:
