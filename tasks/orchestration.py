@@ -14,7 +14,7 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedEr
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
-from caspio_sync.settings import current_settings
+from caspio_sync.settings import current_settings, state_folder
 from tasks.private_server import PrivateServer
 
 
@@ -27,7 +27,7 @@ def use_own_prefect(home: Path, *, verbose: bool = False) -> None:
         ConfigurationError: the folder cannot be written.
         TransientError: the server does not start.
     """
-    folder = home.absolute() / "prefect"
+    folder = state_folder(state_folder(home.absolute()) / "prefect")
     named = bool(os.environ.get("PREFECT_API_URL"))
     for name, value in {
         "DO_NOT_TRACK": "1",
@@ -36,16 +36,12 @@ def use_own_prefect(home: Path, *, verbose: bool = False) -> None:
         **({} if named else _private_settings(folder)),
     }.items():
         os.environ.setdefault(name, value)
+    if named:
+        return
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if named:
-            return
         server = PrivateServer(folder)
     except OSError as error:
-        raise ConfigurationError(
-            f"the state folder {folder} cannot be written: {error.strerror}. Give this user the right to, or name "
-            "another folder by CASPIO_SYNC_HOME"
-        ) from None
+        raise ConfigurationError(f"Prefect's own server cannot start in {folder}: {error.strerror}") from None
     os.environ["PREFECT_API_URL"] = server.url
     import prefect.main  # noqa: F401, PLC0415 - takes as long as the server, which starts meanwhile
 

@@ -162,7 +162,7 @@ class LocalSettings(_Typed):
     @property
     def has_inbox(self) -> bool:
         """Whether anything may have been posted or polled already."""
-        return not self.inbox_url.startswith("sqlite") or (self.home / "inbox.db").is_file()
+        return not _is_sqlite(self.inbox_url) or (self.home / "inbox.db").is_file()
 
     @property
     def has_ledger(self) -> bool:
@@ -272,7 +272,32 @@ class ReceiverSettings(_Typed):
 
 
 def _inbox_url(home: Path, ledger: str | None) -> str:
-    return ledger if ledger and not ledger.startswith("sqlite") else f"sqlite:///{home / 'inbox.db'}"
+    return ledger if ledger and not _is_sqlite(ledger) else f"sqlite:///{home / 'inbox.db'}"
+
+
+def state_folder(folder: Path) -> Path:
+    """A folder for what the product keeps, made where it is not there.
+
+    Raises:
+        ConfigurationError: it cannot be made, or not be written.
+    """
+    why = "it is read-only"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = str(error.strerror)
+    else:
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    raise ConfigurationError(
+        f"the state folder {folder} cannot be used: {why}. Give this user the right to write there, or name another "
+        "one: CASPIO_SYNC_HOME"
+    )
+
+
+def _is_sqlite(url: str) -> bool:
+    """As `ledger.engine.database_url` reads it, without SQLAlchemy."""
+    return url.strip().lower().startswith("sqlite")
 
 
 def load_settings(env_file: Path | None = None) -> Settings:

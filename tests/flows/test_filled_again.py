@@ -99,6 +99,12 @@ class TestNewNumbers:
     def test_why_tells_what_was_sent_before(self, world: World, sync: str) -> None:
         filled(world, sync)
 
+        def numbers() -> list[int]:
+            with world.ledger() as ledger:
+                return [
+                    story.source_pk for key in ("c1", "c5") if (story := ledger.story("customers", key)) is not None
+                ]
+
         def outcomes() -> list[str]:
             told = orjson.loads(CliRunner().invoke(app, ["why", "customers", "c5", "--json"]).output)
             return [each["at"] for each in told["ledger"]["outcomes"]]
@@ -107,7 +113,7 @@ class TestNewNumbers:
         refill(world)
         world.run()
         assert before
-        assert outcomes() == before
+        assert (outcomes(), numbers()) == (before, [PEOPLE + 1, PEOPLE + 5])
 
     def test_an_erased_person_is_forgotten_under_every_number(self, world: World, sync: str) -> None:
         filled(world, sync)

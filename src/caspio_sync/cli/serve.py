@@ -26,6 +26,7 @@ from caspio_sync.settings import (
     SECRET_VARIABLES,
     current_settings,
     named_accounts,
+    state_folder,
     variables,
 )
 
@@ -52,7 +53,7 @@ def serve(
     """
     _refuse_taken(port)
     home = SERVE_HOME.absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    state_folder(home)
     os.environ.update(_prefect(home, port))
     signals.end_in_own_time()
     with contextlib.ExitStack() as stack:
@@ -119,7 +120,7 @@ def _sandbox() -> Iterator[None]:
 
     OUT.print("No account is named in .env: the sandbox stands in for Caspio and Braze.")
     home = SERVE_HOME.absolute() / "sandbox"
-    home.mkdir(parents=True, exist_ok=True)
+    state_folder(home)
     for left in home.glob("ledger.db*"):
         left.unlink()
     with SandboxProcesses() as processes:
