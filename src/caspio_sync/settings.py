@@ -292,6 +292,11 @@ def _closed(settings: _Placed) -> _Placed:
     return settings
 
 
+def settings_file() -> Path:
+    """Where this process reads settings from, besides its environment; it need not be there."""
+    return env_file_named() or Path(".env")
+
+
 def env_file_named() -> Path | None:
     """The settings file that this process was given; None for `.env`."""
     named = os.environ.get(ENV_FILE_VARIABLE)

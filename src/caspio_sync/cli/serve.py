@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from dotenv import dotenv_values
 
 from caspio_sync import signals
 from caspio_sync.cli.demo import shipped_syncs
@@ -21,7 +20,7 @@ from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_
 from caspio_sync.cli.show import OUT
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
 from caspio_sync.run.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
-from caspio_sync.settings import ENV_FILE_VARIABLE, current_settings
+from caspio_sync.settings import current_settings, read_env_file, settings_file
 
 SERVE_HOME = Path(".caspio-sync/serve")
 HOST = "127.0.0.1"
@@ -74,8 +73,7 @@ def serve(
 
 def names_accounts() -> bool:
     """Whether the settings file or the environment names any part of an account; half a one is refused later."""
-    file = os.environ.get(ENV_FILE_VARIABLE, ".env")
-    given = {**dotenv_values(file), **os.environ}
+    given = {**read_env_file(settings_file()), **os.environ}
     return any((given.get(name) or "").strip() for name in _ACCOUNT_VARIABLES)
 
 

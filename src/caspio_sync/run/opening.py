@@ -29,7 +29,7 @@ from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.run.resuming import find_rest
-from caspio_sync.run.selection import check_options, conditions_of, lower_bound
+from caspio_sync.run.selection import check_options, conditions_of, lower_bound, note_missing
 from caspio_sync.run.shards import end_shard, find_shard
 from caspio_sync.settings import Settings
 
@@ -106,6 +106,7 @@ async def open_run(
             flow_run_id=flow_run,
             pk_range=options.pk_range,
         )
+        stack.enter_context(signals.noting(lambda: ledger.ledger.interrupt_run(run.id, exit_code=signals.exit_code())))
         if run.resumed is None:
             await ledger.do(ledger.ledger.forget_sweep, name)
         try:
@@ -113,6 +114,7 @@ async def open_run(
             run.raise_if_blocked()
             await _move_cursor(run, run.prepared)
             await note_unfound(run)
+            note_missing(run)
             await end_shard(run)
             if (found := fields_then(prepared, known)) is not None:
                 await ledger.do(ledger.ledger.remember_source, name, found.as_json())
@@ -149,6 +151,7 @@ async def open_plan(
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         yield run
+        note_missing(run)
 
 
 def _known_source(connect: Connect, settings: Settings, name: str) -> KnownSource | None:
