@@ -176,7 +176,8 @@ class ReceiverSettings(_Typed):
     model_config = _CONFIG
 
     token: Annotated[SecretStr, AfterValidator(_bearer_token)] = Field(
-        validation_alias="CASPIO_SYNC_RECEIVER_TOKEN", description="bearer token that Braze Currents is configured with"
+        validation_alias="CASPIO_SYNC_RECEIVER_TOKEN",
+        description="bearer token that Braze Currents is configured with; make one by openssl rand -base64 32",
     )
     old_token: SecretStr | None = Field(
         default=None,

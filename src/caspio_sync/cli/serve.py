@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from typing import Annotated
 import typer
 
 from caspio_sync import signals
+from caspio_sync.cli import kept
 from caspio_sync.cli.demo import shipped_syncs
 from caspio_sync.cli.deploy import registered
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
@@ -28,7 +28,6 @@ HOST = "127.0.0.1"
 RUNS_AT_ONCE = 4
 _ACCOUNT_VARIABLES = ("CASPIO_INTEGRATION_URL", "CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", "BRAZE_API_KEY")
 _PATIENCE_SECONDS = 600.0  # a new database on a busy machine takes minutes
-_GRACE_SECONDS = 15.0
 
 
 def serve(
@@ -124,36 +123,13 @@ def _sandbox() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _process(command: list[str], home: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with a log file, and with all its descendants ended at the end of the block."""
+    """A process with a log file, and with all its descendants ended at the end of the block, or with us."""
     with (home / f"{name}.log").open("ab") as log:
-        # A session of its own: a Ctrl-C in the terminal reaches us, and we end them in order.
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+        process = kept.start(command, log)
         try:
             yield process
         finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Politely, then not. A worker's runs have sessions of their own, so they are looked up before it is gone."""
-    family = [process.pid, *_descendants(process.pid)]
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=_GRACE_SECONDS)
-    for pid in family:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-
-
-def _descendants(pid: int) -> list[int]:
-    """Children and theirs, where the system tells (/proc)."""
-    try:
-        told = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-    except OSError:
-        return []
-    children = [int(each) for text in told for each in text.split()]
-    return [each for child in children for each in (child, *_descendants(child))]
+            kept.end(process)
 
 
 def _refuse_taken(port: int) -> None:
