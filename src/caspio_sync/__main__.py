@@ -20,7 +20,7 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
     except KeyboardInterrupt:
         signals.end()
-    if signals.is_ending():
+    if signals.is_ending() or code == signals.exit_code():
         signals.end()
     sys.exit(code)
 

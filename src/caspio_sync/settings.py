@@ -249,7 +249,8 @@ class ReceiverSettings(_Typed):
     model_config = _CONFIG
 
     token: Annotated[SecretStr, AfterValidator(_bearer_token)] = Field(
-        validation_alias="CASPIO_SYNC_RECEIVER_TOKEN", description="bearer token that Braze Currents is configured with"
+        validation_alias="CASPIO_SYNC_RECEIVER_TOKEN",
+        description="bearer token that Braze Currents is configured with; make one by openssl rand -base64 32",
     )
     old_token: SecretStr | None = Field(
         default=None,
@@ -416,6 +417,11 @@ def _closed(settings: _Placed) -> _Placed:
     for home in {settings.home, _HOME}:
         close_to_others(home, (ledger, settings.inbox_url))
     return settings
+
+
+def settings_file() -> Path:
+    """Where this process reads settings from, besides its environment; it need not be there."""
+    return env_file_named() or Path(".env")
 
 
 def env_file_named() -> Path | None:

@@ -13,11 +13,13 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
-# The rest of the two seconds is for a busy machine.
+# The rest of the two seconds is for a busy machine; for what is to be written down, it gets more.
 _GRACE_SECONDS = 1.2
+_NOTE_SECONDS = 5.0
 # `timeout` and service managers tell a process and its group: the same word twice, at once.
 _ONE_WORD_SECONDS = 0.3
 _NAMES = {"SIGINT": "Ctrl-C", "SIGTERM": "SIGTERM", "SIGHUP": "SIGHUP (its terminal was closed)"}
@@ -28,6 +30,7 @@ _own_time = False  # a service: it ends in its own time
 _passed_on = False
 _installed = False
 _said = threading.Lock()
+_notes: list[Callable[[], object]] = []
 _remark = ""
 
 
@@ -69,6 +72,19 @@ def remark(text: str) -> None:
     _remark = f"; {text}"
 
 
+@contextlib.contextmanager
+def noting(note: Callable[[], object]) -> Iterator[None]:
+    """While the block lasts, a signal that ends the process has this called at once, in a thread of its own.
+
+    The block's own way out may take longer than anybody waits.
+    """
+    _notes.append(note)
+    try:
+        yield
+    finally:
+        _notes.remove(note)
+
+
 def exit_code(error: BaseException | None = None) -> int:
     """As a shell tells of a process that a signal ended: 130 for Ctrl-C, 143 for SIGTERM.
 
@@ -100,12 +116,21 @@ def _watch(reading: int) -> None:
         if number in _NUMBERS and not _own_time:
             _told = number
     began = time.monotonic()
+    noted = threading.Thread(target=_note, daemon=True)
+    noted.start()
     while (left := began + _GRACE_SECONDS - time.monotonic()) > 0:
         ready, _, _ = select.select([reading], [], [], left)
         again = os.read(reading, 1)[0] if ready else 0
         if again in _NUMBERS and (again == signal.SIGINT or time.monotonic() - began > _ONE_WORD_SECONDS):
-            break
+            _end_now()
+    noted.join(_NOTE_SECONDS - _GRACE_SECONDS)
     _end_now()
+
+
+def _note() -> None:
+    for note in tuple(_notes):
+        with contextlib.suppress(Exception):  # nothing is lost by it: a run without an end counts as killed
+            note()
 
 
 def _as_ctrl_c(number: int, frame: FrameType | None) -> None:

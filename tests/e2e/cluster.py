@@ -24,7 +24,7 @@ import psycopg
 import uvicorn
 from starlette.responses import Response
 
-from caspio_sync.cli.serve import _descendants
+from caspio_sync.cli.kept import descendants
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
@@ -207,7 +207,7 @@ class Cluster:
 
     def at_work(self) -> bool:
         """Whether a worker has a process that runs a flow."""
-        return any(_descendants(worker.pid) for worker in self.workers.values())
+        return any(descendants(worker.pid) for worker in self.workers.values())
 
     def command(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """`caspio-sync …` as CI calls it: exit code and standard output."""
@@ -294,11 +294,11 @@ class Cluster:
 
 def kill(pid: int) -> None:
     """A process and all its descendants, without a word to any of them."""
-    family = [pid, *_descendants(pid)]
+    family = [pid, *descendants(pid)]
     for each in family:
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGSTOP)
-    for each in {*family, *_descendants(pid)}:
+    for each in {*family, *descendants(pid)}:
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
 

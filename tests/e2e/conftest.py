@@ -82,10 +82,10 @@ class Machine:
 
     def family(self) -> dict[int, str]:
         """`serve` and what it started, by pid, with their command lines."""
-        from caspio_sync.cli.serve import _descendants
+        from caspio_sync.cli.kept import descendants
 
         found = {}
-        for pid in (self.process.pid, *_descendants(self.process.pid)):
+        for pid in (self.process.pid, *descendants(self.process.pid)):
             try:
                 found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:

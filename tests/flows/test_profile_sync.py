@@ -152,8 +152,12 @@ def test_limit_leaves_the_cursor_and_what_it_sent_is_not_sent_again(few: Any) ->
 def test_keys_read_these_rows_alone_and_leave_the_cursor(few: Any) -> None:
     report = few.run(row_keys=("c7", "c3", "nobody"))
     assert (report.mode, report.read) == ("partial", 2)
+    assert report.notes == [
+        "1 of 3 keys were not found (number 3 of those given): no row has them, or source.where or --since leaves it out"
+    ]
     assert sorted(few.profiles()) == ["c3", "c7"]
     assert few.watermark() is None
+    assert few.plan(row_keys=("C7", "nobody")).report.notes[0].startswith("1 of 2 keys were not found (number 2 ")
     assert few.run().sent == 98
 
 

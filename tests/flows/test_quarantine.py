@@ -272,7 +272,7 @@ def test_show_of_a_row_that_is_not_held_is_refused(held: Any) -> None:
 def test_export_writes_keys_and_reasons_and_no_values(held: Any) -> None:
     result = command("quarantine", "export", "customers", "--output", "held.csv")
     assert "2 rows written to held.csv" in result.output
-    text = (held.folder / "held.csv").read_text()
+    text = (held.folder / "held.csv").read_text(encoding="utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(text)))
     assert {(row["key"], row["source_pk"], row["verdict"]) for row in rows} == {
         ("c2", "2", "quarantined"),

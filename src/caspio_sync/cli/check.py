@@ -8,13 +8,13 @@ import typer
 from rich.markup import escape
 
 from caspio_sync.cli.examine import Examined, examine
-from caspio_sync.cli.findings import Finding, findings_of
+from caspio_sync.cli.findings import Finding, findings_of, private_findings
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.cli.sync_name import AnySyncName
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.report import ExitCode
-from caspio_sync.settings import current_settings
+from caspio_sync.settings import current_settings, settings_file
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
@@ -61,6 +61,7 @@ def _examined(sync: str | None, write_test: str | None) -> list[Examined]:
         return [Examined(None, findings_of(error))]
     names = [sync] if sync else settings.sync_files.names
     examined = asyncio.run(examine(settings, names, write_test=write_test))
+    examined[0].findings += private_findings(settings_file(), settings.home)
     if not names:
         remedy = "write one: `caspio-sync init customers --table T`"
         examined[0].findings.append(Finding("warning", f"{settings.syncs}: no sync file", remedy))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import takewhile
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -11,10 +12,11 @@ from caspio_sync.cli.findings import Finding
 from caspio_sync.extraction.window import OVERLAP
 from caspio_sync.ledger.leases import Lease
 from caspio_sync.ledger.processes import has_died
-from caspio_sync.ledger.runs import KILLED, Run
+from caspio_sync.ledger.runs import FAILED, KILLED, Run
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Waiting
 from caspio_sync.run.deployed.server_state import RunningFlow, ServerState
+from caspio_sync.run.incidents import BLOCKED, LATE, SHARE
 from caspio_sync.run.selection import is_ahead
 
 # As much as cursors and ages can bear; leases lapse by the database's clock.
@@ -23,6 +25,7 @@ _NEARLY_FULL = 0.8  # of what the inbox may hold
 # A run that waits for another's lease has no record yet; one that reads back after its end has an ended one.
 _UNSEEN, _ENDING = timedelta(minutes=10), timedelta(hours=1)
 _UNFOLDED = timedelta(days=1)
+_RUNS_LOOKED_AT = 100
 NETWORK_DISKS = frozenset({"9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "nfs", "nfs4", "smb3", "smbfs"})
 
 
@@ -49,6 +52,7 @@ def ledger_findings(ledger: Ledger, syncs: Sequence[str], now: datetime) -> Iter
                 f"run the sync: `caspio-sync run {run.sync}` takes over, says so, and puts Prefect's record right",
             )
     for sync in syncs:
+        yield from _of_failures(sync, ledger)
         cursor = ledger.cursor(sync)
         if cursor is not None and cursor.watermark is not None and is_ahead(cursor.watermark, now):
             yield Finding(
@@ -57,6 +61,27 @@ def ledger_findings(ledger: Ledger, syncs: Sequence[str], now: datetime) -> Iter
                 "nobody knows up to when they were read",
                 f"set the clocks by NTP, then `caspio-sync run {sync}`, which sets the cursor",
             )
+
+
+def _of_failures(sync: str, ledger: Ledger) -> Iterator[Finding]:
+    """Runs that come when they should, and do not do their work."""
+    ended = [each for each in ledger.runs(sync, limit=_RUNS_LOOKED_AT) if each.ended_at is not None]
+    failed = list(takewhile(lambda each: each.state in {FAILED, BLOCKED}, ended))
+    incidents = {each.kind: each.since for each in ledger.open_incidents(sync)}
+    # A run that could not be opened (its table is gone) is no run of the ledger; an incident it is.
+    since = min((incidents[kind] for kind in (FAILED, BLOCKED) if kind in incidents), default=None)
+    since = failed[-1].started_at if since is None and failed else since
+    if since is not None:
+        told = next((str(each.report["error"]) for each in failed if each.report and each.report.get("error")), "")
+        count = f", {len(failed)} in a row" if len(failed) > 1 else ""
+        yield Finding(
+            "error",
+            f"{sync}: its runs fail since {moment(since)}{count}" + (f": {told}" if told else ""),
+            f"`caspio-sync check {sync}` says what stands in the way; then `caspio-sync run {sync}`",
+        )
+    for kind, what in ((LATE, "its freshness target is missed"), (SHARE, "many of its rows are not taken")):
+        if kind in incidents:
+            yield Finding("warning", f"{sync}: {what} since {moment(incidents[kind])}", f"`caspio-sync status {sync}`")
 
 
 def inbox_findings(sync: str, waiting: Waiting, now: datetime) -> Iterator[Finding]:

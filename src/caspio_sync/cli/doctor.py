@@ -19,7 +19,7 @@ from caspio_sync.cli.diagnosis import (
     place_findings,
     server_findings,
 )
-from caspio_sync.cli.findings import Finding, findings_of
+from caspio_sync.cli.findings import Finding, findings_of, private_findings
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.clients.caspio import Source
@@ -32,7 +32,7 @@ from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.deployed.deployments import POOL
 from caspio_sync.run.quota import count_calls
 from caspio_sync.run.report import ExitCode
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import Settings, current_settings, settings_file
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 _MOUNTS = Path("/proc/mounts")
@@ -45,7 +45,7 @@ def doctor(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Find what keeps schedules from doing their work: dead runs, held leases, clocks, pauses, workers, the server.
+    """Find what keeps schedules from doing their work: failing runs, dead ones, leases, clocks, pauses, the server.
 
     Every finding comes with its remedy. Exit code 2 where something has to be done, 0 otherwise. Caspio is asked once,
     for its clock; Prefect's server is asked where PREFECT_API_URL names one.
@@ -55,6 +55,7 @@ def doctor(
     settings = current_settings()
     connect = CONNECT.get()
     findings = list(place_findings(settings.ledger_url, _MOUNTS.read_text() if _MOUNTS.is_file() else ""))
+    findings += private_findings(settings_file(), settings.home)
     findings += asyncio.run(_clock(settings))
     if not settings.has_ledger:
         findings.append(Finding("ok", "no ledger yet: nothing has run here"))

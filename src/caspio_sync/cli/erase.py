@@ -1,6 +1,7 @@
 """`caspio-sync erase`: delete people from Braze by hand, and keep them out."""
 
 import asyncio
+import shlex
 import sys
 from dataclasses import asdict
 from typing import Annotated
@@ -38,7 +39,7 @@ def erase(
 
     Each key is blocked first, then deleted, then looked for until Braze no longer has it; its rows and history leave
     the ledger. Every step stands in the audit trail: `caspio-sync audit export`. `--release` lifts the block: a row
-    with that key is then new to the next run that reads it, such as `caspio-sync run SYNC --keys KEY`.
+    with that key is then new to the next run that reads it, such as `caspio-sync run SYNC --key KEY`.
 
     Exit code 4 where a deletion is not proven yet: Braze still has a profile after a minute, or something was sent to
     it within the last five. The next run, or this command again, goes on. Exit code 3 where the keys are more than 20
@@ -108,9 +109,8 @@ async def _release(sync: str, texts: list[str], *, as_json: bool) -> None:
     for key in keys:
         OUT.print(f"{escape(key)}: {'released' if key in released else 'was not blocked'}")
     if released:
-        OUT.print(
-            f"the next run that reads such a row sends it: `caspio-sync run {sync} --keys {escape(','.join(released))}`"
-        )
+        named = " ".join(f"--key {shlex.quote(key)}" for key in released)
+        OUT.print(f"the next run that reads such a row sends it: `caspio-sync run {sync} {escape(named)}`")
     if released and names:
         OUT.print("note: whom erasure: in the sync file still names is erased again; take the request out first")
 

@@ -1,11 +1,14 @@
 """What `caspio-sync check` finds, and how an error becomes findings."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Literal
 
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
+from caspio_sync.private_files import is_open
 
 Level = Literal["ok", "warning", "error"]
 
@@ -39,6 +42,27 @@ def findings_of(error: CaspioSyncError) -> list[Finding]:
 def _finding(line: str, error: CaspioSyncError) -> Finding:
     what, _, remedy = line.partition("; ")
     return Finding("error", what, remedy or (_TRY_AGAIN if isinstance(error, TransientError) else ""))
+
+
+def private_findings(env_file: Path, home: Path) -> Iterator[Finding]:
+    """What other users of this machine could read: the keys of both accounts, and what people's rows became.
+
+    Args:
+        env_file: the settings file; it need not be there.
+        home: the state folder; whatever command runs next closes it, where it may.
+    """
+    if is_open(env_file):
+        yield Finding(
+            "warning",
+            f"{env_file} can be read by other users of this machine, and it holds the keys of both accounts",
+            f"`chmod 600 {env_file}`",
+        )
+    if is_open(home):
+        yield Finding(
+            "warning",
+            f"the state folder {home} can be entered by other users of this machine (ledger, inbox, Prefect's records)",
+            f"`chmod 700 {home}`, by its owner; or let CASPIO_SYNC_HOME name a folder of its own",
+        )
 
 
 async def refuse_missing(caspio: CaspioClient, source: Source) -> int:

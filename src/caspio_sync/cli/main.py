@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from dotenv import dotenv_values
 
 from caspio_sync import __version__
 from caspio_sync.cli import (
@@ -30,7 +29,7 @@ from caspio_sync.cli import (
 from caspio_sync.cli.origin import refuse_foreign_packages
 from caspio_sync.cli.show import OUT, flushed, show_error
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
-from caspio_sync.settings import ENV_FILE_VARIABLE
+from caspio_sync.settings import ENV_FILE_VARIABLE, read_env_file
 
 app = typer.Typer(
     name="caspio-sync",
@@ -45,6 +44,13 @@ app = typer.Typer(
 )
 
 
+def _show_version(asked: bool) -> None:
+    """Before a command is missed."""
+    if asked:
+        OUT.print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
 def everywhere(
     env_file: Annotated[Path | None, typer.Option(help="Settings file; default .env here.", show_default=False)] = None,
@@ -52,16 +58,15 @@ def everywhere(
         bool, typer.Option("--sandbox", help="Use the sandbox that `caspio-sync sandbox up` started here.")
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and stop.")] = False,
+    version: Annotated[  # noqa: ARG001 - printed by its own callback
+        bool, typer.Option("--version", help="Show the version and stop.", is_eager=True, callback=_show_version)
+    ] = False,
 ) -> None:
     """Options of every command; they stand before its name."""
-    if version:
-        OUT.print(__version__)
-        raise typer.Exit
     if use_sandbox:
         if not sandbox.SANDBOX_ENV.is_file():
             raise ConfigurationError("no sandbox is running here; start one with `caspio-sync sandbox up`")
-        sandbox.use_settings({name: value or "" for name, value in dotenv_values(sandbox.SANDBOX_ENV).items()})
+        sandbox.use_settings({name: value or "" for name, value in read_env_file(sandbox.SANDBOX_ENV).items()})
     elif env_file is not None:
         os.environ[ENV_FILE_VARIABLE] = str(env_file)
     if verbose:

@@ -1,6 +1,7 @@
 """`caspio-sync run`: one run, here and now, as a Prefect flow."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Never
@@ -16,7 +17,7 @@ from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.moment_option import parse_moment
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import current_settings
@@ -27,7 +28,14 @@ Full = Annotated[
 Resend = Annotated[bool, typer.Option("--resend", help="Send every field of every row again. Braze bills all of it.")]
 Limit = Annotated[int | None, typer.Option("--limit", min=1, help="Read this many rows at most; the cursor stays.")]
 Keys = Annotated[
-    str | None, typer.Option("--keys", help="Only these rows, by their identity: a,b,c; the cursor stays.")
+    list[str] | None,
+    typer.Option("--keys", help="Only these rows, by their identity: a,b,c; the cursor stays. Can be given again."),
+]
+Key = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--key", help="Only the row with this identity, commas and all; the cursor stays. Can be given again."
+    ),
 ]
 Since = Annotated[
     datetime | None,
@@ -74,6 +82,7 @@ def run(
     resend: Resend = False,
     limit: Limit = None,
     keys: Keys = None,
+    key: Key = None,
     since: Since = None,
     baseline: Baseline = False,
     verify_sample: VerifySample = None,
@@ -97,7 +106,7 @@ def run(
         full=full,
         resend=resend,
         limit=limit,
-        row_keys=split_keys(keys),
+        row_keys=split_keys(keys, key),
         since=since,
         baseline=baseline,
         verify_sample=verify_sample,
@@ -164,9 +173,17 @@ def exit_code(report: RunReport | None, error: CaspioSyncError | None, *, strict
     return int(report.exit_code(strict=strict))
 
 
-def split_keys(keys: str | None) -> tuple[SecretStr, ...]:
-    """`a,b , c` as three keys."""
-    return tuple(SecretStr(key.strip()) for key in (keys or "").split(",") if trimmed(key))
+def split_keys(lists: Sequence[str] | None, single: Sequence[str] | None) -> tuple[SecretStr, ...]:
+    """`--keys "a,b , c"` as three keys, and each `--key "a,b"` as one.
+
+    Raises:
+        ConfigurationError: keys were asked for, and none is there: a run without keys would take every row.
+    """
+    given = [*(key for listed in lists or () for key in listed.split(",")), *(single or ())]
+    keys = tuple(SecretStr(key) for each in given if (key := trimmed(each)))
+    if given and not keys:
+        raise ConfigurationError("--keys or --key names no key; give the values of the identity field")
+    return keys
 
 
 def show_report(report: RunReport) -> None:

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shlex
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import typer
 from rich.markup import escape
 
 from caspio_sync import signals
+from caspio_sync.cli import kept
 from caspio_sync.cli.deploy import registered, show_left
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
 from caspio_sync.cli.show import OUT
@@ -35,7 +35,6 @@ HOST = "127.0.0.1"
 # Runs at once on this worker, by a count of its own living processes: after an outage many are late together.
 RUNS_AT_ONCE = 4
 _PATIENCE_SECONDS = 600.0  # a new database on a busy machine takes minutes
-_GRACE_SECONDS = 15.0
 
 
 def serve(
@@ -140,36 +139,13 @@ def _sandbox() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _process(command: list[str], home: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with a log file, and with all its descendants ended at the end of the block."""
+    """A process with a log file, and with all its descendants ended at the end of the block, or with us."""
     with (home / f"{name}.log").open("ab") as log:
-        # A session of its own: a Ctrl-C in the terminal reaches us, and we end them in order.
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)  # noqa: S603
+        process = kept.start(command, log)
         try:
             yield process
         finally:
-            _end(process)
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Politely, then not. A worker's runs have sessions of their own, so they are looked up before it is gone."""
-    family = [process.pid, *_descendants(process.pid)]
-    process.terminate()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=_GRACE_SECONDS)
-    for pid in family:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
-
-
-def _descendants(pid: int) -> list[int]:
-    """Children and theirs, where the system tells (/proc)."""
-    try:
-        told = [(task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir()]
-    except OSError:
-        return []
-    children = [int(each) for text in told for each in text.split()]
-    return [each for child in children for each in (child, *_descendants(child))]
+            kept.end(process)
 
 
 def _refuse_taken(port: int) -> None:

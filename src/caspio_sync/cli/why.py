@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -201,7 +202,9 @@ def _ledger_lines(told: Told) -> list[str]:
         lifted = f"`caspio-sync erase {told.sync} {told.key} --release`"
         return [f"Erasure of this key: {told.erasure}. Nothing of it is sent, opt-outs neither, until {lifted}."]
     if story is None:
-        return [f"No run has recorded the row yet: `caspio-sync run {told.sync} --keys {told.key}` takes it."]
+        return [
+            f"No run has recorded the row yet: `caspio-sync run {told.sync} --key {shlex.quote(told.key)}` takes it."
+        ]
     lines = []
     if story.verdict is not None:
         where = f" in request {story.request}" if story.request is not None else ""

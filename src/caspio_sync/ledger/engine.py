@@ -102,7 +102,7 @@ def make_engine(text: str, busy_timeout_seconds: float) -> sa.Engine:
 
 def _make_folder(file: Path) -> None:
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"The ledger's folder {file.parent} cannot be made: {error.strerror}. Name another place for the ledger."

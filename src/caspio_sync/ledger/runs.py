@@ -150,6 +150,13 @@ class Runs(LedgerConnection):
         with self._write("finish a run") as connection:
             connection.execute(sa.update(schema.run).where(schema.run.c.id == run).values(values))
 
+    def interrupt_run(self, run: str, *, exit_code: int) -> None:
+        """Write down that a run is being broken off; where it has ended meanwhile, its end stands."""
+        values = {"state": INTERRUPTED, "exit_code": exit_code, "ended_at": self._clock.now()}
+        with self._write("interrupt a run") as connection:
+            chosen = (schema.run.c.id == run, schema.run.c.state == RUNNING)
+            connection.execute(sa.update(schema.run).where(*chosen).values(values))
+
     def end_killed_runs(
         self, sync: str, *, but: str, low_pk: int | None = None, high_pk: int | None = None
     ) -> list[Run]:

@@ -18,6 +18,7 @@ from caspio_sync.run.erasing import withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.hand_over import Claims, find_claims, heirs, take_over
 from caspio_sync.run.resuming import note_sweep
+from caspio_sync.run.selection import note_found
 from caspio_sync.run.shards import begin_shard, claim_before_others
 from caspio_sync.run.writes import KNOWN_THERE
 from caspio_sync.schemas import KEY, SOURCE_PK
@@ -28,6 +29,7 @@ _NO_SUITE = -1
 async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
     """The batch's mapped frame."""
     run.report.read += batch.frame.height
+    note_found(run, batch.frame)
     mapped = await run.timed("map", run.mapping.apply, batch.frame)
     cursor = run.definition.source.cursor
     return mapped.with_columns(batch.frame[cursor].alias(CHANGED_AT)) if cursor and run.times.known else mapped

@@ -120,6 +120,7 @@ class SyncRun:
         self.clock = clock
         self.blocked: GateBlockedError | None = None
         self.asked: list[int] = []  # held rows that are read again, by source_pk
+        self.found: set[str] = set()  # of the keys that were asked for, as Caspio compares them
         self.resumed: InterruptedSweep | None = None  # what this run goes on from
         self.shard: ShardRest | None = None  # of a backfill
         self.catalog: CatalogWork | None = None  # of a sync of a catalog

@@ -1,9 +1,96 @@
-"""What a run adds to its report when it ends: the runs before it, and how fresh the sync is."""
+"""The end of a run: what must hold of it before its cursor moves, and its record."""
 
+import contextlib
+
+from caspio_sync import signals
+from caspio_sync.errors import CaspioSyncError, ShortfallError
+from caspio_sync.ledger.sources import KnownSource
+from caspio_sync.run.accounting import check_run
+from caspio_sync.run.again import note_unfound
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.freshness import Freshness, measured, missed_note
+from caspio_sync.run.prepared import fields_then, read_digest
+from caspio_sync.run.report import ExitCode
+from caspio_sync.run.selection import note_missing
+from caspio_sync.run.shards import end_shard
 
 PAST_RUNS = 30
+
+
+async def conclude(run: SyncRun, known: KnownSource | None) -> None:
+    """Move the cursor of a run that came to its end, where each row it read has its verdict.
+
+    Args:
+        run: the run.
+        known: the source's fields as the last run found them.
+
+    Raises:
+        GateBlockedError: it was blocked.
+        ShortfallError: rows have no verdict.
+        TransientError: nobody knows whether it was Braze who answered.
+    """
+    run.raise_if_blocked()
+    check_run(run)
+    run.raise_if_in_doubt()
+    await _move_cursor(run)
+    await note_unfound(run)
+    note_missing(run)
+    await end_shard(run)
+    if (found := fields_then(run.prepared, known)) is not None:
+        await run.ledger.do(run.ledger.ledger.remember_source, run.name, found.as_json())
+
+
+async def _move_cursor(run: SyncRun) -> None:
+    """Every row read has its verdict: the next run reads from this one's start, unless an answer was lost."""
+    report = run.report
+    if run.options.partial or report.verdicts.get("unknown") or report.objects_unknown or report.left_to_send:
+        return
+    watermark, since = run.began_at, run.times.since
+    if watermark is not None and since is not None and report.mode == "incremental":
+        # What was read before stays read: a clock that is years behind must not have it read at every run from now on.
+        watermark = max(watermark, since)
+    await run.ledger.do(
+        run.ledger.ledger.move_cursor,
+        run.name,
+        watermark=watermark,
+        where_digest=read_digest(run.prepared),
+        full_sweep_at=run.began_at if report.mode == "sweep" else None,
+    )
+
+
+async def finish(run: SyncRun, error: BaseException | None, *, interrupted: bool = False) -> None:
+    """Write down how the run ended.
+
+    Args:
+        run: the run.
+        error: what ended it; None where it came to its end.
+        interrupted: whether somebody told it to end.
+    """
+    report = run.report
+    report.ended_at = run.clock.now()
+    report.caspio_calls = run.caspio.calls
+    report.state = "done" if error is None else "interrupted" if interrupted else "blocked" if run.blocked else "failed"
+    # Where it was blocked, rows are corrected anywhere; where some got no verdict, nobody knows where.
+    if report.mode == "sweep" and (report.state in {"done", "blocked"} or isinstance(error, ShortfallError)):
+        with contextlib.suppress(CaspioSyncError):
+            await run.ledger.do(run.ledger.ledger.forget_sweep, run.name)
+    code: int = report.exit_code(strict=run.options.strict)
+    if error is not None:
+        report.error = str(error) if isinstance(error, CaspioSyncError) else type(error).__name__
+        code = error.exit_code if isinstance(error, CaspioSyncError) else ExitCode.FAILED
+    if interrupted:
+        report.error, code = "it was interrupted", signals.exit_code(error)
+    with contextlib.suppress(CaspioSyncError):
+        await note_freshness(run)
+    run.observe()
+    with contextlib.suppress(CaspioSyncError):
+        await run.ledger.do(
+            run.ledger.ledger.finish_run,
+            report.run,
+            state=report.state,
+            exit_code=int(code),
+            report=report.model_dump(mode="json"),
+        )
 
 
 async def note_freshness(run: SyncRun) -> None:

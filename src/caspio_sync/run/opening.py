@@ -10,7 +10,7 @@ from datetime import datetime
 from caspio_sync import signals
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_, identifier
-from caspio_sync.errors import CaspioSyncError, ShortfallError
+from caspio_sync.errors import CaspioSyncError
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
@@ -19,21 +19,20 @@ from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.run.accounting import check_run
-from caspio_sync.run.again import Again, held_again, note_unfound
+from caspio_sync.run.again import Again, held_again
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper, CatalogWork
 from caspio_sync.run.connect import CONNECT, Connect, Observer
 from caspio_sync.run.context import LedgerThread, SyncRun
-from caspio_sync.run.ending import note_freshness
+from caspio_sync.run.ending import conclude, finish
 from caspio_sync.run.freshness import ChangeTimes, change_times
 from caspio_sync.run.incidents import told
 from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
-from caspio_sync.run.prepared import Prepared, fields_then, prepare, read_digest, suite_digest
+from caspio_sync.run.prepared import Prepared, prepare, suite_digest
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
-from caspio_sync.run.report import ExitCode, RunOptions, RunReport
+from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.run.resuming import find_rest
-from caspio_sync.run.selection import check_options, conditions_of, is_ahead, lower_bound
-from caspio_sync.run.shards import end_shard, find_shard
+from caspio_sync.run.selection import check_options, conditions_of, is_ahead, lower_bound, note_missing
+from caspio_sync.run.shards import find_shard
 from caspio_sync.run.sharing import refuse_met
 from caspio_sync.run.workspace import known_accounts, remember_accounts
 from caspio_sync.settings import Settings
@@ -112,23 +111,17 @@ async def open_run(
             flow_run_id=flow_run,
             pk_range=options.pk_range,
         )
+        stack.enter_context(signals.noting(lambda: ledger.ledger.interrupt_run(run.id, exit_code=signals.exit_code())))
         if run.resumed is None:
             await ledger.do(ledger.ledger.forget_sweep, name)
         try:
             await ledger.do(ledger.ledger.try_recording, name, run.id)
             yield run
-            run.raise_if_blocked()
-            check_run(run)
-            run.raise_if_in_doubt()
-            await _move_cursor(run, run.prepared)
-            await note_unfound(run)
-            await end_shard(run)
-            if (found := fields_then(prepared, known)) is not None:
-                await ledger.do(ledger.ledger.remember_source, name, found.as_json())
+            await conclude(run, known)
         except BaseException as error:
-            await _finish(run, options, error, interrupted=not isinstance(error, Exception) and not lease.lost)
+            await finish(run, error, interrupted=not isinstance(error, Exception) and not lease.lost)
             raise
-        await _finish(run, options, None)
+        await finish(run, None)
 
 
 @contextlib.asynccontextmanager
@@ -160,6 +153,7 @@ async def open_plan(
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         yield run
+        note_missing(run)
 
 
 async def _known_source(
@@ -358,49 +352,3 @@ def _notes_of_the_dead(killed: list[Run], held: HeldLease) -> list[str]:
     if held.lease.instead_of is not None:
         notes.append(f"took the lease over from {held.lease.instead_of}, which is dead or has not renewed it")
     return notes
-
-
-async def _move_cursor(run: SyncRun, prepared: Prepared) -> None:
-    """Every row read has its verdict: the next run reads from this one's start, unless an answer was lost."""
-    report = run.report
-    if run.options.partial or report.verdicts.get("unknown") or report.objects_unknown or report.left_to_send:
-        return
-    watermark, since = run.began_at, run.times.since
-    if watermark is not None and since is not None and report.mode == "incremental":
-        # What was read before stays read: a clock that is years behind must not have it read at every run from now on.
-        watermark = max(watermark, since)
-    await run.ledger.do(
-        run.ledger.ledger.move_cursor,
-        run.name,
-        watermark=watermark,
-        where_digest=read_digest(prepared),
-        full_sweep_at=run.began_at if report.mode == "sweep" else None,
-    )
-
-
-async def _finish(run: SyncRun, options: RunOptions, error: BaseException | None, *, interrupted: bool = False) -> None:
-    report = run.report
-    report.ended_at = run.clock.now()
-    report.caspio_calls = run.caspio.calls
-    report.state = "done" if error is None else "interrupted" if interrupted else "blocked" if run.blocked else "failed"
-    # Where it was blocked, rows are corrected anywhere; where some got no verdict, nobody knows where.
-    if report.mode == "sweep" and (report.state in {"done", "blocked"} or isinstance(error, ShortfallError)):
-        with contextlib.suppress(CaspioSyncError):
-            await run.ledger.do(run.ledger.ledger.forget_sweep, run.name)
-    code: int = report.exit_code(strict=options.strict)
-    if error is not None:
-        report.error = str(error) if isinstance(error, CaspioSyncError) else type(error).__name__
-        code = error.exit_code if isinstance(error, CaspioSyncError) else ExitCode.FAILED
-    if interrupted:
-        report.error, code = "it was interrupted", signals.exit_code(error)
-    with contextlib.suppress(CaspioSyncError):
-        await note_freshness(run)
-    run.observe()
-    with contextlib.suppress(CaspioSyncError):
-        await run.ledger.do(
-            run.ledger.ledger.finish_run,
-            report.run,
-            state=report.state,
-            exit_code=int(code),
-            report=report.model_dump(mode="json"),
-        )

@@ -1,12 +1,17 @@
 """Which rows a run reads: its options held against each other, the bound of the cursor, the conditions for Caspio."""
 
+import contextlib
 from datetime import datetime
 
+import polars as pl
+
+from caspio_sync.characters import trimmed
 from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.records import keys_where
 from caspio_sync.extraction.window import OVERLAP
 from caspio_sync.ledger.runs import Cursor
+from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import Prepared, read_digest
 from caspio_sync.run.report import RunOptions
 from caspio_sync.run.resuming import changed_between, changed_since
@@ -90,3 +95,30 @@ def conditions_of(options: RunOptions, prepared: Prepared, bound: str | None) ->
         return [and_(where, bound)]
     identity = prepared.fields[prepared.mapping.identity.source_field]
     return [and_(where, bound, keys) for keys in keys_where(identity, options.identities)]
+
+
+def note_found(run: SyncRun, rows: pl.DataFrame) -> None:
+    """Remember which of the keys that were asked for are among the rows read."""
+    if run.options.identities:
+        run.found.update(map(_as_compared, rows[run.mapping.identity.source_field].cast(pl.String).drop_nulls()))
+
+
+def note_missing(run: SyncRun) -> None:
+    """Say which keys that were asked for no row bore: by their place, for a key can be an address."""
+    asked = run.options.identities
+    if not asked or run.options.limit is not None or run.options.release:  # these do not read, or tell, every one
+        return
+    missing = [str(place) for place, key in enumerate(asked, 1) if _as_compared(key) not in run.found]
+    if missing:
+        run.report.notes.append(
+            f"{len(missing)} of {len(asked)} keys were not found (number {', '.join(missing[:20])} of those given): no "
+            "row has them, or source.where or --since leaves it out"
+        )
+
+
+def _as_compared(key: str) -> str:
+    """Caspio finds a text in any case, and a number in any form."""
+    text = trimmed(key).casefold()
+    with contextlib.suppress(ValueError):
+        return str(float(text))
+    return text

@@ -52,6 +52,33 @@ def test_a_living_holder_is_named_and_no_trouble(ledger: Ledger) -> None:
     assert "since 2026-03-02 12:00:00 UTC, alive" in finding.what
 
 
+@pytest.mark.parametrize(
+    ("ends", "incident", "told"),
+    [
+        (("done",), None, None),
+        (("failed", "done"), None, None),
+        (("done", "failed"), None, "its runs fail since 2026-03-02 12:00:00 UTC: no table"),
+        (("failed", "failed", "blocked"), None, "its runs fail since 2026-03-02 12:00:00 UTC, 3 in a row: no table"),
+        (("done", "interrupted"), None, None),
+        ((), "failed", "its runs fail since 2026-03-02 12:00:00 UTC"),
+        (("done",), "blocked", "its runs fail since 2026-03-02 12:00:00 UTC"),
+        (("done",), "freshness", "its freshness target is missed since 2026-03-02 12:00:00 UTC"),
+        (("done",), "share", "many of its rows are not taken since 2026-03-02 12:00:00 UTC"),
+    ],
+)
+def test_a_sync_whose_runs_fail_is_not_well(
+    ledger: Ledger, ends: tuple[str, ...], incident: str | None, told: str | None
+) -> None:
+    for number, state in enumerate(ends):
+        started(ledger, run := f"r{number}")
+        report = None if state == "done" else {"error": "no table"}
+        ledger.finish_run(run, state=state, exit_code=0 if state == "done" else 4, report=report)
+    if incident is not None:
+        ledger.open_incident("customers", incident)
+    found = troubles(ledger_findings(ledger, ["customers"], NOW))
+    assert [each.what for each in found] == ([] if told is None else [f"customers: {told}"])
+
+
 def test_a_dead_holder_is_an_orphaned_run(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.acquire_lease("customers", started(ledger))
     monkeypatch.setattr("caspio_sync.cli.diagnosis.has_died", lambda _: True)
