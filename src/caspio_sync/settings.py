@@ -3,14 +3,11 @@
 Plain values leave here; nothing below this layer reads the environment.
 """
 
-import codecs
-import io
 import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -26,11 +23,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from caspio_sync.characters import trimmed
 from caspio_sync.clients._http import is_in_clear, is_loopback
 from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
+from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.private_files import close_to_others
 from caspio_sync.sync_files import SyncFiles, bare_name, shipped_examples
 
-ENV_FILE_VARIABLE = "CASPIO_SYNC_ENV_FILE"
 # Set by our own commands alone: the accounts are the sandbox's; one more sync file, from outside of the folder.
 SANDBOX_VARIABLE = "CASPIO_SYNC_SANDBOX"
 SYNC_FILE_VARIABLE = "CASPIO_SYNC_FILE"
@@ -313,29 +310,6 @@ def load_settings(env_file: Path | None = None) -> Settings:
     return _load(Settings, env_file)
 
 
-def read_env_file(path: Path) -> dict[str, str | None]:
-    """A file of KEY=value lines; nothing where there is none.
-
-    Raises:
-        ConfigurationError: it cannot be read, or not as UTF-8.
-    """
-    try:
-        raw = path.read_bytes() if path.is_file() else b""
-    except OSError as error:
-        raise ConfigurationError(f"{path} cannot be read: {error.strerror}; give this user the right to") from None
-    remedy = f"save {path} as UTF-8 (in Windows' Editor: Save as, Encoding: UTF-8)"
-    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw:
-        raise ConfigurationError(f"{path} is in UTF-16, as PowerShell and older editors write it; {remedy}")
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigurationError(
-            f"{path}, line {line}: not UTF-8; the file is in another encoding, perhaps Windows-1252; {remedy}"
-        ) from None
-    return dotenv_values(stream=io.StringIO(text))
-
-
 def _load(kind: type[_Kind], env_file: Path | None) -> _Kind:
     chosen = env_file or Path(".env")
     if env_file is not None and not env_file.is_file():
@@ -402,7 +376,7 @@ def variables(kind: type[BaseSettings] | None = None) -> list[str]:
 
 def named_accounts() -> list[str]:
     """The variables of an account that the settings file or the environment fills: where there is one, no sandbox."""
-    file = read_env_file(env_file_named() or Path(".env"))
+    file = read_env_file(settings_file())
     given = {name.upper() for name, value in {**file, **os.environ}.items() if trimmed(value or "")}
     return [name for name in ACCOUNT_VARIABLES if name in given]
 
@@ -417,17 +391,6 @@ def _closed(settings: _Placed) -> _Placed:
     for home in {settings.home, _HOME}:
         close_to_others(home, (ledger, settings.inbox_url))
     return settings
-
-
-def settings_file() -> Path:
-    """Where this process reads settings from, besides its environment; it need not be there."""
-    return env_file_named() or Path(".env")
-
-
-def env_file_named() -> Path | None:
-    """The settings file that this process was given; None for `.env`."""
-    named = os.environ.get(ENV_FILE_VARIABLE)
-    return Path(named) if named else None
 
 
 def _problem(kind: type[_Kind], error: Any) -> str:

@@ -24,6 +24,7 @@ from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.clients.caspio import Source
 from caspio_sync.clients.caspio_query import identifier
+from caspio_sync.env_file import settings_file
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.extraction.read_clock import ReadClock
 from caspio_sync.ledger.store import Ledger
@@ -32,7 +33,7 @@ from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.deployed.deployments import POOL
 from caspio_sync.run.quota import count_calls
 from caspio_sync.run.report import ExitCode
-from caspio_sync.settings import Settings, current_settings, settings_file
+from caspio_sync.settings import Settings, current_settings
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 _MOUNTS = Path("/proc/mounts")

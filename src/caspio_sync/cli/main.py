@@ -28,8 +28,8 @@ from caspio_sync.cli import (
 )
 from caspio_sync.cli.origin import refuse_foreign_packages
 from caspio_sync.cli.show import OUT, flushed, show_error
+from caspio_sync.env_file import ENV_FILE_VARIABLE, read_env_file
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
-from caspio_sync.settings import ENV_FILE_VARIABLE, read_env_file
 
 app = typer.Typer(
     name="caspio-sync",

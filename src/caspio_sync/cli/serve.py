@@ -19,16 +19,10 @@ from caspio_sync.cli import kept
 from caspio_sync.cli.deploy import registered, show_left
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
 from caspio_sync.cli.show import OUT
+from caspio_sync.env_file import ENV_FILE_VARIABLE
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
 from caspio_sync.run.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
-from caspio_sync.settings import (
-    ENV_FILE_VARIABLE,
-    SECRET_VARIABLES,
-    current_settings,
-    named_accounts,
-    state_folder,
-    variables,
-)
+from caspio_sync.settings import SECRET_VARIABLES, current_settings, named_accounts, state_folder, variables
 
 SERVE_HOME = Path(".caspio-sync/serve")
 HOST = "127.0.0.1"

@@ -11,8 +11,9 @@ import httpx
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.env_file import ENV_FILE_VARIABLE
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.settings import ENV_FILE_VARIABLE, Settings, current_settings, receiver_settings
+from caspio_sync.settings import Settings, current_settings, receiver_settings
 from tests.fuzz.judging import Target, holds
 
 SECRET = "hT9kW3pX-of-the-settings-q2"

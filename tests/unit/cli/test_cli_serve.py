@@ -5,7 +5,8 @@ import shlex
 import pytest
 
 from caspio_sync.cli import serve
-from caspio_sync.settings import ENV_FILE_VARIABLE, variables
+from caspio_sync.env_file import ENV_FILE_VARIABLE
+from caspio_sync.settings import variables
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,46 @@
+"""The file of KEY=value lines that settings are read from, beside the environment."""
+
+import codecs
+import io
+import os
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+from caspio_sync.errors import ConfigurationError
+
+ENV_FILE_VARIABLE = "CASPIO_SYNC_ENV_FILE"
+
+
+def settings_file() -> Path:
+    """Where this process reads settings from, besides its environment; it need not be there."""
+    return env_file_named() or Path(".env")
+
+
+def env_file_named() -> Path | None:
+    """The settings file that this process was given; None for `.env`."""
+    named = os.environ.get(ENV_FILE_VARIABLE)
+    return Path(named) if named else None
+
+
+def read_env_file(path: Path) -> dict[str, str | None]:
+    """A file of KEY=value lines; nothing where there is none.
+
+    Raises:
+        ConfigurationError: it cannot be read, or not as UTF-8.
+    """
+    try:
+        raw = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}; give this user the right to") from None
+    remedy = f"save {path} as UTF-8 (in Windows' Editor: Save as, Encoding: UTF-8)"
+    if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in raw:
+        raise ConfigurationError(f"{path} is in UTF-16, as PowerShell and older editors write it; {remedy}")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigurationError(
+            f"{path}, line {line}: not UTF-8; the file is in another encoding, perhaps Windows-1252; {remedy}"
+        ) from None
+    return dotenv_values(stream=io.StringIO(text))
