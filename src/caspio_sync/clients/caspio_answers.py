@@ -75,7 +75,10 @@ def rows_of(response: httpx.Response, doing: str, names: Sequence[str]) -> bytes
     if head and _TAIL.fullmatch(content, end) and not _SECOND_ARRAY.search(content):
         page = content[head.end() : end + 1]
     else:
-        page = orjson.dumps(result(response, doing))
+        try:
+            page = orjson.dumps(result(response, doing))
+        except TypeError:  # over 254 levels
+            raise foreign(response, doing, "a cell nested deeper than any of Caspio's") from None
     if not _has_fields(page, names):
         raise foreign(response, doing, "rows that lack fields which were asked for")
     return page

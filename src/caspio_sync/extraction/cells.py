@@ -60,8 +60,11 @@ def _dtype(field: CaspioField) -> Any:
 def _text_frame(page: bytes, names: Sequence[str], lists: Sequence[str]) -> pl.DataFrame:
     """A page as text, a cell a JSON scalar's text: casting starts from text, so that no cell can fail the page."""
     schema = dict.fromkeys(names, pl.String)
-    for name in lists:
-        page = _object_of(name).sub(_quoted, page)
+    try:
+        for name in lists:
+            page = _object_of(name).sub(_quoted, page)
+    except UnicodeDecodeError:
+        raise PermanentError("reading records: the answer is not UTF-8") from None
     if len(page) <= _EMPTY_CHARS:
         return pl.DataFrame(schema=schema)  # polars reads no columns from an empty array
     try:
@@ -92,10 +95,17 @@ def _without_objects(page: bytes) -> bytes:
         raise PermanentError("reading records: the answer is no array of records")
     return orjson.dumps(
         [
-            {name: orjson.dumps(cell).decode() if isinstance(cell, dict | list) else cell for name, cell in row.items()}
+            {name: _json_text(cell) if isinstance(cell, dict | list) else cell for name, cell in row.items()}
             for row in rows
         ]
     )
+
+
+def _json_text(cell: Any) -> str:
+    try:
+        return orjson.dumps(cell).decode()
+    except TypeError:  # over 254 levels; Caspio's lists have one
+        raise PermanentError("reading records: a cell is nested deeper than any of Caspio's") from None
 
 
 def _cast(field: CaspioField) -> pl.Expr:
@@ -149,7 +159,7 @@ def _list_values(text: str) -> list[str] | None:
         cell = [cell[key] for key in sorted(cell, key=int)]
     if not isinstance(cell, list):
         return None
-    return [one if isinstance(one, str) else orjson.dumps(one).decode() for one in cell if one is not None]
+    return [one if isinstance(one, str) else _json_text(one) for one in cell if one is not None]
 
 
 def _uncastable(frame: pl.DataFrame, fields: Sequence[CaspioField]) -> pl.Expr:

@@ -38,6 +38,8 @@ class Member:
 
 def json_object(members: Sequence[Member]) -> pl.Expr:
     """The members as JSON text without those that have no value; null where a row has no value of its own."""
+    if not members:  # none of them fits the table, which is told elsewhere
+        return pl.lit(None, dtype=pl.String)
     text = _structure(members).struct.json_encode()
     if _can_lack_some(members):
         null = f",(?:{'|'.join(_absent(members))})"

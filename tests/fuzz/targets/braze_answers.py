@@ -31,7 +31,7 @@ _DAYS = (date(2026, 1, 1), date(2026, 1, 31))
 
 Ask = Callable[[Any], Awaitable[Any]]
 _CALLS: dict[str, Ask] = {
-    "track": lambda client: client.track(_BODY),
+    "track": lambda client: client.track(_BODY, sent={"attributes": 1}),
     "export": lambda client: client.export_users(["c-1"], ["external_id"]),
     "find": lambda client: client.find_users([{"external_id": "c-1"}, {"external_id": "c-2"}]),
     "identify": lambda client: client.identify_users([EmailToIdentify("c-1", "ada@example.com")]),

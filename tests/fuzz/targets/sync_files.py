@@ -26,7 +26,7 @@ def run(data: bytes) -> list[str]:
         sync = load_sync(path)
         mapping_of(sync, _fields())
         if sync.schedule is not None:
-            next(CronSim(sync.schedule, _NOW))
+            next(CronSim(sync.schedule.cron, _NOW))
         return []
 
 
