@@ -80,9 +80,8 @@ def test_null_and_blank_keys_are_held_with_the_reason(world: Any) -> None:
     world.customers([world.person(1), *(world.person(2, CustomerNo=key) for key in (None, "", "   ", "\u200b"))])
     world.sync()
     report = world.run()
-    assert report.verdicts["sent"] + report.verdicts["quarantined"] == 5
-    assert "c1" in world.profiles()
-    assert report.verdicts["quarantined"] == 3
+    assert report.verdicts == {"sent": 1, "quarantined": 4}
+    assert list(world.profiles()) == ["c1"]
     assert all("key: is empty" in text for text in world.reasons().values())
 
 
@@ -154,14 +153,14 @@ def test_numbers_out_of_range_and_not_a_number(world: Any) -> None:
         {"Name": "Exact", "Type": "INTEGER"},
     ]
     cells = {
-        "limit": (2.0**53, "1e308", 2**31 - 1),
-        "low": (-(2.0**53), "-0.0", -(2**31)),
-        "huge": (2.0**53 + 2, None, None),
+        "limit": (2.0**53 - 1, "1e-300", 2**31 - 1),
+        "low": (1 - 2.0**53, "-0.0", -(2**31)),
+        "huge": (2.0**53, None, None),
         "great": (1e300, None, None),
         "half": (0.5, None, None),
         "nan": (None, "NaN", None),
         "inf": (None, "Infinity", None),
-        "over": (None, "1e400", None),
+        "over": (None, "1e308", None),
         "word": (None, "twelve", None),
         "comma": (None, "1,5", None),
     }
@@ -175,10 +174,10 @@ def test_numbers_out_of_range_and_not_a_number(world: Any) -> None:
     world.sync(NUMBERS)
     world.run()
     assert set(world.profiles()) == {"limit", "low"}
-    assert world.profiles()["limit"]["custom_attributes"] == {"whole": 2**53, "ratio": 1e308, "exact": 2**31 - 1}
+    assert world.profiles()["limit"]["custom_attributes"] == {"whole": 2**53 - 1, "ratio": 1e-300, "exact": 2**31 - 1}
     held = world.reasons()
-    assert all("whole: is no whole number within 2^53" in held[key] for key in ("huge", "great", "half"))
-    assert all("ratio: is no finite number" in held[key] for key in ("nan", "inf", "over", "word", "comma"))
+    assert all("whole: is no whole number below 2^53" in held[key] for key in ("huge", "great", "half"))
+    assert all("ratio: is no number below 2^53" in held[key] for key in ("nan", "inf", "over", "word", "comma"))
 
 
 def test_a_cell_that_is_not_of_its_fields_type_is_held_and_named(world: Any) -> None:

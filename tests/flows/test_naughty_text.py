@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.characters import trimmed
+
 pytestmark = pytest.mark.usefixtures("without_prefect")
 DATA = Path(__file__).parents[1] / "data"
 SANDBOX = Path(__file__).parents[2] / "src" / "caspio_sync" / "sandbox" / "data"
@@ -23,10 +25,10 @@ def corpora() -> list[str]:
     return [text for text in dict.fromkeys(texts) if "\0" not in text and len(text) <= 255]
 
 
-def kept(text: str, *, trimmed: bool) -> str | None:
+def kept(text: str, *, trims: bool) -> str | None:
     """Text after the documented cleaning: no control characters but tab and line ends; blank text is no value."""
     clean = "".join(char for char in text if char in "\t\n\r" or unicodedata.category(char) != "Cc")
-    return (clean.strip() if trimmed else clean) or None if clean.strip() else None
+    return (trimmed(clean) if trims else clean) or None if trimmed(clean) else None
 
 
 TEXT_FIELDS = ("FirstName", "LastName", "City", "Notes", "Nick")
@@ -62,7 +64,7 @@ def test_naughty_and_unicode_text_arrives_in_braze_as_it_was(world: Any, of_batc
     for place, text in enumerate(order):
         profile = profiles[f"t{place}"]
         custom = profile["custom_attributes"]
-        line, free = kept(text, trimmed=True), kept(text, trimmed=False)
+        line, free = kept(text, trims=True), kept(text, trims=False)
         assert (profile.get("first_name"), profile.get("last_name"), profile.get("home_city")) == (line, line, line)
         assert custom.get("notes") == free
         assert custom.get("tags") == (None if free is None else [free])
@@ -72,7 +74,7 @@ def test_naughty_and_unicode_text_arrives_in_braze_as_it_was(world: Any, of_batc
 
 
 def test_naughty_text_in_a_list_field_arrives_as_an_array(world: Any) -> None:
-    items = [text for text in corpora() if text.strip()]
+    items = [text for text in corpora() if trimmed(text)]
     fields = [
         {"Name": "CustomerNo", "Type": "STRING"},
         {"Name": "Notes", "Type": "TEXT"},
@@ -88,7 +90,7 @@ def test_naughty_text_in_a_list_field_arrives_as_an_array(world: Any) -> None:
     assert world.run().verdicts == {"sent": len(chosen)}
     for place, ids in enumerate(chosen):
         custom = world.profiles()[f"t{place}"]["custom_attributes"]
-        wanted = [kept(items[number - 1], trimmed=True) for number in ids]
+        wanted = [kept(items[number - 1], trims=True) for number in ids]
         assert custom["likes"] == list(dict.fromkeys(text for text in wanted if text is not None))
         assert custom["notes"] == beside
 
@@ -98,7 +100,7 @@ def test_naughty_text_as_key_names_the_profile(world: Any) -> None:
     world.customers([world.person(place, CustomerNo=text) for place, text in enumerate(texts)])
     world.loose()
     report = world.run()
-    keys = [kept(text, trimmed=True) for text in texts]
+    keys = [kept(text, trims=True) for text in texts]
     wanted = list({key.lower(): key for key in reversed([key for key in keys if key is not None])}.values())
     assert set(world.profiles()) == set(wanted)
     assert report.verdicts == {"sent": len(wanted), "quarantined": len(texts) - len(wanted)}
@@ -153,8 +155,8 @@ def test_naughty_text_in_fields_with_a_format_is_held_and_never_shown(world: Any
     assert world.braze.rejected == 0
     held = world.reasons()
     shown = report.model_dump_json() + " ".join(held.values())
-    assert not [text for text in texts if re.search(r"[^\W\d_]{9}", text) and " " in text.strip() and text in shown]
+    assert not [text for text in texts if re.search(r"[^\W\d_]{9}", text) and " " in trimmed(text) and text in shown]
     # Nothing was sent that Braze would have dropped without a word.
     for key, profile in world.profiles().items():
-        empty = kept(texts[int(key[1:])], trimmed=True) is None
+        empty = kept(texts[int(key[1:])], trims=True) is None
         assert empty or {"email", "country"} & set(profile) == {"email", "country"}
