@@ -1,10 +1,11 @@
 """What must hold of consent, in plain Python: no state in Braze is looser than the newest one that was acknowledged.
 
 A state counts as acknowledged once its outcome is committed in the ledger. It may be loosened only by a later version
-of its row that states the looser one, passes the gate and lacks nothing the sync requires.
+of its row that states the looser one, passes the gate and lacks nothing the sync requires, and while no other row of
+its key states a stricter one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,13 +23,14 @@ STATES = {
 RANKS = {"opted_in": 0, "subscribed": 1, "unsubscribed": 2}
 
 Row = Mapping[str, Any]
+Rows = Sequence[Row]  # of one key
 
 
 @dataclass
 class ConsentModel:
     """Follows what Braze takes and what the ledger commits; `broken` tells where the promise was not kept."""
 
-    rows: dict[str, Row] = field(default_factory=dict)  # the source as the present run finds it, by key
+    rows: dict[str, Rows] = field(default_factory=dict)  # the source as the present run finds it, by key
     mapped: frozenset[str] = frozenset(STATES)
     required: str | None = None
     told: dict[str, dict[str, str]] = field(default_factory=dict)  # taken by Braze, not yet committed
@@ -36,7 +38,7 @@ class ConsentModel:
     loosened: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
-    def begins(self, rows: dict[str, Row], mapped: frozenset[str], required: str | None) -> None:
+    def begins(self, rows: dict[str, Rows], mapped: frozenset[str], required: str | None) -> None:
         """A run begins on this source; what an earlier run did not commit, nobody knows of."""
         self.rows, self.mapped, self.required = rows, mapped, required
         self.told, self.loosened = {}, []
@@ -65,9 +67,19 @@ class ConsentModel:
                     self.broken.append(f"{when}: {key}.{name} is {held}, acknowledged was {state}")
 
     def _may_loosen(self, key: str, name: str, held: str) -> bool:
-        row = self.rows[key]
-        lacks = self.required is not None and row[STATES[self.required]] is None
-        return name in self.mapped and row[STATES[name]] == held and is_sound(row) and not lacks
+        """A row says so that may leave, and none of its key says anything stricter."""
+        rows = self.rows[key]
+        if name not in self.mapped or RANKS[held] < strictest(rows, name):
+            return False
+        return any(row[STATES[name]] == held and is_sound(row) and not self._lacks(row) for row in rows)
+
+    def _lacks(self, row: Row) -> bool:
+        return self.required is not None and row[STATES[self.required]] is None
+
+
+def strictest(rows: Rows, name: str) -> int:
+    """The rank of the strictest state that any of these rows tells; -1 where none does."""
+    return max((RANKS[str(row[STATES[name]])] for row in rows if row[STATES[name]] is not None), default=-1)
 
 
 def is_sound(row: Row) -> bool:

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
 
+from tests.flows.consent_model import RANKS
+
 NEWSLETTER = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
 SMS_OFFERS = "b7c4a4a2-58f0-4c6e-8a51-5a0c9f2f7d22"
 COUNTRIES = {
@@ -213,17 +215,20 @@ def expected_profiles(rows: Sequence[Mapping[str, Any]], arrivals: Sequence[str]
     """Every profile Braze must hold.
 
     Args:
-        rows: the table, in PK_ID order: of two rows with one key the first has it.
+        rows: the table, in PK_ID order: of two rows with one key the first has it, with the stricter consent of both.
         arrivals: keys in the order in which Braze took them. People who share an address or a number share the state
             that hangs on it, and the last one told is the one that holds (Braze, subscription groups).
     """
     profiles: dict[str, dict[str, Any]] = {}
-    claimed: set[str] = set()
+    claimed: dict[str, str] = {}
     for row in rows:
         key = text(row["CustomerNo"])
-        if key is None or key.lower() in claimed:
+        if key is None:
             continue
-        claimed.add(key.lower())
+        if key.lower() in claimed:
+            restrain(profiles.get(claimed[key.lower()]), row)
+            continue
+        claimed[key.lower()] = key
         try:
             profiles[key] = profile(row)
         except Bad:
@@ -246,6 +251,19 @@ def expected_profiles(rows: Sequence[Mapping[str, Any]], arrivals: Sequence[str]
         groups[SMS_OFFERS] = by_phone.get(told.get("phone", ""), groups[SMS_OFFERS])
         told["email_subscribe"] = states.get(told.get("email", ""), told["email_subscribe"] or "subscribed")
     return profiles
+
+
+def restrain(told: dict[str, Any] | None, second: Mapping[str, Any]) -> None:
+    """Make consent as strict as what a second row of the same key states."""
+    if told is None:
+        return
+    states = {"email_subscribe": STATES.get(second["EmailConsent"]), "push_subscribe": PUSH.get(second["PushConsent"])}
+    for name, state in states.items():
+        if state is not None and RANKS[state] > RANKS[told[name] or "subscribed"]:
+            told[name] = state
+    for group, yes in ((NEWSLETTER, second["Newsletter"]), (SMS_OFFERS, second["SmsOffers"])):
+        if not yes:
+            told["subscription_groups"][group] = "unsubscribed"
 
 
 def comparable(profiles: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -272,8 +272,10 @@ class Runs(LedgerConnection):
             for mode, at, run, number, low, high in connection.execute(left).all():
                 since = read.get(mode, complete)
                 if since is None or at > since:
-                    told = history.delivered(connection, sync, run, number)[SOURCE_PK]
-                    recorded = pl.concat([recorded, told]).unique()
+                    told = history.delivered(connection, sync, run, number)
+                    # An opt-out that left ahead tells nothing of the row's other object, which may have loosened one.
+                    told = told.filter(pl.col("part") == schema.PROFILE)
+                    recorded = pl.concat([recorded, told[SOURCE_PK]]).unique()
                     found.append(Unfinished(low, high, recorded))
         return tuple(found)
 
