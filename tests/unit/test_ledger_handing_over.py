@@ -24,7 +24,7 @@ def ledger(ledger_url: str) -> Iterator[Ledger]:
 
 
 def pairs(*rows: tuple[int, int, bool, bool, bool]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=PAIRS_SCHEMA, orient="row")
+    return pl.DataFrame([(*row, None) for row in rows], schema=PAIRS_SCHEMA, orient="row")
 
 
 def record(ledger: Ledger, keys: dict[int, str]) -> None:
@@ -110,6 +110,14 @@ def test_any_shuffle_read_in_any_batches_loses_nobody(order: list[int], rows_a_b
             if found:
                 ledger.hand_over("customers", pairs(*found))
         assert remembered(ledger) == now
+
+
+def test_a_row_that_was_recorded_under_another_key_meanwhile_keeps_its_own(ledger: Ledger) -> None:
+    record(ledger, {1: "a"})
+    pair = pairs((2, 1, False, False, False)).with_columns(key_hashes(pl.Series(["a"]), SALT))
+    record(ledger, {1: "b"})
+    ledger.hand_over("customers", pair)
+    assert remembered(ledger) == {1: "b"}
 
 
 def test_nothing_is_put_aside_that_leaves_by_itself() -> None:

@@ -24,6 +24,7 @@ PAIRS_SCHEMA = pl.Schema(
         "stale": pl.Boolean(),  # whether what the ledger has under source_pk is of no use any more
         "displaced": pl.Boolean(),  # whether it is of another key, and put aside
         "unsure": pl.Boolean(),  # whether Braze may hold something else than was recorded: all of it is sent
+        "key_hash": pl.Int64(),  # of the key that both bear; null: not looked at
     }
 )
 MOVES_SCHEMA = pl.Schema({"former_pk": pl.Int64(), SOURCE_PK: pl.Int64()})
@@ -79,6 +80,7 @@ class HandingOver(LedgerConnection):
             pairs: PAIRS_SCHEMA.
         """
         with self._write("hand rows over", fenced=True) as connection:
+            pairs = _still_so(connection, sync, pairs)
             for numbers in integer_lists(pairs.filter("stale")[SOURCE_PK]):
                 for table in _REMEMBERED:
                     _run(connection, f"DELETE FROM {_name(connection, table)} {_AMONG.format(numbers)}", [(sync,)])
@@ -90,6 +92,17 @@ class HandingOver(LedgerConnection):
             _run(connection, "INSERT INTO former (sync, source_pk, former_pk, at) VALUES (?, ?, ?, ?)", rows)
             doubt = f"UPDATE row SET verdict = '{Verdict.UNKNOWN.value}' WHERE sync = ? AND source_pk = ?"
             _run(connection, doubt, [(sync, each) for each in pairs.filter("unsure")[SOURCE_PK]])
+
+
+def _still_so(connection: sa.Connection, sync: str, pairs: pl.DataFrame) -> pl.DataFrame:
+    """The pairs whose former row was not recorded under another key meanwhile, by a batch that was under way."""
+    found = [pl.DataFrame(schema={"former_pk": pl.Int64, "_hash": pl.Int64})]
+    for numbers in integer_lists(pairs["former_pk"]):
+        statement = f"SELECT source_pk, key_hash FROM row {_AMONG.format(numbers)}"
+        found.append(select_frame(connection, statement, (sync,), found[0].schema))
+    there = pairs.join(pl.concat(found), on="former_pk", how="left", maintain_order="left")
+    same = (pl.col("_hash") == pl.col("key_hash")).fill_null(value=True)
+    return there.filter(same).drop("_hash")
 
 
 def _run(connection: sa.Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:

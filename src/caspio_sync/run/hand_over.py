@@ -95,6 +95,7 @@ def heirs(run: SyncRun, claims: Claims, new: pl.DataFrame, known: pl.DataFrame) 
         stale=known_there & ~other_key,
         displaced=known_there & other_key,
         unsure=told_since.fill_null(value=False) | left_unrecorded("former_pk", run.versions.unfinished),
+        key_hash="key_hash",
     )
 
 
