@@ -18,6 +18,7 @@ from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.compare import CONSENT_RANK, EMAIL_CONSENT
+from caspio_sync.ledger.duplicate_consent import restrained
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.mapping.exported import agrees
@@ -76,6 +77,7 @@ class Looking:
         read_back: reads the profiles or items.
         salt: what fingerprints are salted with.
         layouts: the columns of every mapping version the ledger holds.
+        words: what duplicates say of consent (`Ledger.duplicate_words`): what was sent heeds it.
         clock: tells how long ago a row was sent.
     """
 
@@ -87,6 +89,7 @@ class Looking:
         read_back: ReadBack,
         salt: int,
         layouts: dict[int, tuple[str, ...]],
+        words: pl.DataFrame,
         clock: Clock,
     ) -> None:
         self._prepared = prepared
@@ -95,6 +98,7 @@ class Looking:
         self._read_back = read_back
         self._salt = salt
         self._layouts = layouts
+        self._words = words
         self._clock = clock
 
     async def at(
@@ -108,6 +112,7 @@ class Looking:
             settled_at: what was sent later is not judged; by default five minutes before now.
         """
         mapped = with_former_keys(self._prepared.mapping.apply(await self._source(known[SOURCE_PK])), known)
+        mapped = restrained(mapped, fp.key_hashes(mapped[KEY], self._salt), self._words, self._columns)
         mapped = mapped.with_columns(fp.row_fingerprints(mapped, self._columns, self._salt))
         rows = known.join(mapped.select(SOURCE_PK, "fp", now=KEY), on=SOURCE_PK, how="left", maintain_order="left")
         same = (pl.col("fp") == pl.col("sent_fp")) & (pl.col("now") == pl.col(KEY))

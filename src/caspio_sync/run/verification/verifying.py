@@ -92,7 +92,15 @@ async def verify(
             begun, layouts, version = await ledger.do(_begin, ledger, name, prepared, read_back, wanted, restart)
         identity = prepared.definition.identity
         salt = fp.identity_salt(ledger.ledger.salt, identity.kind, identity.label)
-        looking = Looking(prepared, caspio=caspio, read_back=read_back, salt=salt, layouts=layouts, clock=connect.clock)
+        looking = Looking(
+            prepared,
+            caspio=caspio,
+            read_back=read_back,
+            salt=salt,
+            layouts=layouts,
+            words=await ledger.do(ledger.ledger.duplicate_words, name),
+            clock=connect.clock,
+        )
         about = {"sync": name, "thing": read_back.thing, "started_at": begun.started_at, "sample": begun.sample}
         report = VerifyReport.model_validate({**begun.counts, **about, "unreadable": list(read_back.unreadable)})
         by_key = identity.kind not in {"email", "phone"}
