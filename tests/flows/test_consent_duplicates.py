@@ -238,3 +238,9 @@ def test_a_plan_writes_nothing_and_heeds_what_is_known(world: Any) -> None:
         assert ledger.duplicate_words("customers")["states"].to_list() == ['{"email_subscribe":"subscribed"}']
     world.run()
     assert world.plan(full=True).report.opt_outs == 0
+
+
+def test_rows_without_any_consent_have_nothing_to_heed(world: Any) -> None:
+    world.customers([world.person(1), {**world.person(1), "FirstName": "Eve"}])
+    world.sync(world.SYNC.partition("consent:")[0] + LOOSE)
+    assert world.run().verdicts == {"sent": 1, "quarantined": 1}

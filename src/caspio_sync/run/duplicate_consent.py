@@ -43,6 +43,8 @@ async def heed(run: SyncRun, mapped: pl.DataFrame) -> pl.DataFrame:
 
     A baseline sends nothing, so it takes the rows as they are; the next run tells what is stricter.
     """
+    if not _tells_consent(run):
+        return mapped
     columns, words = run.mapping.columns, await _words(run)
     alone = words.is_empty() and not mapped[KEY].drop_nulls().str.to_lowercase().is_duplicated().any()
     if run.options.baseline or alone:
@@ -64,6 +66,8 @@ async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl
         mapped: its rows as they are.
         changes: its changes, claimed.
     """
+    if not _tells_consent(run):
+        return
     columns = run.mapping.columns
     duplicates = changes.filter(~pl.col(KEY_UNIQUE), pl.col(KEY).is_not_null()).select(SOURCE_PK, KEY_HASH)
     rows = mapped.join(duplicates, on=SOURCE_PK, how="inner", maintain_order="left")
@@ -80,6 +84,10 @@ async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl
         owners = others.with_columns(key_hashes(others[KEY], run.salt)).join(words.known, on=KEY_HASH, how="semi")
         own = owners.select(KEY_HASH, states_of(owners, columns, restrictive=False).alias("heard"))
         words.heard[batch] = words.known.drop("heard").join(own, on=KEY_HASH, how="inner")
+
+
+def _tells_consent(run: SyncRun) -> bool:
+    return any(column.role != "attribute" for column in run.mapping.columns)
 
 
 async def note_heard(run: SyncRun, batch: int) -> None:
