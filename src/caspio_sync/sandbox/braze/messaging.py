@@ -141,7 +141,7 @@ class Messaging:
             self._count(kind, record, sender.id, at.astimezone(UTC).date())
         if campaign_id and sender is not None:
             self._mark_received(number, kind, sender, at)
-        if kind == "email.Bounce" and not properties.get("is_drop"):
+        if kind == "email.Bounce" and "email" in record and not properties.get("is_drop"):
             self.hard_bounces[record["email"].lower()] = (record["email"], at.timestamp())
         if kind == "email.Unsubscribe":
             self.change_state(external_id, {"email_subscribe": "unsubscribed"}, at=at, source="List-Unsubscribe")
