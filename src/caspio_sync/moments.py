@@ -29,6 +29,9 @@ _BASIC = r"^([0-9]{4})([0-9]{2})([0-9]{2})($|[Tt ])"
 _BASIC_TIME = r"[Tt]([0-9]{2})([0-9]{2})([0-9]{2})"
 
 
+_FIRST_YEAR_OF_FOUR_DIGITS = 1000
+
+
 def date_text(moment: pl.Expr) -> pl.Expr:
     """YYYY-MM-DD of a wall clock."""
     return moment.cast(pl.Date).cast(pl.String)
@@ -79,8 +82,11 @@ def _wall_clock_of(text: pl.Expr, form: str | None) -> pl.Expr:
     if form is None:
         return _parts(text).struct.field("wall")
     if "%H" in form or "%I" in form:
-        return text.str.to_datetime(form, strict=False, time_unit="ms")
-    return text.str.to_date(form, strict=False).cast(DATETIME)
+        moment = text.str.to_datetime(form, strict=False, time_unit="ms")
+    else:
+        moment = text.str.to_date(form, strict=False).cast(DATETIME)
+    # %Y takes fewer digits as well, and would read 1/3/99 as a day of the year 99.
+    return pl.when(moment.dt.year() >= _FIRST_YEAR_OF_FOUR_DIGITS).then(moment)
 
 
 def _parts(text: pl.Expr) -> pl.Expr:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from caspio_sync.cli.demo import shipped_syncs
 from caspio_sync.cli.sandbox import environment
 from caspio_sync.ledger import schema
 from caspio_sync.sandbox.server import SandboxProcesses
+from caspio_sync.sync_files import shipped_examples
 
 pytestmark = pytest.mark.long
 
@@ -31,7 +31,7 @@ class Machine:
         self.environment = {
             **os.environ,
             **environment(processes, folder / "home"),
-            "CASPIO_SYNC_SYNCS": str(shipped_syncs()),
+            "CASPIO_SYNC_SYNCS": str(shipped_examples()),
         }
         self.environment.pop("PREFECT_API_URL", None)
 

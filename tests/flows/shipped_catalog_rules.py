@@ -16,9 +16,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
+
+from caspio_sync import characters
 
 LONDON = ZoneInfo("Europe/London")
 NO_COVER = "https://s.gr-assets.com/assets/nophoto/book/111x148-bcc042a9c91a29c1d680899eff700a03.png"
@@ -129,7 +131,7 @@ def slug(code: str) -> str:
 
 
 def trimmed(text: str | None) -> str | None:
-    return (text or "").strip() or None
+    return characters.trimmed(text or "") or None
 
 
 def collapsed(text: str | None) -> str | None:
@@ -140,7 +142,7 @@ def in_pence(price: float | None) -> float | None:
     """Pounds with two decimals."""
     if price is None:
         return None
-    return float(Decimal(str(price)).quantize(Decimal("0.01"), ROUND_HALF_EVEN))
+    return float(Decimal(str(price)).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def in_utc(wall_clock: str | None) -> str | None:

@@ -7,11 +7,13 @@ import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
 import phonenumbers
 
+from caspio_sync.characters import trimmed
 from tests.flows.consent_model import RANKS
 
 NEWSLETTER = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
@@ -63,12 +65,12 @@ class Bad(Exception):  # noqa: N818 - a verdict
 def text(cell: Any) -> str | None:
     """A cell without control characters and outer blanks; None where nothing is left."""
     kept = "".join(char for char in cell or "" if char in "\t\n\r" or unicodedata.category(char) != "Cc")
-    return kept.strip() or None
+    return trimmed(kept) or None
 
 
 def untrimmed(cell: Any) -> str | None:
     kept = "".join(char for char in cell or "" if char in "\t\n\r" or unicodedata.category(char) != "Cc")
-    return kept if kept.strip() else None
+    return kept if trimmed(kept) else None
 
 
 def email(cell: Any) -> str | None:
@@ -150,8 +152,8 @@ def present(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def rounded(number: float | None) -> float | None:
-    """Hundredths, counted; a half goes to the even neighbour."""
-    return None if number is None else round(number * 100) / 100
+    """Hundredths, counted; a half goes away from zero."""
+    return None if number is None else float(Decimal(str(number)).quantize(Decimal("0.01"), ROUND_HALF_UP))
 
 
 def profile(row: Mapping[str, Any]) -> dict[str, Any]:

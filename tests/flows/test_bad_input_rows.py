@@ -32,7 +32,8 @@ def test_a_key_claimed_in_another_batch_and_in_another_run_is_held(world: Any) -
     world.sync(world.SYNC + "batch_size: 1000\n")
     world.clock.advance(3600)
     report = world.run()
-    assert (report.batches, report.verdicts) == (3, {"sent": 2500, "quarantined": 1})
+    # The fourth is the owner of the key, read once more: the later row might say "no".
+    assert (report.batches, report.verdicts) == (4, {"sent": 2500, "quarantined": 1})
     world.clock.advance(3600)
     world.caspio.insert_rows("Customers", [world.person(9, FirstName="Last")])
     assert world.run().verdicts == {"quarantined": 1}

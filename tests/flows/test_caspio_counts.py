@@ -63,8 +63,8 @@ def test_rows_that_an_answer_leaves_out_are_read_all_the_same(holed: Any, fault:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        (Fault(kind="short", path=RECORDS, nth=EVERY[3:], rows=0), "not Caspio's answer"),
-        (Fault(kind="foreign", path=RECORDS, nth=EVERY[2:]), "not Caspio's answer"),
+        (Fault(kind="short", path=RECORDS, nth=EVERY[3:], rows=0), "is not known to be the answer of that host itself"),
+        (Fault(kind="foreign", path=RECORDS, nth=EVERY[2:]), "is not known to be the answer of that host itself"),
         (
             Fault(kind="foreign", path=RECORDS, nth=EVERY, body='{"Result":[{"row_count":3000,"high_key":null}]}'),
             "aggregate without low_key",

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.characters import trimmed
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS_SYNC, product
 
@@ -38,7 +39,7 @@ IDS: list[tuple[str, str | None, str | None]] = [
 def cleaned(text: str | None) -> str | None:
     """Text after the documented cleaning: no control characters but tab and line ends; blank text is no value."""
     kept = "".join(char for char in text or "" if char in "\t\n\r" or unicodedata.category(char) != "Cc")
-    return kept if kept.strip() else None
+    return kept if trimmed(kept) else None
 
 
 def held(shop: Any) -> dict[str, str]:

@@ -180,7 +180,7 @@ def test_deleted_while_the_run_is_under_way_is_a_clear_error_and_mended_by_the_n
         patch.setattr(catalog_sync, "judge", then_somebody_comes)
         ended = shop.ended()
     assert ended.code == 2
-    said = "is gone from Braze" if what == "catalog" else "Braze refuses every object of a request"
+    said = "is gone from Braze" if what == "catalog" else "Braze refuses all objects of 2 requests"
     assert said in ended.message
     shop.run()
     assert shop.items() == shop.expected()

@@ -29,7 +29,8 @@ def run_all(world: World) -> list[int]:
 def test_nothing_is_sent_or_written_again(past: World) -> None:
     billed, written = past.braze.data_points, len(past.braze.catalog_log)
     rows, verdicts = past.caspio.rows("Customers"), past.verdicts()
-    assert (past.plan(full=True).to_send, past.plan(full=True).report.opt_outs) == (0, 0)
+    # Under rules of another version the row that Braze refused is offered again, and refused again.
+    assert (past.plan(full=True).to_send, past.plan(full=True).report.opt_outs) == (1, 0)
     assert run_all(past) == [0, 0, 0]
     assert (past.sent(), past.braze.data_points, len(past.braze.catalog_log)) == ([], billed, written)
     assert (past.caspio.rows("Customers"), past.verdicts()) == (rows, verdicts)

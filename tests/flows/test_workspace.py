@@ -135,7 +135,7 @@ class TestAnotherHost:
     def test_a_persons_word_is_taken_for_all_syncs_of_the_ledger(
         self, sent: World, set_to: Any, variable: str, value: str, says: str
     ) -> None:
-        sent.sync(name="again")
+        sent.sync(sent.SYNC.partition("fields:")[0] + "fields: {nick: FirstName}\n", name="again")
         sent.run("again")
         set_to(**{variable: value})
         sent.forget()

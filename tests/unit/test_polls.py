@@ -341,7 +341,7 @@ def read_from(answer: Callable[[httpx.Request], Any], poll: Callable[[Polls], An
     ],
 )
 def test_a_profile_of_odd_values_makes_events_that_can_be_kept(profile: dict[str, Any]) -> None:
-    users = {"users": [{"push_subscribe": "subscribed", **profile}]}
+    users = {"message": "success", "users": [{"push_subscribe": "subscribed", **profile}]}
     posts = read_from(lambda _: users, lambda polls: polls.profiles(["c-0"], NOTHING_KNOWN, campaigns=True))
     for post in posts:
         assert b"\\u00" not in post.lines

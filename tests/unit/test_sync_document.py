@@ -15,9 +15,9 @@ BOMB = f"{HEAD}a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 REFUSED = {
     "alias bomb": (BOMB.encode(), r"holds over 200,000 values, each alias \(\*\) written out; shorten it"),
-    "150 levels": (f"{HEAD}a: {'[' * 150}{']' * 150}\n".encode(), "a.yaml:2: is nested over 100 levels deep; flatten"),
-    "20,000 lists": (f"{HEAD}a: {'[' * 20_000}\n".encode(), "is nested over 100 levels deep"),
-    "20,000 maps": (f"{HEAD}a: {'{a: ' * 20_000}\n".encode(), "is nested over 100 levels deep"),
+    "151 levels": (f"{HEAD}a: {'[' * 151}{']' * 151}\n".encode(), "a.yaml:2: is nested over 150 levels deep; flatten"),
+    "20,000 lists": (f"{HEAD}a: {'[' * 20_000}\n".encode(), "is nested over 150 levels deep"),
+    "20,000 maps": (f"{HEAD}a: {'{a: ' * 20_000}\n".encode(), "is nested over 150 levels deep"),
     "huge": (HEAD.encode() + b"#" * MOST_BYTES, "is over 2 MB, which no sync file is; correct the path"),
     "a key twice": (
         f"{HEAD}kind: catalog\n".encode(),

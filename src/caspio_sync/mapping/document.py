@@ -21,7 +21,7 @@ Location = tuple[str | int, ...]
 
 MOST_BYTES = 2_000_000
 MOST_VALUES = 200_000  # with each alias written out
-MOST_LEVELS = 100
+MOST_LEVELS = 150
 _MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, whose mark is its beginning
     codecs.BOM_UTF32_BE: "UTF-32",
