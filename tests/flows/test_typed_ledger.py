@@ -38,12 +38,11 @@ def by_key(world: World) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_only_what_is_read_otherwise_travels(upgraded: World) -> None:
+def test_only_what_was_not_sent_before_travels(upgraded: World) -> None:
     upgraded.run(full=True)
     whole = by_key(upgraded)
-    assert whole.keys() == {"C-4", "C-5", "C-6", "C-7", "C-8"}
-    assert whole["C-4"] == {"first_name": "John's Office"}
-    assert whole["C-8"] == {"price": 4.13}
+    # C-4 and C-8 were sent with another title case, and rounded otherwise: that is paid for, and stays until a cell changes.
+    assert whole.keys() == {"C-5", "C-6", "C-7"}
     assert whole["C-5"]["email_subscribe"] == "unsubscribed"
     assert whole["C-6"]["gender"] == "F"
     assert whole["C-7"]["dob"] == "1990-05-01"

@@ -29,6 +29,7 @@ gate: {max_quarantined_rows: 2}
 """
 HELD_AT_MOST = 2
 STATES = {"yes": "subscribed", "no": "unsubscribed", "double": "opted_in"}
+STRICTEST_FIRST = ("unsubscribed", "subscribed", "opted_in")
 
 
 def is_sound(row: Row) -> bool:
@@ -157,6 +158,12 @@ class CustomerShop(Shop):
     def bearers(self, key: str) -> list[int]:
         return [pk for pk, row in self.rows.items() if row["CustomerNo"] == key]
 
+    def _states_of(self, key: str, row: Row) -> set[str]:
+        """The states that Braze may have: of two rows of one key the stricter, also of one that is gone by now."""
+        own = STATES[row["Newsletter"]]
+        told = [STATES[each.row["Newsletter"]] for each in self.history[key]] if key in self.shared else []
+        return {own, *(state for state in told if STRICTEST_FIRST.index(state) < STRICTEST_FIRST.index(own))}
+
     def faults_of(self, key: str) -> list[str]:
         """What is wrong with Braze's profile of a key, once everything has been read."""
         found = self.braze.profile(key)
@@ -164,7 +171,9 @@ class CustomerShop(Shop):
         bearers = self.bearers(key)
         row = self.rows[bearers[0]] if len(bearers) == 1 else None
         if row is not None and is_sound(row):
-            return [] if held == profile_of(row) else [f"{key}: {held} instead of {profile_of(row)}"]
+            wanted, states = profile_of(row), self._states_of(key, row)
+            sound = held in [wanted | {"email_subscribe": state} for state in states]
+            return [] if sound else [f"{key}: {held} instead of {wanted}"]
         faults = []
         versions = [without_consent(profile_of(each.row)) for each in self.history[key] if is_sound(each.row)]
         if held is not None and without_consent(held) not in versions:

@@ -3,7 +3,7 @@
 A pure function; the ledger is read before it and written after it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -45,6 +45,10 @@ def repeated(column: str) -> str:
     return f"_repeated.{column}"
 
 
+# Gives the mapped rows, as rules before the present ones read them, of these `source_pk`.
+ReadBefore = Callable[[pl.Series], pl.DataFrame]
+
+
 @dataclass(frozen=True, slots=True)
 class Versions:
     """What the rows of this run are judged under.
@@ -54,12 +58,14 @@ class Versions:
         suite: number of the present suite version.
         columns: the columns of every mapping version the ledger holds, by its number.
         unfinished: batches that a run died in.
+        former: numbers of the mapping versions that read by rules before the present ones.
     """
 
     mapping: int
     suite: int
     columns: Mapping[int, tuple[str, ...]]
     unfinished: tuple[Unfinished, ...] = ()
+    former: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,7 @@ def compare(
     resend: bool = False,
     resent: pl.Series = NO_ROWS,
     stopped: Collection[str] = (),
+    read_before: ReadBefore | None = None,
 ) -> Comparison:
     """Hold a mapped frame against the ledger's rows.
 
@@ -121,6 +128,7 @@ def compare(
         resend: send every field of every row, whatever the ledger says.
         resent: `source_pk` of rows with which that was done already, by a run that died: what the ledger says holds.
         stopped: columns that cannot be read for now: they do not travel, and what was acknowledged of them stands.
+        read_before: how rows were read under former rules; None where that is of no interest.
     """
     before = mapped.select(SOURCE_PK).join(
         known.rename({name: f"_known.{name}" for name in known.columns if name != SOURCE_PK}),
@@ -176,6 +184,7 @@ def compare(
         phone_column=phone_column,
         resend=resend,
         stopped=stopped,
+        read_before=read_before,
     )
     return Comparison(
         changes=changes,
@@ -234,6 +243,7 @@ def _diff_fields(
     phone_column: str | None,
     resend: bool,
     stopped: Collection[str],
+    read_before: ReadBefore | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     names = [column.name for column in columns]
     wanted = fp.field_fingerprints(rows, columns, salt)
@@ -247,6 +257,8 @@ def _diff_fields(
     for place, column in enumerate(columns):
         if column.role != "attribute":
             before[doubtful & (wanted[:, place] == refused), place] = fp.NEVER_SENT
+    if read_before is not None and not resend:
+        _take_for_sent(rows, columns, wanted, before, versions, salt, read_before)
     travels = (wanted != before) & (wanted != fp.NEVER_SENT)
     if resend:
         travels = wanted != fp.NEVER_SENT
@@ -283,6 +295,28 @@ def _diff_fields(
     changes = rows.filter(~nothing)
     changes = changes.with_columns(unique, _names_of_changed(changes["changed"], names))
     return changes, rows.filter(nothing).select(SOURCE_PK, "fp", "fields")
+
+
+def _take_for_sent(  # noqa: PLR0917 - what the comparison is made of
+    rows: pl.DataFrame,
+    columns: Sequence[MappedColumn],
+    wanted: fp.FieldPrints,
+    before: fp.FieldPrints,
+    versions: Versions,
+    salt: int,
+    read_before: ReadBefore,
+) -> None:
+    """Take for sent, in `before`, the attributes whose cells are as acknowledged, and are only read otherwise now."""
+    places = rows["_known.sent_mapping_version"].is_in(list(versions.former)).fill_null(value=False).arg_true()
+    attributes = [place for place, column in enumerate(columns) if column.role == "attribute"]
+    if places.is_empty() or not attributes:
+        return
+    chosen = rows.gather(places).select(SOURCE_PK)
+    former = chosen.join(read_before(chosen[SOURCE_PK]), on=SOURCE_PK, how="left", maintain_order="left")
+    prints = fp.field_fingerprints(former, [columns[place] for place in attributes], salt)
+    at = np.ix_(places.to_numpy(), np.array(attributes))
+    same = (prints == before[at]) & (before[at] != fp.NEVER_SENT) & (wanted[at] != fp.NEVER_SENT)
+    before[at] = np.where(same, wanted[at], before[at])
 
 
 def _sound(rows: pl.DataFrame, skipping: Sequence[str]) -> pl.Series:

@@ -321,15 +321,23 @@ class Runs(LedgerConnection):
                 .on_conflict_do_update(index_elements=[schema.cursor.c.sync], set_=values)
             )
 
-    def mapping_version(self, sync: str, digest: str, fields: Sequence[str]) -> int:
+    def mapping_version(self, sync: str, digest: str, fields: Sequence[str], *, rules: int = 1) -> int:
         """Number of the mapping with this digest, from 1; a new digest gets the next one.
 
         Args:
             sync: name of the sync.
             digest: of what the mapping does.
             fields: its columns in the order in which `sent_fields` packs them.
+            rules: version of the rules that it reads by.
         """
-        return self._version(schema.mapping, sync, digest, {"fields": list(fields)})
+        return self._version(schema.mapping, sync, digest, {"fields": list(fields), "rules": rules})
+
+    def versions_under_former_rules(self, sync: str, rules: int) -> frozenset[int]:
+        """Numbers of the mappings that read by rules before these."""
+        table = schema.mapping.c
+        chosen = sa.select(table.version).where(table.sync == sync, table.rules < rules)
+        with self._read("read mapping versions") as connection:
+            return frozenset(connection.execute(chosen).scalars())
 
     def known_mapping_version(self, sync: str, digest: str) -> int | None:
         """Number of the mapping with this digest; None where no run has used it."""

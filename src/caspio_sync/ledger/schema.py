@@ -23,7 +23,7 @@ from sqlalchemy.types import TypeDecorator
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 # The newest migration this package knows; a test holds it to the head of `migrations/versions`.
-REVISION = "0007"
+REVISION = "0008"
 VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"
@@ -297,6 +297,7 @@ mapping = sa.Table(
     sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("fields", sa.JSON, nullable=False),
+    sa.Column("rules", sa.SmallInteger, nullable=False, server_default="1"),  # the version of the rules it read by
     sa.UniqueConstraint("sync", "digest", name="mapping_digest"),
 )
 

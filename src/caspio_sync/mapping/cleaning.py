@@ -12,16 +12,16 @@ import polars as pl
 
 from caspio_sync.characters import CONTROLS, trimmed_values
 from caspio_sync.mapping.field import Scalar, Transform
-from caspio_sync.mapping.titles import titled
+from caspio_sync.mapping.former_rules import titled, trimmed
 
 # What a transform does to text; the others decide the rule of the value (attributes.py).
 TEXT_TRANSFORMS: MappingProxyType[str, Callable[[pl.Expr], pl.Expr]] = MappingProxyType(
     {
-        "trim": trimmed_values,
+        "trim": trimmed,
         "lower": lambda text: text.str.to_lowercase(),
         "upper": lambda text: text.str.to_uppercase(),
         "title": titled,
-        "collapse_spaces": lambda text: trimmed_values(text).str.replace_all(r"\s{2,}|[^\S ]", " "),
+        "collapse_spaces": lambda text: trimmed(text).str.replace_all(r"\s{2,}|[^\S ]", " "),
         "digits": lambda text: text.str.replace_all(r"[^0-9]", ""),
     }
 )
@@ -64,7 +64,7 @@ def cleaned(text: pl.Expr, *, words: Mapping[str, Scalar | None] | None, steps: 
             text = TEXT_TRANSFORMS[step.name](text)
         elif step.name == "truncate":
             text = text.str.head(step.argument or 0)
-    visible = text if any(step.name == "trim" for step in steps) else trimmed_values(text)
+    visible = text if any(step.name == "trim" for step in steps) else trimmed(text)
     return pl.when(visible.str.len_bytes() > 0).then(text)
 
 

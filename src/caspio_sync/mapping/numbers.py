@@ -5,6 +5,8 @@ from decimal import Decimal
 import numpy as np
 import polars as pl
 
+from caspio_sync.mapping.former_rules import are_former
+
 # From here on two whole numbers share one double: whoever reads JSON numbers as doubles cannot tell them apart.
 EXACT_INTEGER = 2**53
 _EXACT_HALVES = 2.0**52
@@ -26,6 +28,8 @@ def whole_digits(number: pl.Expr) -> pl.Expr:
 def number_text(number: pl.Expr) -> pl.Expr:
     """A Float64 as text: whole ones without `.0`, none with an exponent; null where it is not finite."""
     decimals = pl.when(number.is_finite()).then(number.cast(pl.String))
+    if are_former():
+        return pl.coalesce(whole_digits(number), decimals)
     return pl.coalesce(
         whole_digits(number),
         decimals.str.strip_suffix(".0").map_batches(_without_exponents, return_dtype=pl.String, is_elementwise=True),
@@ -37,6 +41,8 @@ def rounded(number: pl.Expr, decimals: int) -> pl.Expr:
 
     Its double lies just below 1.005; what counts is the half between two results, as the double that is nearest to it.
     """
+    if are_former():
+        return number.round(decimals)
     if decimals > _EXACT_DECIMALS:
         return number
     return number.map_batches(

@@ -4,13 +4,17 @@ source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ sending.
 """
 
 from dataclasses import replace
+from itertools import chain
 
 import polars as pl
 
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.ledger.compare import KEY_UNIQUE, NO_ROWS, Comparison, claim_keys, compare, send
+from caspio_sync.ledger.compare import KEY_UNIQUE, NO_ROWS, Comparison, ReadBefore, claim_keys, compare, send
 from caspio_sync.ledger.former_keys import with_former_keys
+from caspio_sync.mapping.former_rules import under_former_rules
+from caspio_sync.mapping.kinds import mapping_of
 from caspio_sync.mapping.objects import data_points
+from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.duplicate_consent import heed, note_words
@@ -55,12 +59,12 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     """New and changed rows of a batch, each key claimed by one row; what duplicates say is all it writes."""
     known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
     own, mapped = mapped, await heed(run, mapped)
-    comparison = await _compared(run, mapped, known)
+    comparison = await _compared(run, batch, mapped, known)
     claims = await _claims(run, mapped, comparison.changes)
     pairs = heirs(run, claims, _new(comparison.changes), known)
     if not pairs.is_empty():
         known = await take_over(run, pairs, known, batch.low, batch.high)
-        comparison = await _compared(run, mapped, known)
+        comparison = await _compared(run, batch, mapped, known)
     # Another row takes their ids over, and sends all of its own: should one of them come back, the item is not its own.
     await release_ids(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
     changes = await _claim(run, batch.number, comparison.changes, claims)
@@ -97,7 +101,7 @@ def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:
     run.report.data_points_full += sign * int(points or 0)
 
 
-def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Comparison:
+def _compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, known: pl.DataFrame) -> Comparison:
     return compare(
         with_former_keys(mapped, known),
         known,
@@ -110,11 +114,28 @@ def _compare(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Compari
         resend=(run.options.resend and not run.heeding) or (run.catalog is not None and run.catalog.sends_all),
         resent=NO_ROWS if run.shard is None else run.shard.resent,
         stopped=run.mapping.stopped,
+        read_before=_reading_before(run, batch) if run.versions.former else None,
     )
 
 
-async def _compared(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> Comparison:
-    return await withhold_erased(run, await run.timed("compare", _compare, run, mapped, known), known)
+def _reading_before(run: SyncRun, batch: SourceBatch) -> ReadBefore:
+    """How the rules before the present ones read the batch: of a ledger that a version before has written."""
+
+    def make() -> RowMapping:
+        prepared = run.prepared
+        made = mapping_of(prepared.definition, list(prepared.fields.values()), absent=prepared.drift.stopped)
+        return made.keeping(chain.from_iterable(run.versions.columns.values()))
+
+    def read(source_pks: pl.Series) -> pl.DataFrame:
+        with under_former_rules():
+            mapping = run.part("mapping under former rules", make)
+            return mapping.apply(batch.frame.filter(pl.col(SOURCE_PK).is_in(source_pks.implode())))
+
+    return read
+
+
+async def _compared(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, known: pl.DataFrame) -> Comparison:
+    return await withhold_erased(run, await run.timed("compare", _compare, run, batch, mapped, known), known)
 
 
 def _new(changes: pl.DataFrame) -> pl.DataFrame:

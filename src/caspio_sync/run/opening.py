@@ -19,6 +19,7 @@ from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.mapping.row_mapping import RULES_VERSION
 from caspio_sync.run.again import Again, held_again
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper, CatalogWork
 from caspio_sync.run.connect import CONNECT, Connect, Observer
@@ -327,9 +328,12 @@ def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -
         stored = ledger.mapping_fields(name)
         number = version or max(stored, default=0) + 1
         suite_number = ledger.known_suite_version(name, suite) or 0
-        return Versions(number, suite_number, {**stored, number: columns}, ledger.unfinished(name))
-    number = ledger.mapping_version(name, mapping.digest, columns)
-    return Versions(number, ledger.suite_version(name, suite), ledger.mapping_fields(name), ledger.unfinished(name))
+        former = ledger.versions_under_former_rules(name, RULES_VERSION)
+        return Versions(number, suite_number, {**stored, number: columns}, ledger.unfinished(name), former)
+    number = ledger.mapping_version(name, mapping.digest, columns, rules=RULES_VERSION)
+    former = ledger.versions_under_former_rules(name, RULES_VERSION)
+    suite_number = ledger.suite_version(name, suite)
+    return Versions(number, suite_number, ledger.mapping_fields(name), ledger.unfinished(name), former)
 
 
 @contextlib.contextmanager

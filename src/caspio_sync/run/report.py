@@ -108,7 +108,7 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     )
     allow_erasures: bool = Field(
         default=False,
-        description="Erase whom `erasure:` names, though they are more than 20 people and more than 5 % of the rows.",
+        description="Erase whom the sync file names, though they are over 20 people and over 5 % of the rows.",
     )
     strict: bool = Field(
         default=False, description="End with exit code 5 when a row was quarantined, rejected or blocked."
