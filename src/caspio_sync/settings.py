@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from caspio_sync.characters import trimmed
-from caspio_sync.clients._http import is_in_clear, is_loopback
+from caspio_sync.clients._http import is_address, is_in_clear, is_loopback
 from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
@@ -54,7 +54,7 @@ _CONFIG = SettingsConfigDict(
 
 
 def _none_if_zero(value: object) -> object:
-    return None if value in (0, "0") else value
+    return None if value in (0, "0", "0.0") else value
 
 
 def _bearer_token(token: SecretStr) -> SecretStr:
@@ -146,6 +146,13 @@ class LocalSettings(_Typed):
         description="percent of the rows judged lately that may be set aside or refused before it is told",
     )
 
+    @field_validator("caspio_integration_url", "braze_rest_endpoint", check_fields=False)
+    @classmethod
+    def _readable(cls, url: str | None) -> str | None:
+        if url and not is_address(url):
+            raise ValueError("no host, or no port from 1 to 65535, can be read from it; give https:// and the host")
+        return url
+
     @property
     def ledger_url(self) -> str:
         """SQLAlchemy URL of the ledger: PostgreSQL where one is set, else a SQLite file below `home`."""
@@ -189,9 +196,11 @@ class Settings(LocalSettings):
     )
     caspio_client_id: str = Field(min_length=1, description="Client ID of the Web Services API profile")
     caspio_client_secret: SecretStr = Field(min_length=1, description="Client Secret of the same profile")
-    caspio_calls_per_second: Unlimited = Field(default=20, description="burst limit; 0 means none")
+    caspio_calls_per_second: Unlimited = Field(
+        default=20, gt=0, allow_inf_nan=False, description="burst limit; 0 means none"
+    )
     caspio_calls_per_window: Annotated[int | None, BeforeValidator(_none_if_zero)] = Field(
-        default=2000, description="calls in 300 seconds; 0 means no limit (Caspio, GET /v4/me rateLimit)"
+        default=2000, ge=1, description="calls in 300 seconds; 0 means no limit (Caspio, GET /v4/me rateLimit)"
     )
     caspio_connections: int = Field(default=8, ge=1, le=16)
 

@@ -10,7 +10,7 @@ from caspio_sync.clients import _http
 from caspio_sync.clients._http import ConnectionPool, is_in_clear
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.settings import load_settings
+from caspio_sync.settings import load_settings, local_settings
 
 SOUND = {
     "CASPIO_INTEGRATION_URL": "https://c0abc123.caspio.com",
@@ -46,6 +46,40 @@ def test_http_to_another_machine_is_refused_and_says_how_on(
 def test_what_stays_secret_or_on_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("CASPIO_INTEGRATION_URL", url)
     monkeypatch.setenv("BRAZE_REST_ENDPOINT", url)
+    load_settings()
+
+
+@pytest.mark.parametrize("variable", ["CASPIO_INTEGRATION_URL", "BRAZE_REST_ENDPOINT"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://",
+        "https:a.example",
+        "https://[::1",
+        "https://a.example:99999",
+        "https://a.example:0",
+        "https://a.example:abc",
+        "https://a .example",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, variable: str, url: str
+) -> None:
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(ConfigurationError, match=rf"{variable}.*no host, or no port"):
+        load_settings()
+    if variable == "CASPIO_INTEGRATION_URL":
+        with pytest.raises(ConfigurationError, match=rf"{variable}.*no host, or no port"):
+            local_settings()
+
+
+@pytest.mark.parametrize("name", ["CASPIO_CALLS_PER_SECOND", "CASPIO_CALLS_PER_WINDOW", "CASPIO_CALLS_PER_DAY"])
+@pytest.mark.parametrize("limit", ["-1", "nan", "inf"])
+def test_a_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, limit: str) -> None:
+    monkeypatch.setenv(name, limit)
+    with pytest.raises(ConfigurationError, match=name):
+        load_settings()
+    monkeypatch.setenv(name, "0")
     load_settings()
 
 

@@ -15,6 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -229,6 +230,17 @@ def retry_after(headers: httpx.Headers, *, status: int, now: datetime) -> float 
     if asked is None and status == HTTPStatus.TOO_MANY_REQUESTS:
         return _reset_seconds(headers, now)
     return asked
+
+
+def is_address(url: str) -> bool:
+    """Whether a host and a port can be read from it; `https://` may be left out."""
+    text = url.strip() if "://" in url else f"https://{url.strip()}"
+    try:
+        parts = urlsplit(text)
+        host = httpx.URL(text).host
+        return bool(host) and parts.port != 0 and not re.search(r"[\s%]|^\.", host)
+    except (ValueError, httpx.InvalidURL):
+        return False
 
 
 def is_in_clear(url: str) -> bool:
