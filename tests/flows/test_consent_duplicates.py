@@ -11,6 +11,7 @@ from caspio_sync.errors import GateBlockedError
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.consent_model import EMAIL_GROUP, SMS_GROUP, held_state
+from tests.flows.test_filled_again import refill
 from tests.flows.world import CUSTOMERS
 
 FIELDS = [*CUSTOMERS, *({"Name": name, "Type": "STRING"} for name in ("Push", "EmailGroup", "SmsGroup", "Phone"))]
@@ -244,3 +245,18 @@ def test_rows_without_any_consent_have_nothing_to_heed(world: Any) -> None:
     world.customers([world.person(1), {**world.person(1), "FirstName": "Eve"}])
     world.sync(world.SYNC.partition("consent:")[0] + LOOSE)
     assert world.run().verdicts == {"sent": 1, "quarantined": 1}
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize(("first", "second"), [("yes", "no"), ("no", "yes")])
+def test_of_two_rows_that_are_filled_in_again_one_stays_held(world: Any, first: str, second: str, anew: bool) -> None:
+    begin(world, {"Newsletter": first, "FirstName": "Ann"}, {"Newsletter": second, "FirstName": "Bea"})
+    world.run()
+    world.forget()
+    for _ in range(2):
+        refill(world, anew=anew)
+        world.run()
+        world.run(full=True)
+        assert world.sent() == []
+    assert (world.profiles()["c1"]["first_name"], state(world)) == ("Ann", "unsubscribed")
+    assert world.verdicts()["sent"] == 1

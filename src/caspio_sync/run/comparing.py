@@ -61,6 +61,8 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     if not pairs.is_empty():
         known = await take_over(run, pairs, known, batch.low, batch.high)
         comparison = await _compared(run, mapped, known)
+        # From here on their keys are theirs: other new rows of the batch that bear them are held.
+        claims = replace(claims, standing=pl.concat([pairs.select("key_hash", SOURCE_PK), claims.standing]))
     # Another row takes their ids over, and sends all of its own: should one of them come back, the item is not its own.
     await release_ids(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
     changes = await _claim(run, batch.number, comparison.changes, claims)

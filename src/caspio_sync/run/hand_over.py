@@ -58,7 +58,7 @@ async def find_claims(run: SyncRun, mapped: pl.DataFrame, new: pl.DataFrame, sto
         there = rivals.join(present, on=SOURCE_PK, how="inner").filter(bears_its_key()).select(_CLAIM.names())
         gone = rivals.join(there, on=SOURCE_PK, how="anti")
     # No join keeps an order by itself.
-    order = {"by": ["key_hash", "holds", SOURCE_PK], "descending": [False, True, False]}
+    order = {"by": ["key_hash", "holds", SOURCE_PK, "own"], "descending": [False, True, False, False]}
     standing = pl.concat([there, claims.filter(mine)]).sort(**order).select("key_hash", SOURCE_PK)  # type: ignore[arg-type]
     return Claims(standing, gone.sort(**order), stored.filter("holds")[KEY])  # type: ignore[arg-type]
 
