@@ -21,7 +21,7 @@ from caspio_sync.run.resuming import note_sweep
 from caspio_sync.run.selection import note_found
 from caspio_sync.run.shards import begin_shard, claim_before_others
 from caspio_sync.run.writes import KNOWN_THERE
-from caspio_sync.schemas import KEY, SOURCE_PK
+from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK
 
 _NO_SUITE = -1
 
@@ -54,7 +54,7 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
 async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """New and changed rows of a batch, each key claimed by one row; what duplicates say is all it writes."""
     known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
-    own, mapped = mapped, await heed(run, mapped)
+    own, mapped = mapped, await heed(run, mapped, known)
     comparison = await _compared(run, mapped, known)
     claims = await _claims(run, mapped, comparison.changes)
     pairs = heirs(run, claims, _new(comparison.changes), known)
@@ -120,7 +120,9 @@ async def _compared(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> 
 
 
 def _new(changes: pl.DataFrame) -> pl.DataFrame:
-    return changes.filter(pl.col("_op") == "new", pl.col(KEY).is_not_null()).select(SOURCE_PK, KEY, "key_hash")
+    return changes.filter(pl.col("_op") == "new", pl.col(KEY).is_not_null()).select(
+        SOURCE_PK, KEY, FORMER_KEY, "key_hash"
+    )
 
 
 async def _claims(run: SyncRun, mapped: pl.DataFrame, changes: pl.DataFrame) -> Claims:

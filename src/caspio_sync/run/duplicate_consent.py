@@ -20,6 +20,7 @@ from caspio_sync.ledger.duplicate_consent import (
     states_of,
 )
 from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.ledger.former_keys import acknowledged_under_its_key
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.owners import present_keys
 from caspio_sync.schemas import KEY, SOURCE_PK
@@ -38,10 +39,15 @@ class _Words:
     heard: dict[int, pl.DataFrame] = field(default_factory=dict)
 
 
-async def heed(run: SyncRun, mapped: pl.DataFrame) -> pl.DataFrame:
+async def heed(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """The rows with the most restrictive consent that any row of their key states.
 
     A baseline sends nothing, so it takes the rows as they are; the next run tells what is stricter.
+
+    Args:
+        run: the run.
+        mapped: rows.
+        known: the ledger's rows of the same range.
     """
     if not _tells_consent(run):
         return mapped
@@ -54,7 +60,7 @@ async def heed(run: SyncRun, mapped: pl.DataFrame) -> pl.DataFrame:
     anew = spoken_anew(own, words, columns)
     if not anew.is_empty():
         words = await _without_gone(run, anew, words)
-    return restrained(mapped, hashes, words, columns)
+    return restrained(mapped, hashes, words, columns, owners=acknowledged_under_its_key(mapped, known))
 
 
 async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl.DataFrame) -> None:
