@@ -260,3 +260,31 @@ def test_of_two_rows_that_are_filled_in_again_one_stays_held(world: Any, first: 
         assert world.sent() == []
     assert (world.profiles()["c1"]["first_name"], state(world)) == ("Ann", "unsubscribed")
     assert world.verdicts()["sent"] == 1
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize(("own", "allowed"), [("no", "unsubscribed"), ("yes", "subscribed")])
+def test_a_no_outlives_its_row_where_a_second_row_takes_over(world: Any, own: str, allowed: str, killed: bool) -> None:
+    """What the second row said before is no answer to it; what it says next is."""
+    begin(world, {"Newsletter": own}, {"Newsletter": "double", "FirstName": "Bea"})
+    world.run()
+    world.caspio.delete_rows("Customers", "PK_ID = 1")
+    world.clock.advance(3600)
+    assert state(world) == allowed
+    if killed:
+        world.break_braze(Fault(kind="reset_before", path="/users/track"))
+        assert world.ended().code == 4
+        world.break_braze()
+    assert world.plan().to_send == 1
+    for full in (False, True):
+        world.run(full=full)
+        assert (world.profiles()["c1"]["first_name"], state(world)) == ("Bea", allowed)
+    change(world, 2, Email="bea@example.com")  # which Braze would subscribe
+    world.run()
+    assert state(world) == allowed
+    for read in (1, 0):
+        world.clock.advance(3600)
+        assert world.run().read == read
+    change(world, 2, Newsletter="yes")
+    world.run()
+    assert state(world) == "subscribed"

@@ -13,7 +13,7 @@ from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.mapping.objects import data_points
 from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.duplicate_consent import heed, note_words
+from caspio_sync.run.duplicate_consent import heed, keep_words_of_gone, note_words
 from caspio_sync.run.erasing import withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.hand_over import Claims, find_claims, heirs, take_over
@@ -59,7 +59,9 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     claims = await _claims(run, mapped, comparison.changes)
     pairs = heirs(run, claims, _new(comparison.changes), known)
     if not pairs.is_empty():
+        await keep_words_of_gone(run, pairs)
         known = await take_over(run, pairs, known, batch.low, batch.high)
+        mapped = await heed(run, own, known)
         comparison = await _compared(run, mapped, known)
         # From here on their keys are theirs: other new rows of the batch that bear them are held.
         claims = replace(claims, standing=pl.concat([pairs.select("key_hash", SOURCE_PK), claims.standing]))

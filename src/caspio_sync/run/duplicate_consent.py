@@ -15,6 +15,7 @@ from caspio_sync.ledger.duplicate_consent import (
     KEY_HASH,
     SILENCE,
     WORDS,
+    acknowledged_words,
     restrained,
     spoken_anew,
     states_of,
@@ -61,6 +62,29 @@ async def heed(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> pl.Da
     if not anew.is_empty():
         words = await _without_gone(run, anew, words)
     return restrained(mapped, hashes, words, columns, owners=acknowledged_under_its_key(mapped, known))
+
+
+async def keep_words_of_gone(run: SyncRun, pairs: pl.DataFrame) -> None:
+    """Before a held duplicate takes over from its owner: what the owner said counts on, as that of a duplicate would.
+
+    Its own "yes" was held against that, and nobody has said it again since.
+
+    Args:
+        run: the run.
+        pairs: PAIRS_SCHEMA.
+    """
+    held = pairs.filter("stale")
+    if held.is_empty() or not _tells_consent(run):
+        return
+    store = run.ledger.ledger
+    owners = await run.ledger.do(store.rows_at, run.name, held["former_pk"])
+    said = acknowledged_words(owners, run.mapping.columns, run.versions.columns, run.salt)
+    if said.is_empty():
+        return
+    before = (await _words(run)).join(said, on=SOURCE_PK, how="anti")
+    run.part(_PART, _Words).known = pl.concat([before, said])
+    if not run.planned:
+        await run.ledger.do(store.note_gone, run.name, said)
 
 
 async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl.DataFrame) -> None:
