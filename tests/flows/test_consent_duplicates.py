@@ -262,6 +262,26 @@ def test_of_two_rows_that_are_filled_in_again_one_stays_held(world: Any, first: 
     assert world.verdicts()["sent"] == 1
 
 
+def test_the_owner_comes_back_beside_a_duplicate_that_has_its_number_still(world: Any) -> None:
+    """The table was made anew: who had the first number left, and somebody new has the owner's."""
+    begin(world, row(world) | world.person(2), {"Newsletter": "no"}, {"Newsletter": "", "FirstName": "Bea"})
+    world.run()
+    change(world, 2, Newsletter="")
+    world.run()
+    world.forget()
+    world.caspio.delete_rows("Customers", "PK_ID = 1")
+    world.caspio.insert_rows("Customers", [row(world) | world.person(3)])
+    refill(world, [0, 2, 1], anew=True)
+    world.run(limit=2)  # as a batch that ends before the duplicate
+    world.run()
+    world.run(full=True)
+    assert [each["external_id"] for each in world.sent()] == ["c3"]
+    assert state(world) == "unsubscribed"
+    change(world, 1, Email="c1@new.example")  # Braze takes a new address for subscribed
+    world.run()
+    assert (world.profiles()["c1"]["email"], state(world)) == ("c1@new.example", "unsubscribed")
+
+
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize(("own", "allowed"), [("no", "unsubscribed"), ("yes", "subscribed")])
 def test_a_no_outlives_its_row_where_a_second_row_takes_over(world: Any, own: str, allowed: str, killed: bool) -> None:

@@ -64,7 +64,9 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
         mapped = await heed(run, own, known)
         comparison = await _compared(run, mapped, known)
         # From here on their keys are theirs: other new rows of the batch that bear them are held.
-        claims = replace(claims, standing=pl.concat([pairs.select("key_hash", SOURCE_PK), claims.standing]))
+        claims = replace(
+            claims, standing=pl.concat([pairs.select("key_hash", SOURCE_PK, holds=pl.lit(value=True)), claims.standing])
+        )
     # Another row takes their ids over, and sends all of its own: should one of them come back, the item is not its own.
     await release_ids(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
     changes = await _claim(run, batch.number, comparison.changes, claims)
@@ -136,7 +138,7 @@ async def _claims(run: SyncRun, mapped: pl.DataFrame, changes: pl.DataFrame) -> 
 
 async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame, claims: Claims) -> pl.DataFrame:
     """Hold the batch's keys against those that other rows hold, in the ledger and in the batches under way."""
-    claimants = pl.concat([claims.standing, run.claims_under_way()])
+    claimants = pl.concat([claims.standing.select("key_hash", SOURCE_PK), run.claims_under_way()])
     claimed = claim_keys(changes, claimants)
     if run.options.pk_range is not None:  # other rows of the sync may be under way in another process
         elsewhere = await claim_before_others(run, batch, claimed)

@@ -23,7 +23,8 @@ class Claims:
     """Who bears the keys of some new rows, by the ledger and by Caspio.
 
     Args:
-        standing: key_hash and source_pk of rows that are in Caspio under the key; of several its owner comes first.
+        standing: key_hash, source_pk and holds of rows that are in Caspio under the key; of several its owner comes
+            first.
         gone: key_hash, source_pk, holds, own (PK_ID of the new row) and key of rows that are not, in the same order.
         acknowledged: keys of which something was acknowledged.
     """
@@ -59,7 +60,8 @@ async def find_claims(run: SyncRun, mapped: pl.DataFrame, new: pl.DataFrame, sto
         gone = rivals.join(there, on=SOURCE_PK, how="anti")
     # No join keeps an order by itself.
     order = {"by": ["key_hash", "holds", SOURCE_PK, "own"], "descending": [False, True, False, False]}
-    standing = pl.concat([there, claims.filter(mine)]).sort(**order).select("key_hash", SOURCE_PK)  # type: ignore[arg-type]
+    standing = pl.concat([there, claims.filter(mine)]).sort(**order)  # type: ignore[arg-type]
+    standing = standing.select("key_hash", SOURCE_PK, "holds")
     return Claims(standing, gone.sort(**order), stored.filter("holds")[KEY])  # type: ignore[arg-type]
 
 
@@ -73,13 +75,16 @@ def heirs(run: SyncRun, claims: Claims, new: pl.DataFrame, known: pl.DataFrame) 
         known: the ledger's rows of the batch (LEDGER_ROW_SCHEMA).
     """
     # A key that another row has, in Caspio or in a batch under way, is not free to be taken over.
-    taken = pl.concat([claims.standing, run.claims_under_way()])
+    taken = pl.concat([claims.standing, run.claims_under_way().with_columns(holds=pl.lit(value=True))])
     taken = taken.join(new, on=[SOURCE_PK, "key_hash"], how="anti")
+    # A duplicate that is held for it takes nothing from whoever comes in the owner's place.
+    held_only = pl.col("key_hash").is_in(taken["key_hash"].implode()) & ~pl.col("holds")
     former = claims.gone.rename({SOURCE_PK: "former_pk", KEY: "former_key"}).rename({"own": SOURCE_PK})
     # What an older version sent under the key as the cell has it stands under that key (former_keys.py).
     as_in_cell = pl.col(FORMER_KEY).eq_missing(pl.col("former_key"))
     found = (
-        former.join(taken, on="key_hash", how="anti", maintain_order="left")
+        former.filter(~held_only)
+        .join(taken.filter("holds"), on="key_hash", how="anti", maintain_order="left")
         .join(new.select(SOURCE_PK, KEY, FORMER_KEY), on=SOURCE_PK, how="inner", maintain_order="left")
         .filter(as_in_cell | ((pl.col(KEY) == pl.col("former_key")) & ~as_in_cell.any().over(SOURCE_PK)))
         .unique(["key_hash", "former_key"], keep="first", maintain_order=True)
