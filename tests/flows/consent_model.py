@@ -68,13 +68,16 @@ class ConsentModel:
 
     def _may_loosen(self, key: str, name: str, held: str) -> bool:
         """A row says so that may leave, and none of its key says anything stricter."""
-        rows = self.rows[key]
+        rows = self.rows.get(key, ())
         if name not in self.mapped or RANKS[held] < strictest(rows, name):
             return False
-        return any(row[STATES[name]] == held and is_sound(row) and not self._lacks(row) for row in rows)
+        return any(row[STATES[name]] == held and is_sound(row) and not self._lacks(row, rows) for row in rows)
 
-    def _lacks(self, row: Row) -> bool:
-        return self.required is not None and row[STATES[self.required]] is None
+    def _lacks(self, row: Row, rows: Rows) -> bool:
+        """A row that tells no state has one where another row of its key says "no"."""
+        if self.required is None or row[STATES[self.required]] is not None:
+            return False
+        return strictest(rows, self.required) < RANKS["unsubscribed"]
 
 
 def strictest(rows: Rows, name: str) -> int:

@@ -11,6 +11,7 @@ from caspio_sync.errors import GateBlockedError
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.consent_model import EMAIL_GROUP, SMS_GROUP, held_state
+from tests.flows.test_filled_again import refill
 from tests.flows.world import CUSTOMERS
 
 FIELDS = [*CUSTOMERS, *({"Name": name, "Type": "STRING"} for name in ("Push", "EmailGroup", "SmsGroup", "Phone"))]
@@ -244,3 +245,66 @@ def test_rows_without_any_consent_have_nothing_to_heed(world: Any) -> None:
     world.customers([world.person(1), {**world.person(1), "FirstName": "Eve"}])
     world.sync(world.SYNC.partition("consent:")[0] + LOOSE)
     assert world.run().verdicts == {"sent": 1, "quarantined": 1}
+
+
+@pytest.mark.parametrize("anew", [False, True])
+@pytest.mark.parametrize(("first", "second"), [("yes", "no"), ("no", "yes")])
+def test_of_two_rows_that_are_filled_in_again_one_stays_held(world: Any, first: str, second: str, anew: bool) -> None:
+    begin(world, {"Newsletter": first, "FirstName": "Ann"}, {"Newsletter": second, "FirstName": "Bea"})
+    world.run()
+    world.forget()
+    for _ in range(2):
+        refill(world, anew=anew)
+        world.run()
+        world.run(full=True)
+        assert world.sent() == []
+    assert (world.profiles()["c1"]["first_name"], state(world)) == ("Ann", "unsubscribed")
+    assert world.verdicts()["sent"] == 1
+
+
+def test_the_owner_comes_back_beside_a_duplicate_that_has_its_number_still(world: Any) -> None:
+    """The table was made anew: who had the first number left, and somebody new has the owner's."""
+    begin(world, row(world) | world.person(2), {"Newsletter": "no"}, {"Newsletter": "", "FirstName": "Bea"})
+    world.run()
+    change(world, 2, Newsletter="")
+    world.run()
+    world.forget()
+    world.caspio.delete_rows("Customers", "PK_ID = 1")
+    world.caspio.insert_rows("Customers", [row(world) | world.person(3)])
+    refill(world, [0, 2, 1], anew=True)
+    world.run(limit=2)  # as a batch that ends before the duplicate
+    world.run()
+    world.run(full=True)
+    assert [each["external_id"] for each in world.sent()] == ["c3"]
+    assert state(world) == "unsubscribed"
+    change(world, 1, Email="c1@new.example")  # Braze takes a new address for subscribed
+    world.run()
+    assert (world.profiles()["c1"]["email"], state(world)) == ("c1@new.example", "unsubscribed")
+
+
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize(("own", "allowed"), [("no", "unsubscribed"), ("yes", "subscribed")])
+def test_a_no_outlives_its_row_where_a_second_row_takes_over(world: Any, own: str, allowed: str, killed: bool) -> None:
+    """What the second row said before is no answer to it; what it says next is."""
+    begin(world, {"Newsletter": own}, {"Newsletter": "double", "FirstName": "Bea"})
+    world.run()
+    world.caspio.delete_rows("Customers", "PK_ID = 1")
+    world.clock.advance(3600)
+    assert state(world) == allowed
+    if killed:
+        world.break_braze(Fault(kind="reset_before", path="/users/track"))
+        assert world.ended().code == 4
+        world.break_braze()
+    assert world.plan().to_send == 1
+    for full in (False, True):
+        world.run(full=full)
+        assert (world.profiles()["c1"]["first_name"], state(world)) == ("Bea", allowed)
+    change(world, 2, Email="bea@example.com")  # which Braze would subscribe
+    world.run()
+    assert state(world) == allowed
+    for read in (1, 0):
+        world.clock.advance(3600)
+        assert world.run().read == read
+    change(world, 2, Newsletter="yes")
+    world.run()
+    assert state(world) == "subscribed"

@@ -6,7 +6,7 @@ The owner's own state is remembered with what was heard: a duplicate that is gon
 itself says something else. `restrained` is a pure function; the table is read before it and written after it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -15,8 +15,9 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import select_frame, upsert
-from caspio_sync.ledger.compare import CONSENT_RANK
+from caspio_sync.ledger.compare import CONSENT_RANK, NO_ROWS
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.fingerprints import state_fingerprint, unpack
 from caspio_sync.schemas import SOURCE_PK, MappedColumn, Verdict
 
 # Every row that is held because another one bears its key; one that was held before this table was there has no entry.
@@ -92,6 +93,17 @@ class DuplicateConsent(LedgerConnection):
                 same = (table.sync == sync, table.source_pk == source_pk, table.states == states)
                 connection.execute(sa.update(duplicate_consent).where(*same).values(heard=own))
 
+    def note_gone(self, sync: str, words: pl.DataFrame) -> None:
+        """Write down what was acknowledged of rows that are gone: WORDS, of which nothing is heard yet."""
+        with self._write("note what rows said that are gone", fenced=True) as connection:
+            upsert(
+                connection,
+                duplicate_consent,
+                words,
+                constants={"sync": sync},
+                update=(KEY_HASH, "states", "heard"),
+            )
+
     def drop_duplicates(self, sync: str, source_pks: Sequence[int]) -> None:
         """Forget what rows said that are gone."""
         with self._write("forget what duplicates said", fenced=True) as connection:
@@ -144,8 +156,37 @@ def states_of(rows: pl.DataFrame, columns: Sequence[MappedColumn], *, restrictiv
     return pl.Series("states", [text(row) for row in rows.select(names).iter_rows()], dtype=pl.String)
 
 
+def acknowledged_words(
+    known: pl.DataFrame, columns: Sequence[MappedColumn], layouts: Mapping[int, Sequence[str]], salt: int
+) -> pl.DataFrame:
+    """What was acknowledged of rows, as if they said it still: WORDS of those that may restrict another.
+
+    Args:
+        known: the ledger's rows (LEDGER_ROW_SCHEMA).
+        columns: the mapping's columns.
+        layouts: the columns of every mapping version, by its number.
+        salt: the ledger's, as of this identity.
+    """
+    names = _consent_names(columns)
+    states = {state_fingerprint(state, salt): state for state in CONSENT_RANK if state != _MOST_LENIENT}
+    words: list[tuple[int, int, str, str | None]] = []
+    rows = known.drop_nulls(["sent_fields", "sent_mapping_version"])
+    chosen = (SOURCE_PK, KEY_HASH, "sent_fields", "sent_mapping_version")
+    for source_pk, key_hash, fields, version in rows.select(chosen).iter_rows():
+        (prints,) = unpack(pl.Series([fields]), layouts[version], names).tolist()
+        told = {name: states[each] for name, each in zip(names, prints, strict=True) if each in states}
+        if told:
+            words.append((source_pk, key_hash, orjson.dumps(told).decode(), None))
+    return pl.DataFrame(words, WORDS, orient="row")
+
+
 def restrained(
-    mapped: pl.DataFrame, key_hashes: pl.Series, words: pl.DataFrame, columns: Sequence[MappedColumn]
+    mapped: pl.DataFrame,
+    key_hashes: pl.Series,
+    words: pl.DataFrame,
+    columns: Sequence[MappedColumn],
+    *,
+    owners: pl.Series = NO_ROWS,
 ) -> pl.DataFrame:
     """The mapped rows, each with the most restrictive consent that any row of its key states.
 
@@ -156,6 +197,8 @@ def restrained(
         key_hashes: of their keys.
         words: WORDS; those of rows at hand are passed over, for they may have changed.
         columns: the mapping's columns.
+        owners: `source_pk` of rows that have a profile of their own, and speak for no other: an older version made one
+            of `C-1` and one of `C-1` with a blank that nobody sees. They meet in some batches and not in others.
     """
     names = _consent_names(columns)
     keys = mapped.select(SOURCE_PK).with_columns(key_hashes.alias(KEY_HASH))
@@ -166,7 +209,7 @@ def restrained(
     here = mapped.select(SOURCE_PK, *(_rank(pl.col(name)).alias(name) for name in names))
     stated = pl.concat(
         [
-            shared.join(here, on=SOURCE_PK).select(KEY_HASH, *names),
+            shared.filter(~pl.col(SOURCE_PK).is_in(owners.implode())).join(here, on=SOURCE_PK).select(KEY_HASH, *names),
             elsewhere.select(KEY_HASH, *(_rank(_state(name)).alias(name) for name in names)),
         ]
     )

@@ -60,6 +60,17 @@ def with_former_keys(mapped: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     return rows.with_columns(kept.alias(KEY)).drop("_known")
 
 
+def acknowledged_under_its_key(mapped: pl.DataFrame, known: pl.DataFrame) -> pl.Series:
+    """`source_pk` of the rows that have a profile of their own under the key that they bear.
+
+    Args:
+        mapped: the mapped frame.
+        known: as for `with_former_keys`.
+    """
+    acknowledged = known.filter(pl.col("sent_fields").is_not_null())
+    return with_former_keys(mapped, known).join(acknowledged, on=[SOURCE_PK, KEY], how="semi")[SOURCE_PK]
+
+
 def mark_former_keys(connection: sa.Connection) -> None:
     """Write down which syncs have keys with blanks at their ends."""
     rows = sa.table("row", sa.column("sync"), sa.column("key"))

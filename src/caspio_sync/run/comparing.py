@@ -17,7 +17,7 @@ from caspio_sync.mapping.objects import data_points
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.duplicate_consent import heed, note_words
+from caspio_sync.run.duplicate_consent import heed, keep_words_of_gone, note_words
 from caspio_sync.run.erasing import withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.hand_over import Claims, find_claims, heirs, take_over
@@ -25,7 +25,7 @@ from caspio_sync.run.resuming import note_sweep
 from caspio_sync.run.selection import note_found
 from caspio_sync.run.shards import begin_shard, claim_before_others
 from caspio_sync.run.writes import KNOWN_THERE
-from caspio_sync.schemas import KEY, SOURCE_PK
+from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK
 
 _NO_SUITE = -1
 
@@ -58,13 +58,19 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
 async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """New and changed rows of a batch, each key claimed by one row; what duplicates say is all it writes."""
     known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
-    own, mapped = mapped, await heed(run, mapped)
+    own, mapped = mapped, await heed(run, mapped, known)
     comparison = await _compared(run, batch, mapped, known)
     claims = await _claims(run, mapped, comparison.changes)
     pairs = heirs(run, claims, _new(comparison.changes), known)
     if not pairs.is_empty():
+        await keep_words_of_gone(run, pairs)
         known = await take_over(run, pairs, known, batch.low, batch.high)
+        mapped = await heed(run, own, known)
         comparison = await _compared(run, batch, mapped, known)
+        # From here on their keys are theirs: other new rows of the batch that bear them are held.
+        claims = replace(
+            claims, standing=pl.concat([pairs.select("key_hash", SOURCE_PK, holds=pl.lit(value=True)), claims.standing])
+        )
     # Another row takes their ids over, and sends all of its own: should one of them come back, the item is not its own.
     await release_ids(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
     changes = await _claim(run, batch.number, comparison.changes, claims)
@@ -139,7 +145,9 @@ async def _compared(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, know
 
 
 def _new(changes: pl.DataFrame) -> pl.DataFrame:
-    return changes.filter(pl.col("_op") == "new", pl.col(KEY).is_not_null()).select(SOURCE_PK, KEY, "key_hash")
+    return changes.filter(pl.col("_op") == "new", pl.col(KEY).is_not_null()).select(
+        SOURCE_PK, KEY, FORMER_KEY, "key_hash"
+    )
 
 
 async def _claims(run: SyncRun, mapped: pl.DataFrame, changes: pl.DataFrame) -> Claims:
@@ -151,7 +159,7 @@ async def _claims(run: SyncRun, mapped: pl.DataFrame, changes: pl.DataFrame) -> 
 
 async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame, claims: Claims) -> pl.DataFrame:
     """Hold the batch's keys against those that other rows hold, in the ledger and in the batches under way."""
-    claimants = pl.concat([claims.standing, run.claims_under_way()])
+    claimants = pl.concat([claims.standing.select("key_hash", SOURCE_PK), run.claims_under_way()])
     claimed = claim_keys(changes, claimants)
     if run.options.pk_range is not None:  # other rows of the sync may be under way in another process
         elsewhere = await claim_before_others(run, batch, claimed)

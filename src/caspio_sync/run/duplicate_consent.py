@@ -15,11 +15,13 @@ from caspio_sync.ledger.duplicate_consent import (
     KEY_HASH,
     SILENCE,
     WORDS,
+    acknowledged_words,
     restrained,
     spoken_anew,
     states_of,
 )
 from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.ledger.former_keys import acknowledged_under_its_key
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.owners import present_keys
 from caspio_sync.schemas import KEY, SOURCE_PK
@@ -38,10 +40,15 @@ class _Words:
     heard: dict[int, pl.DataFrame] = field(default_factory=dict)
 
 
-async def heed(run: SyncRun, mapped: pl.DataFrame) -> pl.DataFrame:
+async def heed(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """The rows with the most restrictive consent that any row of their key states.
 
     A baseline sends nothing, so it takes the rows as they are; the next run tells what is stricter.
+
+    Args:
+        run: the run.
+        mapped: rows.
+        known: the ledger's rows of the same range.
     """
     if not _tells_consent(run):
         return mapped
@@ -54,7 +61,30 @@ async def heed(run: SyncRun, mapped: pl.DataFrame) -> pl.DataFrame:
     anew = spoken_anew(own, words, columns)
     if not anew.is_empty():
         words = await _without_gone(run, anew, words)
-    return restrained(mapped, hashes, words, columns)
+    return restrained(mapped, hashes, words, columns, owners=acknowledged_under_its_key(mapped, known))
+
+
+async def keep_words_of_gone(run: SyncRun, pairs: pl.DataFrame) -> None:
+    """Before a held duplicate takes over from its owner: what the owner said counts on, as that of a duplicate would.
+
+    Its own "yes" was held against that, and nobody has said it again since.
+
+    Args:
+        run: the run.
+        pairs: PAIRS_SCHEMA.
+    """
+    held = pairs.filter("stale")
+    if held.is_empty() or not _tells_consent(run):
+        return
+    store = run.ledger.ledger
+    owners = await run.ledger.do(store.rows_at, run.name, held["former_pk"])
+    said = acknowledged_words(owners, run.mapping.columns, run.versions.columns, run.salt)
+    if said.is_empty():
+        return
+    before = (await _words(run)).join(said, on=SOURCE_PK, how="anti")
+    run.part(_PART, _Words).known = pl.concat([before, said])
+    if not run.planned:
+        await run.ledger.do(store.note_gone, run.name, said)
 
 
 async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl.DataFrame) -> None:

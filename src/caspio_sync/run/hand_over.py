@@ -13,7 +13,7 @@ from caspio_sync.ledger.compare import left_unrecorded
 from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.owners import bears_its_key, present_keys
-from caspio_sync.schemas import KEY, SOURCE_PK
+from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK
 
 _CLAIM = pl.Schema({"key_hash": pl.Int64, SOURCE_PK: pl.Int64, "holds": pl.Boolean, "own": pl.Int64, KEY: pl.String})
 
@@ -23,7 +23,8 @@ class Claims:
     """Who bears the keys of some new rows, by the ledger and by Caspio.
 
     Args:
-        standing: key_hash and source_pk of rows that are in Caspio under the key; of several its owner comes first.
+        standing: key_hash, source_pk and holds of rows that are in Caspio under the key; of several its owner comes
+            first.
         gone: key_hash, source_pk, holds, own (PK_ID of the new row) and key of rows that are not, in the same order.
         acknowledged: keys of which something was acknowledged.
     """
@@ -58,8 +59,9 @@ async def find_claims(run: SyncRun, mapped: pl.DataFrame, new: pl.DataFrame, sto
         there = rivals.join(present, on=SOURCE_PK, how="inner").filter(bears_its_key()).select(_CLAIM.names())
         gone = rivals.join(there, on=SOURCE_PK, how="anti")
     # No join keeps an order by itself.
-    order = {"by": ["key_hash", "holds", SOURCE_PK], "descending": [False, True, False]}
-    standing = pl.concat([there, claims.filter(mine)]).sort(**order).select("key_hash", SOURCE_PK)  # type: ignore[arg-type]
+    order = {"by": ["key_hash", "holds", SOURCE_PK, "own"], "descending": [False, True, False, False]}
+    standing = pl.concat([there, claims.filter(mine)]).sort(**order)  # type: ignore[arg-type]
+    standing = standing.select("key_hash", SOURCE_PK, "holds")
     return Claims(standing, gone.sort(**order), stored.filter("holds")[KEY])  # type: ignore[arg-type]
 
 
@@ -69,18 +71,23 @@ def heirs(run: SyncRun, claims: Claims, new: pl.DataFrame, known: pl.DataFrame) 
     Args:
         run: the run.
         claims: of the new rows.
-        new: source_pk, key and key_hash of rows.
+        new: source_pk, key, _former_key and key_hash of rows.
         known: the ledger's rows of the batch (LEDGER_ROW_SCHEMA).
     """
     # A key that another row has, in Caspio or in a batch under way, is not free to be taken over.
-    taken = pl.concat([claims.standing, run.claims_under_way()])
+    taken = pl.concat([claims.standing, run.claims_under_way().with_columns(holds=pl.lit(value=True))])
     taken = taken.join(new, on=[SOURCE_PK, "key_hash"], how="anti")
+    # A duplicate that is held for it takes nothing from whoever comes in the owner's place.
+    held_only = pl.col("key_hash").is_in(taken["key_hash"].implode()) & ~pl.col("holds")
     former = claims.gone.rename({SOURCE_PK: "former_pk", KEY: "former_key"}).rename({"own": SOURCE_PK})
+    # What an older version sent under the key as the cell has it stands under that key (former_keys.py).
+    as_in_cell = pl.col(FORMER_KEY).eq_missing(pl.col("former_key"))
     found = (
-        former.join(taken, on="key_hash", how="anti", maintain_order="left")
-        .join(new.select(SOURCE_PK, KEY), on=SOURCE_PK, how="inner", maintain_order="left")
-        .filter(pl.col(KEY) == pl.col("former_key"))
-        .unique("key_hash", keep="first", maintain_order=True)
+        former.filter(~held_only)
+        .join(taken.filter("holds"), on="key_hash", how="anti", maintain_order="left")
+        .join(new.select(SOURCE_PK, KEY, FORMER_KEY), on=SOURCE_PK, how="inner", maintain_order="left")
+        .filter(as_in_cell | ((pl.col(KEY) == pl.col("former_key")) & ~as_in_cell.any().over(SOURCE_PK)))
+        .unique(["key_hash", "former_key"], keep="first", maintain_order=True)
     )
     told = pl.col("sent_fields").is_not_null() | pl.col("sent_fp").is_not_null()
     own = known.select(SOURCE_PK, known=pl.lit(value=True), known_hash="key_hash", told=told)
@@ -136,7 +143,7 @@ async def take_over_agreed(
         `known` and `agreed` as they are then.
     """
     store, hashes = run.ledger.ledger, key_hashes(mapped[KEY], run.salt)
-    keyed = mapped.select(SOURCE_PK, KEY, hashes).filter(pl.col(KEY).is_not_null())
+    keyed = mapped.select(SOURCE_PK, KEY, FORMER_KEY, hashes).filter(pl.col(KEY).is_not_null())
     # What was agreed before its key was noted is taken for the row's own.
     unnamed = agreed.filter(pl.col("key_hash").is_null()).select(SOURCE_PK)
     nothing = {"sent_fields": pl.lit(None, dtype=pl.Binary), "sent_fp": pl.lit(None, dtype=pl.Binary)}

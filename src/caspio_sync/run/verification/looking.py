@@ -112,7 +112,8 @@ class Looking:
             settled_at: what was sent later is not judged; by default five minutes before now.
         """
         mapped = with_former_keys(self._prepared.mapping.apply(await self._source(known[SOURCE_PK])), known)
-        mapped = restrained(mapped, fp.key_hashes(mapped[KEY], self._salt), self._words, self._columns)
+        hashes = fp.key_hashes(mapped[KEY], self._salt)
+        mapped = restrained(mapped, hashes, self._words, self._columns, owners=known[SOURCE_PK])
         mapped = mapped.with_columns(fp.row_fingerprints(mapped, self._columns, self._salt))
         rows = known.join(mapped.select(SOURCE_PK, "fp", now=KEY), on=SOURCE_PK, how="left", maintain_order="left")
         same = (pl.col("fp") == pl.col("sent_fp")) & (pl.col("now") == pl.col(KEY))
