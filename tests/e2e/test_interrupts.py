@@ -118,8 +118,8 @@ def test_a_signal_at_any_moment_ends_a_run_without_a_traceback(
         start_new_session=True,
     ) as process:
         assert process.stderr is not None
-        for line in process.stderr:  # Python itself has begun, and the signals are ours
-            if "caspio_sync.errors" in line:
+        for line in process.stderr:  # our own package has begun, and the signals are ours from here on
+            if "caspio_sync.cli" in line:
                 break
         time.sleep(seconds)
         began = time.monotonic()
@@ -143,7 +143,10 @@ def test_a_run_in_the_middle_is_written_down_as_interrupted(
         tell(process.pid, told)
         out, err = process.communicate(timeout=60)
         took = time.monotonic() - began
-    assert (process.returncode, out, err) == (code, "", LINE.format("Ctrl-C" if told == signal.SIGINT else "SIGTERM"))
+    assert (process.returncode, out) == (code, "")
+    # Lines of the log may come before it, such as one of a machine that was too busy.
+    assert err.endswith(LINE.format("Ctrl-C" if told == signal.SIGINT else "SIGTERM"))
+    assert "Traceback" not in err
     assert took < MOST_SECONDS
     assert machine.runs()[0] == ("interrupted", code)
     wait_for(lambda: not machine.family(), 15)

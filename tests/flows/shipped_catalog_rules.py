@@ -135,7 +135,7 @@ def trimmed(text: str | None) -> str | None:
 
 
 def collapsed(text: str | None) -> str | None:
-    return " ".join((text or "").split()) or None
+    return " ".join(characters.trimmed(text or "").split()) or None
 
 
 def in_pence(price: float | None) -> float | None:

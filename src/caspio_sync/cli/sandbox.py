@@ -84,7 +84,7 @@ def list_switches() -> None:
     """
     from caspio_sync.sandbox.choices import switches
 
-    show_table("", ("switch", "may be", "is"), switches())
+    show_table("", ("switch", "may be", "is"), switches(), whole=("switch",))
 
 
 def environment(processes: "SandboxProcesses", home: Path) -> dict[str, str]:

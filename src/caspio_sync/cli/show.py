@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 from rich.console import Console
 from rich.errors import MarkupError
@@ -140,7 +140,12 @@ def show_json(value: Any) -> None:
 
 
 def show_table(
-    title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    whole: Sequence[str] = (),
 ) -> None:
     """A table.
 
@@ -149,10 +154,12 @@ def show_table(
         columns: heads.
         rows: cells, shown as text.
         right: heads of the columns that hold numbers.
+        whole: heads of the columns whose cells, all short, a person searches for; never broken over two lines.
     """
     table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if column in right else "left"
+        table.add_column(column, justify=justify, overflow="fold", no_wrap=column in whole)
     for row in rows:
         table.add_row(*(number(cell) if isinstance(cell, int) else escape(str(cell)) for cell in row))
     OUT.print(table)

@@ -56,8 +56,9 @@ def test_every_switch_is_listed_with_what_it_may_be() -> None:
         f"braze.{name}" for name in BrazeBehaviour.model_fields
     }
     assert listed["caspio.numbers_as_text"][1:] == ("accepted | refused", "accepted")
-    shown = CliRunner().invoke(app, ["sandbox", "switches"], env={"COLUMNS": "200"})
-    assert (shown.exit_code, all(name in shown.output for name in listed)) == (0, True)
+    shown = CliRunner().invoke(app, ["sandbox", "switches"])
+    assert shown.exit_code == 0
+    assert [name for name in listed if name not in shown.output] == []
 
 
 def test_a_view_is_made_from_its_query() -> None:
