@@ -57,6 +57,18 @@ def _none_if_zero(value: object) -> object:
     return None if value in (0, "0", "0.0") else value
 
 
+def _from_home(path: Path) -> Path:
+    """`~` as a shell reads it: no shell reads a settings file, and a folder named `~` would hold a second ledger."""
+    if path.parts[:1] and path.parts[0].startswith("~"):
+        if path.exists():  # made before `~` was read; to leave it would be to send everything again
+            raise ValueError(f"{path.absolute()} is there: move it to where ~ shall be, or write {path.absolute()}")
+        try:
+            return path.expanduser()
+        except RuntimeError:
+            raise ValueError("nobody of that name has a home here; write the whole path") from None
+    return path
+
+
 def _bearer_token(token: SecretStr) -> SecretStr:
     """A token by RFC 6750, long enough that nobody guesses it."""
     if not _TOKEN.fullmatch(token.get_secret_value()):
@@ -73,6 +85,7 @@ def _upper(value: object) -> object:
 
 
 Unlimited = Annotated[float | None, BeforeValidator(_none_if_zero)]
+Folder = Annotated[Path, AfterValidator(_from_home)]
 
 
 INBOX_MAX_GB = Field(
@@ -114,8 +127,8 @@ class LocalSettings(_Typed):
         default=None, ge=1, description="calls a UTC day to this account, of all syncs on the ledger; 0 means no limit"
     )
 
-    home: Path = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
-    syncs: Path = Field(default=Path("syncs"), validation_alias="CASPIO_SYNC_SYNCS")
+    home: Folder = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
+    syncs: Folder = Field(default=Path("syncs"), validation_alias="CASPIO_SYNC_SYNCS")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
     sandbox: bool = Field(default=False, validation_alias=SANDBOX_VARIABLE)
     sync_outside: Path | None = Field(default=None, validation_alias=SYNC_FILE_VARIABLE)
@@ -263,7 +276,7 @@ class ReceiverSettings(_Typed):
         validation_alias="CASPIO_SYNC_RECEIVER_OLD_TOKEN",
         description="the one before, accepted as well while Braze is given the new one",
     )
-    home: Path = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
+    home: Folder = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
     inbox_max_gb: float = INBOX_MAX_GB
 

@@ -90,6 +90,26 @@ def test_a_file_in_another_encoding_is_named_with_it(folder: Path, read: object,
     assert "hunter2" not in str(refused.value)
 
 
+def test_the_sign_for_home_is_read_as_a_shell_reads_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder / "me"))
+    given = {**SOUND, "CASPIO_SYNC_HOME": "~/state", "CASPIO_SYNC_SYNCS": "~/syncs"}
+    (folder / ".env").write_text(lines(given))
+    read = current_settings()
+    assert (read.home, read.syncs) == (folder / "me" / "state", folder / "me" / "syncs")
+
+
+@pytest.mark.parametrize("home", ["~/state", "~nobody-of-this-name/state"])
+def test_a_folder_made_before_and_a_home_of_nobody_are_told(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    """To leave that folder for the new one would be a ledger that knows nothing, and a full send."""
+    (folder / "~" / "state").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    (folder / ".env").write_text(lines({**SOUND, "CASPIO_SYNC_HOME": home}))
+    with pytest.raises(ConfigurationError, match=r"CASPIO_SYNC_HOME.*(move it to where|whole path)"):
+        current_settings()
+
+
 def test_a_file_just_copied_says_what_is_not_set(folder: Path) -> None:
     (folder / ".env").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
