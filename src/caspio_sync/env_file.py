@@ -30,7 +30,11 @@ def read_env_file(path: Path) -> dict[str, str | None]:
         ConfigurationError: it cannot be read, or not as UTF-8.
     """
     try:
-        raw = path.read_bytes() if path.is_file() else b""
+        raw = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except IsADirectoryError:  # Docker makes one where the file of a mount is missing
+        raise ConfigurationError(f"{path} is a folder; remove it, and put a file of KEY=value lines there") from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}; give this user the right to") from None
     remedy = f"save {path} as UTF-8 (in Windows' Editor: Save as, Encoding: UTF-8)"

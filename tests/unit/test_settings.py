@@ -110,6 +110,12 @@ def test_a_folder_made_before_and_a_home_of_nobody_are_told(
         current_settings()
 
 
+def test_a_folder_in_place_of_the_file_is_told(folder: Path) -> None:
+    (folder / ".env").mkdir()
+    with pytest.raises(ConfigurationError, match=r"\.env is a folder"):
+        current_settings()
+
+
 def test_a_file_just_copied_says_what_is_not_set(folder: Path) -> None:
     (folder / ".env").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
