@@ -35,9 +35,10 @@ def run(data: bytes) -> list[str]:
 
 def _receiver() -> list[str]:
     try:
-        return [receiver_settings().inbox_url.partition("@")[2]]
+        assert receiver_settings().inbox_url
     except CaspioSyncError as error:
         return [str(error)]
+    return []
 
 
 def _without_secret_addresses(data: bytes) -> bytes:
