@@ -15,7 +15,8 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedEr
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
-from caspio_sync.settings import current_settings, state_folder
+from caspio_sync.settings import current_settings
+from caspio_sync.state import state_folder
 from tasks.private_server import PrivateServer
 
 

@@ -18,14 +18,14 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings
 
 from caspio_sync.characters import trimmed
 from caspio_sync.clients._http import is_address, is_in_clear, is_loopback
 from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.private_files import close_to_others
+from caspio_sync.state import Folder, StateSettings, closed
 from caspio_sync.sync_files import SyncFiles, bare_name, shipped_examples
 
 # Set by our own commands alone: the accounts are the sandbox's; one more sync file, from outside of the folder.
@@ -44,29 +44,11 @@ ACCOUNT_VARIABLES = (
     "BRAZE_REST_ENDPOINT",
     "BRAZE_API_KEY",
 )
-_HOME = Path(".caspio-sync")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
-
-# A mark at the begin, as editors of Windows write it, is no part of the first name.
-_CONFIG = SettingsConfigDict(
-    env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
-)
 
 
 def _none_if_zero(value: object) -> object:
     return None if value in (0, "0", "0.0") else value
-
-
-def _from_home(path: Path) -> Path:
-    """`~` as a shell reads it: no shell reads a settings file, and a folder named `~` would hold a second ledger."""
-    if path.parts[:1] and path.parts[0].startswith("~"):
-        if path.exists():  # made before `~` was read; to leave it would be to send everything again
-            raise ValueError(f"{path.absolute()} is there: move it to where ~ shall be, or write {path.absolute()}")
-        try:
-            return path.expanduser()
-        except RuntimeError:
-            raise ValueError("nobody of that name has a home here; write the whole path") from None
-    return path
 
 
 def _bearer_token(token: SecretStr) -> SecretStr:
@@ -85,36 +67,13 @@ def _upper(value: object) -> object:
 
 
 Unlimited = Annotated[float | None, BeforeValidator(_none_if_zero)]
-Folder = Annotated[Path, AfterValidator(_from_home)]
 
 
-INBOX_MAX_GB = Field(
-    default=20.0,
-    gt=0,
-    validation_alias="CASPIO_SYNC_INBOX_MAX_GB",
-    description="10^9 bytes that the inbox may hold; above them the receiver answers 503, and Braze sends again for 5 "
-    "days",
-)
+_Kind = TypeVar("_Kind", bound=StateSettings)
 
 
-class _Typed(BaseSettings):
-    """Settings as people type and paste them."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_typed(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Without blanks and line ends around a value; an empty one is not set."""
-        clean = {name: trimmed(value) if isinstance(value, str) else value for name, value in values.items()}
-        return {name: value for name, value in clean.items() if value != ""}
-
-
-_Kind = TypeVar("_Kind", bound=_Typed)
-
-
-class LocalSettings(_Typed):
-    """What is on this machine: state, ledger, sync files, days and limits; no key of Caspio or Braze is asked for."""
-
-    model_config = _CONFIG
+class LocalSettings(StateSettings):
+    """What is on this machine: state, sync files, days and limits; no key of Caspio or Braze is asked for."""
 
     # Ahead of the addresses, whose check asks for it.
     allow_http: bool = Field(
@@ -127,9 +86,7 @@ class LocalSettings(_Typed):
         default=None, ge=1, description="calls a UTC day to this account, of all syncs on the ledger; 0 means no limit"
     )
 
-    home: Folder = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
     syncs: Folder = Field(default=Path("syncs"), validation_alias="CASPIO_SYNC_SYNCS")
-    ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
     sandbox: bool = Field(default=False, validation_alias=SANDBOX_VARIABLE)
     sync_outside: Path | None = Field(default=None, validation_alias=SYNC_FILE_VARIABLE)
 
@@ -150,7 +107,6 @@ class LocalSettings(_Typed):
         validation_alias="CASPIO_SYNC_KEEP_INBOX_DAYS",
         description="days that posts stay in the inbox; those not folded stay longer",
     )
-    inbox_max_gb: float = INBOX_MAX_GB
     notify_share: float = Field(
         default=5.0,
         ge=0,
@@ -165,26 +121,6 @@ class LocalSettings(_Typed):
         if url and not is_address(url):
             raise ValueError("no host, or no port from 1 to 65535, can be read from it; give https:// and the host")
         return url
-
-    @property
-    def ledger_url(self) -> str:
-        """SQLAlchemy URL of the ledger: PostgreSQL where one is set, else a SQLite file below `home`."""
-        return self.ledger or f"sqlite:///{self.home / 'ledger.db'}"
-
-    @property
-    def inbox_url(self) -> str:
-        """SQLAlchemy URL of what Braze posted: the ledger's PostgreSQL, else a SQLite file of its own below `home`."""
-        return _inbox_url(self.home, self.ledger)
-
-    @property
-    def has_inbox(self) -> bool:
-        """Whether anything may have been posted or polled already."""
-        return not _is_sqlite(self.inbox_url) or (self.home / "inbox.db").is_file()
-
-    @property
-    def has_ledger(self) -> bool:
-        """Whether there is a ledger already; a dry run does not make one."""
-        return self.ledger is not None or (self.home / "ledger.db").is_file()
 
     @property
     def sync_files(self) -> SyncFiles:
@@ -262,10 +198,8 @@ class Settings(LocalSettings):
         return (self.braze_rest_endpoint or BRAZE_ENDPOINTS[str(self.braze_instance)]).rstrip("/")
 
 
-class ReceiverSettings(_Typed):
+class ReceiverSettings(StateSettings):
     """What `caspio-sync receive` needs: no key of Caspio or Braze, as it may be reached from outside."""
-
-    model_config = _CONFIG
 
     token: Annotated[SecretStr, AfterValidator(_bearer_token)] = Field(
         validation_alias="CASPIO_SYNC_RECEIVER_TOKEN",
@@ -276,48 +210,11 @@ class ReceiverSettings(_Typed):
         validation_alias="CASPIO_SYNC_RECEIVER_OLD_TOKEN",
         description="the one before, accepted as well while Braze is given the new one",
     )
-    home: Folder = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
-    ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
-    inbox_max_gb: float = INBOX_MAX_GB
-
-    @property
-    def inbox_url(self) -> str:
-        """As `Settings.inbox_url`."""
-        return _inbox_url(self.home, self.ledger)
 
     @property
     def tokens(self) -> list[SecretStr]:
         """Every token that is accepted."""
         return [each for each in (self.token, self.old_token) if each is not None]
-
-
-def _inbox_url(home: Path, ledger: str | None) -> str:
-    return ledger if ledger and not _is_sqlite(ledger) else f"sqlite:///{home / 'inbox.db'}"
-
-
-def state_folder(folder: Path) -> Path:
-    """A folder for what the product keeps, made where it is not there.
-
-    Raises:
-        ConfigurationError: it cannot be made, or not be written.
-    """
-    why = "it is read-only"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        why = str(error.strerror)
-    else:
-        if os.access(folder, os.W_OK | os.X_OK):
-            return folder
-    raise ConfigurationError(
-        f"the state folder {folder} cannot be used: {why}. Give this user the right to write there, or name another "
-        "one: CASPIO_SYNC_HOME"
-    )
-
-
-def _is_sqlite(url: str) -> bool:
-    """As `ledger.engine.database_url` reads it, without SQLAlchemy."""
-    return url.strip().lower().startswith("sqlite")
 
 
 def load_settings(env_file: Path | None = None) -> Settings:
@@ -355,7 +252,7 @@ def current_settings() -> Settings:
     Raises:
         ConfigurationError: as `load_settings`.
     """
-    return _closed(load_settings(env_file_named()))
+    return closed(load_settings(env_file_named()))
 
 
 def local_settings() -> LocalSettings:
@@ -364,7 +261,7 @@ def local_settings() -> LocalSettings:
     Raises:
         ConfigurationError: as `load_settings`.
     """
-    return _closed(_load(LocalSettings, env_file_named()))
+    return closed(_load(LocalSettings, env_file_named()))
 
 
 def _sync_named(given: str) -> str:
@@ -387,7 +284,7 @@ def receiver_settings() -> ReceiverSettings:
     Raises:
         ConfigurationError: as `load_settings`.
     """
-    return _closed(_load(ReceiverSettings, env_file_named()))
+    return closed(_load(ReceiverSettings, env_file_named()))
 
 
 def variables(kind: type[BaseSettings] | None = None) -> list[str]:
@@ -401,18 +298,6 @@ def named_accounts() -> list[str]:
     file = read_env_file(settings_file())
     given = {name.upper() for name, value in {**file, **os.environ}.items() if trimmed(value or "")}
     return [name for name in ACCOUNT_VARIABLES if name in given]
-
-
-_Placed = TypeVar("_Placed", LocalSettings, Settings, ReceiverSettings)
-
-
-def _closed(settings: _Placed) -> _Placed:
-    """The settings, and what was made by them before is readable by its owner alone."""
-    ledger = settings.ledger or f"sqlite:///{settings.home / 'ledger.db'}"
-    # The sandbox's and the demo's state lies below the usual folder, whatever `home` is.
-    for home in {settings.home, _HOME}:
-        close_to_others(home, (ledger, settings.inbox_url))
-    return settings
 
 
 def _problem(kind: type[_Kind], error: Any) -> str:

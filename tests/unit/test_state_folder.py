@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.settings import state_folder
+from caspio_sync.state import state_folder
 
 
 def test_it_is_made_where_it_is_not_there(tmp_path: Path) -> None:

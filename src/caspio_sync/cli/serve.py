@@ -22,7 +22,8 @@ from caspio_sync.cli.show import OUT
 from caspio_sync.env_file import ENV_FILE_VARIABLE
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
 from caspio_sync.run.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
-from caspio_sync.settings import SECRET_VARIABLES, current_settings, named_accounts, state_folder, variables
+from caspio_sync.settings import SECRET_VARIABLES, current_settings, named_accounts, variables
+from caspio_sync.state import state_folder
 
 SERVE_HOME = Path(".caspio-sync/serve")
 HOST = "127.0.0.1"

@@ -1,0 +1,111 @@
+"""Where this machine keeps its state, the ledger and the inbox: the settings that all who open one of them share."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from caspio_sync.characters import trimmed
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.private_files import close_to_others
+
+_HOME = Path(".caspio-sync")
+
+
+def _from_home(path: Path) -> Path:
+    """`~` as a shell reads it: no shell reads a settings file, and a folder named `~` would hold a second ledger."""
+    if path.parts[:1] and path.parts[0].startswith("~"):
+        if path.exists():  # made before `~` was read; to leave it would be to send everything again
+            raise ValueError(f"{path.absolute()} is there: move it to where ~ shall be, or write {path.absolute()}")
+        try:
+            return path.expanduser()
+        except RuntimeError:
+            raise ValueError("nobody of that name has a home here; write the whole path") from None
+    return path
+
+
+Folder = Annotated[Path, AfterValidator(_from_home)]
+
+
+class StateSettings(BaseSettings):
+    """Where state is, as people type and paste it."""
+
+    # A mark at the begin, as editors of Windows write it, is no part of the first name.
+    model_config = SettingsConfigDict(
+        env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
+    )
+
+    home: Folder = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
+    ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
+    inbox_max_gb: float = Field(
+        default=20.0,
+        gt=0,
+        validation_alias="CASPIO_SYNC_INBOX_MAX_GB",
+        description="10^9 bytes that the inbox may hold; above them the receiver answers 503, and Braze sends again "
+        "for 5 days",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_typed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Without blanks and line ends around a value; an empty one is not set."""
+        clean = {name: trimmed(value) if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in clean.items() if value != ""}
+
+    @property
+    def ledger_url(self) -> str:
+        """SQLAlchemy URL of the ledger: PostgreSQL where one is set, else a SQLite file below `home`."""
+        return self.ledger or f"sqlite:///{self.home / 'ledger.db'}"
+
+    @property
+    def inbox_url(self) -> str:
+        """SQLAlchemy URL of what Braze posted: the ledger's PostgreSQL, else a SQLite file of its own below `home`."""
+        return self.ledger if self.ledger and not _is_sqlite(self.ledger) else f"sqlite:///{self.home / 'inbox.db'}"
+
+    @property
+    def has_inbox(self) -> bool:
+        """Whether anything may have been posted or polled already."""
+        return not _is_sqlite(self.inbox_url) or (self.home / "inbox.db").is_file()
+
+    @property
+    def has_ledger(self) -> bool:
+        """Whether there is a ledger already; a dry run does not make one."""
+        return self.ledger is not None or (self.home / "ledger.db").is_file()
+
+
+_Placed = TypeVar("_Placed", bound=StateSettings)
+
+
+def closed(settings: _Placed) -> _Placed:
+    """The settings, and what was made by them before is readable by its owner alone."""
+    # The sandbox's and the demo's state lies below the usual folder, whatever `home` is.
+    for home in {settings.home, _HOME}:
+        close_to_others(home, (settings.ledger_url, settings.inbox_url))
+    return settings
+
+
+def state_folder(folder: Path) -> Path:
+    """A folder for what the product keeps, made where it is not there.
+
+    Raises:
+        ConfigurationError: it cannot be made, or not be written.
+    """
+    why = "it is read-only"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = str(error.strerror)
+    else:
+        if os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    raise ConfigurationError(
+        f"the state folder {folder} cannot be used: {why}. Give this user the right to write there, or name another "
+        "one: CASPIO_SYNC_HOME"
+    )
+
+
+def _is_sqlite(url: str) -> bool:
+    """As `ledger.engine.database_url` reads it, without SQLAlchemy."""
+    return url.strip().lower().startswith("sqlite")
