@@ -1,6 +1,7 @@
 """A ledger of an older version, that took a path for a name: its state goes over to the sync that is meant."""
 
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -120,6 +121,23 @@ def test_nothing_moves_under_a_run_that_is_at_work(ledger: Ledger) -> None:
     with pytest.raises(TransientError, match=r"syncs/customers.yaml: run 7 is at work under this name"):
         ledger.take_over("customers", [PATH])
     assert under(ledger, PATH)["row"] == 1
+
+
+def test_of_two_that_open_at_once_the_second_leaves_what_the_first_took_over(
+    ledger_url: str, ledger: Ledger, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Were it deleted in favour of the empty former name, everything would be sent again."""
+    sent(ledger, PATH, 1, 2, 3)
+    with Ledger.open(ledger_url, clock=clock) as other:
+        write = other._write
+
+        def after_the_first(doing: str, **options: bool) -> AbstractContextManager[sa.Connection]:
+            assert ledger.take_over("customers", [PATH]) == PATH
+            return write(doing, **options)
+
+        monkeypatch.setattr(other, "_write", after_the_first)
+        assert other.take_over("customers", [PATH]) is None
+    assert under(ledger, "customers")["row"] == 3
 
 
 @pytest.mark.parametrize(

@@ -44,10 +44,12 @@ class Renaming(LedgerConnection):
         """
         asked = sa.select(schema.erased.c.sync).where(schema.erased.c.sync.in_(formers)).limit(1)
         with self._read("read the state of a sync") as connection:
-            own = any(_holds(connection, table, name) for table in _STATE)
-            if own and connection.execute(asked).first() is None:
+            if _has_state(connection, name) and connection.execute(asked).first() is None:
                 return None
         with self._write("take over the state of a sync") as connection:
+            if connection.dialect.name == "postgresql":  # on SQLite, writers take turns from their first word on
+                connection.exec_driver_sql("LOCK TABLE lease IN SHARE ROW EXCLUSIVE MODE")
+            own = _has_state(connection, name)  # another process may have been here since: what it took over stays
             if not own:
                 self._refuse_while_held(connection, [name, *formers])
             taken = None if own else max(formers, key=lambda each: (_last_run(connection, each), each))
@@ -62,8 +64,9 @@ class Renaming(LedgerConnection):
 
     def _refuse_while_held(self, connection: sa.Connection, names: Sequence[str]) -> None:
         held = sa.select(schema.lease).where(schema.lease.c.sync.in_(names))
+        now = self._now(connection)
         for lease in connection.execute(held):
-            if lease.expires_at > self._clock.now() and not has_died(lease.process):
+            if lease.expires_at > now and not has_died(lease.process):
                 raise TransientError(
                     f"{lease.sync}: {lease.holder} is at work under this name, whose state is to go over to "
                     f"{names[0]}. Try again when it has ended"
@@ -80,9 +83,9 @@ def _take_erasures(connection: sa.Connection, name: str, formers: Sequence[str])
         connection.execute(sa.update(table).where(theirs).values(sync=name))
 
 
-def _holds(connection: sa.Connection, table: str, name: str) -> bool:
-    sync = schema.metadata.tables[table].c.sync
-    return connection.execute(sa.select(sync).where(sync == name).limit(1)).first() is not None
+def _has_state(connection: sa.Connection, name: str) -> bool:
+    columns = (schema.metadata.tables[table].c.sync for table in _STATE)
+    return any(connection.execute(sa.select(sync).where(sync == name).limit(1)).first() for sync in columns)
 
 
 def _last_run(connection: sa.Connection, name: str) -> int:
