@@ -152,7 +152,7 @@ class Runs(LedgerConnection):
 
     def interrupt_run(self, run: str, *, exit_code: int) -> None:
         """Write down that a run is being broken off; where it has ended meanwhile, its end stands."""
-        values = {"state": INTERRUPTED, "exit_code": exit_code, "ended_at": self._clock.now()}
+        values = {"state": INTERRUPTED, "exit_code": exit_code, "ended_at": self.now()}
         with self._write("interrupt a run") as connection:
             chosen = (schema.run.c.id == run, schema.run.c.state == RUNNING)
             connection.execute(sa.update(schema.run).where(*chosen).values(values))

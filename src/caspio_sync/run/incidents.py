@@ -95,7 +95,7 @@ async def _tell_once(name: str, settings: Settings, connect: Connect, watch: Wat
                 if incident.kind in found.sound:
                     ledger.end_incident(name, incident.kind)
                     if incident.told:
-                        await _send(name, settings, watch, incident.kind, over_text(incident, watch, connect.clock))
+                        await _send(name, settings, watch, incident.kind, over_text(incident, watch, ledger.now()))
     except CaspioSyncError:
         if error is not None:
             await _tell_without_ledger(name, settings, connect.clock, watch, error)
@@ -231,9 +231,9 @@ def _share_text(name: str, report: RunReport, not_taken: int, judged: int, limit
 _OVER = "Over: "
 
 
-def over_text(incident: Incident, watch: Watch, clock: Clock) -> str:
-    """For what is over."""
-    lasted = duration(clock.now() - incident.since)
+def over_text(incident: Incident, watch: Watch, now: datetime) -> str:
+    """For what is over, by now on the ledger's clock."""
+    lasted = duration(now - incident.since)
     what = {
         FAILED: "runs failed",
         BLOCKED: "the gate blocked",

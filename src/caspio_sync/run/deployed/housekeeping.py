@@ -69,7 +69,7 @@ def purge_ledger(settings: LocalSettings, *, dry_run: bool) -> HousekeepingRepor
     connect, purged, posts = CONNECT.get(), Purged(), 0
     if settings.has_ledger:
         with contextlib.closing(connect.ledger(settings, connect.clock)) as ledger:
-            before = connect.clock.now() - timedelta(days=settings.keep_days)
+            before = ledger.now() - timedelta(days=settings.keep_days)
             purged = ledger.purge(before, dry_run=dry_run)
             folded = ledger.folded_by_all()
         if settings.has_inbox:
