@@ -21,6 +21,12 @@ def test_the_seeds_break_nothing(target: str) -> None:
     assert broken == {}
 
 
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_the_first_seed_is_taken_whole(target: str) -> None:
+    """Where every input is refused at the door, nothing behind it is ever tried."""
+    TARGETS[target].run(TARGETS[target].seeds[0])
+
+
 def test_files_below_found_are_of_a_target() -> None:
     folders = {path.name for path in kept.FOUND.iterdir()} if kept.FOUND.is_dir() else set()
     assert folders <= set(TARGETS)

@@ -11,10 +11,11 @@ from cronsim import CronSim
 from caspio_sync.mapping.kinds import mapping_of
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.sandbox.data import FIELDS
+from caspio_sync.sandbox.products import BOOK_FIELDS, PRODUCT_FIELDS
 from caspio_sync.schemas import CaspioField
+from caspio_sync.sync_files import shipped_examples
 from tests.fuzz.judging import Target
 
-_ROOT = Path(__file__).parents[3]
 _NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -32,18 +33,14 @@ def run(data: bytes) -> list[str]:
 
 @cache
 def _fields() -> list[CaspioField]:
-    names = {each["Name"]: each["Type"] for each in FIELDS}
-    more = {
-        "BookNo": "INTEGER", "Title": "STRING", "OriginalTitle": "STRING", "Authors": "TEXT", "Year": "INTEGER", "Isbn": "STRING",
-        "Editions": "INTEGER", "Rating": "NUMBER", "Ratings": "INTEGER", "ImageUrl": "STRING", "Guid": "GUID", "Photo": "FILE",
-        **{f"Author{number}": "STRING" for number in range(1, 6)}, "Dates": "LIST-DATE/TIME", "Numbers": "LIST-NUMBER",
-    }  # fmt: skip
+    names = {each["Name"]: each["Type"] for each in (*FIELDS, *PRODUCT_FIELDS, *BOOK_FIELDS)}
+    more = {"Guid": "GUID", "Photo": "FILE", "Dates": "LIST-DATE/TIME", "Numbers": "LIST-NUMBER"}
     return [CaspioField(name, kind, on_update=kind == "TIMESTAMP") for name, kind in (names | more).items()]
 
 
 def _shipped() -> Iterator[bytes]:
     """The shipped files without their comments, which would only be mutated."""
-    for path in sorted((_ROOT / "syncs").glob("*.yaml")):
+    for path in sorted(shipped_examples().glob("*.yaml")):
         lines = (line.partition(" #")[0].rstrip() for line in path.read_text("utf-8").splitlines())
         yield "\n".join(line for line in lines if line and not line.startswith("#")).encode()
 
