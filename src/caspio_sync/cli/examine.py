@@ -14,9 +14,9 @@ from caspio_sync.cli.examine_rows import row_findings
 from caspio_sync.cli.file_findings import file_findings
 from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
 from caspio_sync.clients.caspio import CaspioClient, Source
-from caspio_sync.clients.caspio_query import identifier
 from caspio_sync.clock import Clock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.extraction.records import rows_counted
 from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
@@ -260,12 +260,9 @@ async def _erasure_findings(
     requests = prepared.requests
     if requests is None:
         return []
-    counted = await caspio.aggregate(
-        requests.source, select=f"COUNT({identifier(requests.key.name)}) AS row_count", where=requests.where
-    )
+    rows = await rows_counted(caspio, requests.source, requests.key.name, requests.where)
     async with CONNECT.get().braze(settings, clock) as braze:
         await braze.probe_delete()
-    rows = int(counted.row["row_count"])
     sound = Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")
     if rows <= MOST_PEOPLE:
         return [sound]

@@ -130,7 +130,7 @@ class RecordReader:
         select = f"COUNT({key}) AS row_count,MIN({key}) AS low_key,MAX({key}) AS high_key"
         asked_at = self._clock.now()
         answer = await self._client.aggregate(self._source, select=select, where=self._where)
-        total = self._as_count(answer.row["row_count"])
+        total = as_count(self._source, answer.row["row_count"])
         low, high = self._whole(answer.row["low_key"]), self._whole(answer.row["high_key"])
         if low is not None and high is not None and low <= high and total:
             self._next_key, self._reached = low, low - 1
@@ -154,24 +154,10 @@ class RecordReader:
         return await self._count(f"{self._key}<={key}")
 
     async def _count(self, within: str) -> int:
-        where = and_(self._where, within)
-        answer = await self._client.aggregate(self._source, select=f"COUNT({self._key}) AS row_count", where=where)
-        return self._as_count(answer.row["row_count"])
+        return await rows_counted(self._client, self._source, self._key_name, and_(self._where, within))
 
     def _cut(self, low: int, high: int, rows: int) -> KeyRanges:
         return KeyRanges(low=low, high=high, total=rows, page_rows=self._page_rows, parallel=self._parallel)
-
-    def _as_count(self, cell: Any) -> int:
-        """A count; it may come as text."""
-        try:
-            number = -1 if isinstance(cell, bool) else int(cell)
-        except (TypeError, ValueError, OverflowError):
-            number = -1
-        if number < 0:
-            raise TransientError(
-                f"counting {self._source}: an answer without the number of rows; the next run asks again"
-            )
-        return number
 
     def _whole(self, cell: Any) -> int | None:
         if cell is None or cell == "":
@@ -332,6 +318,31 @@ class RecordReader:
             return len(decoded), self._whole(decoded[-1][self._key_name]) or 0 if decoded else 0
         except (orjson.JSONDecodeError, KeyError, TypeError):
             raise TransientError(f"reading {self._source}: a page without {self._key_name}") from None
+
+
+async def rows_counted(client: RecordSource, source: Source, key_field: str, where: str | None) -> int:
+    """Rows that meet a condition, by Caspio's own count: one call.
+
+    Raises:
+        As `CaspioClient.aggregate`; `TransientError` also where the answer holds no count.
+    """
+    answer = await client.aggregate(source, select=f"COUNT({identifier(key_field)}) AS row_count", where=where)
+    return as_count(source, answer.row["row_count"])
+
+
+def as_count(source: Source, cell: Any) -> int:
+    """A count; it may come as text.
+
+    Raises:
+        TransientError: it is none.
+    """
+    try:
+        number = -1 if isinstance(cell, bool) else int(cell)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if number < 0:
+        raise TransientError(f"counting {source}: an answer without the number of rows; the next run asks again")
+    return number
 
 
 def keys_where(field: CaspioField, values: Iterable[str], budget_chars: int = _KEYS_CHARS) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.extraction.records import RecordReader
+from caspio_sync.extraction.records import RecordReader, rows_counted
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import Requests
@@ -105,10 +105,7 @@ async def too_many(run: SyncRun, people: int, place: str) -> str | None:
     if people <= MOST_PEOPLE or run.options.allow_erasures:
         return None
     prepared = run.prepared
-    counted = await run.caspio.aggregate(
-        prepared.source, select=f"COUNT({prepared.key.name}) AS row_count", where=prepared.definition.source.where
-    )
-    rows = int(counted.row.get("row_count") or 0)
+    rows = await rows_counted(run.caspio, prepared.source, prepared.key.name, prepared.definition.source.where)
     if people <= MOST_SHARE * rows:
         return None
     return (

@@ -70,6 +70,17 @@ def test_rows_are_paged_by_one(shop: Any) -> None:
     assert [each["sent_from"] for each in document["samples"]] == [f"From {row}" for row in range(1, 8)]
 
 
+def test_the_brake_before_erasures_counts_by_one(shop: Any) -> None:
+    shop.caspio.create_table("Words", [*FIELDS, {"Name": "Plan", "Type": "INTEGER", "Unique": True}])
+    shop.caspio.insert_rows("Words", [{"Key": f"k{row}", "Plan": row, "Null": ""} for row in range(1, 31)])
+    shop.caspio.create_view("Shown", "Words", ["Key", "From", "Where", "Null", "Plan"])
+    source = "  table: Words\n  cursor: Current\n  where: Active = 'yes'\n"
+    paged = SYNC.replace(source, "  view: Shown\n  page_by: Plan\n")
+    shop.write_sync(paged + 'erasure: {where: "[Null] IS NOT NULL"}\n')
+    (error,) = errors(shop.document("check", "customers"))
+    assert "erasure would take 100% of 30 rows in view Shown" in error
+
+
 def test_where_caspio_takes_no_brackets_check_refuses_each_with_its_lines(shop: Any) -> None:
     words(shop, bracketed_names=False)
     path = shop.write_sync(SYNC).relative_to(shop.folder)
