@@ -40,6 +40,7 @@ FOREIGN: list[tuple[Ask, bytes]] = [
     (two_fields, b'{"Result":[1,2]}'),
     (two_fields, b'{"Result":[{"PK_ID":1}]}'),
     (two_fields, b'{"Result":[{"PK_ID":1,"Name":"a"},{"PK_ID":2}]}'),
+    (two_fields, b'{"Result":[{"PK_ID":1,"Name":"a"},{"PK_ID":2,"Note":"b"}]}'),
     (two_fields, b'{"Result":[{"Sku":1,"Price":2}]}'),
     (two_fields, b'{"Result":[{"PK_ID":1,"Note":"\\"Name\\": x"}]}'),
     (count, b'{"Result":[]}'),

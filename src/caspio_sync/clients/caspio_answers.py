@@ -172,17 +172,11 @@ def _json(response: httpx.Response, doing: str) -> dict[str, Any]:
 
 
 def _has_fields(page: bytes, names: Sequence[str]) -> bool:
-    """Whether each row has every field, decoded only where counting the names leaves it open.
+    """Whether each row has every field.
 
-    A quote within a cell is escaped, so a name in quotes before a colon stands nowhere but where its cell begins.
+    Rows are decoded for it, 2 ms for 1000 of them: a row with a foreign field in the place of one asked for holds as
+    many names as the others.
     """
-    marks = [f'"{name}":'.encode() for name in names]
-    rows = page.count(marks[0])
-    if rows and page.count(b'":') == rows * len(marks) and all(mark in page for mark in marks):
-        return True
-    try:
-        decoded = orjson.loads(page)
-    except orjson.JSONDecodeError:
-        return False
+    rows = parsed(page)
     wanted = set(names)
-    return all(isinstance(row, dict) and row.keys() >= wanted for row in decoded)
+    return isinstance(rows, list) and all(isinstance(row, dict) and row.keys() >= wanted for row in rows)
