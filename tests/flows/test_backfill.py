@@ -6,7 +6,6 @@ import importlib
 import io
 import warnings
 from collections import Counter
-from contextlib import ExitStack
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,6 +23,7 @@ from caspio_sync.run.deployed.backfill import BackfillError, BackfillReport
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
+from tests.flows.killing import KilledError, killed_after
 
 PEOPLE = 4000
 BATCH = 1000
@@ -31,10 +31,6 @@ AN_HOUR = 3600.0
 
 
 pytestmark = pytest.mark.usefixtures("without_engine")
-
-
-class KilledError(BaseException):
-    """Stands for the end of the process."""
 
 
 @pytest.fixture(scope="module")
@@ -78,30 +74,6 @@ def refused(**chosen: Any) -> str:
     with pytest.raises(ConfigurationError) as caught:
         backfilled(**chosen)
     return str(caught.value)
-
-
-def killed_after(times: int, step: str = "close_batch") -> ExitStack:
-    """The process ends, without a word, once the ledger has done a step so often: recorded so many batches."""
-    stack = ExitStack()
-    patch = stack.enter_context(pytest.MonkeyPatch.context())
-    real, finish, calls = getattr(Ledger, step), Ledger.finish_run, 0
-
-    def dying(self: Ledger, *arguments: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls > times:
-            raise KilledError
-        return real(self, *arguments, **named)
-
-    def silent(self: Ledger, *arguments: Any, **named: Any) -> None:
-        if calls > times:
-            raise KilledError
-        finish(self, *arguments, **named)
-
-    patch.setattr(Ledger, step, dying)
-    patch.setattr(Ledger, "finish_run", silent)
-    stack.enter_context(pytest.raises(KilledError))
-    return stack
 
 
 def test_a_range_of_keys_is_sent_again_and_the_cursor_stays(many: Any) -> None:

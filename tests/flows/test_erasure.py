@@ -7,6 +7,7 @@ import pytest
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.erasing import REASON
+from tests.flows.killing import KilledError
 
 REQUESTS = [{"Name": "CustomerNo", "Type": "STRING"}, {"Name": "Done", "Type": "STRING"}]
 BY_TABLE = "erasure:\n  table: ErasureRequests\n  key: CustomerNo\n"
@@ -151,10 +152,6 @@ def test_plan_blocks_as_the_run_would_and_deletes_nobody(shop: Any) -> None:
     assert any("1 people would be erased" in note for note in plan.report.notes)
     assert shop.braze.requests == before
     assert states(shop, "c2") == [None]
-
-
-class KilledError(BaseException):
-    """Stands for the end of the process."""
 
 
 @pytest.mark.parametrize("after", [False, True])

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import ExitStack
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs
@@ -15,6 +14,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.verification import verifying
 from caspio_sync.settings import current_settings
+from tests.flows.killing import KilledError, killed_after
 
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
 PEOPLE = 4000
@@ -22,10 +22,6 @@ BATCH = 1000
 AN_HOUR = 3600.0
 
 pytestmark = pytest.mark.usefixtures("without_prefect")
-
-
-class KilledError(BaseException):
-    """Stands for the end of the process."""
 
 
 @pytest.fixture
@@ -44,33 +40,10 @@ def without_cursor(text: str) -> str:
     return text.replace("  cursor: ChangedAt\n", "")
 
 
-def killed_at(call: int, step: str = "close_batch", *, silently: bool = True) -> ExitStack:
-    """The process ends at the n-th call of a step of the ledger; `silently` before it can say so."""
-    stack = ExitStack()
-    patch = stack.enter_context(pytest.MonkeyPatch.context())
-    real, calls = getattr(Ledger, step), 0
-
-    def dying(self: Ledger, *arguments: Any, **named: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls >= call:
-            raise KilledError
-        return real(self, *arguments, **named)
-
-    def dead(*_: Any, **__: Any) -> Any:
-        raise KilledError
-
-    patch.setattr(Ledger, step, dying)
-    if silently:
-        patch.setattr(Ledger, "finish_run", dead)
-    stack.enter_context(pytest.raises(KilledError))
-    return stack
-
-
-def killed_after(world: Any, batches: int, **options: Any) -> datetime:
+def dead_after(world: Any, batches: int, **options: Any) -> datetime:
     """A run that dies when so many batches are recorded, ten minutes before now; when it began."""
     began: datetime = world.clock.now()
-    with killed_at(batches + 1):
+    with killed_after(batches):
         world.run(**options)
     world.clock.advance(600)
     return began
@@ -115,7 +88,7 @@ def test_a_killed_sweep_goes_on_after_the_recorded_batches(many: Any, monkeypatc
         await real(self)
 
     monkeypatch.setattr(SyncRun, "close", close)
-    began = killed_after(many, 2)
+    began = dead_after(many, 2)
     reports: list[Any] = []
     pages = conditions_of(many, lambda: reports.append(many.run()))
     (report,) = reports
@@ -138,7 +111,7 @@ def test_a_killed_sweep_goes_on_after_the_recorded_batches(many: Any, monkeypatc
 
 
 def test_a_failed_sweep_goes_on_too(many: Any) -> None:
-    with killed_at(3, silently=False):
+    with killed_after(2, silently=False):
         many.run()
     report = many.run()
     assert gone_on(report)[0].endswith("was interrupted")
@@ -147,7 +120,7 @@ def test_a_failed_sweep_goes_on_too(many: Any) -> None:
 
 
 def test_what_changed_below_is_read_again_and_what_is_gone_or_new_does_no_harm(many: Any) -> None:
-    killed_after(many, 2)
+    dead_after(many, 2)
     change(many, 5, FirstName="Changed")
     change(many, 2001, FirstName="Later")
     many.caspio.delete_rows("Customers", "PK_ID = 7")
@@ -176,7 +149,7 @@ def test_a_row_that_changed_during_the_killed_run_is_read_again(many: Any) -> No
         await app(scope, receive, send)
 
     many.caspio.app = changing
-    killed_after(many, 2)
+    dead_after(many, 2)
     many.caspio.app = app
     assert first_name(many, 5) == "Name5"
     assert many.run().sent >= 1
@@ -184,11 +157,11 @@ def test_a_row_that_changed_during_the_killed_run_is_read_again(many: Any) -> No
 
 
 def test_a_chain_of_killed_runs_goes_on_from_all_they_read(many: Any) -> None:
-    began = killed_after(many, 1)
+    began = dead_after(many, 1)
     change(many, 5, FirstName="Changed")
-    killed_after(many, 1)  # it dies before it comes to the changed row
+    dead_after(many, 1)  # it dies before it comes to the changed row
     change(many, 1005, FirstName="Changed")
-    with killed_at(1, "begin_sweep"):  # and one dies before its first batch
+    with killed_after(0, "begin_sweep"):  # and one dies before its first batch
         many.run()
     report = many.run()
     assert gone_on(report)[0].startswith("goes on after PK_ID 2,000")
@@ -199,9 +172,9 @@ def test_a_chain_of_killed_runs_goes_on_from_all_they_read(many: Any) -> None:
 
 
 def test_one_killed_among_the_changed_rows_has_read_all_the_rest(many: Any) -> None:
-    killed_after(many, 2)
+    dead_after(many, 2)
     change(many, 5, FirstName="Changed")
-    killed_after(many, 2)
+    dead_after(many, 2)
     report = many.run()
     assert gone_on(report)[0].startswith("goes on after PK_ID 4,000")
     assert report.read == 1
@@ -218,7 +191,7 @@ def test_one_killed_among_the_changed_rows_has_read_all_the_rest(many: Any) -> N
     ids=["mapping", "where", "gate"],
 )
 def test_under_another_definition_everything_is_read(many: Any, edit: Callable[[str], str]) -> None:
-    killed_after(many, 2)
+    dead_after(many, 2)
     write_sync(many, edit)
     report = many.run()
     assert (gone_on(report), report.read) == ([], PEOPLE)
@@ -226,7 +199,7 @@ def test_under_another_definition_everything_is_read(many: Any, edit: Callable[[
 
 @pytest.mark.parametrize("options", [{"full": True}, {"resend": True}, {"baseline": True}])
 def test_who_asks_for_everything_gets_everything(many: Any, options: dict[str, Any]) -> None:
-    killed_after(many, 2)
+    dead_after(many, 2)
     report = many.run(**options)
     assert (gone_on(report), report.read) == ([], PEOPLE)
 
@@ -241,21 +214,21 @@ def blocked(world: Any) -> None:
     "between",
     [
         lambda world: world.run(keys=("c5",)),
-        lambda world: killed_after(world, 3, baseline=True),
+        lambda world: dead_after(world, 3, baseline=True),
         lambda world: world.clock.advance(25 * AN_HOUR),
         blocked,
     ],
     ids=["other rows", "baseline", "a day", "blocked"],
 )
 def test_nothing_is_skipped_after(many: Any, between: Callable[[Any], object]) -> None:
-    killed_after(many, 2)
+    dead_after(many, 2)
     between(many)
     report = many.run()
     assert (gone_on(report), report.read) == ([], PEOPLE)
 
 
 def test_a_plan_shows_the_whole(many: Any) -> None:
-    killed_after(many, 2)
+    dead_after(many, 2)
     plan = many.plan()
     assert plan.report.read == PEOPLE
     assert gone_on(plan.report) == []
@@ -264,21 +237,21 @@ def test_a_plan_shows_the_whole(many: Any) -> None:
 
 def test_without_a_cursor_field_what_changed_below_waits_for_the_run_after(many: Any) -> None:
     write_sync(many, without_cursor)
-    killed_after(many, 2)
+    dead_after(many, 2)
     change(many, 5, FirstName="Changed")
     assert many.run().read == 2 * BATCH
     assert first_name(many, 5) == "Name5"
     many.clock.advance(600)
     assert many.run().read == PEOPLE
     assert first_name(many, 5) == "Changed"
-    killed_after(many, 2)
+    dead_after(many, 2)
     many.clock.advance(AN_HOUR)  # too long ago to be skipped unseen
     assert many.run().read == PEOPLE
 
 
 def test_a_lost_answer_below_is_read_again(many: Any) -> None:
     write_sync(many, without_cursor)
-    killed_after(many, 2)
+    dead_after(many, 2)
     with many.ledger() as ledger, ledger._write("lose an answer") as connection:
         connection.execute(sa.text("UPDATE row SET verdict = 'unknown' WHERE source_pk = 5"))
     many.forget()
@@ -297,7 +270,7 @@ def test_what_a_verification_took_back_is_met_by_the_next_run(many: Any) -> None
             await client.post("/users/track", json={"attributes": [item]})
 
     write_sync(many, without_cursor)
-    killed_after(many, 2)
+    dead_after(many, 2)
     asyncio.run(drift())
     assert first_name(many, 5) == "Edited"
     asyncio.run(verifying.verify("customers", settings=current_settings(), sample=None))
