@@ -120,13 +120,17 @@ def acknowledged(response: httpx.Response, doing: str, *, sent: Mapping[str, int
     return answer
 
 
+def entries(answer: Mapping[str, Any]) -> list[Any]:
+    """What stands under `errors`: a list, or the one entry itself."""
+    found = answer.get("errors")
+    return found if isinstance(found, list) else [found] if found else []
+
+
 def _refused(answer: Mapping[str, Any], sent: Mapping[str, int]) -> dict[str, int]:
     """How many objects of each array the `errors` of an answer are about; entries of one object count once."""
-    entries = answer.get("errors")
-    listed = entries if isinstance(entries, list) else [entries] if entries else []
     only = next(iter(sent)) if len(sent) == 1 else None
     places: set[tuple[Any, Any]] = set()
-    for number, entry in enumerate(listed):
+    for number, entry in enumerate(entries(answer)):
         named = entry if isinstance(entry, dict) else {}
         index, array = named.get("index"), named.get("input_array")
         # Where an entry names no object, it is taken for one of its own: whose it is nobody knows.

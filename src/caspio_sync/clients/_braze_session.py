@@ -1,6 +1,6 @@
 """Calls to one Braze workspace: endpoint, key, connections; one attempt a call."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from types import MappingProxyType, TracebackType
 from typing import ClassVar, Self
@@ -8,7 +8,8 @@ from typing import ClassVar, Self
 import httpx
 from pydantic import SecretStr
 
-from caspio_sync.clients._http import USER_AGENT, ConnectionPool, RateLimit, rate_limit, refusal
+from caspio_sync.clients._answers import disowned, document
+from caspio_sync.clients._http import USER_AGENT, ConnectionPool, RateLimit, RefusedError, rate_limit, refusal
 from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import CallError, ConfigurationError
@@ -107,6 +108,32 @@ class BrazeSession:
         request = httpx.Request(method, url, headers=self._headers, content=body, extensions=extensions)
         self.calls += 1
         return await self._pool.send(request, doing, seconds=seconds)
+
+    async def _probe(self, asked: Iterable[tuple[str, str, str, bytes]]) -> None:
+        """Ask whether the key may do what it is to do, by requests that change nothing.
+
+        Args:
+            asked: permission, method, path and body; that a request is refused for another reason than the permission
+                tells that this is there.
+
+        Raises:
+            ConfigurationError: endpoint or key are not right, or permissions are missing; each is named.
+            TransientError: Braze did not answer, or asked to come again.
+        """
+        doing, missing = "checking the Braze key", []
+        for permission, method, path, body in asked:
+            response = await self._answered(method, self._url(path), body, doing)
+            if response.status_code == HTTPStatus.FORBIDDEN and disowned(response) is None:
+                missing.append(permission)
+            elif response.is_success:
+                document(response, doing)
+            elif not isinstance(refused := self._refusal(response, doing), RefusedError):
+                raise refused
+        if missing:
+            raise ConfigurationError(
+                f"{doing}: it lacks {', '.join(missing)}; permissions cannot be changed on an existing key, "
+                "so make a new one that has them"
+            )
 
     def _refusal(self, response: httpx.Response, doing: str) -> CallError | ConfigurationError:
         return refusal(response, doing, now=self._clock.now(), remedies=self._remedies)

@@ -10,9 +10,9 @@ from typing import TypeVar
 from urllib.parse import urlencode
 
 import httpx
-import orjson
 from pydantic import SecretStr
 
+from caspio_sync.clients._answers import parsed
 from caspio_sync.clients._http import USER_AGENT, ConnectionPool, RefusedError, refusal
 from caspio_sync.clients._pacing import Pace, Patience, Quota
 from caspio_sync.clock import Clock
@@ -232,10 +232,10 @@ class CaspioSession:
     def _read_token(self, response: httpx.Response) -> _Token:
         """The token; where its lifetime is not told, or is nonsense, it is renewed within a minute."""
         try:
-            answer = orjson.loads(response.content)
+            answer = parsed(response.content)
             text = answer["access_token"]
             lifetime = float(answer.get("expires_in") or BUDGET_SECONDS)
-        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError):
             text, lifetime = None, BUDGET_SECONDS
         if not isinstance(text, str) or not _TOKEN.fullmatch(text):
             raise TransientError("asking Caspio for a token: an answer without access_token", status=200)

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import orjson
 
-from caspio_sync.clients._answers import ForeignAnswerError, acknowledged, document, foreign, parsed
+from caspio_sync.clients._answers import ForeignAnswerError, acknowledged, document, entries, foreign, parsed
 from caspio_sync.clients._braze_session import BrazeSession
 from caspio_sync.clients._http import RefusedError
 from caspio_sync.clients._masking import masked
@@ -258,10 +258,7 @@ def _id(value: Any) -> str:
 
 
 def _errors(answer: Mapping[str, Any], request: httpx.Request) -> tuple[TrackError, ...]:
-    entries = answer.get("errors")
-    if not entries:
-        return ()
-    return tuple(_error(entry, request) for entry in (entries if isinstance(entries, list) else [entries]))
+    return tuple(_error(entry, request) for entry in entries(answer))
 
 
 def _error(entry: Any, request: httpx.Request) -> TrackError:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import httpx
 import orjson
 
-from caspio_sync.clients._answers import ForeignAnswerError, acknowledged, disowned, document, foreign, parsed
+from caspio_sync.clients._answers import ForeignAnswerError, acknowledged, document, foreign, parsed
 from caspio_sync.clients._braze_session import BrazeSession
 from caspio_sync.clients._http import RefusedError
 from caspio_sync.clients._masking import MESSAGE_CHARS, masked
@@ -70,10 +70,11 @@ class CatalogClient(BrazeSession):
         doing = "writing catalog items"
         response = await self._send(method, self._url(_items_path(catalog)), body, doing, seconds)
         try:
-            acknowledged(response, doing)
+            answer = acknowledged(response, doing)
         except ForeignAnswerError as doubt:
             return CatalogWriteAnswer(response.status_code, self._rate(response), doubt=str(doubt))
-        errors = tuple(TrackError(None, None, f"{each.id}: {each.message}") for each in _errors(response))
+        told = _errors(answer, response.request)
+        errors = tuple(TrackError(None, None, f"{each.id}: {each.message}") for each in told)
         return CatalogWriteAnswer(response.status_code, self._rate(response), errors)
 
     async def catalogs(self) -> CatalogsAnswer:
@@ -158,10 +159,8 @@ class CatalogClient(BrazeSession):
             ConfigurationError: they are not; every permission that is missing is named.
             TransientError: Braze did not answer, or asked to come again.
         """
-        doing = "checking the Braze key"
         items, fields = _items_path(_NO_CATALOG), _fields_path(_NO_CATALOG)
-        missing = []
-        for permission, method, path, body in (
+        asked = (
             ("catalogs.get", "GET", "/catalogs", b""),
             ("catalogs.create", "POST", "/catalogs", b'{"catalogs":[]}'),
             ("catalogs.create_fields", "POST", fields, _NO_FIELDS),
@@ -170,23 +169,12 @@ class CatalogClient(BrazeSession):
             ("catalogs.delete_items", "DELETE", items, _NO_ITEMS),
             ("catalogs.get_items", "GET", items, b""),
             ("catalogs.get_item", "GET", f"{items}/none", b""),
-        ):
-            response = await self._answered(method, self._url(path), body, doing)
-            if response.status_code == HTTPStatus.FORBIDDEN and disowned(response) is None:
-                missing.append(permission)
-            elif response.is_success:
-                document(response, doing)
-            elif not isinstance(refused := self._refusal(response, doing), CatalogRefusedError):
-                raise refused
-        if missing:
-            raise ConfigurationError(
-                f"{doing}: it lacks {', '.join(missing)}; permissions cannot be changed on an existing key, "
-                "so make a new one that has them"
-            )
+        )
+        await self._probe(asked)
 
     def _refusal(self, response: httpx.Response, doing: str) -> CallError | ConfigurationError:
         plain = super()._refusal(response, doing)
-        errors = _errors(response)
+        errors = _errors(parsed(response.content), response.request)
         not_found = response.status_code == HTTPStatus.NOT_FOUND and bool(errors)
         if not (not_found or isinstance(plain, RefusedError)):
             return plain
@@ -253,13 +241,12 @@ def _next_cursor(response: httpx.Response) -> str | None:
     return cursor
 
 
-def _errors(response: httpx.Response) -> tuple[CatalogError, ...]:
+def _errors(body: Any, request: httpx.Request) -> tuple[CatalogError, ...]:
     """Entries of `errors` as far as they can be read."""
-    body = parsed(response.content)
     entries = body.get("errors") if isinstance(body, dict) else None
     if not isinstance(entries, list):
         return ()
-    return tuple(_error(entry, response.request) for entry in entries)
+    return tuple(_error(entry, request) for entry in entries)
 
 
 def _error(entry: Any, request: httpx.Request) -> CatalogError:

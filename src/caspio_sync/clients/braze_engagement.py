@@ -4,15 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from http import HTTPStatus
 from typing import Any
 
 import httpx
 
-from caspio_sync.clients._answers import disowned, document, foreign
-from caspio_sync.clients._http import RateLimit, RefusedError
+from caspio_sync.clients._answers import document, foreign
+from caspio_sync.clients._http import RateLimit
 from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.errors import ConfigurationError, PermanentError
+from caspio_sync.errors import PermanentError
 
 MAX_ADDRESSES = 500  # a page of the lists of addresses (Braze, 8)
 MAX_USERS = 50  # ids a request, and a page holds 100 users (Braze, 7.5)
@@ -116,22 +115,8 @@ class BrazeEngagementClient(BrazeClient):
             ConfigurationError: endpoint or key are not right, or permissions are missing; each is named.
             TransientError: Braze did not answer, or asked to come again.
         """
-        doing = "checking the Braze key"
         asked = [*_LISTS, *(_STATES if states else ()), *(_CAMPAIGNS if campaigns else ())]
-        missing = []
-        for permission, method, path, body in asked:
-            response = await self._answered(method, self._url(path), body, doing)
-            if response.status_code == HTTPStatus.FORBIDDEN and disowned(response) is None:
-                missing.append(permission)
-            elif response.is_success:
-                document(response, doing)
-            elif not isinstance(refused := self._refusal(response, doing), RefusedError):
-                raise refused
-        if missing:
-            raise ConfigurationError(
-                f"{doing}: it lacks {', '.join(missing)}; permissions cannot be changed on an existing key, "
-                "so make a new one that has them"
-            )
+        await self._probe(asked)
         return [permission for permission, *_ in asked]
 
     async def unsubscribes(self, start: date, end: date, *, offset: int = 0) -> AddressesPage:

@@ -167,8 +167,8 @@ class CaspioClient:
         if not 1 <= limit <= MAX_PAGE_ROWS:
             raise ConfigurationError(f"{limit} rows a call; Caspio gives 1 to {MAX_PAGE_ROWS}")
         doing = f"reading {source}"
-        rest = {"q.where": and_(where), "q.orderBy": order_by, "q.limit": str(limit)}
-        parts = in_turn(self._selections(source, select, rest))
+        rest = _rest(where, order_by, limit)
+        parts = self._selections(source, select, rest)
         calls = [self._call("GET", source, doing, {"q.select": _select(part), **rest}) for part in parts]
         for _ in range(_LOOKS):
             pages = [await self._page(call, doing, part) for call, part in zip(calls, parts, strict=True)]
@@ -181,16 +181,16 @@ class CaspioClient:
         )
 
     def _selections(self, source: Source, select: Sequence[str], rest: Mapping[str, str | None]) -> list[list[str]]:
+        """What each of the calls selects, in turn."""
         room = URL_LIMIT - len(self._url(f"{_path(source)}/records", {"q.select": "", **rest}))
         parts = selections(select, room)
-        return parts if len(parts) <= _MOST_SELECTIONS else [list(select)]  # which is refused as too long
+        return in_turn(parts if len(parts) <= _MOST_SELECTIONS else [list(select)])  # which is refused as too long
 
     def calls_a_page(
         self, source: Source, *, select: Sequence[str], where: str | None = None, order_by: str | None = None
     ) -> int:
         """Calls that such a `records` makes while nothing changes: 1, or 2 n - 1 where the fields take n selections."""
-        rest = {"q.where": and_(where), "q.orderBy": order_by, "q.limit": str(MAX_PAGE_ROWS)}
-        return len(in_turn(self._selections(source, select, rest)))
+        return len(self._selections(source, select, _rest(where, order_by, MAX_PAGE_ROWS)))
 
     async def _page(self, call: Call, doing: str, names: Sequence[str]) -> RecordPage:
         return await self._session.call(
@@ -298,6 +298,11 @@ def _integration_url(text: str) -> str:
     if url.scheme not in {"https", "http"} or not url.host or url.path not in {"", "/"}:
         raise ConfigurationError(f"Caspio integration URL {text!r}: give https://<account>.caspio.com, without a path")
     return base.rstrip("/")
+
+
+def _rest(where: str | None, order_by: str | None, limit: int) -> dict[str, str | None]:
+    """The query of GET records besides the selected fields."""
+    return {"q.where": and_(where), "q.orderBy": order_by, "q.limit": str(limit)}
 
 
 def _select(names: Sequence[str]) -> str:

@@ -320,8 +320,9 @@ def _announced(rate: RateLimit | None) -> Announced:
 def refusal_text(error: PermanentError) -> str:
     """Braze's own words for a refusal, with those of its `errors`."""
     words = str(getattr(error, "message_text", "") or error)
-    kinds = error.errors if isinstance(error, TrackRefusedError) else ()
-    return ": ".join([words, *(", ".join(dict.fromkeys(each.type for each in kinds)) for _ in kinds[:1])])
+    if not isinstance(error, TrackRefusedError) or not error.errors:
+        return words
+    return f"{words}: {', '.join(dict.fromkeys(each.type for each in error.errors))}"
 
 
 def _read(request: Request, answer: Taken, calls: int) -> Answer:

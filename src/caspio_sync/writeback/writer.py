@@ -17,6 +17,7 @@ import polars as pl
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient, RefusedError, Source
 from caspio_sync.clients.caspio_query import encoded, in_list, literal
+from caspio_sync.concurrency import all_of
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.schemas import SOURCE_PK, Verdict
 from caspio_sync.writeback.planner import WriteCall
@@ -75,12 +76,7 @@ class Writer:
             async with turn:
                 done.append(await self._make(call))
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                for call in calls:
-                    group.create_task(make(call))
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from failed.exceptions[0].__cause__
+        await all_of(make(call) for call in calls)
         return pl.concat([pl.DataFrame(schema=WRITTEN_SCHEMA), *done])
 
     async def _make(self, call: WriteCall) -> pl.DataFrame:

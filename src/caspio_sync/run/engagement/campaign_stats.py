@@ -11,6 +11,7 @@ import polars as pl
 
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clients.caspio_query import literal
+from caspio_sync.concurrency import all_of
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.mapping.engagement import present
@@ -124,12 +125,7 @@ async def _insert(writer: Writer, rows: list[dict[str, Any]]) -> list[str]:
             if await writer.insert(filled, unique=UNIQUE) != Verdict.SENT:
                 unwritten.append(str(row[UNIQUE]))
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for row in rows:
-                group.create_task(insert(row))
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from failed.exceptions[0].__cause__
+    await all_of(insert(row) for row in rows)
     return unwritten
 
 
