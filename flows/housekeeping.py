@@ -5,6 +5,7 @@ import asyncio
 from prefect import flow
 from pydantic import BaseModel, Field
 
+from caspio_sync import startup
 from caspio_sync.run.deployed.housekeeping import HousekeepingReport
 from tasks.ending import run_name
 from tasks.housekeeping import publish, purge_history, purge_prefect
@@ -23,6 +24,7 @@ class HousekeepingParameters(BaseModel):
 )
 async def housekeeping(parameters: HousekeepingParameters) -> HousekeepingReport:
     """The ledger, then Prefect; a run of a sync may be under way beside it."""
+    startup.prepare()  # on a worker nobody else has
     report = await purge_history(dry_run=parameters.dry_run)
     report = await purge_prefect(report)
     await publish(report)

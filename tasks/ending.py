@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar, cast
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
-from caspio_sync import signals
+from caspio_sync import signals, startup
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.run.deployed.backfill import BackfillReport
@@ -56,8 +56,10 @@ def with_named_end(flow: Callable[[P], Coroutine[Any, Any, R]]) -> Callable[[P],
         signals.retake()
         context = FlowRunContext.get()
         if context is None or context.flow_run is None:  # without the engine nobody reads a state
+            startup.prepare()
             return await flow(parameters)
         try:
+            startup.prepare()  # on a worker nobody else has
             # Its deployment may be older than the line in its file; by hand it runs.
             if context.flow_run.auto_scheduled and (why := not_on_schedule(current_settings(), parameters.sync)):
                 return cast("R", Completed(name="Skipped", message=why))

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
-from caspio_sync import startup
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.opening import open_run
@@ -80,7 +79,6 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
     from tasks.report import published  # noqa: PLC0415
     from tasks.server import hide_keys, mark_killed  # noqa: PLC0415
 
-    startup.prepare()  # on a worker nobody else has
     chosen = RunOptions(**options.model_dump(include=set(RunOptions.model_fields), by_alias=True))
     own_id = flow_run.get_id()
     if chosen.row_keys and own_id is not None:

@@ -32,6 +32,11 @@ IDENTITY_LIMIT = (20_000, 60.0)  # one pool with delete, merge and the alias end
 GENERAL_LIMIT = (250_000, 3_600.0)  # one pool of most other endpoints, among them the subscription groups
 
 
+def ids_an_export(kind: str) -> int:
+    """How many identifiers of a kind one export may name; an address or a number has one for itself (Braze, 7.4)."""
+    return MAX_EXPORT_IDS if kind in {"external_id", "user_alias"} else 1
+
+
 @dataclass(frozen=True, slots=True)
 class TrackError:
     """An object that an accepted request left out (Braze, POST /users/track).

@@ -14,7 +14,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
-from caspio_sync.ledger.bulk import select_frame, upsert
+from caspio_sync.ledger.bulk import placeholders, select_frame, upsert
 from caspio_sync.ledger.compare import CONSENT_RANK, NO_ROWS
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.fingerprints import state_fingerprint, unpack
@@ -85,13 +85,13 @@ class DuplicateConsent(LedgerConnection):
 
         Args:
             sync: name of the sync.
-            heard: source_pk (of duplicates), states, and `heard`; of other words than these nothing is noted.
+            heard: source_pk (of duplicates), states, and `heard`, one row or more; of other words than these nothing is
+                noted.
         """
-        table = duplicate_consent.c
+        statement = "UPDATE duplicate_consent SET heard = ? WHERE source_pk = ? AND states = ? AND sync = ?"
+        rows = heard.select("heard", SOURCE_PK, "states", pl.lit(sync)).rows()
         with self._write("note what was heard", fenced=True) as connection:
-            for source_pk, states, own in heard.select(SOURCE_PK, "states", "heard").iter_rows():
-                same = (table.sync == sync, table.source_pk == source_pk, table.states == states)
-                connection.execute(sa.update(duplicate_consent).where(*same).values(heard=own))
+            connection.exec_driver_sql(placeholders(connection.dialect, statement), rows)
 
     def note_gone(self, sync: str, words: pl.DataFrame) -> None:
         """Write down what was acknowledged of rows that are gone: WORDS, of which nothing is heard yet."""

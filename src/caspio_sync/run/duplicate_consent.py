@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from caspio_sync.clients.caspio_query import and_
-from caspio_sync.extraction.records import RecordReader, keys_where
+from caspio_sync.extraction.records import keys_where
 from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.ledger.duplicate_consent import (
     KEY_HASH,
@@ -137,15 +137,7 @@ async def read_owners_again(run: SyncRun) -> bool:
     prepared = run.prepared
     owners = await run.ledger.do(run.ledger.ledger.unheeding_owners, run.name)
     run.readers += [
-        RecordReader(
-            run.caspio,
-            prepared.source,
-            fields=prepared.read_fields,
-            key_field=prepared.key.name,
-            where=and_(prepared.definition.source.where, where),
-            batch_size=prepared.definition.batch_size,
-            clock=run.clock,
-        )
+        prepared.reader(run.caspio, and_(prepared.definition.source.where, where), run.clock)
         for where in keys_where(prepared.key, [str(owner) for owner in owners])
     ]
     run.heeding = bool(owners)

@@ -13,7 +13,7 @@ import orjson
 import polars as pl
 
 from caspio_sync.characters import trimmed
-from caspio_sync.clients.braze_answers import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, MAX_EXPORT_IDS
+from caspio_sync.clients.braze_answers import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, ids_an_export
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.delivery.sender import refusal_text
 from caspio_sync.errors import ConfigurationError, GateBlockedError
@@ -315,8 +315,7 @@ class _Profiles:
     def __init__(self, run: SyncRun) -> None:
         self._find = run.braze.find_users
         self._paced = PacedCalls(EXPORT_LIMIT, run.clock)
-        # Of addresses and numbers, Braze takes one a request.
-        self._size = MAX_EXPORT_IDS if keyspace(run).kind in {"external_id", "user_alias"} else 1
+        self._size = ids_an_export(keyspace(run).kind)
 
     async def left_of(self, wanted: Sequence[Erased]) -> list[Erased]:
         """Those of whom Braze still has a profile, under any of their identifiers."""

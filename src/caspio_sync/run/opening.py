@@ -11,7 +11,6 @@ from caspio_sync import signals
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.runs import Run
@@ -207,19 +206,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     shard = await find_shard(name, options, prepared, ledger) if run is not None else None
     if shard is not None and shard.after_pk is not None:
         conditions = [and_(each, f"{identifier(prepared.key.name)}>{shard.after_pk}") for each in conditions]
-    readers = [
-        RecordReader(
-            caspio,
-            prepared.source,
-            fields=prepared.read_fields,
-            key_field=prepared.key.name,
-            where=where,
-            batch_size=prepared.definition.batch_size,
-            limit=options.limit,
-            clock=connect.clock,
-        )
-        for where in conditions
-    ]
+    readers = [prepared.reader(caspio, where, connect.clock, limit=options.limit) for where in conditions]
     report = RunReport(run=run or new_run_id(now), sync=name, kind=prepared.definition.kind, mode=mode, started_at=now)
     report.whole = mode == "sweep" and rest is None
     report.drift = list(prepared.drift.lines)

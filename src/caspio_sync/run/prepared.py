@@ -7,7 +7,9 @@ from itertools import chain
 
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clients.caspio_query import and_, identifier
+from caspio_sync.clock import Clock
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.mapping.kinds import mapping_of
 from caspio_sync.mapping.row_mapping import RowMapping
@@ -87,6 +89,21 @@ class Prepared:
         cursor = self.definition.source.cursor
         dated = [] if cursor is None or cursor in self.mapping.source_fields else [self.fields[cursor]]
         return [*self.selected, *dated]
+
+    def reader(
+        self, caspio: CaspioClient, where: str | None, clock: Clock, *, limit: int | None = None
+    ) -> RecordReader:
+        """Reads the sync's rows that meet a condition; `limit` of them at most."""
+        return RecordReader(
+            caspio,
+            self.source,
+            fields=self.read_fields,
+            key_field=self.key.name,
+            where=where,
+            batch_size=self.definition.batch_size,
+            limit=limit,
+            clock=clock,
+        )
 
     @property
     def select(self) -> list[str]:

@@ -52,8 +52,9 @@ def beside(definition: AnySync, others: Mapping[str, AnySync]) -> Shares:
             )
     everybody = {**others, definition.name: definition}
     left = _without_owned(definition, everybody)
-    if len(claims(left)) < len(claims(definition)):
-        theirs = [name for claim, name in claims(definition).items() if claim not in claims(left)]
+    claimed, kept = claims(definition), claims(left)
+    if len(kept) < len(claimed):
+        theirs = [name for claim, name in claimed.items() if claim not in kept]
         notes.append(f"left to {definition.owner}, their owner: {_listed(theirs)}")
     apart = []
     for other in others.values():

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from caspio_sync.clients.braze_answers import EXPORT_LIMIT, MAX_EXPORT_IDS
+from caspio_sync.clients.braze_answers import EXPORT_LIMIT, ids_an_export
 from caspio_sync.clients.braze_catalog_answers import ITEMS_READ_LIMIT
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.errors import ConfigurationError, PermanentError
@@ -56,8 +56,8 @@ def accounts(name: str, settings: Settings, ledger: Ledger) -> Accounts:
 
 async def known_accounts(
     name: str, settings: Settings, ledger: Ledger, connect: Connect, *, same: bool = False
-) -> Accounts:
-    """As `accounts`, where the sync may go on with them; Braze is asked only where its key changed.
+) -> None:
+    """Whether the sync may go on with the accounts in the settings; Braze is asked only where its key changed.
 
     Args:
         name: name of the sync.
@@ -73,7 +73,7 @@ async def known_accounts(
     found = accounts(name, settings, ledger)
     present, known = found.present, found.known
     if known is None or not found.changed or same:
-        return found
+        return
     for side, before, now in (("Caspio", known.caspio, present.caspio), ("Braze", known.braze, present.braze)):
         if before != now:
             raise _others(name, f"the ledger tells of {side} at {before}, and the settings name {now}")
@@ -82,7 +82,7 @@ async def known_accounts(
     if not keys:
         # Where nothing was sent, nothing can be taken for sent; but people may be waiting for their erasure there.
         if sync.kind != "engagement" and not ledger.pending_erasures(name):
-            return found
+            return
         raise _others(name, f"the key of Braze at {known.braze} is another one, and no profile is known to look for")
     try:
         there = await _there(sync, keys, settings, connect)
@@ -98,7 +98,6 @@ async def known_accounts(
             f"the key of Braze at {known.braze} is another one, and it finds {there} of the {len(keys)} that were sent "
             "last",
         )
-    return found
 
 
 def remember_accounts(name: str, settings: Settings, ledger: Ledger) -> None:
@@ -117,9 +116,7 @@ async def _there(sync: AnySync, keys: Sequence[str], settings: Settings, connect
         return sum(each.item is not None for each in answers)
     space = Keyspace(sync.identity.kind, sync.identity.label)
     named = [space.identifier(key) for key in keys]
-    # Of addresses and numbers, Braze takes one a request.
-    size = MAX_EXPORT_IDS if space.kind in {"external_id", "user_alias"} else 1
-    paced, there = PacedCalls(EXPORT_LIMIT, connect.clock), 0
+    size, paced, there = ids_an_export(space.kind), PacedCalls(EXPORT_LIMIT, connect.clock), 0
     async with connect.braze(settings, connect.clock) as braze:
         for start in range(0, len(named), size):
             some = named[start : start + size]

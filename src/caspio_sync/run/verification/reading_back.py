@@ -13,10 +13,10 @@ from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_answers import (
     EXPORT_LIMIT,
     GENERAL_LIMIT,
-    MAX_EXPORT_IDS,
     MAX_GROUP_IDS,
     SLOWEST_EXPORT_PER_MINUTE,
     ExportAnswer,
+    ids_an_export,
 )
 from caspio_sync.clock import Clock
 from caspio_sync.concurrency import all_of
@@ -90,13 +90,13 @@ class ProfilesReadBack:
         by_id = identity.kind == "external_id"
         own = {"external_id": "external_id", "user_alias": "user_aliases"}.get(identity.kind, identity.kind)
         self._fields = sorted({own, *(field for field in named.values() if field)})
-        # One call names fifty ids; an address or a number has one for itself (Braze, 7.4), too many to ask for.
+        # Groups are asked for fifty ids a call; an address or a number has one for itself (Braze, 7.4): too many.
         self.groups = [column for column in columns if column.role == "subscription_group" and by_id]
         self.readable: Sequence[MappedColumn] = [
             column for column in columns if named[column.name] or column in self.groups
         ]
         self.unreadable: Sequence[str] = [column.name for column in columns if column not in self.readable]
-        self._each = MAX_EXPORT_IDS if identity.kind in {"external_id", "user_alias"} else 1
+        self._each = ids_an_export(identity.kind)
 
     @property
     def requests(self) -> int:
