@@ -158,7 +158,7 @@ class CustomerShop(Shop):
     def bearers(self, key: str) -> list[int]:
         return [pk for pk, row in self.rows.items() if row["CustomerNo"] == key]
 
-    def _states_of(self, key: str, row: Row) -> set[str]:
+    def states_of(self, key: str, row: Row) -> set[str]:
         """The states that Braze may have: of two rows of one key the stricter, also of one that is gone by now."""
         own = STATES[row["Newsletter"]]
         told = [STATES[each.row["Newsletter"]] for each in self.history[key]] if key in self.shared else []
@@ -171,7 +171,7 @@ class CustomerShop(Shop):
         bearers = self.bearers(key)
         row = self.rows[bearers[0]] if len(bearers) == 1 else None
         if row is not None and is_sound(row):
-            wanted, states = profile_of(row), self._states_of(key, row)
+            wanted, states = profile_of(row), self.states_of(key, row)
             sound = held in [wanted | {"email_subscribe": state} for state in states]
             return [] if sound else [f"{key}: {held} instead of {wanted}"]
         faults = []
@@ -179,7 +179,8 @@ class CustomerShop(Shop):
         if held is not None and without_consent(held) not in versions:
             faults.append(f"{key}: {held} is none of its versions")
         if row is not None and held is not None and row["Newsletter"] == "no":
-            # The gate holds the row; its opt-out left all the same.
-            if held["email_subscribe"] != "unsubscribed":
+            # The gate holds the row; its opt-out left all the same. Whoever has the address too may have opted in since.
+            sharing = [one for one in self.braze.profiles().values() if one.get("email") == held["email"]]
+            if len(sharing) == 1 and held["email_subscribe"] != "unsubscribed":
                 faults.append(f"{key}: opted out, and still {held['email_subscribe']}")
         return faults

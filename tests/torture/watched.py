@@ -167,16 +167,16 @@ class Watched:
 
     def _look_at_ledger(self, now: float, order: Order) -> None:
         with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger._read("look") as connection:
-            rows = connection.execute(
-                sa.text("SELECT source_pk, key, verdict, run FROM row WHERE verdict IS NOT NULL")
-            ).all()
+            known = connection.execute(sa.text("SELECT source_pk, key, verdict, run FROM row")).all()
             outcomes = connection.execute(sa.text("SELECT run, batch, part, rows FROM outcome")).all()
             watermark = connection.execute(sa.text("SELECT watermark FROM cursor")).scalar()
             runs = {run for (run,) in connection.execute(sa.text("SELECT id FROM run"))}
         fresh, self._runs = runs - self._runs, runs
+        # A row of a blocked batch has a key and no verdict.
         self._look_at_window(
-            now, {pk: str(key) for pk, key, *_ in rows}, [each for each in outcomes if each.run in fresh]
+            now, {each.source_pk: str(each.key) for each in known}, [each for each in outcomes if each.run in fresh]
         )
+        rows = [each for each in known if each.verdict is not None]
         if order.sender == "inline" and self.lost > (most := repeated_at_most(order)):
             self.faults.append(f"{self.lost} requests were taken and have no outcome, more than {most}")
         for _, key, verdict, run in rows:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from customers import STATES, SYNC, CustomerShop
+from customers import SYNC, CustomerShop
 from watched import Watched
 
 OPT_OUT = {"external_id", "_update_existing_only", "email_subscribe"}  # the object of a "no" alone
@@ -59,7 +59,9 @@ class WatchedProfiles(Watched):
             return
         history, since = self.shop.history[key], self._loose.get(key, -1)
         read = [
-            each.number for each in history if (each.row["Version"], STATES[each.row["Newsletter"]]) == (version, state)
+            each.number
+            for each in history
+            if each.row["Version"] == version and state in self.shop.states_of(key, each.row)
         ]
         optouts = [each.number for each in history if each.number > since and each.row["Newsletter"] == "no"]
         if before == "unsubscribed" and (not read or not optouts or min(optouts) > max(read)):
