@@ -5,6 +5,7 @@ import gzip
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -18,34 +19,28 @@ from caspio_sync.clients.braze_answers import EmailToIdentify
 from caspio_sync.clients.braze_catalog_answers import CatalogField
 from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.braze_engagement import BrazeEngagementClient
-from caspio_sync.clients.caspio import CaspioClient, Source
+from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import VirtualClock
-from caspio_sync.errors import ConfigurationError, StoppedError
+from caspio_sync.errors import ConfigurationError, StoppedError, TransientError
+from tests.clients.test_caspio import TABLE, FakeCaspio, page, rows
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())
 TWO = b'{"attributes":[{"external_id":"a"},{"external_id":"b"}]}'
-TABLE = Source("Customers")
 
 
-def braze(answer: httpx.Response, call: Callable[[BrazeEngagementClient], Awaitable[Any]]) -> Any:
+def told(client_type: Any, answer: httpx.Response, call: Callable[[Any], Awaitable[Any]]) -> Any:
     async def run() -> Any:
         transport = httpx.MockTransport(lambda _: answer)
         key, clock = SecretStr("0123456789-key"), VirtualClock()
-        async with BrazeEngagementClient(endpoint="US-01", api_key=key, clock=clock, transport=transport) as client:
+        async with client_type(endpoint="US-01", api_key=key, clock=clock, transport=transport) as client:
             return await call(client)
 
     return asyncio.run(run())
 
 
-def catalogs(answer: httpx.Response, call: Callable[[CatalogClient], Awaitable[Any]]) -> Any:
-    async def run() -> Any:
-        transport = httpx.MockTransport(lambda _: answer)
-        key, clock = SecretStr("0123456789-key"), VirtualClock()
-        async with CatalogClient(endpoint="US-01", api_key=key, clock=clock, transport=transport) as client:
-            return await call(client)
-
-    return asyncio.run(run())
+braze = partial(told, BrazeEngagementClient)
+catalogs = partial(told, CatalogClient)
 
 
 def doubt(content: bytes, status: int = 200, **headers: str) -> str:
@@ -203,51 +198,20 @@ def test_a_refusal_of_brazes_own_is_told_at_once(status: int, content: bytes) ->
         braze(httpx.Response(status, content=content), BRAZE_CALLS["probe"])
 
 
-def caspio(*answers: httpx.Response, call: Callable[[CaspioClient], Awaitable[Any]]) -> tuple[Any, VirtualClock, int]:
-    clock, left, asked = VirtualClock(), list(answers), 0
-
-    def handle(request: httpx.Request) -> httpx.Response:
-        nonlocal asked
-        if request.url.path == "/oauth/token":
-            return httpx.Response(200, json={"access_token": "tokentokentoken", "expires_in": 86399})
-        asked += 1
-        return left.pop(0) if len(left) > 1 else left[0]
-
-    async def run() -> Any:
-        client = CaspioClient(
-            integration_url="https://c0.caspio.com",
-            client_id="the-client-id",
-            client_secret=SecretStr("the-client-secret"),
-            transport=httpx.MockTransport(handle),
-            clock=clock,
-            calls_per_second=None,
-            calls_per_window=None,
-        )
-        async with client:
-            return await call(client)
-
-    try:
-        return asyncio.run(run()), clock, asked
-    except Exception as error:
-        return error, clock, asked
-
-
 @pytest.mark.parametrize(("status", "content", "headers"), [each for each in NOBODYS if each[0] >= 300])
 def test_one_stray_answer_does_not_end_a_read(status: int, content: bytes, headers: dict[str, str]) -> None:
     stray = httpx.Response(status, content=content, headers=headers)
-    rows = httpx.Response(200, content=b'{"Result":[{"PK_ID":1}]}')
-    page, clock, _ = caspio(stray, rows, call=lambda client: client.records(TABLE, select=["PK_ID"]))
-    assert page.rows == b'[{"PK_ID":1}]'
-    assert clock.monotonic() < 60
+    caspio = FakeCaspio(stray, rows({"PK_ID": 1}))
+    assert caspio.ask(page).rows == b'[{"PK_ID": 1}]'
+    assert caspio.clock.monotonic() < 60
 
 
 def test_a_page_that_stays_is_told_after_the_reads_minute() -> None:
-    page = httpx.Response(403, content=b"<html>", headers={"content-type": "text/html"})
-    error, clock, asked = caspio(page, call=lambda client: client.records(TABLE, select=["PK_ID"]))
-    assert isinstance(error, ForeignAnswerError)
-    assert "403 from GET c0.caspio.com" in str(error)
-    assert "Content-Type text/html" in str(error)
-    assert (20 < clock.monotonic() <= 60, asked > 3) == (True, True)
+    caspio = FakeCaspio(httpx.Response(403, content=b"<html>", headers={"content-type": "text/html"}))
+    with pytest.raises(ForeignAnswerError, match=r"403 from GET c0abc123\.caspio\.com.*Content-Type text/html"):
+        caspio.ask(page)
+    assert 20 < caspio.clock.monotonic() <= 60
+    assert len(caspio.requests) > 3
 
 
 WRITES: dict[str, Callable[[CaspioClient], Awaitable[Any]]] = {
@@ -263,14 +227,16 @@ WRITES: dict[str, Callable[[CaspioClient], Awaitable[Any]]] = {
     ("status", "content"), [(200, b"<html>"), (302, b""), (403, b"<html>"), (200, b'\xef\xbb\xbf{"RecordsAffected":1}')]
 )
 def test_a_write_that_nobody_acknowledged_may_have_been_taken(name: str, status: int, content: bytes) -> None:
-    error, _, asked = caspio(httpx.Response(status, content=content), call=WRITES[name])
-    assert (getattr(error, "ambiguous", None), asked) == (True, 1)
+    caspio = FakeCaspio(httpx.Response(status, content=content))
+    with pytest.raises(TransientError) as caught:
+        caspio.ask(WRITES[name])
+    assert (caught.value.ambiguous, len(caspio.requests)) == (True, 1)
 
 
 @pytest.mark.parametrize("count", [None, "1", True, -1, 1.5])
 def test_a_count_that_is_none(count: Any) -> None:
-    error, _, _ = caspio(httpx.Response(200, json={"RecordsAffected": count}), call=WRITES["update"])
-    assert isinstance(error, ForeignAnswerError)
+    with pytest.raises(ForeignAnswerError):
+        FakeCaspio(httpx.Response(200, json={"RecordsAffected": count})).ask(WRITES["update"])
 
 
 @pytest.mark.parametrize("headers", [{}, {"retry-after": "20"}, {"retry-after": "36000"}])
@@ -284,10 +250,11 @@ def test_refusals_without_end_end_the_reading_within_five_minutes(headers: dict[
             except Exception:
                 continue
 
-    error, clock, _ = caspio(httpx.Response(429, headers=headers), call=read)
-    assert isinstance(error, StoppedError)
-    assert clock.monotonic() <= 300 + 60
-    assert ("36,000 s" in str(error)) == (headers.get("retry-after") == "36000")
+    caspio = FakeCaspio(httpx.Response(429, headers=headers))
+    with pytest.raises(StoppedError) as caught:
+        caspio.ask(read)
+    assert caspio.clock.monotonic() <= 300 + 60
+    assert ("36,000 s" in str(caught.value)) == (headers.get("retry-after") == "36000")
 
 
 def bomb(megabytes: int) -> bytes:

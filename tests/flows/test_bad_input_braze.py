@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import orjson
 import pytest
 
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.gateway import refusing
 
 TRACK = "/users/track"
 
@@ -17,31 +17,6 @@ def many(world: Any) -> Any:
     world.people(200)
     world.sync()
     return world
-
-
-def refusing(app: Any, word: bytes, status: int, message: str) -> Any:
-    """The app, refusing every whole request that holds the word."""
-
-    async def refuse(scope: Any, receive: Any, send: Any) -> None:
-        message_in = await receive()
-        body = message_in["body"]
-        while message_in.get("more_body"):
-            message_in = await receive()
-            body += message_in["body"]
-        if word not in body:
-            again = iter([{"type": "http.request", "body": body, "more_body": False}])
-
-            async def replay() -> Any:
-                return next(again)
-
-            await app(scope, replay, send)
-            return
-        answer = orjson.dumps({"message": message})
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
-
-    return refuse
 
 
 def test_rejected_rows_3_40_and_75_of_a_request_and_no_others(many: Any) -> None:
@@ -82,9 +57,8 @@ def test_an_error_that_names_no_object_makes_the_request_unknown_and_it_is_sent_
 def test_a_whole_request_refused_for_one_row_is_halved_until_it_stands_alone(
     many: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        many.braze, "app", refusing(many.braze.app, b'"c77"', 400, "Bad Request: an email may not contain whitespace")
-    )
+    app = refusing(many.braze.app, TRACK, b'"c77"', "Bad Request: an email may not contain whitespace")
+    monkeypatch.setattr(many.braze, "app", app)
     ended = many.ended()
     assert (ended.code, ended.report.verdicts) == (0, {"sent": 199, "rejected": 1})
     assert set(many.profiles()) == {f"c{number}" for number in range(1, 201)} - {"c77"}

@@ -12,6 +12,7 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.gateway import refusing
 
 World = Any  # of conftest.py, which no test can import
 
@@ -235,33 +236,12 @@ def test_a_plan_without_new_rows_asks_braze_nothing(world: World) -> None:
     assert world.braze.requests == requests
 
 
-def refusing(app: Any, path: str, word: bytes) -> Any:
-    """The app, refusing whole requests to a path that hold a word."""
-
-    async def refuse(scope: Any, receive: Any, send: Any) -> None:
-        message = await receive()
-        body = message["body"]
-        while message.get("more_body"):
-            message = await receive()
-            body += message["body"]
-
-        async def replay() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        if scope["path"] != path or word not in body:
-            await app(scope, replay, send)
-            return
-        await send({"type": "http.response.start", "status": 400, "headers": []})
-        await send({"type": "http.response.body", "body": b'{"message":"no such person"}'})
-
-    return refuse
-
-
 def test_one_address_that_braze_refuses_to_identify_stops_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     identifying(world)
     newsletter_readers(world, 3, 7)
     world.people(60)
-    monkeypatch.setattr(world.braze, "app", refusing(world.braze.app, IDENTIFY, b"c7@example.com"))
+    app = refusing(world.braze.app, IDENTIFY, b"c7@example.com", "no such person")
+    monkeypatch.setattr(world.braze, "app", app)
     ended = world.ended()
     assert (ended.code, ended.message, ended.report.verdicts) == (0, "", {"sent": 59, "rejected": 1})
     assert world.reasons("rejected") == {"c7": "identify: 400: no such person"}
@@ -277,7 +257,8 @@ def test_one_person_whom_braze_refuses_to_delete_stops_nobody(world: World, monk
     world.sync(world.SYNC + "erasure: {where: \"FirstName='Forget Me'\"}\n")
     world.caspio.update_rows("Customers", {"FirstName": "Forget Me"}, "Spend <= 2.5")
     with monkeypatch.context() as gateway:
-        gateway.setattr(world.braze, "app", refusing(world.braze.app, "/users/delete", b'"c7"'))
+        app = refusing(world.braze.app, "/users/delete", b'"c7"', "no such person")
+        gateway.setattr(world.braze, "app", app)
         ended = world.ended()
         assert ended.code == 0
         assert any(

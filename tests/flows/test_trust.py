@@ -1,56 +1,16 @@
 """Something on the way answers in Braze's name: nothing passes for sent, nothing is billed for ever, no secret is shown."""
 
-from collections.abc import Callable
 from typing import Any
 
 import orjson
 import pytest
 
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.gateway import between
 
 TRACK = "/users/track"
 AN_HOUR = 3600.0
 KEY = "3f1c0b1e-94d2-4c51-a7e0-5b1f2c9d8e70"
-
-
-def between(app: Any, answer: Callable[[list[Any]], bytes | None], *, hands_on: bool = True) -> Any:
-    """The app behind a gateway that answers /users/track itself where `answer` of the objects is not None.
-
-    Args:
-        app: the emulator.
-        answer: body of a 200.
-        hands_on: whether the app gets the request all the same.
-    """
-
-    async def gateway(scope: Any, receive: Any, send: Any) -> None:
-        if scope["path"] != TRACK:
-            await app(scope, receive, send)
-            return
-        message = await receive()
-        body = message["body"]
-        while message.get("more_body"):
-            message = await receive()
-            body += message["body"]
-
-        async def replay() -> Any:
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        objects = orjson.loads(body)["attributes"]
-        given = answer(objects)
-        if given is None:
-            await app(scope, replay, send)
-            return
-        if hands_on:
-            await app(scope, replay, _nobody)
-        headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(given))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": given})
-
-    return gateway
-
-
-async def _nobody(_: Any) -> None:
-    """Takes an answer that the gateway replaces."""
 
 
 def minutes(world: Any, count: int) -> list[int]:
@@ -71,7 +31,7 @@ def test_what_nobody_acknowledged_is_not_sent_and_not_billed_each_minute(
     world.people(400)
     world.sync()
     with monkeypatch.context() as gateway:
-        gateway.setattr(world.braze, "app", between(world.braze.app, lambda _: body))
+        gateway.setattr(world.braze, "app", between(world.braze.app, TRACK, lambda _: body, hands_on=True))
         ended = world.ended()
         assert ended.code == 4
         assert "3 answers in a row are not known to be Braze's own" in ended.message
@@ -94,7 +54,7 @@ def test_one_small_request_that_nobody_acknowledged_ends_the_run_and_keeps_the_c
     world.people(5)
     world.sync()
     with monkeypatch.context() as gateway:
-        gateway.setattr(world.braze, "app", between(world.braze.app, lambda _: b"{}", hands_on=False))
+        gateway.setattr(world.braze, "app", between(world.braze.app, TRACK, lambda _: b"{}"))
         ended = world.ended()
         assert (ended.code, ended.report.verdicts, world.watermark()) == (4, {"unknown": 5}, None)
         assert "1 of the requests were answered by something that is not known to be Braze" in ended.message
@@ -106,13 +66,14 @@ def test_counts_that_disagree_are_told_and_the_rows_sent_again(world: Any, monke
     world.people(200)
     world.sync()
 
-    def short(objects: list[Any]) -> bytes | None:
+    def short(body: bytes) -> bytes | None:
+        objects = orjson.loads(body)["attributes"]
         if not any(each["external_id"] == "c80" for each in objects):
             return None
         return orjson.dumps({"message": "success", "attributes_processed": len(objects) - 1})
 
     with monkeypatch.context() as gateway:
-        gateway.setattr(world.braze, "app", between(world.braze.app, short))
+        gateway.setattr(world.braze, "app", between(world.braze.app, TRACK, short, hands_on=True))
         ended = world.ended()
     assert (ended.code, ended.report.verdicts) == (4, {"sent": 125, "unknown": 75})
     assert (ended.report.objects_taken, ended.report.objects_unknown) == (125, 75)
@@ -130,7 +91,7 @@ def test_an_opt_out_that_nobody_acknowledged_leaves_again_though_its_row_is_held
     world.clock.advance(AN_HOUR)
     world.caspio.update_rows("Customers", {"Email": "no address", "Newsletter": "no"}, "CustomerNo = 'c7'")
     with monkeypatch.context() as gateway:
-        gateway.setattr(world.braze, "app", between(world.braze.app, lambda _: b"{}", hands_on=False))
+        gateway.setattr(world.braze, "app", between(world.braze.app, TRACK, lambda _: b"{}"))
         assert world.ended().code == 4
     assert world.profiles()["c7"]["email_subscribe"] == "subscribed"
     world.clock.advance(60)

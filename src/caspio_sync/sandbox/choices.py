@@ -1,27 +1,20 @@
-"""What a user chooses of the emulators in words: switches of their behaviour, and views of the account."""
+"""What a user chooses of the emulators in words: switches of their behaviour."""
 
 import contextlib
-import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
-from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour, Refusal
-
-if TYPE_CHECKING:
-    from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
+from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
 
 Kind = Literal["caspio", "braze"]
 
 _BEHAVIOURS: dict[Kind, type[BaseModel]] = {"caspio": CaspioBehaviour, "braze": BrazeBehaviour}
-_VIEW = re.compile(r"\s*(\w+)\s*=\s*SELECT\s+(.+?)\s+FROM\s+(\w+)(?:\s+WHERE\s+(.+))?", re.IGNORECASE | re.DOTALL)
-
-
 _WORDS: dict[Any, str] = {
     bool: "true | false",
     int: "whole number",
@@ -95,19 +88,3 @@ def _fits(kind: Kind, name: str, value: Any) -> bool:
     except ValidationError:
         return False
     return True
-
-
-def make_view(sandbox: "CaspioSandbox", view: str) -> None:
-    """Make a view from `NAME=SELECT fields FROM table WHERE condition`.
-
-    Raises:
-        ConfigurationError: it is written in another way, or the account refuses it.
-    """
-    match = _VIEW.fullmatch(view)
-    if match is None:
-        raise ConfigurationError(f"--view {view}: write NAME=SELECT field, field FROM table WHERE condition")
-    name, fields, table, where = match.groups()
-    try:
-        sandbox.create_view(name, table, [field.strip() for field in fields.split(",")], where)
-    except Refusal as refusal:
-        raise ConfigurationError(f"--view {view}: {refusal.message}") from refusal

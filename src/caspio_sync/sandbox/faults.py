@@ -212,13 +212,13 @@ class FaultyApp:
     async def _strike(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         match fault.kind:
             case "refuse":
-                await _drain(receive)
+                await drain(receive)
                 await _answer(send, 429, _text(fault, '{"message":"Rate Limited"}'), self._refusal(fault))
             case "status":
-                await _drain(receive)
+                await drain(receive)
                 await _answer(send, fault.status, _text(fault, ""), [])
             case "expired_token":
-                await _drain(receive)
+                await drain(receive)
                 await _answer(send, 401, _text(fault, ""), [(b"www-authenticate", b"Bearer")])
             case "reset_before":
                 await _drop(scope, ResetBefore("connection reset before the request was taken"))
@@ -226,7 +226,7 @@ class FaultyApp:
                 await self._app(scope, receive, _swallow)
                 await _drop(scope, ResetAfter("connection reset after the request was taken"))
             case "foreign":
-                await _drain(receive)
+                await drain(receive)
                 await _answer(send, 200, _text(fault, "{}"), [])
             case "short":
                 await _shorten(fault.rows, self._app, scope, receive, send)
@@ -254,13 +254,13 @@ class FaultyApp:
 
     async def _reject(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         """Partial failure: the objects are taken out on the way in and reported on the way out."""
-        body = await _drain(receive)
+        body = await drain(receive)
         payload = orjson.loads(body)
         items = payload.get(fault.array, [])
         struck = [index for index in fault.indexes if index < len(items)]
         kept = [index for index in range(len(items)) if index not in struck]
         payload[fault.array] = [items[index] for index in kept]
-        start, answer = await _captured(self._app, scope, _once(orjson.dumps(payload)))
+        start, answer = await _captured(self._app, scope, once(orjson.dumps(payload)))
         if start["status"] >= 300 or not struck:
             await _answer(send, start["status"], answer, _without_length(start))
             return
@@ -321,7 +321,8 @@ async def _swallow(message: Message) -> None:
     """Take an answer that nobody will read."""
 
 
-async def _drain(receive: Receive) -> bytes:
+async def drain(receive: Receive) -> bytes:
+    """The whole body of a request."""
     body = bytearray()
     while True:
         message = await receive()
@@ -330,7 +331,9 @@ async def _drain(receive: Receive) -> bytes:
             return bytes(body)
 
 
-def _once(body: bytes) -> Receive:
+def once(body: bytes) -> Receive:
+    """Hands on a body that was drained."""
+
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 

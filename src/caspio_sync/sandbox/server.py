@@ -144,7 +144,7 @@ def _caspio_app(
 ) -> App:
     # Each process pays only for the emulator it serves.
     from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox  # noqa: PLC0415 - as above
-    from caspio_sync.sandbox.choices import make_view  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.caspio.views import make_view  # noqa: PLC0415 - as above
     from caspio_sync.sandbox.shop import load_shop  # noqa: PLC0415 - as above
 
     sandbox = CaspioSandbox(_behaviour(CaspioBehaviour, behaviour))

@@ -9,7 +9,8 @@ from caspio_sync.cli.main import app
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour
-from caspio_sync.sandbox.choices import make_view, read_switches, switches
+from caspio_sync.sandbox.caspio.views import make_view
+from caspio_sync.sandbox.choices import read_switches, switches
 from tests.contract.conftest import a_filled_account, get
 
 

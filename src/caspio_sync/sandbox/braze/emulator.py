@@ -25,8 +25,8 @@ from caspio_sync.sandbox.braze.export import full_profile
 from caspio_sync.sandbox.braze.journal import Journal
 from caspio_sync.sandbox.braze.messaging import Messaging
 from caspio_sync.sandbox.braze.profiles import ProfileStore
-from caspio_sync.sandbox.braze.rate import Headers
-from caspio_sync.sandbox.braze.track import NO_WINDOW, RefusedError
+from caspio_sync.sandbox.braze.rate import NO_WINDOW, Headers
+from caspio_sync.sandbox.braze.track import RefusedError
 from caspio_sync.sandbox.braze.user_endpoints import AcceptedObject, UserEndpoints
 
 Scope = MutableMapping[str, Any]

@@ -38,6 +38,17 @@ class Query:
         """Every value of `name[]` and `name`."""
         return self._values.get(f"{name}[]", []) + self._values.get(name, [])
 
+    def people(self, *, of_one_kind: bool) -> list[tuple[str, str]]:
+        """Identifiers of people by name and value, 1 to 50; of one kind: those of the first that is there."""
+        asked = [(name, each) for name in ("external_id", "email", "phone") for each in self.many(name)]
+        if of_one_kind:
+            if {name for name, _ in asked} == {"email", "phone"}:
+                raise RefusedError(400, "Either an email address or a phone number should be provided, but not both.")
+            asked = [each for each in asked if each[0] == asked[0][0]]
+        if not 0 < len(asked) <= _MAX_IDS:
+            raise RefusedError(400, "Bad Request: 1 to 50 of 'external_id', 'email' or 'phone' are required")
+        return asked
+
     def text(self, name: str) -> str | None:
         """The last value, None where there is none."""
         values = self._values.get(name)
@@ -163,13 +174,8 @@ class EngagementEndpoints:
         group = query.required("subscription_group_id")
         if group not in self._behaviour.subscription_groups:
             raise RefusedError(400, "Invalid subscription group ID")
-        asked = {name: query.many(name) for name in ("external_id", "email", "phone")}
-        if asked["email"] and asked["phone"] and not asked["external_id"]:
-            raise RefusedError(400, "Either an email address or a phone number should be provided, but not both.")
-        name = next((each for each, values in asked.items() if values), "external_id")
-        if not 0 < len(asked[name]) <= _MAX_IDS:
-            raise RefusedError(400, "Bad Request: 1 to 50 of 'external_id', 'email' or 'phone' are required")
-        return {"status": {each: self._state(group, self._named(name, each)) for each in asked[name]}}
+        asked = query.people(of_one_kind=True)
+        return {"status": {each: self._state(group, self._named(name, each)) for name, each in asked}}
 
     def _named(self, name: str, value: str) -> list[int]:
         """Numbers of the profiles with that external id, address or phone number."""
@@ -185,13 +191,9 @@ class EngagementEndpoints:
         return self._behaviour.unknown_state if state is None else state.capitalize()
 
     def _user_status(self, query: Query, _now: float) -> dict[str, Any]:
-        asked = {name: query.many(name) for name in ("external_id", "email", "phone")}
-        count = sum(map(len, asked.values()))
-        if not 0 < count <= _MAX_IDS:
-            raise RefusedError(400, "Bad Request: 1 to 50 of 'external_id', 'email' or 'phone' are required")
+        asked = query.people(of_one_kind=False)
         limit, offset = query.number("limit", _PAGE, 1, _PAGE), query.number("offset", 0, 0)
-        named = (self._named(name, each) for name, values in asked.items() for each in values)
-        found = list(dict.fromkeys(chain.from_iterable(named)))
+        found = list(dict.fromkeys(chain.from_iterable(self._named(*each) for each in asked)))
         return {"users": [self._user(each) for each in found[offset : offset + limit]], "total_count": len(found)}
 
     def _user(self, number: int) -> dict[str, Any]:

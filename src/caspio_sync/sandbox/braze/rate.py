@@ -9,6 +9,7 @@ from email.utils import format_datetime
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 
 Headers = list[tuple[bytes, bytes]]
+NO_WINDOW: Headers = [(b"x-ratelimit-limit", b""), (b"x-ratelimit-remaining", b""), (b"x-ratelimit-reset", b"")]
 
 
 class Window:
@@ -75,7 +76,7 @@ def spell(form: str, window: Window, now: float) -> Headers:
     if form == "absent":
         return []
     if form == "empty":
-        return [(b"x-ratelimit-limit", b""), (b"x-ratelimit-remaining", b""), (b"x-ratelimit-reset", b"")]
+        return NO_WINDOW
     reset = math.ceil(window.ends if form == "epoch" else window.ends - now)
     return [
         (b"x-ratelimit-limit", b"%d" % window.limit),

@@ -14,13 +14,6 @@ ARRAYS = ("attributes", "events", "purchases")
 _NOTHING_REJECTED: frozenset[tuple[str, int]] = frozenset()
 
 
-NO_WINDOW: list[tuple[bytes, bytes]] = [
-    (b"x-ratelimit-limit", b""),
-    (b"x-ratelimit-remaining", b""),
-    (b"x-ratelimit-reset", b""),
-]
-
-
 class RefusedError(Exception):
     """A request that is refused as a whole, nothing of it processed; carries the status."""
 

@@ -242,7 +242,7 @@ class CaspioRoutes:
 
     def _delete(self, request: Request, table: Table) -> Answer:
         self._writable(table)
-        return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d}' % self._account.delete(table, required_where(request)))
+        return self._affected(self._account.delete(table, required_where(request)))
 
     def _affected(self, count: int) -> Answer:
         return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d}' % count)
