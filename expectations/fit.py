@@ -16,7 +16,7 @@ import polars as pl
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.compare import KEY_UNIQUE
-from caspio_sync.mapping.definition import Expectation, Sync
+from caspio_sync.mapping.definition import COLUMN_ARGUMENTS, Expectation, Sync
 from caspio_sync.mapping.numbers import number_text
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, MappedColumn, ok
@@ -122,7 +122,6 @@ _OF_COLUMNS = frozenset(
     f"expect_table_{each}"
     for each in ("column_count_to_equal", "column_count_to_be_between", "columns_to_match_set")
 ) | {"expect_table_columns_to_match_ordered_list"}  # fmt: skip
-_COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 
 
 class _MisfitError(Exception):
@@ -212,7 +211,7 @@ def _fitted(expectation: Expectation, kinds: Mapping[str, Kind]) -> dict[str, An
         raise _MisfitError("judges the columns of a frame, which the mapping alone decides; leave it out")
     family = _FAMILIES.get(expectation.type, _UNKNOWN)
     kwargs = dict(expectation.kwargs)
-    named = {argument: str(kwargs[argument]) for argument in _COLUMN_ARGUMENTS if argument in kwargs}
+    named = {argument: str(kwargs[argument]) for argument in COLUMN_ARGUMENTS if argument in kwargs}
     listed = [str(name) for name in kwargs.get("column_list") or []]
     judged = [_known(name, kinds) for name in (*named.values(), *listed)]
     for name, kind in judged:
@@ -325,5 +324,5 @@ _SAMPLES: Mapping[Kind, list[Any]] = MappingProxyType(
 
 def columns_of(kwargs: Mapping[str, Any]) -> Iterator[str]:
     """The columns, or views of them, that an expectation's arguments name."""
-    named = [kwargs.get(argument) for argument in _COLUMN_ARGUMENTS]
+    named = [kwargs.get(argument) for argument in COLUMN_ARGUMENTS]
     yield from (str(name) for name in [*named, *(kwargs.get("column_list") or [])] if name)

@@ -35,10 +35,10 @@ BLANKS = "".join(
     )
     for code in range(first, last + 1)
 )
-# Control characters other than tab, line feed and carriage return, as a pattern of polars.
-CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\u{9f}]"
+# Control characters other than tab, line feed and carriage return, as a pattern of polars and of `re`.
+CONTROLS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]"
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(CONTROLS)
 _HALVES = re.compile(r"[\ud800-\udfff]")
 
 

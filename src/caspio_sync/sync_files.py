@@ -60,17 +60,12 @@ class SyncFiles:
         return found[0] if found else own
 
     def named(self, given: str) -> str | None:
-        """The name of the sync that a name or a path to a file of the folder means; None for a path elsewhere.
+        """The name of the sync that a path to a file of the folder means; None for a path elsewhere.
 
         Raises:
-            ConfigurationError: it is no name, or a path to no file.
+            ConfigurationError: it is a path to no file.
         """
-        name = bare_name(given)
-        if name == given:
-            if (fault := fault_in_name(name)) is not None:
-                raise ConfigurationError(fault)
-            return name
-        path = Path(given)
+        name, path = bare_name(given), Path(given)
         if not path.exists():
             if path.name == given and any(each.name == given for each in self._all()):
                 return name

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from caspio_sync.cli.sync_name import sync_named
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping import parse_sync
 from caspio_sync.settings import SYNC_FILE_VARIABLE, load_settings
@@ -43,7 +44,7 @@ MEANT = [
 
 @pytest.mark.parametrize(("given", "name"), MEANT)
 def test_a_sync_is_called_as_its_file_however_it_is_given(folder: Path, given: str, name: str) -> None:
-    assert SyncFiles(Path("syncs")).named(given) == name
+    assert sync_named(given) == name
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_a_link_to_the_folder_means_the_same(folder: Path) -> None:
 @pytest.mark.parametrize("given", ["kunden.de", "my customers", "künden", "", "a/b", "../x", "a\nb", "x.yaml.bak"])
 def test_what_prefect_would_refuse_later_is_refused_now(folder: Path, given: str) -> None:
     with pytest.raises(ConfigurationError, match="is no name for a sync: letters from A to Z"):
-        SyncFiles(Path("syncs")).named(given)
+        sync_named(given)
 
 
 @pytest.mark.parametrize("file", ["kunden.de.yaml", "my customers.yml", "künden.yaml"])

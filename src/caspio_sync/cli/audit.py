@@ -3,7 +3,6 @@
 import csv
 import io
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,12 +10,12 @@ import orjson
 import typer
 from rich.markup import escape
 
+from caspio_sync.cli.look import open_ledger
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import ERR, OUT, number, show_json, spreadsheet_cell, written
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.audit import AuditBrokenError, AuditEntry
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.connect import CONNECT
 from caspio_sync.settings import local_settings
 
 audit = typer.Typer(
@@ -67,12 +66,11 @@ def verify(as_json: AsJson = False) -> None:
         OUT.print(f"{number(head.entries)} entries, each as it was written; the newest hash is {head.hash}")
 
 
-def _ledger() -> "closing[Ledger]":
+def _ledger() -> Ledger:
     settings = local_settings()
     if not settings.has_ledger:
         raise ConfigurationError(f"there is no ledger in {settings.home} yet, so no audit trail; run a sync first")
-    connect = CONNECT.get()
-    return closing(connect.ledger(settings, connect.clock))
+    return open_ledger(settings)
 
 
 def _document(entry: AuditEntry) -> dict[str, object]:

@@ -8,12 +8,11 @@ from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from caspio_sync import signals
 from caspio_sync.cli.moment_option import parse_moment
 from caspio_sync.cli.run import STOPPED, AsJson, Resend, Strict
-from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
+from caspio_sync.cli.show import OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.deployed.backfill import (
@@ -115,8 +114,7 @@ def _backfilled(
     parameters = BackfillParameters(
         sync=sync, shards=shards, on_workers=on_workers, follow=options.wait or not on_workers, **chosen
     )
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal) as progress:
+    with progress_bar(quiet=quiet) as progress:
         bar = progress.add_task(f"{sync}: backfill", total=None)
         token = PROGRESS.set(lambda rows, total: progress.update(bar, completed=rows, total=total))
         try:

@@ -1,6 +1,5 @@
 """The looking behind `caspio-sync check`: accounts, sync files, tables, gates. Reads only, the write test apart."""
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from cronsim import CronSim
 from caspio_sync.cli.examine_rows import row_findings
 from caspio_sync.cli.file_findings import file_findings
 from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
+from caspio_sync.cli.look import open_ledger
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import Clock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
@@ -84,7 +84,7 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
         await _examine_braze(accounts, settings, connect.clock, write_test)
     if catalogs:
         await _examine_catalogs(accounts, settings, connect)
-    _examine_ledger(accounts, settings, connect)
+    _examine_ledger(accounts, settings)
     accounts.findings += _notification_findings(settings)
     return [accounts, *syncs]
 
@@ -142,14 +142,12 @@ async def _examine_catalogs(accounts: Examined, settings: Settings, connect: Con
     accounts.findings.append(Finding("ok", f"Braze: {settings.braze_endpoint} lets the key keep catalogs (catalogs.*)"))
 
 
-def _examine_ledger(accounts: Examined, settings: Settings, connect: Connect) -> None:
+def _examine_ledger(accounts: Examined, settings: Settings) -> None:
     try:
-        ledger = connect.ledger(settings, connect.clock)
+        with open_ledger(settings) as ledger:
+            accounts.findings.append(Finding("ok", f"ledger: {ledger.location} opens"))
     except CaspioSyncError as error:
         accounts.findings += findings_of(error)
-        return
-    accounts.findings.append(Finding("ok", f"ledger: {ledger.location} opens"))
-    ledger.close()
 
 
 def _notification_findings(settings: Settings) -> list[Finding]:
@@ -185,9 +183,8 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.kind = definition.kind
         sync.findings.append(Finding("ok", f"{path}: {len(definition.fields)} fields mapped, no mistake in itself"))
         if settings.has_ledger:
-            connect = CONNECT.get()
-            with contextlib.closing(connect.ledger(settings, clock)) as ledger:
-                await known_accounts(sync.sync, settings, ledger, connect)
+            with open_ledger(settings) as ledger:
+                await known_accounts(sync.sync, settings, ledger, CONNECT.get())
         if caspio is None:
             untried = f"{definition.source.name} was not looked at: Caspio did not let us in"
             sync.findings.append(Finding("warning", untried, "correct what stands under accounts, then check again"))

@@ -1,11 +1,10 @@
 """What `caspio-sync check` finds in a sync file beside its table and the other syncs: what a run would do, unasked."""
 
 from collections.abc import Iterator
-from contextlib import closing
 
 from caspio_sync.cli.findings import Finding
+from caspio_sync.cli.look import open_ledger
 from caspio_sync.extraction.windows_zones import stamped_zone
-from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.sharing import refuse_met
 from caspio_sync.settings import Settings
@@ -24,8 +23,7 @@ def file_findings(prepared: Prepared, settings: Settings) -> Iterator[Finding]:
     yield from _zone_findings(prepared)
     yield from (Finding("warning", note) for note in shares.notes)
     if shares.apart and settings.has_ledger:
-        connect = CONNECT.get()
-        with closing(connect.ledger(settings, connect.clock)) as ledger:
+        with open_ledger(settings) as ledger:
             refuse_met(ledger, shares)
     for other in shares.apart:
         yield Finding("ok", f"apart from {other.name}: no key was sent by both")

@@ -1,6 +1,5 @@
 """`caspio-sync status`, `why` and `schema`: looking, without changing anything."""
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,13 +55,13 @@ class SyncState:
 
     Args:
         sync: its name.
+        now: when it was looked at, by the ledger's clock.
         has_file: whether its sync file is there.
         last_run: the run started last; None before the first.
         abandoned: whether that run is written down as running while no process holds the sync.
         cursor: how far the source has been read.
         rows: rows by their last verdict.
         newest_delivered: when a profile was last acknowledged.
-        age: how long ago that was.
         calls: made to the Caspio account, by all syncs; None where no account is named.
         source: the source's fields as the last run found them, and what had changed.
         target_seconds: `freshness:` of its file.
@@ -73,13 +72,13 @@ class SyncState:
     """
 
     sync: str
+    now: datetime
     has_file: bool
     last_run: Run | None
     abandoned: bool
     cursor: Cursor | None
     rows: dict[str, int]
     newest_delivered: datetime | None
-    age: timedelta | None
     calls: CallsMade | None
     source: KnownSource | None
     target_seconds: float | None = None
@@ -88,14 +87,21 @@ class SyncState:
     incidents: tuple[Incident, ...] = ()
     accounts: Accounts | None = None
 
-    def read_age(self, now: datetime) -> timedelta | None:
+    @property
+    def age(self) -> timedelta | None:
+        """How long ago a profile was last acknowledged."""
+        return None if self.newest_delivered is None else self.now - self.newest_delivered
+
+    @property
+    def read_age(self) -> timedelta | None:
         """How long ago the source was known to be read completely."""
         at = self.cursor.watermark if self.cursor else None
-        return None if at is None else max(timedelta(), now - at)
+        return None if at is None else max(timedelta(), self.now - at)
 
-    def late(self, now: datetime) -> bool | None:
+    @property
+    def late(self) -> bool | None:
         """Whether that is over the target; None without one, and before the first complete read."""
-        age = self.read_age(now)
+        age = self.read_age
         return None if age is None or self.target_seconds is None else age.total_seconds() > self.target_seconds
 
 
@@ -154,15 +160,10 @@ def schema() -> None:
     show_json(sync_json_schema())
 
 
-@contextlib.contextmanager
-def open_ledger(settings: LocalSettings) -> Iterator[Ledger]:
-    """The ledger of this process's connections, closed in the end."""
+def open_ledger(settings: LocalSettings) -> Ledger:
+    """The ledger of this process's connections."""
     connect = CONNECT.get()
-    ledger = connect.ledger(settings, connect.clock)
-    try:
-        yield ledger
-    finally:
-        ledger.close()
+    return connect.ledger(settings, connect.clock)
 
 
 def chosen_syncs(settings: LocalSettings, ledger: Ledger, sync: str | None) -> list[str]:
@@ -191,17 +192,17 @@ def _accounts(ledger: Ledger, sync: str) -> Accounts | None:
 
 def _state(settings: LocalSettings, ledger: Ledger, sync: str) -> SyncState:
     now = ledger.now()
-    last_run, newest = ledger.last_run(sync), ledger.newest_delivered(sync)
+    last_run = ledger.last_run(sync)
     held = bool(ledger.leases(sync))
     return SyncState(
         sync=sync,
+        now=now,
         has_file=settings.sync_file(sync).is_file(),
         last_run=last_run,
         abandoned=last_run is not None and last_run.state == RUNNING and not held,
         cursor=ledger.cursor(sync),
         rows=ledger.verdict_counts(sync),
-        newest_delivered=newest,
-        age=None if newest is None else now - newest,
+        newest_delivered=ledger.newest_delivered(sync),
         calls=_calls(settings, ledger, now),
         source=ledger.known_source(sync),
         target_seconds=_target(settings, sync),
@@ -275,25 +276,23 @@ def _workspace_line(found: Accounts | None) -> str:
 
 
 def _freshness_document(state: SyncState) -> dict[str, Any]:
-    now = CONNECT.get().clock.now()
-    age = state.read_age(now)
+    age = state.read_age
     return {
         "target_seconds": state.target_seconds,
         "read_up_to_age_seconds": None if age is None else round(age.total_seconds(), 1),
         "newest_delivered_changed_at": state.changed_at,
         "oldest_undelivered_at": iso_text(state.oldest_held),
-        "missed": state.late(now),
+        "missed": state.late,
     }
 
 
 def _freshness_line(state: SyncState) -> str:
-    now = CONNECT.get().clock.now()
-    age, late = state.read_age(now), state.late(now)
+    age, late = state.read_age, state.late
     target = "no target" if state.target_seconds is None else f"target {duration(state.target_seconds)}"
     if age is None:
         return f"nothing was read completely yet; {target}"
     word = {None: "", True: "MISSED: ", False: "kept: "}[late]
-    held = "" if state.oldest_held is None else f"; oldest row that waits: {duration(now - state.oldest_held)}"
+    held = "" if state.oldest_held is None else f"; oldest row that waits: {duration(state.now - state.oldest_held)}"
     return f"{word}changes are read up to {duration(age)} ago, {target}{held}"
 
 

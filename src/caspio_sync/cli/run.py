@@ -9,13 +9,12 @@ from typing import Annotated, Never
 import typer
 from pydantic import SecretStr
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from caspio_sync import signals
 from caspio_sync.characters import trimmed
 from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.moment_option import parse_moment
-from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json, show_table
+from caspio_sync.cli.show import OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.connect import CONNECT
@@ -147,8 +146,7 @@ def run_shown(
     from flows.kinds import run_sync  # imports Prefect, whose settings are read then
 
     latest: list[RunReport] = []
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal) as progress:
+    with progress_bar(quiet=quiet) as progress:
         bar = progress.add_task(f"{sync}: starting", total=None)
 
         def watch(report: RunReport) -> None:

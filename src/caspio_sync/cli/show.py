@@ -12,11 +12,12 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import IO, Any, Literal, TextIO
 
 from rich.console import Console
 from rich.errors import MarkupError
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -45,11 +46,14 @@ class Screen(Console):
         except MarkupError:
             return super().render_str(escape(shown), **options)
 
-    def on_broken_pipe(self) -> None:
-        """Print into nothing from now on, instead of ending the process with work half done."""
-        _silence(sys.stderr if self.stderr else sys.stdout)
+
+def _on_broken_pipe(console: Console) -> None:
+    """Print into nothing from now on, instead of ending the process with work half done."""
+    _silence(console.file)
 
 
+# Of every console: typer prints help and errors of use on its own.
+Console.on_broken_pipe = _on_broken_pipe  # type: ignore[assignment]
 OUT = Screen(highlight=False, emoji=False)
 ERR = Screen(stderr=True, highlight=False, emoji=False)
 
@@ -120,7 +124,7 @@ def _writing() -> Iterator[None]:
         ) from error
 
 
-def _silence(stream: TextIO) -> None:
+def _silence(stream: IO[str]) -> None:
     with contextlib.suppress(OSError, ValueError):  # a stream of a test has no descriptor
         nothing = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nothing, stream.fileno())
@@ -163,6 +167,12 @@ def show_table(
     for row in rows:
         table.add_row(*(number(cell) if isinstance(cell, int) else escape(str(cell)) for cell in row))
     OUT.print(table)
+
+
+def progress_bar(*, quiet: bool) -> Progress:
+    """A bar on standard error, where that is a terminal; gone in the end."""
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal)
 
 
 def number(value: float) -> str:

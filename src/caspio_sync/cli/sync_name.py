@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.settings import SYNC_FILE_VARIABLE, current_settings
+from caspio_sync.settings import SYNC_FILE_VARIABLE, local_settings
 from caspio_sync.sync_files import SyncFiles, bare_name, fault_in_name
 
 
@@ -17,7 +17,7 @@ def new_name(given: str) -> str:
     Raises:
         ConfigurationError: it is none.
     """
-    inside = Path(given).parent in {Path(), current_settings().syncs}
+    inside = Path(given).parent in {Path(), local_settings().syncs}
     name = bare_name(given) if inside else given
     if (fault := fault_in_name(name)) is not None:
         raise ConfigurationError(fault)
@@ -34,7 +34,7 @@ def sync_named(given: str) -> str:
         if (fault := fault_in_name(given)) is not None:
             raise ConfigurationError(fault)
         return given
-    files = current_settings().sync_files
+    files = local_settings().sync_files
     if (name := files.named(given)) is not None:
         return name
     path = Path(given).absolute()

@@ -4,11 +4,10 @@ import asyncio
 from typing import Annotated, Literal
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from caspio_sync.cli.accuracy import estimate_text, show_verification
 from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.show import ERR, show_json
+from caspio_sync.cli.show import ERR, progress_bar, show_json
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.catalogs.items_back import ItemsReadBack
@@ -45,8 +44,7 @@ def verify(
     if every and sample is not None:
         raise ConfigurationError("--all and --sample contradict each other; give one of them")
     chosen: int | Literal["usual"] | None = None if every else sample or "usual"
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=ERR, transient=True, disable=as_json or not ERR.is_terminal) as progress:
+    with progress_bar(quiet=as_json) as progress:
         bar = progress.add_task(f"{sync}: verifying", total=None)
         watching = Watching(
             announce=lambda estimate: ERR.print(estimate_text(estimate), soft_wrap=True),

@@ -13,9 +13,8 @@ from types import MappingProxyType
 
 import polars as pl
 
-from caspio_sync.characters import trimmed_values
 from caspio_sync.mapping.attributes import Circumstances, Rule, SourceKind, ValueRules, source_kind
-from caspio_sync.mapping.cleaning import TEXT_TRANSFORMS, cleaned, distinct_items
+from caspio_sync.mapping.cleaning import TEXT_TRANSFORMS, cleaned, distinct_items, replaced
 from caspio_sync.mapping.consent import ConsentMapping, SubscriptionGroup
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.document import Location
@@ -158,7 +157,7 @@ class CellMaker:
         rule = Rule(
             "consent_state",
             f"is no state the sync knows ({words})",
-            {"text": lambda cell, _: replaced_or_null(cell, known)},
+            {"text": lambda cell, _: replaced(cell, known, default=None)},
         )
         prepared = cleaned(text, words=unknown, steps=(_TRIM,))
         return self._keep(Cell(self._number(field.name, states), path, field, "text", prepared, rule, Circumstances()))
@@ -243,17 +242,6 @@ class CellMaker:
         # It serves the number alone: nothing of its own is sent or judged.
         self.regions.append(self.cells.pop())
         return self.regions[-1]
-
-
-def replaced_or_null(text: pl.Expr, words: Mapping[str, Scalar | None]) -> pl.Expr:
-    """The state that stands for each word; null for a word without an entry."""
-    if not words:
-        return pl.when(pl.lit(value=False)).then(text)
-    return (
-        trimmed_values(text)
-        .str.to_lowercase()
-        .replace_strict(list(words), list(words.values()), default=None, return_dtype=pl.String)
-    )
 
 
 def _meaning(mapping: FieldMapping, kind: SourceKind) -> str:

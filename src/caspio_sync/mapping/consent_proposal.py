@@ -1,7 +1,8 @@
 """Which column of a table seems to hold which subscription state, by its name."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from caspio_sync.schemas import CaspioField
 
@@ -22,6 +23,14 @@ def scopes_of(states: Sequence[CaspioField]) -> dict[str, CaspioField]:
             found.setdefault(channel or "any", field)
     unnamed = found.pop("any", None)
     return found if unnamed is None else {"email": unnamed, **found}
+
+
+def groups_of(
+    states: Sequence[CaspioField], scopes: Mapping[str, CaspioField]
+) -> Iterator[tuple[Literal["email", "sms"], CaspioField]]:
+    """Columns that may hold the state of a subscription group, with its channel; an example where there is none."""
+    for field in [each for each in states if each not in scopes.values()] or [CaspioField("Field", "YES/NO")]:
+        yield "sms" if channel_of(field)[0] == "sms" else "email", field
 
 
 def channel_of(field: CaspioField) -> tuple[str | None, str]:

@@ -6,16 +6,16 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Protocol, Self
 
 from cronsim import CronSim, CronSimError
-from pydantic import AfterValidator, Field, GetJsonSchemaHandler, PrivateAttr, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from caspio_sync.characters import trimmed
 from caspio_sync.mapping.document import Document, Location
-from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Strict, TimeZone
+from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, Strict, TimeZone
 from caspio_sync.sync_files import bare_name
 
 BATCH_ROWS = (1_000, 200_000)
+# Of an expectation, each with one column.
+COLUMN_ARGUMENTS = ("column", "column_A", "column_B")
 _CRON = re.compile(r"^\s*(?:\S+\s+){4}\S+\s*$")
 
 
@@ -29,7 +29,7 @@ def _cron(text: str) -> str:
     return text
 
 
-class CronSchedule(Strict):
+class CronSchedule(Shortened):
     """When schedules run a sync; may be written as the bare cron line.
 
     Args:
@@ -37,18 +37,9 @@ class CronSchedule(Strict):
         time_zone: IANA zone in which the line is meant, summer time included.
     """
 
+    short = ("cron", "a cron line, in UTC")
     cron: Annotated[str, AfterValidator(_cron)]
     time_zone: TimeZone = "UTC"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, given: Any) -> Any:
-        return {"cron": given} if isinstance(given, str) else given
-
-    @classmethod
-    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        long_form = handler.resolve_ref_schema(handler(core))
-        return {"anyOf": [{"type": "string", "description": "a cron line, in UTC"}, long_form]}
 
     def __str__(self) -> str:
         return self.cron if self.time_zone == "UTC" else f"{self.cron} ({self.time_zone})"
@@ -129,12 +120,11 @@ class Expectation(Strict):
         said = self.meta.get("why")
         if isinstance(said, str) and trimmed(said):
             return trimmed(said)
-        columns = ("column", "column_A", "column_B")
-        of = " and ".join(str(self.kwargs[each]) for each in columns if each in self.kwargs) or "the batch"
+        of = " and ".join(str(self.kwargs[each]) for each in COLUMN_ARGUMENTS if each in self.kwargs) or "the batch"
         numbers = [
             f"{name} {value}"
             for name, value in self.kwargs.items()
-            if name not in columns and isinstance(value, int | float)
+            if name not in COLUMN_ARGUMENTS and isinstance(value, int | float)
         ]
         expected = self.type.removeprefix("expect_").replace("_", " ")
         bounds = f" ({', '.join(numbers)})" if numbers else ""

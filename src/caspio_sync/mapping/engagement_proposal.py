@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.consent_proposal import bare, channel_of, scopes_of
+from caspio_sync.mapping.consent_proposal import bare, channel_of, groups_of, scopes_of
 from caspio_sync.mapping.engagement import TAKES
 from caspio_sync.mapping.engagement_sync import FORMS, MEASURES, Form, is_of_frames
 from caspio_sync.mapping.proposal import DISABLED, TEXTS, is_state, key_of, meant, quoted, why, zone_line
@@ -189,7 +189,6 @@ def _consent(states: Sequence[CaspioField], scopes: Mapping[str, CaspioField]) -
             yield f"{before}  map: {{WORD: subscribed, WORD: opted_in, WORD: unsubscribed}}"
     yield f"{aside}profiles: NAME    # the profile sync of these columns: where Caspio wins, it sends the state again"
     yield f"{aside}subscription_groups:"
-    for field in [each for each in states if each not in scopes.values()] or [CaspioField("Field", "YES/NO")]:
-        channel = "sms" if channel_of(field)[0] == "sms" else "email"
+    for channel, field in groups_of(states, scopes):
         group = f"{{id: <group id of Braze>, channel: {channel}, column: {quoted(field.name)}}}"
         yield f"{aside}  - {group}    # {field.type}"

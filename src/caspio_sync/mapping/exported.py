@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 import polars as pl
 
-from caspio_sync.mapping.lookups import gender_code, time_zone_name
+from caspio_sync.mapping.lookups import Lookup, gender_code, time_zone_name
 from caspio_sync.mapping.names import STANDARD_ATTRIBUTES
 from caspio_sync.mapping.places import country_code, language_code
 from caspio_sync.moments import instant_of_text
@@ -160,7 +160,7 @@ def _spelling(name: str) -> Callable[[pl.Expr], pl.Expr]:
     if name == "phone":
         return _digits
     if name in _CODES:
-        return lambda text: text.map_batches(lambda texts: _resolved(texts, _CODES[name]), return_dtype=pl.String)
+        return lambda text: text.map_batches(Lookup(_CODES[name]), return_dtype=pl.String)
     return lambda text: text if name in _STANDARD | _CONSENT else instant_of_text(text)
 
 
@@ -169,12 +169,6 @@ def _digits(number: pl.Expr) -> pl.Expr:
     bare = number.str.replace_all(r"\D", "")
     national = (bare.str.len_bytes() == 10) & ~number.str.strip_chars().str.starts_with("+")
     return pl.when(national).then(pl.concat_str(pl.lit("1"), bare)).otherwise(bare)
-
-
-def _resolved(texts: pl.Series, resolve: Callable[[str], str | None]) -> pl.Series:
-    distinct = texts.drop_nulls().unique()
-    codes = [resolve(text) for text in distinct.to_list()]
-    return texts.replace_strict(distinct, codes, default=None, return_dtype=pl.String)
 
 
 def _normal_json(texts: pl.Series) -> pl.Series:

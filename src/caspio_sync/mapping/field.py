@@ -1,7 +1,7 @@
 """How a field of Caspio becomes a value in Braze, as the sync file says it."""
 
 import re
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -105,17 +105,19 @@ class Strict(BaseModel):
 
 
 class Shortened(Strict):
-    """A model that may be written as the bare name of a Caspio field."""
+    """A model that may be written as the bare value of one of its keys; `short` is that key, and what the value is."""
+
+    short: ClassVar[tuple[str, str]] = ("from", "a Caspio field")
 
     @model_validator(mode="before")
     @classmethod
     def _expand(cls, given: Any) -> Any:
-        return {"from": given} if isinstance(given, str) else given
+        return {cls.short[0]: given} if isinstance(given, str) else given
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         long_form = handler.resolve_ref_schema(handler(core))
-        return {"anyOf": [{"type": "string", "description": "a Caspio field"}, long_form]}
+        return {"anyOf": [{"type": "string", "description": cls.short[1]}, long_form]}
 
 
 class PhoneRegion(Strict):

@@ -8,7 +8,7 @@ from types import MappingProxyType
 import yaml
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.consent_proposal import bare, channel_of, scopes_of
+from caspio_sync.mapping.consent_proposal import bare, groups_of, scopes_of
 from caspio_sync.mapping.names import fault_in_name
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
@@ -181,8 +181,7 @@ def _consent(states: Sequence[CaspioField]) -> Iterator[str]:
     for scope, field in scopes.items():
         yield f"#   {scope}_subscribe: {quoted(field.name)}    # {field.type}"
     yield "#   subscription_groups:"
-    for field in [each for each in states if each not in scopes.values()] or [CaspioField("Field", "YES/NO")]:
-        channel = "sms" if channel_of(field)[0] == "sms" else "email"
+    for channel, field in groups_of(states, scopes):
         yield f"#     - {{id: <group id of Braze>, channel: {channel}, from: {quoted(field.name)}}}    # {field.type}"
 
 

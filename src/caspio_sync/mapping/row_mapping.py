@@ -73,6 +73,8 @@ class RowMapping:
         if maker.findings or key is None:
             raise ConfigurationError("\n".join(maker.findings))
         self._plans = tuple(plans)
+        # Paths of the cells whose ill-formed values hold no row.
+        self._left_out = {cell.path for plan in self._plans if plan.column.on_bad == "skip" for cell in plan.cells}
         self._values = maker.values
         self._key = key
         self._cells = tuple(maker.cells)
@@ -194,11 +196,6 @@ class RowMapping:
         too_large = plan.holds & ~pl.col(ok(plan.column.name))
         ending = _LEFT_OUT if plan.column.on_bad == "skip" else ""
         return pl.when(too_large).then(pl.lit(f"{plan.column.name}: is over {self._values.json_size}{ending}"))
-
-    @property
-    def _left_out(self) -> set[str]:
-        """Paths of the cells whose ill-formed values hold no row."""
-        return {cell.path for plan in self._plans if plan.column.on_bad == "skip" for cell in plan.cells}
 
     def _looked_up(self, cell: Cell, frame: pl.DataFrame) -> pl.Series:
         return self._lookups[cell.number](frame.get_column(f"p{cell.number}")).alias(f"r{cell.number}")

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.settings import SYNC_FILE_VARIABLE
+from caspio_sync.settings import ACCOUNT_VARIABLES, SYNC_FILE_VARIABLE
 from tests.unit.cli.conftest import Shop
 
 
@@ -47,6 +47,15 @@ def test_no_command_takes_what_is_no_name(shop: Shop, command):
     result = shop.run(*arguments)
     assert isinstance(result.exception, ConfigurationError), result.output
     assert "'kunden.de' is no name for a sync" in str(result.exception)
+
+
+@pytest.mark.parametrize("command", [["status"], ["quarantine", "list"], ["quarantine", "export"]])
+def test_a_path_asks_for_no_key_where_the_name_does_not(shop: Shop, monkeypatch, command):
+    shop.write_sync()
+    for name in ACCOUNT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    result = shop.run(*command, "syncs/customers.yaml")
+    assert result.exit_code == 0, result.exception
 
 
 def test_a_file_from_another_place_is_used_under_its_name(shop: Shop):

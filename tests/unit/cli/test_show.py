@@ -141,3 +141,13 @@ def test_a_reader_that_has_gone_changes_nothing(when: list[str]) -> None:
         os.close(reading)
         _, err = process.communicate(b"\n", timeout=60)
     assert (process.returncode, err) == (5, b"the work is done\n")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["run", "--help"], 0), (["quarantine"], 2)])
+def test_a_reader_of_the_help_that_has_gone_changes_nothing(arguments: list[str], code: int) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "caspio_sync", *arguments]
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False, timeout=60)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (code, b"")
