@@ -2,32 +2,63 @@
 
 import argparse
 import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import catalogs, engagement, receiving, sending, stages, whole, writeback
 
 
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
+
+    Args:
+        rows: for stages and sending.
+        whole_rows: of the whole run.
+        items: of the catalog; None for all there are.
+        paced_posts: to the receiver, 200 a second.
+        fast_posts: to the receiver, flat out.
+        events: to fold.
+        customers: whose day is written back.
+    """
+
+    rows: int = 200_000
+    whole_rows: int = 1_000_000
+    items: int | None = None
+    paced_posts: int = 3_000
+    fast_posts: int = 2_000
+    events: int = 1_000_000
+    customers: int = 100_000
+
+
+TINY = Sizes(2_000, 1_000, 2_000, 100, 100, 20_000, 2_000)
+
+
 def main() -> None:
+    usual = Sizes()
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--json", type=Path, help="write {'metrics': {name: {'value', 'unit'}}} to this file")
-    parser.add_argument("--rows", type=int, default=200_000, help="rows for stages and sending")
-    parser.add_argument("--whole-rows", type=int, default=1_000_000, help="rows of the whole run")
+    parser.add_argument("--rows", type=int, default=usual.rows, help="rows for stages and sending")
+    parser.add_argument("--whole-rows", type=int, default=usual.whole_rows, help="rows of the whole run")
+    parser.add_argument("--tiny", action="store_true", help="so little of each that it only shows whether it works")
     options = parser.parse_args()
+    sizes = TINY if options.tiny else replace(usual, rows=options.rows, whole_rows=options.whole_rows)
     metrics: dict[str, tuple[float, str]] = {}
-    for part in (
-        lambda: stages.measure(options.rows),
-        lambda: sending.measure(options.rows),
-        catalogs.measure,
-        receiving.measure,
-        engagement.measure,
-        writeback.measure,
-        lambda: whole.measure(options.whole_rows),
-    ):
+    parts: tuple[Callable[[], dict[str, tuple[float, str]]], ...] = (
+        lambda: stages.measure(sizes.rows),
+        lambda: sending.measure(sizes.rows),
+        lambda: catalogs.measure(sizes.items),
+        lambda: receiving.measure(sizes.paced_posts, sizes.fast_posts),
+        lambda: engagement.measure(sizes.events),
+        lambda: writeback.measure(sizes.customers),
+        lambda: whole.measure(sizes.whole_rows),
+    )
+    for part in parts:
         for name, (value, unit) in part().items():
             metrics[name] = (value, unit)
-            print(
-                f"{name:40} {value:>14,.3f} {unit}" if value < 100 else f"{name:40} {value:>14,.0f} {unit}", flush=True
-            )
+            shown = f"{value:>14,.3f}" if value < 100 else f"{value:>14,.0f}"
+            print(f"{name:40} {shown} {unit}", flush=True)
     if options.json:
         document = {"metrics": {name: {"value": value, "unit": unit} for name, (value, unit) in metrics.items()}}
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -6,26 +6,23 @@ import time
 from pathlib import Path
 
 from benchmarks.world import opened, sandboxes
-from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.run import comparing, recording, sending
-from caspio_sync.run.catalogs import catalog_items, vanished
+from caspio_sync.run.catalogs.catalog_line import CATALOG
 from caspio_sync.run.context import SyncRun
-from expectations.gate import Gate
-from expectations.suites import gate_of, judged_frame
+from caspio_sync.run.line import run_line
 
 LATENCY_MS = 50
 SYNC = "groceries"
 
 
-def measure() -> dict[str, tuple[float, str]]:
+def measure(items: int | None) -> dict[str, tuple[float, str]]:
     with sandboxes(100, latency_ms=LATENCY_MS, grocery=True):
         os.environ["CASPIO_SYNC_SYNCS"] = str(Path(__file__).parent / "syncs")
-        return asyncio.run(_measure())
+        return asyncio.run(_measure(items))
 
 
-async def _measure() -> dict[str, tuple[float, str]]:
-    first, seconds = await _run()
-    again, quiet = await _run()
+async def _measure(items: int | None) -> dict[str, tuple[float, str]]:
+    first, seconds = await _run(items)
+    again, quiet = await _run(items)
     assert again.report.requests == 0, "a run without changes must send nothing"
     return {
         "catalog.items_per_second_50ms": (first.report.sent / seconds, "items/s"),
@@ -33,29 +30,9 @@ async def _measure() -> dict[str, tuple[float, str]]:
     }
 
 
-async def _run() -> tuple[SyncRun, float]:
-    """A run in the flow's own order, without Prefect; and the seconds from the first page to the last record."""
-    async with opened(SYNC) as run:
-        await catalog_items.keep_schema(run)
-        gate = await asyncio.to_thread(gate_of, run.name, run.definition, run.mapping)
+async def _run(items: int | None) -> tuple[SyncRun, float]:
+    """A run without Prefect; and the seconds that it takes to go along the line."""
+    async with opened(SYNC, limit=items) as run:
         started = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            while (batch := await run.next_batch()) is not None:
-                group.create_task(_move(run, gate, batch))
-        await vanished.delete_vanished(run)
+        await run_line(run, CATALOG)
         return run, time.perf_counter() - started
-
-
-async def _move(run: SyncRun, gate: Gate, batch: SourceBatch) -> None:
-    async with run.on_its_way(batch):
-        async with run.turn("compare"):
-            mapped = await comparing.map_batch(run, batch)
-            await comparing.open_batch(run, batch)
-            compared = await comparing.compare_batch(run, batch, mapped)
-        async with run.turn("gate"):
-            changes = await catalog_items.with_last_read(run, compared.changes)
-            judged = await asyncio.to_thread(lambda: gate.judge(judged_frame(changes, run.definition, run.mapping)))
-        async with run.turn("send"):
-            outstanding = await sending.send_batch(run, batch.number, judged.accepted)
-        async with run.turn("record"):
-            await recording.record_batch(run, batch, compared.without_changes(), judged.held, outstanding)

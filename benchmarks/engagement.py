@@ -1,4 +1,4 @@
-"""A million Currents events out of the inbox into the ledger: campaigns that real households got, in a day's hours."""
+"""Currents events out of the inbox into the ledger: campaigns that real households got, in a day's hours."""
 
 import asyncio
 import resource
@@ -20,7 +20,6 @@ from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.engagement.folding import FoldReport, fold_inbox
 
-EVENTS = 1_000_000
 CUSTOMERS = 200_000
 EVENTS_A_POST = 100  # as Braze posts them (Braze, 11.1)
 _SENDS_A_PART = 40_000
@@ -31,21 +30,21 @@ _REPEATED = 0.01  # Braze posts at least once
 _SECONDS_UNTIL_ANSWER = 6 * 3600
 
 
-def measure() -> dict[str, tuple[float, str]]:
+def measure(events: int) -> dict[str, tuple[float, str]]:
     """In a process of its own: its greatest memory is the fold's."""
     with tempfile.TemporaryDirectory(prefix="caspio-sync-bench-") as home:
-        _fill(Path(home))
-        command = [sys.executable, "-m", "benchmarks.engagement", home]
+        _fill(Path(home), events)
+        command = [sys.executable, "-m", "benchmarks.engagement", home, str(events)]
         seconds, megabytes = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     return {
-        "engagement.fold_events_per_second": (EVENTS / float(seconds), "events/s"),
+        "engagement.fold_events_per_second": (events / float(seconds), "events/s"),
         "engagement.fold_peak_memory": (float(megabytes), "MB"),
     }
 
 
-def _fill(home: Path) -> None:
+def _fill(home: Path, count: int) -> None:
     with Inbox.open(f"sqlite:///{home}/inbox.db") as inbox:
-        left = EVENTS
+        left = count
         for events in _days(np.random.default_rng(7)):
             lines = events.head(left).write_ndjson().encode().splitlines(keepends=True)
             left -= len(lines)
@@ -141,5 +140,5 @@ if __name__ == "__main__":
     started = time.perf_counter()
     report = asyncio.run(_fold(Path(sys.argv[1])))
     seconds = time.perf_counter() - started
-    assert report.events["folded"] + report.events["duplicates"] == EVENTS, "every event is folded once"
+    assert report.events["folded"] + report.events["duplicates"] == int(sys.argv[2]), "every event is folded once"
     print(f"{seconds:.3f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f}")

@@ -19,7 +19,6 @@ from caspio_sync.receiver.inbox import Inbox
 TOKEN = "YmVuY2htYXJrLXRva2Vu"
 EVENTS_A_POST = 100
 WANTED_A_SECOND = 200
-PACED_SECONDS = 15
 SENDERS = 16
 _FIRST = 50  # posts before anything is measured
 _KINDS = ("Send", "Delivery", "Open", "Click")
@@ -122,26 +121,26 @@ class Load:
         return sorted(self.waits)[int(len(self.waits) * 0.99)] * 1000
 
 
-async def _measure(url: str, bodies: list[bytes]) -> dict[str, tuple[float, str]]:
+async def _measure(url: str, paced: list[bytes], fast: list[bytes]) -> dict[str, tuple[float, str]]:
     headers = {"Authorization": f"Bearer {TOKEN}", "Braze-Currents-Version": "1"}
     limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
     async with httpx.AsyncClient(headers=headers, limits=limits, timeout=60, trust_env=False) as client:
         await Load(client, url).flat_out(some_posts(_FIRST, seed=2))
-        paced = Load(client, url)
-        await paced.paced(bodies[: WANTED_A_SECOND * PACED_SECONDS])
-        fast = await Load(client, url).flat_out(bodies[WANTED_A_SECOND * PACED_SECONDS :])
+        load = Load(client, url)
+        await load.paced(paced)
+        posts_a_second = await Load(client, url).flat_out(fast)
     return {
-        "receiver.posts_per_second": (fast, "posts/s of 100 events, each durable"),
-        "receiver.p99_at_200_posts_per_second": (paced.p99_ms(), "ms"),
+        "receiver.posts_per_second": (posts_a_second, "posts/s of 100 events, each durable"),
+        "receiver.p99_at_200_posts_per_second": (load.p99_ms(), "ms"),
     }
 
 
-def measure() -> dict[str, tuple[float, str]]:
+def measure(paced: int, fast: int) -> dict[str, tuple[float, str]]:
     """Posts a second flat out, and the 99th percentile of the wait at 200 posts a second."""
-    bodies = some_posts(WANTED_A_SECOND * PACED_SECONDS + 2_000, seed=1)
+    bodies = some_posts(paced + fast, seed=1)
     with tempfile.TemporaryDirectory(prefix="caspio-sync-bench-") as home:
         with receiving(Path(home)) as url:
-            metrics = asyncio.run(_measure(url, bodies))
+            metrics = asyncio.run(_measure(url, bodies[:paced], bodies[paced:]))
         with Inbox.open(f"sqlite:///{home}/inbox.db") as inbox:
             kept = inbox.waiting(0)
         assert kept.events == EVENTS_A_POST * (len(bodies) + _FIRST), kept

@@ -2,22 +2,22 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
-import polars as pl
 from pydantic import SecretStr
 
 from benchmarks.world import opened, read_all, sandboxes
 from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.concurrency import all_of
 from caspio_sync.delivery.requests import Request, fill_requests
-from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.run import comparing, recording, sending
-from caspio_sync.run.context import SyncRun
+from caspio_sync.run import comparing
+from caspio_sync.run.line import move
+from caspio_sync.run.profile_line import PROFILES
+from caspio_sync.run.steps import MAP
 from caspio_sync.run.writes import planned_writes
-from expectations.gate import Gate
-from expectations.suites import gate_of, judged_frame
 
 LATENCY_MS = 50
-CHANGED = pl.col("_op") == "changed"
+FROM_MAPPED = replace(PROFILES, batch=[step for step in PROFILES.batch if step is not MAP])
 
 
 def measure(rows: int) -> dict[str, tuple[float, str]]:
@@ -28,18 +28,14 @@ def measure(rows: int) -> dict[str, tuple[float, str]]:
 async def _measure(url: str, key: str) -> dict[str, tuple[float, str]]:
     async with opened() as run:
         batches = await read_all(run)
-        mapped = [await comparing.map_batch(run, batch) for batch in batches]
-        gate = await asyncio.to_thread(gate_of, run.name, run.definition, run.mapping)
-        first = (await comparing.compare_batch(run, batches[0], mapped[0])).changes
-        gate.judge(
-            judged_frame(first.head(1000), run.definition, run.mapping)
-        )  # the first judgement is slower than the others
+        for batch in batches:
+            await MAP.do(run, batch)
+        first = (await comparing.compare_batch(run, batches[0].source, batches[0].mapped)).changes
+        await run.gates.rows(first.head(1000))  # the first judgement is slower than the others
         (write,) = planned_writes(run, first)
         requests = list(fill_requests(write.encode(first), first_number=1))
         started = time.perf_counter()
-        async with asyncio.TaskGroup() as group:
-            for batch, frame in zip(batches, mapped, strict=True):
-                group.create_task(_move(run, gate, batch, frame))
+        await all_of(move(run, FROM_MAPPED, batch) for batch in batches)
         seconds = time.perf_counter() - started
         sent = run.report.verdicts["sent"]
     bare = await _bare(requests, url, key)
@@ -50,23 +46,6 @@ async def _measure(url: str, key: str) -> dict[str, tuple[float, str]]:
     }
 
 
-async def _move(run: SyncRun, gate: Gate, batch: SourceBatch, mapped: pl.DataFrame) -> None:
-    """The flow's own order of stages, without Prefect and without reading."""
-    async with run.turn("compare"):
-        await comparing.open_batch(run, batch)
-        compared = await comparing.compare_batch(run, batch, mapped)
-    async with run.turn("gate"):
-        opt_outs, judged = await asyncio.gather(
-            sending.send_opt_outs(run, batch.number, compared.changes.filter(CHANGED)),
-            asyncio.to_thread(lambda: gate.judge(judged_frame(compared.changes, run.definition, run.mapping))),
-        )
-        await sending.send_opt_outs(run, batch.number, judged.held.filter(~CHANGED))
-    async with run.turn("send"):
-        outstanding = await sending.send_batch(run, batch.number, judged.accepted, opt_outs)
-    async with run.turn("record"):
-        await recording.record_batch(run, batch, compared.without_changes(), judged.held, outstanding)
-
-
 async def _bare(requests: list[Request], url: str, key: str) -> float:
     """Objects a second when nothing but httpx stands between ready bodies and Braze."""
     async with BrazeClient(endpoint=url, api_key=SecretStr(key)) as client:
@@ -74,7 +53,7 @@ async def _bare(requests: list[Request], url: str, key: str) -> float:
 
         async def work() -> None:
             for request in waiting:
-                await client.track(request.body)
+                await client.track(request.body, sent={"attributes": request.count})
 
         started = time.perf_counter()
         await asyncio.gather(*(work() for _ in range(64)))

@@ -2,13 +2,17 @@
 
 import asyncio
 import time
+from functools import partial
 
 import polars as pl
 
-from benchmarks.world import opened, read_all, sandboxes
+from benchmarks.world import SYNC, read_all, sandboxes
 from caspio_sync.ledger.compare import Versions, compare
 from caspio_sync.ledger.schema import LEDGER_ROW_SCHEMA
+from caspio_sync.run.opening import open_plan
+from caspio_sync.run.report import RunOptions
 from caspio_sync.schemas import KEY, SOURCE_PK
+from caspio_sync.settings import load_settings
 
 
 def measure(rows: int) -> dict[str, tuple[float, str]]:
@@ -17,25 +21,26 @@ def measure(rows: int) -> dict[str, tuple[float, str]]:
 
 
 async def _measure(rows: int) -> dict[str, tuple[float, str]]:
-    async with opened() as run:
+    async with open_plan(SYNC, RunOptions(full=True), settings=load_settings()) as run:
         started = time.perf_counter()
         batches = await read_all(run)
         extract = time.perf_counter() - started
-        run.mapping.apply(batches[0].frame)  # tables of countries and languages are made once a process
+        run.mapping.apply(batches[0].source.frame)  # tables of countries and languages are made once a process
         started = time.perf_counter()
-        mapped = [run.mapping.apply(batch.frame) for batch in batches]
+        mapped = [run.mapping.apply(batch.source.frame) for batch in batches]
         mapping = time.perf_counter() - started
-        arguments = {
-            "columns": run.mapping.columns,
-            "versions": run.versions,
-            "salt": 7,
-            "email_column": run.mapping.email_column,
-            "phone_column": run.mapping.phone_column,
-        }
+        against = partial(
+            compare,
+            columns=run.mapping.columns,
+            versions=run.versions,
+            salt=7,
+            email_column=run.mapping.email_column,
+            phone_column=run.mapping.phone_column,
+        )
         empty = LEDGER_ROW_SCHEMA.to_frame()
-        known = [_as_recorded(compare(frame, empty, **arguments).changes, run.versions) for frame in mapped]
+        known = [_as_recorded(against(frame, empty).changes, run.versions) for frame in mapped]
         started = time.perf_counter()
-        unchanged = [compare(frame, before, **arguments).unchanged for frame, before in zip(mapped, known, strict=True)]
+        unchanged = [against(frame, before).unchanged for frame, before in zip(mapped, known, strict=True)]
         comparing = time.perf_counter() - started
         assert sum(unchanged) == rows, "every row stands in the ledger as it is"
     return {

@@ -31,10 +31,11 @@ def main() -> None:
     from caspio_sync.settings import load_settings
     from tasks.orchestration import use_own_prefect
 
-    use_own_prefect(load_settings().home)
-    from flows.profile_sync import run_profile_sync
+    settings = load_settings()
+    use_own_prefect(settings.home)
+    from flows.kinds import run_sync
 
-    report = run_profile_sync(SYNC, RunOptions())
+    report = run_sync(SYNC, RunOptions(), settings)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     seconds = {name: report.seconds.get(name, 0.0) for name in ("gate", "moving")}
     print(json.dumps({"rows_per_second": report.rows_per_second, "peak_mb": peak, **seconds}))

@@ -6,12 +6,13 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.line import Batch
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
 from caspio_sync.sandbox.server import SandboxProcesses
 from caspio_sync.settings import load_settings
+from expectations.suites import Gates
 
 SYNC = "customers"
 SYNCS = Path(__file__).parents[1] / "examples"
@@ -43,17 +44,17 @@ def sandboxes(rows: int, *, latency_ms: int = 0, grocery: bool = False) -> Itera
 
 
 @contextlib.asynccontextmanager
-async def opened(sync: str = SYNC, *, full: bool = True) -> AsyncIterator[SyncRun]:
-    """A run of a sync without Prefect."""
-    async with open_run(sync, RunOptions(full=full), settings=load_settings()) as run:
+async def opened(sync: str = SYNC, *, limit: int | None = None) -> AsyncIterator[SyncRun]:
+    """A run of a sync without Prefect, which reads everything, or so many rows."""
+    async with open_run(sync, RunOptions(full=True, limit=limit), settings=load_settings(), gates=Gates) as run:
         run.report.expected = 1_000_000  # lets the sender be a process of its own, as in a run of that size
         yield run
 
 
-async def read_all(run: SyncRun) -> list[SourceBatch]:
+async def read_all(run: SyncRun) -> list[Batch]:
     """Every batch of the source, in memory."""
     batches = []
     while (batch := await run.next_batch()) is not None:
         async with run.on_its_way(batch):
-            batches.append(batch)
+            batches.append(Batch(batch))
     return batches

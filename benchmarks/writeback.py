@@ -1,4 +1,4 @@
-"""A realistic day written back to 100,000 customers: how many calls, beside one call a row; and how fast it is planned.
+"""A realistic day written back to many customers: how many calls, beside one call a row; and how fast it is planned.
 
 The day is made from The Complete Journey (84.51°, CC0): how many of its 27 campaigns each household got (6,589
 receipts, 1,559 households), and how many households redeemed a coupon. Clicks go by the Open Bandit Dataset (ZOZO,
@@ -15,7 +15,6 @@ from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.writeback.planner import plan_calls
 from caspio_sync.writeback.wanted import BUCKETS
 
-CUSTOMERS = 100_000
 # Households by the number of campaigns they received, 1 to 15 (counted in campaigns.parquet).
 RECEIVED = (277, 234, 209, 209, 164, 151, 109, 89, 48, 33, 23, 8, 2, 2, 1)
 CLICKED = 287 / 60_000  # of impressions
@@ -35,8 +34,8 @@ COLUMNS = (
 )
 
 
-def measure() -> dict[str, tuple[float, str]]:
-    changes = a_day()
+def measure(customers: int) -> dict[str, tuple[float, str]]:
+    changes = a_day(customers)
     started = time.perf_counter()
     calls = plan_calls(changes, COLUMNS, room=ROOM)
     seconds = time.perf_counter() - started
@@ -57,16 +56,17 @@ def measure() -> dict[str, tuple[float, str]]:
     }
 
 
-def a_day(seed: int = 1) -> pl.DataFrame:
+def a_day(customers: int, seed: int = 1) -> pl.DataFrame:
     """What one day changes in the customers' columns; null for what stays."""
     dice = random.Random(seed)
     today = datetime(2026, 3, 2, tzinfo=UTC).replace(tzinfo=None)
-    rows = [made for pk in range(1, CUSTOMERS + 1) if dice.random() < MAILED and (made := _person(dice, pk, today))]
-    schema = {
-        SOURCE_PK: pl.Int64, "Newsletter": pl.Boolean, "HardBounced": pl.Boolean, "Engaged": pl.Boolean,
-        "LastOpened": pl.Datetime("ms"), "LastClicked": pl.Datetime("ms"), "EmailOpens": pl.String,
-        "EmailClicks": pl.String, "LastCampaign": pl.String,
-    }  # fmt: skip
+    rows = [made for pk in range(1, customers + 1) if dice.random() < MAILED and (made := _person(dice, pk, today))]
+    schema: dict[str, pl.DataType] = {
+        SOURCE_PK: pl.Int64(),
+        **dict.fromkeys(("Newsletter", "HardBounced", "Engaged"), pl.Boolean()),
+        **dict.fromkeys(("LastOpened", "LastClicked"), pl.Datetime("ms")),
+        **dict.fromkeys(("EmailOpens", "EmailClicks", "LastCampaign"), pl.String()),
+    }
     return pl.DataFrame(rows, schema=schema)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.engagement import EngagementMapping, present, state
 from caspio_sync.mapping.engagement_sync import MEASURES, EngagementSync
 from caspio_sync.schemas import CONSENT_SHARE, KEY, NEWS_AT, NOW, ok
@@ -72,7 +73,7 @@ def engagement_suite(sync: EngagementSync, mapping: EngagementMapping) -> "Seque
     ]
 
 
-def campaign_gate(name: str, sync: EngagementSync) -> Gate:
+def campaign_gate(name: str, sync: Sync) -> Gate:
     """The gate of the campaigns' table, and `judged_days` beside it."""
     rules = [is_true(rule, rule_column(rule), why, "critical") for rule, why in DAY_RULES.items()]
     limits = GateLimits(sync.gate.max_quarantined_share, sync.gate.min_rows, sync.gate.max_quarantined_rows)

@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
-from prefect import Task
+from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from caspio_sync.errors import CaspioSyncError, TransientError, UnexpectedError
+from caspio_sync.run.line import Step
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,3 +49,15 @@ def without_values(step: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]
             raise UnexpectedError.of(error) from None
 
     return guarded
+
+
+TASKS: dict[Step[..., Any], Task[..., Any]] = {}
+
+
+def task_of(step: Step[P, T]) -> Task[P, Any]:
+    """Declare the task of a step: named as it is, and tried again where the step may be."""
+    made = task(name=step.name, description=step.do.__doc__, **(REPEATED if step.repeated else FRAMES))(
+        without_values(step.do)
+    )
+    TASKS[step] = made
+    return cast("Task[P, Any]", made)

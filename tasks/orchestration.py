@@ -3,7 +3,6 @@
 `use_own_prefect` must be called before anything imports Prefect: its settings are read then.
 """
 
-import asyncio
 import contextlib
 import os
 from collections.abc import AsyncIterator
@@ -76,6 +75,7 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
     """A run inside a flow run: opened with the worker's settings, its progress and summary kept as artifacts."""
     from prefect.runtime import flow_run  # noqa: PLC0415
 
+    from expectations.suites import Gates  # noqa: PLC0415
     from tasks.report import published  # noqa: PLC0415
     from tasks.server import hide_keys, mark_killed  # noqa: PLC0415
 
@@ -85,7 +85,7 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
         await hide_keys(own_id)
     async with (
         published() as publish,
-        open_run(name, chosen, settings=current_settings(), flow_run=own_id, on_killed=mark_killed) as run,
+        open_run(name, chosen, settings=current_settings(), gates=Gates, flow_run=own_id, on_killed=mark_killed) as run,
     ):
         await publish(run)
         try:
@@ -94,26 +94,6 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
             raise
         except Exception as error:  # noqa: BLE001 - Prefect stores and logs what a flow raises
             raise UnexpectedError.of(error) from None
-
-
-@contextlib.asynccontextmanager
-async def together() -> AsyncIterator[asyncio.TaskGroup]:
-    """A task group that raises the error that broke it instead of a group of one.
-
-    Raises:
-        CaspioSyncError: the first of them, where one is among the errors.
-    """
-    try:
-        async with asyncio.TaskGroup() as group:
-            yield group
-    except BaseExceptionGroup as errors:
-        ours, others = errors.split(CaspioSyncError)
-        raise _first(ours or others or errors) from errors
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    first = errors.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 OUR_FLOWS = ("profile-sync", "catalog-sync", "engagement-return", "backfill", "housekeeping")

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -98,23 +97,6 @@ def told_by_braze(world: World) -> Told:
     world.sync()
     world.sync(RETURN, "engagement")
     return made
-
-
-@pytest.fixture(name="quick")
-def without_the_engine(without_prefect: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The flow's own functions without the engine around them."""
-    flow = importlib.import_module("flows.engagement_return")
-    for name in (
-        "gather",
-        "want",
-        "write",
-        "record_written",
-        "write_campaigns",
-        "judge",
-        "map_rows",
-        "engagement_return",
-    ):
-        monkeypatch.setattr(flow, name, getattr(flow, name).fn)
 
 
 def customers(world: World, count: int, **more: Any) -> None:

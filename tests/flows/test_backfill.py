@@ -20,9 +20,12 @@ from caspio_sync.ledger.leases import LEASE_SECONDS, LeaseHeldError
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.deployed.backfill import BackfillError, BackfillReport
+from caspio_sync.run.line import Batch, move
 from caspio_sync.run.opening import open_run
+from caspio_sync.run.profile_line import PROFILES
 from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
+from expectations.suites import Gates
 from tests.flows.killing import KilledError, killed_after
 
 PEOPLE = 4000
@@ -257,16 +260,15 @@ def test_a_key_in_two_shards_under_way_is_sent_once(world: Any) -> None:
     world.people(20)
     world.caspio.update_rows("Customers", {"CustomerNo": "c1"}, "PK_ID = 15")
     world.sync()
-    from flows.profile_sync import move
 
     async def both() -> None:
         settings = current_settings()
         async with (
-            open_run("customers", RunOptions(pk_range=(1, 10)), settings=settings) as first,
-            open_run("customers", RunOptions(pk_range=(11, 20)), settings=settings) as second,
+            open_run("customers", RunOptions(pk_range=(1, 10)), settings=settings, gates=Gates) as first,
+            open_run("customers", RunOptions(pk_range=(11, 20)), settings=settings, gates=Gates) as second,
         ):
             batches = [(run, await run.next_batch()) for run in (first, second)]
-            await asyncio.gather(*(move(run, batch) for run, batch in batches if batch is not None))
+            await asyncio.gather(*(move(run, PROFILES, Batch(batch)) for run, batch in batches if batch is not None))
 
     asyncio.run(both())
     assert [each["external_id"] for each in world.sent()].count("c1") == 1
@@ -318,15 +320,14 @@ class Workers:
         self.marked += map(UUID, flow_runs)
 
     async def _work(self, flow_run: UUID, options: RunOptions, *, dies: bool) -> None:
-        from flows.profile_sync import move
-
         def silent(*_: Any, **__: Any) -> None:
             raise KilledError
 
         with pytest.MonkeyPatch.context() as patch:
-            async with open_run("customers", options, settings=current_settings(), flow_run=str(flow_run)) as run:
+            own = {"settings": current_settings(), "gates": Gates, "flow_run": str(flow_run)}
+            async with open_run("customers", options, **own) as run:
                 while (batch := await run.next_batch()) is not None:
-                    await move(run, batch)
+                    await move(run, PROFILES, Batch(batch))
                     if dies:
                         patch.setattr(Ledger, "finish_run", silent)
                         patch.setattr(Ledger, "release_lease", silent)

@@ -7,11 +7,11 @@ makes up for it.
 from datetime import timedelta
 from typing import Any
 
-import polars as pl
 import pytest
 
 from caspio_sync.delivery.sender import InlineSender
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.crashes import around
 
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
 PEOPLE = 3000
@@ -220,17 +220,15 @@ def test_rows_without_a_verdict_leave_the_batch_open_and_the_cursor_where_it_was
 
 
 def test_a_batch_that_got_lost_between_two_steps_ends_the_run(holed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    import flows.profile_sync as flow
+    def losing(step: Any) -> Any:
+        async def map_rows(run: Any, batch: Any) -> None:
+            await step(run, batch)
+            run.report.read -= 1
 
-    sound = flow.map_rows
-
-    async def losing(run: Any, batch: Any) -> pl.DataFrame:
-        mapped = await sound(run, batch)
-        run.report.read -= 1
-        return mapped
+        return map_rows
 
     with monkeypatch.context() as patch:
-        patch.setattr(flow, "map_rows", losing)
+        around(patch, "map", losing)
         ended = holed.ended()
     assert (ended.code, "that Caspio gave were not looked at" in ended.message) == (4, True)
     assert holed.watermark() is None

@@ -25,7 +25,7 @@ from tests.flows.crashes import Crashed, crash_at
 EXAMPLES = int(os.environ.get("CATALOG_EXAMPLES", "6"))
 ITEMS = "/catalogs/products/items"
 CODES = ("a", "b", "c", "d", "A")
-STEPS = ("keep_schema", "map_rows", "compare", "judge", "send", "record", "delete_vanished")
+STEPS = ("keep schema", "map", "compare", "gate", "send", "record", "delete vanished")
 FIELDS = [*PRODUCTS, {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": "UTC"}]
 GATE = "gate: {max_deleted_share: 1, min_share_of_last: 0}\n"
 
@@ -113,7 +113,7 @@ class History:
         world.sync(sync_text(cursor=self.cursor, where=step.where, about=step.about), "products")
         world.break_braze(*([step.fault] if step.fault else []))
         with self.patch.context() as patch:
-            crash_at(patch, "flows.catalog_sync", step.crash)
+            crash_at(patch, step.crash)
             _lose_commit(patch, step.uncommitted)
             self.run(step)
 

@@ -11,6 +11,7 @@ import pytest
 from caspio_sync.characters import trimmed
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS_SYNC, product
+from tests.flows.crashes import crash_at
 from tests.flows.killing import killed_after
 
 pytestmark = pytest.mark.usefixtures("without_prefect")
@@ -134,14 +135,9 @@ def test_a_price_that_leaps_is_held_and_goes_once_it_is_released(shop: Any) -> N
 def test_a_price_is_held_against_the_last_one_though_the_run_that_sent_it_died(
     shop: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import catalog_sync
-
-    async def dies(*_: Any) -> None:
-        raise RuntimeError("killed")
-
     shop.open(5)
     with monkeypatch.context() as patch:
-        patch.setattr(catalog_sync, "record", dies)
+        crash_at(patch, ("record", "before", 1))
         assert shop.ended().code != 0
     shop.run()
     shop.edit("p4", Price=100)

@@ -8,6 +8,7 @@ from caspio_sync.errors import CaspioSyncError
 from caspio_sync.sandbox.caspio.fields import read_field
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS_SYNC, product
+from tests.flows.crashes import around
 
 pytestmark = pytest.mark.usefixtures("without_prefect")
 FIELDS = {"title": "string", "price": "number", "stock": "number", "about": "string"}
@@ -164,20 +165,19 @@ def test_a_run_that_dies_after_making_the_catalog_anew_leaves_nothing_out(shop: 
 def test_deleted_while_the_run_is_under_way_is_a_clear_error_and_mended_by_the_next(
     shop: Any, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    from flows import catalog_sync
-
     shop.open(60)
     shop.run()
     shop.world.caspio.update_rows("Products", {"About": "Changed"}, "Stock > 0")
-    judge = catalog_sync.judge
 
-    async def then_somebody_comes(*args: Any) -> Any:
-        judged = await judge(*args)
-        somebody_deletes_catalog(shop) if what == "catalog" else somebody_deletes_field(shop, "about")
-        return judged
+    def then_somebody_comes(gate: Any) -> Any:
+        async def judge(*args: Any) -> None:
+            await gate(*args)
+            somebody_deletes_catalog(shop) if what == "catalog" else somebody_deletes_field(shop, "about")
+
+        return judge
 
     with monkeypatch.context() as patch:
-        patch.setattr(catalog_sync, "judge", then_somebody_comes)
+        around(patch, "gate", then_somebody_comes)
         ended = shop.ended()
     assert ended.code == 2
     said = "is gone from Braze" if what == "catalog" else "Braze refuses all objects of 2 requests"
@@ -191,19 +191,19 @@ def test_deleted_while_the_run_is_under_way_is_a_clear_error_and_mended_by_the_n
 def test_deleted_while_the_run_is_being_opened_is_not_taken_for_filled(
     shop: Any, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
-    from flows import catalog_sync
-
     shop.open([product(1, About="Blue"), product(2, About="Red")])
     shop.run()
     shop.world.sync(more_fields(1), "products")
-    keep = catalog_sync.keep_schema
 
-    async def after_somebody(run: Any) -> None:
-        somebody_deletes_catalog(shop) if what == "catalog" else somebody_deletes_field(shop, "about")
-        await keep(run)
+    def after_somebody(keep: Any) -> Any:
+        async def keep_schema(run: Any) -> None:
+            somebody_deletes_catalog(shop) if what == "catalog" else somebody_deletes_field(shop, "about")
+            await keep(run)
+
+        return keep_schema
 
     with monkeypatch.context() as patch:
-        patch.setattr(catalog_sync, "keep_schema", after_somebody)
+        around(patch, "keep schema", after_somebody)
         ended = shop.ended()
     assert ended.code == 4
     assert "run again" in ended.message
@@ -280,24 +280,24 @@ def test_a_catalog_that_braze_refuses_is_a_clear_error(shop: Any) -> None:
 
 def test_a_second_run_beside_the_first_is_refused(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     from caspio_sync.ledger.leases import LeaseHeldError
-    from flows import catalog_sync
+    from caspio_sync.run.opening import open_run
+    from caspio_sync.run.report import RunOptions
+    from caspio_sync.settings import current_settings
 
     shop.open(3)
     seen: list[type[BaseException]] = []
-    keep = catalog_sync.keep_schema
 
-    async def meanwhile(run: Any) -> None:
-        from caspio_sync.run.opening import open_run
-        from caspio_sync.run.report import RunOptions
-        from caspio_sync.settings import current_settings
+    def meanwhile(keep: Any) -> Any:
+        async def keep_schema(run: Any) -> None:
+            try:
+                async with open_run("products", RunOptions(), settings=current_settings()):
+                    raise AssertionError("two runs at once")
+            except CaspioSyncError as error:
+                seen.append(type(error))
+            await keep(run)
 
-        try:
-            async with open_run("products", RunOptions(), settings=current_settings()):
-                raise AssertionError("two runs at once")
-        except CaspioSyncError as error:
-            seen.append(type(error))
-        await keep(run)
+        return keep_schema
 
-    monkeypatch.setattr(catalog_sync, "keep_schema", meanwhile)
+    around(monkeypatch, "keep schema", meanwhile)
     shop.run()
     assert (seen, shop.items()) == ([LeaseHeldError], shop.expected())

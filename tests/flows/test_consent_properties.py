@@ -26,7 +26,7 @@ EXAMPLES = int(os.environ.get("CONSENT_EXAMPLES", "15"))
 PEOPLE = (1, 2, 3)
 SECOND = (11, 12)  # rows that bear the keys of 1 and 2: held, and heeded
 ROWS = (*PEOPLE, *SECOND)
-STEPS = ("map_rows", "compare", "send_opt_outs", "judge", "send", "record")
+STEPS = ("map", "compare", "send opt-outs", "gate", "send", "record")
 FIELDS = [
     *(
         {"Name": name, "Type": "STRING"}
@@ -130,7 +130,7 @@ class History:
         self.write_sync(step.mapped, step.required)
         self.world.break_braze(*step.faults)
         with self.patch.context() as patch:
-            crash_at(patch, "flows.profile_sync", step.crash)
+            crash_at(patch, step.crash)
             self._follow(patch, step.uncommitted)
             ended = self._run(step.options)
         if ended == "blocked" and self.model.loosened:

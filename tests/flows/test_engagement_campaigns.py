@@ -4,11 +4,11 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.sandbox.faults import Fault
-from tests.flows.returns import RETURN, Told, campaign_days, customers, told_by_braze, without_the_engine  # noqa: F401 - fixtures
+from tests.flows.returns import RETURN, Told, campaign_days, customers, told_by_braze  # noqa: F401 - fixtures
 from tests.flows.world import World
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_prefect")
 class TestCampaigns:
     STATS = RETURN + "campaign_stats: {table: CampaignStats, create: true}\n"
 

@@ -14,9 +14,9 @@ from caspio_sync.run.connect import open_inbox
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.settings import current_settings
-from tests.flows.returns import RETURN, customers, without_the_engine  # noqa: F401 - fixture
+from tests.flows.returns import RETURN, customers
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("without_prefect")
 A_DAY = 86_400.0
 
 

@@ -12,10 +12,10 @@ from caspio_sync.run.erasing import REASON
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.settings import current_settings
-from tests.flows.returns import RETURN, customers, row, without_the_engine  # noqa: F401 - fixture
+from tests.flows.returns import RETURN, customers, row
 
 A_DAY = 86_400.0
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("without_prefect")
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
-from tests.flows.returns import RETURN, customers, posted, without_the_engine  # noqa: F401 - fixture
+from tests.flows.returns import RETURN, customers, posted
 
 PEOPLE = (1, 2, 3)
 WORDS = {"yes": "subscribed", "no": "unsubscribed", "double": "opted_in"}
@@ -78,7 +78,7 @@ class History:
 
 
 @pytest.fixture
-def histories(world: Any, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: Any, without_prefect: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     numbers = count(1)
 
     @contextlib.contextmanager

@@ -17,7 +17,6 @@ from tests.flows.returns import (  # noqa: F401 - fixtures
     opened,
     row,
     told_by_braze,
-    without_the_engine,
 )
 from tests.flows.world import START, World
 
@@ -52,7 +51,7 @@ def drop_last_campaign(world: World) -> None:
     world.caspio._account.change_fields(table, fields, {each.name: each.name for each in fields})
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_prefect")
 class TestRows:
     def test_a_run_without_news_writes_nothing(self, world: World, told: Told) -> None:
         customers(world, 30)
@@ -190,7 +189,7 @@ class TestRows:
         assert [each["EmailOpens"] for each in world.caspio.rows("Customers")] == ["5-9", "10-19", "10-19", "20-49"]
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_prefect")
 class TestPlan:
     def test_a_plan_writes_nothing_and_names_the_calls_that_a_run_makes(self, world: World, told: Told) -> None:
         customers(world, 60)
@@ -232,7 +231,9 @@ class TestPlan:
         assert "consent_share" in str(world.plan("engagement").blocked)
 
 
-def test_the_commands_know_the_kind(world: World, told: Told, quick: None, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_commands_know_the_kind(
+    world: World, told: Told, without_prefect: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     from typer.testing import CliRunner
 
     from caspio_sync.cli.check import _examined
@@ -260,7 +261,7 @@ def test_the_commands_know_the_kind(world: World, told: Told, quick: None, capsy
     assert [each.what for each in findings if each.level == "error"] == []
 
 
-def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told, quick: None) -> None:
+def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told, without_prefect: None) -> None:
     customers(world, 1)
     with pytest.raises(ConfigurationError, match="without --baseline"):
         world.run("engagement", baseline=True)
@@ -269,7 +270,7 @@ def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told, quic
         world.run("engagement")
 
 
-def test_the_shipped_return_writes_to_the_shipped_shop(world: World, told: Told, quick: None) -> None:
+def test_the_shipped_return_writes_to_the_shipped_shop(world: World, told: Told, without_prefect: None) -> None:
     load_customers(world.caspio, 300, 1)
     world.shipped("engagement")
     world.shipped("customers")

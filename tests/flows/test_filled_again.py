@@ -18,7 +18,6 @@ from tests.flows.returns import (  # noqa: F401 - fixtures
     customers,
     opened,
     told_by_braze,
-    without_the_engine,
 )
 from tests.flows.world import START, SYNC, World
 
@@ -202,7 +201,7 @@ class TestCatalog:
         assert (report.sent, report.deleted, shop.items()) == (1, 1, shop.expected())
 
 
-@pytest.mark.usefixtures("quick")
+@pytest.mark.usefixtures("without_prefect")
 class TestEngagement:
     NEWEST = RETURN.replace("double: opted_in}}", "double: opted_in}, conflict: newest}")
 

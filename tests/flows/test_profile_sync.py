@@ -191,11 +191,11 @@ def test_full_ignores_the_cursor_and_not_the_ledger(few: Any) -> None:
 
 def test_a_run_without_a_change_needs_no_gate(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert few.run().checks
-    monkeypatch.delattr("tasks.quality.gate_of")  # importing Great Expectations took half of such a run
+    monkeypatch.delattr("expectations.suites.gate_of")  # importing Great Expectations took half of such a run
     report = few.run(full=True)
     assert (report.unchanged, report.checks) == (report.read, [])
     few.caspio.update_rows("Customers", {"FirstName": "Ada"}, "CustomerNo = 'c5'")
-    with pytest.raises(UnexpectedError, match=r"quality\.py"):
+    with pytest.raises(UnexpectedError, match=r"suites\.py"):
         few.run(full=True)
 
 

@@ -61,13 +61,7 @@ def product(number: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def shop(world: World, without_prefect: None, monkeypatch: pytest.MonkeyPatch) -> World:
-    flow = importlib.import_module("flows.catalog_sync")
-    for name in (
-        "keep_schema", "delete_vanished", "compare", "record", "send", "judge", "map_rows", "catalog_sync",
-        "record_baseline",
-    ):  # fmt: skip
-        monkeypatch.setattr(flow, name, getattr(getattr(flow, name), "fn", getattr(flow, name)))
+def shop(world: World, without_prefect: None) -> World:
     world.sync(SYNC, "products")
     world.caspio.create_table("Products", PRODUCTS)
     return world

@@ -16,7 +16,7 @@ from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import current_settings
 from tests.flows.catalog_shop import Shop
-from tests.flows.returns import Told, customers, told_by_braze, without_the_engine  # noqa: F401 - fixtures
+from tests.flows.returns import Told, customers, told_by_braze  # noqa: F401 - fixtures
 from tests.flows.world import World
 
 WAYS_ON = (
@@ -202,7 +202,7 @@ class TestAnotherKey:
         assert (ended.code, "Could not find catalog" in ended.message) == (2, True)
         assert re.search(WAYS_ON, ended.message)
 
-    @pytest.mark.usefixtures("quick")
+    @pytest.mark.usefixtures("without_prefect")
     def test_an_engagement_return_of_another_workspace_writes_nothing(
         self, world: World, told: Told, set_to: Any
     ) -> None:

@@ -12,7 +12,7 @@ BOUNDARIES = {
     "caspio_sync.run.comparing": ("map_batch", "open_batch", "compare_batch", "_claim"),
     "caspio_sync.run.sending": ("send_opt_outs", "planned_writes", "send_batch"),
     "caspio_sync.run.recording": ("record_batch", "close_batch", "record_blocked_batch"),
-    "tasks.quality": ("_judge",),
+    "expectations.suites:Gates": ("_judge",),
     "caspio_sync.clients.caspio:CaspioClient": ("fields", "aggregate", "records"),
     "caspio_sync.clients.braze:BrazeClient": ("track",),
     "caspio_sync.ledger.store:Ledger": (

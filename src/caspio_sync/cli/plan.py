@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Annotated
 
-import polars as pl
 import typer
 from rich.markup import escape
 
@@ -24,12 +23,11 @@ from caspio_sync.cli.run import (
 from caspio_sync.cli.show import OUT, number, seconds_text, show_json, write
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import ConfigurationError, GateBlockedError
-from caspio_sync.mapping.engagement_sync import EngagementSync
-from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement.write_planning import plan_writeback
 from caspio_sync.run.identifying import Duplicates, identify_seconds
+from caspio_sync.run.line import plan_line
+from caspio_sync.run.lines import LINES
 from caspio_sync.run.opening import open_plan
-from caspio_sync.run.planning import ItemsPlan, Judged, Plan, make_plan
+from caspio_sync.run.planning import ItemsPlan, Plan
 from caspio_sync.run.report import CheckTotals, RunOptions
 from caspio_sync.settings import current_settings
 
@@ -87,19 +85,10 @@ def made_plan(sync: str, options: RunOptions, show: int) -> Plan:
 
 
 async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
-    from expectations.suites import gate_of, judged_frame
+    from expectations.suites import Gates
 
-    def judge(run: SyncRun, changes: pl.DataFrame) -> Judged:
-        gate = run.part("gate", lambda: gate_of(run.name, run.definition, run.mapping))
-        judgement = gate.judge(judged_frame(changes, run.definition, run.mapping))
-        run.report.count_checks(judgement.checks)
-        run.report.add_seconds("gate", judgement.seconds)
-        return judgement
-
-    async with open_plan(sync, options, settings=current_settings()) as run:
-        if isinstance(run.definition, EngagementSync):
-            return await plan_writeback(run, judge, show=show)
-        return await make_plan(run, judge, show=show)
+    async with open_plan(sync, options, settings=current_settings(), gates=Gates) as run:
+        return await plan_line(run, LINES[run.definition.kind], show=show)
 
 
 def show_plan(made: Plan) -> None:

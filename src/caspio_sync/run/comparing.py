@@ -1,4 +1,4 @@
-"""A batch mapped and compared with what was sent: plain functions of the run and a frame; `tasks/` wraps them.
+"""A batch mapped and compared with what was sent: plain functions of the run and a frame; `steps` puts them in line.
 
 source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ sending.send_batch ─▶ recording.record_batch
 """

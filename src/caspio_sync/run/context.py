@@ -29,6 +29,7 @@ from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.run.catalogs.catalog_schema import CatalogWork
 from caspio_sync.run.freshness import ChangeTimes, change_times
+from caspio_sync.run.gates import Gates
 from caspio_sync.run.prepared import Prepared, calls_a_page
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK
@@ -87,6 +88,7 @@ class SyncRun:
         catalogs: makes the client of catalogs, when it is first needed.
         observer: is shown the report whenever a batch is done.
         quota: the account's daily budget of calls; is told how many the reading will take, about.
+        gates: judge what is to be sent.
     """
 
     def __init__(
@@ -105,6 +107,7 @@ class SyncRun:
         braze: Callable[[], BrazeClient],
         catalogs: Callable[[], CatalogClient],
         quota: "CaspioQuota",
+        gates: Gates,
         observer: Callable[[RunReport], None] | None = None,
     ) -> None:
         self.name = name
@@ -132,6 +135,7 @@ class SyncRun:
         self.past: list[Run] = []  # the runs before it, newest first; filled when it ends
         self._observer = observer
         self.quota = quota
+        self.gates = gates
         self._make_sender = sender
         self._sender: Sender | None = None
         self._make_braze = braze

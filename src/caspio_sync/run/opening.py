@@ -25,6 +25,7 @@ from caspio_sync.run.connect import CONNECT, Connect, Observer
 from caspio_sync.run.context import LedgerThread, SyncRun
 from caspio_sync.run.ending import conclude, finish
 from caspio_sync.run.freshness import ChangeTimes, change_times
+from caspio_sync.run.gates import MakeGates, no_gates
 from caspio_sync.run.incidents import told
 from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
 from caspio_sync.run.prepared import Prepared, prepare, suite_digest
@@ -44,6 +45,7 @@ async def open_run(
     options: RunOptions,
     *,
     settings: Settings,
+    gates: MakeGates = no_gates,
     flow_run: str | None = None,
     on_killed: Callable[[list[str]], Awaitable[None]] | None = None,
 ) -> AsyncIterator[SyncRun]:
@@ -53,6 +55,7 @@ async def open_run(
         name: name of the sync.
         options: what to read, and what to send of it.
         settings: accounts, limits, places.
+        gates: make the gates that its line comes to.
         flow_run: id of the orchestrator's run.
         on_killed: is told the orchestrator's ids of former runs that were found dead.
 
@@ -96,7 +99,7 @@ async def open_run(
         # At once: whatever goes wrong from here on, nobody else will learn of them.
         if on_killed is not None and (dead := [each.flow_run_id for each in killed if each.flow_run_id]):
             await on_killed(dead)
-        run = await _open(name, options, settings, prepared, caspio, ledger, connect, run=lease.run)
+        run = await _open(name, options, settings, prepared, caspio, ledger, connect, gates, run=lease.run)
         run.report.notes[:0] = notes
         watch.run = run
         stack.push_async_callback(run.quota.close)
@@ -126,7 +129,7 @@ async def open_run(
 
 @contextlib.asynccontextmanager
 async def open_plan(
-    name: str, options: RunOptions, *, settings: Settings, make_ledger: bool = False
+    name: str, options: RunOptions, *, settings: Settings, gates: MakeGates = no_gates, make_ledger: bool = False
 ) -> AsyncIterator[SyncRun]:
     """Open a run that only looks: no lease, no record, and no ledger where there is none yet.
 
@@ -134,6 +137,7 @@ async def open_plan(
         name: name of the sync.
         options: what to read.
         settings: accounts, limits, places.
+        gates: make the gates that its line comes to.
         make_ledger: make a ledger where there is none: for what is written by hand.
 
     Raises:
@@ -149,7 +153,7 @@ async def open_plan(
         stack.callback(ledger.close)
         if make_ledger and ledger.ledger.workspace(name) is None:
             await ledger.do(remember_accounts, name, settings, ledger.ledger)
-        run = await _open(name, options, settings, prepared, caspio, ledger, connect)
+        run = await _open(name, options, settings, prepared, caspio, ledger, connect, gates)
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         yield run
@@ -179,6 +183,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     caspio: CaspioClient,
     ledger: LedgerThread,
     connect: Connect,
+    gates: MakeGates,
     *,
     run: str | None = None,
 ) -> SyncRun:
@@ -242,6 +247,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         braze=lambda: connect.braze(settings, connect.clock),
         catalogs=lambda: connect.catalogs(settings, connect.clock),
         quota=quota,
+        gates=gates(name, prepared.definition, prepared.mapping),
         observer=connect.observer,
     )
     opened.times = _times(prepared, None if stored is None or ahead else stored.watermark)

@@ -3,9 +3,6 @@
 Braze is asked one thing, for a sample: whether new rows would make duplicates.
 """
 
-from collections.abc import Callable
-from typing import Protocol
-
 import orjson
 import polars as pl
 from pydantic import BaseModel, Field
@@ -14,42 +11,16 @@ from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT
-from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.run import comparing, sending
-from caspio_sync.run.catalogs.catalog_items import with_last_read
 from caspio_sync.run.catalogs.vanished import find_vanished
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
-from caspio_sync.run.erasing import count_erased
-from caspio_sync.run.erasure_requests import plan_erasures
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.shared_dates import SharedDates
 from caspio_sync.run.verification.verify_report import EXAMPLES
 from caspio_sync.run.writes import planned_deletes, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, Verdict
-
-
-class Judged(Protocol):
-    """What a gate says of a batch."""
-
-    @property
-    def accepted(self) -> pl.DataFrame:
-        """Rows that may go on."""
-        ...
-
-    @property
-    def held(self) -> pl.DataFrame:
-        """Rows set aside, with `reason`."""
-        ...
-
-    @property
-    def blocked(self) -> str | None:
-        """Why nothing of the batch may be sent."""
-        ...
-
-
-Judge = Callable[[SyncRun, pl.DataFrame], Judged]
 
 
 class ItemsPlan(BaseModel):
@@ -112,56 +83,56 @@ class Plan(BaseModel):
     mapping_changes: list[str] = Field(default_factory=list)
 
 
-async def make_plan(run: SyncRun, judge: Judge, *, show: int = 0) -> Plan:
-    """Go through the source as a run would, up to where it would send.
+class Planning:
+    """A plan while it is made.
 
     Args:
         run: opened by `open_plan`.
-        judge: the gate.
         show: how many sample objects to keep.
     """
-    plan = Plan(report=run.report, schedule=schedule_text(run.definition))
-    plan.mapping_changes = await _mapping_changes(run)
-    new, dates = NewRows(), SharedDates(run.mapping.checked)
-    plan.blocked = await plan_erasures(run)
-    while (batch := await run.next_batch()) is not None:
-        async with run.on_its_way(batch):
-            mapped = await comparing.map_batch(run, batch)
-            dates.add(mapped)
-            compared = await comparing.compare_batch(run, batch, mapped)
-            count_erased(run, compared.erased)
-            changes = compared.changes
-            if run.catalog is not None:
-                changes = await with_last_read(run, changes)
-            judged = judge(run, changes)
-            plan.blocked = plan.blocked or judged.blocked
-            _count_opt_outs(run, changes.filter(pl.col("_op") == "changed"))
-            # A row with nothing but an opt-out is done with that, whatever else is required.
-            done = judged.accepted.filter(pl.col(ONLY_OPT_OUT))
-            accepted, without = sending.without_required_consent(run, judged.accepted.filter(~pl.col(ONLY_OPT_OUT)))
-            for rows in (changes,) if judged.blocked else (judged.held, without):
-                _count_opt_outs(run, rows.filter(pl.col("_op") == "new"))
-            for rows, verdict in ((judged.held, Verdict.QUARANTINED), (without, Verdict.BLOCKED)):
-                run.report.count_outcomes(rows.with_columns(verdict=pl.lit(verdict.value)), name=run.example_column)
-                comparing.count_full(run, rows, -1)
-            if judged.blocked is None:
-                new.add(accepted)
-                plan.to_send += done.height
-                _count_objects(run, plan, accepted, show)
-    if run.catalog is not None:
-        await _count_items(run, plan)
-    run.report.state = "done"
-    run.report.caspio_calls = run.caspio.calls
-    price_calls(run, plan)
-    await _count_duplicates(run, plan, new)
-    plan.calls_today = await run.quota.used_today()
-    plan.calls_per_day = run.quota.calls_per_day
-    hold_against_budget(run, plan)
-    plan.warnings += dates.warnings(lambda name: run.definition.where("fields", name))
-    return plan
+
+    def __init__(self, run: SyncRun, show: int) -> None:
+        schedule = run.definition.schedule
+        self.plan = Plan(report=run.report, schedule=None if schedule is None else str(schedule))
+        self.show = show
+        self.new = NewRows()
+        self.dates = SharedDates(run.mapping.checked)
+        self.writes: int | None = None  # calls to Caspio that write; None where the kind makes none
+        self.warnings: list[str] = []  # after all others
+
+    def block(self, why: str | None) -> None:
+        """Note why a run would send no more; the first reason is told."""
+        self.plan.blocked = self.plan.blocked or why
+
+    async def concluded(self, run: SyncRun) -> Plan:
+        """The plan and what it costs, once all batches were gone through."""
+        plan = self.plan
+        run.report.state = "done"
+        run.report.caspio_calls = run.caspio.calls
+        _price_calls(run, plan, self.writes)
+        await _count_duplicates(run, plan, self.new)
+        plan.calls_today = await run.quota.used_today()
+        plan.calls_per_day = run.quota.calls_per_day
+        _hold_against_budget(run, plan)
+        plan.warnings += [*self.dates.warnings(lambda name: run.definition.where("fields", name)), *self.warnings]
+        return plan
 
 
-async def _mapping_changes(run: SyncRun) -> list[str]:
+def count_rows(planning: Planning, run: SyncRun, accepted: pl.DataFrame, held: pl.DataFrame, *, sent: bool) -> None:
+    """Count what becomes of the rows that the gate judged; `sent`: whether it lets the batch pass."""
+    # A row with nothing but an opt-out is done with that, whatever else is required.
+    done = accepted.filter(pl.col(ONLY_OPT_OUT))
+    leaving, without = sending.without_required_consent(run, accepted.filter(~pl.col(ONLY_OPT_OUT)))
+    for rows, verdict in ((held, Verdict.QUARANTINED), (without, Verdict.BLOCKED)):
+        run.report.count_outcomes(rows.with_columns(verdict=pl.lit(verdict.value)), name=run.example_column)
+        comparing.count_full(run, rows, -1)
+    if sent:
+        planning.new.add(leaving)
+        planning.plan.to_send += done.height
+        _count_objects(run, planning.plan, leaving, planning.show)
+
+
+async def mapping_changes(run: SyncRun) -> list[str]:
     """Columns that come or go with a mapping that no run had yet; a renamed one is told as both."""
     ledger = run.ledger
     former = await ledger.do(ledger.ledger.mapping_fields, run.name)
@@ -184,7 +155,7 @@ async def _mapping_changes(run: SyncRun) -> list[str]:
 async def _count_duplicates(run: SyncRun, plan: Plan, new: NewRows) -> None:
     """Where the sync makes profiles by id and maps an address; a plan is none the worse without it."""
     identity = run.mapping.identity
-    if identity.kind != "external_id" or identity.on_new == "update_only" or not new.count:
+    if not new.count or identity.kind != "external_id" or identity.on_new == "update_only":
         return
     try:
         plan.duplicates = await count_duplicates(run, new)
@@ -192,7 +163,7 @@ async def _count_duplicates(run: SyncRun, plan: Plan, new: NewRows) -> None:
         run.report.notes.append(f"duplicates were not counted: {error}")
 
 
-async def _count_items(run: SyncRun, plan: Plan) -> None:
+async def count_items(run: SyncRun, plan: Plan) -> None:
     """The catalog's part: schema changes, deletions, and how long it takes."""
     _, work = run.items
     vanished = None if plan.blocked else await find_vanished(run)
@@ -215,7 +186,8 @@ async def _count_items(run: SyncRun, plan: Plan) -> None:
     )
 
 
-def _count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
+def count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
+    """Count what would be sent ahead of everything else."""
     leaving = sending.leaving_ahead(rows)
     if not leaving.is_empty():
         run.report.opt_outs += leaving.height
@@ -235,12 +207,7 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
     run.report.data_points += int(rows.select(sending.billed_points(run, rows).sum()).item())
 
 
-def schedule_text(definition: AnySync) -> str | None:
-    """The sync's own schedule, for people."""
-    return None if definition.schedule is None else str(definition.schedule)
-
-
-def price_calls(run: SyncRun, plan: Plan) -> None:
+def _price_calls(run: SyncRun, plan: Plan, writes: int | None) -> None:
     """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
     sweeps = run.definition.source.cursor is None
     plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None, run.calls_a_page)
@@ -253,9 +220,12 @@ def price_calls(run: SyncRun, plan: Plan) -> None:
         f"{runs:,} runs a month x {plan.calls_a_run:,} calls "
         f"({'token, fields, count, all rows' if sweeps else 'token, fields, count, changed rows'})"
     )
+    if writes is not None and plan.calls_a_run:
+        plan.calls_a_month += runs * writes
+        plan.steps += f" + {runs:,} x {writes:,} writes, if every run finds as many changes as this one"
 
 
-def hold_against_budget(run: SyncRun, plan: Plan) -> None:
+def _hold_against_budget(run: SyncRun, plan: Plan) -> None:
     """Refuse a schedule that the account's daily budget does not allow, and warn where this run is over it."""
     budget = plan.calls_per_day
     if budget is None:

@@ -1,0 +1,48 @@
+"""The line of catalogs."""
+
+from caspio_sync.run.catalogs import catalog_items, vanished
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.erasure_requests import plan_erasures
+from caspio_sync.run.line import Batch, Line, Step
+from caspio_sync.run.planning import Planning, count_items, mapping_changes
+from caspio_sync.run.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, VERIFY
+
+
+async def _keep_schema(run: SyncRun) -> None:
+    """Make the catalog, or the fields it lacks; a repeated call looks first what is there."""
+    await catalog_items.keep_schema(run)
+
+
+async def _plan_schema(planning: Planning, run: SyncRun) -> None:
+    planning.plan.mapping_changes = await mapping_changes(run)
+    planning.block(await plan_erasures(run))
+
+
+async def _look_back(run: SyncRun, batch: Batch) -> None:
+    """What the gate holds items against: their last price, and how many rows there were."""
+    batch.changes = await catalog_items.with_last_read(run, batch.changes)
+
+
+async def _plan_look_back(_: Planning, run: SyncRun, batch: Batch) -> None:
+    await _look_back(run, batch)
+
+
+async def _delete_vanished(run: SyncRun) -> None:
+    """Delete the items whose row is gone; a repeated call goes on where the failed one stood."""
+    await vanished.delete_vanished(run)
+
+
+async def _plan_vanished(planning: Planning, run: SyncRun) -> None:
+    await count_items(run, planning.plan)
+
+
+KEEP_SCHEMA = Step("keep schema", _keep_schema, plan=_plan_schema)
+LOOK_BACK = Step("", _look_back, plan=_plan_look_back, turn="gate")
+DELETE_VANISHED = Step("delete vanished", _delete_vanished, plan=_plan_vanished)
+
+CATALOG = Line(
+    before=(KEEP_SCHEMA,),
+    batch=(MAP, COMPARE, STOP, LOOK_BACK, GATE, BLOCK, BASELINE, SEND, RECORD),
+    after=(DELETE_VANISHED,),
+    closed=(VERIFY,),
+)

@@ -1,0 +1,220 @@
+"""A kind's steps in order, written once: the flow under Prefect, a run without it, and a plan go along one line."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
+
+import polars as pl
+
+from caspio_sync.delivery.outcomes import Outstanding
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.ledger.compare import Comparison
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.engagement.wanted_rows import WantedRows
+from caspio_sync.run.planning import Plan, Planning
+
+P = ParamSpec("P")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Batch:
+    """A batch on its way, with what the steps make of it; a step lets go of what no later one needs.
+
+    Args:
+        source: as it was read.
+
+    Attributes:
+        mapped: its mapped frame.
+        changes: its rows that are new or changed, with all of their columns.
+        compared: the rest of what comparing with the ledger gave.
+        wanted: the rest of what rows should hold by what Braze told.
+        opt_outs: what became of the opt-outs that left ahead (`sending.send_opt_outs`); None where none can.
+        accepted: changes that the gate lets pass.
+        held: changes that it sets aside, with `reason`.
+        blocked: why nothing of the batch may be sent; None where it may.
+        outstanding: outcomes that are still on their way to the ledger.
+        written: what became of the rows that were to be written to Caspio.
+        ended: it goes no further.
+    """
+
+    __slots__ = (
+        "accepted",
+        "blocked",
+        "changes",
+        "compared",
+        "ended",
+        "held",
+        "mapped",
+        "opt_outs",
+        "outstanding",
+        "source",
+        "wanted",
+        "written",
+    )
+    mapped: pl.DataFrame
+    changes: pl.DataFrame
+    compared: Comparison
+    wanted: WantedRows
+    accepted: pl.DataFrame
+    held: pl.DataFrame
+    outstanding: Outstanding
+    written: pl.DataFrame
+
+    def __init__(self, source: SourceBatch) -> None:
+        self.source = source
+        self.opt_outs: pl.DataFrame | None = None
+        self.blocked: str | None = None
+        self.ended = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step(Generic[P, R_co]):
+    """One station.
+
+    Args:
+        name: of its task in Prefect; "" for what is too small to be one.
+        do: what happens there; harmless where it is repeated.
+        plan: what a dry run does instead; None: nothing.
+        turn: stations next to each other with the same turn take one batch at a time, in the order of the batches.
+        when: whether this run comes by; None: each one does.
+        repeated: whether Prefect tries it again after an error that may pass by itself.
+    """
+
+    name: str
+    do: Callable[P, Awaitable[R_co]]
+    plan: Callable[Concatenate[Planning, P], Awaitable[None]] | None = None
+    turn: str = ""
+    when: Callable[[SyncRun], bool] | None = None
+    repeated: bool = True
+
+    def is_of(self, run: SyncRun) -> bool:
+        """Whether the run comes by."""
+        return self.when is None or self.when(run)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The steps of a kind.
+
+    Args:
+        before: once, before the first batch.
+        batch: of each batch.
+        again: once all batches are recorded: whether there are others now; they go the same way, once.
+        after: once, after the last batch.
+        closed: once the run has ended well and holds the sync no longer.
+    """
+
+    before: Sequence[Step[[SyncRun], None]]
+    batch: Sequence[Step[[SyncRun, Batch], None]]
+    again: Callable[[SyncRun], Awaitable[bool]] | None = None
+    after: Sequence[Step[[SyncRun], None]] = ()
+    closed: Sequence[Step[[SyncRun], None]] = ()
+
+
+async def _extract(run: SyncRun) -> SourceBatch | None:
+    return await run.next_batch()
+
+
+EXTRACT: Step[[SyncRun], SourceBatch | None] = Step("extract", _extract)
+
+
+class Station(Protocol):
+    """How a step is called."""
+
+    def __call__(self, step: Step[P, R_co], /) -> Callable[P, Awaitable[R_co]]:
+        """The step as a call: its own, or a task that wraps it."""
+        ...
+
+
+def bare(step: Step[P, R_co]) -> Callable[P, Awaitable[R_co]]:
+    """A step without an orchestrator."""
+    return step.do
+
+
+async def run_line(run: SyncRun, line: Line, station: Station = bare) -> None:
+    """Take every batch of an open run along the line, each station at its own batch.
+
+    Args:
+        run: opened by `open_run`.
+        line: of the run's kind.
+        station: how steps are called.
+
+    Raises:
+        CaspioSyncError: as the first step that failed says.
+    """
+    await go_by(run, line.before, station)
+    await _move_all(run, line, station)
+    if line.again is not None and await line.again(run):
+        await _move_all(run, line, station)
+    await go_by(run, line.after, station)
+
+
+async def go_by(run: SyncRun, steps: Sequence[Step[[SyncRun], None]], station: Station = bare) -> None:
+    """Take those steps of a run that it comes by."""
+    for step in steps:
+        if step.is_of(run):
+            await station(step)(run)
+
+
+async def _move_all(run: SyncRun, line: Line, station: Station) -> None:
+    async with _together() as moving:
+        while (batch := await station(EXTRACT)(run)) is not None:
+            moving.create_task(move(run, line, Batch(batch), station))
+
+
+async def move(run: SyncRun, line: Line, batch: Batch, station: Station = bare) -> None:
+    """Take one batch from Caspio's columns to the ledger, while the next one is at the stations before."""
+    async with run.on_its_way(batch.source):
+        steps = [step for step in line.batch if step.is_of(run)]
+        for turn, stations in groupby(steps, key=lambda step: step.turn):
+            async with run.turn(turn):
+                for step in stations:
+                    await station(step)(run, batch)
+                    if batch.ended:
+                        return
+
+
+async def plan_line(run: SyncRun, line: Line, *, show: int = 0) -> Plan:
+    """Go along the line as a run would, writing nothing anywhere.
+
+    Args:
+        run: opened by `open_plan`.
+        line: of the run's kind.
+        show: how many sample objects to keep.
+    """
+    planning = Planning(run, show)
+    await _plan_by(run, line.before, planning)
+    while (read := await run.next_batch()) is not None:
+        batch = Batch(read)
+        async with run.on_its_way(read):
+            for step in line.batch:
+                if step.plan is not None:
+                    await step.plan(planning, run, batch)
+    await _plan_by(run, line.after, planning)
+    return await planning.concluded(run)
+
+
+async def _plan_by(run: SyncRun, steps: Sequence[Step[[SyncRun], None]], planning: Planning) -> None:
+    for step in steps:
+        if step.plan is not None:
+            await step.plan(planning, run)
+
+
+@contextlib.asynccontextmanager
+async def _together() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises the error that broke it instead of a group of one; ours before others."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as errors:
+        ours, others = errors.split(CaspioSyncError)
+        raise _first(ours or others or errors) from errors
+
+
+def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first

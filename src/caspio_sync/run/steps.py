@@ -1,0 +1,118 @@
+"""Steps that lines have in common: map, compare, judge, send, record."""
+
+from caspio_sync.errors import GateBlockedError
+from caspio_sync.run import baseline, comparing, recording, sending
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.erasing import count_erased
+from caspio_sync.run.line import Batch, Step
+from caspio_sync.run.planning import Planning, count_rows
+from caspio_sync.run.verification.verifying import verify
+from caspio_sync.settings import current_settings
+
+
+async def _map(run: SyncRun, batch: Batch) -> None:
+    """Caspio's columns as the destination's."""
+    batch.mapped = await comparing.map_batch(run, batch.source)
+
+
+async def _plan_map(planning: Planning, run: SyncRun, batch: Batch) -> None:
+    await _map(run, batch)
+    planning.dates.add(batch.mapped)
+
+
+async def _compare(run: SyncRun, batch: Batch) -> None:
+    """What is new, what changed, and in which fields."""
+    await comparing.open_batch(run, batch.source)
+    await _hold_against_ledger(run, batch)
+
+
+async def _plan_compare(_: Planning, run: SyncRun, batch: Batch) -> None:
+    await _hold_against_ledger(run, batch)
+    count_erased(run, batch.compared.erased)
+
+
+async def _hold_against_ledger(run: SyncRun, batch: Batch) -> None:
+    compared = await comparing.compare_batch(run, batch.source, batch.mapped)
+    batch.changes, batch.compared = compared.changes, compared.without_changes()
+
+
+async def _stop(run: SyncRun, batch: Batch) -> None:
+    """Where the gate blocked an earlier batch, nothing more is sent."""
+    batch.ended = run.blocked is not None
+
+
+async def _judge(run: SyncRun, batch: Batch) -> None:
+    """Great Expectations' word on the full mapped rows of everything new or changed."""
+    judged = await run.gates.rows(batch.changes)
+    batch.accepted, batch.held, batch.blocked = judged.accepted, judged.held, judged.blocked
+    run.report.count_checks(judged.checks)
+    run.report.add_seconds("gate", judged.seconds)
+
+
+async def _plan_judge(planning: Planning, run: SyncRun, batch: Batch) -> None:
+    await _judge(run, batch)
+    planning.block(batch.blocked)
+
+
+async def _block(run: SyncRun, batch: Batch) -> None:
+    """Where the gate blocks the batch, nothing of it is sent, opt-outs apart; the cursor stays and the run ends."""
+    if batch.blocked is None:
+        # What is sent is in `accepted`; the wide frames before it end here.
+        del batch.mapped, batch.changes
+        return
+    source = batch.source
+    run.blocked = GateBlockedError(
+        f"{run.name}: the gate blocked batch {source.number} (PK_ID {source.low} to {source.high}): {batch.blocked}. "
+        f"Nothing of it was sent, opt-outs apart. Look at `caspio-sync plan {run.name} --show 5`, then correct the "
+        "rows in Caspio, the mapping, or the limits under gate: in the sync file, and run again."
+    )
+    await recording.record_blocked_batch(run, source, batch.blocked)
+    batch.ended = True
+
+
+async def _record_baseline(run: SyncRun, batch: Batch) -> None:
+    """The accepted rows as sent, without sending; the held ones as ever."""
+    await baseline.record_baseline(run, batch.source, batch.compared, batch.held, batch.accepted)
+    batch.ended = True
+
+
+async def _send(run: SyncRun, batch: Batch) -> None:
+    """The accepted rows, cut to what travels of them; a repeated call starts at the ledger."""
+    batch.outstanding = await sending.send_batch(run, batch.source.number, batch.accepted, batch.opt_outs)
+    del batch.accepted
+
+
+async def _plan_send(planning: Planning, run: SyncRun, batch: Batch) -> None:
+    count_rows(planning, run, batch.accepted, batch.held, sent=batch.blocked is None)
+
+
+async def _record(run: SyncRun, batch: Batch) -> None:
+    """The outcomes still on their way, the rows that were not sent, and the batch."""
+    await recording.record_batch(run, batch.source, batch.compared, batch.held, batch.outstanding)
+
+
+async def _verify(run: SyncRun) -> None:
+    """A sample of what was recorded, held against what the destination has."""
+    run.report.verification = await verify(
+        run.name, settings=current_settings(), sample=run.options.verify_sample, restart=True
+    )
+    run.observe()
+
+
+def _asks_for_a_sample(run: SyncRun) -> bool:
+    return run.options.verify_sample is not None
+
+
+def _is_baseline(run: SyncRun) -> bool:
+    return run.options.baseline
+
+
+MAP = Step("map", _map, plan=_plan_map, turn="compare", repeated=False)
+COMPARE = Step("compare", _compare, plan=_plan_compare, turn="compare")
+STOP = Step("", _stop, turn="gate")
+GATE = Step("gate", _judge, plan=_plan_judge, turn="gate", repeated=False)
+BLOCK = Step("", _block, turn="gate")
+BASELINE = Step("record baseline", _record_baseline, turn="record", when=_is_baseline)
+SEND = Step("send", _send, plan=_plan_send, turn="send")
+RECORD = Step("record", _record, turn="record")
+VERIFY = Step("verify", _verify, when=_asks_for_a_sample, repeated=False)

@@ -1,0 +1,31 @@
+"""A kind's line under Prefect: each step as the task that is declared for it."""
+
+from collections.abc import Awaitable, Callable
+from typing import ParamSpec, TypeVar, cast
+
+from caspio_sync.run.line import Line, Step, go_by, run_line
+from caspio_sync.run.report import RunOptions, RunReport
+from tasks import braze, caspio, engagement, ledger, quality, verification
+from tasks.options import TASKS
+from tasks.orchestration import opened_run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+STATIONS = (caspio, quality, ledger, braze, engagement, verification)
+
+
+def as_task(step: Step[P, R]) -> Callable[P, Awaitable[R]]:
+    """The step's task; a step without a name has none."""
+    return cast("Callable[P, Awaitable[R]]", TASKS[step]) if step.name else step.do
+
+
+async def move(sync: str, options: RunOptions, line: Line) -> RunReport:
+    """Run a sync along its line, inside a flow run.
+
+    Raises:
+        CaspioSyncError: as the run ended.
+    """
+    async with opened_run(sync, options) as run:
+        await run_line(run, line, as_task)
+    await go_by(run, line.closed, as_task)
+    return run.report
