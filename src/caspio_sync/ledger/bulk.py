@@ -116,6 +116,11 @@ def integer_lists(values: pl.Series) -> Iterator[str]:
         yield ",".join(numbers[start : start + _VALUES_A_LIST].to_list())
 
 
+def signed(hashes: pl.Series) -> pl.Series:
+    """Hashes as the database's signed BIGINT: the bits of a UInt64 stay what they are."""
+    return hashes.reinterpret(signed=True) if hashes.dtype == pl.UInt64 else hashes.cast(pl.Int64)
+
+
 def placeholders(dialect: sa.Dialect, statement: str) -> str:
     """The statement with `?` in the driver's own spelling; it may hold neither `?` nor `%` otherwise."""
     return statement if dialect.name == "sqlite" else statement.replace("?", "%s")

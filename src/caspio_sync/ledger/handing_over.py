@@ -12,9 +12,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import catalog_schema, engagement_schema, schema
-from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame
+from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame, signed
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.rows import ROW_COLUMNS, signed, unpacked
+from caspio_sync.ledger.rows import ROW_COLUMNS, unpacked
 from caspio_sync.schemas import SOURCE_PK, Verdict
 
 PAIRS_SCHEMA = pl.Schema(

@@ -7,7 +7,7 @@ one table row: a compressed Arrow frame, found by the range of its `source_pk`.
 import io
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,10 +16,8 @@ import sqlalchemy as sa
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.schema import DELIVERED_SCHEMA, PROFILE, instant
+from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.schemas import SOURCE_PK, Verdict
-
-if TYPE_CHECKING:
-    from caspio_sync.ledger.sending import Accepted, Sending
 
 STRETCH_SCHEMA = pl.Schema(
     {
@@ -49,7 +47,7 @@ def append(connection: sa.Connection, rows: pl.DataFrame, *, sync: str, run: str
 
 
 def append_sent(
-    connection: sa.Connection, sending: "Sending", answered: pl.DataFrame, accepted: Sequence["Accepted"], *, at: int
+    connection: sa.Connection, sending: Sending, answered: pl.DataFrame, accepted: Sequence[Accepted], *, at: int
 ) -> None:
     """Append the outcomes of requests that were accepted whole, sorted by their first row, and their rows."""
     counts = [each.count for each in accepted]

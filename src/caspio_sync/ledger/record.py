@@ -4,10 +4,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import history, schema
-from caspio_sync.ledger.bulk import Constant, placeholders, upsert
+from caspio_sync.ledger.bulk import Constant, placeholders, signed, upsert
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.known import known_keys, moved
-from caspio_sync.ledger.rows import signed
 from caspio_sync.ledger.schema import CONSENT, PROFILE, REBASE_SCHEMA, RECORD_SCHEMA, microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 

@@ -6,7 +6,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import history
-from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame
+from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, signed
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.schema import CLAIM_SCHEMA, LEDGER_ROW_SCHEMA
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
@@ -103,11 +103,6 @@ class Rows(LedgerConnection):
         """
         with self._read("read outcomes") as connection:
             return history.delivered(connection, sync, run, batch)
-
-
-def signed(hashes: pl.Series) -> pl.Series:
-    """Hashes as the database's signed BIGINT: the bits of a UInt64 stay what they are."""
-    return hashes.reinterpret(signed=True) if hashes.dtype == pl.UInt64 else hashes.cast(pl.Int64)
 
 
 def unpacked(connection: sa.Connection, statement: str, parameters: Sequence[Constant]) -> pl.DataFrame:

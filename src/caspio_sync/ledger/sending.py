@@ -5,7 +5,6 @@ A commit then binds ready values and nothing else: one statement for the rows of
 
 import contextlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import chain
 
 import numpy as np
@@ -17,8 +16,8 @@ from caspio_sync.ledger import catalog_schema, history, schema
 from caspio_sync.ledger.bulk import upsert, upsert_statement
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.leases import LOWEST_PK
-from caspio_sync.ledger.rows import signed
 from caspio_sync.ledger.schema import microseconds
+from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _PREPARED = (SOURCE_PK, KEY, "key_hash", "sent_fp", "seen_fp", "sent_fields")
@@ -27,46 +26,6 @@ _UPDATED = (
     "sent_fp", "seen_fp", "sent_fields", "sent_mapping_version", "sent_at", "seen_at", "verdict", "reason", "request",
     "run", "suite_version", "mapping_version", "holds",
 )  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A request whose objects were all accepted.
-
-    Args:
-        start: place of its first row in the prepared rows.
-        count: number of its rows.
-        request: number of the request within the run.
-        status: HTTP status of the answer.
-    """
-
-    start: int
-    count: int
-    request: int
-    status: int
-
-
-class Sending:
-    """The rows of one batch on their way, ready to be recorded as sent.
-
-    Args:
-        sync: name of the sync.
-        run: id of the run.
-        batch: number of the batch within the run.
-        rows: source_pk, key, key_hash, fp, sent_fields, changed, and moved (whether the ledger knows the row under
-            another key), in the order of the requests; each `source_pk` once. Of items with a price, `price` besides.
-        suite_version: what the rows were judged under.
-        mapping_version: what `sent_fields` is packed under.
-    """
-
-    def __init__(
-        self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, suite_version: int, mapping_version: int
-    ) -> None:
-        self.sync, self.run, self.batch = sync, run, batch
-        self.rows = rows.with_columns(signed(rows["key_hash"]))
-        self.any_moved = bool(rows["moved"].any())
-        self.statements: dict[tuple[int, bool], str] = {}
-        self.suite_version, self.mapping_version = suite_version, mapping_version
 
 
 class SendingRows(LedgerConnection):

@@ -9,9 +9,8 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import history, schema
-from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame
+from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame, signed
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.rows import signed
 from caspio_sync.ledger.schema import SENT_SCHEMA, VERIFIED, microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 

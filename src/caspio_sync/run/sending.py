@@ -9,7 +9,7 @@ from caspio_sync.delivery.outcomes import Outstanding, deliver, outcomes
 from caspio_sync.delivery.requests import OBJECTS_PER_REQUEST, Request, fill_requests
 from caspio_sync.delivery.sender import Answer
 from caspio_sync.ledger.compare import KEY_UNIQUE, ONLY_OPT_OUT, OPT_OUT, send
-from caspio_sync.ledger.sending import Accepted, Sending
+from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.mapping.objects import data_points
 from caspio_sync.run.catalogs.catalog_items import note_leaving, note_unknown, record_prices, with_price
 from caspio_sync.run.context import SyncRun

@@ -1,0 +1,47 @@
+"""The rows of a batch on their way, and those of its requests that Braze accepted: what recording them is told."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from caspio_sync.ledger.bulk import signed
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request whose objects were all accepted.
+
+    Args:
+        start: place of its first row in the prepared rows.
+        count: number of its rows.
+        request: number of the request within the run.
+        status: HTTP status of the answer.
+    """
+
+    start: int
+    count: int
+    request: int
+    status: int
+
+
+class Sending:
+    """The rows of one batch on their way, ready to be recorded as sent.
+
+    Args:
+        sync: name of the sync.
+        run: id of the run.
+        batch: number of the batch within the run.
+        rows: source_pk, key, key_hash, fp, sent_fields, changed, and moved (whether the ledger knows the row under
+            another key), in the order of the requests; each `source_pk` once. Of items with a price, `price` besides.
+        suite_version: what the rows were judged under.
+        mapping_version: what `sent_fields` is packed under.
+    """
+
+    def __init__(
+        self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, suite_version: int, mapping_version: int
+    ) -> None:
+        self.sync, self.run, self.batch = sync, run, batch
+        self.rows = rows.with_columns(signed(rows["key_hash"]))
+        self.any_moved = bool(rows["moved"].any())
+        self.statements: dict[tuple[int, bool], str] = {}
+        self.suite_version, self.mapping_version = suite_version, mapping_version
