@@ -17,13 +17,13 @@ from caspio_sync.clock import Clock
 from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour, Refusal, bad_body, no_field, no_object, sql_error
 from caspio_sync.sandbox.caspio.bindings import Bindings, Call
 from caspio_sync.sandbox.caspio.bulk_import import prepared_frame
-from caspio_sync.sandbox.caspio.expressions import Column, Relation
 from caspio_sync.sandbox.caspio.fields import NAME, PK_ID, Field, read_field, show
 from caspio_sync.sandbox.caspio.functions import connect
 from caspio_sync.sandbox.caspio.query import Shape, Statement, Translation, take_literals
 from caspio_sync.sandbox.caspio.records import Projection
 from caspio_sync.sandbox.caspio.tables import Table
 from caspio_sync.sandbox.caspio.time import wall_clock
+from caspio_sync.sandbox.caspio.values import Column, Relation
 
 KEPT_STATEMENTS = 512
 

@@ -1,15 +1,39 @@
 """The T-SQL functions that a query may call, each written out for SQLite; others are refused."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from sqlglot import exp
 
 from caspio_sync.sandbox.caspio.behaviour import sql_error
-from caspio_sync.sandbox.caspio.expressions import Expressions, Value
+from caspio_sync.sandbox.caspio.bindings import Bindings
+from caspio_sync.sandbox.caspio.values import Value
 
 
-def function(to: Expressions, node: Any) -> Value:
+class Scalars(Protocol):
+    """What a function asks of the expressions it stands among."""
+
+    bindings: Bindings
+    inline: tuple[str, ...] | None
+
+    def scalar(self, node: Any) -> Value:
+        """A value, or a literal that waits for its type."""
+        ...
+
+    def read(self, node: Any) -> Value:
+        """A value, or a literal by its own type."""
+        ...
+
+    def text(self, node: Any) -> str:
+        """The SQL of a scalar."""
+        ...
+
+    def written(self, literal: Value, kind: str | None = None) -> str:
+        """A literal as a parameter of that kind, or of its own."""
+        ...
+
+
+def function(to: Scalars, node: Any) -> Value:
     """A function call, aggregates included.
 
     Raises:
@@ -30,7 +54,7 @@ def is_aggregate(node: Any) -> bool:
     return type(node) in {exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max}
 
 
-def _count(to: Expressions, node: Any) -> Value:
+def _count(to: Scalars, node: Any) -> Value:
     inside = node.this
     if isinstance(inside, exp.Star):
         return Value("COUNT(*)", "integer")
@@ -41,27 +65,27 @@ def _count(to: Expressions, node: Any) -> Value:
     return Value(f"COUNT({to.text(inside)})", "integer")
 
 
-def _sum(to: Expressions, node: Any) -> Value:
+def _sum(to: Scalars, node: Any) -> Value:
     value = _numeric(to, node, "sum")
     return Value(f"SUM({value.sql})", value.kind)
 
 
-def _average(to: Expressions, node: Any) -> Value:
+def _average(to: Scalars, node: Any) -> Value:
     value = _numeric(to, node, "avg")
     # AVG of whole numbers is a whole number in T-SQL.
     whole = f"CAST(AVG({value.sql}) AS INTEGER)"
     return Value(whole if value.kind == "integer" else f"AVG({value.sql})", value.kind)
 
 
-def _numeric(to: Expressions, node: Any, name: str) -> Value:
+def _numeric(to: Scalars, node: Any, name: str) -> Value:
     value = to.read(node.this)
     if value.kind not in {"integer", "number"}:
         raise sql_error(f"Operand data type is invalid for {name} operator.")
     return value
 
 
-def _extreme(name: str) -> Callable[[Expressions, Any], Value]:
-    def write(to: Expressions, node: Any) -> Value:
+def _extreme(name: str) -> Callable[[Scalars, Any], Value]:
+    def write(to: Scalars, node: Any) -> Value:
         value = to.read(node.this)
         if value.kind in {"bit", "list"}:
             raise sql_error(f"Operand data type is invalid for {name.lower()} operator.")
@@ -74,23 +98,23 @@ def _collated(value: Value) -> str:
     return value.sql if value.column is not None or value.kind != "text" else f"({value.sql} COLLATE CASPIO)"
 
 
-def _number_of_row(_to: Expressions, _node: Any) -> Value:
+def _number_of_row(_to: Scalars, _node: Any) -> Value:
     return Value("ROW_NUMBER()", "integer")
 
 
-def _now(to: Expressions, _node: Any) -> Value:
+def _now(to: Scalars, _node: Any) -> Value:
     if to.inline is not None:
         raise sql_error("The emulator's views have no clock.")
     return Value(to.bindings.add(lambda call: call.now), "date")
 
 
-def _utc_now(to: Expressions, _node: Any) -> Value:
+def _utc_now(to: Scalars, _node: Any) -> Value:
     if to.inline is not None:
         raise sql_error("The emulator's views have no clock.")
     return Value(to.bindings.add(lambda call: call.utc_now), "date")
 
 
-def _date(to: Expressions, node: Any) -> str:
+def _date(to: Scalars, node: Any) -> str:
     value = to.scalar(node)
     if value.slot is not None:
         return to.written(value, "date")
@@ -99,11 +123,11 @@ def _date(to: Expressions, node: Any) -> str:
     return value.sql
 
 
-def _date_add(to: Expressions, node: Any) -> Value:
+def _date_add(to: Scalars, node: Any) -> Value:
     return Value(f"tsql_dateadd('{_unit(node)}', {to.text(node.expression)}, {_date(to, node.this)})", "date")
 
 
-def _date_difference(to: Expressions, node: Any) -> Value:
+def _date_difference(to: Scalars, node: Any) -> Value:
     # sqlglot keeps the end first; its start is wrapped once more by some versions.
     start, end = _date(to, node.expression.unnest()), _date(to, node.this.unnest())
     return Value(f"tsql_datediff('{_unit(node)}', {start}, {end})", "integer")
@@ -117,57 +141,57 @@ def _unit(node: Any) -> str:
     return name
 
 
-def _part(start: int, length: int) -> Callable[[Expressions, Any], Value]:
-    def write(to: Expressions, node: Any) -> Value:
+def _part(start: int, length: int) -> Callable[[Scalars, Any], Value]:
+    def write(to: Scalars, node: Any) -> Value:
         inner = node.this.this if isinstance(node.this, exp.TsOrDsToDate) else node.this
         return Value(f"CAST(substr({_date(to, inner)}, {start}, {length}) AS INTEGER)", "integer")
 
     return write
 
 
-def _text(name: str) -> Callable[[Expressions, Any], Value]:
-    def write(to: Expressions, node: Any) -> Value:
+def _text(name: str) -> Callable[[Scalars, Any], Value]:
+    def write(to: Scalars, node: Any) -> Value:
         return Value(f"{name}({to.text(node.this)})", "text")
 
     return write
 
 
-def _length(to: Expressions, node: Any) -> Value:
+def _length(to: Scalars, node: Any) -> Value:
     inner = node.this.this if isinstance(node.this, exp.Cast) else node.this
     return Value(f"length(rtrim({to.text(inner)}))", "integer")
 
 
-def _trim(to: Expressions, node: Any) -> Value:
+def _trim(to: Scalars, node: Any) -> Value:
     name = {"LEADING": "ltrim", "TRAILING": "rtrim"}.get(str(node.args.get("position") or ""), "trim")
     return Value(f"{name}({to.text(node.this)})", "text")
 
 
-def _left(to: Expressions, node: Any) -> Value:
+def _left(to: Scalars, node: Any) -> Value:
     return Value(f"substr({to.text(node.this)}, 1, {to.text(node.expression)})", "text")
 
 
-def _substring(to: Expressions, node: Any) -> Value:
+def _substring(to: Scalars, node: Any) -> Value:
     start, length = to.text(node.args["start"]), to.text(node.args["length"])
     return Value(f"substr({to.text(node.this)}, {start}, {length})", "text")
 
 
-def _coalesce(to: Expressions, node: Any) -> Value:
+def _coalesce(to: Scalars, node: Any) -> Value:
     values = [to.read(node.this), *(to.read(item) for item in node.expressions)]
     return Value(f"COALESCE({', '.join(value.sql for value in values)})", values[0].kind)
 
 
-def _absolute(to: Expressions, node: Any) -> Value:
+def _absolute(to: Scalars, node: Any) -> Value:
     value = _numeric(to, node, "abs")
     return Value(f"abs({value.sql})", value.kind)
 
 
-def _round(to: Expressions, node: Any) -> Value:
+def _round(to: Scalars, node: Any) -> Value:
     places = node.args.get("decimals")
     value = _numeric(to, node, "round")
     return Value(f"round({value.sql}, {to.text(places) if places is not None else 0})", value.kind)
 
 
-_FUNCTIONS: dict[type, Callable[[Expressions, Any], Value]] = {
+_FUNCTIONS: dict[type, Callable[[Scalars, Any], Value]] = {
     exp.Count: _count,
     exp.Sum: _sum,
     exp.Avg: _average,

@@ -12,6 +12,8 @@ from sqlglot import exp
 
 from caspio_sync.sandbox.caspio.behaviour import Refusal, bad_query, sql_error
 from caspio_sync.sandbox.caspio.bindings import NUMERIC, Bindings, converted
+from caspio_sync.sandbox.caspio.calls import function
+from caspio_sync.sandbox.caspio.values import Relation, Value
 
 # Words of T-SQL that fields are named by and sqlglot lets pass; without brackets SQL Server takes them for its own.
 _WORDS = """
@@ -22,50 +24,6 @@ select set some statistics table then to top transaction trigger union unique up
 while with
 """
 _RESERVED = frozenset(_WORDS.split())
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A field as a query may name it.
-
-    Args:
-        name: as declared.
-        kind: what is stored: integer, number, bit, date, text, list, password.
-        sql: how SQLite calls it, without its relation.
-        folded: whether an index on `fold(field)` finds it by text.
-        unique: whether it orders rows completely.
-        items: a list field's values by id.
-        second: how SQLite calls it as the second column of an index, where that differs.
-    """
-
-    name: str
-    kind: str
-    sql: str
-    folded: bool = False
-    unique: bool = False
-    items: dict[int, Any] | None = None
-    second: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Relation:
-    """A table or view in a FROM: the names it goes by, its SQL, and its columns by lower-case name."""
-
-    names: frozenset[str]
-    alias: str
-    sql: str
-    columns: dict[str, Column]
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A translated scalar: its SQL and kind, or a literal that waits for the type it is compared with."""
-
-    sql: str = ""
-    kind: str = "text"
-    slot: int | None = None
-    sign: int = 1
-    column: Column | None = None
 
 
 @dataclass(slots=True)
@@ -231,8 +189,6 @@ class Expressions:
         write = _SCALARS.get(type(node))
         if write is not None:
             return write(self, node)
-        from caspio_sync.sandbox.caspio.calls import function  # noqa: PLC0415 - functions take expressions in turn
-
         return function(self, node)
 
     def literal(self, node: Any) -> Value:

@@ -16,8 +16,9 @@ from sqlglot.errors import SqlglotError
 from caspio_sync.sandbox.caspio.behaviour import Refusal, bad_query, sql_error
 from caspio_sync.sandbox.caspio.bindings import Bindings
 from caspio_sync.sandbox.caspio.calls import is_aggregate
-from caspio_sync.sandbox.caspio.expressions import Expressions, Relation, Value
+from caspio_sync.sandbox.caspio.expressions import Expressions
 from caspio_sync.sandbox.caspio.fields import PK_ID
+from caspio_sync.sandbox.caspio.values import Relation, Value
 
 _TOKEN = re.compile(
     r"(?P<text>(?<![\w'])[Nn]?'(?:[^']|'')*')"
