@@ -16,8 +16,8 @@ import polars as pl
 from caspio_sync.clock import SystemClock
 from caspio_sync.engagement.events import Post
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.engagement.folding import FoldReport, fold_inbox
 
 CUSTOMERS = 200_000

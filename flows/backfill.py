@@ -12,8 +12,8 @@ from pydantic import BaseModel, Field
 from caspio_sync.errors import CaspioSyncError, TransientError
 from caspio_sync.ledger.runs import KILLED, RUNNING
 from caspio_sync.ledger.shards import Shard
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.deployed.backfill import (
     MOST_SHARDS,
     PROGRESS,

@@ -78,8 +78,8 @@ def test_without_a_ledger_none_is_made(world: Any) -> None:
 
 def test_posts_that_every_sync_has_folded_leave_the_inbox(world: Any) -> None:
     from caspio_sync.engagement.events import Post, event_lines
+    from caspio_sync.ledger.thread import LedgerThread
     from caspio_sync.receiver.inbox import Inbox
-    from caspio_sync.run.context import LedgerThread
     from caspio_sync.run.engagement.folding import fold_inbox
 
     def post(number: int) -> Post:

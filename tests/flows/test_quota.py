@@ -19,7 +19,7 @@ from caspio_sync.cli.main import app
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.run.context import LedgerThread
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.run.quota import BLOCK, CaspioQuota, caspio_account, utc_day
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import load_settings

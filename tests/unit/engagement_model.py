@@ -15,8 +15,8 @@ from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.events import EVENTS, Post, event_lines
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.engagement.folding import FoldReport, fold_inbox
 
 SYNC = "engagement"

@@ -10,8 +10,8 @@ from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import TransientError
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.engagement import folding
 from caspio_sync.run.engagement.folding import fold_inbox
 from caspio_sync.run.engagement.people import known_people, known_states

@@ -13,7 +13,7 @@ from caspio_sync.clients._pacing import Pace, RollingWindow
 from caspio_sync.clock import VirtualClock
 from caspio_sync.delivery.pacing import Pacer
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.context import LedgerThread
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.run.quota import CaspioQuota
 
 LIMIT, WINDOW = 300, 3.0

@@ -1,7 +1,7 @@
 """Backfills cut into ranges of keys: what of each is left to read, and which keys are claimed by those under way."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import polars as pl
@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, upsert
+from caspio_sync.ledger.compare import NO_ROWS
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.runs import DIED, RUNNING
 from caspio_sync.ledger.sweeps import batches_of, unbroken
@@ -24,6 +25,24 @@ class Shard:
     low_pk: int
     high_pk: int
     rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRest:
+    """What is left of a shard.
+
+    Args:
+        digest: of what the backfill reads, and of what it judges rows under.
+        after_pk: everything up to here was recorded by the runs that died in it; None where it begins anew.
+        resent: `source_pk` of rows above that which those runs sent again, and Braze acknowledged: where everything is
+            to be sent again, this is what tells them from the others.
+        notes: for the report.
+    """
+
+    digest: str
+    after_pk: int | None = None
+    resent: pl.Series = field(default_factory=lambda: NO_ROWS)
+    notes: tuple[str, ...] = ()
 
 
 class Shards(LedgerConnection):

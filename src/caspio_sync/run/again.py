@@ -10,7 +10,8 @@ from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.extraction.records import keys_where
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
-from caspio_sync.run.context import LedgerThread, SyncRun
+from caspio_sync.ledger.thread import LedgerThread
+from caspio_sync.run.context import SyncRun
 from caspio_sync.run.owners import bears_its_key, present_keys
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions

@@ -6,10 +6,9 @@ import gc
 import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import polars as pl
 
@@ -23,20 +22,18 @@ from caspio_sync.extraction.records import RecordReader, SourceBatch
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.runs import Run
-from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.shards import ShardRest
 from caspio_sync.ledger.sweeps import InterruptedSweep
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.run.catalogs.catalog_schema import CatalogWork
 from caspio_sync.run.freshness import ChangeTimes, change_times
 from caspio_sync.run.gates import Gates
 from caspio_sync.run.prepared import Prepared, calls_a_page
+from caspio_sync.run.quota import CaspioQuota
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK
-
-if TYPE_CHECKING:
-    from caspio_sync.run.quota import CaspioQuota
-    from caspio_sync.run.shards import ShardRest
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -44,23 +41,6 @@ T = TypeVar("T")
 
 async def _nothing() -> None:
     return None
-
-
-class LedgerThread:
-    """The ledger behind a thread of its own: its calls block, the event loop must not."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self.ledger = ledger
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-
-    async def do(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run one of the ledger's methods in its thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: call(*args, **kwargs))
-
-    def close(self) -> None:
-        """Wait for what is under way, then close the ledger."""
-        self._thread.shutdown(wait=True)
-        self.ledger.close()
 
 
 # A batch in every stage, and one being read: what is in memory at the most.
@@ -106,7 +86,7 @@ class SyncRun:
         sender: Callable[[], Sender],
         braze: Callable[[], BrazeClient],
         catalogs: Callable[[], CatalogClient],
-        quota: "CaspioQuota",
+        quota: CaspioQuota,
         gates: Gates,
         observer: Callable[[RunReport], None] | None = None,
     ) -> None:

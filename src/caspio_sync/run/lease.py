@@ -13,7 +13,8 @@ from caspio_sync.clock import Clock, uptime_seconds
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger import leases
 from caspio_sync.ledger.leases import BEAT_SECONDS, Lease, LeaseHeldError
-from caspio_sync.run.context import LedgerThread, SyncRun
+from caspio_sync.ledger.thread import LedgerThread
+from caspio_sync.run.context import SyncRun
 
 # Of a lease's length: the share after which its holder sends nothing more before it was renewed.
 _TRUSTED_SHARE = 0.8

@@ -16,13 +16,14 @@ from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.runs import Run
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.row_mapping import RULES_VERSION
 from caspio_sync.run.again import Again, held_again
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper, CatalogWork
 from caspio_sync.run.connect import CONNECT, Connect, Observer
-from caspio_sync.run.context import LedgerThread, SyncRun
+from caspio_sync.run.context import SyncRun
 from caspio_sync.run.ending import conclude, finish
 from caspio_sync.run.freshness import ChangeTimes, change_times
 from caspio_sync.run.gates import MakeGates, no_gates

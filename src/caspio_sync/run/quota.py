@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from caspio_sync.clock import Clock
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.context import LedgerThread
+from caspio_sync.ledger.thread import LedgerThread
 
 # About a second's calls: what a kill leaves counted and not made.
 BLOCK = 20

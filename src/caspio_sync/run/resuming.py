@@ -16,8 +16,9 @@ from caspio_sync.extraction.window import OVERLAP, lower_bound, upper_bound
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.runs import FAILED
 from caspio_sync.ledger.sweeps import InterruptedSweep
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.run.again import Again, held_again
-from caspio_sync.run.context import LedgerThread, SyncRun
+from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import Prepared, read_digest, suite_digest
 from caspio_sync.run.report import RunOptions
 

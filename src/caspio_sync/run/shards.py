@@ -4,35 +4,19 @@ The runs of a backfill hold a lease on their range alone, so that several may be
 batches, another one has to find in the ledger.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from hashlib import blake2b
 
 import polars as pl
 
-from caspio_sync.ledger.compare import KEY_UNIQUE, NO_ROWS
-from caspio_sync.run.context import LedgerThread, SyncRun
+from caspio_sync.ledger.compare import KEY_UNIQUE
+from caspio_sync.ledger.shards import ShardRest
+from caspio_sync.ledger.thread import LedgerThread
+from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.report import RunOptions
 from caspio_sync.run.resuming import how_it_died, sweep_digest
 from caspio_sync.schemas import KEY, SOURCE_PK
-
-
-@dataclass(frozen=True, slots=True)
-class ShardRest:
-    """What is left of a shard.
-
-    Args:
-        digest: of what the backfill reads, and of what it judges rows under.
-        after_pk: everything up to here was recorded by the runs that died in it; None where it begins anew.
-        resent: `source_pk` of rows above that which those runs sent again, and Braze acknowledged: where everything is
-            to be sent again, this is what tells them from the others.
-        notes: for the report.
-    """
-
-    digest: str
-    after_pk: int | None = None
-    resent: pl.Series = field(default_factory=lambda: NO_ROWS)
-    notes: tuple[str, ...] = ()
 
 
 def backfill_digest(prepared: Prepared, options: RunOptions) -> str:

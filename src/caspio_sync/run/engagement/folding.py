@@ -16,8 +16,8 @@ from caspio_sync.engagement.duplicates import EVENT_IDS, with_id_hashes
 from caspio_sync.engagement.events import read_events
 from caspio_sync.engagement.fold import Folded, fold, together
 from caspio_sync.engagement.identity import KINDS, identified
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.context import LedgerThread
 
 # As many as fit in memory beside the next ones, which are read meanwhile.
 _READ_AT_ONCE = 25_000

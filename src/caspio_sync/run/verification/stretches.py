@@ -7,8 +7,8 @@ from datetime import datetime
 import polars as pl
 
 from caspio_sync.clock import Clock
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.ledger.verification import Progress, Verification
-from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.lease import hold_lease
 from caspio_sync.run.verification.findings import Findings
 from caspio_sync.run.verification.looking import Look, Looking, ReadHeld

@@ -17,13 +17,13 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.pk_sets import unpack_pks
 from caspio_sync.ledger.schema import microseconds
+from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.ledger.verification import Verification
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.run.catalogs.items_back import ItemsReadBack
 from caspio_sync.run.connect import CONNECT, Connect
-from caspio_sync.run.context import LedgerThread
 from caspio_sync.run.lease import hold_lease
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.run.verification.findings import Findings
