@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
@@ -20,14 +20,12 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.engagement.source import Engagement
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.writes import envelopes
 from caspio_sync.settings import LocalSettings, Settings
 from caspio_sync.sync_files import bare_name
-
-if TYPE_CHECKING:
-    from caspio_sync.run.context import SyncRun
-    from caspio_sync.run.engagement.gathering import Engagement
 
 # From this many rows on, a second process for the sender pays for its start.
 PROCESS_ROWS = 20_000
@@ -142,7 +140,7 @@ class Connect:
     polled: Callable[[Settings, Clock], BrazeEngagementClient] = engagement_client
     ledger: Callable[[LocalSettings, Clock], Ledger] = open_ledger
     inbox: Callable[[LocalSettings, Clock], Inbox] = open_inbox
-    engagement: "Callable[[SyncRun], Engagement] | None" = None
+    engagement: Callable[[SyncRun], Engagement] | None = None
     observer: Observer | None = None
 
 

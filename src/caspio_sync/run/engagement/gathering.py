@@ -1,12 +1,7 @@
 """An engagement return: what it needs besides the parts of every run, and what is asked before the first row."""
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
-from typing import Protocol
-
-import polars as pl
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.fingerprints import identity_salt
@@ -16,31 +11,11 @@ from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement.people import KnownPeople
+from caspio_sync.run.engagement.source import Engagement
 from caspio_sync.run.engagement.told import BrazeEngagement
 from caspio_sync.run.engagement.writeback_report import WritebackReport
 from caspio_sync.settings import current_settings
 from caspio_sync.writeback.writer import Writer
-
-
-class Engagement(Protocol):
-    """What Braze has told of people, folded."""
-
-    async def gather(self, run: SyncRun) -> Mapping[str, int]:
-        """Poll, and fold what arrived; numbers for the report by name."""
-        ...
-
-    def resolve(self, people: pl.DataFrame) -> KnownPeople:
-        """What is known of these rows: key (Int64), external_id, alias_label, alias_name, email."""
-        ...
-
-    def people(self) -> int:
-        """How many people something is known of."""
-        ...
-
-    def campaign_days(self, since: date) -> pl.DataFrame:
-        """campaign_id, campaign_name, day, channel and counts, from that day on."""
-        ...
 
 
 @dataclass(slots=True)
