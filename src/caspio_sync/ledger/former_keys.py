@@ -10,13 +10,11 @@ corrected in Caspio, is C-1 (docs/decisions/0031-keys-nobody-can-tell-apart.md).
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.characters import BLANKS
 from caspio_sync.ledger import schema
+from caspio_sync.ledger.blanks import MARK, with_blanks
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK
-
-_MARK = "former keys of "  # in `meta`, and the sync's name: the migration found such keys, their hashes are to be made
 
 
 class FormerKeys(LedgerConnection):
@@ -29,7 +27,7 @@ class FormerKeys(LedgerConnection):
             sync: name of the sync.
             salt: of its kind of identity, which the ledger alone does not know.
         """
-        mark, meta, row = _MARK + sync, schema.meta.c, schema.row
+        mark, meta, row = MARK + sync, schema.meta.c, schema.row
         asked = sa.select(meta.value).where(meta.name == mark)
         with self._read("read whether keys are to be hashed anew") as connection:
             if connection.execute(asked).first() is None:
@@ -69,17 +67,3 @@ def acknowledged_under_its_key(mapped: pl.DataFrame, known: pl.DataFrame) -> pl.
     """
     acknowledged = known.filter(pl.col("sent_fields").is_not_null())
     return with_former_keys(mapped, known).join(acknowledged, on=[SOURCE_PK, KEY], how="semi")[SOURCE_PK]
-
-
-def mark_former_keys(connection: sa.Connection) -> None:
-    """Write down which syncs have keys with blanks at their ends."""
-    rows = sa.table("row", sa.column("sync"), sa.column("key"))
-    found = sa.select(rows.c.sync).where(with_blanks(connection, rows.c.key)).distinct()
-    for sync in connection.execute(found).scalars().all():
-        connection.execute(sa.insert(schema.meta).values(name=_MARK + sync, value="1"))
-
-
-def with_blanks(connection: sa.Connection, key: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-    """Whether a key has blanks at its ends, as `characters.trimmed` knows them."""
-    trim = sa.func.btrim if connection.dialect.name == "postgresql" else sa.func.trim
-    return key != trim(key, BLANKS)

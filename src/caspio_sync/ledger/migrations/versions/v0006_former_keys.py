@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from caspio_sync.ledger.former_keys import mark_former_keys
+from caspio_sync.ledger.blanks import mark_former_keys
 
 revision = "0006"
 down_revision = "0005"
