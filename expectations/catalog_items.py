@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import polars as pl
 import pycountry
@@ -24,11 +23,8 @@ import pycountry
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import LAST_PRICE, ROWS_LAST, ROWS_NOW, CatalogType
-from expectations.gate import Gate, expectation_from
+from expectations.gate import Expectation, Gate, expectation_from
 from expectations.rules import Joined, gate_with, is_true, row_expectations, rule_column, rule_columns
-
-if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
 
 DESCRIPTION_CHARS = 1_000
 SHARE_OF_LAST = "_share_of_last"
@@ -116,7 +112,7 @@ def catalog_gate(name: str, sync: CatalogSync, mapping: RowMapping) -> Gate:
     return gate_with(name, sync, mapping, catalog_suite(sync, mapping))
 
 
-def catalog_suite(sync: CatalogSync, mapping: RowMapping) -> "Sequence[Expectation]":
+def catalog_suite(sync: CatalogSync, mapping: RowMapping) -> Sequence[Expectation]:
     """The suite: at most fifteen expectations about rows, and one about their number."""
     own = [name for name, _ in _own_rules(sync, mapping)]
     share = sync.gate.min_share_of_last

@@ -7,7 +7,6 @@ filter, or a wrong list in Braze, must not unsubscribe everybody in Caspio.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -16,11 +15,8 @@ from caspio_sync.mapping.engagement import EngagementMapping, present, state
 from caspio_sync.mapping.engagement_sync import MEASURES, EngagementSync
 from caspio_sync.schemas import CONSENT_SHARE, KEY, NEWS_AT, NOW, ok
 from caspio_sync.writeback.wanted import BUCKETS
-from expectations.gate import Gate, GateLimits, expectation_from
+from expectations.gate import Expectation, Gate, GateLimits, expectation_from
 from expectations.rules import gate_with, is_true, rule_column
-
-if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
 
 RULES: Mapping[str, str] = MappingProxyType(
     {
@@ -53,7 +49,7 @@ def engagement_gate(name: str, sync: EngagementSync, mapping: EngagementMapping)
     return gate_with(name, sync, mapping, engagement_suite(sync, mapping))
 
 
-def engagement_suite(sync: EngagementSync, mapping: EngagementMapping) -> "Sequence[Expectation]":
+def engagement_suite(sync: EngagementSync, mapping: EngagementMapping) -> Sequence[Expectation]:
     """The suite: expectations about rows, and one about the share of people whose consent changes."""
     share = sync.gate.max_consent_share
     names = [name for name, _ in _rules(mapping)]

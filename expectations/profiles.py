@@ -2,18 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import polars as pl
 
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import ok
-from expectations.gate import Gate
+from expectations.gate import Expectation, Gate
 from expectations.rules import Joined, gate_with, is_true, row_expectations, rule_columns
-
-if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
 
 REACHABLE = "reachable"
 SKIPPED = "skipped"
@@ -55,7 +51,7 @@ def profile_gate(name: str, sync: Sync, mapping: RowMapping) -> Gate:
     return gate_with(name, sync, mapping, profile_suite(mapping))
 
 
-def profile_suite(mapping: RowMapping) -> "Sequence[Expectation]":
+def profile_suite(mapping: RowMapping) -> Sequence[Expectation]:
     """The suite: at most fifteen expectations about rows, each with severity, name and why."""
     skipping = ", ".join(_skipping(mapping))
     warnings = {

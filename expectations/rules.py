@@ -5,7 +5,6 @@ exist, and what follows. One expectation a rule, not a field, keeps it at fiftee
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -14,10 +13,7 @@ from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import ok
 from expectations.fit import columns_of, fit, sample
-from expectations.gate import Gate, GateLimits, expectation_from
-
-if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
+from expectations.gate import Expectation, Gate, GateLimits, expectation_from
 
 MAX_ROW_EXPECTATIONS = 15
 # Rules with one reason behind them are one expectation: each costs the gate the same time, however few rows fail it.
@@ -49,7 +45,7 @@ def rule_columns(mapping: RowMapping, joined: Joined) -> list[pl.Expr]:
     ]
 
 
-def row_expectations(mapping: RowMapping, joined: Joined, key_unique: str) -> "list[Expectation]":
+def row_expectations(mapping: RowMapping, joined: Joined, key_unique: str) -> list[Expectation]:
     """What every row must meet, whatever the kind: a key of its own, and the rules of the mapping.
 
     Args:
@@ -64,7 +60,7 @@ def row_expectations(mapping: RowMapping, joined: Joined, key_unique: str) -> "l
     ]
 
 
-def is_true(name: str, column: str, why: str, severity: str) -> "Expectation":
+def is_true(name: str, column: str, why: str, severity: str) -> Expectation:
     """An expectation that a boolean column is true in every row."""
     return expectation_from(
         "expect_column_values_to_be_in_set",
@@ -74,7 +70,7 @@ def is_true(name: str, column: str, why: str, severity: str) -> "Expectation":
     )
 
 
-def gate_with(name: str, sync: Sync, mapping: RowMapping, suite: "Sequence[Expectation]") -> Gate:
+def gate_with(name: str, sync: Sync, mapping: RowMapping, suite: Sequence[Expectation]) -> Gate:
     """The gate of one sync: a suite, the sync file's own expectations, and its limits.
 
     Raises:
@@ -89,7 +85,7 @@ def gate_with(name: str, sync: Sync, mapping: RowMapping, suite: "Sequence[Expec
     return Gate(name, [*suite, *own_expectations(sync, mapping)], limits)
 
 
-def own_expectations(sync: Sync, mapping: RowMapping) -> "list[Expectation]":
+def own_expectations(sync: Sync, mapping: RowMapping) -> list[Expectation]:
     """The sync file's own expectations, in their order.
 
     Raises:

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import polars as pl
 
@@ -13,10 +12,7 @@ from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync
 from expectations import catalog_items, engagement, profiles
-from expectations.gate import Gate, Judgement
-
-if TYPE_CHECKING:
-    from great_expectations.expectations.expectation import Expectation
+from expectations.gate import Expectation, Gate, Judgement
 
 
 def gate_of(name: str, sync: AnySync, mapping: RowMapping) -> Gate:
@@ -33,7 +29,7 @@ def gate_of(name: str, sync: AnySync, mapping: RowMapping) -> Gate:
     return profiles.profile_gate(name, sync, mapping)
 
 
-def suite_of(sync: AnySync, mapping: RowMapping) -> "Sequence[Expectation]":
+def suite_of(sync: AnySync, mapping: RowMapping) -> Sequence[Expectation]:
     """What is shipped with the kind of sync; the sync file's own expectations come on top."""
     if isinstance(sync, CatalogSync):
         return catalog_items.catalog_suite(sync, mapping)
