@@ -6,7 +6,6 @@ import pytest
 
 from tests.flows.catalog_shop import Shop
 from tests.flows.past import PEOPLE, live_through, restore
-from tests.flows.returns import without_the_engine  # noqa: F401 - fixture
 from tests.flows.test_filled_again import change, refill
 from tests.flows.world import World
 
