@@ -1,8 +1,9 @@
 """A kind's line under Prefect: each step as the task that is declared for it."""
 
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import Concatenate, ParamSpec, TypeVar, cast
 
+from caspio_sync.run.context import SyncRun
 from caspio_sync.run.line import Line, Step, go_by, run_line
 from caspio_sync.run.report import RunOptions, RunReport
 from tasks import braze, caspio, engagement, ledger, quality, verification
@@ -14,9 +15,9 @@ R = TypeVar("R")
 STATIONS = (caspio, quality, ledger, braze, engagement, verification)
 
 
-def as_task(step: Step[P, R]) -> Callable[P, Awaitable[R]]:
+def as_task(step: Step[P, R]) -> Callable[Concatenate[SyncRun, P], Awaitable[R]]:
     """The step's task; a step without a name has none."""
-    return cast("Callable[P, Awaitable[R]]", TASKS[step]) if step.name else step.do
+    return cast("Callable[Concatenate[SyncRun, P], Awaitable[R]]", TASKS[step]) if step.name else step.do
 
 
 async def move(sync: str, options: RunOptions, line: Line) -> RunReport:

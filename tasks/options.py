@@ -2,20 +2,18 @@
 
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from caspio_sync.errors import CaspioSyncError, TransientError, UnexpectedError
-from caspio_sync.run.line import Step
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.line import RETRY_DELAYS, Step
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# Minutes, not hours: what takes longer belongs to the schedule.
-RETRY_DELAYS = (10.0, 30.0, 90.0)
 
 # Prefect's default would hash a 50,000-row frame for half a second a call.
 FRAMES: dict[str, Any] = {"cache_policy": NO_CACHE, "persist_result": False, "log_prints": False}
@@ -54,10 +52,10 @@ def without_values(step: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]
 TASKS: dict[Step[..., Any], Task[..., Any]] = {}
 
 
-def task_of(step: Step[P, T]) -> Task[P, Any]:
+def task_of(step: Step[P, T]) -> Task[Concatenate[SyncRun, P], Any]:
     """Declare the task of a step: named as it is, and tried again where the step may be."""
     made = task(name=step.name, description=step.do.__doc__, **(REPEATED if step.repeated else FRAMES))(
         without_values(step.do)
     )
     TASKS[step] = made
-    return cast("Task[P, Any]", made)
+    return cast("Task[Concatenate[SyncRun, P], Any]", made)

@@ -19,16 +19,8 @@ from tests.flows.world import ENVIRONMENT, World
 
 
 @pytest.fixture(scope="session")
-def great_expectations() -> None:
-    """Its import alone warns of what its own dependencies deprecate."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        importlib.import_module("great_expectations.expectations")
-
-
-@pytest.fixture(scope="session")
-def prefect(great_expectations: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One Prefect server for the session, on a database of its own; its URL."""
+def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The flows, with Prefect's settings our own: they are read when it is imported."""
     home = tmp_path_factory.mktemp("prefect")
     private = {
         "PREFECT_HOME": str(home),
@@ -45,31 +37,47 @@ def prefect(great_expectations: None, tmp_path_factory: pytest.TempPathFactory) 
         for name, value in private.items():
             patch.setenv(name, value)
         with warnings.catch_warnings():
-            # Prefect's own imports, before any line of ours runs.
+            # Imports alone warn of what the imported deprecate among themselves, before any line of ours runs.
             warnings.simplefilter("ignore")
-            testing = importlib.import_module("prefect.testing.utilities")
-            importlib.import_module("flows.profile_sync")
-        # A busy machine takes its time to start a server.
-        with testing.prefect_test_harness(server_startup_timeout=240):
-            settings = importlib.import_module("prefect.settings")
-            yield str(settings.PREFECT_API_URL.value())
+            for module in ("great_expectations.expectations", "flows.kinds", "flows.backfill"):
+                importlib.import_module(module)
+        yield
+
+
+@pytest.fixture(scope="session")
+def prefect(flows: None) -> Iterator[str]:
+    """One Prefect server for the session, on a database of its own; its URL. Runs of a test that asks for it are there."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        testing = importlib.import_module("prefect.testing.utilities")
+    # A busy machine takes its time to start a server.
+    with testing.prefect_test_harness(server_startup_timeout=240):
+        yield str(importlib.import_module("prefect.settings").PREFECT_API_URL.value())
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect: str) -> Iterator[World]:
+def world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flows: None, request: pytest.FixtureRequest
+) -> Iterator[World]:
+    """Both accounts. Runs are bare unless the test, or its module, asks for the fixture `prefect`."""
     monkeypatch.chdir(tmp_path)
     for name in ("CASPIO_SYNC_ENV_FILE", "CASPIO_SYNC_LEDGER_URL"):
         monkeypatch.delenv(name, raising=False)
+    if "prefect" in request.fixturenames:
+        server = request.getfixturevalue("prefect")
+        _repeat_at_once(monkeypatch)
+    else:
+        server = "http://127.0.0.1:9"  # nobody is there
+        _without_engine(monkeypatch)
     private = {
         # Set beforehand, so that `use_own_prefect` leaves them alone and nothing of them outlives the test.
-        "PREFECT_API_URL": prefect,
+        "PREFECT_API_URL": server,
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING"),
     }
     for name, value in {**ENVIRONMENT, **private}.items():
         monkeypatch.setenv(name, value)
-    _repeat_at_once(monkeypatch)
     made = World(tmp_path)
     token = CONNECT.set(replace(made.connect()))
     yield made
@@ -83,11 +91,10 @@ def shop(world: World) -> Shop:
     return Shop(world)
 
 
-@pytest.fixture
-def without_prefect(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The steps without the engine around them: three times as fast, for what is about rows alone."""
+def _without_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The steps without the engine around them: three times as fast."""
     monkeypatch.setattr("tasks.line.as_task", bare)
-    for flow in ("profile_sync", "catalog_sync", "engagement_return"):
+    for flow in ("profile_sync", "catalog_sync", "engagement_return", "backfill"):
         module = importlib.import_module(f"flows.{flow}")
         monkeypatch.setattr(module, flow, getattr(module, flow).fn)
     report = importlib.import_module("tasks.report")

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import importlib
 import io
-import warnings
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
@@ -31,25 +30,6 @@ from tests.flows.killing import KilledError, killed_after
 PEOPLE = 4000
 BATCH = 1000
 AN_HOUR = 3600.0
-
-
-pytestmark = pytest.mark.usefixtures("without_engine")
-
-
-@pytest.fixture(scope="module")
-def prefect(great_expectations: None) -> str:
-    """No server is asked here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Prefect's own imports
-        importlib.import_module("flows.backfill")
-    return "http://127.0.0.1:9"
-
-
-@pytest.fixture
-def without_engine(without_prefect: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `without_prefect`, for the backfill as well."""
-    flow = importlib.import_module("flows.backfill")
-    monkeypatch.setattr(flow, "backfill", flow.backfill.fn)
 
 
 @pytest.fixture

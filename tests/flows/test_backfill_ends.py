@@ -10,6 +10,8 @@ from typer.testing import CliRunner
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.deployed.backfill import BackfillError, BackfillReport
 
+pytestmark = pytest.mark.usefixtures("prefect")
+
 
 def backfilled(**chosen: Any) -> BackfillReport:
     from flows.backfill import BackfillParameters, run_backfill

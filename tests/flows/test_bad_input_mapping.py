@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.fixture
 def known(world: Any) -> Any:

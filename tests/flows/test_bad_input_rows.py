@@ -4,11 +4,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
-
 from caspio_sync.ledger.store import Ledger
-
-pytestmark = pytest.mark.usefixtures("without_prefect")
 
 
 def test_of_two_rows_with_one_key_the_first_has_it_and_both_are_named(world: Any) -> None:

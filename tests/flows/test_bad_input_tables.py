@@ -4,8 +4,6 @@ from typing import Any
 
 import pytest
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 STAMP = {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "TimeZone": "GMT Standard Time"}
 
 

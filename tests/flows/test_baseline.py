@@ -14,7 +14,7 @@ World = Any  # of conftest.py, which no test can import
 
 
 @pytest.fixture
-def filled(world: World, without_prefect: None) -> World:
+def filled(world: World) -> World:
     """A workspace that another tool filled from these 300 rows, and a ledger that knows nothing of it."""
     world.sync()
     world.people(300)

@@ -2,10 +2,6 @@
 
 from typing import Any
 
-import pytest
-
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 def gated(world: Any) -> None:
     """A hundred rows, thirty of them bad."""

@@ -18,8 +18,6 @@ PEOPLE = 3000
 AN_HOUR = 3600.0
 EVERY = tuple(range(1, 100_000))
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.fixture
 def holed(world: Any) -> Any:

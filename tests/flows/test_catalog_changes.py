@@ -6,7 +6,6 @@ import pytest
 
 from tests.flows.catalog_shop import PRODUCTS_SYNC, product
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
 WITH_WHERE = PRODUCTS_SYNC.replace("{table: Products}", '{table: Products, where: "Stock > 0"}')
 
 

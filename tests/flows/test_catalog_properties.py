@@ -178,7 +178,7 @@ def _lose_commit(patch: pytest.MonkeyPatch, uncommitted: int | None) -> None:
 
 
 @pytest.fixture
-def histories(world: Any, without_prefect: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     numbers = count(1)
 
     @contextlib.contextmanager

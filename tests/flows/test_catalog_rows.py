@@ -14,7 +14,6 @@ from tests.flows.catalog_shop import PRODUCTS_SYNC, product
 from tests.flows.crashes import crash_at
 from tests.flows.killing import killed_after
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
 SANDBOX = Path(__file__).parents[2] / "src" / "caspio_sync" / "sandbox" / "data"
 SLUG = PRODUCTS_SYNC.replace("item_id: Code", "item_id: {from: Code, id_transform: slug}")
 MANY_HELD = "gate: {max_quarantined_rows: 1000, max_quarantined_share: 1}\n"

@@ -10,7 +10,6 @@ from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS_SYNC, product
 from tests.flows.crashes import around
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
 FIELDS = {"title": "string", "price": "number", "stock": "number", "about": "string"}
 DELETES_EXTRA = PRODUCTS_SYNC.replace("name: products,", "name: products, on_extra_field: delete,")
 

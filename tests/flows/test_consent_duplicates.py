@@ -24,8 +24,6 @@ GROUPS = f"""\
 """
 LOOSE = "gate: {max_quarantined_share: 1, max_quarantined_rows: 100000}\n"
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 def begin(world: Any, *rows: dict[str, Any], between: int = 0) -> None:
     """Rows of c1, with so many other people after the first, and a sync of all their states."""

@@ -8,6 +8,8 @@ import pytest
 
 from caspio_sync.ledger.runs import KILLED
 
+pytestmark = pytest.mark.usefixtures("prefect")
+
 
 def flow_run(sync: str, state: str) -> str:
     """A flow run as a process left it that was killed, or that ended."""

@@ -8,7 +8,6 @@ from tests.flows.returns import RETURN, Told, campaign_days, customers, told_by_
 from tests.flows.world import World
 
 
-@pytest.mark.usefixtures("without_prefect")
 class TestCampaigns:
     STATS = RETURN + "campaign_stats: {table: CampaignStats, create: true}\n"
 

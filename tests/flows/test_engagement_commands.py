@@ -16,7 +16,6 @@ from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.settings import current_settings
 from tests.flows.returns import RETURN, customers
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
 A_DAY = 86_400.0
 
 

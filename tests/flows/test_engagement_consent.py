@@ -19,7 +19,6 @@ from tests.flows.returns import (  # noqa: F401 - fixtures
 from tests.flows.world import START, World
 
 
-@pytest.mark.usefixtures("without_prefect")
 class TestConsent:
     def test_an_unsubscription_reaches_the_row_and_goes_once_more_to_braze(self, world: World, told: Told) -> None:
         customers(world, 2)
@@ -85,7 +84,6 @@ class TestConsent:
         assert row(world, 1)["Newsletter"] == "ask her"
 
 
-@pytest.mark.usefixtures("without_prefect")
 class TestDeath:
     @pytest.mark.parametrize("step", ["record", "agree", "close_batch"])
     def test_a_run_that_dies_after_writing_leaves_nothing_to_repeat(

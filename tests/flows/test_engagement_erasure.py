@@ -15,7 +15,6 @@ from caspio_sync.settings import current_settings
 from tests.flows.returns import RETURN, customers, row
 
 A_DAY = 86_400.0
-pytestmark = pytest.mark.usefixtures("without_prefect")
 
 
 @pytest.fixture

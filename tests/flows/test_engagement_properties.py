@@ -78,7 +78,7 @@ class History:
 
 
 @pytest.fixture
-def histories(world: Any, without_prefect: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     numbers = count(1)
 
     @contextlib.contextmanager

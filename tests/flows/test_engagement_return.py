@@ -51,7 +51,6 @@ def drop_last_campaign(world: World) -> None:
     world.caspio._account.change_fields(table, fields, {each.name: each.name for each in fields})
 
 
-@pytest.mark.usefixtures("without_prefect")
 class TestRows:
     def test_a_run_without_news_writes_nothing(self, world: World, told: Told) -> None:
         customers(world, 30)
@@ -189,7 +188,6 @@ class TestRows:
         assert [each["EmailOpens"] for each in world.caspio.rows("Customers")] == ["5-9", "10-19", "10-19", "20-49"]
 
 
-@pytest.mark.usefixtures("without_prefect")
 class TestPlan:
     def test_a_plan_writes_nothing_and_names_the_calls_that_a_run_makes(self, world: World, told: Told) -> None:
         customers(world, 60)
@@ -231,9 +229,7 @@ class TestPlan:
         assert "consent_share" in str(world.plan("engagement").blocked)
 
 
-def test_the_commands_know_the_kind(
-    world: World, told: Told, without_prefect: None, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_commands_know_the_kind(world: World, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     from typer.testing import CliRunner
 
     from caspio_sync.cli.check import _examined
@@ -261,7 +257,7 @@ def test_the_commands_know_the_kind(
     assert [each.what for each in findings if each.level == "error"] == []
 
 
-def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told, without_prefect: None) -> None:
+def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told) -> None:
     customers(world, 1)
     with pytest.raises(ConfigurationError, match="without --baseline"):
         world.run("engagement", baseline=True)
@@ -270,7 +266,7 @@ def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told, with
         world.run("engagement")
 
 
-def test_the_shipped_return_writes_to_the_shipped_shop(world: World, told: Told, without_prefect: None) -> None:
+def test_the_shipped_return_writes_to_the_shipped_shop(world: World, told: Told) -> None:
     load_customers(world.caspio, 300, 1)
     world.shipped("engagement")
     world.shipped("customers")

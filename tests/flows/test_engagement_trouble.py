@@ -10,7 +10,6 @@ from caspio_sync.sandbox.faults import Fault
 from tests.flows.returns import RECORDS, RETURN, Told, customers, opened, row, told_by_braze  # noqa: F401 - fixtures
 from tests.flows.world import START, World
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
 EXACT = RETURN.replace("LastOpened: email_last_open_at", "LastOpened: {measure: email_last_open_at, as: exact}")
 
 

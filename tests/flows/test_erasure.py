@@ -14,8 +14,6 @@ BY_TABLE = "erasure:\n  table: ErasureRequests\n  key: CustomerNo\n"
 BY_CONDITION = "erasure:\n  where: FirstName='Forget Me'\n"
 A_DAY = 86_400.0
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.fixture
 def shop(world: Any) -> Any:

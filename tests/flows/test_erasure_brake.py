@@ -15,8 +15,6 @@ WHERE = 'erasure: {where: "Notes IS NOT NULL"}\n'
 TABLE = "erasure: {table: ErasureRequests, key: CustomerNo}\n"
 SHARE = "erasure would take 100% of 60 rows in table Customers (60 people who were not named before)"
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.fixture
 def shop(world: Any) -> Any:

@@ -18,8 +18,6 @@ from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
 A_DAY = 86_400.0
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 def invoke(*arguments: str) -> Any:
     return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200"})

@@ -24,8 +24,6 @@ from tests.flows.world import START, SYNC, World
 WITHOUT_CURSOR = SYNC.replace("  cursor: ChangedAt\n", "")
 PEOPLE = 8
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 def filled(world: World, sync: str = SYNC) -> World:
     """Eight people; c4 is held, c5 has said no and says nothing any more, c7 says no."""
@@ -201,7 +199,6 @@ class TestCatalog:
         assert (report.sent, report.deleted, shop.items()) == (1, 1, shop.expected())
 
 
-@pytest.mark.usefixtures("without_prefect")
 class TestEngagement:
     NEWEST = RETURN.replace("double: opted_in}}", "double: opted_in}, conflict: newest}")
 

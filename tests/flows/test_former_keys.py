@@ -14,8 +14,6 @@ from tests.flows.world import World
 HIDDEN = "\u200b"
 LONGER = f"c1{HIDDEN}"
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.fixture
 def two(world: World) -> World:

@@ -3,11 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-import pytest
-
 from caspio_sync.sandbox.faults import Fault
-
-pytestmark = pytest.mark.usefixtures("without_prefect")
 
 
 def minutely(world: Any, text: str = "") -> None:

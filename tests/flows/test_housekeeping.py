@@ -4,7 +4,10 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
 from typer.testing import CliRunner
+
+pytestmark = pytest.mark.usefixtures("prefect")
 
 
 def flow_runs(name: str) -> list[Any]:

@@ -47,7 +47,7 @@ def identified(world: World) -> list[dict[str, str]]:
 
 
 @pytest.fixture(autouse=True)
-def _fast(without_prefect: None) -> None:
+def _fast() -> None:
     """The flow without the engine around it."""
 
 

@@ -2,11 +2,7 @@
 
 import sqlite3
 
-import pytest
-
 from tests.flows.world import World
-
-pytestmark = pytest.mark.usefixtures("without_prefect")
 
 
 def test_nothing_leaves_that_cannot_be_written_down(world: World) -> None:

@@ -10,8 +10,6 @@ from caspio_sync.cli.main import app
 from caspio_sync.schemas import Verdict
 from tests.flows.world import CUSTOMERS, SYNC, World
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 PHONE = {"Name": "Phone", "Type": "STRING"}
 SKIPPING = SYNC.replace("  spend: Spend\n", "  spend: Spend\n  phone: {from: Phone, on_bad: skip, on_null: clear}\n")
 GOOD = "+447400900123"

@@ -10,7 +10,6 @@ import pytest
 
 from caspio_sync.characters import trimmed
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
 DATA = Path(__file__).parents[1] / "data"
 SANDBOX = Path(__file__).parents[2] / "src" / "caspio_sync" / "sandbox" / "data"
 

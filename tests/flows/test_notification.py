@@ -11,8 +11,6 @@ import pytest
 
 from caspio_sync.sandbox.faults import Fault
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 class Receiver:
     """A local HTTP server that keeps what is posted to it."""

@@ -11,7 +11,7 @@ from tests.flows.world import World
 
 
 @pytest.fixture(params=["0004"])
-def past(request: Any, world: World, without_prefect: None) -> World:
+def past(request: Any, world: World) -> World:
     """Both accounts after their past, and the ledger that the version of this revision wrote meanwhile."""
     live_through(world)
     restore(request.param, world.ledger_file)

@@ -3,9 +3,13 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from caspio_sync.run.line import EXTRACT
 from caspio_sync.run.lines import LINES
 from caspio_sync.sandbox.data import load_customers
+
+pytestmark = pytest.mark.usefixtures("prefect")
 
 
 def read(filter_name: str) -> list[Any]:

@@ -12,8 +12,6 @@ from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 AN_HOUR = 3600
 # The fifth of those that pass the gate.
 REFUSES_C7 = Fault(kind="reject", path="/users/track", nth=(1,), indexes=(4,), code="EMAIL_BAD_FORMAT")

@@ -47,9 +47,6 @@ def budget(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     monkeypatch.setenv("CASPIO_CALLS_PER_DAY", str(calls))
 
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
-
 def test_every_call_is_counted_tokens_refusals_and_failures_included(many: Any) -> None:
     many.break_caspio(
         Fault(kind="refuse", path=RECORDS, every=4, header="absent"),

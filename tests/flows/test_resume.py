@@ -21,8 +21,6 @@ PEOPLE = 4000
 BATCH = 1000
 AN_HOUR = 3600.0
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.fixture
 def many(world: Any) -> Any:

@@ -94,6 +94,7 @@ def test_a_file_that_cannot_be_read_is_told_and_stops_no_other(world: Any) -> No
     ]
 
 
+@pytest.mark.usefixtures("prefect")
 def test_no_schedule_runs_a_sync_that_is_not_enabled_and_a_person_may(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ def test_no_schedule_runs_a_sync_that_is_not_enabled_and_a_person_may(
     assert world.run().sent == 3
 
 
+@pytest.mark.usefixtures("prefect")
 def test_a_run_by_schedule_is_called_by_its_sync_and_when_it_was_due(
     world: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

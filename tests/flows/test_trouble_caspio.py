@@ -19,8 +19,6 @@ ANY = "/integrations/rest"
 PEOPLE = 3000
 AN_HOUR = 3600.0
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.fixture
 def many(world: Any) -> Any:
@@ -100,7 +98,9 @@ def test_tokens_of_two_seconds_last_for_a_slow_read(many: Any) -> None:
         Fault(kind="truncate", path=RECORDS, every=2),
         Fault(kind="reset_before", path=RECORDS, every=2),
         Fault(kind="reset_after", path=RECORDS, every=2),
-        Fault(kind="slow", path=RECORDS, every=3, seconds=61),
+        Fault(
+            kind="slow", path=RECORDS, every=3, seconds=61
+        ),  # no answer: a call has 60 s in all, and the step another try
         Fault(kind="slow", path=RECORDS, every=2, seconds=20),
         Fault(
             kind="status", path=ANY, status=503, for_seconds=25
@@ -112,16 +112,8 @@ def test_a_page_that_fails_is_asked_for_again_and_no_row_is_read_twice(many: Any
     """Sections 4.1 and 4.2: 429 `api-calls-rate`, 500: retry later."""
     many.break_caspio(fault)
     ended = many.ended()
-    if fault.kind == "slow" and fault.seconds > 60:
-        # A call has 60 s in all: such a page is no answer. What was read before stands, the next run goes on.
-        assert ended.code == 4
-        assert "no answer" in ended.message
-    else:
-        assert (ended.code, ended.report.read, ended.report.sent) == (0, PEOPLE, PEOPLE)
+    assert (ended.code, ended.report.read, ended.report.sent) == (0, PEOPLE, PEOPLE)
     many.break_caspio()
-    if ended.code:
-        many.clock.advance(AN_HOUR)
-        assert many.ended().code == 0
     assert len(many.sent()) == PEOPLE
     assert_as_in_caspio(many)
 

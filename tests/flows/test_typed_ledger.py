@@ -15,8 +15,6 @@ from tests.flows.world import World
 DUMP = Path(__file__).parents[1] / "data" / "ledgers" / "typed-0004.sql"
 A_DAY = 86_400.0
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.fixture
 def upgraded(world: World) -> World:

@@ -23,8 +23,6 @@ from tests.flows.verified import (
 )
 from tests.flows.world import World
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.mark.parametrize("dates", ["as_sent", "iso"])
 def test_what_was_sent_is_found_as_it_was_sent(world: World, dates: Any) -> None:

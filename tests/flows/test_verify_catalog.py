@@ -61,7 +61,7 @@ def product(number: int, **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def shop(world: World, without_prefect: None) -> World:
+def shop(world: World) -> World:
     world.sync(SYNC, "products")
     world.caspio.create_table("Products", PRODUCTS)
     return world

@@ -18,7 +18,6 @@ from caspio_sync.settings import current_settings
 verifying = importlib.import_module("caspio_sync.run.verification.verifying")
 
 World = Any  # of conftest.py, which no test can import
-pytestmark = pytest.mark.usefixtures("without_prefect")
 
 # Values that no customer has; a new number would lose its group as well (Braze, 7.3).
 PLANTED: dict[str, Any] = {

@@ -11,8 +11,6 @@ from tests.flows.test_verify_catalog import PRODUCTS, SYNC, stock, verify
 PAGES = "/catalogs/products/items"
 ROWS = "/integrations/rest/v3/tables/Products/records"
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 @pytest.fixture
 def stocked(world: Any) -> Any:

@@ -20,8 +20,6 @@ from tests.flows.verified import (
 )
 from tests.flows.world import World
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 class KilledError(Exception):
     pass

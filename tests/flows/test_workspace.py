@@ -24,8 +24,6 @@ WAYS_ON = (
 )
 ROTATED, NARROW = "rotated-key", "narrow-key"
 
-pytestmark = pytest.mark.usefixtures("without_prefect")
-
 
 def workspace(world: World) -> BrazeSandbox:
     keys = {SANDBOX_KEY: PERMISSIONS, ROTATED: PERMISSIONS, NARROW: PERMISSIONS - {"users.export.ids"}}
@@ -202,7 +200,6 @@ class TestAnotherKey:
         assert (ended.code, "Could not find catalog" in ended.message) == (2, True)
         assert re.search(WAYS_ON, ended.message)
 
-    @pytest.mark.usefixtures("without_prefect")
     def test_an_engagement_return_of_another_workspace_writes_nothing(
         self, world: World, told: Told, set_to: Any
     ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -10,12 +11,15 @@ from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 import polars as pl
 
 from caspio_sync.delivery.outcomes import Outstanding
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.errors import CaspioSyncError, TransientError
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.wanted_rows import WantedRows
 from caspio_sync.run.planning import Plan, Planning
+
+# Seconds before a step is tried again. Minutes, not hours: what takes longer belongs to the schedule.
+RETRY_DELAYS = (10.0, 30.0, 90.0)
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -81,12 +85,12 @@ class Step(Generic[P, R_co]):
         plan: what a dry run does instead; None: nothing.
         turn: stations next to each other with the same turn take one batch at a time, in the order of the batches.
         when: whether this run comes by; None: each one does.
-        repeated: whether Prefect tries it again after an error that may pass by itself.
+        repeated: whether it is tried again after an error that may pass by itself.
     """
 
     name: str
-    do: Callable[P, Awaitable[R_co]]
-    plan: Callable[Concatenate[Planning, P], Awaitable[None]] | None = None
+    do: Callable[Concatenate[SyncRun, P], Awaitable[R_co]]
+    plan: Callable[Concatenate[Planning, SyncRun, P], Awaitable[None]] | None = None
     turn: str = ""
     when: Callable[[SyncRun], bool] | None = None
     repeated: bool = True
@@ -108,31 +112,41 @@ class Line:
         closed: once the run has ended well and holds the sync no longer.
     """
 
-    before: Sequence[Step[[SyncRun], None]]
-    batch: Sequence[Step[[SyncRun, Batch], None]]
+    before: Sequence[Step[[], None]]
+    batch: Sequence[Step[[Batch], None]]
     again: Callable[[SyncRun], Awaitable[bool]] | None = None
-    after: Sequence[Step[[SyncRun], None]] = ()
-    closed: Sequence[Step[[SyncRun], None]] = ()
+    after: Sequence[Step[[], None]] = ()
+    closed: Sequence[Step[[], None]] = ()
 
 
 async def _extract(run: SyncRun) -> SourceBatch | None:
     return await run.next_batch()
 
 
-EXTRACT: Step[[SyncRun], SourceBatch | None] = Step("extract", _extract)
+EXTRACT: Step[[], SourceBatch | None] = Step("extract", _extract)
 
 
 class Station(Protocol):
     """How a step is called."""
 
-    def __call__(self, step: Step[P, R_co], /) -> Callable[P, Awaitable[R_co]]:
+    def __call__(self, step: Step[P, R_co], /) -> Callable[Concatenate[SyncRun, P], Awaitable[R_co]]:
         """The step as a call: its own, or a task that wraps it."""
         ...
 
 
-def bare(step: Step[P, R_co]) -> Callable[P, Awaitable[R_co]]:
-    """A step without an orchestrator."""
-    return step.do
+def bare(step: Step[P, R_co]) -> Callable[Concatenate[SyncRun, P], Awaitable[R_co]]:
+    """A step without an orchestrator: where it is repeated, after RETRY_DELAYS."""
+
+    @functools.wraps(step.do)
+    async def repeated(run: SyncRun, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        for delay in RETRY_DELAYS:
+            try:
+                return await step.do(run, *args, **kwargs)
+            except TransientError:
+                await run.clock.sleep(delay)
+        return await step.do(run, *args, **kwargs)
+
+    return repeated if step.repeated else step.do
 
 
 async def run_line(run: SyncRun, line: Line, station: Station = bare) -> None:
@@ -153,7 +167,7 @@ async def run_line(run: SyncRun, line: Line, station: Station = bare) -> None:
     await go_by(run, line.after, station)
 
 
-async def go_by(run: SyncRun, steps: Sequence[Step[[SyncRun], None]], station: Station = bare) -> None:
+async def go_by(run: SyncRun, steps: Sequence[Step[[], None]], station: Station = bare) -> None:
     """Take those steps of a run that it comes by."""
     for step in steps:
         if step.is_of(run):
@@ -198,7 +212,7 @@ async def plan_line(run: SyncRun, line: Line, *, show: int = 0) -> Plan:
     return await planning.concluded(run)
 
 
-async def _plan_by(run: SyncRun, steps: Sequence[Step[[SyncRun], None]], planning: Planning) -> None:
+async def _plan_by(run: SyncRun, steps: Sequence[Step[[], None]], planning: Planning) -> None:
     for step in steps:
         if step.plan is not None:
             await step.plan(planning, run)
