@@ -1,20 +1,18 @@
 """The world of each test, and the Prefect server behind all of them."""
 
-import contextlib
 import gc
 import importlib
 import os
 import warnings
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.line import bare
 from tests.flows.catalog_shop import Shop
+from tests.flows.engine import repeat_at_once, without_engine
 from tests.flows.world import ENVIRONMENT, World
 
 
@@ -65,10 +63,10 @@ def world(
         monkeypatch.delenv(name, raising=False)
     if "prefect" in request.fixturenames:
         server = request.getfixturevalue("prefect")
-        _repeat_at_once(monkeypatch)
+        repeat_at_once(monkeypatch)
     else:
         server = "http://127.0.0.1:9"  # nobody is there
-        _without_engine(monkeypatch)
+        without_engine(monkeypatch)
     private = {
         # Set beforehand, so that `use_own_prefect` leaves them alone and nothing of them outlives the test.
         "PREFECT_API_URL": server,
@@ -89,37 +87,6 @@ def world(
 def shop(world: World) -> Shop:
     """A small product table, and a sync of it to a catalog."""
     return Shop(world)
-
-
-def _without_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The steps without the engine around them: three times as fast."""
-    monkeypatch.setattr("tasks.line.as_task", bare)
-    for flow in ("profile_sync", "catalog_sync", "engagement_return", "backfill"):
-        module = importlib.import_module(f"flows.{flow}")
-        monkeypatch.setattr(module, flow, getattr(module, flow).fn)
-    report = importlib.import_module("tasks.report")
-
-    @contextlib.asynccontextmanager
-    async def summarised() -> AsyncIterator[Any]:
-        runs: list[Any] = []
-
-        async def watch(run: Any) -> None:
-            runs.append(run)
-
-        try:
-            yield watch
-        finally:
-            assert all("\n".join(report.summary_lines(run.report, run.past)) for run in runs)
-
-    monkeypatch.setattr(report, "published", summarised)
-
-
-def _repeat_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Prefect's own waits between the tries of a task are not on the virtual clock."""
-    for task in importlib.import_module("tasks.options").TASKS.values():
-        if task.retries:
-            monkeypatch.setattr(task, "retry_delay_seconds", [0.0, 0.0, 0.0])
-            monkeypatch.setattr(task, "retry_jitter_factor", None)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
