@@ -29,10 +29,10 @@ def measure(rows: int) -> dict[str, tuple[float, str]]:
 def main() -> None:
     from caspio_sync.run.report import RunOptions
     from caspio_sync.settings import load_settings
-    from tasks.orchestration import use_own_prefect
+    from tasks.orchestration import use_prefect
 
     settings = load_settings()
-    use_own_prefect(settings.home)
+    use_prefect(settings.home, server=None)
     from flows.kinds import run_sync
 
     report = run_sync(SYNC, RunOptions(), settings)

@@ -2,28 +2,30 @@
 
 import asyncio
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from prefect import flow
 from prefect.client.schemas.objects import State
 from pydantic import BaseModel, Field
 
-from caspio_sync.errors import CaspioSyncError, TransientError
+from caspio_sync.errors import TransientError
 from caspio_sync.ledger.runs import KILLED, RUNNING
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.deployed.backfill import (
     MOST_SHARDS,
-    PROGRESS,
     Backfill,
-    BackfillError,
     BackfillReport,
     ShardError,
     ShardReport,
     plan_backfill,
+    report_of,
+    run_here,
     shard_ended,
+    shard_options,
+    show_progress,
 )
 from caspio_sync.run.moment import Moment
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
@@ -83,18 +85,8 @@ async def backfill(parameters: BackfillParameters) -> BackfillReport:
     if parameters.on_workers:
         shards = await _on_workers(planned, options, follow=parameters.follow)
     else:
-        shards = await _here(planned, options)
-    report = BackfillReport(
-        sync=planned.sync,
-        since=options.since,
-        until=options.until,
-        pk_range=options.pk_range,
-        shards=shards,
-        notes=list(planned.notes),
-    )
-    if any(each.error is not None for each in shards):
-        raise BackfillError(report)
-    return report
+        shards = await run_here(planned, options, lambda chosen: run_flow(planned.kind, planned.sync, chosen))
+    return report_of(planned, options, shards)
 
 
 def run_backfill(parameters: BackfillParameters) -> BackfillReport:
@@ -104,34 +96,6 @@ def run_backfill(parameters: BackfillParameters) -> BackfillReport:
         CaspioSyncError: as `backfill`.
     """
     return asyncio.run(backfill(parameters))
-
-
-def _options(options: RunOptions, shard: Shard, **more: bool) -> RunOptions:
-    return options.model_copy(update={"pk_range": (shard.low_pk, shard.high_pk), **more})
-
-
-async def _here(planned: Backfill, options: RunOptions) -> list[ShardReport]:
-    """One shard after the other in this process, which is as fast as side by side: they would share its processor."""
-    ended: list[ShardReport] = []
-    latest: list[RunReport] = []
-
-    def watch(report: RunReport) -> None:
-        latest[:] = [report]
-        _show_progress(planned, sum(each.rows for each in ended) + report.read)
-
-    token = CONNECT.set(replace(CONNECT.get(), observer=watch))
-    try:
-        for shard in planned.shards:
-            latest.clear()
-            error: CaspioSyncError | None = None
-            try:
-                await run_flow(planned.kind, planned.sync, _options(options, shard))
-            except CaspioSyncError as raised:
-                error = raised
-            ended.append(shard_ended(shard, latest[0] if latest else None, error=error, strict=options.strict))
-    finally:
-        CONNECT.reset(token)
-    return ended
 
 
 @dataclass
@@ -150,7 +114,7 @@ async def _on_workers(planned: Backfill, options: RunOptions, *, follow: bool) -
 
     async def start(shard: Shard) -> UUID:
         # What is asked of a worker comes when it comes: a run for changes may be under way then.
-        chosen = _options(options, shard, wait=True)
+        chosen = shard_options(options, shard, wait=True)
         name = f"backfill-{planned.sync}-{shard.low_pk}-{shard.high_pk}"
         return await trigger(f"{flow_name(planned.kind)}/{planned.sync}", planned.sync, chosen, name=name)
 
@@ -176,7 +140,7 @@ async def _on_workers(planned: Backfill, options: RunOptions, *, follow: bool) -
                         error=TransientError(f"its worker died {_MOST_TRIES} times; look at the workers' logs"),
                         flow_run=each.flow_run,
                     )
-            _show_progress(planned, sum(each.shard.rows if each.ended else each.read for each in shards))
+            show_progress(planned, sum(each.shard.rows if each.ended else each.read for each in shards))
             if any(each.ended is None for each in shards):
                 await connect.clock.sleep(_LOOK_SECONDS)
     finally:
@@ -216,9 +180,3 @@ def _error_of(state: State, exit_code: int | None) -> ShardError:
     told = re.match(r"exit code (\d+): ", message)
     code = exit_code if exit_code is not None else int(told[1]) if told else ExitCode.FAILED
     return ShardError(message.removeprefix(told[0]) if told else message, int(code))
-
-
-def _show_progress(planned: Backfill, rows: int) -> None:
-    watch = PROGRESS.get()
-    if watch is not None:
-        watch(rows, sum(each.rows for each in planned.shards))

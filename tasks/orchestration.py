@@ -1,6 +1,6 @@
 """Every call to Prefect's own API apart from artifacts: where its server is, and how a flow is run.
 
-`use_own_prefect` must be called before anything imports Prefect: its settings are read then.
+`use_prefect` must be called before anything imports Prefect: its settings are read then.
 """
 
 import contextlib
@@ -18,34 +18,33 @@ from caspio_sync.state import state_folder
 from tasks.private_server import PrivateServer
 
 
-def use_own_prefect(home: Path, *, verbose: bool = False) -> None:
-    """Run flows with a server of our own below `home`, unless one is named by PREFECT_API_URL.
+def use_prefect(home: Path, *, server: str | None, verbose: bool = False) -> None:
+    """Run flows with this server; None: with one of our own below `home`, which ends with this process.
 
-    The user's Prefect profile is left alone; nothing is reported to the vendor. The server ends with this process.
+    With one of our own the user's Prefect profile is left alone. Nothing is reported to the vendor.
 
     Raises:
         ConfigurationError: the folder cannot be written.
         TransientError: the server does not start.
     """
     folder = state_folder(state_folder(home.absolute()) / "prefect")
-    named = bool(os.environ.get("PREFECT_API_URL"))
     for name, value in {
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
-        **({} if named else _private_settings(folder)),
+        **(_private_settings(folder) if server is None else {"PREFECT_API_URL": server}),
     }.items():
         os.environ.setdefault(name, value)
-    if named:
+    if server is not None:
         return
     try:
-        server = PrivateServer(folder)
+        own = PrivateServer(folder)
     except OSError as error:
         raise ConfigurationError(f"Prefect's own server cannot start in {folder}: {error.strerror}") from None
-    os.environ["PREFECT_API_URL"] = server.url
+    os.environ["PREFECT_API_URL"] = own.url
     import prefect.main  # noqa: F401, PLC0415 - takes as long as the server, which starts meanwhile
 
-    server.await_answers()
+    own.await_answers()
 
 
 # A server that lives for one run has nothing to schedule, expire or clean up; left on, these take half a core.

@@ -68,7 +68,7 @@ def world(
         server = "http://127.0.0.1:9"  # nobody is there
         without_engine(monkeypatch)
     private = {
-        # Set beforehand, so that `use_own_prefect` leaves them alone and nothing of them outlives the test.
+        # Set beforehand, so that `use_prefect` leaves them alone and nothing of them outlives the test.
         "PREFECT_API_URL": server,
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

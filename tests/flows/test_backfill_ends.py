@@ -137,5 +137,5 @@ def test_catalogs_are_backfilled_by_the_same_command(world: Any) -> None:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     """The command line, with no Prefect server named."""
-    monkeypatch.setattr("caspio_sync.cli.backfill.SERVER", "NO_SUCH_SERVER")
+    monkeypatch.setattr("caspio_sync.cli.backfill.named_server", lambda _: None)
     return CliRunner()

@@ -1,7 +1,6 @@
 """`caspio-sync backfill`: chosen rows once more, in shards; for people and for CI."""
 
 import asyncio
-import os
 import re
 from datetime import datetime
 from typing import Annotated
@@ -12,6 +11,7 @@ from rich.markup import escape
 from caspio_sync import signals
 from caspio_sync.cli.moment_option import parse_moment
 from caspio_sync.cli.run import STOPPED, AsJson, Resend, Strict
+from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
@@ -25,8 +25,6 @@ from caspio_sync.run.deployed.backfill import (
 )
 from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
-
-SERVER = "PREFECT_API_URL"  # names the server whose workers take the shards
 
 From = Annotated[
     datetime | None,
@@ -67,9 +65,9 @@ def backfill(
 ) -> None:
     """Read chosen rows again and send what Braze lacks of them. Never moves the sync's cursor.
 
-    With a Prefect server (PREFECT_API_URL) each shard is a run of the sync's deployment, on any worker; alone they run
-    here, one after the other. Ends with the worst exit code of its shards. Given again after a failure it goes on where
-    they stopped.
+    With a Prefect server (found as `caspio-sync run` does) each shard is a run of the sync's deployment, on any worker;
+    alone they run here, one after the other. Ends with the worst exit code of its shards. Given again after a failure
+    it goes on where they stopped.
 
     Example: `caspio-sync backfill customers --from 2026-03-01 --to 2026-03-08 --shards 4 --wait`
     """
@@ -103,22 +101,29 @@ def _backfilled(
     sync: str, options: RunOptions, shards: int, *, quiet: bool
 ) -> tuple[BackfillReport | None, CaspioSyncError | None]:
     """The backfill, with a progress bar where there is a terminal."""
-    from tasks.orchestration import use_own_prefect
-
     signals.remark(STOPPED)
-    on_workers = SERVER in os.environ
-    use_own_prefect(current_settings().home, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
-    from flows.backfill import BackfillParameters, run_backfill  # imports Prefect, whose settings are read then
+    settings = current_settings()
+    server = named_server(settings.home)
 
-    chosen = options.model_dump(include={"since", "until", "pk_range", "resend", "strict", "wait"})
-    parameters = BackfillParameters(
-        sync=sync, shards=shards, on_workers=on_workers, follow=options.wait or not on_workers, **chosen
-    )
+    def backfilled() -> BackfillReport:
+        if server is None:
+            from caspio_sync.run.bare import run_backfill as run_bare
+            from expectations.suites import Gates
+
+            return run_bare(sync, options, shards, settings, Gates)
+        use_server(settings.home, server)
+        from flows.backfill import BackfillParameters, run_backfill  # imports Prefect, whose settings are read then
+
+        chosen = options.model_dump(include={"since", "until", "pk_range", "resend", "strict", "wait"})
+        return run_backfill(
+            BackfillParameters(sync=sync, shards=shards, on_workers=True, follow=options.wait, **chosen)
+        )
+
     with progress_bar(quiet=quiet) as progress:
         bar = progress.add_task(f"{sync}: backfill", total=None)
         token = PROGRESS.set(lambda rows, total: progress.update(bar, completed=rows, total=total))
         try:
-            return run_backfill(parameters), None
+            return backfilled(), None
         except BackfillError as error:
             return error.report, error
         except CaspioSyncError as error:

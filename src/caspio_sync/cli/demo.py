@@ -83,7 +83,7 @@ def demo(
 
 def _run(title: str, explained: str, sync: str = SYNC, options: RunOptions = RunOptions()) -> RunReport:
     OUT.print(f"\n[bold]{title}[/]: {explained}.")
-    report, error = run_shown(sync, options)
+    report, error = run_shown(sync, options, private=True)
     if error is not None:
         raise error
     assert report is not None

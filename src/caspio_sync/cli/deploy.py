@@ -1,7 +1,6 @@
 """`caspio-sync deploy`: every sync a deployment on Prefect's server."""
 
 import asyncio
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +10,7 @@ from rich.markup import escape
 
 from caspio_sync import startup
 from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import OUT, show_json, show_table
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.deployed.deployments import POOL, Deployments, deployments_of, prefect_file, refusal_by_budget
@@ -79,7 +79,7 @@ def registered(
             against an account that is not the sandbox's.
         TransientError: the server, or Caspio, does not answer.
     """
-    if not os.environ.get("PREFECT_API_URL"):
+    if (server := named_server(settings.home)) is None:
         raise ConfigurationError(
             "no Prefect server is named: set PREFECT_API_URL, such as http://127.0.0.1:4200/api, or let `make serve` "
             "start one. (Runs by hand or by cron need none.)"
@@ -91,9 +91,7 @@ def registered(
         )
     if (refused := asyncio.run(refusal_by_budget(settings))) is not None:
         raise ConfigurationError(refused)
-    from tasks.orchestration import use_own_prefect
-
-    use_own_prefect(settings.home)
+    use_server(settings.home, server)
     from tasks.deployments import deploy as register
 
     return asyncio.run(register(found.made, pool=pool, prune=prune, dry_run=dry_run))

@@ -1,7 +1,6 @@
 """`caspio-sync doctor`: what keeps schedules from doing their work, and the remedy for each."""
 
 import asyncio
-import os
 from contextlib import closing, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -21,6 +20,7 @@ from caspio_sync.cli.diagnosis import (
 )
 from caspio_sync.cli.findings import Finding, findings_of, private_findings
 from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.clients.caspio import Source
 from caspio_sync.clients.caspio_query import identifier
@@ -78,12 +78,10 @@ def doctor(
 
 
 def _server(settings: Settings, ledger: Ledger, pool: str, *, repair: bool) -> list[Finding]:
-    url = os.environ.get("PREFECT_API_URL")
-    if not url:
-        return [Finding("ok", "PREFECT_API_URL names no server: runs are by hand or by cron")]
-    from tasks.orchestration import use_own_prefect
-
-    use_own_prefect(settings.home)
+    url = named_server(settings.home)
+    if url is None:
+        return [Finding("ok", "no Prefect server is named: runs are by hand or by cron")]
+    use_server(settings.home, url)
     from tasks.server import look_at_server, mark_killed
 
     try:

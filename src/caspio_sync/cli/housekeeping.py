@@ -1,12 +1,13 @@
 """`caspio-sync housekeeping`: what is old leaves the ledger and Prefect's database."""
 
-import os
 from typing import Annotated
 
 import typer
 
 from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.server import named_server, own_records, use_server
 from caspio_sync.cli.show import OUT, show_json
+from caspio_sync.run.deployed.housekeeping import purge_ledger
 from caspio_sync.settings import local_settings
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count what would be removed.")]
@@ -20,13 +21,15 @@ def housekeeping(dry_run: DryRun = False, as_json: AsJson = False) -> None:
 
     Example: `caspio-sync housekeeping --dry-run`
     """
-    from tasks.orchestration import use_own_prefect
-
     settings = local_settings()
-    use_own_prefect(settings.home, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
-    from flows.housekeeping import run_housekeeping  # imports Prefect, whose settings are read then
+    server = named_server(settings.home)
+    if server is None and not own_records(settings.home).is_file():
+        report = purge_ledger(settings, dry_run=dry_run)
+    else:
+        use_server(settings.home, server)
+        from flows.housekeeping import run_housekeeping  # imports Prefect, whose settings are read then
 
-    report = run_housekeeping(dry_run=dry_run)
+        report = run_housekeeping(dry_run=dry_run)
     if as_json:
         show_json(report.model_dump(mode="json"))
         return

@@ -1,7 +1,7 @@
-"""`caspio-sync run`: one run, here and now, as a Prefect flow."""
+"""`caspio-sync run`: one run, here and now: a flow run where a Prefect server is named, else bare."""
 
-import os
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Never
@@ -14,12 +14,13 @@ from caspio_sync import signals
 from caspio_sync.characters import trimmed
 from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.moment_option import parse_moment
-from caspio_sync.cli.show import OUT, number, progress_bar, show_error, show_json, show_table
+from caspio_sync.cli.server import named_server, use_server
+from caspio_sync.cli.show import ERR, OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.report import RunOptions, RunReport
-from caspio_sync.settings import current_settings
+from caspio_sync.settings import Settings, current_settings
 
 Full = Annotated[
     bool, typer.Option("--full", help="Read every row, ignoring the cursor; what was sent is not sent again.")
@@ -68,9 +69,18 @@ AllowErasures = Annotated[
     bool,
     typer.Option("--allow-erasures", help="Erase whoever is named, though it is more than 5 % of the rows at once."),
 ]
+Prefect = Annotated[
+    bool,
+    typer.Option(
+        "--prefect", help="Where no Prefect server is named, run with one of its own, which ends with the run."
+    ),
+]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for a run of this sync that is under way.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
+WITHOUT_SERVER = (
+    "without Prefect: no server is named. To have runs in its UI: `caspio-sync serve`, PREFECT_API_URL, or --prefect"
+)
 # What a person reads who breaks a run off.
 STOPPED = "what Braze acknowledged is in the ledger, and the next run goes on from there"
 
@@ -91,6 +101,7 @@ def run(
     same_workspace: SameWorkspace = False,
     strict: Strict = False,
     wait: Wait = False,
+    prefect: Prefect = False,
     as_json: AsJson = False,
 ) -> None:
     """Send what is new or changed to Braze, and record what became of each row.
@@ -98,6 +109,9 @@ def run(
     A first run reads everything; later ones read what changed since (with a cursor field). Of profiles the changed
     fields alone are sent; items of a catalog are replaced whole, and deleted when their row is gone. Rows that fail the
     gate are set aside with a reason: `caspio-sync quarantine list SYNC`.
+
+    It is a flow run of the Prefect server that PREFECT_API_URL, or Prefect's profile, names, or that `serve` runs on
+    this state folder. Without one the same steps run here alone, and are tried again in the same way.
 
     Example: `caspio-sync run customers --limit 100`
     """
@@ -116,7 +130,7 @@ def run(
         strict=strict,
         wait=wait,
     )
-    end(*run_shown(sync, options, quiet=as_json), strict=strict, as_json=as_json)
+    end(*run_shown(sync, options, quiet=as_json, private=prefect), strict=strict, as_json=as_json)
 
 
 def end(report: RunReport | None, error: CaspioSyncError | None, *, strict: bool, as_json: bool) -> Never:
@@ -131,19 +145,29 @@ def end(report: RunReport | None, error: CaspioSyncError | None, *, strict: bool
 
 
 def run_shown(
-    sync: str, options: RunOptions, *, quiet: bool = False
+    sync: str, options: RunOptions, *, quiet: bool = False, private: bool = False
 ) -> tuple[RunReport | None, CaspioSyncError | None]:
-    """Run with a progress bar where there is a terminal.
+    """Run with a progress bar where there is a terminal, on the server that is named; bare where there is none.
+
+    Args:
+        sync: its name.
+        options: what to read, and what to send of it.
+        quiet: show nothing.
+        private: where no server is named, start one for this run.
 
     Returns:
         The last report (None where the run could not be opened), and the error that ended the run.
     """
-    from tasks.orchestration import use_own_prefect
-
     settings = current_settings()
     signals.remark(STOPPED)
-    use_own_prefect(settings.home, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
-    from flows.kinds import run_sync  # imports Prefect, whose settings are read then
+    server = named_server(settings.home)
+    if server is None and not private:
+        if not quiet:
+            ERR.print(WITHOUT_SERVER, soft_wrap=True)
+        run_sync = _bare()
+    else:
+        use_server(settings.home, server)
+        from flows.kinds import run_sync  # imports Prefect, whose settings are read then
 
     latest: list[RunReport] = []
     with progress_bar(quiet=quiet) as progress:
@@ -161,6 +185,13 @@ def run_shown(
             return (latest[0] if latest else None), error
         finally:
             CONNECT.reset(token)
+
+
+def _bare() -> Callable[[str, RunOptions, Settings], RunReport]:
+    from caspio_sync.run.bare import run_sync
+    from expectations.suites import Gates
+
+    return functools.partial(run_sync, gates=Gates)
 
 
 def exit_code(report: RunReport | None, error: CaspioSyncError | None, *, strict: bool) -> int:

@@ -18,6 +18,7 @@ from caspio_sync import signals
 from caspio_sync.cli import kept
 from caspio_sync.cli.deploy import registered, show_left
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
+from caspio_sync.cli.server import serving
 from caspio_sync.cli.show import OUT
 from caspio_sync.env_file import ENV_FILE_VARIABLE
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
@@ -62,6 +63,7 @@ def serve(
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
         server = stack.enter_context(_process(command, home, "server"))
         _await_server(server, port, home)
+        stack.enter_context(serving(settings.home, f"http://{HOST}:{port}/api"))
         changes = registered(settings, found, pool=POOL, prune=prune)
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", POOL_TYPE]
         command += ["--name", f"serve-{socket.gethostname()}", "--limit", str(RUNS_AT_ONCE)]

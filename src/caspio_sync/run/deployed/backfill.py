@@ -1,8 +1,8 @@
 """A backfill: rows of a window of time, or of a range of keys, cut into shards that are runs of their own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from caspio_sync.extraction.cutting import equal_in_rows
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.runs import KILLED_CODE
 from caspio_sync.ledger.shards import Shard
+from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.opening import open_plan
 from caspio_sync.run.quota import count_calls
@@ -177,6 +178,69 @@ async def plan_backfill(
             if not settings.caspio_calls_per_day:  # else they were counted as they were made
                 await run.ledger.do(count_calls, ledger, settings.caspio_integration_url, run.caspio.calls)
         return Backfill(name, run.definition.kind, cut)
+
+
+async def run_here(
+    planned: Backfill, options: RunOptions, run: Callable[[RunOptions], Awaitable[RunReport]]
+) -> list[ShardReport]:
+    """One shard after the other in this process, which is as fast as side by side: they would share its processor.
+
+    Args:
+        planned: the shards.
+        options: what they have in common.
+        run: runs one, by its options.
+    """
+    ended: list[ShardReport] = []
+    latest: list[RunReport] = []
+
+    def watch(report: RunReport) -> None:
+        latest[:] = [report]
+        show_progress(planned, sum(each.rows for each in ended) + report.read)
+
+    token = CONNECT.set(replace(CONNECT.get(), observer=watch))
+    try:
+        for shard in planned.shards:
+            latest.clear()
+            error: CaspioSyncError | None = None
+            try:
+                await run(shard_options(options, shard))
+            except CaspioSyncError as raised:
+                error = raised
+            ended.append(shard_ended(shard, latest[0] if latest else None, error=error, strict=options.strict))
+    finally:
+        CONNECT.reset(token)
+    return ended
+
+
+def shard_options(options: RunOptions, shard: Shard, **more: bool) -> RunOptions:
+    """What a shard's run is asked for."""
+    return options.model_copy(update={"pk_range": (shard.low_pk, shard.high_pk), **more})
+
+
+def show_progress(planned: Backfill, rows: int) -> None:
+    """Tell whoever watches how many rows are done."""
+    watch = PROGRESS.get()
+    if watch is not None:
+        watch(rows, sum(each.rows for each in planned.shards))
+
+
+def report_of(planned: Backfill, options: RunOptions, shards: list[ShardReport]) -> BackfillReport:
+    """What the backfill did.
+
+    Raises:
+        BackfillError: a shard did not end well.
+    """
+    report = BackfillReport(
+        sync=planned.sync,
+        since=options.since,
+        until=options.until,
+        pk_range=options.pk_range,
+        shards=shards,
+        notes=list(planned.notes),
+    )
+    if any(each.error is not None for each in shards):
+        raise BackfillError(report)
+    return report
 
 
 async def _cut(run: SyncRun, reader: RecordReader, asked: tuple[int, int] | None, shards: int) -> list[Shard]:

@@ -1,0 +1,52 @@
+"""A run, or a backfill, without an orchestrator: the same line of steps, tried again after the same delays."""
+
+import asyncio
+
+from caspio_sync.errors import CaspioSyncError, UnexpectedError
+from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.run.deployed.backfill import BackfillReport, plan_backfill, report_of, run_here
+from caspio_sync.run.gates import MakeGates
+from caspio_sync.run.line import go_by, run_line
+from caspio_sync.run.lines import LINES
+from caspio_sync.run.opening import open_run
+from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.settings import Settings
+
+
+def run_sync(name: str, options: RunOptions, settings: Settings, gates: MakeGates) -> RunReport:
+    """Run a sync in this process and wait for it.
+
+    Raises:
+        CaspioSyncError: as the run ended; a ConfigurationError where the sync file cannot be read.
+    """
+    return asyncio.run(run(name, options, settings, gates))
+
+
+async def run(name: str, options: RunOptions, settings: Settings, gates: MakeGates) -> RunReport:
+    """As `run_sync`, inside a running loop."""
+    line = LINES[load_sync(settings.sync_file(name)).kind]
+    try:
+        async with open_run(name, options, settings=settings, gates=gates) as opened:
+            await run_line(opened, line)
+        await go_by(opened, line.closed)
+    except CaspioSyncError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the message of a bug may quote a customer
+        raise UnexpectedError.of(error) from None
+    return opened.report
+
+
+def run_backfill(sync: str, options: RunOptions, shards: int, settings: Settings, gates: MakeGates) -> BackfillReport:
+    """Run a backfill in this process, shard by shard, and wait for it.
+
+    Raises:
+        BackfillError: a shard did not end well.
+        ConfigurationError, TransientError: as `plan_backfill`.
+    """
+
+    async def backfill() -> BackfillReport:
+        planned = await plan_backfill(sync, options, shards, settings=settings)
+        ended = await run_here(planned, options, lambda chosen: run(sync, chosen, settings, gates))
+        return report_of(planned, options, ended)
+
+    return asyncio.run(backfill())
