@@ -1,10 +1,12 @@
 """How a process of ours ends by a signal: in real processes, for signals are the process's."""
 
+import contextlib
 import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
 
@@ -72,13 +74,24 @@ BY_SIGNAL = {
 }
 
 
-def started(way: str) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", WAYS[way]], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "ready\n"
-    return process
+# `nohup make test` has every process ignore what this is about.
+UNIGNORED = """import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
+@contextlib.contextmanager
+def started(way: str) -> Iterator[subprocess.Popen[str]]:
+    """A process that stands where the signal is to find it; one that the signal did not end is killed."""
+    command = [sys.executable, "-c", UNIGNORED + WAYS[way]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            yield process
+        finally:
+            process.kill()
 
 
 @pytest.mark.parametrize("told", BY_SIGNAL)
