@@ -28,6 +28,8 @@ OPT_OUT = "_opt_out"  # whether any consent became more restrictive
 ONLY_OPT_OUT = "_only_opt_out"  # whether nothing but that is to be sent
 HELD = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.BLOCKED)
 NO_ROWS = pl.Series(SOURCE_PK, dtype=pl.Int64)
+# The suite version of a row that is held because another one has its key: that is the other row's matter, which may go.
+OF_A_DUPLICATE = 0
 
 
 def send(column: str) -> str:

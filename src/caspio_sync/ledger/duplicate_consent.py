@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import placeholders, select_frame, upsert
-from caspio_sync.ledger.compare import CONSENT_RANK, NO_ROWS
+from caspio_sync.ledger.compare import CONSENT_RANK, NO_ROWS, OF_A_DUPLICATE
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.fingerprints import state_fingerprint, unpack
 from caspio_sync.schemas import SOURCE_PK, MappedColumn, Verdict
@@ -112,7 +112,7 @@ class DuplicateConsent(LedgerConnection):
     def unheeding_owners(self, sync: str) -> list[int]:
         """`source_pk` of rows whose key a duplicate bears that has said something new since they were read, sorted."""
         rows, words = schema.row.c, duplicate_consent.c
-        held_for_it = sa.and_(rows.verdict == Verdict.QUARANTINED, rows.suite_version == 0)
+        held_for_it = sa.and_(rows.verdict == Verdict.QUARANTINED, rows.suite_version == OF_A_DUPLICATE)
         chosen = (
             sa.select(rows.source_pk)
             .join_from(

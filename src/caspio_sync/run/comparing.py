@@ -9,7 +9,17 @@ from itertools import chain
 import polars as pl
 
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.ledger.compare import KEY_UNIQUE, NO_ROWS, Comparison, ReadBefore, claim_keys, compare, send
+from caspio_sync.ledger.compare import (
+    KEY_UNIQUE,
+    NO_ROWS,
+    OF_A_DUPLICATE,
+    Comparison,
+    ReadBefore,
+    claim_keys,
+    compare,
+    left_unrecorded,
+    send,
+)
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.mapping.former_rules import under_former_rules
 from caspio_sync.mapping.kinds import mapping_of
@@ -25,7 +35,7 @@ from caspio_sync.run.resuming import note_sweep
 from caspio_sync.run.selection import note_found
 from caspio_sync.run.shards import begin_shard, claim_before_others
 from caspio_sync.run.writes import KNOWN_THERE
-from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK
+from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict
 
 _NO_SUITE = -1
 
@@ -75,6 +85,8 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     await release_ids(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
     changes = await _claim(run, batch.number, comparison.changes, claims)
     await note_words(run, batch.number, own, changes)
+    comparison = _without_held_alike(run, replace(comparison, changes=changes), known)
+    changes = comparison.changes
     if run.catalog is not None:
         await note_read(run, mapped, known)
     report = run.report
@@ -96,7 +108,7 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
             report.changed_fields[name] = report.changed_fields.get(name, 0) + rows
     if run.times.known:
         run.times.begin(batch.number, changes[CHANGED_AT])
-    return replace(comparison, changes=changes)
+    return comparison
 
 
 def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:
@@ -147,6 +159,25 @@ async def _compared(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, know
 def _new(changes: pl.DataFrame) -> pl.DataFrame:
     return changes.filter(pl.col("_op") == "new", pl.col(KEY).is_not_null()).select(
         SOURCE_PK, KEY, FORMER_KEY, "key_hash"
+    )
+
+
+def _without_held_alike(run: SyncRun, comparison: Comparison, known: pl.DataFrame) -> Comparison:
+    """Leave duplicates held that are as they were when they were held: else every run would judge them again."""
+    if run.options.release:
+        return comparison
+    of_a_duplicate = (pl.col("verdict") == Verdict.QUARANTINED.value) & (pl.col("suite_version") == OF_A_DUPLICATE)
+    before = known.filter(of_a_duplicate).select(SOURCE_PK, "key_hash", fp="seen_fp")
+    duplicates = comparison.changes.filter(~pl.col(KEY_UNIQUE), ~left_unrecorded(SOURCE_PK, run.versions.unfinished))
+    held = duplicates.join(before, on=[SOURCE_PK, "key_hash", "fp"], how="semi")[SOURCE_PK]
+    if held.is_empty():
+        return comparison
+    verdicts = {**comparison.held, Verdict.QUARANTINED.value: comparison.held.get(Verdict.QUARANTINED, 0) + len(held)}
+    return replace(
+        comparison,
+        changes=comparison.changes.filter(~pl.col(SOURCE_PK).is_in(held.implode())),
+        held=verdicts,
+        held_rows=pl.concat([comparison.held_rows, held]),
     )
 
 

@@ -6,7 +6,7 @@ import polars as pl
 
 from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.ledger.compare import KEY_UNIQUE, Comparison
+from caspio_sync.ledger.compare import KEY_UNIQUE, OF_A_DUPLICATE, Comparison
 from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.run.accounting import check_batch
 from caspio_sync.run.catalogs.catalog_items import note_left
@@ -107,8 +107,7 @@ async def record_outcomes(run: SyncRun, batch: int, rows: pl.DataFrame, *, part:
         "reason",
         "request",
         "status",
-        # A key that another row has is that row's matter, which may go: no suite version holds such a row for good.
-        pl.when(KEY_UNIQUE).then(run.versions.suite).otherwise(0).cast(pl.Int64).alias("suite_version"),
+        pl.when(KEY_UNIQUE).then(run.versions.suite).otherwise(OF_A_DUPLICATE).cast(pl.Int64).alias("suite_version"),
         pl.lit(run.versions.mapping, dtype=pl.Int64).alias("mapping_version"),
     )
     await run.ledger.do(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=record)
