@@ -6,8 +6,6 @@ text are part of it (an emoji of several signs, Persian and Indic spelling); at 
 
 import re
 
-import polars as pl
-
 # Unicode's White_Space, and the signs that are drawn as nothing: fillers, joiners, direction marks, byte-order mark.
 # Variation selectors and tag signs are not among them: an emoji may end with one.
 BLANKS = "".join(
@@ -45,16 +43,6 @@ _HALVES = re.compile(r"[\ud800-\udfff]")
 def trimmed(text: str) -> str:
     """`text` without the blanks at its ends; "" where it holds nothing else."""
     return text.strip(BLANKS)
-
-
-def trimmed_values(text: pl.Expr) -> pl.Expr:
-    """As `trimmed`, for a String expression."""
-    return text.str.strip_chars(BLANKS)
-
-
-def is_ascii(texts: pl.Series) -> bool:
-    """Whether no text of a String series holds a sign beyond ASCII: a glance that saves searching each of them."""
-    return bool(texts.str.len_bytes().sum() == texts.str.len_chars().sum())
 
 
 def without_controls(text: str) -> str:

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caspio_sync.characters import BLANKS, CONTROLS, trimmed, trimmed_values, without_controls
+from caspio_sync.characters import BLANKS, CONTROLS, trimmed, without_controls
+from caspio_sync.text_columns import trimmed_values
 
 
 @pytest.mark.parametrize(

@@ -7,25 +7,7 @@ from typing import Annotated
 import typer
 
 from caspio_sync import __version__
-from caspio_sync.cli import (
-    audit,
-    backfill,
-    check,
-    demo,
-    deploy,
-    doctor,
-    erase,
-    housekeeping,
-    init,
-    look,
-    plan,
-    quarantine,
-    receive,
-    run,
-    sandbox,
-    serve,
-    verify,
-)
+from caspio_sync.cli.commands import Commands
 from caspio_sync.cli.origin import refuse_foreign_packages
 from caspio_sync.cli.show import OUT, flushed, show_error
 from caspio_sync.env_file import ENV_FILE_VARIABLE, read_env_file
@@ -33,6 +15,7 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedEr
 
 app = typer.Typer(
     name="caspio-sync",
+    cls=Commands,
     help="Move customer data from Caspio to Braze: only what changed, each row with a verdict, nothing lost.\n\n"
     "First steps: `caspio-sync demo` shows everything on local emulators. With your own accounts: copy .env.example to "
     ".env, then `init`, `check`, `plan`, `run`.\n\n"
@@ -64,6 +47,8 @@ def everywhere(
 ) -> None:
     """Options of every command; they stand before its name."""
     if use_sandbox:
+        from caspio_sync.cli import sandbox
+
         if not sandbox.SANDBOX_ENV.is_file():
             raise ConfigurationError("no sandbox is running here; start one with `caspio-sync sandbox up`")
         sandbox.use_settings({name: value or "" for name, value in read_env_file(sandbox.SANDBOX_ENV).items()})
@@ -71,27 +56,6 @@ def everywhere(
         os.environ[ENV_FILE_VARIABLE] = str(env_file)
     if verbose:
         os.environ["CASPIO_SYNC_VERBOSE"] = "1"
-
-
-app.command("demo")(demo.demo)
-app.command("init")(init.init)
-app.command("check")(check.check)
-app.command("plan")(plan.plan)
-app.command("run")(run.run)
-app.command("backfill")(backfill.backfill)
-app.command("verify")(verify.verify)
-app.command("status")(look.status)
-app.command("why")(look.why)
-app.command("schema")(look.schema)
-app.command("housekeeping")(housekeeping.housekeeping)
-app.command("erase")(erase.erase)
-app.command("receive")(receive.receive)
-app.command("deploy")(deploy.deploy)
-app.command("serve")(serve.serve)
-app.command("doctor")(doctor.doctor)
-app.add_typer(audit.audit, name="audit")
-app.add_typer(quarantine.quarantine, name="quarantine")
-app.add_typer(sandbox.sandbox, name="sandbox")
 
 
 def run_command() -> int:

@@ -8,10 +8,10 @@ import orjson
 import polars as pl
 from polars.exceptions import ComputeError
 
-from caspio_sync.characters import trimmed_values
 from caspio_sync.errors import PermanentError
 from caspio_sync.moments import wall_clock_of_text
 from caspio_sync.schemas import DATETIME, SOURCE_DTYPES, SOURCE_PK, UNCASTABLE, CaspioField
+from caspio_sync.text_columns import trimmed_values
 
 _LIST = pl.List(pl.String)
 _EMPTY_CHARS = 2

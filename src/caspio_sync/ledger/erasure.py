@@ -16,7 +16,7 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.characters import trimmed, trimmed_values
+from caspio_sync.characters import trimmed
 from caspio_sync.ledger import audit, history, schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.connection import LedgerConnection
@@ -27,6 +27,7 @@ from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
 from caspio_sync.ledger.runs import OPEN
 from caspio_sync.ledger.schema import instant, microseconds
 from caspio_sync.schemas import SOURCE_PK
+from caspio_sync.text_columns import trimmed_values
 
 REQUESTED, DELETED, PROVEN = "requested", "deleted", "proven"
 _TEXTS_A_QUERY = 50

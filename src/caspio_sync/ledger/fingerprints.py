@@ -12,8 +12,8 @@ import numpy.typing as npt
 import polars as pl
 import xxhash
 
-from caspio_sync.characters import trimmed_values
 from caspio_sync.schemas import KEY, PROBLEMS, MappedColumn
+from caspio_sync.text_columns import trimmed_values
 
 FieldPrints = npt.NDArray[np.uint64]  # shape (rows, columns)
 

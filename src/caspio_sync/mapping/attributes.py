@@ -13,10 +13,10 @@ from typing import Literal
 import polars as pl
 
 from caspio_sync import moments
-from caspio_sync.characters import trimmed_values
 from caspio_sync.mapping import lookups, places
 from caspio_sync.mapping.numbers import EXACT_INTEGER, is_exact, number_text, rounded, whole_digits
 from caspio_sync.schemas import SOURCE_DTYPES
+from caspio_sync.text_columns import trimmed_values
 
 SourceKind = Literal["text", "integer", "number", "boolean", "moment", "list"]
 TEXT_CHARS = 255

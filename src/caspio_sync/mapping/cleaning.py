@@ -10,9 +10,10 @@ from types import MappingProxyType
 import numpy as np
 import polars as pl
 
-from caspio_sync.characters import CONTROLS, trimmed_values
+from caspio_sync.characters import CONTROLS
 from caspio_sync.mapping.field import Scalar, Transform
 from caspio_sync.mapping.former_rules import titled, trimmed
+from caspio_sync.text_columns import trimmed_values
 
 # What a transform does to text; the others decide the rule of the value (attributes.py).
 TEXT_TRANSFORMS: MappingProxyType[str, Callable[[pl.Expr], pl.Expr]] = MappingProxyType(

@@ -10,8 +10,8 @@ from contextvars import ContextVar
 
 import polars as pl
 
-from caspio_sync import characters
 from caspio_sync.mapping import titles
+from caspio_sync.text_columns import trimmed_values
 
 _FORMER: ContextVar[bool] = ContextVar("former_rules", default=False)
 
@@ -33,7 +33,7 @@ def are_former() -> bool:
 
 def trimmed(text: pl.Expr) -> pl.Expr:
     """Text without the blanks at its ends."""
-    return text.str.strip_chars() if are_former() else characters.trimmed_values(text)
+    return text.str.strip_chars() if are_former() else trimmed_values(text)
 
 
 def titled(text: pl.Expr) -> pl.Expr:

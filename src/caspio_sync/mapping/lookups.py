@@ -7,7 +7,8 @@ from importlib.resources import files
 import phonenumbers
 import polars as pl
 
-from caspio_sync.characters import is_ascii, trimmed
+from caspio_sync.characters import trimmed
+from caspio_sync.text_columns import is_ascii
 
 # Written internationally, only set apart by these, a number needs no parser: 26 µs each, and nearly all differ.
 _SET_APART = r"^tel:|[\s\-./]"

@@ -12,7 +12,6 @@ from typing import Any, Self
 
 import polars as pl
 
-from caspio_sync.characters import is_ascii, trimmed_values
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.attributes import source_kind
 from caspio_sync.mapping.cells import Cell, CellMaker
@@ -21,6 +20,7 @@ from caspio_sync.mapping.columns import Plan
 from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.lookups import Lookup, PhoneLookup
 from caspio_sync.schemas import FORMER_KEY, KEY, PROBLEMS, SOURCE_DTYPES, SOURCE_PK, UNCASTABLE, MappedColumn, ok
+from caspio_sync.text_columns import is_ascii, trimmed_values
 
 # Part of every digest: raised when a rule changes what the same definition makes of the same cells.
 RULES_VERSION = 2

@@ -2,13 +2,13 @@
 
 import polars as pl
 
-from caspio_sync.characters import trimmed_values
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import identifier
 from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.schemas import KEY, SOURCE_PK
+from caspio_sync.text_columns import trimmed_values
 
 _ASKED_ONE_BY_ONE = 100  # about as many as one call names
 

@@ -9,7 +9,8 @@ from types import MappingProxyType
 
 import polars as pl
 
-from caspio_sync.characters import CONTROLS, trimmed_values
+from caspio_sync.characters import CONTROLS
+from caspio_sync.text_columns import trimmed_values
 
 ENGAGED_DAYS = 30
 KNOWN = "_known"  # whether anything is known of the row's person
