@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 import sqlalchemy as sa
@@ -35,11 +37,11 @@ class Machine:
         }
         self.environment.pop("PREFECT_API_URL", None)
 
-    def started(self, *, sender: str) -> subprocess.Popen[str]:
+    def started(self, *more: str, sender: str) -> subprocess.Popen[str]:
         """A run that has sent something, and has more to send."""
         known = len(self.runs())
         process = subprocess.Popen(
-            [sys.executable, "-m", "caspio_sync", "run", "customers", "--resend"],
+            [sys.executable, "-m", "caspio_sync", "run", "customers", "--resend", *more],
             env={**self.environment, "CASPIO_SYNC_SENDER": sender},
             cwd=self.folder,
             stdout=subprocess.PIPE,
@@ -95,6 +97,7 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
         yield made
 
 
+@pytest.mark.parametrize("more", [(), ("--prefect",)])
 @pytest.mark.parametrize(
     ("seconds", "told", "code"),
     [
@@ -106,39 +109,55 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     ],
 )
 def test_a_signal_at_any_moment_ends_a_run_without_a_traceback(
-    machine: Machine, seconds: float, told: signal.Signals, code: int
+    machine: Machine, seconds: float, told: signal.Signals, code: int, more: tuple[str, ...]
 ) -> None:
+    begun, said = threading.Event(), []
+
+    def listen(stderr: TextIO) -> None:
+        for line in stderr:
+            if "caspio_sync.cli" in line:  # our own package has begun, and the signals are ours from here on
+                begun.set()
+            if not line.startswith("import time:"):
+                said.append(line)
+
     with subprocess.Popen(
-        [sys.executable, "-X", "importtime", "-m", "caspio_sync", "run", "customers"],
+        [sys.executable, "-X", "importtime", "-m", "caspio_sync", "run", "customers", *more],
         env=machine.environment,
         cwd=machine.folder,
-        stdout=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     ) as process:
         assert process.stderr is not None
-        for line in process.stderr:  # our own package has begun, and the signals are ours from here on
-            if "caspio_sync.cli" in line:
-                break
+        listening = threading.Thread(target=listen, args=(process.stderr,))
+        listening.start()
+        assert begun.wait(60)
         time.sleep(seconds)
         began = time.monotonic()
         os.killpg(process.pid, told)
-        _, err = process.communicate(timeout=60)
+        process.wait(timeout=60)
         took = time.monotonic() - began
-    said = [line for line in err.splitlines() if not line.startswith("import time:")]
+        listening.join(timeout=60)
     assert process.returncode == code
-    assert len(said) == 1
-    assert said[0].startswith("stopped by ")
+    assert [line for line in said if not line.startswith("without Prefect: ")] == [said[-1]]
+    assert said[-1].startswith("stopped by ")
     assert took < MOST_SECONDS
 
 
-@pytest.mark.parametrize("sender", ["inline", "process"])
-@pytest.mark.parametrize(("tell", "told", "code"), [(os.killpg, signal.SIGINT, 130), (os.kill, signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("sender", "more"), [("inline", ()), ("process", ()), ("inline", ("--prefect",)), ("process", ("--prefect",))]
+)
+@pytest.mark.parametrize(("tell", "told"), [(os.killpg, signal.SIGINT), (os.kill, signal.SIGTERM)])
 def test_a_run_in_the_middle_is_written_down_as_interrupted(
-    machine: Machine, sender: str, tell: Callable[[int, int], None], told: signal.Signals, code: int
+    machine: Machine,
+    sender: str,
+    more: tuple[str, ...],
+    tell: Callable[[int, int], None],
+    told: signal.Signals,
 ) -> None:
-    with machine.started(sender=sender) as process:
+    code = 128 + told
+    with machine.started(*more, sender=sender) as process:
         began = time.monotonic()
         tell(process.pid, told)
         out, err = process.communicate(timeout=60)
@@ -154,7 +173,7 @@ def test_a_run_in_the_middle_is_written_down_as_interrupted(
 
 @pytest.mark.parametrize("sender", ["inline", "process"])
 def test_a_killed_run_takes_its_server_and_its_sender_with_it(machine: Machine, sender: str) -> None:
-    with machine.started(sender=sender) as process:
+    with machine.started("--prefect", sender=sender) as process:
         if sender == "process":
             wait_for(lambda: len(machine.family()) == 3, 30)
         assert len(machine.family()) == (3 if sender == "process" else 2)

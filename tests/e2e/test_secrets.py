@@ -195,12 +195,12 @@ def _everything(company: Company) -> None:
     """Every command, and every way in which a run can end."""
     command = company.command
     assert command("plan", "customers", "--show", "0").returncode == 0
-    assert command("run", "customers").returncode == 0
+    assert command("run", "customers", "--prefect").returncode == 0
     assert command("check", "customers").returncode in {0, 2}
     assert command("run", "people").returncode == 0
-    assert command("run", "people", "--keys", f"{KEY_MARK}@example.com").returncode == 0
-    assert command("run", "blocked").returncode == 3
-    assert command("run", "broken").returncode == 2
+    assert command("run", "people", "--prefect", "--keys", f"{KEY_MARK}@example.com").returncode == 0
+    assert command("run", "blocked", "--prefect").returncode == 3
+    assert command("run", "broken", "--prefect").returncode == 2
     assert command("status").returncode == 0
     assert command("quarantine", "list", "customers").returncode == 0
     held = command("quarantine", "export", "customers", "--output", "held.csv")
@@ -210,8 +210,8 @@ def _everything(company: Company) -> None:
     assert command("quarantine", "show", "customers", key, "--json").returncode == 0
     assert command("quarantine", "release", "customers", "--all").returncode == 0
     wrong = "MARKEDwrongsecret"
-    assert command("run", "customers", CASPIO_CLIENT_SECRET=wrong).returncode == 2
-    assert command("run", "customers", "--resend", BRAZE_API_KEY=wrong).returncode == 2
+    assert command("run", "customers", "--prefect", CASPIO_CLIENT_SECRET=wrong).returncode == 2
+    assert command("run", "customers", "--prefect", "--resend", BRAZE_API_KEY=wrong).returncode == 2
     password = SECRETS["ledger password"]
     ledger = f"postgresql+psycopg://user:{password}@127.0.0.1:9/ledger"
     assert command("status", CASPIO_SYNC_LEDGER_URL=ledger).returncode == 4

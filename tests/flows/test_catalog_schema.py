@@ -40,7 +40,7 @@ def test_missing_fields_are_added_fifty_a_request_and_items_wait_for_them(shop: 
 
 def test_fields_that_never_show_end_the_run_before_any_item(shop: Any) -> None:
     shop.open(3)
-    shop.empty_braze(catalog_delay_seconds=1000)
+    shop.empty_braze(catalog_delay_seconds=2000)  # longer than all tries together
     shop.run()
     shop.world.sync(more_fields(1), "products")
     ended = shop.ended()

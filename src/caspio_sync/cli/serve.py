@@ -63,7 +63,7 @@ def serve(
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
         server = stack.enter_context(_process(command, home, "server"))
         _await_server(server, port, home)
-        stack.enter_context(serving(settings.home, f"http://{HOST}:{port}/api"))
+        stack.enter_context(serving(state_folder(settings.home), f"http://{HOST}:{port}/api"))
         changes = registered(settings, found, pool=POOL, prune=prune)
         command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", POOL_TYPE]
         command += ["--name", f"serve-{socket.gethostname()}", "--limit", str(RUNS_AT_ONCE)]
