@@ -3,13 +3,20 @@
 import contextlib
 import http.client
 import os
+import ssl
 import tomllib
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from caspio_sync.errors import ConfigurationError, TransientError
+
 VARIABLE = "PREFECT_API_URL"
 _SECONDS = 1.0  # for a server on this machine to say that it lives
+_PATIENCE_SECONDS = 10.0  # for one anywhere to answer at all
+_EXAMPLE = "http://127.0.0.1:4200/api"
 
 
 def named_server(home: Path) -> str | None:
@@ -64,6 +71,39 @@ def serving(home: Path, url: str) -> Iterator[None]:
 
 def _noted(home: Path) -> Path:
     return home / "serve.url"
+
+
+def refuse_silent(server: str) -> None:
+    """Refuse a named server that does not answer; whatever it answers is Prefect's matter.
+
+    Raises:
+        TransientError: nobody answers at its address.
+        ConfigurationError: the address is none.
+    """
+    by = VARIABLE if os.environ.get(VARIABLE, "").strip() else "Prefect's active profile"
+    if (host := _host(server)) is None:
+        raise ConfigurationError(f"{by} names a Prefect server by an address that is none; one is such as {_EXAMPLE}")
+    try:
+        urllib.request.urlopen(f"{server.rstrip('/')}/health", timeout=_PATIENCE_SECONDS).close()  # noqa: S310 - as above
+    except urllib.error.HTTPError:
+        return
+    except OSError as error:
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):  # Prefect may know its certificate
+            return
+        raise TransientError(
+            f"the Prefect server that {by} names does not answer at {host}: {reason}. Start it, or name "
+            f"none: then `caspio-sync run` goes alone (unset {VARIABLE}, or `prefect profile use ephemeral`)"
+        ) from None
+
+
+def _host(server: str) -> str | None:
+    """The host of a web address; None where it is none."""
+    with contextlib.suppress(ValueError):
+        parts = urlsplit(server)
+        if parts.scheme in {"http", "https"} and (parts.port is None or parts.port > 0):
+            return parts.hostname or None
+    return None
 
 
 def use_server(home: Path, server: str | None) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from caspio_sync.cli.server import named_server, serving
+from caspio_sync.cli.server import named_server, refuse_silent, serving
+from caspio_sync.errors import ConfigurationError, TransientError
 
 URL = "http://prefect.example:4200/api"
 PROFILES = """\
@@ -105,6 +106,33 @@ def test_what_a_killed_one_left_there_names_none(tmp_path: Path, left: str) -> N
 def test_something_else_on_its_port_is_no_server(tmp_path: Path, server: HTTPServer) -> None:
     with serving(tmp_path, f"http://127.0.0.1:{server.server_port}/other"):
         assert named_server(tmp_path) is None
+
+
+def test_a_named_server_that_does_not_answer_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    nowhere = "http://127.0.0.1:9/api"
+    with pytest.raises(TransientError, match=r"Prefect's active profile names does not answer at 127.0.0.1"):
+        refuse_silent(nowhere)
+    monkeypatch.setenv("PREFECT_API_URL", nowhere)
+    with pytest.raises(TransientError, match="PREFECT_API_URL names does not answer"):
+        refuse_silent(nowhere)
+    for wrong in (
+        "localhost:4200/api",
+        "4200",
+        "file:///etc/passwd",
+        "http:///api",
+        "http://[::1/api",
+        "http://a:b/api",
+    ):
+        with pytest.raises(ConfigurationError, match="by an address that is none"):
+            refuse_silent(wrong)
+    with pytest.raises(TransientError) as caught:
+        refuse_silent("http://me:secret@127.0.0.1:9/api")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/api", "/api/", "/other"])
+def test_whatever_a_server_answers_it_is_there(server: HTTPServer, path: str) -> None:
+    refuse_silent(f"http://127.0.0.1:{server.server_port}{path}")
 
 
 def test_a_bare_run_loads_neither_prefect_nor_the_gate() -> None:
