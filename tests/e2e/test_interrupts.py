@@ -140,8 +140,10 @@ def test_a_signal_at_any_moment_ends_a_run_without_a_traceback(
         took = time.monotonic() - began
         listening.join(timeout=60)
     assert process.returncode == code
-    assert [line for line in said if not line.startswith("without Prefect: ")] == [said[-1]]
+    if not more:  # Prefect logs, besides, which of its tasks are broken off
+        assert [line for line in said if not line.startswith("without Prefect: ")] == [said[-1]]
     assert said[-1].startswith("stopped by ")
+    assert not any("Traceback" in line for line in said)
     assert took < MOST_SECONDS
 
 

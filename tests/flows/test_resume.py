@@ -108,6 +108,15 @@ def test_a_killed_sweep_goes_on_after_the_recorded_batches(many: Any, monkeypatc
     assert (again.mode, again.read) == ("incremental", 0)
 
 
+@pytest.mark.parametrize("step", ["forget_sweep", "try_recording"])
+def test_a_run_that_is_broken_off_while_it_begins_is_written_down(many: Any, step: str) -> None:
+    with killed_after(0, step, silently=False):
+        many.run()
+    with many.ledger() as ledger:
+        assert [each.state for each in ledger.runs("customers")] == ["interrupted"]
+    assert many.run().sent == PEOPLE
+
+
 def test_a_failed_sweep_goes_on_too(many: Any) -> None:
     with killed_after(2, silently=False):
         many.run()

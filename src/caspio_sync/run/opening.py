@@ -1,6 +1,7 @@
 """Opening a run: sync file, table, ledger and cursor are looked at before the first row is read."""
 
 import contextlib
+import functools
 import gc
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -106,19 +107,20 @@ async def open_run(
         stack.push_async_callback(run.quota.close)
         stack.push_async_callback(run.close)
         lease.serve(run)
-        await ledger.do(
-            ledger.ledger.start_run,
-            run=run.id,
-            sync=name,
-            kind=prepared.definition.kind,
-            mode=run.report.mode,
-            flow_run_id=flow_run,
-            pk_range=options.pk_range,
-        )
-        stack.enter_context(signals.noting(lambda: ledger.ledger.interrupt_run(run.id, exit_code=signals.exit_code())))
-        if run.resumed is None:
-            await ledger.do(ledger.ledger.forget_sweep, name)
-        try:
+        try:  # from here on its end is written down, though it is told to end while it begins
+            await ledger.do(
+                ledger.ledger.start_run,
+                run=run.id,
+                sync=name,
+                kind=prepared.definition.kind,
+                mode=run.report.mode,
+                flow_run_id=flow_run,
+                pk_range=options.pk_range,
+            )
+            interrupt = functools.partial(ledger.ledger.interrupt_run, run.id)
+            stack.enter_context(signals.noting(lambda: interrupt(exit_code=signals.exit_code())))
+            if run.resumed is None:
+                await ledger.do(ledger.ledger.forget_sweep, name)
             await ledger.do(ledger.ledger.try_recording, name, run.id)
             yield run
             await conclude(run, known)
