@@ -13,8 +13,7 @@ from caspio_sync.run.line import bare
 def without_engine(patch: pytest.MonkeyPatch) -> list[str]:
     """The steps without the engine around them: three times as fast. The summaries of the runs that end from then on."""
     patch.setattr("tasks.line.as_task", bare)
-    for command in ("run", "backfill"):
-        patch.setattr(f"caspio_sync.cli.{command}.refuse_silent", lambda _server: None)
+    patch.setattr("caspio_sync.cli.server.refuse_silent", lambda _server: None)
     for flow in ("profile_sync", "catalog_sync", "engagement_return", "backfill"):
         module = importlib.import_module(f"flows.{flow}")
         patch.setattr(module, flow, getattr(module, flow).fn)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from caspio_sync import signals
 from caspio_sync.cli.moment_option import parse_moment
 from caspio_sync.cli.run import STOPPED, AsJson, Resend, Strict
-from caspio_sync.cli.server import named_server, refuse_silent, use_server
+from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
@@ -111,7 +111,6 @@ def _backfilled(
             from expectations.suites import Gates
 
             return run_bare(sync, options, shards, settings, Gates)
-        refuse_silent(server)
         use_server(settings.home, server)
         from flows.backfill import BackfillParameters, run_backfill  # imports Prefect, whose settings are read then
 

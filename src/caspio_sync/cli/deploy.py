@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from caspio_sync import startup
 from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.server import named_server, use_server
+from caspio_sync.cli.server import named_server
 from caspio_sync.cli.show import OUT, show_json, show_table
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.deployed.deployments import POOL, Deployments, deployments_of, prefect_file, refusal_by_budget
@@ -91,7 +91,9 @@ def registered(
         )
     if (refused := asyncio.run(refusal_by_budget(settings))) is not None:
         raise ConfigurationError(refused)
-    use_server(settings.home, server)
+    from tasks.orchestration import use_prefect
+
+    use_prefect(settings.home, server=server)
     from tasks.deployments import deploy as register
 
     return asyncio.run(register(found.made, pool=pool, prune=prune, dry_run=dry_run))

@@ -20,7 +20,7 @@ from caspio_sync.cli.diagnosis import (
 )
 from caspio_sync.cli.findings import Finding, findings_of, private_findings
 from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.server import named_server, use_server
+from caspio_sync.cli.server import named_server
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.clients.caspio import Source
 from caspio_sync.clients.caspio_query import identifier
@@ -81,7 +81,9 @@ def _server(settings: Settings, ledger: Ledger, pool: str, *, repair: bool) -> l
     url = named_server(settings.home)
     if url is None:
         return [Finding("ok", "no Prefect server is named: runs are by hand or by cron")]
-    use_server(settings.home, url)
+    from tasks.orchestration import use_prefect
+
+    use_prefect(settings.home, server=url)
     from tasks.server import look_at_server, mark_killed
 
     try:

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.server import named_server, own_records, refuse_silent, use_server
+from caspio_sync.cli.server import named_server, own_records, use_server
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.run.deployed.housekeeping import purge_ledger
 from caspio_sync.settings import local_settings
@@ -26,8 +26,6 @@ def housekeeping(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     if server is None and not own_records(settings.home).is_file():
         report = purge_ledger(settings, dry_run=dry_run)
     else:
-        if server is not None:
-            refuse_silent(server)
         use_server(settings.home, server)
         from flows.housekeeping import run_housekeeping  # imports Prefect, whose settings are read then
 

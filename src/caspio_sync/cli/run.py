@@ -14,7 +14,7 @@ from caspio_sync import signals
 from caspio_sync.characters import trimmed
 from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.moment_option import parse_moment
-from caspio_sync.cli.server import named_server, refuse_silent, use_server
+from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import ERR, OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
@@ -166,8 +166,6 @@ def run_shown(
             ERR.print(WITHOUT_SERVER, soft_wrap=True)
         run_sync = _bare()
     else:
-        if server is not None:
-            refuse_silent(server)
         use_server(settings.home, server)
         from flows.kinds import run_sync  # imports Prefect, whose settings are read then
 

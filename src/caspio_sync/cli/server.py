@@ -110,8 +110,10 @@ def use_server(home: Path, server: str | None) -> None:
     """Have the flows that are imported from now on run on this server; None: on one of their own.
 
     Raises:
-        ConfigurationError, TransientError: the one of their own does not start.
+        ConfigurationError, TransientError: as `refuse_silent`, or the one of their own does not start.
     """
+    if server is not None:
+        refuse_silent(server)
     from tasks.orchestration import use_prefect
 
     use_prefect(home, server=server, verbose=bool(os.environ.get("CASPIO_SYNC_VERBOSE")))
