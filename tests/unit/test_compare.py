@@ -6,13 +6,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from caspio_sync.ledger.claims import claim_keys
 from caspio_sync.ledger.compare import (
     KEY_UNIQUE,
     ONLY_OPT_OUT,
     OPT_OUT,
     Comparison,
     Versions,
-    claim_keys,
     compare,
     opt_out,
     repeated,

@@ -9,13 +9,13 @@ from itertools import chain
 import polars as pl
 
 from caspio_sync.extraction.records import SourceBatch
+from caspio_sync.ledger.claims import claim_keys
 from caspio_sync.ledger.compare import (
     KEY_UNIQUE,
     NO_ROWS,
     OF_A_DUPLICATE,
     Comparison,
     ReadBefore,
-    claim_keys,
     compare,
     left_unrecorded,
     send,
@@ -164,11 +164,11 @@ def _new(changes: pl.DataFrame) -> pl.DataFrame:
 
 def _without_held_alike(run: SyncRun, comparison: Comparison, known: pl.DataFrame) -> Comparison:
     """Leave duplicates held that are as they were when they were held: else every run would judge them again."""
-    if run.options.release:
+    duplicates = comparison.changes.filter(~pl.col(KEY_UNIQUE), ~left_unrecorded(SOURCE_PK, run.versions.unfinished))
+    if run.options.release or duplicates.is_empty():
         return comparison
     of_a_duplicate = (pl.col("verdict") == Verdict.QUARANTINED.value) & (pl.col("suite_version") == OF_A_DUPLICATE)
     before = known.filter(of_a_duplicate).select(SOURCE_PK, "key_hash", fp="seen_fp")
-    duplicates = comparison.changes.filter(~pl.col(KEY_UNIQUE), ~left_unrecorded(SOURCE_PK, run.versions.unfinished))
     held = duplicates.join(before, on=[SOURCE_PK, "key_hash", "fp"], how="semi")[SOURCE_PK]
     if held.is_empty():
         return comparison
