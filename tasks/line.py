@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.line import Line, Step, go_by, run_line
+from caspio_sync.run.line import Line, Step, run_and_close
 from caspio_sync.run.report import RunOptions, RunReport
 from tasks import braze, caspio, engagement, ledger, quality, verification
 from tasks.options import TASKS
@@ -12,6 +12,7 @@ from tasks.orchestration import opened_run
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# Imported, they declare the task of each step.
 STATIONS = (caspio, quality, ledger, braze, engagement, verification)
 
 
@@ -26,7 +27,4 @@ async def move(sync: str, options: RunOptions, line: Line) -> RunReport:
     Raises:
         CaspioSyncError: as the run ended.
     """
-    async with opened_run(sync, options) as run:
-        await run_line(run, line, as_task)
-    await go_by(run, line.closed, as_task)
-    return run.report
+    return await run_and_close(opened_run(sync, options), line, as_task)

@@ -8,7 +8,8 @@ from prefect import Task, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from caspio_sync.errors import CaspioSyncError, TransientError, UnexpectedError
+from caspio_sync import errors
+from caspio_sync.errors import TransientError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.line import RETRY_DELAYS, Step
 
@@ -39,12 +40,8 @@ def without_values(step: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]
 
     @functools.wraps(step)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
+        with errors.without_values():
             return await step(*args, **kwargs)
-        except CaspioSyncError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is
-            raise UnexpectedError.of(error) from None
 
     return guarded
 

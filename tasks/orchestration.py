@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
-from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedError
+from caspio_sync.errors import ConfigurationError, without_values
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
@@ -87,12 +87,8 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
         open_run(name, chosen, settings=current_settings(), gates=Gates, flow_run=own_id, on_killed=mark_killed) as run,
     ):
         await publish(run)
-        try:
+        with without_values():  # Prefect stores and logs what a flow raises
             yield run
-        except CaspioSyncError:
-            raise
-        except Exception as error:  # noqa: BLE001 - Prefect stores and logs what a flow raises
-            raise UnexpectedError.of(error) from None
 
 
 OUR_FLOWS = ("profile-sync", "catalog-sync", "engagement-return", "backfill", "housekeeping")

@@ -11,7 +11,9 @@ CaspioSyncError
     └── StoppedError        further calls would be made in vain, or billed twice: the run ends, the next one goes on
 """
 
+import contextlib
 import traceback
+from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 from typing import Self
@@ -47,12 +49,23 @@ class UnexpectedError(CaspioSyncError):
     @classmethod
     def of(cls, error: BaseException) -> Self:
         """From any exception: its type, and the way to it through the code."""
-        frames = traceback.extract_tb(error.__traceback__)
+        frames = [each for each in traceback.extract_tb(error.__traceback__) if each.filename != __file__]
         way = " > ".join(f"{Path(each.filename).name}:{each.lineno} {each.name}" for each in frames[-8:])
         return cls(
             f"a bug of caspio-sync: {type(error).__name__} at {way or 'an unknown place'}. What was acknowledged is in "
             "the ledger, and the next run goes on from there; report this line, it holds no values."
         )
+
+
+@contextlib.contextmanager
+def without_values() -> Iterator[None]:
+    """Errors of ours pass; any other is raised as `UnexpectedError`, for its message may quote a customer."""
+    try:
+        yield
+    except CaspioSyncError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        raise UnexpectedError.of(error) from None
 
 
 class CallError(CaspioSyncError):

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from caspio_sync.errors import CaspioSyncError, UnexpectedError
+from caspio_sync.errors import without_values
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.deployed.backfill import BackfillReport, plan_backfill, report_of, run_here
 from caspio_sync.run.gates import MakeGates
-from caspio_sync.run.line import go_by, run_line
+from caspio_sync.run.line import run_and_close
 from caspio_sync.run.lines import LINES
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions, RunReport
@@ -25,15 +25,8 @@ def run_sync(name: str, options: RunOptions, settings: Settings, gates: MakeGate
 async def run(name: str, options: RunOptions, settings: Settings, gates: MakeGates) -> RunReport:
     """As `run_sync`, inside a running loop."""
     line = LINES[load_sync(settings.sync_file(name)).kind]
-    try:
-        async with open_run(name, options, settings=settings, gates=gates) as opened:
-            await run_line(opened, line)
-        await go_by(opened, line.closed)
-    except CaspioSyncError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the message of a bug may quote a customer
-        raise UnexpectedError.of(error) from None
-    return opened.report
+    with without_values():
+        return await run_and_close(open_run(name, options, settings=settings, gates=gates), line)
 
 
 def run_backfill(sync: str, options: RunOptions, shards: int, settings: Settings, gates: MakeGates) -> BackfillReport:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
@@ -17,6 +18,7 @@ from caspio_sync.ledger.compare import Comparison
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.wanted_rows import WantedRows
 from caspio_sync.run.planning import Plan, Planning
+from caspio_sync.run.report import RunReport
 
 # Seconds before a step is tried again. Minutes, not hours: what takes longer belongs to the schedule.
 RETRY_DELAYS = (10.0, 30.0, 90.0)
@@ -100,6 +102,17 @@ class Step(Generic[P, R_co]):
         return self.when is None or self.when(run)
 
 
+def alike(
+    do: Callable[Concatenate[SyncRun, P], Awaitable[None]],
+) -> Callable[Concatenate[Planning, SyncRun, P], Awaitable[None]]:
+    """For a step at which a dry run does what a run does."""
+
+    async def plan(_: Planning, run: SyncRun, /, *args: P.args, **kwargs: P.kwargs) -> None:
+        await do(run, *args, **kwargs)
+
+    return plan
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """The steps of a kind.
@@ -160,14 +173,24 @@ async def run_line(run: SyncRun, line: Line, station: Station = bare) -> None:
     Raises:
         CaspioSyncError: as the first step that failed says.
     """
-    await go_by(run, line.before, station)
+    await _go_by(run, line.before, station)
     await _move_all(run, line, station)
     if line.again is not None and await line.again(run):
         await _move_all(run, line, station)
-    await go_by(run, line.after, station)
+    await _go_by(run, line.after, station)
 
 
-async def go_by(run: SyncRun, steps: Sequence[Step[[], None]], station: Station = bare) -> None:
+async def run_and_close(
+    opening: AbstractAsyncContextManager[SyncRun], line: Line, station: Station = bare
+) -> RunReport:
+    """As `run_line`, for a run that is opened here, to its report; what comes once it is closed as well."""
+    async with opening as run:
+        await run_line(run, line, station)
+    await _go_by(run, line.closed, station)
+    return run.report
+
+
+async def _go_by(run: SyncRun, steps: Sequence[Step[[], None]], station: Station) -> None:
     """Take those steps of a run that it comes by."""
     for step in steps:
         if step.is_of(run):

@@ -5,11 +5,10 @@ import polars as pl
 from caspio_sync.run import erasing, sending
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.duplicate_consent import read_owners_again, settle_words
-from caspio_sync.run.erasure_requests import plan_erasures
 from caspio_sync.run.identifying import identify_new
 from caspio_sync.run.line import Batch, Line, Step
-from caspio_sync.run.planning import Planning, count_opt_outs, mapping_changes
-from caspio_sync.run.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, VERIFY
+from caspio_sync.run.planning import Planning, count_opt_outs
+from caspio_sync.run.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, VERIFY, plan_first
 from caspio_sync.schemas import SOURCE_PK
 
 _KNOWN = pl.col("_op") == "changed"
@@ -18,11 +17,6 @@ _KNOWN = pl.col("_op") == "changed"
 async def _erase(run: SyncRun) -> None:
     """Delete whom the sync's `erasure:` names, and block them; a repeated call goes on where the failed one stood."""
     await erasing.erase_named(run)
-
-
-async def _plan_erase(planning: Planning, run: SyncRun) -> None:
-    planning.plan.mapping_changes = await mapping_changes(run)
-    planning.block(await plan_erasures(run))
 
 
 async def _send_opt_outs(run: SyncRun, batch: Batch) -> None:
@@ -73,7 +67,7 @@ def _heeds(run: SyncRun) -> bool:
     return run.heeding
 
 
-ERASE = Step("erase", _erase, plan=_plan_erase)
+ERASE = Step("erase", _erase, plan=plan_first)
 OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
 OPT_OUTS_OF_STAYING = Step("send opt-outs", _send_opt_outs_of_staying, plan=_plan_opt_outs_of_staying, turn="gate")
 IDENTIFY = Step("identify", _identify, turn="send", when=_identifies)

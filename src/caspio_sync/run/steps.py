@@ -1,11 +1,17 @@
 """Steps that lines have in common: map, compare, judge, send, record."""
 
+import functools
+from collections.abc import Awaitable, Callable
+
+import polars as pl
+
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.run import baseline, comparing, recording, sending
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import count_erased
+from caspio_sync.run.erasure_requests import plan_erasures
 from caspio_sync.run.line import Batch, Step
-from caspio_sync.run.planning import Planning, count_rows
+from caspio_sync.run.planning import Planning, count_rows, mapping_changes
 from caspio_sync.run.verification.verifying import verify
 from caspio_sync.settings import current_settings
 
@@ -20,20 +26,36 @@ async def _plan_map(planning: Planning, run: SyncRun, batch: Batch) -> None:
     planning.dates.add(batch.mapped)
 
 
-async def _compare(run: SyncRun, batch: Batch) -> None:
+async def plan_first(planning: Planning, run: SyncRun) -> None:
+    """What a dry run looks at before the first batch, where Braze is what rows travel to."""
+    planning.plan.mapping_changes = await mapping_changes(run)
+    planning.block(await plan_erasures(run))
+
+
+def holding_against(name: str, hold: Callable[[SyncRun, Batch], Awaitable[pl.DataFrame]]) -> Step[[Batch], None]:
+    """The step that finds the changes of a batch.
+
+    Args:
+        name: of the step.
+        hold: holds the batch against what is known; gives the rows of people who were erased.
+    """
+
+    @functools.wraps(hold)
+    async def do(run: SyncRun, batch: Batch) -> None:
+        await comparing.open_batch(run, batch.source)
+        await hold(run, batch)
+
+    async def plan(_: Planning, run: SyncRun, batch: Batch) -> None:
+        count_erased(run, await hold(run, batch))
+
+    return Step(name, do, plan=plan, turn="compare")
+
+
+async def _compare(run: SyncRun, batch: Batch) -> pl.DataFrame:
     """What is new, what changed, and in which fields."""
-    await comparing.open_batch(run, batch.source)
-    await _hold_against_ledger(run, batch)
-
-
-async def _plan_compare(_: Planning, run: SyncRun, batch: Batch) -> None:
-    await _hold_against_ledger(run, batch)
-    count_erased(run, batch.compared.erased)
-
-
-async def _hold_against_ledger(run: SyncRun, batch: Batch) -> None:
     compared = await comparing.compare_batch(run, batch.source, batch.mapped)
     batch.changes, batch.compared = compared.changes, compared.without_changes()
+    return compared.erased
 
 
 async def _stop(run: SyncRun, batch: Batch) -> None:
@@ -108,7 +130,7 @@ def _is_baseline(run: SyncRun) -> bool:
 
 
 MAP = Step("map", _map, plan=_plan_map, turn="compare", repeated=False)
-COMPARE = Step("compare", _compare, plan=_plan_compare, turn="compare")
+COMPARE = holding_against("compare", _compare)
 STOP = Step("", _stop, turn="gate")
 GATE = Step("gate", _judge, plan=_plan_judge, turn="gate", repeated=False)
 BLOCK = Step("", _block, turn="gate")

@@ -2,10 +2,9 @@
 
 from caspio_sync.run.catalogs import catalog_items, vanished
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.erasure_requests import plan_erasures
-from caspio_sync.run.line import Batch, Line, Step
-from caspio_sync.run.planning import Planning, count_items, mapping_changes
-from caspio_sync.run.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, VERIFY
+from caspio_sync.run.line import Batch, Line, Step, alike
+from caspio_sync.run.planning import Planning, count_items
+from caspio_sync.run.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, VERIFY, plan_first
 
 
 async def _keep_schema(run: SyncRun) -> None:
@@ -13,18 +12,9 @@ async def _keep_schema(run: SyncRun) -> None:
     await catalog_items.keep_schema(run)
 
 
-async def _plan_schema(planning: Planning, run: SyncRun) -> None:
-    planning.plan.mapping_changes = await mapping_changes(run)
-    planning.block(await plan_erasures(run))
-
-
 async def _look_back(run: SyncRun, batch: Batch) -> None:
     """What the gate holds items against: their last price, and how many rows there were."""
     batch.changes = await catalog_items.with_last_read(run, batch.changes)
-
-
-async def _plan_look_back(_: Planning, run: SyncRun, batch: Batch) -> None:
-    await _look_back(run, batch)
 
 
 async def _delete_vanished(run: SyncRun) -> None:
@@ -36,8 +26,8 @@ async def _plan_vanished(planning: Planning, run: SyncRun) -> None:
     await count_items(run, planning.plan)
 
 
-KEEP_SCHEMA = Step("keep schema", _keep_schema, plan=_plan_schema)
-LOOK_BACK = Step("", _look_back, plan=_plan_look_back, turn="gate")
+KEEP_SCHEMA = Step("keep schema", _keep_schema, plan=plan_first)
+LOOK_BACK = Step("", _look_back, plan=alike(_look_back), turn="gate")
 DELETE_VANISHED = Step("delete vanished", _delete_vanished, plan=_plan_vanished)
 
 CATALOG = Line(

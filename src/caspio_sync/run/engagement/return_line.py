@@ -6,13 +6,11 @@ import orjson
 import polars as pl
 
 from caspio_sync.errors import GateBlockedError
-from caspio_sync.run import comparing
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement import campaign_stats, gathering, wanted_rows, writing_back
-from caspio_sync.run.erasing import count_erased
-from caspio_sync.run.line import Batch, Line, Step
+from caspio_sync.run.line import Batch, Line, Step, alike
 from caspio_sync.run.planning import Planning
-from caspio_sync.run.steps import BLOCK, GATE, MAP, STOP
+from caspio_sync.run.steps import BLOCK, GATE, MAP, STOP, holding_against
 from caspio_sync.schemas import Verdict
 from caspio_sync.writeback.planner import WriteCall, within_budget
 
@@ -22,29 +20,11 @@ async def _gather(run: SyncRun) -> None:
     await gathering.gather(run)
 
 
-async def _plan_gather(_: Planning, run: SyncRun) -> None:
-    # For good, and all the same: it is counted once whoever folds it, and nobody's row is changed.
-    await _gather(run)
-
-
-async def _plan_map(_: Planning, run: SyncRun, batch: Batch) -> None:
-    batch.mapped = await comparing.map_batch(run, batch.source)
-
-
-async def _want(run: SyncRun, batch: Batch) -> None:
+async def _want(run: SyncRun, batch: Batch) -> pl.DataFrame:
     """What differs between the rows and what Braze told of their people."""
-    await comparing.open_batch(run, batch.source)
-    await _hold_against_told(run, batch)
-
-
-async def _plan_want(_: Planning, run: SyncRun, batch: Batch) -> None:
-    await _hold_against_told(run, batch)
-    count_erased(run, batch.wanted.erased)
-
-
-async def _hold_against_told(run: SyncRun, batch: Batch) -> None:
     wanted = await wanted_rows.want_batch(run, batch.source, batch.mapped)
     batch.changes, batch.wanted = wanted.changes, wanted.without_changes()
+    return wanted.erased
 
 
 async def _write(run: SyncRun, batch: Batch) -> None:
@@ -120,9 +100,10 @@ async def _plan_campaigns(planning: Planning, run: SyncRun) -> None:
         )
 
 
-GATHER = Step("gather", _gather, plan=_plan_gather)
-MAP_ROWS = replace(MAP, plan=_plan_map)
-WANT = Step("want", _want, plan=_plan_want, turn="compare")
+# A dry run folds for good, too: it is counted once whoever folds it, and nobody's row is changed.
+GATHER = Step("gather", _gather, plan=alike(_gather))
+MAP_ROWS = replace(MAP, plan=alike(MAP.do))
+WANT = holding_against("want", _want)
 WRITE = Step("write", _write, plan=_plan_write, turn="write")
 RECORD_WRITTEN = Step("record written", _record_written, turn="record")
 WRITE_CAMPAIGNS = Step("write campaigns", _write_campaigns, plan=_plan_campaigns)
