@@ -1,0 +1,34 @@
+"""Which kinds of sync and which destinations there are: names, and where each one is. The only tables by name.
+
+A name is looked up when a sync file bears it, so that what no file names is never imported.
+"""
+
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType
+from typing import Any
+
+from caspio_sync.errors import ConfigurationError
+
+DEFAULT_DESTINATION = "braze"  # of a sync file that names none
+
+# Name in a sync file → `module:attribute`.
+KINDS: Mapping[str, str] = MappingProxyType({})
+DESTINATIONS: Mapping[str, str] = MappingProxyType({})
+
+
+def load(table: Mapping[str, str], name: str, what: str) -> Any:
+    """What is registered under a name.
+
+    Args:
+        table: `KINDS` or `DESTINATIONS`.
+        name: as a sync file bears it.
+        what: what the table holds, for people, such as "kind of sync".
+
+    Raises:
+        ConfigurationError: nothing is registered under it; the message names what is.
+    """
+    if name not in table:
+        raise ConfigurationError(f"'{name}' is no {what}; there are: {', '.join(table)}")
+    module, _, attribute = table[name].partition(":")
+    return getattr(import_module(module), attribute)
