@@ -16,7 +16,7 @@ from caspio_sync.mapping.engagement_sync import MEASURES, EngagementSync
 from caspio_sync.schemas import CONSENT_SHARE, KEY, NEWS_AT, NOW, ok
 from caspio_sync.writeback.wanted import BUCKETS
 from expectations.gate import Expectation, Gate, GateLimits, expectation_from
-from expectations.rules import gate_with, is_true, rule_column
+from expectations.rules import is_true, rule_column
 
 RULES: Mapping[str, str] = MappingProxyType(
     {
@@ -31,7 +31,7 @@ _MOMENT = pl.Datetime("us", "UTC")
 DAY_RULES: Mapping[str, str] = MappingProxyType({name: RULES[name] for name in ("count_falls", "time_future")})
 
 
-def judged_frame(rows: pl.DataFrame, mapping: EngagementMapping) -> pl.DataFrame:
+def judged_frame(rows: pl.DataFrame, _sync: EngagementSync, mapping: EngagementMapping) -> pl.DataFrame:
     """The changes with one boolean column a rule, as the suite names them."""
     # Rows that are judged one by one (`why`, `quarantine show`) are no part of a run.
     of_runs = {CONSENT_SHARE: pl.lit(0.0), NOW: pl.lit(None, dtype=_MOMENT), NEWS_AT: pl.lit(None, dtype=_MOMENT)}
@@ -39,17 +39,7 @@ def judged_frame(rows: pl.DataFrame, mapping: EngagementMapping) -> pl.DataFrame
     return rows.with_columns(holds.fill_null(value=True).alias(rule_column(name)) for name, holds in _rules(mapping))
 
 
-def engagement_gate(name: str, sync: EngagementSync, mapping: EngagementMapping) -> Gate:
-    """The gate of one engagement return: the suite below, the sync file's own expectations, and its limits.
-
-    Raises:
-        ConfigurationError: an expectation of the sync file that Great Expectations does not know, or that cannot judge
-            the attribute it names.
-    """
-    return gate_with(name, sync, mapping, engagement_suite(sync, mapping))
-
-
-def engagement_suite(sync: EngagementSync, mapping: EngagementMapping) -> Sequence[Expectation]:
+def suite(sync: EngagementSync, mapping: EngagementMapping) -> Sequence[Expectation]:
     """The suite: expectations about rows, and one about the share of people whose consent changes."""
     share = sync.gate.max_consent_share
     names = [name for name, _ in _rules(mapping)]

@@ -8,8 +8,8 @@ import polars as pl
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import ok
-from expectations.gate import Expectation, Gate
-from expectations.rules import Joined, gate_with, is_true, row_expectations, rule_columns
+from expectations.gate import Expectation
+from expectations.rules import Joined, is_true, row_expectations, rule_columns
 
 REACHABLE = "reachable"
 SKIPPED = "skipped"
@@ -36,22 +36,12 @@ _JOINED: Joined = MappingProxyType(
 )
 
 
-def judged_frame(rows: pl.DataFrame, mapping: RowMapping) -> pl.DataFrame:
+def judged_frame(rows: pl.DataFrame, _sync: Sync, mapping: RowMapping) -> pl.DataFrame:
     """The rows with one boolean column a rule, as the suite names them."""
     return rows.with_columns(*rule_columns(mapping, _JOINED), *_warning_columns(mapping))
 
 
-def profile_gate(name: str, sync: Sync, mapping: RowMapping) -> Gate:
-    """The gate of one profile sync: the suite below, the sync file's own expectations, and its limits.
-
-    Raises:
-        ConfigurationError: an expectation of the sync file that Great Expectations does not know, or that cannot judge
-            the attribute it names.
-    """
-    return gate_with(name, sync, mapping, profile_suite(mapping))
-
-
-def profile_suite(mapping: RowMapping) -> Sequence[Expectation]:
+def suite(_sync: Sync, mapping: RowMapping) -> Sequence[Expectation]:
     """The suite: at most fifteen expectations about rows, each with severity, name and why."""
     skipping = ", ".join(_skipping(mapping))
     warnings = {

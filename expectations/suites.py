@@ -1,50 +1,43 @@
-"""The suite of a sync, whatever its kind."""
+"""The suite of a sync, whatever its kind: that of kind `x` is `expectations/x.py`, its `suite` and `judged_frame`."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime
+from importlib import import_module
+from typing import Any
 
 import polars as pl
 
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.engagement import EngagementMapping
-from caspio_sync.mapping.engagement_sync import EngagementSync
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.mapping.sync_file import AnySync
-from expectations import catalog_items, engagement, profiles
 from expectations.gate import Expectation, Gate, Judgement
+from expectations.rules import gate_with
 
 
-def gate_of(name: str, sync: AnySync, mapping: RowMapping) -> Gate:
-    """The gate of a sync.
+def _of_kind(sync: Sync) -> Any:
+    return import_module(f"expectations.{sync.kind}")
+
+
+def gate_of(name: str, sync: Sync, mapping: RowMapping) -> Gate:
+    """The gate of a sync: its kind's suite, the sync file's own expectations, and its limits.
 
     Raises:
         ConfigurationError: an expectation of the sync file that Great Expectations does not know, or that cannot judge
             the attribute it names.
     """
-    if isinstance(sync, CatalogSync):
-        return catalog_items.catalog_gate(name, sync, mapping)
-    if isinstance(sync, EngagementSync) and isinstance(mapping, EngagementMapping):
-        return engagement.engagement_gate(name, sync, mapping)
-    return profiles.profile_gate(name, sync, mapping)
+    return gate_with(name, sync, mapping, suite_of(sync, mapping))
 
 
-def suite_of(sync: AnySync, mapping: RowMapping) -> Sequence[Expectation]:
+def suite_of(sync: Sync, mapping: RowMapping) -> Sequence[Expectation]:
     """What is shipped with the kind of sync; the sync file's own expectations come on top."""
-    if isinstance(sync, CatalogSync):
-        return catalog_items.catalog_suite(sync, mapping)
-    if isinstance(sync, EngagementSync) and isinstance(mapping, EngagementMapping):
-        return engagement.engagement_suite(sync, mapping)
-    return profiles.profile_suite(mapping)
+    suite: Sequence[Expectation] = _of_kind(sync).suite(sync, mapping)
+    return suite
 
 
-def judged_frame(rows: pl.DataFrame, sync: AnySync, mapping: RowMapping) -> pl.DataFrame:
+def judged_frame(rows: pl.DataFrame, sync: Sync, mapping: RowMapping) -> pl.DataFrame:
     """The rows with the columns that the suite names."""
-    if isinstance(sync, CatalogSync):
-        return catalog_items.judged_frame(rows, mapping, sync)
-    if isinstance(sync, EngagementSync) and isinstance(mapping, EngagementMapping):
-        return engagement.judged_frame(rows, mapping)
-    return profiles.judged_frame(rows, mapping)
+    judged: pl.DataFrame = _of_kind(sync).judged_frame(rows, sync, mapping)
+    return judged
 
 
 class Gates:
@@ -56,7 +49,7 @@ class Gates:
         mapping: held against the table.
     """
 
-    def __init__(self, name: str, sync: AnySync, mapping: RowMapping) -> None:
+    def __init__(self, name: str, sync: Sync, mapping: RowMapping) -> None:
         self._name = name
         self._sync = sync
         self._mapping = mapping
@@ -72,8 +65,9 @@ class Gates:
 
     async def campaign_days(self, days: pl.DataFrame, counts: Sequence[str], now: datetime) -> Judgement:
         """Judge what is to be written into the table of campaigns: its columns of counts; `now` is aware."""
-        gate = engagement.campaign_gate(self._name, self._sync)
-        return await asyncio.to_thread(gate.judge, engagement.judged_days(days, counts, now))
+        own = _of_kind(self._sync)
+        gate: Gate = own.campaign_gate(self._name, self._sync)
+        return await asyncio.to_thread(gate.judge, own.judged_days(days, counts, now))
 
     def _judge(self, changes: pl.DataFrame) -> Judgement:
         if changes.is_empty():  # as in most runs of a minutely schedule: half their time was the import of the gate

@@ -27,10 +27,11 @@ from caspio_sync.run.deployed.backfill import (
     shard_options,
     show_progress,
 )
+from caspio_sync.run.kind import kind_named
 from caspio_sync.run.moment import Moment
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import SyncName, current_settings
-from flows.kinds import flow_name, run_flow
+from flows.kinds import run_flow
 from tasks.ending import run_name, with_named_end
 from tasks.server import mark_killed
 from tasks.shards import states_of, trigger
@@ -116,7 +117,7 @@ async def _on_workers(planned: Backfill, options: RunOptions, *, follow: bool) -
         # What is asked of a worker comes when it comes: a run for changes may be under way then.
         chosen = shard_options(options, shard, wait=True)
         name = f"backfill-{planned.sync}-{shard.low_pk}-{shard.high_pk}"
-        return await trigger(f"{flow_name(planned.kind)}/{planned.sync}", planned.sync, chosen, name=name)
+        return await trigger(f"{kind_named(planned.kind).flow_name}/{planned.sync}", planned.sync, chosen, name=name)
 
     shards = [_Followed(shard, await start(shard)) for shard in planned.shards]
     if not follow:

@@ -10,7 +10,9 @@ from datetime import datetime
 from pathlib import Path
 
 from caspio_sync.errors import ConfigurationError, without_values
+from caspio_sync.registry import KINDS
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.kind import kind_named
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
@@ -91,7 +93,7 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
             yield run
 
 
-OUR_FLOWS = ("profile-sync", "catalog-sync", "engagement-return", "backfill", "housekeeping")
+OTHER_FLOWS = ("backfill", "housekeeping")  # besides the flow of each kind
 _AT_ONCE = 50  # flow runs, and artifacts, a look
 
 
@@ -110,7 +112,9 @@ async def purge_flow_runs(before: datetime, *, dry_run: bool) -> tuple[int, int]
     from prefect.client.schemas.objects import TERMINAL_STATES  # noqa: PLC0415
     from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
 
-    ours = filters.FlowFilter(name=filters.FlowFilterName(any_=list(OUR_FLOWS)))
+    ours = filters.FlowFilter(
+        name=filters.FlowFilterName(any_=[*(kind_named(each).flow_name for each in KINDS), *OTHER_FLOWS])
+    )
     ended = filters.FlowRunFilter(
         end_time=filters.FlowRunFilterEndTime(before_=before),
         state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=list(TERMINAL_STATES))),

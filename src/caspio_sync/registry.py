@@ -13,7 +13,13 @@ from caspio_sync.errors import ConfigurationError
 DEFAULT_DESTINATION = "braze"  # of a sync file that names none
 
 # Name in a sync file → `module:attribute`.
-KINDS: Mapping[str, str] = MappingProxyType({})
+KINDS: Mapping[str, str] = MappingProxyType(
+    {
+        "profiles": "caspio_sync.run.profile_kind:PROFILES",
+        "catalog": "caspio_sync.run.catalogs.catalog_kind:CATALOG",
+        "engagement": "caspio_sync.run.engagement.engagement_kind:ENGAGEMENT",
+    }
+)
 DESTINATIONS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -30,5 +36,10 @@ def load(table: Mapping[str, str], name: str, what: str) -> Any:
     """
     if name not in table:
         raise ConfigurationError(f"'{name}' is no {what}; there are: {', '.join(table)}")
-    module, _, attribute = table[name].partition(":")
+    return found(table[name])
+
+
+def found(address: str) -> Any:
+    """What is at an address, such as "caspio_sync.run.profile_line:PROFILES"; its module is imported."""
+    module, _, attribute = address.partition(":")
     return getattr(import_module(module), attribute)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.registry import KINDS, found
+from caspio_sync.run.kind import kind_named
 from caspio_sync.run.line import EXTRACT
-from caspio_sync.run.lines import LINES
 from caspio_sync.sandbox.data import load_customers
 
 pytestmark = pytest.mark.usefixtures("prefect")
@@ -94,7 +95,7 @@ def test_each_step_with_a_name_is_a_task_that_is_repeated_as_the_step_may_be(pre
     from tasks.line import as_task
 
     steps: list[Any] = [EXTRACT]
-    for line in LINES.values():
+    for line in (found(kind_named(each).line) for each in KINDS):
         steps += [each for each in (*line.before, *line.batch, *line.after, *line.closed) if each.name]
     for step in steps:
         task: Any = as_task(step)

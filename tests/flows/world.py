@@ -20,7 +20,7 @@ from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.sender import InlineSender
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.run.connect import CONNECT, Connect, sender_limits
 from caspio_sync.run.planning import Plan
 from caspio_sync.run.report import RunOptions, RunReport
@@ -259,7 +259,7 @@ class World:
             calls_per_window=settings.caspio_calls_per_window,
         )
 
-    def _sender(self, settings: Settings, clock: Clock, definition: AnySync, _rows: int) -> InlineSender:
+    def _sender(self, settings: Settings, clock: Clock, definition: Sync, _rows: int) -> InlineSender:
         client = self._catalog_client if definition.kind == "catalog" else self._braze_client
         return InlineSender(
             endpoint_of(client(settings, clock)), limits=sender_limits(settings, definition), clock=clock

@@ -8,9 +8,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from caspio_sync.mapping import CatalogSync, RowMapping, mapping_of, parse_sync
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.sync_file import parse_sync
+from caspio_sync.run.kind import mapping_of
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
-from expectations.catalog_items import judged_frame
+from expectations.catalog import judged_frame
 from expectations.gate import Judgement
 from expectations.rules import MAX_ROW_EXPECTATIONS
 from expectations.suites import gate_of, suite_of
@@ -56,7 +59,7 @@ def a_frame(mapping: RowMapping, *products: dict[str, Any], **columns: Any) -> p
 
 def judged(*products: dict[str, Any], fields: str = SHOP, gate: str = "", **columns: Any) -> Judgement:
     sync, mapping = a_sync(fields, gate)
-    frame = judged_frame(a_frame(mapping, *products, **columns), mapping, sync)
+    frame = judged_frame(a_frame(mapping, *products, **columns), sync, mapping)
     return gate_of("products", sync, mapping).judge(frame)
 
 

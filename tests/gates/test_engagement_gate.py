@@ -9,9 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-from caspio_sync.mapping import mapping_of, parse_sync
 from caspio_sync.mapping.engagement import EngagementMapping, present
 from caspio_sync.mapping.engagement_sync import EngagementSync
+from caspio_sync.mapping.sync_file import parse_sync
+from caspio_sync.run.kind import mapping_of
 from caspio_sync.schemas import CONSENT_SHARE, NEWS_AT, NOW, SOURCE_DTYPES, CaspioField
 from expectations.engagement import judged_frame
 from expectations.gate import Judgement
@@ -68,7 +69,7 @@ def judged(*people: dict[str, Any], share: float = 0.0, news_at: datetime | None
         pl.lit(NOON).alias(NOW),
         pl.lit(news_at, dtype=pl.Datetime("us", "UTC")).alias(NEWS_AT),
     )
-    return gate_of("engagement", sync, mapping).judge(judged_frame(changes, mapping))
+    return gate_of("engagement", sync, mapping).judge(judged_frame(changes, sync, mapping))
 
 
 def reasons(judgement: Judgement) -> dict[int, str]:

@@ -12,10 +12,11 @@ import yaml
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.engagement import EngagementMapping
-from caspio_sync.mapping.kinds import mapping_of
 from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import AnySync, parse_sync
+from caspio_sync.mapping.sync_file import parse_sync
+from caspio_sync.run.kind import mapping_of
 from caspio_sync.schemas import DATETIME, SOURCE_DTYPES, CaspioField
 from expectations.rules import try_expectations
 from expectations.suites import gate_of, judged_frame
@@ -51,7 +52,7 @@ def _great_expectations() -> None:
         importlib.import_module("great_expectations")
 
 
-def fitted(text: str, *expectations: dict[str, Any]) -> tuple[AnySync, Any]:
+def fitted(text: str, *expectations: dict[str, Any]) -> tuple[Sync, Any]:
     own = yaml.safe_dump({"expectations": list(expectations)}, sort_keys=False)
     sync = parse_sync(f"{text}gate:\n{textwrap.indent(own, '  ')}", Path("syncs/people.yaml"))
     return sync, mapping_of(sync, FIELDS)

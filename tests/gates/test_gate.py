@@ -17,8 +17,9 @@ from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.sync_file import load_sync, parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from expectations.gate import Gate, GateLimits, Judgement, expectation_from
-from expectations.profiles import judged_frame, profile_gate, profile_suite
+from expectations.profiles import judged_frame
 from expectations.rules import MAX_ROW_EXPECTATIONS
+from expectations.suites import gate_of, suite_of
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "customers.yaml"
 SECRET = "alice.secret@example.com"
@@ -286,23 +287,23 @@ def judged(parts: tuple[ProfileSync, ProfileMapping], *customers: dict[str, Any]
         [dict.fromkeys(schema) | whole | {"source_pk": pk, "CustomerNo": str(pk)} | each for pk, each in enumerate(customers, start=1)], schema=schema
     )  # fmt: skip
     mapped = mapping.apply(source).with_columns(key_unique__ok=pl.lit(value=True))
-    return profile_gate("customers", sync, mapping).judge(judged_frame(mapped, mapping))
+    return gate_of("customers", sync, mapping).judge(judged_frame(mapped, sync, mapping))
 
 
 def test_the_shipped_suite_has_at_most_fifteen_row_expectations(shipped: tuple[ProfileSync, ProfileMapping]) -> None:
-    assert 5 <= len(profile_suite(shipped[1])) <= MAX_ROW_EXPECTATIONS == 15
+    assert 5 <= len(suite_of(*shipped)) <= MAX_ROW_EXPECTATIONS == 15
 
 
 def test_no_sync_makes_more_than_fifteen_row_expectations() -> None:
     more = "  home: {from: Spend, type: number}\n  image_url: Notes\n  current_location: {object: {longitude: Spend, latitude: AverageOrder}}\n"
     text = SHIPPED.read_text(encoding="utf-8").replace("fields:\n", "fields:\n" + more, 1)
-    assert len(profile_suite(fitted(parse_sync(text, SHIPPED))[1])) <= MAX_ROW_EXPECTATIONS
+    assert len(suite_of(*fitted(parse_sync(text, SHIPPED)))) <= MAX_ROW_EXPECTATIONS
 
 
 def test_every_expectation_says_how_severe_it_is_what_it_is_called_and_why_it_exists(
     shipped: tuple[ProfileSync, ProfileMapping],
 ) -> None:
-    suite = [each.configuration for each in profile_suite(shipped[1])]
+    suite = [each.configuration for each in suite_of(*shipped)]
     for each in suite:
         assert each.severity in {"critical", "warning"}
         assert each.meta["name"]

@@ -239,7 +239,7 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
     from caspio_sync.clock import Clock, SystemClock
     from caspio_sync.delivery.endpoints import endpoint_of
     from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
-    from caspio_sync.mapping.sync_file import AnySync
+    from caspio_sync.mapping.definition import Sync
     from caspio_sync.run.connect import CONNECT, Connect, braze_sender
     from caspio_sync.settings import Settings
 
@@ -267,7 +267,7 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
             endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
         )
 
-    def sender(settings: Settings, clock: Clock, definition: AnySync, rows: int) -> Sender:
+    def sender(settings: Settings, clock: Clock, definition: Sync, rows: int) -> Sender:
         if order.sender == "process":
             return braze_sender(settings, clock, definition, rows)
         client: BrazeClient | CatalogClient

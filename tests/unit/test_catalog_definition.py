@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping import CatalogSync, parse_sync
+from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.sync_file import parse_sync
 
 PATH = Path("syncs/products.yaml")
 HEAD = "kind: catalog\nsource: {table: Products}\ncatalog: {name: products}\nitem_id: Code\n"

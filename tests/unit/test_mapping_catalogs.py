@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping import CatalogMapping, parse_sync
+from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.items import slug
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.run.drift import Drift, FieldsThen, find_drift
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 

@@ -8,8 +8,9 @@ import phonenumbers
 import polars as pl
 import pytest
 
-from caspio_sync.mapping import ProfileMapping, parse_sync
 from caspio_sync.mapping.lookups import PhoneLookup
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import CaspioField
 
 DATA = Path(__file__).parents[1] / "data"

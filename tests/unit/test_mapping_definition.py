@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping import load_sync, parse_sync, sync_json_schema
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.mapping.sync_file import load_sync, parse_sync, sync_json_schema
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "customers.yaml"
 PATH = Path("syncs/people.yaml")

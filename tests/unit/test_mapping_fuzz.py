@@ -20,8 +20,9 @@ import pytest
 import yaml
 
 from caspio_sync.ledger.fingerprints import field_fingerprints, row_fingerprints
-from caspio_sync.mapping import ProfileMapping, parse_sync
 from caspio_sync.mapping.objects import encode_objects, identifier_expression
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField, ok
 
 _SPEC = importlib.util.spec_from_file_location("mapping_model", Path(__file__).with_name("mapping_model.py"))

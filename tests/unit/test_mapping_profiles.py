@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from caspio_sync.mapping import ProfileMapping, parse_sync
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 TODAY = date(2026, 1, 1)

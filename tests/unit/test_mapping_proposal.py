@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping import ProfileMapping, parse_sync, propose_sync
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.proposal import propose_sync
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import CaspioField
 
 FIELDS = [

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.characters import trimmed
-from caspio_sync.mapping import ProfileMapping, parse_sync
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 TODAY = date(2026, 1, 1)

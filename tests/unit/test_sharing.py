@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping import parse_sync
-from caspio_sync.mapping.ownership import claims
-from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.run.sharing import beside
 
 GROUP = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
@@ -20,11 +19,11 @@ BACK = "kind: engagement\nsource: {table: People}\nidentity: {external_id: Id}\n
 STATS = "campaign_stats: {table: Stats}\n"
 
 
-def sync(name: str, text: str) -> AnySync:
+def sync(name: str, text: str) -> Sync:
     return parse_sync(text, Path(f"syncs/{name}.yaml"))
 
 
-def both(a: str, b: str) -> tuple[AnySync, dict[str, AnySync]]:
+def both(a: str, b: str) -> tuple[Sync, dict[str, Sync]]:
     return sync("a", a), {"b": sync("b", b)}
 
 
@@ -93,7 +92,7 @@ def test_what_another_one_owns_is_left_to_it(owner: str) -> None:
     a = PEOPLE.replace("email: Mail", "email: Mail, score: Score") + CONSENT + f"owner: {owner}\n"
     one, others = both(a, PEOPLE + CONSENT)
     shares = beside(one, others)
-    assert list(claims(shares.definition).values()) == ["score"]
+    assert list(shares.definition.claims().values()) == ["score"]
     assert shares.notes == (f"left to b, their owner: first_name, email, email_subscribe, subscription_groups.{GROUP}",)
     owned = beside(others["b"], {"a": one})
     assert owned.definition == others["b"]
@@ -109,7 +108,7 @@ def test_columns_are_left_to_their_owner_as_well() -> None:
 def test_an_owner_owns_while_it_is_paused() -> None:
     """Else a pause would make the other one send, and bill, everything the owner sent before."""
     one, others = both(PEOPLE.replace("first_name", "score") + "owner: b\n", f"enabled: false\n{PEOPLE}")
-    assert list(claims(beside(one, others).definition).values()) == ["score"]
+    assert list(beside(one, others).definition.claims().values()) == ["score"]
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from caspio_sync.cli.sync_name import sync_named
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping import parse_sync
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.settings import SYNC_FILE_VARIABLE, load_settings
 from caspio_sync.sync_files import SyncFiles
 from flows.backfill import BackfillParameters

@@ -10,10 +10,11 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.cells import source_frame
-from caspio_sync.mapping import ProfileMapping, parse_sync
 from caspio_sync.mapping.numbers import number_text, rounded
 from caspio_sync.mapping.objects import encode_objects, identifier_expression
 from caspio_sync.mapping.places import country_code, language_code, two_countries
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 TYPES = {"Id": "STRING", "Text": "STRING", "Phone": "STRING", "Country": "STRING", "Number": "NUMBER", "When": "DATE/TIME", "Words": "LIST-STRING"}  # fmt: skip

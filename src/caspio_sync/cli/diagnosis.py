@@ -8,7 +8,6 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from caspio_sync.cli.findings import Finding
 from caspio_sync.extraction.window import OVERLAP
 from caspio_sync.ledger.leases import Lease
 from caspio_sync.ledger.processes import has_died
@@ -16,6 +15,7 @@ from caspio_sync.ledger.runs import FAILED, KILLED, Run
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.receiver.inbox import Waiting
 from caspio_sync.run.deployed.server_state import RunningFlow, ServerState
+from caspio_sync.run.finding import Finding
 from caspio_sync.run.incidents import BLOCKED, LATE, SHARE
 from caspio_sync.run.selection import is_ahead
 

@@ -18,7 +18,7 @@ from caspio_sync.cli.diagnosis import (
     place_findings,
     server_findings,
 )
-from caspio_sync.cli.findings import Finding, findings_of, private_findings
+from caspio_sync.cli.findings import private_findings
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.server import named_server
 from caspio_sync.cli.show import OUT, show_json
@@ -31,6 +31,8 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.deployed.deployments import POOL
+from caspio_sync.run.finding import Finding, findings_of
+from caspio_sync.run.kind import kind_of
 from caspio_sync.run.quota import count_calls
 from caspio_sync.run.report import ExitCode
 from caspio_sync.settings import Settings, current_settings
@@ -107,7 +109,7 @@ def _inbox(settings: Settings, ledger: Ledger) -> list[Finding]:
     returns = []
     for name in settings.sync_files.names:
         with suppress(CaspioSyncError):  # a file that cannot be read is told of by `check`
-            if load_sync(settings.sync_file(name)).kind == "engagement":
+            if kind_of(load_sync(settings.sync_file(name))).returns:
                 returns.append(name)
     try:
         with closing(connect.inbox(settings, connect.clock)) as inbox:

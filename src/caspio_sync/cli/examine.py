@@ -6,38 +6,31 @@ from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
-import orjson
 from cronsim import CronSim
 
 from caspio_sync.cli.examine_rows import row_findings
 from caspio_sync.cli.file_findings import file_findings
-from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
+from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.look import open_ledger
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import Clock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.extraction.records import rows_counted
 from caspio_sync.extraction.windows_zones import zone
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.definition import seconds_of
-from caspio_sync.mapping.engagement_sync import EngagementSync
+from caspio_sync.mapping.definition import Sync, seconds_of
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.mapping.sync_file import AnySync, load_sync
-from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
-from caspio_sync.run.connect import CONNECT, Connect, braze_client
-from caspio_sync.run.engagement.campaign_stats import find_table
-from caspio_sync.run.engagement.gathering import check_profiles
-from caspio_sync.run.erasure_requests import MOST_PEOPLE, plan_erasures
+from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.registry import KINDS, found
+from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.examination import Examination
+from caspio_sync.run.finding import Finding, findings_of
 from caspio_sync.run.freshness import duration
+from caspio_sync.run.kind import kind_named, kind_of
 from caspio_sync.run.notification import is_address
-from caspio_sync.run.opening import open_plan
 from caspio_sync.run.prepared import Prepared, prepare
-from caspio_sync.run.report import RunOptions
 from caspio_sync.run.workspace import known_accounts
 from caspio_sync.settings import Settings
 
-TEST_ATTRIBUTE = "caspio_sync_test"
+_FIRST_KIND = next(iter(KINDS))
 
 
 @dataclass(slots=True)
@@ -77,13 +70,10 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
         accounts.findings += findings_of(error)
         for sync in syncs:
             await _examine_sync(sync, settings, None, connect.clock)
-    catalogs = any(sync.kind == "catalog" for sync in syncs)
-    # An engagement return writes nothing to Braze.
-    profiles = write_test is not None or not syncs or any(sync.kind not in {"catalog", "engagement"} for sync in syncs)
-    if profiles:
-        await _examine_braze(accounts, settings, connect.clock, write_test)
-    if catalogs:
-        await _examine_catalogs(accounts, settings, connect)
+    # Where a file cannot be read, or none is there, it may become one of the first kind.
+    kinds = {sync.kind or _FIRST_KIND for sync in syncs} | ({_FIRST_KIND} if write_test or not syncs else set())
+    for kind in (each for each in KINDS if each in kinds):
+        await _examine_account(accounts, settings, kind, write_test)
     _examine_ledger(accounts, settings)
     accounts.findings += _notification_findings(settings)
     return [accounts, *syncs]
@@ -100,46 +90,16 @@ async def _examine_caspio(accounts: Examined, caspio: CaspioClient) -> bool:
     return True
 
 
-async def _examine_braze(accounts: Examined, settings: Settings, clock: Clock, write_test: str | None) -> None:
+async def _examine_account(accounts: Examined, settings: Settings, kind: str, write_test: str | None) -> None:
     try:
-        async with braze_client(settings, clock) as braze:
-            await braze.probe_track()
-            accounts.findings.append(
-                Finding("ok", f"Braze: {settings.braze_endpoint} takes the key, which may write profiles (users.track)")
-            )
-            if write_test is None:
-                return
-            written = clock.now().isoformat(timespec="seconds")
-            profile = {"external_id": write_test, "_update_existing_only": False, TEST_ATTRIBUTE: written}
-            answer = await braze.track(orjson.dumps({"attributes": [profile]}), sent={"attributes": 1})
+        accounts.findings += await _examination(kind).account(settings, write_test)
     except CaspioSyncError as error:
         accounts.findings += findings_of(error)
-        return
-    if answer.doubt:
-        accounts.findings.append(Finding("error", answer.doubt, "whether the test profile was written is not known"))
-        return
-    if answer.errors:
-        said = ", ".join(each.type for each in answer.errors)
-        refused = Finding("error", f"Braze: refused the test profile: {said}", "correct the external id")
-        accounts.findings.append(refused)
-        return
-    accounts.findings.append(
-        Finding(
-            "ok",
-            f"Braze: WROTE {TEST_ATTRIBUTE} = {written} to the profile with external_id {write_test} (one data point)",
-            "look it up in the Braze dashboard; writes take effect a little later than they are accepted",
-        )
-    )
 
 
-async def _examine_catalogs(accounts: Examined, settings: Settings, connect: Connect) -> None:
-    try:
-        async with connect.catalogs(settings, connect.clock) as client:
-            await client.probe_catalogs()
-    except CaspioSyncError as error:
-        accounts.findings += findings_of(error)
-        return
-    accounts.findings.append(Finding("ok", f"Braze: {settings.braze_endpoint} lets the key keep catalogs (catalogs.*)"))
+def _examination(kind: str) -> Examination:
+    made: Examination = found(kind_named(kind).examination)
+    return made
 
 
 def _examine_ledger(accounts: Examined, settings: Settings) -> None:
@@ -160,7 +120,7 @@ def _notification_findings(settings: Settings) -> list[Finding]:
     return [Finding("error", "notifications: CASPIO_SYNC_NOTIFY_URL is no address that Apprise knows", remedy)]
 
 
-def _freshness_findings(definition: AnySync, now: datetime) -> Iterator[Finding]:
+def _freshness_findings(definition: Sync, now: datetime) -> Iterator[Finding]:
     """Whether the sync's own schedule leaves it a chance."""
     target = seconds_of(definition.freshness)
     if target is None or definition.schedule is None:
@@ -201,10 +161,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += _cursor_findings(prepared)
         sync.findings += _freshness_findings(definition, clock.now())
         sync.findings += _identity_findings(prepared)
-        sync.findings += await _erasure_findings(sync.sync, prepared, caspio, settings, clock)
-        sync.findings += await _catalog_findings(prepared, settings)
-        sync.findings += await _poll_findings(prepared, settings)
-        sync.findings += await _campaign_findings(prepared, caspio)
+        sync.findings += await _examination(sync.kind).sync(prepared, settings, caspio)
         sync.findings += await row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:
@@ -216,7 +173,7 @@ def _cursor_findings(prepared: Prepared) -> Iterator[Finding]:
     cursor = prepared.definition.source.cursor
     if cursor is None:
         stamped = [each.name for each in prepared.fields.values() if each.type == "TIMESTAMP" and each.on_update]
-        if stamped and prepared.definition.kind != "engagement":  # what Braze learns is stamped nowhere
+        if stamped and not kind_of(prepared.definition).returns:  # what comes back is stamped nowhere
             yield Finding("warning", "no cursor: every run reads all rows", f"add `cursor: {stamped[0]}` under source")
         else:
             yield Finding("ok", "no cursor: every run reads all rows")
@@ -250,61 +207,7 @@ def _identity_findings(prepared: Prepared) -> Iterator[Finding]:
     )
 
 
-async def _erasure_findings(
-    name: str, prepared: Prepared, caspio: CaspioClient, settings: Settings, clock: Clock
-) -> list[Finding]:
-    """Whether the requests can be read, and whether the Braze key may delete; nobody is."""
-    requests = prepared.requests
-    if requests is None:
-        return []
-    rows = await rows_counted(caspio, requests.source, requests.key.name, requests.where)
-    async with CONNECT.get().braze(settings, clock) as braze:
-        await braze.probe_delete()
-    sound = Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")
-    if rows <= MOST_PEOPLE:
-        return [sound]
-    async with open_plan(name, RunOptions(), settings=settings) as run:  # most of them may be erased already
-        stopped = await plan_erasures(run)
-    return [sound] if stopped is None else [Finding("error", stopped)]
-
-
-async def _catalog_findings(prepared: Prepared, settings: Settings) -> list[Finding]:
-    """The catalog in Braze held against the mapping; nothing is changed."""
-    definition, mapping = prepared.definition, prepared.mapping
-    if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
-        return []
-    connect = CONNECT.get()
-    async with connect.catalogs(settings, connect.clock) as client:
-        change = await CatalogKeeper(definition, mapping.schema, client, connect.clock).look()
-    todo = "; ".join(change.lines) or "as the sync file says"
-    notes = [Finding("warning", note, "decide before the first run") for note in change.notes]
-    return [Finding("ok", f"catalog {change.catalog}: {todo}"), *notes]
-
-
-async def _poll_findings(prepared: Prepared, settings: Settings) -> list[Finding]:
-    """Whether an engagement return finds its profile sync, and the Braze key may ask for what is polled."""
-    definition = prepared.definition
-    if not isinstance(definition, EngagementSync):
-        return []
-    check_profiles(definition)
-    connect, returned = CONNECT.get(), definition.returned
-    states = bool(returned.states and definition.people_per_run and returned.profiles)
-    async with connect.polled(settings, connect.clock) as braze:
-        there = await braze.probe_engagement(states=states, campaigns=definition.campaign_stats is not None)
-    return [Finding("ok", f"polls: the Braze key may ask ({', '.join(there)})")]
-
-
-async def _campaign_findings(prepared: Prepared, caspio: CaspioClient) -> list[Finding]:
-    """Whether the campaigns' table is there with its fields, or may be made."""
-    definition = prepared.definition
-    if not isinstance(definition, EngagementSync) or definition.campaign_stats is None:
-        return []
-    fields = await find_table(caspio, definition)
-    todo = "has its fields" if fields else "will be made by the first run"
-    return [Finding("ok", f"campaign_stats: {definition.campaign_stats.table} {todo}")]
-
-
-def _gate_findings(name: str, definition: AnySync, mapping: RowMapping) -> list[Finding]:
+def _gate_findings(name: str, definition: Sync, mapping: RowMapping) -> list[Finding]:
     from expectations.rules import try_expectations
     from expectations.suites import gate_of, suite_of
 

@@ -18,21 +18,18 @@ from caspio_sync.cli.sync_name import new_name
 from caspio_sync.clients.caspio import Source
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.windows_zones import stamped_zone
-from caspio_sync.mapping.catalog_proposal import propose_catalog
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.engagement_proposal import propose_engagement, returned_columns
-from caspio_sync.mapping.engagement_sync import EngagementSync
-from caspio_sync.mapping.profile_sync import ProfileSync
-from caspio_sync.mapping.proposal import NOTHING, propose_sync
-from caspio_sync.mapping.sync_file import KINDS, AnySync, load_sync, parse_sync
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.proposal import NOTHING
+from caspio_sync.mapping.sync_file import load_sync, parse_sync
+from caspio_sync.registry import KINDS
 from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.kind import kind_named, kind_of
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings, current_settings
 from caspio_sync.sync_files import SyncFiles
 
 _TABLE_LINE = re.compile(r"(?m)^  table: .*$")
 _PAGING_TYPES = ("AUTONUMBER", "INTEGER")
-_PROPOSALS = {"catalog": propose_catalog, "engagement": propose_engagement}
 
 
 def init(
@@ -63,7 +60,7 @@ def init(
     source = _source(table, view)
     if kind not in KINDS:
         raise typer.BadParameter(f"--kind {kind} is none of {', '.join(KINDS)}")
-    if kind == "engagement" and source.is_view:
+    if kind_named(kind).returns and source.is_view:
         raise typer.BadParameter(
             f"an engagement return writes rows, and a view ({source.name}) is not written; "
             "name the table below it with --table"
@@ -96,18 +93,15 @@ def propose(
         source: table or view.
         fields: its fields, as Caspio declares them.
         kind: of the sync.
-        written: columns that an engagement return writes already, and what they hold.
+        written: columns that other syncs write already, and what they hold.
 
     Raises:
         ConfigurationError: no field can name a profile or an item, none can page the view, or no column takes what
             Braze tells.
     """
     zone = stamped_zone(fields)
-    if kind == "profiles":
-        returned = {**returned_columns(fields), **written}
-        text = propose_sync(name, source.name, fields, time_zone=zone, returned=returned)
-    else:
-        text = _PROPOSALS[kind](name, source.name, fields, time_zone=zone)
+    returned = {column: what for each in KINDS for column, what in kind_named(each).guess_back(fields).items()}
+    text = kind_named(kind).propose(name, source.name, fields, time_zone=zone, returned={**returned, **written})
     if not source.is_view:
         return text
     paging = f"  page_by: {_paging_field(source, fields)}    # unique whole numbers: pages follow it"
@@ -143,13 +137,13 @@ def _free_path(settings: Settings, name: str, *, force: bool) -> Path:
 
 
 def _written(settings: Settings, source: Source) -> dict[str, str]:
-    """The columns of a table that the engagement returns of the folder write, and what they hold."""
+    """The columns of a table that the syncs of the folder write, and what they hold."""
     files, written = SyncFiles(settings.syncs), {}
     for name in files.names:
         with contextlib.suppress(CaspioSyncError):  # `check` says what is wrong with it
             other = load_sync(files.path(name))
-            if isinstance(other, EngagementSync) and other.source.name.lower() == source.name.lower():
-                written.update({column: each.measure for column, each in other.fields.items()})
+            if other.source.name.lower() == source.name.lower():
+                written.update(other.columns_back())
     return written
 
 
@@ -167,38 +161,18 @@ async def _fields(settings: Settings, source: Source) -> list[CaspioField]:
     return [field for field in fields if field.name not in refused]
 
 
-def _show(path: Path, name: str, definition: AnySync, fields: Sequence[CaspioField]) -> None:
+def _show(path: Path, name: str, definition: Sync, fields: Sequence[CaspioField]) -> None:
     types = {each.name: each.type for each in fields}
-    returns = isinstance(definition, EngagementSync)
-    roles = _returned_roles(definition) if isinstance(definition, EngagementSync) else _sent_roles(definition)
+    kind, roles = kind_of(definition), definition.roles()
     OUT.print(f"[bold]{escape(str(path))}[/] written; what was guessed:\n", soft_wrap=True)
     mapped = [(each, types[each], roles[each]) for each in types if each in roles]
-    show_table("", ("Caspio field", "type", "from Braze" if returns else "in Braze"), mapped)
+    show_table("", ("Caspio field", "type", "from Braze" if kind.returns else "in Braze"), mapped)
     if left := [each for each in types if each not in roles]:
         OUT.print(f"\nnot mapped, look at the comments in the file: {escape(', '.join(left))}", soft_wrap=True)
-    if definition.source.cursor is None and not returns:
+    if definition.source.cursor is None and not kind.returns:
         OUT.print("no cursor: the table has no Timestamp field that is stamped on update, so every run reads all rows")
-    look_at = "a run writes over what these columns hold" if returns else "time zone, consent, what Braze need not know"
     OUT.print(
-        f"\nNext: read the file line by line ({look_at}), then\n  caspio-sync check {name}\n  caspio-sync plan {name}\n"
-        f"  caspio-sync run {name} --limit 100\nSchedules run it once its line `enabled: false` is removed."
+        f"\nNext: read the file line by line ({kind.words.look_at}), then\n  caspio-sync check {name}\n"
+        f"  caspio-sync plan {name}\n  caspio-sync run {name} --limit 100\n"
+        "Schedules run it once its line `enabled: false` is removed."
     )
-
-
-def _sent_roles(definition: ProfileSync | CatalogSync) -> dict[str, str]:
-    """What each Caspio field is to Braze."""
-    guessed = {str(each.source_field): attribute for attribute, each in definition.fields.items()}
-    named = "item" if definition.kind == "catalog" else "profile"
-    roles = guessed | {definition.identity.source_field: f"{definition.identity.kind} (names the {named})"}
-    if definition.source.cursor is not None:
-        roles[definition.source.cursor] = "cursor (tells what changed)"
-    return roles
-
-
-def _returned_roles(definition: EngagementSync) -> dict[str, str]:
-    """What each Caspio field takes from Braze, or finds the row by."""
-    identity, returned = definition.identity, definition.returned
-    finds = {field: f"{kind} (finds the row)" for kind, field in identity if field is not None}
-    states = {each.column: returned.attribute(scope) for scope, each in returned.states.items()}
-    measures = {column: f"{each.measure} as {each.written_as}" for column, each in definition.fields.items()}
-    return finds | states | measures

@@ -24,8 +24,7 @@ from caspio_sync.cli.show import OUT, number, seconds_text, show_json, write
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.run.identifying import Duplicates, identify_seconds
-from caspio_sync.run.line import plan_line
-from caspio_sync.run.lines import LINES
+from caspio_sync.run.line import line_of, plan_line
 from caspio_sync.run.opening import open_plan
 from caspio_sync.run.planning import ItemsPlan, Plan
 from caspio_sync.run.report import CheckTotals, RunOptions
@@ -88,7 +87,7 @@ async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
     from expectations.suites import Gates
 
     async with open_plan(sync, options, settings=current_settings(), gates=Gates) as run:
-        return await plan_line(run, LINES[run.definition.kind], show=show)
+        return await plan_line(run, line_of(run.definition), show=show)
 
 
 def show_plan(made: Plan) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from caspio_sync.cli.show import number, seconds_text
+from caspio_sync.run.kind import kind_named
 from caspio_sync.run.planning import Plan
 
 
@@ -28,7 +29,7 @@ def _lines(made: Plan) -> Iterator[str]:
         ("requests to Braze", report.requests),
         ("Caspio calls a run, little changed", made.calls_a_run),
     ]
-    if report.kind == "profiles":
+    if kind_named(report.kind).words.billed:
         rows += [("data points billed", report.data_points), ("data points saved", report.data_points_saved)]
     if report.writeback is not None:
         rows += [

@@ -19,6 +19,7 @@ from caspio_sync.cli.show import ERR, OUT, number, progress_bar, show_error, sho
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.kind import kind_named
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import Settings, current_settings
 
@@ -223,18 +224,22 @@ def show_report(report: RunReport) -> None:
     rejected = report.verdicts.get("rejected", 0) + report.held.get("rejected", 0)
     known = f" ({number(sum(report.held.values()))} of these known from before)" if report.held else ""
     seconds = report.seconds
-    bills = report.kind == "profiles"
-    free = "none: items are free" if report.kind == "catalog" else "none"
+    words = kind_named(report.kind).words
     show_table(
         "",
         ("rows", "", "cost", ""),
         [
             ("read", report.read, "requests to Braze", report.requests),
             ("new", report.new, "calls to Caspio", report.caspio_calls),
-            ("changed", report.changed, "data points billed", report.data_points if bills else free),
-            ("unchanged", report.unchanged, "saved by the field diff", report.data_points_saved if bills else ""),
+            ("changed", report.changed, "data points billed", words.free or report.data_points),
+            (
+                "unchanged",
+                report.unchanged,
+                "saved by the field diff",
+                report.data_points_saved if words.billed else "",
+            ),
             ("sent", report.sent, "rows a second", report.rows_per_second),
-            *([("deleted", report.deleted, "", "")] if report.kind == "catalog" else []),
+            *([("deleted", report.deleted, "", "")] if words.deletes else []),
             ("quarantined", quarantined, "gate, seconds", f"{seconds.get('gate', 0.0):.2f}"),
             ("rejected by Braze", rejected, "moving, seconds", f"{seconds.get('moving', 0.0):.2f}"),
         ],

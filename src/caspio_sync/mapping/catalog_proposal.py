@@ -1,17 +1,24 @@
 """A first sync file for a table of products: guesses by field name and type, every one of them open to correction."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.consent_proposal import bare
-from caspio_sync.mapping.proposal import DISABLED, KEY_TYPES, LEFT_OUT, cursor, quoted, why, zone_line
+from caspio_sync.mapping.proposal import DISABLED, KEY_TYPES, LEFT_OUT, NOTHING, cursor, quoted, why, zone_line
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 _ID = re.compile(r"(?:sku|code|id|no|nr|number|isbn|ean|gtin)$")
 
 
-def propose_catalog(name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None) -> str:
+def propose_catalog(
+    name: str,
+    table: str,
+    fields: Sequence[CaspioField],
+    *,
+    time_zone: str | None = None,
+    returned: Mapping[str, str] = NOTHING,  # noqa: ARG001
+) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
     Args:
@@ -19,6 +26,7 @@ def propose_catalog(name: str, table: str, fields: Sequence[CaspioField], *, tim
         table: of the source.
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
+        returned: columns that hold what Braze tells; of no matter here.
 
     Raises:
         ConfigurationError: no field can name an item.

@@ -1,13 +1,13 @@
 """The definition of a catalog sync: what `syncs/<name>.yaml` of `kind: catalog` may say."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints
 
 from caspio_sync.mapping.consent import Consent
-from caspio_sync.mapping.definition import Gate, Sync
+from caspio_sync.mapping.definition import Claim, Gate, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping, FieldName, Shortened, Strict
 from caspio_sync.schemas import CatalogType
@@ -136,6 +136,23 @@ class CatalogSync(Sync):
     def key_place(self) -> Location:
         """As `Sync.key_place`."""
         return ("item_id",)
+
+    @property
+    def present_where(self) -> str | None:
+        """As `Sync.present_where`: the item of a row that the condition leaves out is deleted, and its id is free."""
+        return self.source.where
+
+    def claims(self) -> dict[Claim, str]:
+        """As `Sync.claims`: the catalog. Braze tells catalogs apart by name without case."""
+        return {("catalog", self.catalog.name.lower()): f"catalog {self.catalog.name}"}
+
+    def without(self, names: Collection[str]) -> Self:  # noqa: ARG002
+        """As `Sync.without`: a catalog is written as a whole."""
+        return self
+
+    def roles(self) -> dict[str, str]:
+        """As `Sync.roles`."""
+        return self._sent("item")
 
     @property
     def consent(self) -> Consent:

@@ -1,14 +1,15 @@
 """What every sync file says, whatever it moves: where rows come from, what they are mapped to, when they are held."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
 from caspio_sync.characters import trimmed
+from caspio_sync.mapping.consent import Consent
 from caspio_sync.mapping.document import Document, Location
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, Strict, TimeZone
 from caspio_sync.sync_files import bare_name
@@ -148,7 +149,7 @@ class Gate(Strict):
 
 
 class Named(Protocol):
-    """What names the rows of a sync in Braze: the identity of profiles, the id of catalog items."""
+    """What names the rows of a sync where they go: the identity of profiles, the id of catalog items."""
 
     @property
     def kind(self) -> str:
@@ -169,6 +170,33 @@ class Named(Protocol):
     def on_new(self) -> str:
         """What becomes of a key that Braze does not know, such as "create"."""
         ...
+
+
+class Erasure(Protocol):
+    """Whose rows are deleted where they went, and never sent again."""
+
+    @property
+    def table(self) -> str | None:
+        """A table that lists the keys; None where a condition on the sync's own source says whom."""
+        ...
+
+    @property
+    def key(self) -> str | None:
+        """The field of that table that holds the key."""
+        ...
+
+    @property
+    def where(self) -> str | None:
+        """A condition in Caspio's SQL."""
+        ...
+
+    @property
+    def max_keys(self) -> int:
+        """More people than these at once are not erased."""
+        ...
+
+
+Claim = tuple[str, ...]  # one thing that a sync writes outside
 
 
 class Sync(Strict):
@@ -199,10 +227,70 @@ class Sync(Strict):
     apart_from: Annotated[tuple[OtherSync, ...], AsTuple] = ()
     _document: Document | None = PrivateAttr(default=None)
 
+    if TYPE_CHECKING:  # keys of the file in one kind, properties in another: pydantic would take either for the other
+
+        @property
+        def kind(self) -> str:
+            """Name of the kind, as the registry has it."""
+
+        @property
+        def identity(self) -> Named:
+            """What names the rows where they go."""
+
+        @property
+        def consent(self) -> Consent:
+            """Subscription states that are sent."""
+
+        @property
+        def on_missing(self) -> str:
+            """What becomes of what was sent of a row that is gone: "keep" or "delete"."""
+
+        @property
+        def erasure(self) -> Erasure | None:
+            """Whom to erase; None where the file does not say."""
+
     @property
     def key_place(self) -> Location:
         """Where the file says what names a row."""
         raise NotImplementedError
+
+    @property
+    def people(self) -> Named | None:
+        """What names the people whom it sends; None where it sends none."""
+        return None
+
+    @property
+    def present_where(self) -> str | None:
+        """A condition without which a row counts as gone; None where it is there whatever `source.where` says."""
+        raise NotImplementedError
+
+    def claims(self) -> dict[Claim, str]:
+        """Everything it writes outside, and how a person calls it. Two syncs that write one thing overwrite it in turn.
+
+        They are attributes, consent, a catalog, columns of a table.
+        """
+        raise NotImplementedError
+
+    def without(self, names: Collection[str]) -> Self:
+        """The sync without some of what it writes, where that comes in parts."""
+        raise NotImplementedError
+
+    def columns_back(self) -> dict[str, str]:
+        """The columns of its own table that it writes, and what they hold."""
+        return {}
+
+    def roles(self) -> dict[str, str]:
+        """What each Caspio field is for, in words."""
+        raise NotImplementedError
+
+    def of_keys(self, field: str | None = None) -> Self:
+        """The sync without its fields: what makes keys alone, from the key's field or from another one."""
+        raise NotImplementedError
+
+    def shared(self, other: "Sync") -> list[str]:
+        """What both write, as a person calls it, in its own order."""
+        theirs = other.claims()
+        return [name for claim, name in self.claims().items() if claim in theirs]
 
     def needed_fields(self) -> Iterator[tuple[str, str]]:
         """Caspio fields that rows of this kind cannot do without, besides those every kind needs, and what for."""
@@ -221,6 +309,12 @@ class Sync(Strict):
     def contradictions(self) -> Iterator[tuple[Location, str]]:
         """What only the whole file shows: places that do not go together."""
         yield from ()
+
+    def _sent(self, named: str) -> dict[str, str]:
+        """`roles` of a sync whose rows are sent; `named`: what a row is there."""
+        cursor = {} if self.source.cursor is None else {self.source.cursor: "cursor (tells what changed)"}
+        fields = {str(each.source_field): name for name, each in self.fields.items()}
+        return fields | {self.identity.source_field: f"{self.identity.kind} (names the {named})"} | cursor
 
     @property
     def name(self) -> str:

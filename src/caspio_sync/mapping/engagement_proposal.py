@@ -12,7 +12,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.consent_proposal import bare, channel_of, groups_of, scopes_of
 from caspio_sync.mapping.engagement import TAKES
 from caspio_sync.mapping.engagement_sync import FORMS, MEASURES, Form, is_of_frames
-from caspio_sync.mapping.proposal import DISABLED, TEXTS, is_state, key_of, meant, quoted, why, zone_line
+from caspio_sync.mapping.proposal import DISABLED, NOTHING, TEXTS, is_state, key_of, meant, quoted, why, zone_line
 from caspio_sync.schemas import CaspioField
 
 _PADDING = re.compile(r"^(?:braze|total|numberof|has|is)|(?:date|at|on)$")
@@ -58,7 +58,14 @@ _WORTH = (
 _SPOKEN = MappingProxyType({"YES/NO": "Yes/No", "DATE/TIME": "Date/Time", "STRING": "Text (255)"})
 
 
-def propose_engagement(name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None) -> str:
+def propose_engagement(
+    name: str,
+    table: str,
+    fields: Sequence[CaspioField],
+    *,
+    time_zone: str | None = None,
+    returned: Mapping[str, str] = NOTHING,  # noqa: ARG001
+) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
     Args:
@@ -66,6 +73,7 @@ def propose_engagement(name: str, table: str, fields: Sequence[CaspioField], *, 
         table: that is read and written.
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
+        returned: columns that hold what Braze tells; of no matter here.
 
     Raises:
         ConfigurationError: no field can name a person, or none seems made for what Braze tells.

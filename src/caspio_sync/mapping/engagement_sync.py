@@ -5,7 +5,7 @@ tells of single profiles. Opens, clicks and deliveries come by Currents alone: c
 until its first post.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from caspio_sync.characters import trimmed
 from caspio_sync.mapping.consent import Consent, GlobalState, group_id
-from caspio_sync.mapping.definition import Gate, OtherSync, Sync
+from caspio_sync.mapping.definition import Claim, Gate, OtherSync, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import AsTuple, FieldName, Strict
 from caspio_sync.mapping.profile_sync import Alias
@@ -249,6 +249,45 @@ class EngagementSync(Sync):
     def key_place(self) -> Location:
         """As `Sync.key_place`."""
         return ("identity", self.identity.kind)
+
+    @property
+    def present_where(self) -> None:
+        """As `Sync.present_where`."""
+        return
+
+    def claims(self) -> dict[Claim, str]:
+        """As `Sync.claims`: columns, and the campaigns' table. Caspio tells them apart without case."""
+        table = self.source.name.lower()
+        claimed: dict[Claim, str] = {("column", table, column.lower()): column for column in self.columns}
+        if self.campaign_stats is not None:
+            claimed["rows", self.campaign_stats.table.lower()] = self._table_of_campaigns
+        return claimed
+
+    def without(self, names: Collection[str]) -> Self:
+        """As `Sync.without`."""
+        returned, given = self.returned, self.campaign_stats
+        fields = {name: field for name, field in self.fields.items() if name not in names}
+        groups = tuple(each for each in returned.subscription_groups if each.column not in names)
+        states = {"email_subscribe": returned.email_subscribe, "push_subscribe": returned.push_subscribe}
+        gone = {name: None for name, state in states.items() if state is not None and state.column in names}
+        left = returned.model_copy(update={"subscription_groups": groups, **gone})
+        stats = None if given is not None and self._table_of_campaigns in names else given
+        return self.model_copy(update={"fields": fields, "returned": left, "campaign_stats": stats})
+
+    @property
+    def _table_of_campaigns(self) -> str:
+        return f"table {self.campaign_stats.table}" if self.campaign_stats else ""
+
+    def columns_back(self) -> dict[str, str]:
+        """As `Sync.columns_back`: columns of measures."""
+        return {column: each.measure for column, each in self.fields.items()}
+
+    def roles(self) -> dict[str, str]:
+        """As `Sync.roles`: what each field takes from Braze, or finds the row by."""
+        finds = {field: f"{kind} (finds the row)" for kind, field in self.identity if field is not None}
+        states = {each.column: self.returned.attribute(scope) for scope, each in self.returned.states.items()}
+        measures = {column: f"{each.measure} as {each.written_as}" for column, each in self.fields.items()}
+        return finds | states | measures
 
     @property
     def consent(self) -> Consent:

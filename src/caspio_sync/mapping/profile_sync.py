@@ -1,6 +1,6 @@
 """The definition of a profile sync: what `syncs/<name>.yaml` of `kind: profiles` may say."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, mod
 from caspio_sync.clients.caspio_query import condition
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.consent import Consent
-from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.definition import Claim, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldName, PhoneRegion, Strict
 
@@ -149,6 +149,34 @@ class ProfileSync(Sync):
     def key_place(self) -> Location:
         """As `Sync.key_place`."""
         return ("identity", self.identity.kind)
+
+    @property
+    def people(self) -> Identity:
+        """As `Sync.people`."""
+        return self.identity
+
+    @property
+    def present_where(self) -> None:
+        """As `Sync.present_where`: a profile stays whose row the condition leaves out."""
+        return
+
+    def claims(self) -> dict[Claim, str]:
+        """As `Sync.claims`: attributes and consent."""
+        place = ("profiles", self.identity.kind, self.identity.label or "")
+        return {(*place, name): name for name in (*self.fields, *self.consent.columns)}
+
+    def without(self, names: Collection[str]) -> Self:
+        """As `Sync.without`."""
+        fields = {name: field for name, field in self.fields.items() if name not in names}
+        groups = tuple(each for each in self.consent.subscription_groups if each.column not in names)
+        states = {name: None for name in ("email_subscribe", "push_subscribe") if name in names}
+        require = tuple(each for each in self.consent.required if each not in names)
+        left = self.consent.model_copy(update={"subscription_groups": groups, "require": require, **states})
+        return self.model_copy(update={"fields": fields, "consent": left})
+
+    def roles(self) -> dict[str, str]:
+        """As `Sync.roles`."""
+        return self._sent("profile")
 
     def needed_fields(self) -> Iterator[tuple[str, str]]:
         """As `Sync.needed_fields`."""

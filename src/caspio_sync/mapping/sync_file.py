@@ -1,32 +1,32 @@
 """Reading a sync file of any kind."""
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+import operator
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import Field, TypeAdapter
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.catalog_faults import catalog_faults
-from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.document import Document, Finding, Location, listing, parse_document, read_document
-from caspio_sync.mapping.engagement_sync import EngagementSync
-from caspio_sync.mapping.faults import find_faults, profile_faults
-from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.mapping.faults import find_faults
+from caspio_sync.registry import KINDS, load
 from caspio_sync.sync_files import fault_in_name
 
-AnySync = ProfileSync | CatalogSync | EngagementSync
 
-KINDS: Mapping[str, type[AnySync]] = MappingProxyType(
-    {"profiles": ProfileSync, "catalog": CatalogSync, "engagement": EngagementSync}
-)
-_FAULTS: Mapping[str, Callable[[Any], Iterable[tuple[Location, str]]]] = MappingProxyType(
-    {"profiles": profile_faults, "catalog": catalog_faults, "engagement": lambda _: ()}
-)
+class _Registered(Protocol):
+    """What reading needs of a kind."""
+
+    definition: type[Sync]
+
+    def faults(self, data: Mapping[str, Any], /) -> Iterable[tuple[Location, str]]:
+        """What is wrong with a file that the definition does not know."""
+        ...
 
 
-def load_sync(path: Path) -> AnySync:
+def load_sync(path: Path) -> Sync:
     """Read a sync file.
 
     Raises:
@@ -35,7 +35,7 @@ def load_sync(path: Path) -> AnySync:
     return _checked(read_document(path))
 
 
-def parse_sync(text: str, path: Path) -> AnySync:
+def parse_sync(text: str, path: Path) -> Sync:
     """As `load_sync`, from text that would stand in `path`."""
     return _checked(parse_document(text, path))
 
@@ -43,20 +43,26 @@ def parse_sync(text: str, path: Path) -> AnySync:
 def sync_json_schema() -> dict[str, Any]:
     """JSON Schema of the sync file, for editors."""
     title = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "caspio-sync: sync definition"}
-    return title | TypeAdapter(Annotated[AnySync, Field(discriminator="kind")]).json_schema(by_alias=True)
+    definitions: Any = functools.reduce(operator.or_, (_registered(name).definition for name in KINDS))
+    return title | TypeAdapter(Annotated[definitions, Field(discriminator="kind")]).json_schema(by_alias=True)
 
 
-def _checked(document: Document) -> AnySync:
+def _checked(document: Document) -> Sync:
     if (fault := fault_in_name(document.path.stem)) is not None:
         raise ConfigurationError(f"{document.path}: {fault}")
-    kind = _kind(document)
-    sync, findings = find_faults(KINDS[kind], document, _FAULTS[kind](document.data))
+    kind = _registered(_kind(document))
+    sync, findings = find_faults(kind.definition, document, kind.faults(document.data))
     if sync is None:
         raise ConfigurationError(listing(document.path, findings))
     sync._document = document  # noqa: SLF001 - the model cannot know its file while it is being validated
     for at, text in sync.contradictions():
         raise ConfigurationError(f"{sync.where(*at)}: {'.'.join(map(str, at))}: {text}")
     return sync
+
+
+def _registered(name: str) -> _Registered:
+    kind: _Registered = load(KINDS, name, "kind of sync")
+    return kind
 
 
 def _kind(document: Document) -> str:

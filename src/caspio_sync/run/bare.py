@@ -6,8 +6,7 @@ from caspio_sync.errors import without_values
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.deployed.backfill import BackfillReport, plan_backfill, report_of, run_here
 from caspio_sync.run.gates import MakeGates
-from caspio_sync.run.line import run_and_close
-from caspio_sync.run.lines import LINES
+from caspio_sync.run.line import line_of, run_and_close
 from caspio_sync.run.opening import open_run
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import Settings
@@ -24,7 +23,7 @@ def run_sync(name: str, options: RunOptions, settings: Settings, gates: MakeGate
 
 async def run(name: str, options: RunOptions, settings: Settings, gates: MakeGates) -> RunReport:
     """As `run_sync`, inside a running loop."""
-    line = LINES[load_sync(settings.sync_file(name)).kind]
+    line = line_of(load_sync(settings.sync_file(name)))
     with without_values():
         return await run_and_close(open_run(name, options, settings=settings, gates=gates), line)
 

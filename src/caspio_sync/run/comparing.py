@@ -22,7 +22,6 @@ from caspio_sync.ledger.compare import (
 )
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.mapping.former_rules import under_former_rules
-from caspio_sync.mapping.kinds import mapping_of
 from caspio_sync.mapping.objects import data_points
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
@@ -31,6 +30,7 @@ from caspio_sync.run.duplicate_consent import heed, keep_words_of_gone, note_wor
 from caspio_sync.run.erasing import withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.hand_over import Claims, find_claims, heirs, take_over
+from caspio_sync.run.kind import mapping_of
 from caspio_sync.run.resuming import note_sweep
 from caspio_sync.run.selection import note_found
 from caspio_sync.run.shards import begin_shard, claim_before_others

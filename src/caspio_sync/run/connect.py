@@ -18,7 +18,7 @@ from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.source import Engagement
@@ -67,7 +67,7 @@ def catalog_client(settings: Settings, clock: Clock) -> CatalogClient:
     return _of_workspace(CatalogClient, settings, clock)
 
 
-def sender_limits(settings: Settings, definition: AnySync) -> SenderLimits:
+def sender_limits(settings: Settings, definition: Sync) -> SenderLimits:
     """How fast the sender of a sync may go, until an answer says otherwise."""
     if isinstance(definition, CatalogSync):
         requests, window_seconds = ITEMS_WRITE_LIMIT
@@ -75,7 +75,7 @@ def sender_limits(settings: Settings, definition: AnySync) -> SenderLimits:
     return SenderLimits(connections=settings.braze_connections, requests=settings.braze_track_limit)
 
 
-def braze_sender(settings: Settings, clock: Clock, definition: AnySync, rows: int) -> Sender:
+def braze_sender(settings: Settings, clock: Clock, definition: Sync, rows: int) -> Sender:
     """The sender for a run that reads so many rows: in this process, or in one of its own."""
     limits = sender_limits(settings, definition)
     if settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS):
@@ -134,7 +134,7 @@ class Connect:
 
     clock: Clock = field(default_factory=SystemClock)
     caspio: Callable[[Settings, Clock], CaspioClient] = caspio_client
-    sender: Callable[[Settings, Clock, AnySync, int], Sender] = braze_sender
+    sender: Callable[[Settings, Clock, Sync, int], Sender] = braze_sender
     braze: Callable[[Settings, Clock], BrazeClient] = braze_client
     catalogs: Callable[[Settings, Clock], CatalogClient] = catalog_client
     polled: Callable[[Settings, Clock], BrazeEngagementClient] = engagement_client

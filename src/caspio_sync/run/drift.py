@@ -11,10 +11,9 @@ from typing import Any
 from caspio_sync.clients.caspio_query import without_literals
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
-from caspio_sync.mapping.definition import names
-from caspio_sync.mapping.kinds import mapping_of
+from caspio_sync.mapping.definition import Sync, names
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.run.kind import mapping_of
 from caspio_sync.schemas import CaspioField
 
 
@@ -60,7 +59,7 @@ class FieldsThen:
         return {"source": self.source, "fields": fields, "stopped": list(self.stopped), "drift": list(self.lines)}
 
 
-def find_drift(definition: AnySync, now: Mapping[str, CaspioField], then: FieldsThen) -> Drift:
+def find_drift(definition: Sync, now: Mapping[str, CaspioField], then: FieldsThen) -> Drift:
     """Hold the source's fields against those of the last run.
 
     Raises:
@@ -81,7 +80,7 @@ def find_drift(definition: AnySync, now: Mapping[str, CaspioField], then: Fields
     return Drift(tuple(_lines(definition, now, then, changed, stopped)), tuple(sorted(stopped)))
 
 
-def _required(definition: AnySync, before: Mapping[str, CaspioField]) -> Iterator[tuple[str, str]]:
+def _required(definition: Sync, before: Mapping[str, CaspioField]) -> Iterator[tuple[str, str]]:
     """Fields that the sync cannot do without, and what for."""
     source = definition.source
     yield definition.identity.source_field, f"the key ({'.'.join(map(str, definition.key_place))})"
@@ -104,7 +103,7 @@ def _required(definition: AnySync, before: Mapping[str, CaspioField]) -> Iterato
         yield from ((name, f"judged by {place} ({mapped})") for name in _fields_of(definition, mapped, before))
 
 
-def _fields_of(definition: AnySync, attribute: str, fields: Mapping[str, CaspioField]) -> set[str]:
+def _fields_of(definition: Sync, attribute: str, fields: Mapping[str, CaspioField]) -> set[str]:
     mapping = _alone(definition, attribute, fields)
     return set() if mapping is None else _read_by(mapping, attribute)
 
@@ -113,7 +112,7 @@ def _read_by(mapping: RowMapping, attribute: str) -> set[str]:
     return {name for name in mapping.source_fields if attribute in mapping.columns_reading([name])}
 
 
-def _alone(definition: AnySync, attribute: str, fields: Mapping[str, CaspioField]) -> RowMapping | None:
+def _alone(definition: Sync, attribute: str, fields: Mapping[str, CaspioField]) -> RowMapping | None:
     """The mapping of one attribute and nothing else; None where it does not fit these fields."""
     try:
         return mapping_of(definition.only(attribute), list(fields.values()))
@@ -122,7 +121,7 @@ def _alone(definition: AnySync, attribute: str, fields: Mapping[str, CaspioField
 
 
 def _stopped(
-    definition: AnySync, now: Mapping[str, CaspioField], before: Mapping[str, CaspioField], changed: set[str]
+    definition: Sync, now: Mapping[str, CaspioField], before: Mapping[str, CaspioField], changed: set[str]
 ) -> set[str]:
     """Changed fields that an attribute can no longer be made of, or would make another kind of value of."""
     if not changed:
@@ -141,7 +140,7 @@ def _stopped(
 
 
 def _lines(
-    definition: AnySync,
+    definition: Sync,
     now: Mapping[str, CaspioField],
     then: FieldsThen,
     changed: set[str],
@@ -171,7 +170,7 @@ def _lines(
         yield from _lesser_changes(definition, now[name], before[name])
 
 
-def _lesser_changes(definition: AnySync, now: CaspioField, before: CaspioField) -> Iterator[str]:
+def _lesser_changes(definition: Sync, now: CaspioField, before: CaspioField) -> Iterator[str]:
     if before.unique and not now.unique:
         key = now.name == definition.identity.source_field
         yield f"{now.name} is no longer unique{': of rows that share a key only one is sent' if key else ''}"

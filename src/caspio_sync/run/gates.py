@@ -6,8 +6,8 @@ from typing import Protocol
 
 import polars as pl
 
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.schemas import CheckResult
 
 
@@ -56,10 +56,10 @@ class Gates(Protocol):
         ...
 
 
-MakeGates = Callable[[str, AnySync, RowMapping], Gates]
+MakeGates = Callable[[str, Sync, RowMapping], Gates]
 
 
-def no_gates(name: str, _sync: AnySync, _mapping: RowMapping) -> Gates:
+def no_gates(name: str, _sync: Sync, _mapping: RowMapping) -> Gates:
     """For a run that comes to no gate: one that is opened to look, or to erase."""
 
     class NoGates:

@@ -15,8 +15,11 @@ from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.errors import CaspioSyncError, TransientError
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.registry import found
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.wanted_rows import WantedRows
+from caspio_sync.run.kind import kind_of
 from caspio_sync.run.planning import Plan, Planning
 from caspio_sync.run.report import RunReport
 
@@ -130,6 +133,12 @@ class Line:
     again: Callable[[SyncRun], Awaitable[bool]] | None = None
     after: Sequence[Step[[], None]] = ()
     closed: Sequence[Step[[], None]] = ()
+
+
+def line_of(sync: Sync) -> Line:
+    """The line of the sync's kind."""
+    line: Line = found(kind_of(sync).line)
+    return line
 
 
 async def _extract(run: SyncRun) -> SourceBatch | None:

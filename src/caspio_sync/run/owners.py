@@ -5,7 +5,6 @@ import polars as pl
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clients.caspio_query import identifier
 from caspio_sync.extraction.rows_by_key import rows_by_key
-from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.schemas import KEY, SOURCE_PK
 from caspio_sync.text_columns import trimmed_values
@@ -16,7 +15,7 @@ _ASKED_ONE_BY_ONE = 100  # about as many as one call names
 async def present_keys(caspio: CaspioClient, prepared: Prepared, source_pks: pl.Series) -> pl.DataFrame:
     """The rows that are still there: source_pk, and `present_key` as it would be sent.
 
-    Of items, a row that the sync's condition leaves out is not there: its item is deleted, and the id is free.
+    A row that `Sync.present_where` leaves out is not there.
 
     Raises:
         As `rows_by_key`.
@@ -27,8 +26,7 @@ async def present_keys(caspio: CaspioClient, prepared: Prepared, source_pks: pl.
         counted = await caspio.aggregate(prepared.source, select=f"COUNT({key}) AS row_count", where=among)
         if counted.row["row_count"] in {0, "0"}:
             source_pks = source_pks.clear()
-    definition = prepared.definition
-    within = definition.source.where if isinstance(definition, CatalogSync) else None
+    within = prepared.definition.present_where
     rows = await rows_by_key(caspio, prepared.source, prepared.key, source_pks, fields=prepared.selected, where=within)
     return prepared.mapping.apply(rows).select(SOURCE_PK, pl.col(KEY).alias("present_key"))
 

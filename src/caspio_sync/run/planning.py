@@ -16,6 +16,7 @@ from caspio_sync.run.catalogs.vanished import find_vanished
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
+from caspio_sync.run.kind import kind_of
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.shared_dates import SharedDates
 from caspio_sync.run.verification.verify_report import EXAMPLES
@@ -143,7 +144,7 @@ async def mapping_changes(run: SyncRun) -> list[str]:
     stays = (
         "Braze keeps the value it has, and it is billed no more; to remove it, map it to an empty field with "
         "`on_null: clear` for one run"
-        if run.definition.kind == "profiles"
+        if kind_of(run.definition).words.billed
         else "what was written stays where it is"
     )
     return [

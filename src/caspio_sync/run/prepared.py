@@ -11,10 +11,11 @@ from caspio_sync.clock import Clock
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.records import RecordReader
 from caspio_sync.ledger.sources import KnownSource
-from caspio_sync.mapping.kinds import mapping_of
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.mapping.sync_file import AnySync, load_sync
+from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.drift import Drift, FieldsThen, find_drift
+from caspio_sync.run.kind import mapping_of
 from caspio_sync.run.sharing import Shares, beside_others
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings
@@ -65,7 +66,7 @@ class Prepared:
         drift: what changed in the source since the last run.
     """
 
-    definition: AnySync
+    definition: Sync
     shares: Shares
     mapping: RowMapping
     source: Source
@@ -170,7 +171,7 @@ def key_mapping(prepared: Prepared) -> RowMapping:
 
 
 async def _requests(
-    definition: AnySync, source: Source, fields: dict[str, CaspioField], key: CaspioField, caspio: CaspioClient
+    definition: Sync, source: Source, fields: dict[str, CaspioField], key: CaspioField, caspio: CaspioClient
 ) -> Requests | None:
     """The `erasure:` section held against the table it names."""
     erasure = definition.erasure
@@ -194,7 +195,7 @@ async def _requests(
 _JUDGED_VERSION = 2
 
 
-def suite_digest(definition: AnySync, mapping: RowMapping) -> str:
+def suite_digest(definition: Sync, mapping: RowMapping) -> str:
     """Hash of what the gate asks: under another one, held rows are judged again."""
     checks = [(check.column, check.code) for check in mapping.checked]
     text = f"{_JUDGED_VERSION}{definition.gate.model_dump_json()}{checks}"
@@ -217,7 +218,7 @@ def read_digest(prepared: Prepared, *, whole: bool = False) -> str:
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _paged_by(definition: AnySync, fields: dict[str, CaspioField]) -> CaspioField:
+def _paged_by(definition: Sync, fields: dict[str, CaspioField]) -> CaspioField:
     """The field that pages are read by: PK_ID of a table, `page_by` of a view."""
     name = definition.source.page_by
     if name is None:
@@ -231,7 +232,7 @@ def _paged_by(definition: AnySync, fields: dict[str, CaspioField]) -> CaspioFiel
     return fields[name]
 
 
-def _check_cursor(definition: AnySync, fields: dict[str, CaspioField]) -> None:
+def _check_cursor(definition: Sync, fields: dict[str, CaspioField]) -> None:
     cursor = definition.source.cursor
     if cursor is None:
         return

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.ownership import claims, shared, without
-from caspio_sync.mapping.sync_file import AnySync, load_sync
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.run.kind import kind_of
 from caspio_sync.settings import Settings
 
 _SHOWN = 10
@@ -23,19 +23,19 @@ class Shares:
         notes: what a person should know.
     """
 
-    definition: AnySync
-    apart: tuple[AnySync, ...] = ()
+    definition: Sync
+    apart: tuple[Sync, ...] = ()
     notes: tuple[str, ...] = ()
 
 
-def beside_others(settings: Settings, definition: AnySync) -> Shares:
+def beside_others(settings: Settings, definition: Sync) -> Shares:
     """Hold a sync against the others of its folder, as `beside`."""
     others, notes = _others(settings, definition)
     shares = beside(definition, others)
     return replace(shares, notes=(*notes, *shares.notes))
 
 
-def beside(definition: AnySync, others: Mapping[str, AnySync]) -> Shares:
+def beside(definition: Sync, others: Mapping[str, Sync]) -> Shares:
     """Hold a sync against others, of which those that are not enabled do not count. It counts itself.
 
     Raises:
@@ -52,13 +52,13 @@ def beside(definition: AnySync, others: Mapping[str, AnySync]) -> Shares:
             )
     everybody = {**others, definition.name: definition}
     left = _without_owned(definition, everybody)
-    claimed, kept = claims(definition), claims(left)
+    claimed, kept = definition.claims(), left.claims()
     if len(kept) < len(claimed):
         theirs = [name for claim, name in claimed.items() if claim not in kept]
         notes.append(f"left to {definition.owner}, their owner: {_listed(theirs)}")
     apart = []
     for other in others.values():
-        if not (other.enabled and (both := shared(left, _without_owned(other, everybody)))):
+        if not (other.enabled and (both := left.shared(_without_owned(other, everybody)))):
             continue
         if other.name in definition.apart_from or definition.name in other.apart_from:
             apart.append(other)
@@ -83,9 +83,9 @@ def refuse_met(ledger: Ledger, shares: Shares) -> None:
             )
 
 
-def _others(settings: Settings, definition: AnySync) -> tuple[dict[str, AnySync], list[str]]:
+def _others(settings: Settings, definition: Sync) -> tuple[dict[str, Sync], list[str]]:
     files = settings.sync_files
-    found: dict[str, AnySync] = {}
+    found: dict[str, Sync] = {}
     notes = []
     for name in files.names:
         if name == definition.name:
@@ -97,7 +97,7 @@ def _others(settings: Settings, definition: AnySync) -> tuple[dict[str, AnySync]
     return found, notes
 
 
-def _without_owned(sync: AnySync, everybody: Mapping[str, AnySync]) -> AnySync:
+def _without_owned(sync: Sync, everybody: Mapping[str, Sync]) -> Sync:
     """The sync without what its owner writes, enabled or not: what is sent must not change with a pause."""
     owner = everybody.get(sync.owner or "")
     if owner is None:
@@ -110,8 +110,8 @@ def _without_owned(sync: AnySync, everybody: Mapping[str, AnySync]) -> AnySync:
                 "share; remove it from the file of the one that is to"
             )
         way.append(following.name)
-    left = without(sync, shared(sync, owner))
-    if not claims(left):
+    left = sync.without(sync.shared(owner))
+    if not left.claims():
         raise ConfigurationError(
             f"{sync.where('owner')}: owner: {owner.name} writes everything that {sync.name} would; nothing is left to "
             "it. Remove the file, or the line"
@@ -123,12 +123,10 @@ def _without_owned(sync: AnySync, everybody: Mapping[str, AnySync]) -> AnySync:
     return left
 
 
-def _refusal(sync: AnySync, other: AnySync, both: list[str]) -> str:
-    ways = f"`apart_from: [{other.name}]` where no {'item' if isinstance(sync, CatalogSync) else 'person'} is in both"
-    if not isinstance(sync, CatalogSync):
-        ways = f"take them out of one, or write into {sync.name}: `owner: {other.name}` to leave them to it, or {ways}"
-    else:
-        ways = f"give one of them a catalog of its own, or write {ways}"
+def _refusal(sync: Sync, other: Sync, both: list[str]) -> str:
+    words = kind_of(sync).words
+    apart = f"`apart_from: [{other.name}]` where no {words.who} is in both"
+    ways = words.part_ways.format(sync=sync.name, other=other.name, apart=apart)
     return (
         f"{sync.where('kind')}: {sync.name} and {other.name} ({other.where('kind')}) both write {_listed(both)}: they "
         f"would overwrite each other for ever, billed each time; {ways}"

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from caspio_sync.ledger.runs import Run
 from caspio_sync.run.freshness import Freshness, duration
+from caspio_sync.run.kind import kind_named
 from caspio_sync.run.report import RunReport
 from caspio_sync.schemas import Verdict
 
@@ -41,14 +42,7 @@ def headline(report: RunReport) -> str:
         f"{report.read:,} rows read, {report.new:,} new, {report.changed:,} changed, {report.unchanged:,} unchanged, "
         f"{report.sent:,} sent, {report.verdicts.get('quarantined', 0):,} quarantined, "
         f"{report.verdicts.get('rejected', 0):,} rejected by Braze, {held:,} held from before; "
-        f"{report.requests:,} requests, "
-        + (
-            f"{report.data_points:,} data points billed, {report.data_points_saved:,} saved"
-            if report.kind == "profiles"
-            else f"{report.deleted:,} items deleted"
-            if report.writeback is None
-            else f"{report.writeback.calls:,} calls to Caspio that wrote"
-        )
+        f"{report.requests:,} requests, " + kind_named(report.kind).words.headline(report)
     )
 
 
@@ -107,11 +101,7 @@ def _rows(report: RunReport) -> Iterator[str]:
             ("unchanged", report.unchanged, "Braze holds this version; nothing was sent"),
             *((f"held from before: {verdict}", rows, "not looked at again") for verdict, rows in report.held.items()),
             *((verdict, rows, _MEANS.get(verdict, "")) for verdict, rows in report.verdicts.items()),
-            ("opt-outs sent ahead", report.opt_outs, "before everything else of these people")
-            if report.kind == "profiles"
-            else ("deleted", report.deleted, "items whose row is gone")
-            if report.writeback is None
-            else ("calls that wrote", report.writeback.calls, "rows with equal values travel together"),
+            kind_named(report.kind).words.own(report),
         ],
     )
 

@@ -17,7 +17,8 @@ from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.workspaces import Workspace, key_digest
 from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.sync_file import AnySync, load_sync
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import Connect
 from caspio_sync.settings import Settings
 
@@ -107,7 +108,7 @@ def remember_accounts(name: str, settings: Settings, ledger: Ledger) -> None:
         ledger.remember_workspace(name, found.present, instead_of=found.known)
 
 
-async def _there(sync: AnySync, keys: Sequence[str], settings: Settings, connect: Connect) -> int:
+async def _there(sync: Sync, keys: Sequence[str], settings: Settings, connect: Connect) -> int:
     """How many of these keys Braze knows, as profiles or as items of the sync's catalog."""
     if isinstance(sync, CatalogSync):
         catalog, paced = sync.catalog.name, PacedCalls(ITEMS_READ_LIMIT, connect.clock)

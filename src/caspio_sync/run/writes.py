@@ -9,8 +9,8 @@ from caspio_sync.delivery.requests import TRACK, Envelope, items_envelope
 from caspio_sync.ledger.compare import opt_out, repeated, send
 from caspio_sync.mapping.catalog_items import encode_item_changes, encode_item_ids, encode_items
 from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.objects import encode_objects, identifier_expression
-from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.run.context import SyncRun
 from caspio_sync.schemas import KEY
 
@@ -33,7 +33,7 @@ class Write:
     encode: Callable[[pl.DataFrame], pl.Series]
 
 
-def envelopes(definition: AnySync) -> tuple[Envelope, ...]:
+def envelopes(definition: Sync) -> tuple[Envelope, ...]:
     """Every call that a sync makes while it sends."""
     if not isinstance(definition, CatalogSync):
         return (TRACK,)

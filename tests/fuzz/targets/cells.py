@@ -11,10 +11,10 @@ from caspio_sync.ledger.compare import Versions, compare, send
 from caspio_sync.ledger.schema import LEDGER_ROW_SCHEMA
 from caspio_sync.mapping.catalog_items import encode_items
 from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.kinds import mapping_of
 from caspio_sync.mapping.objects import encode_objects, identifier_expression
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import parse_sync
+from caspio_sync.run.kind import mapping_of
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_DTYPES, SOURCE_PK, CaspioField
 from tests.fuzz.judging import BrokenPromiseError, Target
 

@@ -15,7 +15,6 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from caspio_sync.cli import examine
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.clients.caspio import CaspioClient
@@ -193,7 +192,6 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, great_expectations: No
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     made = Shop(tmp_path, monkeypatch)
-    monkeypatch.setattr(examine, "braze_client", made.braze_client)
     token = CONNECT.set(made.connect())
     yield made
     CONNECT.reset(token)

@@ -1,7 +1,7 @@
 import pytest
 
-from caspio_sync.cli.findings import findings_of
 from caspio_sync.errors import ConfigurationError, TransientError
+from caspio_sync.run.finding import findings_of
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 

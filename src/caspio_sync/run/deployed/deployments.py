@@ -10,11 +10,11 @@ import yaml
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.records import RecordReader
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.engagement_sync import EngagementSync
-from caspio_sync.mapping.sync_file import AnySync, load_sync
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.deployed.schedules import Schedule, daily_calls, over_budget, schedules_of
+from caspio_sync.run.kind import kind_of
 from caspio_sync.run.prepared import calls_a_page, prepare
 from caspio_sync.run.quota import count_calls
 from caspio_sync.run.sharing import beside
@@ -31,14 +31,6 @@ PULL_STEPS: tuple[Mapping[str, Any], ...] = (
         {"prefect.deployments.steps.set_working_directory": {"directory": f"{{{{ ${FOLDER_VARIABLE} }}}}"}}
     ),
 )
-ENTRYPOINTS: Mapping[str, str] = MappingProxyType(
-    {
-        "profiles": "flows.profile_sync.profile_sync",
-        "catalog": "flows.catalog_sync.catalog_sync",
-        "engagement": "flows.engagement_return.engagement_return",
-    }
-)
-
 HOUSEKEEPING = "housekeeping"
 _DAILY = "23 4 * * *"  # after the nightly sweeps
 
@@ -167,14 +159,15 @@ def _files(settings: Settings) -> list[Path]:
     return [files.path(name) for name in files.names]
 
 
-def _deployment(definition: AnySync, schedule: Schedule) -> Deployment:
+def _deployment(definition: Sync, schedule: Schedule) -> Deployment:
     # A sweep that meets another run waits for its end: the next night is far away.
     sweep = {"full": True, "wait": True} if schedule.full else {}
+    kind, whole = kind_of(definition), schedule.full or definition.source.cursor is None
     return Deployment(
         name=f"{definition.name}-{schedule.slug}" if schedule.full else definition.name,
-        description=_description(definition, schedule),
-        entrypoint=ENTRYPOINTS[definition.kind],
-        tags=(TAG, definition.kind),
+        description=kind.describe(definition, whole),
+        entrypoint=kind.flow,
+        tags=(TAG, kind.name),
         parameters={"parameters": {"sync": definition.name, **sweep}},
         schedule=schedule,
     )
@@ -191,26 +184,6 @@ def _housekeeping(settings: Settings) -> Deployment:
         tags=(TAG, HOUSEKEEPING),
         parameters={"parameters": {"dry_run": False}},
         schedule=Schedule("daily", _DAILY),
-    )
-
-
-def _description(definition: AnySync, schedule: Schedule) -> str:
-    whole = schedule.full or definition.source.cursor is None
-    reads = "Reads all rows and sends what differs" if whole else "Reads what changed since the last run"
-    custom = "Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
-    if isinstance(definition, CatalogSync):
-        gone = "; items whose row is gone are deleted" if whole and definition.on_missing == "delete" else ""
-        return (
-            f"Caspio's {definition.source.name} to the Braze catalog {definition.catalog.name}. {reads}{gone}. {custom}"
-        )
-    if isinstance(definition, EngagementSync):
-        return (
-            f"What Braze learned of people, back into Caspio's {definition.source.name}: reads all rows and writes "
-            "what differs. Custom run: `limit` reads the first rows, `keys` chosen ones."
-        )
-    return (
-        f"Caspio's {definition.source.name} to Braze user profiles. {reads}; of a row the changed fields alone travel. "
-        f"{custom}"
     )
 
 

@@ -11,15 +11,14 @@ from itertools import takewhile
 from cronsim import CronSim
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS
-from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.run.kind import kind_of
 
 DAYS_A_MONTH = 30
 CALLS_BEFORE_ROWS = 3  # token (billed as well: Caspio, 4.1), fields, count
 
 REGULAR, SWEEP = "regular", "nightly"
-# A profile is wanted within minutes, an item of a catalog within the hour. Without a cursor every run reads all rows.
-_BY_CURSOR = {"profiles": "* * * * *", "catalog": "*/15 * * * *"}
-_BY_SWEEP = "0 * * * *"
+_BY_SWEEP = "0 * * * *"  # without a cursor every run reads all rows
 _SWEEP_HOUR = 2
 
 
@@ -40,7 +39,7 @@ class Schedule:
     time_zone: str = "UTC"
 
 
-def schedules_of(definition: AnySync) -> tuple[Schedule, ...]:
+def schedules_of(definition: Sync) -> tuple[Schedule, ...]:
     """The schedules of a sync: the regular one, and a nightly read of everything where the regular one reads changes.
 
     `schedule:` in the sync file replaces the regular one. The nights begin at different minutes, each always
@@ -52,7 +51,7 @@ def schedules_of(definition: AnySync) -> tuple[Schedule, ...]:
         return (Schedule(REGULAR, _BY_SWEEP if given is None else given.cron, time_zone=zone),)
     minute = zlib.crc32(definition.name.encode()) % 60
     return (
-        Schedule(REGULAR, _BY_CURSOR[definition.kind] if given is None else given.cron, time_zone=zone),
+        Schedule(REGULAR, kind_of(definition).cron if given is None else given.cron, time_zone=zone),
         Schedule(SWEEP, f"{minute} {_SWEEP_HOUR} * * *", full=True, time_zone=zone),
     )
 
@@ -94,7 +93,7 @@ def calls_a_run(rows: int | None, page: int = 1) -> int:
     return CALLS_BEFORE_ROWS + page * (1 if rows is None else math.ceil(rows / MAX_PAGE_ROWS))
 
 
-def daily_calls(sync: str, definition: AnySync, rows: int, page: int = 1) -> list[DailyCalls]:
+def daily_calls(sync: str, definition: Sync, rows: int, page: int = 1) -> list[DailyCalls]:
     """What each schedule of a sync asks for, whose source has so many rows, and whose pages take so many calls."""
     sweeps = definition.source.cursor is None
     return [

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.fingerprints import identity_salt
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.engagement import EngagementMapping
 from caspio_sync.mapping.engagement_sync import EngagementSync
-from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
@@ -86,13 +86,13 @@ def profiles_salt(run: SyncRun) -> int:
     return run.part("salt of the profile sync", found)
 
 
-def check_profiles(definition: EngagementSync) -> ProfileSync | None:
+def check_profiles(definition: EngagementSync) -> Sync | None:
     """The profile sync that is told of conflicts, which must be about the same rows."""
     name = definition.returned.profiles
     if name is None:
         return None
     profiles = load_sync(current_settings().sync_file(name))
-    if not isinstance(profiles, ProfileSync) or profiles.source.name != definition.source.name:
+    if profiles.people is None or profiles.source.name != definition.source.name:
         raise ConfigurationError(
             f"{definition.where('consent', 'profiles')}: '{name}' is no profile sync of {definition.source.name}; "
             "name the one that carries these columns to Braze"

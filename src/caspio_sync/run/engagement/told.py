@@ -10,7 +10,6 @@ import polars as pl
 
 from caspio_sync.engagement.identity import KINDS
 from caspio_sync.mapping.engagement_sync import EngagementSync
-from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.connect import CONNECT
@@ -86,7 +85,7 @@ class BrazeEngagement:
         """The states of the next people in turn, by the row that the profile sync sent them from."""
         run, profiles = self._run, self._definition.returned.profiles
         sync = None if profiles is None else load_sync(current_settings().sync_file(profiles))
-        if profiles is None or not isinstance(sync, ProfileSync) or sync.identity.kind != "external_id":
+        if profiles is None or sync is None or sync.people is None or sync.people.kind != "external_id":
             run.report.notes.append(
                 "subscription groups and push states are told by Currents alone: Braze is asked for people by external "
                 "id, of whom the profile sync under `consent: profiles` knows which there are"

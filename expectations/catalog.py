@@ -23,8 +23,8 @@ import pycountry
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import LAST_PRICE, ROWS_LAST, ROWS_NOW, CatalogType
-from expectations.gate import Expectation, Gate, expectation_from
-from expectations.rules import Joined, gate_with, is_true, row_expectations, rule_column, rule_columns
+from expectations.gate import Expectation, expectation_from
+from expectations.rules import Joined, is_true, row_expectations, rule_column, rule_columns
 
 DESCRIPTION_CHARS = 1_000
 SHARE_OF_LAST = "_share_of_last"
@@ -83,14 +83,14 @@ class _Fields:
         return name if name is not None and types.get(name) == type_ else None
 
 
-def judged_frame(rows: pl.DataFrame, mapping: RowMapping, sync: CatalogSync) -> pl.DataFrame:
+def judged_frame(rows: pl.DataFrame, sync: CatalogSync, mapping: RowMapping) -> pl.DataFrame:
     """The rows with one boolean column a rule, and the share of the last read's rows, as the suite names them.
 
     Args:
         rows: mapped rows. `_last_price`, `_rows_now` and `_rows_last` (schemas.py) may be missing: then nothing is said
             of changes and counts.
-        mapping: the mapping.
         sync: the definition.
+        mapping: the mapping.
     """
     unknown = {LAST_PRICE: pl.Float64, ROWS_NOW: pl.Int64, ROWS_LAST: pl.Int64}
     rows = rows.with_columns(
@@ -102,17 +102,7 @@ def judged_frame(rows: pl.DataFrame, mapping: RowMapping, sync: CatalogSync) -> 
     return rows.with_columns(*rule_columns(mapping, _JOINED), *own, share.alias(SHARE_OF_LAST))
 
 
-def catalog_gate(name: str, sync: CatalogSync, mapping: RowMapping) -> Gate:
-    """The gate of one catalog sync: the suite below, the sync file's own expectations, and its limits.
-
-    Raises:
-        ConfigurationError: an expectation of the sync file that Great Expectations does not know, or that cannot judge
-            the attribute it names.
-    """
-    return gate_with(name, sync, mapping, catalog_suite(sync, mapping))
-
-
-def catalog_suite(sync: CatalogSync, mapping: RowMapping) -> Sequence[Expectation]:
+def suite(sync: CatalogSync, mapping: RowMapping) -> Sequence[Expectation]:
     """The suite: at most fifteen expectations about rows, and one about their number."""
     own = [name for name, _ in _own_rules(sync, mapping)]
     share = sync.gate.min_share_of_last

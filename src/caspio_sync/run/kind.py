@@ -1,0 +1,152 @@
+"""A kind of sync: what moves, whoever takes it. The registry says which ones there are."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.document import Location
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.registry import KINDS, load
+from caspio_sync.run.report import RunReport
+from caspio_sync.schemas import CaspioField
+
+S_contra = TypeVar("S_contra", bound=Sync, contravariant=True)
+S = TypeVar("S", bound=Sync)
+
+
+class MakeMapping(Protocol[S_contra]):
+    """Fits a definition to the fields of its table."""
+
+    def __call__(self, sync: S_contra, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> RowMapping:
+        """The mapping.
+
+        Args:
+            sync: the definition.
+            fields: the table's or view's fields, as Caspio declares them.
+            absent: names of those that cannot be read for now (see `RowMapping`).
+
+        Raises:
+            ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
+        """
+        ...
+
+
+class Propose(Protocol):
+    """Guesses a first sync file from the fields of a table."""
+
+    def __call__(
+        self,
+        name: str,
+        table: str,
+        fields: Sequence[CaspioField],
+        *,
+        time_zone: str | None = None,
+        returned: Mapping[str, str] = ...,
+    ) -> str:
+        """YAML text that can be read as it is, with comments on what to look at.
+
+        Args:
+            name: of the sync.
+            table: of the source.
+            fields: its fields, as Caspio declares them.
+            time_zone: IANA zone of its wall clocks; None leaves it to a person.
+            returned: columns that hold what comes back from a destination, and what that is.
+
+        Raises:
+            ConfigurationError: the table has no field that can name a row, or none to write.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a kind's rows are called, and what a run did with them, in tables and messages.
+
+    Args:
+        row: a row where it went, such as "item".
+        who: whom or what two syncs may both have, such as "person".
+        taker: who takes the rows and acknowledges them.
+        part_ways: what to do where two syncs write one thing: `{sync}` and `{other}`, and `{apart}`, a way that is
+            open to every kind.
+        look_at: what to look at in a proposed file.
+        own: the count that only this kind has: its name, rows or calls, and what it means.
+        headline: that count and its like, at the end of a run's one line.
+        free: why rows are billed nothing; None where they are billed.
+        deletes: whether runs delete what was sent.
+    """
+
+    row: str
+    who: str
+    taker: str
+    part_ways: str
+    look_at: str
+    own: Callable[[RunReport], tuple[str, int, str]]
+    headline: Callable[[RunReport], str]
+    free: str | None = None
+    deletes: bool = False
+
+    @property
+    def billed(self) -> bool:
+        """Whether rows cost data points."""
+        return self.free is None
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[S]):
+    """What is known of a kind. Its gates are `expectations.<name>`.
+
+    Args:
+        name: `kind:` in a sync file, in reports and in the ledger.
+        definition: what its sync files may say.
+        faults: what is wrong with a file besides: names and what they stand for.
+        mapping: fits a definition to its table.
+        words: see `Words`.
+        line: address of its `Line` (see `registry.found`).
+        flow: its flow, as `module.function`.
+        examination: address of its `Examination`: what `check` looks at besides.
+        propose: for `init`.
+        guess_back: columns of a table that by their names hold what this kind writes, and what that is.
+        cron: when schedules run a sync that reads changes, unless its file says when.
+        describe: what a deployment does; told whether it reads all rows.
+        returns: whether it brings what destinations tell back into the rows it reads, instead of sending them.
+    """
+
+    name: str
+    definition: type[S]
+    faults: Callable[[Mapping[str, Any]], Iterable[tuple[Location, str]]]
+    mapping: MakeMapping[S]
+    words: Words
+    line: str
+    flow: str
+    examination: str
+    propose: Propose
+    guess_back: Callable[[Sequence[CaspioField]], Mapping[str, str]]
+    cron: str
+    describe: Callable[[S, bool], str]
+    returns: bool = False
+
+    @property
+    def flow_name(self) -> str:
+        """Prefect's name of its flow, such as "profile-sync"."""
+        return self.flow.rpartition(".")[2].replace("_", "-")
+
+
+def kind_named(name: str) -> Kind[Any]:
+    """The kind of that name.
+
+    Raises:
+        ConfigurationError: there is none; the message names those there are.
+    """
+    kind: Kind[Any] = load(KINDS, name, "kind of sync")
+    return kind
+
+
+def kind_of(sync: Sync) -> Kind[Any]:
+    """The kind of a sync."""
+    return kind_named(sync.kind)
+
+
+def mapping_of(sync: Sync, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> RowMapping:
+    """As `MakeMapping`, for a sync of whatever kind."""
+    return kind_of(sync).mapping(sync, fields, absent=absent)

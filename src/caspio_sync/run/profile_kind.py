@@ -1,0 +1,39 @@
+"""Profiles: rows as people."""
+
+from caspio_sync.mapping.faults import profile_faults
+from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.mapping.proposal import propose_sync
+from caspio_sync.run.kind import Kind, Words
+
+
+def _describe(sync: ProfileSync, whole: bool) -> str:
+    reads = "Reads all rows and sends what differs" if whole else "Reads what changed since the last run"
+    return (
+        f"Caspio's {sync.source.name} to Braze user profiles. {reads}; of a row the changed fields alone travel. "
+        "Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
+    )
+
+
+PROFILES = Kind(
+    name="profiles",
+    definition=ProfileSync,
+    faults=profile_faults,
+    mapping=ProfileMapping,
+    words=Words(
+        row="profile",
+        who="person",
+        taker="Braze",
+        part_ways="take them out of one, or write into {sync}: `owner: {other}` to leave them to it, or {apart}",
+        look_at="time zone, consent, what Braze need not know",
+        own=lambda report: ("opt-outs sent ahead", report.opt_outs, "before everything else of these people"),
+        headline=lambda report: f"{report.data_points:,} data points billed, {report.data_points_saved:,} saved",
+    ),
+    line="caspio_sync.run.profile_line:PROFILES",
+    flow="flows.profile_sync.profile_sync",
+    examination="caspio_sync.run.profile_examination:EXAMINATION",
+    propose=propose_sync,
+    guess_back=lambda _: {},
+    cron="* * * * *",  # a profile is wanted within minutes
+    describe=_describe,
+)
