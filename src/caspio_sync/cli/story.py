@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -13,16 +12,13 @@ from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.records import keys_where
-from caspio_sync.ledger.compare import KEY_UNIQUE, Versions, compare
-from caspio_sync.ledger.duplicate_consent import restrained
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes, mask_names
-from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import Outcome, RowStory
-from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.line import Row, line_of, look_at
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, MappedColumn, ok
 from caspio_sync.settings import Settings
@@ -31,8 +27,6 @@ if TYPE_CHECKING:
     from caspio_sync.schemas import CheckResult
 
 _ROWS = 10  # with one key, more than enough to name; fewer than 5 have been refused (Caspio, 3.1)
-# No row was ever judged under these versions: a held row is compared anew.
-_NO_VERSION = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,59 +153,43 @@ def _chosen(prepared: Prepared, rows: pl.DataFrame, source_pk: int | None, *, le
     return FoundRow(prepared, row, tuple(others), left_out)
 
 
-def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
-    """Map the row, hold it against the ledger, and ask the gate.
+async def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> tuple[str | None, JudgedRow | None]:
+    """Its key as it would be sent, and the row mapped, held against the ledger and judged; None where only a run can.
 
     Raises:
         ConfigurationError: an expectation of the sync file cannot be evaluated.
     """
-    from expectations.suites import gate_of, judged_frame
+    from expectations.suites import Gates
 
-    versions = ledger.mapping_fields(sync)
-    mapping = found.prepared.mapping.keeping(chain.from_iterable(versions.values()))
-    known = ledger.read_rows(sync, found.source_pk, found.source_pk)
-    own = with_former_keys(mapping.apply(found.frame), known)
-    salt = identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label)
-    words = ledger.duplicate_words(sync)
-    mapped = restrained(own, key_hashes(own[KEY], salt), words, mapping.columns)
-    compared = compare(
-        mapped,
-        known,
-        columns=mapping.columns,
-        versions=Versions(_NO_VERSION, _NO_VERSION, versions),
-        salt=salt,
-        email_column=mapping.email_column,
-        phone_column=mapping.phone_column,
-        stopped=mapping.stopped,
-    )
-    differs = not compared.changes.is_empty()
-    row = compared.changes if differs else _unchanged(mapped)
-    gate = gate_of(sync, found.prepared.definition, mapping)
-    return JudgedRow(
-        key=mapped[KEY][0],
-        values={column.name: _value(column, mapped) for column in mapping.columns},
-        ill_formed=tuple(check.column for check in mapping.checked if not mapped[ok(check.column)][0]),
-        problems=mapped[PROBLEMS][0],
-        operation=row["_op"][0] if differs else None,
-        differs=tuple(name for name in str(row["_changed"][0]).split(",") if name),
-        checks=gate.judge(judged_frame(row, found.prepared.definition, mapping)).checks,
-        restrained=_restrained(own, mapped, words.filter(pl.col("key_hash") == key_hashes(own[KEY], salt)[0]), mapping),
+    prepared = found.prepared.keeping(ledger.mapping_fields(sync))
+    definition, mapping = prepared.definition, prepared.mapping
+    row = Row(sync, found.frame, mapping, ledger, Gates(sync, definition, mapping))
+    await look_at(row, line_of(definition))
+    key = row.own[KEY][0]
+    if row.ended:
+        return key, None
+    return key, JudgedRow(
+        key=key,
+        values={column.name: _value(column, row.mapped) for column in mapping.columns},
+        ill_formed=tuple(check.column for check in mapping.checked if not row.mapped[ok(check.column)][0]),
+        problems=row.mapped[PROBLEMS][0],
+        operation=row.operation,
+        differs=tuple(name for name in str(row.changes["_changed"][0]).split(",") if name),
+        checks=tuple(row.checks),
+        restrained=_restrained(row),
     )
 
 
-def _restrained(own: pl.DataFrame, mapped: pl.DataFrame, words: pl.DataFrame, mapping: RowMapping) -> tuple[str, ...]:
-    states = (column.name for column in mapping.columns if column.role != "attribute")
-    rows = ", ".join(f"PK_ID {source_pk}" for source_pk in words[SOURCE_PK])
+def _restrained(row: Row) -> tuple[str, ...]:
+    own, mapped = row.own, row.mapped
+    states = (column.name for column in row.mapping.columns if column.role != "attribute")
+    rows = ", ".join(f"PK_ID {source_pk}" for source_pk in row.words[SOURCE_PK])
     return tuple(
         f"{name} is {mapped[name][0]} and not {own[name][0] or 'unknown'}: of the rows with this key ({rows} beside "
         "this one) the most restrictive consent leaves. Correct them, or give them keys of their own."
         for name in states
         if own[name][0] != mapped[name][0]
     )
-
-
-def _unchanged(mapped: pl.DataFrame) -> pl.DataFrame:
-    return mapped.with_columns(_op=pl.lit("changed"), _changed=pl.lit(""), **{KEY_UNIQUE: pl.lit(value=True)})
 
 
 def _value(column: MappedColumn, mapped: pl.DataFrame) -> Any:

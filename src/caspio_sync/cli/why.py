@@ -19,6 +19,7 @@ from caspio_sync.ledger.story import RowStory
 from caspio_sync.ledger.verification import BASELINE
 from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.run.kind import Words, kind_of
 from caspio_sync.schemas import Verdict
 from caspio_sync.settings import Settings
 
@@ -32,24 +33,24 @@ class Told:
         key: as it was asked for.
         story: the ledger's part; None where it knows no such row.
         columns: the columns of every mapping version.
+        words: of the sync's kind.
+        on_missing: what the sync does when a row is gone.
         found: the row in Caspio; None where it is not there, or could not be read.
         judged: the row mapped and judged.
         error: why Caspio, mapping or gate could not be asked.
         erasure: how far the person's erasure is (requested, deleted, proven); None where nobody asked for it.
-        kind: of the sync.
-        on_missing: what the sync does when a row is gone.
     """
 
     sync: str
     key: str
     story: RowStory | None
     columns: Mapping[int, tuple[str, ...]]
+    words: Words
+    on_missing: str
     found: FoundRow | None = None
     judged: JudgedRow | None = None
     error: CaspioSyncError | None = None
     erasure: str | None = None
-    kind: str = "profiles"
-    on_missing: str = "keep"
 
 
 def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
@@ -58,32 +59,31 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
     Raises:
         ConfigurationError: neither Caspio nor the ledger knows the key.
     """
+    definition = load_sync(settings.sync_file(sync))
     salt = story_salt(settings, ledger, sync)
-    told = Told(sync, key.strip(), find_story(ledger, sync, key, salt), ledger.mapping_fields(sync))
+    told = Told(
+        sync,
+        key.strip(),
+        find_story(ledger, sync, key, salt),
+        ledger.mapping_fields(sync),
+        kind_of(definition).words,
+        definition.on_missing,
+    )
+    sent = None
     try:
         source_pk = None if told.story is None else told.story.source_pk
         told.found = asyncio.run(find_row(settings, sync, told.key, source_pk, ledger.known_source(sync)))
         if told.found is not None:
-            told.judged = judge_row(sync, told.found, ledger)
+            sent, told.judged = asyncio.run(judge_row(sync, told.found, ledger))
     except CaspioSyncError as error:
         told.error = error
-    if told.story is None and told.judged is not None and told.judged.key:
+    if told.story is None and sent:
         # An address or number is kept as it was sent, not as it was typed.
-        told.story = find_story(ledger, sync, told.judged.key, salt)
-    told.kind, told.on_missing, told.erasure = _about(
-        settings, ledger, sync, (told.judged and told.judged.key) or told.key
-    )
-    if told.kind == "engagement":  # what a row should hold is what the next run finds; its own cells say nothing of it
-        told.judged = None
+        told.story = find_story(ledger, sync, sent, salt)
+    told.erasure = _erasure(definition.identity, ledger, sent or told.key)
     if told.story is None and told.found is None and told.erasure is None:
         raise ConfigurationError(_unknown(told))
     return told
-
-
-def _about(settings: Settings, ledger: Ledger, sync: str, key: str) -> tuple[str, str, str | None]:
-    """The sync's kind, what it does with what is missing, and how far the erasure of the key is."""
-    definition = load_sync(settings.sync_file(sync))
-    return definition.kind, definition.on_missing, _erasure(definition.identity, ledger, key)
 
 
 def _erasure(identity: Named, ledger: Ledger, key: str) -> str | None:
@@ -182,9 +182,8 @@ def _what_becomes(told: Told) -> str:
     if told.story is not None and told.story.verdict == Verdict.DELETED:
         return "The catalog's item was deleted."
     if told.on_missing == "keep":
-        kept = "item" if told.kind == "catalog" else "profile"
-        return f"Braze keeps the {kept} (on_missing: keep)."
-    return f"The next whole read deletes its item: `caspio-sync run {told.sync} --full`."
+        return f"Braze keeps the {told.words.row} (on_missing: keep)."
+    return f"The next whole read deletes its {told.words.row}: `caspio-sync run {told.sync} --full`."
 
 
 def _difference(judged: JudgedRow) -> str:
@@ -213,8 +212,7 @@ def _ledger_lines(told: Told) -> list[str]:
     if story.reason == BASELINE:
         lines.append(f"Recorded as sent by a baseline at {moment(story.sent_at)}: Braze was taken to hold it already.")
     else:
-        by = "Caspio" if told.kind == "engagement" else "Braze"
-        lines.append(f"Last acknowledged by {by}: {moment(story.sent_at) if story.sent_at else 'never'}")
+        lines.append(f"Last acknowledged by {told.words.taker}: {moment(story.sent_at) if story.sent_at else 'never'}")
     if story.rivals:
         lines.append(f"The ledger knows more rows with this key: PK_ID {', '.join(map(str, story.rivals))}.")
     return lines

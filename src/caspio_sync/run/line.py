@@ -5,7 +5,7 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
@@ -15,13 +15,17 @@ from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.errors import CaspioSyncError, TransientError
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
+from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.registry import found
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.wanted_rows import WantedRows
+from caspio_sync.run.gates import Gates
 from caspio_sync.run.kind import kind_of
 from caspio_sync.run.planning import Plan, Planning
 from caspio_sync.run.report import RunReport
+from caspio_sync.schemas import CheckResult
 
 # Seconds before a step is tried again. Minutes, not hours: what takes longer belongs to the schedule.
 RETRY_DELAYS = (10.0, 30.0, 90.0)
@@ -80,6 +84,41 @@ class Batch:
         self.ended = False
 
 
+@dataclass(slots=True)
+class Row:
+    """A row that is looked at alone, without a run, with what the steps make of it.
+
+    Args:
+        sync: name of the sync.
+        source: source frame of the one row.
+        mapping: with the consent columns of former mappings.
+        ledger: where the row's past is; nothing is written to it.
+        gates: judge it.
+
+    Attributes:
+        own: its mapped frame.
+        mapped: the same with the most restrictive consent that any row of its key states.
+        changes: `mapped` and how it differs from what was acknowledged; where it does not, `_changed` is empty.
+        operation: "new" or "changed"; None where all of it was acknowledged.
+        words: what other rows of its key say of consent.
+        checks: what the gate says of it.
+        ended: it goes no further: what its kind makes of a row, only a run can tell.
+    """
+
+    sync: str
+    source: pl.DataFrame
+    mapping: RowMapping
+    ledger: Ledger
+    gates: Gates
+    own: pl.DataFrame = field(init=False)
+    mapped: pl.DataFrame = field(init=False)
+    changes: pl.DataFrame = field(init=False)
+    operation: str | None = field(init=False)
+    words: pl.DataFrame = field(init=False)
+    checks: Sequence[CheckResult] = field(init=False)
+    ended: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Step(Generic[P, R_co]):
     """One station.
@@ -88,6 +127,7 @@ class Step(Generic[P, R_co]):
         name: of its task in Prefect; "" for what is too small to be one.
         do: what happens there; harmless where it is repeated.
         plan: what a dry run does instead; None: nothing.
+        alone: what becomes of a row here that is looked at alone; None: nothing.
         turn: stations next to each other with the same turn take one batch at a time, in the order of the batches.
         when: whether this run comes by; None: each one does.
         repeated: whether it is tried again after an error that may pass by itself.
@@ -96,6 +136,7 @@ class Step(Generic[P, R_co]):
     name: str
     do: Callable[Concatenate[SyncRun, P], Awaitable[R_co]]
     plan: Callable[Concatenate[Planning, SyncRun, P], Awaitable[None]] | None = None
+    alone: Callable[[Row], Awaitable[None]] | None = None
     turn: str = ""
     when: Callable[[SyncRun], bool] | None = None
     repeated: bool = True
@@ -248,6 +289,13 @@ async def _plan_by(run: SyncRun, steps: Sequence[Step[[], None]], planning: Plan
     for step in steps:
         if step.plan is not None:
             await step.plan(planning, run)
+
+
+async def look_at(row: Row, line: Line) -> None:
+    """Take a row along the line as a run would, as far as a look at it alone goes."""
+    for step in line.batch:
+        if step.alone is not None and not row.ended:
+            await step.alone(row)
 
 
 @contextlib.asynccontextmanager

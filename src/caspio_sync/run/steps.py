@@ -7,10 +7,11 @@ import polars as pl
 
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.run import baseline, comparing, recording, sending
+from caspio_sync.run.comparing_alone import compare_alone
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import count_erased
 from caspio_sync.run.erasure_requests import plan_erasures
-from caspio_sync.run.line import Batch, Step
+from caspio_sync.run.line import Batch, Row, Step
 from caspio_sync.run.planning import Planning, count_rows, mapping_changes
 from caspio_sync.run.verification.verifying import verify
 from caspio_sync.settings import current_settings
@@ -26,18 +27,27 @@ async def _plan_map(planning: Planning, run: SyncRun, batch: Batch) -> None:
     planning.dates.add(batch.mapped)
 
 
+async def _map_alone(row: Row) -> None:
+    row.own = row.mapping.apply(row.source)
+
+
 async def plan_first(planning: Planning, run: SyncRun) -> None:
     """What a dry run looks at before the first batch, where Braze is what rows travel to."""
     planning.plan.mapping_changes = await mapping_changes(run)
     planning.block(await plan_erasures(run))
 
 
-def holding_against(name: str, hold: Callable[[SyncRun, Batch], Awaitable[pl.DataFrame]]) -> Step[[Batch], None]:
+def holding_against(
+    name: str,
+    hold: Callable[[SyncRun, Batch], Awaitable[pl.DataFrame]],
+    alone: Callable[[Row], Awaitable[None]],
+) -> Step[[Batch], None]:
     """The step that finds the changes of a batch.
 
     Args:
         name: of the step.
         hold: holds the batch against what is known; gives the rows of people who were erased.
+        alone: holds a single row against it.
     """
 
     @functools.wraps(hold)
@@ -48,7 +58,7 @@ def holding_against(name: str, hold: Callable[[SyncRun, Batch], Awaitable[pl.Dat
     async def plan(_: Planning, run: SyncRun, batch: Batch) -> None:
         count_erased(run, await hold(run, batch))
 
-    return Step(name, do, plan=plan, turn="compare")
+    return Step(name, do, plan=plan, alone=alone, turn="compare")
 
 
 async def _compare(run: SyncRun, batch: Batch) -> pl.DataFrame:
@@ -69,6 +79,10 @@ async def _judge(run: SyncRun, batch: Batch) -> None:
     batch.accepted, batch.held, batch.blocked = judged.accepted, judged.held, judged.blocked
     run.report.count_checks(judged.checks)
     run.report.add_seconds("gate", judged.seconds)
+
+
+async def _judge_alone(row: Row) -> None:
+    row.checks = (await row.gates.rows(row.changes)).checks
 
 
 async def _plan_judge(planning: Planning, run: SyncRun, batch: Batch) -> None:
@@ -129,10 +143,10 @@ def _is_baseline(run: SyncRun) -> bool:
     return run.options.baseline
 
 
-MAP = Step("map", _map, plan=_plan_map, turn="compare", repeated=False)
-COMPARE = holding_against("compare", _compare)
+MAP = Step("map", _map, plan=_plan_map, alone=_map_alone, turn="compare", repeated=False)
+COMPARE = holding_against("compare", _compare, compare_alone)
 STOP = Step("", _stop, turn="gate")
-GATE = Step("gate", _judge, plan=_plan_judge, turn="gate", repeated=False)
+GATE = Step("gate", _judge, plan=_plan_judge, alone=_judge_alone, turn="gate", repeated=False)
 BLOCK = Step("", _block, turn="gate")
 BASELINE = Step("record baseline", _record_baseline, turn="record", when=_is_baseline)
 SEND = Step("send", _send, plan=_plan_send, turn="send")

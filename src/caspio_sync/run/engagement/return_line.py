@@ -8,7 +8,7 @@ import polars as pl
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement import campaign_stats, gathering, wanted_rows, writing_back
-from caspio_sync.run.line import Batch, Line, Step, alike
+from caspio_sync.run.line import Batch, Line, Row, Step, alike
 from caspio_sync.run.planning import Planning
 from caspio_sync.run.steps import BLOCK, GATE, MAP, STOP, holding_against
 from caspio_sync.schemas import Verdict
@@ -25,6 +25,11 @@ async def _want(run: SyncRun, batch: Batch) -> pl.DataFrame:
     wanted = await wanted_rows.want_batch(run, batch.source, batch.mapped)
     batch.changes, batch.wanted = wanted.changes, wanted.without_changes()
     return wanted.erased
+
+
+async def _want_alone(row: Row) -> None:
+    """What a row should hold is what the next run finds; its own cells say nothing of it."""
+    row.ended = True
 
 
 async def _write(run: SyncRun, batch: Batch) -> None:
@@ -103,7 +108,7 @@ async def _plan_campaigns(planning: Planning, run: SyncRun) -> None:
 # A dry run folds for good, too: it is counted once whoever folds it, and nobody's row is changed.
 GATHER = Step("gather", _gather, plan=alike(_gather))
 MAP_ROWS = replace(MAP, plan=alike(MAP.do))
-WANT = holding_against("want", _want)
+WANT = holding_against("want", _want, _want_alone)
 WRITE = Step("write", _write, plan=_plan_write, turn="write")
 RECORD_WRITTEN = Step("record written", _record_written, turn="record")
 WRITE_CAMPAIGNS = Step("write campaigns", _write_campaigns, plan=_plan_campaigns)
