@@ -1,0 +1,149 @@
+"""The registry of kinds: whatever is in it is whole, and nothing outside of it asks for a kind by name."""
+
+import ast
+import re
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.definition import CronSchedule
+from caspio_sync.mapping.sync_file import parse_sync
+from caspio_sync.registry import KINDS, found
+from caspio_sync.run.examination import Examination
+from caspio_sync.run.kind import Words, kind_named
+from caspio_sync.run.line import Line
+from caspio_sync.run.report import RunReport
+
+ROOT = Path(__file__).parents[2]
+# Old deployments name them.
+FLOWS = {
+    "profiles": "flows.profile_sync.profile_sync",
+    "catalog": "flows.catalog_sync.catalog_sync",
+    "engagement": "flows.engagement_return.engagement_return",
+}
+ALLOWED = {"src/caspio_sync/registry.py"}
+# Each of these asks today; nothing may join them.
+STILL = {
+    "src/caspio_sync/ledger/erasure.py",
+    "src/caspio_sync/run/catalogs/catalog_items.py",
+    "src/caspio_sync/run/connect.py",
+    "src/caspio_sync/run/context.py",
+    "src/caspio_sync/run/engagement/gathering.py",
+    "src/caspio_sync/run/opening.py",
+    "src/caspio_sync/run/verification/verifying.py",
+    "src/caspio_sync/run/workspace.py",
+    "src/caspio_sync/run/writes.py",
+}
+
+
+def named_in(node: ast.AST) -> set[str]:
+    """Names of kinds among the constants of an expression."""
+    return {each.value for each in ast.walk(node) if isinstance(each, ast.Constant) and each.value in set(KINDS)}
+
+
+def asks(node: ast.AST) -> bool:
+    """Whether code tells kinds apart: by the class of a definition or mapping, by a comparison, or by a table."""
+    match node:
+        case ast.Call(func=ast.Name("isinstance"), args=[_, classes]):
+            return re.search(r"\w(Sync|Mapping)\b", ast.unparse(classes)) is not None
+        case ast.Compare():
+            return "kind" in ast.unparse(node) and bool(named_in(node))
+        case ast.Dict():
+            return len({name for key in node.keys if key is not None for name in named_in(key)}) > 1
+    return False
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_registered_kind_is_whole(name: str) -> None:
+    kind = kind_named(name)
+    report = RunReport(run="r", sync="s", kind=name, mode="sweep", started_at=datetime(2026, 1, 1, tzinfo=UTC))
+    assert kind.name == name
+    assert kind.definition.model_fields["kind"].annotation.__args__ == (name,)
+    assert isinstance(found(kind.line), Line)
+    assert isinstance(found(kind.examination), Examination)
+    assert isinstance(kind.words, Words)
+    assert all([kind.words.row, kind.words.who, kind.words.taker, kind.words.look_at, kind.words.headline(report)])
+    assert "{apart}" in kind.words.part_ways
+    assert len(kind.words.own(report)) == 3
+    assert CronSchedule(cron=kind.cron)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_registered_kind_has_its_flow(name: str) -> None:
+    kind = kind_named(name)
+    assert kind.flow == FLOWS[name]
+    module, _, function = kind.flow.rpartition(".")
+    flow = getattr(import_module(module), function)
+    assert flow.name == kind.flow_name
+    file = ROOT / f"{module.replace('.', '/')}.py"
+    assert len(file.read_text(encoding="utf-8").splitlines()) <= 40
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_registered_kind_has_its_gates(name: str) -> None:
+    gates = import_module(f"expectations.{name}")
+    assert callable(gates.suite)
+    assert callable(gates.judged_frame)
+
+
+def test_a_kind_that_nobody_registered_is_refused_with_file_and_line() -> None:
+    with pytest.raises(ConfigurationError, match="'events' is no kind of sync; there are: profiles, catalog, engage"):
+        kind_named("events")
+    with pytest.raises(ConfigurationError) as caught:
+        parse_sync("# mine\nkind: events\nsource: {table: Orders}\n", Path("syncs/orders.yaml"))
+    said = str(caught.value)
+    assert "syncs/orders.yaml:2: kind: 'events' is no kind of sync" in said
+    assert all(f"'{name}'" in said for name in KINDS)
+
+
+def test_nothing_asks_for_a_kind_by_name() -> None:
+    asking = {
+        str(path.relative_to(ROOT))
+        for folder in ("src/caspio_sync", "flows", "tasks", "expectations")
+        for path in (ROOT / folder).rglob("*.py")
+        if "sandbox" not in path.parts and any(map(asks, ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
+    }
+    assert asking - ALLOWED <= STILL, "ask its `Kind` (run/kind.py) or its definition (mapping/definition.py)"
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        ("isinstance(sync, CatalogSync | EngagementSync)", True),
+        ("isinstance(mapping, catalogs.CatalogMapping)", True),
+        ("sync.kind == 'catalog'", True),
+        ("any(each.kind not in {'catalog', 'engagement'} for each in syncs)", True),
+        ("{'profiles': 1, 'catalog': 2}", True),
+        ("isinstance(value, Mapping)", False),
+        ("{'catalog': name, 'fields': fields}", False),
+        ("kind == 'email'", False),
+    ],
+)
+def test_what_asks_is_found(code: str, *, found: bool) -> None:
+    assert any(map(asks, ast.walk(ast.parse(code)))) == found
+
+
+def test_a_kind_that_no_file_names_is_not_imported() -> None:
+    code = """
+import sys
+from pathlib import Path
+from caspio_sync.cli import look, run
+from caspio_sync.mapping.sync_file import parse_sync
+from caspio_sync.run import bare
+from caspio_sync.run.line import line_of
+line_of(parse_sync("kind: profiles\\nsource: {table: T}\\nidentity: {external_id: I}\\nfields: {a: A}\\n", Path("t.yaml")))
+print(*(each for each in sys.modules if each.startswith("caspio_sync.")))
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(ran.stdout.split())
+    assert "caspio_sync.run.profile_line" in modules
+    others = [kind_named(name) for name in KINDS if name != "profiles"]
+    unwanted = {KINDS[each.name].partition(":")[0] for each in others} | {
+        each.line.partition(":")[0] for each in others
+    }
+    assert not unwanted & modules
