@@ -11,6 +11,7 @@ from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 from caspio_sync.characters import trimmed
 from caspio_sync.mapping.consent import Consent
 from caspio_sync.mapping.document import Document, Location
+from caspio_sync.mapping.erasure import Erasure
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, Strict, TimeZone
 from caspio_sync.sync_files import bare_name
 
@@ -169,30 +170,6 @@ class Named(Protocol):
     @property
     def on_new(self) -> str:
         """What becomes of a key that Braze does not know, such as "create"."""
-        ...
-
-
-class Erasure(Protocol):
-    """Whose rows are deleted where they went, and never sent again."""
-
-    @property
-    def table(self) -> str | None:
-        """A table that lists the keys; None where a condition on the sync's own source says whom."""
-        ...
-
-    @property
-    def key(self) -> str | None:
-        """The field of that table that holds the key."""
-        ...
-
-    @property
-    def where(self) -> str | None:
-        """A condition in Caspio's SQL."""
-        ...
-
-    @property
-    def max_keys(self) -> int:
-        """More people than these at once are not erased."""
         ...
 
 

@@ -16,24 +16,15 @@ S = TypeVar("S", bound=Sync)
 
 
 class MakeMapping(Protocol[S_contra]):
-    """Fits a definition to the fields of its table."""
+    """As `mapping_of`, for one kind's definitions."""
 
     def __call__(self, sync: S_contra, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> RowMapping:
-        """The mapping.
-
-        Args:
-            sync: the definition.
-            fields: the table's or view's fields, as Caspio declares them.
-            absent: names of those that cannot be read for now (see `RowMapping`).
-
-        Raises:
-            ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
-        """
+        """The mapping."""
         ...
 
 
 class Propose(Protocol):
-    """Guesses a first sync file from the fields of a table."""
+    """Guesses a first sync file from the fields of a table; arguments and errors as of `propose_sync`."""
 
     def __call__(
         self,
@@ -44,18 +35,7 @@ class Propose(Protocol):
         time_zone: str | None = None,
         returned: Mapping[str, str] = ...,
     ) -> str:
-        """YAML text that can be read as it is, with comments on what to look at.
-
-        Args:
-            name: of the sync.
-            table: of the source.
-            fields: its fields, as Caspio declares them.
-            time_zone: IANA zone of its wall clocks; None leaves it to a person.
-            returned: columns that hold what comes back from a destination, and what that is.
-
-        Raises:
-            ConfigurationError: the table has no field that can name a row, or none to write.
-        """
+        """YAML text that can be read as it is, with comments on what to look at."""
         ...
 
 
@@ -148,5 +128,14 @@ def kind_of(sync: Sync) -> Kind[Any]:
 
 
 def mapping_of(sync: Sync, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> RowMapping:
-    """As `MakeMapping`, for a sync of whatever kind."""
+    """The sync's mapping, fitted to the fields of its table.
+
+    Args:
+        sync: the definition.
+        fields: the table's or view's fields, as Caspio declares them.
+        absent: names of those that cannot be read for now (see `RowMapping`).
+
+    Raises:
+        ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
+    """
     return kind_of(sync).mapping(sync, fields, absent=absent)

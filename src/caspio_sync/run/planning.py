@@ -7,21 +7,18 @@ import orjson
 import polars as pl
 from pydantic import BaseModel, Field
 
-from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT
 from caspio_sync.run import comparing, sending
-from caspio_sync.run.catalogs.vanished import find_vanished
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
 from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.kind import kind_of
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.shared_dates import SharedDates
-from caspio_sync.run.verification.verify_report import EXAMPLES
-from caspio_sync.run.writes import planned_deletes, planned_opt_outs, planned_writes
-from caspio_sync.schemas import KEY, Verdict
+from caspio_sync.run.writes import planned_opt_outs, planned_writes
+from caspio_sync.schemas import Verdict
 
 
 class ItemsPlan(BaseModel):
@@ -162,29 +159,6 @@ async def _count_duplicates(run: SyncRun, plan: Plan, new: NewRows) -> None:
         plan.duplicates = await count_duplicates(run, new)
     except CaspioSyncError as error:
         run.report.notes.append(f"duplicates were not counted: {error}")
-
-
-async def count_items(run: SyncRun, plan: Plan) -> None:
-    """The catalog's part: schema changes, deletions, and how long it takes."""
-    _, work = run.items
-    vanished = None if plan.blocked else await find_vanished(run)
-    plan.blocked = plan.blocked or (vanished.blocked if vanished else None)
-    going = vanished.ids if vanished else None
-    if going is not None:
-        run.report.requests += sum(
-            count_requests(write.encode(write.rows), envelope=write.envelope) for write in planned_deletes(run, going)
-        )
-    requests, window_seconds = ITEMS_WRITE_LIMIT
-    run.report.notes += work.change.notes
-    plan.items = ItemsPlan(
-        schema_changes=work.change.lines,
-        write=plan.to_send,
-        delete=None if going is None else going.height,
-        examples=[] if going is None else going[KEY].head(EXAMPLES).to_list(),
-        unchanged=run.report.unchanged,
-        requests=run.report.requests,
-        seconds=run.report.requests / requests * window_seconds,
-    )
 
 
 def count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:

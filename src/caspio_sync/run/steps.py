@@ -6,15 +6,22 @@ from collections.abc import Awaitable, Callable
 import polars as pl
 
 from caspio_sync.errors import GateBlockedError
+from caspio_sync.ledger.compare import KEY_UNIQUE, Versions, compare
+from caspio_sync.ledger.duplicate_consent import restrained
+from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
+from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.run import baseline, comparing, recording, sending
-from caspio_sync.run.comparing_alone import compare_alone
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.erasing import count_erased
 from caspio_sync.run.erasure_requests import plan_erasures
 from caspio_sync.run.line import Batch, Row, Step
 from caspio_sync.run.planning import Planning, count_rows, mapping_changes
 from caspio_sync.run.verification.verifying import verify
+from caspio_sync.schemas import KEY, SOURCE_PK
 from caspio_sync.settings import current_settings
+
+# No row was ever judged under this version: a held row is compared anew.
+_NO_VERSION = -1
 
 
 async def _map(run: SyncRun, batch: Batch) -> None:
@@ -66,6 +73,30 @@ async def _compare(run: SyncRun, batch: Batch) -> pl.DataFrame:
     compared = await comparing.compare_batch(run, batch.source, batch.mapped)
     batch.changes, batch.compared = compared.changes, compared.without_changes()
     return compared.erased
+
+
+async def _compare_alone(row: Row) -> None:
+    """What differs; a row that does not is judged all the same."""
+    mapping, ledger, source_pk = row.mapping, row.ledger, row.source[SOURCE_PK][0]
+    known = ledger.read_rows(row.sync, source_pk, source_pk)
+    row.own = with_former_keys(row.own, known)
+    salt = identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label)
+    hashes, words = key_hashes(row.own[KEY], salt), ledger.duplicate_words(row.sync)
+    row.mapped = restrained(row.own, hashes, words, mapping.columns)
+    row.words = words.filter(pl.col("key_hash") == hashes[0])
+    changes = compare(
+        row.mapped,
+        known,
+        columns=mapping.columns,
+        versions=Versions(_NO_VERSION, _NO_VERSION, ledger.mapping_fields(row.sync)),
+        salt=salt,
+        email_column=mapping.email_column,
+        phone_column=mapping.phone_column,
+        stopped=mapping.stopped,
+    ).changes
+    row.operation = None if changes.is_empty() else changes["_op"][0]
+    unchanged = {"_op": pl.lit("changed"), "_changed": pl.lit(""), KEY_UNIQUE: pl.lit(value=True)}
+    row.changes = row.mapped.with_columns(**unchanged) if changes.is_empty() else changes
 
 
 async def _stop(run: SyncRun, batch: Batch) -> None:
@@ -144,7 +175,7 @@ def _is_baseline(run: SyncRun) -> bool:
 
 
 MAP = Step("map", _map, plan=_plan_map, alone=_map_alone, turn="compare", repeated=False)
-COMPARE = holding_against("compare", _compare, compare_alone)
+COMPARE = holding_against("compare", _compare, _compare_alone)
 STOP = Step("", _stop, turn="gate")
 GATE = Step("gate", _judge, plan=_plan_judge, alone=_judge_alone, turn="gate", repeated=False)
 BLOCK = Step("", _block, turn="gate")

@@ -1,10 +1,15 @@
 """The line of catalogs."""
 
+from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
+from caspio_sync.delivery.requests import count_requests
 from caspio_sync.run.catalogs import catalog_items, vanished
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.line import Batch, Line, Step, alike
-from caspio_sync.run.planning import Planning, count_items
+from caspio_sync.run.planning import ItemsPlan, Planning
 from caspio_sync.run.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, VERIFY, plan_first
+from caspio_sync.run.verification.verify_report import EXAMPLES
+from caspio_sync.run.writes import planned_deletes
+from caspio_sync.schemas import KEY
 
 
 async def _keep_schema(run: SyncRun) -> None:
@@ -23,7 +28,26 @@ async def _delete_vanished(run: SyncRun) -> None:
 
 
 async def _plan_vanished(planning: Planning, run: SyncRun) -> None:
-    await count_items(run, planning.plan)
+    """The catalog's part: schema changes, deletions, and how long it takes."""
+    (_, work), plan = run.items, planning.plan
+    found = None if plan.blocked else await vanished.find_vanished(run)
+    plan.blocked = plan.blocked or (found.blocked if found else None)
+    going = found.ids if found else None
+    if going is not None:
+        run.report.requests += sum(
+            count_requests(write.encode(write.rows), envelope=write.envelope) for write in planned_deletes(run, going)
+        )
+    requests, window_seconds = ITEMS_WRITE_LIMIT
+    run.report.notes += work.change.notes
+    plan.items = ItemsPlan(
+        schema_changes=work.change.lines,
+        write=plan.to_send,
+        delete=None if going is None else going.height,
+        examples=[] if going is None else going[KEY].head(EXAMPLES).to_list(),
+        unchanged=run.report.unchanged,
+        requests=run.report.requests,
+        seconds=run.report.requests / requests * window_seconds,
+    )
 
 
 KEEP_SCHEMA = Step("keep schema", _keep_schema, plan=plan_first)
