@@ -7,20 +7,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Concatenate, Generic, ParamSpec, Protocol, TypeVar
+from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import polars as pl
 
 from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.errors import CaspioSyncError, TransientError
 from caspio_sync.extraction.records import SourceBatch
-from caspio_sync.ledger.compare import Comparison
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.registry import found
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement.wanted_rows import WantedRows
 from caspio_sync.run.gates import Gates
 from caspio_sync.run.kind import kind_of
 from caspio_sync.run.planning import Plan, Planning
@@ -43,8 +41,7 @@ class Batch:
     Attributes:
         mapped: its mapped frame.
         changes: its rows that are new or changed, with all of their columns.
-        compared: the rest of what comparing with the ledger gave.
-        wanted: the rest of what rows should hold by what Braze told.
+        compared: the rest of what finding its changes gave; the step that records it knows what it is.
         opt_outs: what became of the opt-outs that left ahead (`sending.send_opt_outs`); None where none can.
         accepted: changes that the gate lets pass.
         held: changes that it sets aside, with `reason`.
@@ -65,13 +62,11 @@ class Batch:
         "opt_outs",
         "outstanding",
         "source",
-        "wanted",
         "written",
     )
     mapped: pl.DataFrame
     changes: pl.DataFrame
-    compared: Comparison
-    wanted: WantedRows
+    compared: Any
     accepted: pl.DataFrame
     held: pl.DataFrame
     outstanding: Outstanding

@@ -23,7 +23,7 @@ async def _gather(run: SyncRun) -> None:
 async def _want(run: SyncRun, batch: Batch) -> pl.DataFrame:
     """What differs between the rows and what Braze told of their people."""
     wanted = await wanted_rows.want_batch(run, batch.source, batch.mapped)
-    batch.changes, batch.wanted = wanted.changes, wanted.without_changes()
+    batch.changes, batch.compared = wanted.changes, wanted.without_changes()
     return wanted.erased
 
 
@@ -65,7 +65,7 @@ def _sample(call: WriteCall, key: str) -> dict[str, object]:
 
 async def _record_written(run: SyncRun, batch: Batch) -> None:
     """What became of every row, what is agreed on consent, and the batch."""
-    await writing_back.record_written(run, batch.source, batch.wanted, batch.accepted, batch.held, batch.written)
+    await writing_back.record_written(run, batch.source, batch.compared, batch.accepted, batch.held, batch.written)
 
 
 async def _write_campaigns(run: SyncRun) -> None:
