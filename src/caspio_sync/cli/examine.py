@@ -71,7 +71,7 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
         for sync in syncs:
             await _examine_sync(sync, settings, None, connect.clock)
     # Where a file cannot be read, or none is there, it may become one of the first kind.
-    kinds = {sync.kind or _FIRST_KIND for sync in syncs} | ({_FIRST_KIND} if write_test or not syncs else set())
+    kinds = {sync.kind or _FIRST_KIND for sync in syncs} | (set() if syncs and write_test is None else {_FIRST_KIND})
     for kind in (each for each in KINDS if each in kinds):
         await _examine_account(accounts, settings, kind, write_test)
     _examine_ledger(accounts, settings)

@@ -204,7 +204,8 @@ class Sync(Strict):
     apart_from: Annotated[tuple[OtherSync, ...], AsTuple] = ()
     _document: Document | None = PrivateAttr(default=None)
 
-    if TYPE_CHECKING:  # keys of the file in one kind, properties in another: pydantic would take either for the other
+    # A key of the file in some kinds, a property in others; pydantic lets neither stand here in place of the other.
+    if TYPE_CHECKING:
 
         @property
         def kind(self) -> str:
