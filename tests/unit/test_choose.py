@@ -1,32 +1,25 @@
 """Which rows a run reads, case by case: a table of what was looked at, and of what is chosen. `pytest -v` prints it."""
 
-import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
+import polars as pl
 import pytest
 from pydantic import SecretStr
 
 from caspio_sync.clients.caspio import Source
-from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.runs import Cursor
 from caspio_sync.ledger.sweeps import InterruptedSweep
 from caspio_sync.mapping.kinds import mapping_of
 from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.run import again as again_module
-from caspio_sync.run.again import Again, held_again
 from caspio_sync.run.prepared import Prepared, read_digest
 from caspio_sync.run.report import RunOptions
-from caspio_sync.run.resuming import find_rest
-from caspio_sync.run.selection import conditions_of, is_ahead, lower_bound
-from caspio_sync.run.shards import find_shard
+from caspio_sync.run.selection import Selection, choose
 from caspio_sync.run.sharing import Shares
+from caspio_sync.run.situation import look
 from caspio_sync.schemas import CaspioField
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -254,6 +247,7 @@ class _Ledger:
 
     def __init__(self, seen: Seen) -> None:
         self.seen = seen
+        self.given: list[str] = []
 
     def now(self) -> datetime:
         return NOW
@@ -270,60 +264,72 @@ class _Ledger:
     def interrupted_shard(self, *_: Any, **__: Any) -> tuple[str, str, int] | None:
         return self.seen.shard
 
+    def cursor(self, sync: str) -> Cursor | None:
+        return None if self.seen.cursor is None else Cursor(sync, self.seen.cursor, None, self.seen.digest)
 
-class _Thread:
-    def __init__(self, seen: Seen) -> None:
-        self.ledger = _Ledger(seen)
+    def claimed_duplicates(self, *_: Any, **__: Any) -> pl.DataFrame:
+        return pl.DataFrame({"source_pk": self.seen.freed})
 
-    async def do(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        return call(*args, **kwargs)
+    def mapping_version(self, *_: Any, **__: Any) -> int:
+        self.given.append("mapping")
+        return 1
+
+    def suite_version(self, *_: Any) -> int:
+        self.given.append("suite")
+        return 1
+
+    def known_mapping_version(self, *_: Any) -> None:
+        return None
+
+    def known_suite_version(self, *_: Any) -> None:
+        return None
+
+    def mapping_fields(self, *_: Any) -> dict[int, tuple[str, ...]]:
+        return {}
+
+    def versions_under_former_rules(self, *_: Any) -> frozenset[int]:
+        return frozenset()
+
+    def unfinished(self, *_: Any) -> tuple[()]:
+        return ()
+
+    def runs(self, *_: Any) -> list[Any]:
+        return []
 
 
-async def choose(options: RunOptions, prepared: Prepared, seen: Seen) -> Chosen:
-    """As a run is opened."""
-    ledger: Any = _Thread(seen)
-    caspio: Any = None
-    clock: Any = SimpleNamespace(now=lambda: NOW)
-    name, versions = "customers", Versions(1, 1, {})
-    stored = None if seen.cursor is None else Cursor(name, seen.cursor, None, seen.digest)
-    ahead = stored is not None and is_ahead(stored.watermark, NOW)
-    bound, mode = lower_bound(name, options, prepared, stored, NOW)
-    again = await held_again(name, options, prepared, ledger, versions, caspio, bound)
-    if again is None:
-        bound, mode, again = None, "sweep", Again()
-    conditions = [*([] if options.release else conditions_of(options, prepared, bound)), *again.conditions]
-    rest = None
-    if not seen.planned and mode == "sweep":
-        rest = await find_rest(name, options, prepared, ledger, versions, caspio, clock)
-    if rest is not None:
-        conditions, again = rest.conditions, rest.again
-    shard = await find_shard(name, options, prepared, ledger) if not seen.planned else None
-    if shard is not None and shard.after_pk is not None:
-        conditions = [and_(each, f"{identifier(prepared.key.name)}>{shard.after_pk}") for each in conditions]
-    notes = [*(rest.notes if rest else []), *(shard.notes if shard else [])]
-    if stored is not None and ahead and not options.partial:
-        notes.append(f"its cursor stood in the future ({stored.watermark:%Y-%m-%d %H:%M} UTC): all rows are read")
-    return Chosen(
-        mode,
-        tuple(conditions),
-        mode == "sweep" and rest is None,
-        tuple(again.source_pks),
-        rest.after.high_pk if rest else None,
-        tuple(notes),
-    )
+def chosen_by(options: RunOptions, prepared: Prepared, seen: Seen) -> Selection:
+    """As a run is opened: Caspio is asked whose key is free only where held rows are read by their key."""
+    ledger: Any = _Ledger(seen)
+    situation = look(ledger, "customers", options, prepared, planned=seen.planned)
+    chosen = choose(options, prepared, situation, NOW)
+    if chosen.by_key and not situation.claimed.is_empty():
+        chosen = choose(options, prepared, replace(situation, freed=seen.freed), NOW)
+    return chosen
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
-def test_a_run_reads(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    options, prepared, seen, chosen = case
-
-    async def freed(*_: Any) -> list[int]:
-        return list(seen.freed)
-
-    monkeypatch.setattr(again_module, "_freed", freed)
-    assert asyncio.run(choose(options, prepared, seen)) == chosen
+def test_a_run_reads(case: Case) -> None:
+    options, prepared, seen, expected = case
+    chosen = chosen_by(options, prepared, seen)
+    after = chosen.goes_on_from
+    assert expected == Chosen(
+        chosen.mode,
+        chosen.conditions,
+        chosen.whole,
+        chosen.asked,
+        None if after is None else after.high_pk,
+        chosen.notes,
+    )
 
 
 def test_a_time_to_begin_at_needs_a_cursor_field() -> None:
     with pytest.raises(ConfigurationError, match=r"a time to begin at needs a cursor field .* run --full"):
-        asyncio.run(choose(RunOptions(since=NOW - DAY), WITHOUT, Seen()))
+        chosen_by(RunOptions(since=NOW - DAY), WITHOUT, Seen())
+
+
+@pytest.mark.parametrize("options", [RunOptions(), RunOptions(pk_range=(201, 300)), RunOptions(release=("rejected",))])
+@pytest.mark.parametrize("planned", [True, False])
+def test_a_plan_gives_no_numbers(options: RunOptions, planned: bool) -> None:
+    ledger: Any = _Ledger(Seen())
+    look(ledger, "customers", options, WITH, planned=planned)
+    assert ledger.given == ([] if planned else ["mapping", "suite"])

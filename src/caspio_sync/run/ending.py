@@ -6,13 +6,11 @@ from caspio_sync import signals
 from caspio_sync.errors import CaspioSyncError, ShortfallError
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.run.accounting import check_run
-from caspio_sync.run.again import note_unfound
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.freshness import Freshness, measured, missed_note
 from caspio_sync.run.prepared import fields_then, read_digest
 from caspio_sync.run.report import ExitCode
-from caspio_sync.run.selection import note_missing
-from caspio_sync.run.shards import end_shard
+from caspio_sync.run.unfinished import end_shard
 
 PAST_RUNS = 30
 
@@ -33,11 +31,20 @@ async def conclude(run: SyncRun, known: KnownSource | None) -> None:
     check_run(run)
     run.raise_if_in_doubt()
     await _move_cursor(run)
-    await note_unfound(run)
-    note_missing(run)
+    await _note_unfound(run)
+    run.reading.note_missing()
     await end_shard(run)
     if (found := fields_then(run.prepared, known)) is not None:
         await run.ledger.do(run.ledger.ledger.remember_source, run.name, found.as_json())
+
+
+async def _note_unfound(run: SyncRun) -> None:
+    """Say how many of the held rows that were asked for Caspio did not give."""
+    ledger, asked = run.ledger.ledger, run.selection.asked
+    if asked and (unfound := await run.ledger.do(ledger.forget_unfound, run.name, run.id, asked)):
+        run.report.notes.append(
+            f"{unfound} held rows were not found: they are gone from Caspio, or source.where leaves them out"
+        )
 
 
 async def _move_cursor(run: SyncRun) -> None:
@@ -45,7 +52,7 @@ async def _move_cursor(run: SyncRun) -> None:
     report = run.report
     if run.options.partial or report.verdicts.get("unknown") or report.objects_unknown or report.left_to_send:
         return
-    watermark, since = run.began_at, run.times.since
+    watermark, since = run.reading.began_at, run.times.since
     if watermark is not None and since is not None and report.mode == "incremental":
         # What was read before stays read: a clock that is years behind must not have it read at every run from now on.
         watermark = max(watermark, since)
@@ -54,7 +61,7 @@ async def _move_cursor(run: SyncRun) -> None:
         run.name,
         watermark=watermark,
         where_digest=read_digest(run.prepared),
-        full_sweep_at=run.began_at if report.mode == "sweep" else None,
+        full_sweep_at=run.reading.began_at if report.mode == "sweep" else None,
     )
 
 
@@ -97,7 +104,7 @@ async def note_freshness(run: SyncRun) -> None:
     """Measure the freshness at the end of the run, and note a miss."""
     ledger, report = run.ledger, run.report
     past = await ledger.do(ledger.ledger.runs, run.name, limit=PAST_RUNS + 1)
-    run.past = [each for each in past if each.id != run.id][:PAST_RUNS]
+    run.past[:] = [each for each in past if each.id != run.id][:PAST_RUNS]
     cursor = await ledger.do(ledger.ledger.cursor, run.name)
     told = (each.report["freshness"] for each in run.past if each.report and each.report.get("freshness"))
     before = next((Freshness.model_validate(each) for each in told), None)

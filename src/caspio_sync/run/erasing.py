@@ -25,7 +25,7 @@ from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement.gathering import work
+from caspio_sync.run.engagement.gathering import EngagementWork
 from caspio_sync.run.erasure_requests import keyspace, new_keys, origin, too_many
 from caspio_sync.run.prepared import key_mapping
 from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict, ok
@@ -84,7 +84,7 @@ async def erase_named(run: SyncRun) -> Ended:
         if (stopped := await too_many(run, len(keys), requests.place)) is None:
             await request(run, keys, by=origin(requests))
         else:
-            run.blocked = GateBlockedError(stopped)
+            run.block(GateBlockedError(stopped))
     if run.options.pk_range is not None:  # blocked is enough here: deleting is left to a run that holds the whole sync
         return Ended()
     return await erase_pending(run)
@@ -230,7 +230,7 @@ async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFram
             again.
     """
     changes = compared.changes
-    planned: frozenset[str] = run.part("planned erasures", frozenset)
+    planned = frozenset(run.planned_erasures)
     blocked = await run.ledger.do(run.ledger.ledger.blocked, keyspace(run), changes[KEY], more=planned)
     blocked |= await run.ledger.do(run.ledger.ledger.blocked, keyspace(run), changes[FORMER_KEY])
     if not blocked.any():
@@ -244,7 +244,9 @@ async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFram
     return replace(compared, changes=changes.filter(~blocked), held=held, held_rows=rows, erased=fresh)
 
 
-async def without_erased(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+async def without_erased(
+    run: SyncRun[EngagementWork], mapped: pl.DataFrame, known: pl.DataFrame
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows of an engagement return without erased people's, and what `record_erased` needs of theirs.
 
     Args:
@@ -252,7 +254,7 @@ async def without_erased(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame
         mapped: rows, with every identifier of their people.
         known: as for `withhold_erased`.
     """
-    own, alias = keyspace(run), work(run).definition.identity.user_alias
+    own, alias = keyspace(run), run.work.definition.identity.user_alias
     spaces = [(own, KEY), (own, FORMER_KEY), (Keyspace(EMAIL), EMAIL)]
     if alias is not None:
         spaces.append((Keyspace("user_alias", alias.label), ALIAS_NAME))

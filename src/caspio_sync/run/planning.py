@@ -12,6 +12,7 @@ from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT
 from caspio_sync.run import comparing, sending
+from caspio_sync.run.catalogs.catalog_work import CatalogWork
 from caspio_sync.run.catalogs.vanished import find_vanished
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
@@ -163,9 +164,9 @@ async def _count_duplicates(run: SyncRun, plan: Plan, new: NewRows) -> None:
         run.report.notes.append(f"duplicates were not counted: {error}")
 
 
-async def count_items(run: SyncRun, plan: Plan) -> None:
+async def count_items(run: SyncRun[CatalogWork], plan: Plan) -> None:
     """The catalog's part: schema changes, deletions, and how long it takes."""
-    _, work = run.items
+    work = run.work
     vanished = None if plan.blocked else await find_vanished(run)
     plan.blocked = plan.blocked or (vanished.blocked if vanished else None)
     going = vanished.ids if vanished else None
@@ -210,7 +211,7 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
 def _price_calls(run: SyncRun, plan: Plan, writes: int | None) -> None:
     """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
     sweeps = run.definition.source.cursor is None
-    plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None, run.calls_a_page)
+    plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None, run.reading.calls_a_page)
     schedule = run.definition.schedule
     if schedule is None:
         return
@@ -233,7 +234,7 @@ def _hold_against_budget(run: SyncRun, plan: Plan) -> None:
     if (schedule := run.definition.schedule) is not None:
         asked = DailyCalls(run.name, schedule.cron, most_runs_a_day(schedule.cron), plan.calls_a_run)
         plan.refused = over_budget([asked], budget)
-    needed = calls_a_run(run.report.expected, run.calls_a_page)
+    needed = calls_a_run(run.report.expected, run.reading.calls_a_page)
     if needed > budget - plan.calls_today:
         plan.warnings.append(
             f"this run needs about {needed:,} calls, and {max(0, budget - plan.calls_today):,} of today's {budget:,} "

@@ -14,7 +14,7 @@ from caspio_sync.mapping.objects import data_points
 from caspio_sync.run.catalogs.catalog_items import note_leaving, note_unknown, record_prices, with_price
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.freshness import CHANGED_AT
-from caspio_sync.run.recording import POINTS, opt_outs_in_doubt, record_outcomes, record_rows
+from caspio_sync.run.recording import POINTS, record_outcomes, record_rows
 from caspio_sync.run.writes import Write, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
@@ -38,7 +38,7 @@ async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.Data
         run.report.count_answers(answers)
         done.append(outcomes(leaving, answers))
         unknown = done[-1].filter(pl.col("verdict") == Verdict.UNKNOWN.value)
-        opt_outs_in_doubt(run).update(unknown[SOURCE_PK])
+        run.opt_outs_in_doubt.update(unknown[SOURCE_PK])
         await record_outcomes(run, batch, done[-1], part="consent")
 
     if not leaving.is_empty() and not run.options.baseline:  # to which Braze is not spoken
