@@ -43,12 +43,19 @@ class Work:
     Attributes:
         sends_all: whether everything is sent, whatever the ledger says was sent before.
         billed: whether the destination bills rows by their values.
+        patches: whether what the destination has is edited instead of replaced.
         writeback: what a run reports of its writing to Caspio; None where it does not.
     """
 
     sends_all: bool = False
     billed: bool = True
+    patches: bool = False
     writeback: WritebackReport | None = None
+
+    @property
+    def kept(self) -> tuple[pl.Expr, ...]:
+        """Of a changes frame: what the ledger keeps, besides, of a row that was sent."""
+        return ()
 
     @property
     def first(self) -> str | None:
@@ -60,6 +67,15 @@ class Work:
 
     async def release_keys(self, run: "SyncRun", former: pl.DataFrame) -> None:
         """Other rows take the keys of these over: source_pk and key, as the ledger has them."""
+
+    async def note_leaving(self, run: "SyncRun", batch: int, rows: pl.DataFrame) -> None:
+        """These changes are about to leave."""
+
+    async def note_unknown(self, run: "SyncRun", rows: pl.DataFrame) -> None:
+        """Nobody knows whether the destination took these changes."""
+
+    async def note_taken(self, run: "SyncRun", rows: pl.DataFrame) -> None:
+        """The destination has these changes, and they are about to be recorded: a recorded row is not read again."""
 
     async def note_left(self, run: "SyncRun", batch: int) -> None:
         """Each row of a batch has its outcome."""
@@ -222,18 +238,6 @@ class SyncRun(Generic[W]):
     def catalogs(self) -> CatalogClient:
         """The client of catalogs, their fields, and single items."""
         return self.clients.catalogs
-
-    @property
-    def catalog(self) -> Any:
-        return self.work if hasattr(self.work, "patches") else None
-
-    @property
-    def items(self) -> Any:
-        return self.definition, self.work
-
-    @property
-    def profiles(self) -> Any:
-        return self.definition
 
     @property
     def blocked(self) -> GateBlockedError | None:

@@ -1,6 +1,7 @@
 """The end of a run: what must hold of it before its cursor moves, and its record."""
 
 import contextlib
+from enum import StrEnum
 
 from caspio_sync import signals
 from caspio_sync.errors import CaspioSyncError, ShortfallError
@@ -13,6 +14,37 @@ from caspio_sync.run.report import ExitCode
 from caspio_sync.run.unfinished import end_shard
 
 PAST_RUNS = 30
+
+
+class End(StrEnum):
+    """How a run ends, as its record says; a run that nobody wrote the end of is `killed` by the next one.
+
+    ===========  =====================================  ============  ==================================================
+    end          where                                  cursor        what the next run does
+    ===========  =====================================  ============  ==================================================
+    done         no error came out of it                moved         reads what changed since it began to read
+    blocked      the gate, or a brake, stopped it       stays         reads the same rows again, from the first
+    failed       any other error                        stays         goes on where a whole read broke off
+    interrupted  a person, or a signal, ended it        stays         goes on where a whole read broke off
+    ===========  =====================================  ============  ==================================================
+
+    The cursor also stays after a run of chosen rows, and where an answer was lost or rows were left to the next run. A
+    whole read that failed because rows got no verdict (`ShortfallError`) is begun anew: nobody knows where they are.
+    """
+
+    DONE = "done"
+    BLOCKED = "blocked"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+
+def end_of(run: SyncRun, error: BaseException | None, *, interrupted: bool) -> End:
+    """How a run ends that this error came out of; None where none did."""
+    if error is None:
+        return End.DONE
+    if interrupted:
+        return End.INTERRUPTED
+    return End.BLOCKED if run.blocked else End.FAILED
 
 
 async def conclude(run: SyncRun, known: KnownSource | None) -> None:
@@ -76,9 +108,9 @@ async def finish(run: SyncRun, error: BaseException | None, *, interrupted: bool
     report = run.report
     report.ended_at = run.clock.now()
     report.caspio_calls = run.caspio.calls
-    report.state = "done" if error is None else "interrupted" if interrupted else "blocked" if run.blocked else "failed"
-    # Where it was blocked, rows are corrected anywhere; where some got no verdict, nobody knows where.
-    if report.mode == "sweep" and (report.state in {"done", "blocked"} or isinstance(error, ShortfallError)):
+    end = end_of(run, error, interrupted=interrupted)
+    report.state = end.value
+    if report.mode == "sweep" and (end in {End.DONE, End.BLOCKED} or isinstance(error, ShortfallError)):
         with contextlib.suppress(CaspioSyncError):
             await run.ledger.do(run.ledger.ledger.forget_sweep, run.name)
     code: int = report.exit_code(strict=run.options.strict)

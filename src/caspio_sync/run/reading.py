@@ -105,9 +105,10 @@ class Reading:
             return
         missing = [str(place) for place, key in enumerate(asked, 1) if _as_compared(key) not in self._found]
         if missing:
+            places = ", ".join(missing[:20])
             self._report.notes.append(
-                f"{len(missing)} of {len(asked)} keys were not found (number {', '.join(missing[:20])} of those given): no "
-                "row has them, or source.where or --since leaves it out"
+                f"{len(missing)} of {len(asked)} keys were not found (number {places} of those given): "
+                "no row has them, or source.where or --since leaves it out"
             )
 
 

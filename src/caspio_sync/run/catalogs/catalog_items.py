@@ -1,4 +1,4 @@
-"""What a run of a catalog sync does besides what every run does: keep the schema, and remember what items cost."""
+"""What a run of a catalog sync does besides what every run does: keep the schema, and look what items cost."""
 
 import polars as pl
 
@@ -6,7 +6,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.catalogs.catalog_work import CatalogWork
 from caspio_sync.run.context import SyncRun
-from caspio_sync.schemas import KEY, LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK, Verdict
+from caspio_sync.schemas import LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK
 
 
 async def keep_schema(run: SyncRun[CatalogWork]) -> None:
@@ -45,30 +45,3 @@ async def with_last_read(run: SyncRun[CatalogWork], changes: pl.DataFrame) -> pl
     low, high = changes.select(pl.col(SOURCE_PK).min().alias("low"), pl.col(SOURCE_PK).max().alias("high")).row(0)
     last = await run.ledger.do(run.ledger.ledger.prices, run.name, low, high)
     return changes.join(last.rename({"price": LAST_PRICE}), on=SOURCE_PK, how="left", maintain_order="left")
-
-
-def with_price(run: SyncRun, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows with what their items cost, where items have a price: the gate holds the next one against it."""
-    price = None if run.catalog is None else run.items[0].price
-    return rows if price is None else rows.with_columns(price=pl.col(price).cast(pl.Float64))
-
-
-async def record_prices(run: SyncRun, sent: pl.DataFrame) -> None:
-    """Write down what these items cost; before they are recorded as sent, as a recorded row is not read again."""
-    rows = with_price(run, sent)
-    if run.catalog is not None and run.items[0].price is not None and not rows.is_empty():
-        await run.ledger.do(run.ledger.ledger.record_prices, run.name, rows)
-
-
-async def note_leaving(run: SyncRun, batch: int, rows: pl.DataFrame) -> None:
-    """Before they leave: should the run die, the catalog may have these items as they are now, and the new ids."""
-    if run.catalog is not None and not rows.is_empty():
-        leaving = rows.select(SOURCE_PK, pl.when(pl.col("_op") == "new").then(KEY).alias(KEY))
-        await run.ledger.do(run.ledger.ledger.note_leaving, sync=run.name, run=run.id, batch=batch, rows=leaving)
-
-
-async def note_unknown(run: SyncRun, answered: pl.DataFrame) -> None:
-    """Ids of items that the catalog may have, or not: Braze did not say."""
-    unknown = answered.filter(pl.col("verdict") == Verdict.UNKNOWN.value)
-    if run.catalog is not None and not unknown.is_empty():
-        await run.ledger.do(run.ledger.ledger.abandon, run.name, unknown[KEY])

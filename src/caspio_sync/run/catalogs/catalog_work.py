@@ -37,6 +37,12 @@ class CatalogWork(Work):
     billed = False
 
     @property
+    def kept(self) -> tuple[pl.Expr, ...]:
+        """What items cost, where they have a price: the gate holds the next one against it."""
+        price = self.definition.price
+        return () if price is None else (pl.col(price).cast(pl.Float64).alias("price"),)
+
+    @property
     def first(self) -> str | None:
         """What the schema lacks."""
         return f"the catalog is to change first ({'; '.join(self.change.lines)})" if self.change.lines else None
@@ -67,6 +73,22 @@ class CatalogWork(Work):
         """Should one of these rows come back to its id, the item holds the other row's values."""
         if not run.planned and not former.is_empty():
             await run.ledger.do(run.ledger.ledger.abandon, run.name, former[KEY], going=former[SOURCE_PK])
+
+    async def note_leaving(self, run: SyncRun, batch: int, rows: pl.DataFrame) -> None:
+        """Should the run die, the catalog may have these items as they are now, and the new ids."""
+        if not rows.is_empty():
+            leaving = rows.select(SOURCE_PK, pl.when(pl.col("_op") == "new").then(KEY).alias(KEY))
+            await run.ledger.do(run.ledger.ledger.note_leaving, sync=run.name, run=run.id, batch=batch, rows=leaving)
+
+    async def note_unknown(self, run: SyncRun, rows: pl.DataFrame) -> None:
+        """The catalog may have these items, or not."""
+        if not rows.is_empty():
+            await run.ledger.do(run.ledger.ledger.abandon, run.name, rows[KEY])
+
+    async def note_taken(self, run: SyncRun, rows: pl.DataFrame) -> None:
+        """Write down what these items cost."""
+        if self.kept and not rows.is_empty():
+            await run.ledger.do(run.ledger.ledger.record_prices, run.name, rows.with_columns(self.kept))
 
     async def note_left(self, run: SyncRun, batch: int) -> None:
         """Nothing of the batch is on its way any more."""
