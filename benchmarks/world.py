@@ -54,7 +54,7 @@ async def opened(sync: str = SYNC, *, limit: int | None = None) -> AsyncIterator
 async def read_all(run: SyncRun) -> list[Batch]:
     """Every batch of the source, in memory."""
     batches = []
-    while (batch := await run.next_batch()) is not None:
-        async with run.on_its_way(batch):
+    while (batch := await run.reading.next_batch()) is not None:
+        async with run.turns.on_its_way(batch):
             batches.append(Batch(batch))
     return batches

@@ -23,7 +23,7 @@ async def published() -> AsyncIterator[Callable[[SyncRun], Awaitable[None]]]:
 
     async def watch(run: SyncRun) -> None:
         progress = await acreate_progress_artifact(0.0, key=_key(run, "progress"), description=PROGRESS)
-        run.on_batch(lambda: aupdate_progress_artifact(progress, percent_moved(run.report)))
+        run.turns.on_batch(lambda: aupdate_progress_artifact(progress, percent_moved(run.report)))
         watched.append((run, progress))
 
     try:

@@ -247,7 +247,7 @@ def test_a_key_in_two_shards_under_way_is_sent_once(world: Any) -> None:
             open_run("customers", RunOptions(pk_range=(1, 10)), settings=settings, gates=Gates) as first,
             open_run("customers", RunOptions(pk_range=(11, 20)), settings=settings, gates=Gates) as second,
         ):
-            batches = [(run, await run.next_batch()) for run in (first, second)]
+            batches = [(run, await run.reading.next_batch()) for run in (first, second)]
             await asyncio.gather(*(move(run, PROFILES, Batch(batch)) for run, batch in batches if batch is not None))
 
     asyncio.run(both())
@@ -306,7 +306,7 @@ class Workers:
         with pytest.MonkeyPatch.context() as patch:
             own = {"settings": current_settings(), "gates": Gates, "flow_run": str(flow_run)}
             async with open_run("customers", options, **own) as run:
-                while (batch := await run.next_batch()) is not None:
+                while (batch := await run.reading.next_batch()) is not None:
                     await move(run, PROFILES, Batch(batch))
                     if dies:
                         patch.setattr(Ledger, "finish_run", silent)

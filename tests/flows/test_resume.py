@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.context import SyncRun
+from caspio_sync.run.selection import Selection, choose
 from caspio_sync.run.verification import verifying
 from caspio_sync.settings import current_settings
 from tests.flows.killing import KilledError, killed_after
@@ -79,13 +79,13 @@ def first_name(world: Any, number: int) -> Any:
 
 def test_a_killed_sweep_goes_on_after_the_recorded_batches(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole: list[bool] = []
-    real = SyncRun.close
 
-    async def close(self: SyncRun) -> None:
-        whole.append(self.whole_read)
-        await real(self)
+    def watched(*args: Any) -> Selection:
+        chosen = choose(*args)
+        whole.append(chosen.whole)
+        return chosen
 
-    monkeypatch.setattr(SyncRun, "close", close)
+    monkeypatch.setattr("caspio_sync.run.opening.choose", watched)
     began = dead_after(many, 2)
     reports: list[Any] = []
     pages = conditions_of(many, lambda: reports.append(many.run()))

@@ -8,7 +8,7 @@ from typing import Any
 
 # Every boundary of the data path: before and after each of these a run may die.
 BOUNDARIES = {
-    "caspio_sync.run.context:SyncRun": ("next_batch",),
+    "caspio_sync.run.reading:Reading": ("next_batch",),
     "caspio_sync.run.comparing": ("map_batch", "open_batch", "compare_batch", "_claim"),
     "caspio_sync.run.sending": ("send_opt_outs", "planned_writes", "send_batch"),
     "caspio_sync.run.recording": ("record_batch", "close_batch", "record_blocked_batch"),
@@ -26,7 +26,7 @@ BOUNDARIES = {
 CATALOG_BOUNDARIES = {
     "caspio_sync.run.catalogs.catalog_schema:CatalogKeeper": ("look", "keep", "_create", "_add", "_delete", "_visible"),
     "caspio_sync.run.catalogs.catalog_items": ("keep_schema",),
-    "caspio_sync.run.comparing": ("note_read", "release_ids"),
+    "caspio_sync.run.catalogs.catalog_work:CatalogWork": ("note_read", "release_keys"),
     "caspio_sync.run.catalogs.vanished": ("find_vanished", "_still_there", "delete_vanished", "_record"),
     "caspio_sync.clients.braze_catalogs:CatalogClient": (
         "catalogs", "create_catalog", "add_fields", "delete_field", "write_items",

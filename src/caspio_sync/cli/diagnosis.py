@@ -17,7 +17,7 @@ from caspio_sync.receiver.inbox import Waiting
 from caspio_sync.run.deployed.server_state import RunningFlow, ServerState
 from caspio_sync.run.finding import Finding
 from caspio_sync.run.incidents import BLOCKED, LATE, SHARE
-from caspio_sync.run.selection import is_ahead
+from caspio_sync.run.situation import is_ahead
 
 # As much as cursors and ages can bear; leases lapse by the database's clock.
 SKEW = timedelta(seconds=30)

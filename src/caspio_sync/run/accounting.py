@@ -43,7 +43,7 @@ def check_run(run: SyncRun) -> None:
     """
     report = run.report
     for missing, what in (
-        (run.handed - report.read, "that Caspio gave were not looked at"),
+        (run.reading.handed - report.read, "that Caspio gave were not looked at"),
         (report.read - report.accounted, "that were read got no verdict"),
     ):
         if missing > 0:

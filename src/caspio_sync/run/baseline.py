@@ -5,7 +5,6 @@ import polars as pl
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import Comparison
 from caspio_sync.ledger.verification import BASELINE
-from caspio_sync.run.catalogs.catalog_items import record_prices
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.recording import close_batch, record_rows
 from caspio_sync.run.sending import without_required_consent
@@ -23,7 +22,7 @@ async def record_baseline(
     new = accepted.filter(pl.col("_op") == "new")
     rows, without = without_required_consent(run, new)
     sent = run.report.verdicts.get(Verdict.SENT, 0)
-    await record_prices(run, rows)
+    await run.work.note_taken(run, rows)
     await record_rows(run, batch.number, rows.with_columns(reason=pl.lit(BASELINE)), Verdict.SENT)
     run.report.verdicts[Verdict.SENT] = sent  # a word that is kept for what Braze took
     run.report.baseline += rows.height

@@ -23,17 +23,14 @@ from caspio_sync.ledger.compare import (
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.mapping.former_rules import under_former_rules
 from caspio_sync.mapping.objects import data_points
-from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.duplicate_consent import heed, keep_words_of_gone, note_words
 from caspio_sync.run.erasing import withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.hand_over import Claims, find_claims, heirs, take_over
 from caspio_sync.run.kind import mapping_of
-from caspio_sync.run.resuming import note_sweep
-from caspio_sync.run.selection import note_found
-from caspio_sync.run.shards import begin_shard, claim_before_others
+from caspio_sync.run.shards import claim_before_others
+from caspio_sync.run.unfinished import begin_reading
 from caspio_sync.run.writes import KNOWN_THERE
 from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict
 
@@ -43,7 +40,7 @@ _NO_SUITE = -1
 async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
     """The batch's mapped frame."""
     run.report.read += batch.frame.height
-    note_found(run, batch.frame)
+    run.reading.note_found(batch.frame)
     mapped = await run.timed("map", run.mapping.apply, batch.frame)
     cursor = run.definition.source.cursor
     return mapped.with_columns(batch.frame[cursor].alias(CHANGED_AT)) if cursor and run.times.known else mapped
@@ -53,8 +50,7 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
     """Write down that the batch has begun; before the first one, that a sweep has."""
     ledger = run.ledger
     if batch.number == 1:
-        await note_sweep(run)
-        await begin_shard(run)
+        await begin_reading(run)
     await ledger.do(
         ledger.ledger.open_batch,
         run=run.id,
@@ -82,13 +78,12 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
             claims, standing=pl.concat([pairs.select("key_hash", SOURCE_PK, holds=pl.lit(value=True)), claims.standing])
         )
     # Another row takes their ids over, and sends all of its own: should one of them come back, the item is not its own.
-    await release_ids(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
+    await run.work.release_keys(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
     changes = await _claim(run, batch.number, comparison.changes, claims)
     await note_words(run, batch.number, own, changes)
     comparison = _without_held_alike(run, replace(comparison, changes=changes), known)
     changes = comparison.changes
-    if run.catalog is not None:
-        await note_read(run, mapped, known)
+    await run.work.note_read(run, mapped, known)
     report = run.report
     report.unchanged += comparison.unchanged
     for verdict, rows in comparison.held.items():
@@ -112,8 +107,8 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
 
 
 def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:
-    """Count what these rows would be billed by a sync that sends all of a row; items are not billed."""
-    if run.catalog is not None:
+    """Count what these rows would be billed by a sync that sends all of a row."""
+    if not run.work.billed:
         return
     points = rows.select(data_points(rows, run.mapping.columns, travels=None).sum()).item()
     run.report.data_points_full += sign * int(points or 0)
@@ -129,8 +124,8 @@ def _compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, known: pl.D
         salt=run.salt,
         email_column=run.mapping.email_column,
         phone_column=run.mapping.phone_column,
-        resend=(run.options.resend and not run.heeding) or (run.catalog is not None and run.catalog.sends_all),
-        resent=NO_ROWS if run.shard is None else run.shard.resent,
+        resend=(run.options.resend and not run.reading.again) or run.work.sends_all,
+        resent=NO_ROWS if run.selection.shard is None else run.selection.shard.resent,
         stopped=run.mapping.stopped,
         read_before=_reading_before(run, batch) if run.versions.former else None,
     )
@@ -139,15 +134,11 @@ def _compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, known: pl.D
 def _reading_before(run: SyncRun, batch: SourceBatch) -> ReadBefore:
     """How the rules before the present ones read the batch: of a ledger that a version before has written."""
 
-    def make() -> RowMapping:
-        prepared = run.prepared
-        made = mapping_of(prepared.definition, list(prepared.fields.values()), absent=prepared.drift.stopped)
-        return made.keeping(chain.from_iterable(run.versions.columns.values()))
-
     def read(source_pks: pl.Series) -> pl.DataFrame:
+        prepared, rows = run.prepared, batch.frame.filter(pl.col(SOURCE_PK).is_in(source_pks.implode()))
         with under_former_rules():
-            mapping = run.part("mapping under former rules", make)
-            return mapping.apply(batch.frame.filter(pl.col(SOURCE_PK).is_in(source_pks.implode())))
+            mapping = mapping_of(prepared.definition, list(prepared.fields.values()), absent=prepared.drift.stopped)
+            return mapping.keeping(chain.from_iterable(run.versions.columns.values())).apply(rows)
 
     return read
 
@@ -190,10 +181,10 @@ async def _claims(run: SyncRun, mapped: pl.DataFrame, changes: pl.DataFrame) -> 
 
 async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame, claims: Claims) -> pl.DataFrame:
     """Hold the batch's keys against those that other rows hold, in the ledger and in the batches under way."""
-    claimants = pl.concat([claims.standing.select("key_hash", SOURCE_PK), run.claims_under_way()])
+    claimants = pl.concat([claims.standing.select("key_hash", SOURCE_PK), run.turns.claims()])
     claimed = claim_keys(changes, claimants)
     if run.options.pk_range is not None:  # other rows of the sync may be under way in another process
         elsewhere = await claim_before_others(run, batch, claimed)
         claimed = claim_keys(changes, pl.concat([claimants, elsewhere]))
-    run.claim(batch, claimed.filter(pl.col(KEY).is_not_null(), KEY_UNIQUE).select("key_hash", SOURCE_PK))
+    run.turns.claim(batch, claimed.filter(pl.col(KEY).is_not_null(), KEY_UNIQUE).select("key_hash", SOURCE_PK))
     return claimed.with_columns(pl.col(KEY).is_in(claims.acknowledged.implode()).alias(KNOWN_THERE))

@@ -20,7 +20,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.context import SyncRun
+from caspio_sync.run.context import Opening
 from caspio_sync.run.engagement.source import Engagement
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.writes import envelopes
@@ -140,7 +140,7 @@ class Connect:
     polled: Callable[[Settings, Clock], BrazeEngagementClient] = engagement_client
     ledger: Callable[[LocalSettings, Clock], Ledger] = open_ledger
     inbox: Callable[[LocalSettings, Clock], Inbox] = open_inbox
-    engagement: Callable[[SyncRun], Engagement] | None = None
+    engagement: Callable[[Opening], Engagement] | None = None
     observer: Observer | None = None
 
 

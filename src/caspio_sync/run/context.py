@@ -1,74 +1,152 @@
-"""One run of a sync: its parts, opened once, handed to every step, and closed together."""
+"""One run of a sync: made whole when it is opened, handed to every step, and closed at the end."""
 
 import asyncio
-import contextlib
-import gc
-import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import replace
-from datetime import datetime
-from typing import Any, ParamSpec, TypeVar, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, ParamSpec
 
 import polars as pl
+from typing_extensions import TypeVar
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_catalogs import CatalogClient
-from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient
+from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.sender import Sender
 from caspio_sync.errors import GateBlockedError, StoppedError
-from caspio_sync.extraction.records import RecordReader, SourceBatch
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.runs import Run
-from caspio_sync.ledger.shards import ShardRest
-from caspio_sync.ledger.sweeps import InterruptedSweep
 from caspio_sync.ledger.thread import LedgerThread
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.profile_sync import ProfileSync
-from caspio_sync.run.catalogs.catalog_schema import CatalogWork
-from caspio_sync.run.freshness import ChangeTimes, change_times
+from caspio_sync.mapping.definition import Sync
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.run.clients import Clients
+from caspio_sync.run.engagement.writeback_report import WritebackReport
+from caspio_sync.run.freshness import ChangeTimes
 from caspio_sync.run.gates import Gates
-from caspio_sync.run.prepared import Prepared, calls_a_page
+from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.quota import CaspioQuota
+from caspio_sync.run.reading import Reading
 from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.run.selection import Selection
+from caspio_sync.run.turns import Turns
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-async def _nothing() -> None:
-    return None
+class Work:
+    """What a kind keeps of a run besides what every run does; steps that kinds have in common tell it what happens.
+
+    Attributes:
+        sends_all: whether everything is sent, whatever the ledger says was sent before.
+        billed: whether the destination bills rows by their values.
+        patches: whether what the destination has is edited instead of replaced.
+        writeback: what a run reports of its writing to Caspio; None where it does not.
+    """
+
+    sends_all: bool = False
+    billed: bool = True
+    patches: bool = False
+    writeback: WritebackReport | None = None
+
+    @property
+    def kept(self) -> tuple[pl.Expr, ...]:
+        """Of a changes frame: what the ledger keeps, besides, of a row that was sent."""
+        return ()
+
+    @property
+    def first(self) -> str | None:
+        """What has to change at the destination before the first row may leave, for people; None: nothing."""
+        return None
+
+    async def note_read(self, run: "SyncRun", mapped: pl.DataFrame, known: pl.DataFrame) -> None:
+        """A batch was read, and nothing of it sent yet; `known`: the ledger's rows of its range, before it."""
+
+    async def release_keys(self, run: "SyncRun", former: pl.DataFrame) -> None:
+        """Other rows take the keys of these over: source_pk and key, as the ledger has them."""
+
+    async def note_leaving(self, run: "SyncRun", batch: int, rows: pl.DataFrame) -> None:
+        """These changes are about to leave."""
+
+    async def note_unknown(self, run: "SyncRun", rows: pl.DataFrame) -> None:
+        """Nobody knows whether the destination took these changes."""
+
+    async def note_taken(self, run: "SyncRun", rows: pl.DataFrame) -> None:
+        """The destination has these changes, and they are about to be recorded: a recorded row is not read again."""
+
+    async def note_left(self, run: "SyncRun", batch: int) -> None:
+        """Each row of a batch has its outcome."""
 
 
-# A batch in every stage, and one being read: what is in memory at the most.
-BATCHES_UNDER_WAY = 3
-
-# A collection takes a tenth of a second, as long as a few thousand rows.
-_COLLECTED_ROWS = 25_000
+W = TypeVar("W", bound=Work, default=Any)
 
 
-class SyncRun:
-    """What the steps of a run share.
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What a kind makes its work of.
+
+    Args:
+        name: name of the sync.
+        prepared: the sync held against its table.
+        ledger: the ledger, in its thread.
+        clients: what the run sends and asks with.
+        clock: the run's clock.
+        planned: whether the run only looks, and writes nothing.
+    """
+
+    name: str
+    prepared: Prepared
+    ledger: LedgerThread
+    clients: Clients
+    clock: Clock
+    planned: bool
+
+
+@dataclass(slots=True)
+class Words:
+    """What duplicates say of consent.
+
+    Args:
+        known: WORDS, of those read in this run and before; None until the ledger was asked.
+        heard: of batches that are not recorded yet: which words their rows were compared with.
+    """
+
+    known: pl.DataFrame | None = None
+    heard: dict[int, pl.DataFrame] = field(default_factory=dict)
+
+
+class SyncRun(Generic[W]):
+    """What the steps of a run share. Nothing is assigned to it once it is made: what changes is in its parts.
+
+    It is no dataclass: Prefect would walk through one, and through all that it holds, at every call of a task.
 
     Args:
         name: name of the sync.
         prepared: the sync held against its table.
         options: what to read, and what to send of it.
+        selection: which rows that is.
+        planned: whether it only looks, and writes nothing.
         ledger: the ledger, in its thread.
-        caspio: the Caspio client.
-        readers: what to read, one after the other.
+        clients: what it sends and asks with.
+        quota: the account's daily budget of calls.
         versions: what rows are judged under.
-        report: the run's counts.
-        clock: the run's clock.
-        sender: makes the sender when the first request is to leave.
-        braze: makes the client for everything but sending, when it is first needed.
-        catalogs: makes the client of catalogs, when it is first needed.
-        observer: is shown the report whenever a batch is done.
-        quota: the account's daily budget of calls; is told how many the reading will take, about.
         gates: judge what is to be sent.
+        times: when the rows it sends were changed.
+        reading: the rows it reads.
+        turns: the batches under way.
+        work: what its kind keeps of it.
+        report: its counts.
+        clock: its clock.
+        observe: shows the report to whoever watches.
+
+    Attributes:
+        words: what duplicates say of consent.
+        opt_outs_in_doubt: source_pk of rows whose opt-out left and was not acknowledged.
+        planned_erasures: digests of the keys that a plan finds to be erased.
+        past: the runs before it, newest first; filled when it ends.
     """
 
     def __init__(
@@ -77,61 +155,43 @@ class SyncRun:
         name: str,
         prepared: Prepared,
         options: RunOptions,
+        selection: Selection,
+        planned: bool,
         ledger: LedgerThread,
-        caspio: CaspioClient,
-        readers: list[RecordReader],
+        clients: Clients,
+        quota: CaspioQuota,
         versions: Versions,
+        gates: Gates,
+        times: ChangeTimes,
+        reading: Reading,
+        turns: Turns,
+        work: W,
         report: RunReport,
         clock: Clock,
-        sender: Callable[[], Sender],
-        braze: Callable[[], BrazeClient],
-        catalogs: Callable[[], CatalogClient],
-        quota: CaspioQuota,
-        gates: Gates,
-        observer: Callable[[RunReport], None] | None = None,
+        observe: Callable[[], None],
     ) -> None:
-        self.name = name
-        self.prepared = prepared
-        self.definition = prepared.definition
-        self.mapping = prepared.mapping
-        self.options = options
-        self.ledger = ledger
-        self.caspio = caspio
-        self.readers = readers
-        self.versions = versions
-        self.report = report
-        self.clock = clock
-        self.blocked: GateBlockedError | None = None
-        self.asked: list[int] = []  # held rows that are read again, by source_pk
-        self.found: set[str] = set()  # of the keys that were asked for, as Caspio compares them
-        self.resumed: InterruptedSweep | None = None  # what this run goes on from
-        self.shard: ShardRest | None = None  # of a backfill
-        self.catalog: CatalogWork | None = None  # of a sync of a catalog
-        self.calls_a_page = calls_a_page(caspio, prepared)
-        self.handed = 0  # rows that came from Caspio
-        self.heeding = False  # whether rows are read again for what their duplicates say
-        self.planned = False  # whether it only looks, and writes nothing
-        self.times: ChangeTimes = change_times(None, None, None)
-        self.past: list[Run] = []  # the runs before it, newest first; filled when it ends
-        self._observer = observer
-        self.quota = quota
-        self.gates = gates
-        self._make_sender = sender
-        self._sender: Sender | None = None
-        self._make_braze = braze
-        self._braze: BrazeClient | None = None
-        self._make_catalogs = catalogs
-        self._catalogs: CatalogClient | None = None
-        self._allowed_until = math.inf
-        self._share = 1.0
-        self._batches = 0
-        self._uncollected = 0
-        self._turns: dict[str, asyncio.Lock] = {}
-        self._room = asyncio.Semaphore(BATCHES_UNDER_WAY)
-        self._claims: dict[int, pl.DataFrame] = {}
-        self._parts: dict[str, Any] = {}
-        self._started: float | None = None
-        self._after_batch: Callable[[], Awaitable[object]] = _nothing
+        self.name: Final = name
+        self.prepared: Final = prepared
+        self.options: Final = options
+        self.selection: Final = selection
+        self.planned: Final = planned
+        self.ledger: Final = ledger
+        self.clients: Final = clients
+        self.quota: Final = quota
+        self.versions: Final = versions
+        self.gates: Final = gates
+        self.times: Final = times
+        self.reading: Final = reading
+        self.turns: Final = turns
+        self.work: Final = work
+        self.report: Final = report
+        self.clock: Final = clock
+        self.observe: Final = observe
+        self.words: Final = Words()
+        self.opt_outs_in_doubt: Final[set[int]] = set()
+        self.planned_erasures: Final[set[str]] = set()
+        self.past: Final[list[Run]] = []
+        self._blocked: Final[list[GateBlockedError]] = []
 
     @property
     def id(self) -> str:
@@ -139,17 +199,14 @@ class SyncRun:
         return self.report.run
 
     @property
-    def whole_read(self) -> bool:
-        """Whether this run reads the whole source, in one piece: what it does not meet is not there."""
-        return self.report.whole
+    def definition(self) -> Sync:
+        """The sync file, without what its `owner:` writes."""
+        return self.prepared.definition
 
     @property
-    def began_at(self) -> datetime | None:
-        """When the read began (see `ReadClock`): that of the interrupted run where this one goes on from it."""
-        if self.resumed:
-            return self.resumed.began_at
-        opened = self.readers[0].opened
-        return None if opened is None else opened.began_at
+    def mapping(self) -> RowMapping:
+        """The definition held against the source's fields."""
+        return self.prepared.mapping
 
     @property
     def salt(self) -> int:
@@ -163,117 +220,33 @@ class SyncRun:
         return SOURCE_PK if self.mapping.identity.kind in {"email", "phone"} else KEY
 
     @property
+    def caspio(self) -> CaspioClient:
+        """The Caspio client."""
+        return self.clients.caspio
+
+    @property
     def sender(self) -> Sender:
         """The sender; a run without changes never makes one."""
-        if self._sender is None:
-            self._sender = self._make_sender()
-            self._sender.allow_until(self._allowed_until)
-            self._sender.take_share(self._share)
-            if self.report.in_doubt:
-                self._sender.ask_first()
-        return self._sender
+        return self.clients.sender(self.report.expected, ask_first=self.report.in_doubt)
 
     @property
     def braze(self) -> BrazeClient:
         """The client for what is no sending: looking profiles up, identifying them."""
-        if self._braze is None:
-            self._braze = self._make_braze()
-        return self._braze
+        return self.clients.braze
 
     @property
     def catalogs(self) -> CatalogClient:
         """The client of catalogs, their fields, and single items."""
-        if self._catalogs is None:
-            self._catalogs = self._make_catalogs()
-        return self._catalogs
+        return self.clients.catalogs
 
     @property
-    def profiles(self) -> ProfileSync:
-        """The definition, where profiles are what is synced; only their steps ask."""
-        assert isinstance(self.definition, ProfileSync)
-        return self.definition
+    def blocked(self) -> GateBlockedError | None:
+        """Why nothing more is sent; None where it may be."""
+        return self._blocked[-1] if self._blocked else None
 
-    @property
-    def items(self) -> tuple[CatalogSync, CatalogWork]:
-        """The definition and what the run keeps, where a catalog is what is synced; only its steps ask."""
-        assert isinstance(self.definition, CatalogSync)
-        assert self.catalog is not None
-        return self.definition, self.catalog
-
-    def allow_until(self, uptime: float) -> None:
-        """As `Sender.allow_until`, also for a sender that is not there yet."""
-        self._allowed_until = uptime
-        if self._sender is not None:
-            self._sender.allow_until(uptime)
-
-    def take_share(self, share: float) -> None:
-        """Use this part of Braze's and Caspio's limits at most, nothing while it is 0."""
-        self._share = share
-        self.caspio.take_share(share)
-        if self._sender is not None:
-            self._sender.take_share(share)
-
-    def turn(self, stage: str) -> asyncio.Lock:
-        """A stage's lock: one batch at a time, in order, while the next ones wait or are in the stages before."""
-        return self._turns.setdefault(stage, asyncio.Lock())
-
-    async def next_batch(self) -> SourceBatch | None:
-        """The next batch of the source; None after the last. A call that failed may be repeated."""
-        await self._room.acquire()
-        try:
-            batch = await self._read()
-        except BaseException:
-            self._room.release()
-            raise
-        if batch is None:
-            self._room.release()
-        return batch
-
-    async def _read(self) -> SourceBatch | None:
-        started = time.perf_counter()
-        self._started = self._started or started
-        for reader in self.readers:
-            if reader.opened is None:
-                await self._open(reader)
-            batch = await reader.next_batch()
-            self.report.counted = sum(each.counted for each in self.readers)
-            if batch is not None:
-                self._batches += 1
-                self.handed += batch.frame.height
-                self.report.add_seconds("extract", time.perf_counter() - started)
-                return replace(batch, number=self._batches)
-        return None
-
-    async def _open(self, reader: RecordReader) -> None:
-        opened = await reader.open()
-        self.report.expected += reader.total
-        self.quota.expect(self.calls_a_page * -(-reader.total // MAX_PAGE_ROWS))
-        if reader is self.readers[0] and opened.note is not None:
-            self.report.notes.append(opened.note)
-
-    @contextlib.asynccontextmanager
-    async def on_its_way(self, batch: SourceBatch) -> AsyncIterator[None]:
-        """Hold the batch's place in memory until it is recorded."""
-        try:
-            yield
-        finally:
-            self._claims.pop(batch.number, None)
-            self._collect(batch.frame.height)
-            self._room.release()
-            self.report.seconds["moving"] = time.perf_counter() - (self._started or 0.0)
-            self.observe()
-            await self._after_batch()
-
-    def _collect(self, rows: int) -> None:
-        """What an orchestrator keeps of a task, its frames included, refers to itself and waits for the collector."""
-        self._uncollected += rows
-        if self._uncollected >= _COLLECTED_ROWS:
-            self._uncollected = 0
-            gc.collect()
-
-    def on_batch(self, call: Callable[[], Awaitable[object]]) -> None:
-        """Call this whenever a batch is done."""
-        self._after_batch = call
+    def block(self, error: GateBlockedError) -> None:
+        """From now on nothing is sent, opt-outs apart, and the run ends with this error."""
+        self._blocked.append(error)
 
     async def timed(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a thread (polars lets go of the GIL), and count the time as the stage's."""
@@ -296,31 +269,3 @@ class SyncRun:
         """Raise the error of the batch that the gate blocked, where it has blocked one."""
         if self.blocked is not None:
             raise self.blocked
-
-    def observe(self) -> None:
-        """Show the report to whoever watches the run."""
-        if self._observer is not None:
-            self._observer(self.report)
-
-    def part(self, name: str, make: Callable[[], T]) -> T:
-        """A part that only some runs need, made once; its first caller makes it."""
-        if name not in self._parts:
-            self._parts[name] = make()
-        return cast("T", self._parts[name])
-
-    def claim(self, batch: int, keys: pl.DataFrame) -> None:
-        """Remember the keys of a batch under way: the ledger does not know them yet."""
-        self._claims[batch] = keys
-
-    def claims_under_way(self) -> pl.DataFrame:
-        """key_hash and source_pk of the rows of all batches that are not recorded yet."""
-        frames = list(self._claims.values())
-        return pl.concat(frames) if frames else pl.DataFrame(schema={"key_hash": pl.Int64, SOURCE_PK: pl.Int64})
-
-    async def close(self) -> None:
-        """Close what the run made; the Caspio client and the ledger belong to whoever opened them."""
-        if self._sender is not None:
-            await self._sender.close()
-        for client in (self._braze, self._catalogs):
-            if client is not None:
-                await client.aclose()

@@ -4,8 +4,6 @@ rows of a batch ─▶ heed: with what duplicates say ─▶ compare, claim ─�
 after the last batch: owners of keys that a duplicate said something new of are read again, by `read_owners_again`
 """
 
-from dataclasses import dataclass, field
-
 import polars as pl
 
 from caspio_sync.clients.caspio_query import and_
@@ -25,19 +23,6 @@ from caspio_sync.ledger.former_keys import acknowledged_under_its_key
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.owners import present_keys
 from caspio_sync.schemas import KEY, SOURCE_PK
-
-
-@dataclass(slots=True)
-class _Words:
-    """What duplicates say.
-
-    Args:
-        known: WORDS, of those read in this run and before; None until the ledger was asked.
-        heard: of batches that are not recorded yet: which words their rows were compared with.
-    """
-
-    known: pl.DataFrame | None = None
-    heard: dict[int, pl.DataFrame] = field(default_factory=dict)
 
 
 async def heed(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
@@ -82,7 +67,7 @@ async def keep_words_of_gone(run: SyncRun, pairs: pl.DataFrame) -> None:
     if said.is_empty():
         return
     before = (await _words(run)).join(said, on=SOURCE_PK, how="anti")
-    run.part(_PART, _Words).known = pl.concat([before, said])
+    run.words.known = pl.concat([before, said])
     if not run.planned:
         await run.ledger.do(store.note_gone, run.name, said)
 
@@ -104,7 +89,7 @@ async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl
     said = rows.select(SOURCE_PK, KEY_HASH).with_columns(states_of(rows, columns, restrictive=True))
     fresh = said.filter(pl.col("states") != SILENCE).with_columns(heard=pl.lit(None, dtype=pl.String))
     before = (await _words(run)).join(mapped, on=SOURCE_PK, how="anti")
-    words = run.part(_PART, _Words)
+    words = run.words
     words.known = pl.concat([before, fresh.select(WORDS.names())])
     if run.planned:
         return
@@ -122,7 +107,7 @@ def _tells_consent(run: SyncRun) -> bool:
 
 async def note_heard(run: SyncRun, batch: int) -> None:
     """The batch is recorded: what its rows were compared with is heard."""
-    heard = run.part(_PART, _Words).heard.pop(batch, None)
+    heard = run.words.heard.pop(batch, None)
     if heard is not None and not heard.is_empty():
         await run.ledger.do(run.ledger.ledger.note_heard, run.name, heard)
 
@@ -136,12 +121,10 @@ async def read_owners_again(run: SyncRun) -> bool:
         return False
     prepared = run.prepared
     owners = await run.ledger.do(run.ledger.ledger.unheeding_owners, run.name)
-    run.readers += [
+    return run.reading.read_again(
         prepared.reader(run.caspio, and_(prepared.definition.source.where, where), run.clock)
         for where in keys_where(prepared.key, [str(owner) for owner in owners])
-    ]
-    run.heeding = bool(owners)
-    return run.heeding
+    )
 
 
 async def settle_words(run: SyncRun) -> None:
@@ -150,14 +133,10 @@ async def settle_words(run: SyncRun) -> None:
         await run.ledger.do(run.ledger.ledger.settle_duplicates, run.name)
 
 
-_PART = "duplicates' words"
-
-
 async def _words(run: SyncRun) -> pl.DataFrame:
-    words = run.part(_PART, _Words)
-    if words.known is None:
-        words.known = await run.ledger.do(run.ledger.ledger.duplicate_words, run.name)
-    return words.known
+    if run.words.known is None:
+        run.words.known = await run.ledger.do(run.ledger.ledger.duplicate_words, run.name)
+    return run.words.known
 
 
 async def _without_gone(run: SyncRun, asked: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
@@ -168,5 +147,5 @@ async def _without_gone(run: SyncRun, asked: pl.DataFrame, words: pl.DataFrame) 
     if not run.planned and len(gone):
         await run.ledger.do(run.ledger.ledger.drop_duplicates, run.name, gone.to_list())
     left = words.filter(~pl.col(SOURCE_PK).is_in(gone.implode()))
-    run.part(_PART, _Words).known = left
+    run.words.known = left
     return left

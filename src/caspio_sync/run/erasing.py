@@ -25,7 +25,6 @@ from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement.gathering import work
 from caspio_sync.run.erasure_requests import keyspace, new_keys, origin, too_many
 from caspio_sync.run.prepared import key_mapping
 from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict, ok
@@ -84,7 +83,7 @@ async def erase_named(run: SyncRun) -> Ended:
         if (stopped := await too_many(run, len(keys), requests.place)) is None:
             await request(run, keys, by=origin(requests))
         else:
-            run.blocked = GateBlockedError(stopped)
+            run.block(GateBlockedError(stopped))
     if run.options.pk_range is not None:  # blocked is enough here: deleting is left to a run that holds the whole sync
         return Ended()
     return await erase_pending(run)
@@ -230,7 +229,7 @@ async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFram
             again.
     """
     changes = compared.changes
-    planned: frozenset[str] = run.part("planned erasures", frozenset)
+    planned = frozenset(run.planned_erasures)
     blocked = await run.ledger.do(run.ledger.ledger.blocked, keyspace(run), changes[KEY], more=planned)
     blocked |= await run.ledger.do(run.ledger.ledger.blocked, keyspace(run), changes[FORMER_KEY])
     if not blocked.any():
@@ -244,18 +243,21 @@ async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFram
     return replace(compared, changes=changes.filter(~blocked), held=held, held_rows=rows, erased=fresh)
 
 
-async def without_erased(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+async def without_erased(
+    run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame, alias: str | None
+) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The rows of an engagement return without erased people's, and what `record_erased` needs of theirs.
 
     Args:
         run: the run.
         mapped: rows, with every identifier of their people.
         known: as for `withhold_erased`.
+        alias: label of the aliases among the identifiers; None where there are none.
     """
-    own, alias = keyspace(run), work(run).definition.identity.user_alias
+    own = keyspace(run)
     spaces = [(own, KEY), (own, FORMER_KEY), (Keyspace(EMAIL), EMAIL)]
     if alias is not None:
-        spaces.append((Keyspace("user_alias", alias.label), ALIAS_NAME))
+        spaces.append((Keyspace("user_alias", alias), ALIAS_NAME))
     blocked = pl.repeat(value=False, n=mapped.height, eager=True)
     for space, column in spaces:
         blocked |= await run.ledger.do(run.ledger.ledger.blocked, space, mapped[column])

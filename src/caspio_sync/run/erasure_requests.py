@@ -63,7 +63,7 @@ async def plan_erasures(run: SyncRun) -> str | None:
         return None
     keys = await new_keys(run, requests)
     digests = await run.ledger.do(run.ledger.ledger.key_digests, keyspace(run), keys)
-    run.part("planned erasures", lambda: frozenset(digests))
+    run.planned_erasures.update(digests)
     if keys:
         run.report.notes.append(f"{len(keys)} people would be erased, as {origin(requests)} asks")
     return await too_many(run, len(keys), requests.place)

@@ -75,7 +75,7 @@ def heirs(run: SyncRun, claims: Claims, new: pl.DataFrame, known: pl.DataFrame) 
         known: the ledger's rows of the batch (LEDGER_ROW_SCHEMA).
     """
     # A key that another row has, in Caspio or in a batch under way, is not free to be taken over.
-    taken = pl.concat([claims.standing, run.claims_under_way().with_columns(holds=pl.lit(value=True))])
+    taken = pl.concat([claims.standing, run.turns.claims().with_columns(holds=pl.lit(value=True))])
     taken = taken.join(new, on=[SOURCE_PK, "key_hash"], how="anti")
     # A duplicate that is held for it takes nothing from whoever comes in the owner's place.
     held_only = pl.col("key_hash").is_in(taken["key_hash"].implode()) & ~pl.col("holds")

@@ -19,10 +19,10 @@ from caspio_sync.clients.braze_answers import (
     EmailToIdentify,
 )
 from caspio_sync.concurrency import all_of
-from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.delivery.sender import refusal_text
 from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.profile_work import ProfileWork
 from caspio_sync.run.recording import record_rows
 from caspio_sync.run.sending import without_required_consent
 from caspio_sync.run.verification.reading_back import ProfilesReadBack
@@ -112,7 +112,7 @@ async def count_duplicates(run: SyncRun, new: NewRows) -> Duplicates:
     )
 
 
-async def identify_new(run: SyncRun, batch: int, accepted: pl.DataFrame) -> pl.DataFrame:
+async def identify_new(run: SyncRun[ProfileWork], batch: int, accepted: pl.DataFrame) -> pl.DataFrame:
     """Give the ids of new rows to the profiles that are known by these rows' addresses alone.
 
     Only for ids that Braze does not know, so that no two profiles with ids are ever merged. Repeating it is harmless:
@@ -128,8 +128,7 @@ async def identify_new(run: SyncRun, batch: int, accepted: pl.DataFrame) -> pl.D
     rows, _ = without_required_consent(run, _with_address(accepted))
     if rows.is_empty():
         return accepted
-    read_back = run.part("read back", lambda: ProfilesReadBack(run.braze, run.mapping.identity, [], run.clock))
-    calls = run.part("identify", lambda: PacedCalls(IDENTITY_LIMIT, run.clock))
+    read_back, calls = run.work.read_back, run.work.identify
     before = read_back.requests + calls.requests
     unknown = rows.filter(await _unknown(read_back, rows[KEY])).select(KEY, EMAIL)
 

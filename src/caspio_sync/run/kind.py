@@ -82,7 +82,8 @@ class Kind(Generic[S]):
         faults: what is wrong with a file besides: names and what they stand for.
         mapping: fits a definition to its table.
         words: see `Words`.
-        line: address of its `Line` (see `registry.found`).
+        work: address of what makes a run's `Work` of an `Opening`, a definition and its mapping (see `registry.found`).
+        line: address of its `Line`.
         flow: its flow, as `module.function`.
         examination: address of its `Examination`: what `check` looks at besides.
         propose: for `init`.
@@ -97,6 +98,7 @@ class Kind(Generic[S]):
     faults: Callable[[Mapping[str, Any]], Iterable[tuple[Location, str]]]
     mapping: MakeMapping[S]
     words: Words
+    work: str
     line: str
     flow: str
     examination: str

@@ -14,7 +14,7 @@ from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger import leases
 from caspio_sync.ledger.leases import BEAT_SECONDS, Lease, LeaseHeldError
 from caspio_sync.ledger.thread import LedgerThread
-from caspio_sync.run.context import SyncRun
+from caspio_sync.run.clients import Clients
 
 # Of a lease's length: the share after which its holder sends nothing more before it was renewed.
 _TRUSTED_SHARE = 0.8
@@ -36,28 +36,28 @@ class HeldLease:
     def __init__(self, run: str, lease: Lease, asked_at: float) -> None:
         self.run = run
         self.lease = lease
-        self._run: SyncRun | None = None
+        self._clients: Clients | None = None
         self._until = asked_at + leases.LEASE_SECONDS * _TRUSTED_SHARE
         self.taken = 1.0
         self.lost = False  # somebody else has it: whoever held it was cancelled, not interrupted by a person
 
-    def serve(self, run: SyncRun) -> None:
-        """From now on this run sends no longer than the lease is known to hold."""
-        self._run = run
-        run.allow_until(self._until)
-        run.take_share(self.taken)
+    def serve(self, clients: Clients) -> None:
+        """From now on these send no longer than the lease is known to hold."""
+        self._clients = clients
+        clients.allow_until(self._until)
+        clients.take_share(self.taken)
 
     def share(self, share: float) -> None:
-        """From now on its run uses this part of the accounts' limits."""
+        """From now on its run uses this part (0 to 1) of the accounts' limits."""
         self.taken = share
-        if self._run is not None:
-            self._run.take_share(share)
+        if self._clients is not None:
+            self._clients.take_share(share)
 
     def renewed(self, asked_at: float) -> None:
         """The ledger confirmed the lease; it was asked at that moment of `uptime_seconds`."""
         self._until = asked_at + leases.LEASE_SECONDS * _TRUSTED_SHARE
-        if self._run is not None:
-            self._run.allow_until(self._until)
+        if self._clients is not None:
+            self._clients.allow_until(self._until)
 
 
 @contextlib.asynccontextmanager

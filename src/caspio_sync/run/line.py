@@ -178,7 +178,7 @@ def line_of(sync: Sync) -> Line:
 
 
 async def _extract(run: SyncRun) -> SourceBatch | None:
-    return await run.next_batch()
+    return await run.reading.next_batch()
 
 
 EXTRACT: Step[[], SourceBatch | None] = Step("extract", _extract)
@@ -250,10 +250,10 @@ async def _move_all(run: SyncRun, line: Line, station: Station) -> None:
 
 async def move(run: SyncRun, line: Line, batch: Batch, station: Station = bare) -> None:
     """Take one batch from Caspio's columns to the ledger, while the next one is at the stations before."""
-    async with run.on_its_way(batch.source):
+    async with run.turns.on_its_way(batch.source):
         steps = [step for step in line.batch if step.is_of(run)]
         for turn, stations in groupby(steps, key=lambda step: step.turn):
-            async with run.turn(turn):
+            async with run.turns.turn(turn):
                 for step in stations:
                     await station(step)(run, batch)
                     if batch.ended:
@@ -270,9 +270,9 @@ async def plan_line(run: SyncRun, line: Line, *, show: int = 0) -> Plan:
     """
     planning = Planning(run, show)
     await _plan_by(run, line.before, planning)
-    while (read := await run.next_batch()) is not None:
+    while (read := await run.reading.next_batch()) is not None:
         batch = Batch(read)
-        async with run.on_its_way(read):
+        async with run.turns.on_its_way(read):
             for step in line.batch:
                 if step.plan is not None:
                     await step.plan(planning, run, batch)

@@ -1,44 +1,77 @@
-"""Opening a run: sync file, table, ledger and cursor are looked at before the first row is read."""
+"""Opening a run: what there is is looked at once, then it is decided what to read, then the run is made whole.
+
+=======  ==============================================================  ==============================================
+state    what is there                                                   what is left where a run ends in it
+=======  ==============================================================  ==============================================
+looked   the sync held against its table; the ledger, where there is     nothing but the count of its calls
+leased   the lease; whoever died before is written down as `killed`      a lease that ends by itself
+chosen   what its kind keeps, what it reads, the run itself              numbers of new versions; what a catalog lost
+begun    its record, as `running`; the sweep before it is forgotten      `interrupted`, or `killed` by the next run
+moving   a sweep or a shard, and batches: `open`, then `recorded`        the same, and the next run goes on from there
+ended    its record: `done`, `blocked`, `failed` or `interrupted`        (see ending.py)
+=======  ==============================================================  ==============================================
+"""
 
 import contextlib
 import functools
 import gc
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import replace
-from datetime import datetime
+from dataclasses import dataclass, replace
 
 from caspio_sync import signals
 from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import and_, identifier
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.runs import Run
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.row_mapping import RULES_VERSION
-from caspio_sync.run.again import Again, held_again
-from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper, CatalogWork
-from caspio_sync.run.connect import CONNECT, Connect, Observer
-from caspio_sync.run.context import SyncRun
+from caspio_sync.registry import found
+from caspio_sync.run.clients import Clients
+from caspio_sync.run.connect import CONNECT, Connect
+from caspio_sync.run.context import Opening, SyncRun, Work
 from caspio_sync.run.ending import conclude, finish
-from caspio_sync.run.freshness import ChangeTimes, change_times
+from caspio_sync.run.freshness import change_times
 from caspio_sync.run.gates import MakeGates, no_gates
 from caspio_sync.run.incidents import told
+from caspio_sync.run.kind import kind_of
 from caspio_sync.run.lease import HeldLease, hold_lease, new_run_id
-from caspio_sync.run.prepared import Prepared, prepare, suite_digest
+from caspio_sync.run.prepared import Prepared, calls_a_page, prepare
 from caspio_sync.run.quota import CaspioQuota, caspio_account, count_calls
+from caspio_sync.run.reading import Reading
 from caspio_sync.run.report import RunOptions, RunReport
-from caspio_sync.run.resuming import find_rest
-from caspio_sync.run.selection import check_options, conditions_of, is_ahead, lower_bound, note_missing
-from caspio_sync.run.shards import find_shard
+from caspio_sync.run.selection import check_options, choose
 from caspio_sync.run.sharing import refuse_met
+from caspio_sync.run.situation import freed, look
+from caspio_sync.run.turns import Turns
 from caspio_sync.run.workspace import known_accounts, remember_accounts
 from caspio_sync.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class _Looked:
+    """What was looked at before anything is begun.
+
+    Args:
+        name: name of the sync.
+        options: what to read, and what to send of it.
+        settings: accounts, limits, places.
+        connect: how the accounts are reached.
+        caspio: the Caspio client.
+        ledger: the ledger, in its thread.
+        known: the source's fields as the last run found them; None before the first.
+        prepared: the sync held against its table.
+    """
+
+    name: str
+    options: RunOptions
+    settings: Settings
+    connect: Connect
+    caspio: CaspioClient
+    ledger: LedgerThread
+    known: KnownSource | None
+    prepared: Prepared
 
 
 @contextlib.asynccontextmanager
@@ -68,62 +101,39 @@ async def open_run(
     """
     check_options(name, options)
     connect = CONNECT.get()
-    clock = connect.clock
     async with contextlib.AsyncExitStack() as stack:
         watch = await stack.enter_async_context(told(name, settings, connect))
         stack.enter_context(_collecting_by_batch())
-        caspio = await stack.enter_async_context(connect.caspio(settings, clock))
-        known = await _known_source(connect, settings, name, same_workspace=options.same_workspace)
-        try:
-            prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
-        except CaspioSyncError:
-            if settings.has_ledger:  # what was asked in vain is billed as well
-                with connect.ledger(settings, clock) as counting:
-                    count_calls(counting, settings.caspio_integration_url, caspio.calls)
-            raise
-        ledger = LedgerThread(connect.ledger(settings, clock))
-        stack.callback(ledger.close)
+        looked = await _look(name, options, settings, stack)
+        ledger, wait_seconds = looked.ledger, math.inf if options.wait else 0.0
         lease = await stack.enter_async_context(
-            hold_lease(
-                name,
-                ledger,
-                clock,
-                wait_seconds=math.inf if options.wait else 0.0,
-                pk_range=options.pk_range,
-            )
+            hold_lease(name, ledger, connect.clock, wait_seconds=wait_seconds, pk_range=options.pk_range)
         )
-        held = lease.lease
-        await ledger.do(remember_accounts, name, settings, ledger.ledger)
-        killed = await ledger.do(
-            ledger.ledger.end_killed_runs, name, but=lease.run, low_pk=held.low_pk, high_pk=held.high_pk
-        )
-        notes = _notes_of_the_dead(killed, lease)
+        killed = await ledger.do(_bury, ledger.ledger, name, settings, lease)
         # At once: whatever goes wrong from here on, nobody else will learn of them.
         if on_killed is not None and (dead := [each.flow_run_id for each in killed if each.flow_run_id]):
             await on_killed(dead)
-        run = await _open(name, options, settings, prepared, caspio, ledger, connect, gates, run=lease.run)
-        run.report.notes[:0] = notes
+        run = await _make(looked, gates, stack, run=lease.run)
+        run.report.notes[:0] = _notes_of_the_dead(killed, lease)
         watch.run = run
-        stack.push_async_callback(run.quota.close)
-        stack.push_async_callback(run.close)
-        lease.serve(run)
+        lease.serve(run.clients)
         try:  # from here on its end is written down, though it is told to end while it begins
             await ledger.do(
                 ledger.ledger.start_run,
                 run=run.id,
                 sync=name,
-                kind=prepared.definition.kind,
-                mode=run.report.mode,
+                kind=run.definition.kind,
+                mode=run.selection.mode,
                 flow_run_id=flow_run,
                 pk_range=options.pk_range,
             )
             interrupt = functools.partial(ledger.ledger.interrupt_run, run.id)
             stack.enter_context(signals.noting(lambda: interrupt(exit_code=signals.exit_code())))
-            if run.resumed is None:
+            if run.selection.goes_on_from is None:
                 await ledger.do(ledger.ledger.forget_sweep, name)
             await ledger.do(ledger.ledger.try_recording, name, run.id)
             yield run
-            await conclude(run, known)
+            await conclude(run, looked.known)
         except BaseException as error:
             await finish(run, error, interrupted=not isinstance(error, Exception) and not lease.lost)
             raise
@@ -146,190 +156,173 @@ async def open_plan(
     Raises:
         ConfigurationError, TransientError: as `prepare`, or the ledger, says.
     """
-    connect = CONNECT.get()
     async with contextlib.AsyncExitStack() as stack:
-        caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
-        known = await _known_source(connect, settings, name)
-        prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
-        kept = make_ledger or settings.has_ledger
-        ledger = LedgerThread(connect.ledger(settings, connect.clock) if kept else Ledger.open("sqlite://"))
-        stack.callback(ledger.close)
-        if make_ledger and ledger.ledger.workspace(name) is None:
+        looked = await _look(name, options, settings, stack, planned=True, make_ledger=make_ledger)
+        ledger = looked.ledger
+        if make_ledger and await ledger.do(ledger.ledger.workspace, name) is None:
             await ledger.do(remember_accounts, name, settings, ledger.ledger)
-        run = await _open(name, options, settings, prepared, caspio, ledger, connect, gates)
-        stack.push_async_callback(run.quota.close)
-        stack.push_async_callback(run.close)
+        run = await _make(looked, gates, stack)
         yield run
-        note_missing(run)
+        run.reading.note_missing()
 
 
-async def _known_source(
-    connect: Connect, settings: Settings, name: str, *, same_workspace: bool = False
-) -> KnownSource | None:
-    """The source's fields as the last run found them. No ledger is made for a sync that may be refused.
-
-    Raises:
-        ConfigurationError, TransientError: as `known_accounts`; nothing was asked of the accounts.
-    """
-    if not settings.has_ledger:
-        return None
-    with contextlib.closing(connect.ledger(settings, connect.clock)) as ledger:
-        await known_accounts(name, settings, ledger, connect, same=same_workspace)
-        return ledger.known_source(name)
-
-
-async def _open(  # noqa: PLR0917 - the parts of a run, each once
+async def _look(
     name: str,
     options: RunOptions,
     settings: Settings,
-    prepared: Prepared,
-    caspio: CaspioClient,
-    ledger: LedgerThread,
-    connect: Connect,
-    gates: MakeGates,
+    stack: contextlib.AsyncExitStack,
     *,
-    run: str | None = None,
+    planned: bool = False,
+    make_ledger: bool = True,
+) -> _Looked:
+    """Hold the sync against its table and its ledger, which is opened here, once.
+
+    A ledger that is not there yet is made when the sync was not refused; for a plan that makes none, one in memory.
+
+    Raises:
+        ConfigurationError, TransientError: as `known_accounts`, when nothing was asked of the accounts; as `prepare`.
+    """
+    connect = CONNECT.get()
+    caspio = await stack.enter_async_context(connect.caspio(settings, connect.clock))
+    ledger = known = None
+    if settings.has_ledger:
+        ledger = _in_its_thread(connect.ledger(settings, connect.clock), stack)
+        same = options.same_workspace and not planned
+        await known_accounts(name, settings, ledger.ledger, connect, same=same)
+        known = await ledger.do(ledger.ledger.known_source, name)
+    try:
+        prepared = await prepare(settings, name, caspio, known, accept=options.accept_schema)
+    except CaspioSyncError:
+        if ledger is not None and not planned:  # what was asked in vain is billed as well
+            await ledger.do(count_calls, ledger.ledger, settings.caspio_integration_url, caspio.calls)
+        raise
+    if ledger is None:
+        made = connect.ledger(settings, connect.clock) if make_ledger else Ledger.open("sqlite://")
+        ledger = _in_its_thread(made, stack)
+    return _Looked(name, options, settings, connect, caspio, ledger, known, prepared)
+
+
+def _in_its_thread(ledger: Ledger, stack: contextlib.AsyncExitStack) -> LedgerThread:
+    thread = LedgerThread(ledger)
+    stack.callback(thread.close)
+    return thread
+
+
+def _bury(ledger: Ledger, name: str, settings: Settings, lease: HeldLease) -> list[Run]:
+    """With the lease at hand: the accounts are the sync's, and runs that were found dead are over; which these are."""
+    held = lease.lease
+    remember_accounts(name, settings, ledger)
+    return ledger.end_killed_runs(name, but=lease.run, low_pk=held.low_pk, high_pk=held.high_pk)
+
+
+async def _make(
+    looked: _Looked, gates: MakeGates, stack: contextlib.AsyncExitStack, *, run: str | None = None
 ) -> SyncRun:
-    """The parts put together; without the id of a run (and its lease) for looking alone."""
-    identity = prepared.mapping.identity
-    await ledger.do(
-        ledger.ledger.hash_former_keys, name, identity_salt(ledger.ledger.salt, identity.kind, identity.label)
+    """Decide what to read, and make the run; without the id of a run (and its lease) one that only looks.
+
+    Args:
+        looked: what was looked at.
+        gates: make its gates.
+        stack: closes what is made here.
+        run: id of the run.
+    """
+    name, options, settings, connect = looked.name, looked.options, looked.settings, looked.connect
+    caspio, ledger, clock, planned = looked.caspio, looked.ledger, looked.connect.clock, run is None
+    prepared = await ledger.do(_kept, ledger.ledger, name, looked.prepared)
+    definition, mapping = prepared.definition, prepared.mapping
+    clients = Clients(
+        caspio,
+        sender=lambda rows: connect.sender(settings, clock, definition, rows),
+        braze=lambda: connect.braze(settings, clock),
+        catalogs=lambda: connect.catalogs(settings, clock),
     )
-    await ledger.do(refuse_met, ledger.ledger, prepared.shares)
-    prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
-    catalog = await _catalog(name, settings, prepared, ledger, connect, planned=run is None)
-    versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
-    stored, now = await ledger.do(ledger.ledger.cursor, name), connect.clock.now()
-    ahead = stored is not None and is_ahead(stored.watermark, now)
-    bound, mode = lower_bound(name, options, prepared, stored, now)
-    again = await held_again(name, options, prepared, ledger, versions, caspio, bound)
-    if again is None:  # more than a sweep reads at less cost
-        bound, mode, again = None, "sweep", Again()
-    conditions = [*([] if options.release else conditions_of(options, prepared, bound)), *again.conditions]
-    rest = None
-    if run is not None and mode == "sweep":  # a plan shows the whole
-        rest = await find_rest(name, options, prepared, ledger, versions, caspio, connect.clock)
-    if rest is not None:
-        conditions, again = rest.conditions, rest.again
-    shard = await find_shard(name, options, prepared, ledger) if run is not None else None
-    if shard is not None and shard.after_pk is not None:
-        conditions = [and_(each, f"{identifier(prepared.key.name)}>{shard.after_pk}") for each in conditions]
-    readers = [prepared.reader(caspio, where, connect.clock, limit=options.limit) for where in conditions]
-    report = RunReport(run=run or new_run_id(now), sync=name, kind=prepared.definition.kind, mode=mode, started_at=now)
-    report.whole = mode == "sweep" and rest is None
-    report.drift = list(prepared.drift.lines)
-    report.in_doubt = await ledger.do(_ended_in_doubt, ledger.ledger, name)
-    report.notes += [*prepared.shares.notes, *(rest.notes if rest else []), *(shard.notes if shard else [])]
-    if stored is not None and ahead and not options.partial:
-        report.notes.append(
-            f"its cursor stood in the future ({stored.watermark:%Y-%m-%d %H:%M} UTC): all rows are read"
-        )
+    stack.push_async_callback(clients.close)
+    # Before the ledger is looked at: of a catalog that lost what was sent it forgets that it was.
+    opening = Opening(name, prepared, ledger, clients, clock, planned)
+    work: Work = await found(kind_of(definition).work)(opening, definition, mapping)
+    situation = await ledger.do(look, ledger.ledger, name, options, prepared, planned=planned)
+    now = clock.now()
+    selection = choose(options, prepared, situation, now)
+    if selection.by_key and not situation.claimed.is_empty():
+        situation = replace(situation, freed=await freed(caspio, prepared, situation.claimed))
+        selection = choose(options, prepared, situation, now)
+    report = RunReport(
+        run=run or new_run_id(now),
+        sync=name,
+        kind=definition.kind,
+        mode=selection.mode,
+        started_at=now,
+        whole=selection.whole,
+        drift=list(prepared.drift.lines),
+        in_doubt=situation.in_doubt,
+        notes=[*prepared.shares.notes, *selection.notes],
+        writeback=work.writeback,
+    )
+    observe = _nothing if connect.observer is None else functools.partial(connect.observer, report)
     quota = CaspioQuota(
         account=caspio_account(settings.caspio_integration_url),
         calls_per_day=settings.caspio_calls_per_day,
         calls_per_window=settings.caspio_calls_per_window,
         ledger=ledger,
-        clock=connect.clock,
-        on_stretch=lambda why: _stretched(report, why, connect.observer),
+        clock=clock,
+        on_stretch=functools.partial(_stretched, report, observe),
     )
+    stack.push_async_callback(quota.close)
     # A plan writes nothing, apart from the count that keeps its own calls within a budget.
-    if run is not None or (settings.caspio_calls_per_day and settings.has_ledger):
+    if not planned or (settings.caspio_calls_per_day and settings.has_ledger):
         await quota.made(caspio.calls)
         caspio.hold_to(quota)
-    opened = SyncRun(
+    turns, cursor, after = Turns(report, observe), definition.source.cursor, selection.goes_on_from
+    zone = None if cursor is None else prepared.fields[cursor].time_zone
+    return SyncRun(
         name=name,
         prepared=prepared,
         options=options,
+        selection=selection,
+        planned=planned,
         ledger=ledger,
-        caspio=caspio,
-        readers=readers,
-        versions=versions,
-        report=report,
-        clock=connect.clock,
-        sender=lambda: connect.sender(settings, connect.clock, prepared.definition, report.expected),
-        braze=lambda: connect.braze(settings, connect.clock),
-        catalogs=lambda: connect.catalogs(settings, connect.clock),
+        clients=clients,
         quota=quota,
-        gates=gates(name, prepared.definition, prepared.mapping),
-        observer=connect.observer,
+        versions=situation.versions,
+        gates=gates(name, definition, mapping),
+        times=change_times(cursor, zone, situation.read_up_to(now)),
+        reading=Reading(
+            (prepared.reader(caspio, where, clock, limit=options.limit) for where in selection.conditions),
+            options=options,
+            key_field=mapping.identity.source_field,
+            began_at=None if after is None else after.began_at,
+            calls_a_page=calls_a_page(caspio, prepared),
+            quota=quota,
+            report=report,
+            turns=turns,
+        ),
+        turns=turns,
+        work=work,
+        report=report,
+        clock=clock,
+        observe=observe,
     )
-    opened.times = _times(prepared, None if stored is None or ahead else stored.watermark)
-    opened.asked = again.source_pks
-    opened.resumed = rest.after if rest else None
-    opened.shard = shard
-    opened.catalog = catalog
-    opened.planned = run is None
-    return opened
 
 
-def _ended_in_doubt(ledger: Ledger, name: str) -> bool:
-    """Whether nobody knows that it was Braze who answered the last request of the run before."""
-    reports = (each.report for each in ledger.runs(name) if each.report)  # a killed one has none
-    return bool(next(reports, {}).get("in_doubt"))
+def _kept(ledger: Ledger, name: str, prepared: Prepared) -> Prepared:
+    """The sync held against what the ledger keeps of it: the consent columns of former mappings stay.
 
-
-def _times(prepared: Prepared, since: datetime | None) -> ChangeTimes:
-    cursor = prepared.definition.source.cursor
-    zone = None if cursor is None else prepared.fields[cursor].time_zone
-    return change_times(cursor, zone, since)
-
-
-async def _catalog(
-    name: str, settings: Settings, prepared: Prepared, ledger: LedgerThread, connect: Connect, *, planned: bool
-) -> CatalogWork | None:
-    """The catalog held against the mapping; None for a sync of another kind.
-
-    Where Braze lost what was sent, the ledger forgets that it was before anything is decided by it.
+    Raises:
+        ConfigurationError: as `refuse_met`.
     """
-    definition, mapping = prepared.definition, prepared.mapping
-    if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
-        return None
-    async with connect.catalogs(settings, connect.clock) as client:
-        change = await CatalogKeeper(definition, mapping.schema, client, connect.clock).look()
-    store = ledger.ledger
-    former = await ledger.do(store.catalog_name, name)
-    known = {field for fields in (await ledger.do(store.mapping_fields, name)).values() for field in fields}
-    moved = change.create or former not in {None, definition.catalog.name}
-    lost = {each.name for each in change.add} & known
-    sends_all = bool(known) and (moved or bool(lost))
-    if sends_all and not planned:
-        await ledger.do(store.forget_sent, name, items_exist=not moved)
-    if not planned:
-        await ledger.do(store.doubt_unrecorded, name)
-        await ledger.do(store.remember_catalog, name, definition.catalog.name)
-    if former not in {None, definition.catalog.name}:
-        left = f"items went to catalog '{former}' before, which stays as it is; delete it in Braze if nobody uses it"
-        change = replace(change, notes=(*change.notes, left))
-    return CatalogWork(
-        change,
-        sends_all=sends_all,
-        patches=bool(set(change.extra) - set(change.delete)) or bool(mapping.stopped),
-        rows_last=await ledger.do(store.rows_last_read, name),
-    )
+    identity = prepared.mapping.identity
+    ledger.hash_former_keys(name, identity_salt(ledger.salt, identity.kind, identity.label))
+    refuse_met(ledger, prepared.shares)
+    return prepared.keeping(ledger.mapping_fields(name))
 
 
-def _stretched(report: RunReport, why: str, observer: Observer | None) -> None:
+def _nothing() -> None:
+    return None
+
+
+def _stretched(report: RunReport, observe: Callable[[], None], why: str) -> None:
     report.stretched = why
-    if observer is not None:
-        observer(report)
-
-
-def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -> Versions:
-    """The present versions; a plan takes the numbers that a run would give, and gives none."""
-    mapping = prepared.mapping
-    columns = tuple(column.name for column in mapping.columns)
-    suite = suite_digest(prepared.definition, mapping)
-    if planned:
-        version = ledger.known_mapping_version(name, mapping.digest)
-        stored = ledger.mapping_fields(name)
-        number = version or max(stored, default=0) + 1
-        suite_number = ledger.known_suite_version(name, suite) or 0
-        former = ledger.versions_under_former_rules(name, RULES_VERSION)
-        return Versions(number, suite_number, {**stored, number: columns}, ledger.unfinished(name), former)
-    number = ledger.mapping_version(name, mapping.digest, columns, rules=RULES_VERSION)
-    former = ledger.versions_under_former_rules(name, RULES_VERSION)
-    suite_number = ledger.suite_version(name, suite)
-    return Versions(number, suite_number, ledger.mapping_fields(name), ledger.unfinished(name), former)
+    observe()
 
 
 @contextlib.contextmanager

@@ -185,7 +185,7 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
 def _price_calls(run: SyncRun, plan: Plan, writes: int | None) -> None:
     """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
     sweeps = run.definition.source.cursor is None
-    plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None, run.calls_a_page)
+    plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None, run.reading.calls_a_page)
     schedule = run.definition.schedule
     if schedule is None:
         return
@@ -208,7 +208,7 @@ def _hold_against_budget(run: SyncRun, plan: Plan) -> None:
     if (schedule := run.definition.schedule) is not None:
         asked = DailyCalls(run.name, schedule.cron, most_runs_a_day(schedule.cron), plan.calls_a_run)
         plan.refused = over_budget([asked], budget)
-    needed = calls_a_run(run.report.expected, run.calls_a_page)
+    needed = calls_a_run(run.report.expected, run.reading.calls_a_page)
     if needed > budget - plan.calls_today:
         plan.warnings.append(
             f"this run needs about {needed:,} calls, and {max(0, budget - plan.calls_today):,} of today's {budget:,} "

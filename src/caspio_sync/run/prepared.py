@@ -205,7 +205,7 @@ def suite_digest(definition: Sync, mapping: RowMapping) -> str:
 def read_digest(prepared: Prepared, *, whole: bool = False) -> str:
     """Hash of everything under which a cursor means what it says; another one asks for a full sweep.
 
-    The suite is not part of it: under another one the held rows alone are read again (see again.py).
+    The suite is not part of it: under another one the held rows alone are read again (`Situation.owed`).
 
     Args:
         prepared: the sync.
@@ -215,6 +215,13 @@ def read_digest(prepared: Prepared, *, whole: bool = False) -> str:
     definition, mapping = prepared.definition, prepared.mapping
     stopped = () if whole else mapping.stopped
     text = "\0".join([str(prepared.source), str(definition.source.where), mapping.digest, *stopped])
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def sweep_digest(prepared: Prepared) -> str:
+    """Hash of what a sweep reads, of the key that numbers it, and of what it judges rows under."""
+    suite = suite_digest(prepared.definition, prepared.mapping)
+    text = f"{read_digest(prepared)} {prepared.key.name} {suite}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 

@@ -29,6 +29,7 @@ PROFILES = Kind(
         own=lambda report: ("opt-outs sent ahead", report.opt_outs, "before everything else of these people"),
         headline=lambda report: f"{report.data_points:,} data points billed, {report.data_points_saved:,} saved",
     ),
+    work="caspio_sync.run.profile_work:profile_work",
     line="caspio_sync.run.profile_line:PROFILES",
     flow="flows.profile_sync.profile_sync",
     examination="caspio_sync.run.profile_examination:EXAMINATION",

@@ -8,6 +8,7 @@ from caspio_sync.run.duplicate_consent import read_owners_again, settle_words
 from caspio_sync.run.identifying import identify_new
 from caspio_sync.run.line import Batch, Line, Step
 from caspio_sync.run.planning import Planning, count_opt_outs
+from caspio_sync.run.profile_work import ProfileWork
 from caspio_sync.run.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, VERIFY, plan_first
 from caspio_sync.schemas import SOURCE_PK
 
@@ -49,13 +50,13 @@ def _staying(run: SyncRun, batch: Batch) -> pl.DataFrame:
     return batch.changes.join(leaving, on=SOURCE_PK, how="anti", maintain_order="left")
 
 
-async def _identify(run: SyncRun, batch: Batch) -> None:
+async def _identify(run: SyncRun[ProfileWork], batch: Batch) -> None:
     """New rows' ids, given to the profiles known by their addresses alone; repeating it is harmless."""
     batch.accepted = await identify_new(run, batch.source.number, batch.accepted)
 
 
-def _identifies(run: SyncRun) -> bool:
-    return run.profiles.identity.on_new == "identify_by_email"
+def _identifies(run: SyncRun[ProfileWork]) -> bool:
+    return run.work.definition.identity.on_new == "identify_by_email"
 
 
 async def _settle_words(run: SyncRun) -> None:
@@ -64,7 +65,7 @@ async def _settle_words(run: SyncRun) -> None:
 
 
 def _heeds(run: SyncRun) -> bool:
-    return run.heeding
+    return run.reading.again
 
 
 ERASE = Step("erase", _erase, plan=plan_first)

@@ -9,7 +9,6 @@ from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.compare import KEY_UNIQUE, OF_A_DUPLICATE, Comparison
 from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.run.accounting import check_batch
-from caspio_sync.run.catalogs.catalog_items import note_left
 from caspio_sync.run.comparing import count_full
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.duplicate_consent import note_heard
@@ -45,7 +44,7 @@ async def close_batch(
     await record_rows(run, batch.number, held, Verdict.QUARANTINED)
     await record_erased(run, batch.number, comparison.erased)
     await _settle(run, comparison.settled)
-    await note_left(run, batch.number)
+    await run.work.note_left(run, batch.number)
     await check_batch(run, batch, comparison, left=left)
     await ledger.do(
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
@@ -70,7 +69,7 @@ async def record_rows(run: SyncRun, batch: int, rows: pl.DataFrame, verdict: Ver
     if rows.is_empty():
         return
     unasked = pl.lit(None, dtype=pl.Int64)
-    doubtful = pl.col(SOURCE_PK).is_in(list(opt_outs_in_doubt(run)))
+    doubtful = pl.col(SOURCE_PK).is_in(list(run.opt_outs_in_doubt))
     rows = rows.with_columns(
         verdict=pl.when(doubtful).then(pl.lit(Verdict.UNKNOWN.value)).otherwise(pl.lit(verdict.value)),
         reason=pl.when(doubtful).then(pl.format("opt-out: no known answer; then: {}", "reason")).otherwise("reason"),
@@ -78,11 +77,6 @@ async def record_rows(run: SyncRun, batch: int, rows: pl.DataFrame, verdict: Ver
         status=unasked,
     )
     await record_outcomes(run, batch, rows, part="profile")
-
-
-def opt_outs_in_doubt(run: SyncRun) -> set[int]:
-    """source_pk of rows whose opt-out left and was not acknowledged by Braze."""
-    return run.part("opt-outs in doubt", set)
 
 
 async def record_outcomes(run: SyncRun, batch: int, rows: pl.DataFrame, *, part: str) -> None:

@@ -11,10 +11,9 @@ from caspio_sync.delivery.sender import Answer
 from caspio_sync.ledger.compare import KEY_UNIQUE, ONLY_OPT_OUT, OPT_OUT, send
 from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.mapping.objects import data_points
-from caspio_sync.run.catalogs.catalog_items import note_leaving, note_unknown, record_prices, with_price
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.freshness import CHANGED_AT
-from caspio_sync.run.recording import POINTS, opt_outs_in_doubt, record_outcomes, record_rows
+from caspio_sync.run.recording import POINTS, record_outcomes, record_rows
 from caspio_sync.run.writes import Write, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
@@ -38,7 +37,7 @@ async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.Data
         run.report.count_answers(answers)
         done.append(outcomes(leaving, answers))
         unknown = done[-1].filter(pl.col("verdict") == Verdict.UNKNOWN.value)
-        opt_outs_in_doubt(run).update(unknown[SOURCE_PK])
+        run.opt_outs_in_doubt.update(unknown[SOURCE_PK])
         await record_outcomes(run, batch, done[-1], part="consent")
 
     if not leaving.is_empty() and not run.options.baseline:  # to which Braze is not spoken
@@ -80,7 +79,7 @@ async def send_batch(
     await record_rows(run, batch, without, Verdict.BLOCKED)
     started = time.perf_counter()
     rows = rows.with_columns(billed_points(run, rows).alias(POINTS))
-    await note_leaving(run, batch, rows)
+    await run.work.note_leaving(run, batch, rows)
     outstanding = await _deliver(run, batch, rows)
     run.report.add_seconds("send", time.perf_counter() - started)
     return outstanding
@@ -102,7 +101,7 @@ def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.D
 
 def billed_points(run: SyncRun, rows: pl.DataFrame) -> pl.Expr:
     """Data points that Braze bills for each row when it is sent; items are not billed."""
-    return pl.lit(0) if run.catalog is not None else data_points(rows, run.mapping.columns, travels=send)
+    return data_points(rows, run.mapping.columns, travels=send) if run.work.billed else pl.lit(0)
 
 
 async def filled_requests(run: SyncRun, writes: Sequence[Write]) -> AsyncIterator[Request]:
@@ -148,22 +147,21 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
             # profile may be there all the same; recorded first, the row would pass for done with.
             refused = others.filter(pl.col("verdict") == Verdict.REJECTED.value, pl.col("_op") == "new")
             await send_opt_outs(run, batch, refused)
-            await note_unknown(run, others)
-            await record_prices(run, others.filter(pl.col("verdict") == Verdict.SENT.value))
+            await run.work.note_unknown(run, others.filter(pl.col("verdict") == Verdict.UNKNOWN.value))
+            await run.work.note_taken(run, others.filter(pl.col("verdict") == Verdict.SENT.value))
             await record_outcomes(run, batch, others, part="profile")
 
     return await deliver(filled_requests(run, writes), sender=run.sender, commit=commit)
 
 
 def _sending(run: SyncRun, batch: int, rows: pl.DataFrame) -> Sending:
-    of_items = [] if run.catalog is None or run.items[0].price is None else ["price"]
-    prepared = with_price(run, rows).select(
+    prepared = rows.select(
         SOURCE_PK,
         KEY,
         "key_hash",
         "fp",
         "changed",
-        *of_items,
+        *run.work.kept,
         sent_fields="fields",
         moved="_moved",
     )

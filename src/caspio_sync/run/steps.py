@@ -128,10 +128,12 @@ async def _block(run: SyncRun, batch: Batch) -> None:
         del batch.mapped, batch.changes
         return
     source = batch.source
-    run.blocked = GateBlockedError(
-        f"{run.name}: the gate blocked batch {source.number} (PK_ID {source.low} to {source.high}): {batch.blocked}. "
-        f"Nothing of it was sent, opt-outs apart. Look at `caspio-sync plan {run.name} --show 5`, then correct the "
-        "rows in Caspio, the mapping, or the limits under gate: in the sync file, and run again."
+    run.block(
+        GateBlockedError(
+            f"{run.name}: the gate blocked batch {source.number} (PK_ID {source.low} to {source.high}): "
+            f"{batch.blocked}. Nothing of it was sent, opt-outs apart. Look at `caspio-sync plan {run.name} --show 5`, "
+            "then correct the rows in Caspio, the mapping, or the limits under gate: in the sync file, and run again."
+        )
     )
     await recording.record_blocked_batch(run, source, batch.blocked)
     batch.ended = True

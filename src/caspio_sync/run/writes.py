@@ -43,11 +43,11 @@ def envelopes(definition: Sync) -> tuple[Envelope, ...]:
 
 def planned_writes(run: SyncRun, rows: pl.DataFrame) -> list[Write]:
     """How these changes travel; together their rows are all of them."""
-    if run.catalog is None:
+    if not isinstance(run.definition, CatalogSync):
         return [Write(rows, TRACK, lambda some: _profiles(run, some, opt_outs=False))]
     put, patch, _ = envelopes(run.definition)
     columns = run.mapping.columns
-    if not run.catalog.patches:
+    if not run.work.patches:
         return [Write(rows, put, lambda some: encode_items(some, columns))]
     # A PATCH of an item that is not there hides behind its 202 (Braze, 9.2).
     return [
@@ -77,5 +77,5 @@ def _profiles(run: SyncRun, rows: pl.DataFrame, *, opt_outs: bool) -> pl.Series:
         identifier=identifier_expression(identity.kind, identity.label),
         travels=opt_out if opt_outs else send,
         # An opt-out must not create a profile: the row that would may be held.
-        update_only=opt_outs or run.profiles.identity.on_new == "update_only",
+        update_only=opt_outs or run.mapping.identity.on_new == "update_only",
     )

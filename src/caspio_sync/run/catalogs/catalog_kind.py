@@ -32,6 +32,7 @@ CATALOG = Kind(
         free="none: items are free",
         deletes=True,
     ),
+    work="caspio_sync.run.catalogs.catalog_work:catalog_work",
     line="caspio_sync.run.catalogs.catalog_line:CATALOG",
     flow="flows.catalog_sync.catalog_sync",
     examination="caspio_sync.run.catalogs.catalog_examination:EXAMINATION",

@@ -3,6 +3,7 @@
 from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.run.catalogs import catalog_items, vanished
+from caspio_sync.run.catalogs.catalog_work import CatalogWork
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.line import Batch, Line, Step, alike
 from caspio_sync.run.planning import ItemsPlan, Planning
@@ -12,24 +13,24 @@ from caspio_sync.run.writes import planned_deletes
 from caspio_sync.schemas import KEY
 
 
-async def _keep_schema(run: SyncRun) -> None:
+async def _keep_schema(run: SyncRun[CatalogWork]) -> None:
     """Make the catalog, or the fields it lacks; a repeated call looks first what is there."""
     await catalog_items.keep_schema(run)
 
 
-async def _look_back(run: SyncRun, batch: Batch) -> None:
+async def _look_back(run: SyncRun[CatalogWork], batch: Batch) -> None:
     """What the gate holds items against: their last price, and how many rows there were."""
     batch.changes = await catalog_items.with_last_read(run, batch.changes)
 
 
-async def _delete_vanished(run: SyncRun) -> None:
+async def _delete_vanished(run: SyncRun[CatalogWork]) -> None:
     """Delete the items whose row is gone; a repeated call goes on where the failed one stood."""
     await vanished.delete_vanished(run)
 
 
-async def _plan_vanished(planning: Planning, run: SyncRun) -> None:
+async def _plan_vanished(planning: Planning, run: SyncRun[CatalogWork]) -> None:
     """The catalog's part: schema changes, deletions, and how long it takes."""
-    (_, work), plan = run.items, planning.plan
+    work, plan = run.work, planning.plan
     found = None if plan.blocked else await vanished.find_vanished(run)
     plan.blocked = plan.blocked or (found.blocked if found else None)
     going = found.ids if found else None

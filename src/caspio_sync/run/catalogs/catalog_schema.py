@@ -1,9 +1,7 @@
 """A catalog as the sync file describes it, held against Braze's: what is missing is made, nothing is dropped."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field, replace
-
-import polars as pl
+from dataclasses import dataclass, replace
 
 from caspio_sync.clients.braze_catalog_answers import (
     CATALOGS_LIMIT,
@@ -73,27 +71,6 @@ class Kept:
 
     lines: list[str]
     keeps_fields: bool
-
-
-@dataclass(slots=True)
-class CatalogWork:
-    """What a run of a catalog sync keeps besides what every run does.
-
-    Args:
-        change: what its schema lacks.
-        sends_all: whether everything is to be sent again: Braze lost what the ledger takes for sent.
-        patches: whether known items are edited instead of replaced, since they hold what this sync does not know.
-        seen: `source_pk` of the rows read, a series a batch.
-        given_up: ids that rows read go by no longer, a series a batch.
-        rows_last: rows of the last whole read; None before the first.
-    """
-
-    change: SchemaChange
-    sends_all: bool
-    patches: bool
-    rows_last: int | None
-    seen: list[pl.Series] = field(default_factory=list)
-    given_up: list[pl.Series] = field(default_factory=list)
 
 
 def find_changes(sync: CatalogSync, schema: Schema, found: Catalog | None) -> SchemaChange:

@@ -13,6 +13,7 @@ from caspio_sync.delivery.outcomes import deliver, outcomes
 from caspio_sync.delivery.sender import Answer
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.extraction.rows_by_key import rows_by_key
+from caspio_sync.run.catalogs.catalog_work import CatalogWork
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import read_digest
 from caspio_sync.run.sending import filled_requests
@@ -48,14 +49,14 @@ class Vanished:
         return self.delete.select(pl.col(KEY).unique(maintain_order=True))
 
 
-async def find_vanished(run: SyncRun) -> Vanished | None:
+async def find_vanished(run: SyncRun[CatalogWork]) -> Vanished | None:
     """What this run, having read everything, finds gone; None where it cannot tell.
 
     Raises:
         As `rows_by_key`.
     """
-    sync, work = run.items
-    if sync.on_missing == "keep" or not await _decides(run):
+    work = run.work
+    if work.definition.on_missing == "keep" or not await _decides(run):
         return None
     store = run.ledger.ledger
     known = await run.ledger.do(store.known_items, run.name)
@@ -93,7 +94,7 @@ def _exists(noted: pl.Series) -> pl.Expr:
     return (pl.col("sent") == 1) | pl.col(KEY).is_in(noted.implode()).fill_null(value=False)
 
 
-async def delete_vanished(run: SyncRun) -> None:
+async def delete_vanished(run: SyncRun[CatalogWork]) -> None:
     """Delete the items that `find_vanished` finds; what was deleted is written down as the answers come.
 
     A repeated call goes on where the failed one stood. Where too many would go, the run is blocked instead.
@@ -105,7 +106,7 @@ async def delete_vanished(run: SyncRun) -> None:
     if found is None:
         return
     if found.blocked is not None:
-        run.blocked = GateBlockedError(found.blocked)
+        run.block(GateBlockedError(found.blocked))
         return
     unasked = pl.lit(None, dtype=pl.Int64)
     ids, rows = found.ids, found.delete
@@ -135,9 +136,9 @@ async def delete_vanished(run: SyncRun) -> None:
         await (await deliver(requests, sender=run.sender, commit=commit)).committed()
 
 
-async def _decides(run: SyncRun) -> bool:
+async def _decides(run: SyncRun[CatalogWork]) -> bool:
     """Whether what this run did not meet is gone: it read everything, under the condition of the read before."""
-    if run.blocked or not run.whole_read or run.options.baseline or run.items[1].sends_all:
+    if run.blocked or not run.selection.whole or run.options.baseline or run.work.sends_all:
         return False
     cursor = await run.ledger.do(run.ledger.ledger.cursor, run.name)
     return cursor is not None and cursor.where_digest == read_digest(run.prepared)
@@ -149,12 +150,12 @@ async def _still_there(run: SyncRun, source_pks: pl.Series) -> pl.Series:
     return (await rows_by_key(run.caspio, prepared.source, prepared.key, source_pks, where=where))[SOURCE_PK]
 
 
-def _too_many(run: SyncRun, known: pl.DataFrame, noted: pl.Series, found: Vanished) -> str | None:
+def _too_many(run: SyncRun[CatalogWork], known: pl.DataFrame, noted: pl.Series, found: Vanished) -> str | None:
     """Why so much may not be deleted without a person's word; None where it may."""
     going = found.ids.height
     if not going:
         return None
-    (sync, work), read = run.items, run.report.read
+    work, sync, read = run.work, run.work.definition, run.report.read
     items = pl.concat([known.filter(_exists(noted))[KEY], noted]).n_unique()
     least = sync.gate.min_share_of_last * (work.rows_last or 0)
     share = sync.gate.max_deleted_share

@@ -19,7 +19,7 @@ from caspio_sync.run.opening import open_plan
 from caspio_sync.run.quota import count_calls
 from caspio_sync.run.report import ExitCode, RunOptions, RunReport, end_name
 from caspio_sync.run.selection import check_options
-from caspio_sync.run.shards import backfill_digest
+from caspio_sync.run.situation import backfill_digest
 from caspio_sync.settings import Settings
 
 MOST_SHARDS = 64
@@ -167,11 +167,11 @@ async def plan_backfill(
         if left:
             note = f"goes on with the {len(left)} shards that the last attempt left to do"
             return Backfill(name, run.definition.kind, left, (note,))
-        cut = await _cut(run, run.readers[0], options.pk_range, shards)
-        if len(cut) > 1 and run.catalog is not None and run.catalog.change.lines:
+        cut = await _cut(run, run.reading.readers[0], options.pk_range, shards)
+        if len(cut) > 1 and run.work.first is not None:
             raise ConfigurationError(
-                f"{name}: the catalog is to change first ({'; '.join(run.catalog.change.lines)}), which shards side by "
-                f"side cannot do: `caspio-sync run {name} --limit 1`, then the backfill"
+                f"{name}: {run.work.first}, which shards side by side cannot do: `caspio-sync run {name} --limit 1`, "
+                "then the backfill"
             )
         if keep and cut:
             await run.ledger.do(ledger.plan_shards, name, cut, digest=digest, asked=asked, before=since)

@@ -17,7 +17,7 @@ from caspio_sync.extraction.records import RecordReader
 from caspio_sync.mapping.engagement import present
 from caspio_sync.mapping.engagement_sync import CampaignStats, EngagementSync
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement.gathering import report_of, work
+from caspio_sync.run.engagement.gathering import EngagementWork
 from caspio_sync.schemas import PROBLEMS, SOURCE_PK, CaspioField, Verdict
 from caspio_sync.writeback.planner import plan_calls
 from caspio_sync.writeback.wanted import text
@@ -52,7 +52,7 @@ _WORDS = 3  # refusals of Caspio that are told
 _NAMED = pl.col("campaign_id").is_not_null() & pl.col("day").is_not_null()
 
 
-async def wanted_days(run: SyncRun, *, make: bool = True) -> pl.DataFrame | None:
+async def wanted_days(run: SyncRun[EngagementWork], *, make: bool = True) -> pl.DataFrame | None:
     """The campaigns' days that are not in the table as they are in Braze; None where the sync keeps no such table.
 
     Args:
@@ -66,11 +66,11 @@ async def wanted_days(run: SyncRun, *, make: bool = True) -> pl.DataFrame | None
     Raises:
         ConfigurationError: the table is not there, or lacks a field.
     """
-    definition = work(run).definition
+    definition = run.work.definition
     if (stats := definition.campaign_stats) is None:
         return None
     since = run.clock.now().date() - timedelta(days=stats.days)
-    days = await asyncio.to_thread(work(run).engagement.campaign_days, since)
+    days = await asyncio.to_thread(run.work.engagement.campaign_days, since)
     fields = await find_table(run.caspio, definition)
     if not fields and make:
         await _make_table(run, stats)
@@ -84,14 +84,14 @@ async def wanted_days(run: SyncRun, *, make: bool = True) -> pl.DataFrame | None
     )
 
 
-async def write_days(run: SyncRun, rows: pl.DataFrame) -> None:
+async def write_days(run: SyncRun[EngagementWork], rows: pl.DataFrame) -> None:
     """Insert the new days, and write what changed of the others.
 
     Raises:
         TransientError: Caspio takes no calls; what was inserted is found again by the next attempt.
         ConfigurationError: credentials, rights, the table.
     """
-    stats = work(run).definition.campaign_stats
+    stats = run.work.definition.campaign_stats
     assert stats is not None
     writer = Writer(run.caspio, Source(stats.table))
     changed = rows.filter(pl.col(SOURCE_PK).is_not_null()).select(
@@ -103,7 +103,7 @@ async def write_days(run: SyncRun, rows: pl.DataFrame) -> None:
         *(name for name in _TYPES if name != "Day"), pl.col("Day").dt.strftime("%Y-%m-%dT00:00:00")
     )
     unwritten = await _insert(writer, new.rows(named=True))
-    report = report_of(run)
+    report = run.work.report
     report.campaign_calls += writer.calls
     report.campaign_days += rows.height - len(unwritten)
     refused = {key: writer.refused.pop(key) for key in unwritten if key in writer.refused}
@@ -184,7 +184,7 @@ async def find_table(caspio: CaspioClient, definition: EngagementSync) -> dict[s
     return found
 
 
-async def _make_table(run: SyncRun, stats: CampaignStats) -> None:
+async def _make_table(run: SyncRun[EngagementWork], stats: CampaignStats) -> None:
     models = [{"Name": name, "Type": type_, "Unique": name == UNIQUE} for name, type_ in _TYPES.items()]
     try:
         await run.caspio.create_table(stats.table, models)

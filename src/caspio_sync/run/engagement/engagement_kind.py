@@ -33,6 +33,7 @@ ENGAGEMENT = Kind(
         headline=lambda report: f"{_calls(report):,} calls to Caspio that wrote",
         free="none",
     ),
+    work="caspio_sync.run.engagement.gathering:engagement_work",
     line="caspio_sync.run.engagement.return_line:RETURN",
     flow="flows.engagement_return.engagement_return",
     examination="caspio_sync.run.engagement.engagement_examination:EXAMINATION",

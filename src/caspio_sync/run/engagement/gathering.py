@@ -1,16 +1,15 @@
 """An engagement return: what it needs besides the parts of every run, and what is asked before the first row."""
 
 import asyncio
-from dataclasses import dataclass
+from functools import cached_property
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.engagement import EngagementMapping
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.context import SyncRun
+from caspio_sync.run.context import Opening, SyncRun, Work
 from caspio_sync.run.engagement.source import Engagement
 from caspio_sync.run.engagement.told import BrazeEngagement
 from caspio_sync.run.engagement.writeback_report import WritebackReport
@@ -18,8 +17,7 @@ from caspio_sync.settings import current_settings
 from caspio_sync.writeback.writer import Writer
 
 
-@dataclass(slots=True)
-class EngagementWork:
+class EngagementWork(Work):
     """What a run of an engagement return keeps.
 
     Args:
@@ -27,63 +25,49 @@ class EngagementWork:
         mapping: fitted to the table.
         engagement: what Braze told.
         writer: of the table.
+
+    Attributes:
+        report: what is written back.
         budget: writes that are left to this run; None for as many as it takes.
         found: people that were met in the table.
         consent_changes: rows whose consent this run changes.
     """
 
-    definition: EngagementSync
-    mapping: EngagementMapping
-    engagement: Engagement
-    writer: Writer
-    budget: int | None
-    found: int = 0
-    consent_changes: int = 0
+    def __init__(
+        self, definition: EngagementSync, mapping: EngagementMapping, engagement: Engagement, writer: Writer
+    ) -> None:
+        self.definition = definition
+        self.mapping = mapping
+        self.engagement = engagement
+        self.writer = writer
+        self.writeback = self.report = WritebackReport()
+        self.budget = definition.calls_per_run
+        self.found = 0
+        self.consent_changes = 0
+
+    @cached_property
+    def profiles(self) -> Sync | None:
+        """The profile sync that is told of conflicts (`check_profiles`); None where none is."""
+        return check_profiles(self.definition)
 
 
-def work(run: SyncRun) -> EngagementWork:
-    """The run's part, made by its first caller."""
-    return run.part("engagement", lambda: _work(run))
+async def engagement_work(opening: Opening, definition: EngagementSync, mapping: EngagementMapping) -> EngagementWork:
+    """The work of an engagement return."""
+    told = (CONNECT.get().engagement or BrazeEngagement)(opening)
+    writer = Writer(opening.clients.caspio, opening.prepared.source, opening.prepared.key.name)
+    return EngagementWork(definition, mapping, told, writer)
 
 
-def _work(run: SyncRun) -> EngagementWork:
-    definition, mapping = run.definition, run.mapping
-    assert isinstance(definition, EngagementSync)
-    assert isinstance(mapping, EngagementMapping)
-    made = CONNECT.get().engagement or BrazeEngagement
-    run.report.writeback = WritebackReport()
-    writer = Writer(run.caspio, run.prepared.source, run.prepared.key.name)
-    return EngagementWork(definition, mapping, made(run), writer, definition.calls_per_run)
-
-
-def report_of(run: SyncRun) -> WritebackReport:
-    """The report's part about what is written back."""
-    work(run)
-    assert run.report.writeback is not None
-    return run.report.writeback
-
-
-async def gather(run: SyncRun) -> None:
+async def gather(run: SyncRun[EngagementWork]) -> None:
     """Everything that Braze told up to now, folded; and what cannot be asked of this kind of sync is refused."""
-    own, options = work(run), run.options
+    own, options = run.work, run.options
     if options.baseline or options.resend or options.allow_deletes:
         raise ConfigurationError(
             f"{run.name}: an engagement return writes what differs, whatever it wrote before; run it without "
             "--baseline, --resend and --allow-deletes"
         )
     check_profiles(own.definition)
-    report_of(run).gathered = dict(await own.engagement.gather(run))
-
-
-def profiles_salt(run: SyncRun) -> int:
-    """The salt of the fingerprints that the profile sync under `consent: profiles` keeps."""
-
-    def found() -> int:
-        profiles = check_profiles(work(run).definition)
-        assert profiles is not None
-        return identity_salt(run.ledger.ledger.salt, profiles.identity.kind, profiles.identity.label)
-
-    return run.part("salt of the profile sync", found)
+    own.report.gathered = dict(await own.engagement.gather(run))
 
 
 def check_profiles(definition: EngagementSync) -> Sync | None:
@@ -100,9 +84,9 @@ def check_profiles(definition: EngagementSync) -> Sync | None:
     return profiles
 
 
-async def note_unknown(run: SyncRun) -> None:
+async def note_unknown(run: SyncRun[EngagementWork]) -> None:
     """Count the people whom a whole read did not meet in the table; they wait there until their row appears."""
-    own = work(run)
-    if run.whole_read:
+    own = run.work
+    if run.selection.whole:
         known = await asyncio.to_thread(own.engagement.people)
-        report_of(run).unknown_people = max(0, known - own.found)
+        own.report.unknown_people = max(0, known - own.found)

@@ -8,6 +8,7 @@ import polars as pl
 from caspio_sync.errors import GateBlockedError
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement import campaign_stats, gathering, wanted_rows, writing_back
+from caspio_sync.run.engagement.gathering import EngagementWork
 from caspio_sync.run.line import Batch, Line, Row, Step, alike
 from caspio_sync.run.planning import Planning
 from caspio_sync.run.steps import BLOCK, GATE, MAP, STOP, holding_against
@@ -15,12 +16,12 @@ from caspio_sync.schemas import Verdict
 from caspio_sync.writeback.planner import WriteCall, within_budget
 
 
-async def _gather(run: SyncRun) -> None:
+async def _gather(run: SyncRun[EngagementWork]) -> None:
     """Poll Braze, and fold what arrived; what was folded once is not folded again."""
     await gathering.gather(run)
 
 
-async def _want(run: SyncRun, batch: Batch) -> pl.DataFrame:
+async def _want(run: SyncRun[EngagementWork], batch: Batch) -> pl.DataFrame:
     """What differs between the rows and what Braze told of their people."""
     wanted = await wanted_rows.want_batch(run, batch.source, batch.mapped)
     batch.changes, batch.compared = wanted.changes, wanted.without_changes()
@@ -32,19 +33,19 @@ async def _want_alone(row: Row) -> None:
     row.ended = True
 
 
-async def _write(run: SyncRun, batch: Batch) -> None:
+async def _write(run: SyncRun[EngagementWork], batch: Batch) -> None:
     """The accepted changes, and opt-outs of the others, by the fewest calls; a repeated call writes the same again."""
     batch.written = await writing_back.write_batch(run, batch.accepted, batch.held)
 
 
-async def _plan_write(planning: Planning, run: SyncRun, batch: Batch) -> None:
+async def _plan_write(planning: Planning, run: SyncRun[EngagementWork], batch: Batch) -> None:
     """What the writing would cost."""
     held = batch.held.with_columns(verdict=pl.lit(Verdict.QUARANTINED.value))
     run.report.count_outcomes(held, name=run.example_column)
     if batch.blocked is not None:
         return
     rows = writing_back.leaving(run, batch.accepted, batch.held)
-    own, report, plan = gathering.work(run), gathering.report_of(run), planning.plan
+    own, report, plan = run.work, run.work.report, planning.plan
     planned = writing_back.planned_calls(run, rows)
     calls, later = within_budget(planned, own.budget)
     if own.budget is not None:
@@ -63,18 +64,18 @@ def _sample(call: WriteCall, key: str) -> dict[str, object]:
     return {"rows": len(call.pks), "q.where": call.condition(key), "body": orjson.loads(call.body)}
 
 
-async def _record_written(run: SyncRun, batch: Batch) -> None:
+async def _record_written(run: SyncRun[EngagementWork], batch: Batch) -> None:
     """What became of every row, what is agreed on consent, and the batch."""
     await writing_back.record_written(run, batch.source, batch.compared, batch.accepted, batch.held, batch.written)
 
 
-async def _write_campaigns(run: SyncRun) -> None:
+async def _write_campaigns(run: SyncRun[EngagementWork]) -> None:
     """The counts of each campaign, day and channel; a repeated call writes what is still missing.
 
     A shard of a backfill leaves them to the next run: others may be under way, and would insert the same days.
     """
     await gathering.note_unknown(run)
-    rows = None if run.blocked or run.shard is not None else await campaign_stats.wanted_days(run)
+    rows = None if run.blocked or run.selection.shard is not None else await campaign_stats.wanted_days(run)
     if rows is None or rows.is_empty():
         return
     judged = await run.gates.campaign_days(rows, campaign_stats.COUNTS, run.clock.now())
@@ -91,14 +92,14 @@ async def _write_campaigns(run: SyncRun) -> None:
     await campaign_stats.write_days(run, judged.accepted)
 
 
-async def _plan_campaigns(planning: Planning, run: SyncRun) -> None:
+async def _plan_campaigns(planning: Planning, run: SyncRun[EngagementWork]) -> None:
     await gathering.note_unknown(run)
     days = await campaign_stats.wanted_days(run, make=False)
-    report = gathering.report_of(run)
+    report = run.work.report
     report.campaign_days = report.campaign_calls = 0 if days is None else days.height
     planning.writes = report.calls + report.campaign_calls
     if report.exact_calls:
-        exact = ", ".join(gathering.work(run).definition.exact)
+        exact = ", ".join(run.work.definition.exact)
         planning.warnings.append(
             f"{report.exact_calls:,} of {report.calls + report.left_calls:,} calls are there for exact values alone "
             f"({exact}); as dates and buckets they would travel with the others"

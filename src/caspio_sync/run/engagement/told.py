@@ -13,7 +13,7 @@ from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.context import SyncRun
+from caspio_sync.run.context import Opening, SyncRun
 from caspio_sync.run.engagement.folding import fold_inbox
 from caspio_sync.run.engagement.people import KnownPeople, known_people, known_states
 from caspio_sync.run.engagement.polls import Polls, poll_lists, poll_people
@@ -28,12 +28,13 @@ class BrazeEngagement:
     """What Braze has told of the people of a sync.
 
     Args:
-        run: of an engagement return.
+        opening: of a run of an engagement return.
     """
 
-    def __init__(self, run: SyncRun) -> None:
-        self._run = run
-        self._definition = cast("EngagementSync", run.definition)
+    def __init__(self, opening: Opening) -> None:
+        self._name = opening.name
+        self._ledger = opening.ledger.ledger
+        self._definition = cast("EngagementSync", opening.prepared.definition)
 
     async def gather(self, run: SyncRun) -> Mapping[str, int]:
         """Poll, and fold what arrived by polls and by Currents; counts for the report by name.
@@ -46,7 +47,7 @@ class BrazeEngagement:
         with contextlib.closing(connect.inbox(settings, run.clock)) as inbox:
             async with connect.polled(settings, run.clock) as braze:
                 polls = Polls(braze, run.clock)
-                told = await self._poll(inbox, polls)
+                told = await self._poll(run, inbox, polls)
                 run.report.requests += polls.requests
             folded = await fold_inbox(run.name, inbox, run.ledger, run.clock, kinds=self._kinds)
         counts = {**told, **{f"events {name}": count for name, count in folded.events.items()}}
@@ -54,36 +55,36 @@ class BrazeEngagement:
 
     def resolve(self, people: pl.DataFrame) -> KnownPeople:
         """What is known of these rows: `key`, external_id, alias_label, alias_name, email."""
-        return known_people(self._run.ledger.ledger, self._run.name, people)
+        return known_people(self._ledger, self._name, people)
 
     def people(self) -> int:
         """How many people something is known of."""
-        return self._run.ledger.ledger.known_people(self._run.name).height
+        return self._ledger.known_people(self._name).height
 
     def campaign_days(self, since: date) -> pl.DataFrame:
         """Counts of each campaign, day and channel from that day on; null where a count was not told."""
-        return self._run.ledger.ledger.campaign_days(self._run.name, since)
+        return self._ledger.campaign_days(self._name, since)
 
     @property
     def _kinds(self) -> tuple[str, ...]:
         """A table that knows people by address alone is best found by it."""
         return ("email",) if self._definition.identity.kind == "email" else tuple(KINDS)
 
-    async def _poll(self, inbox: Inbox, polls: Polls) -> dict[str, int]:
-        run, definition = self._run, self._definition
+    async def _poll(self, run: SyncRun, inbox: Inbox, polls: Polls) -> dict[str, int]:
+        definition = self._definition
         first = run.clock.now().date() - timedelta(days=FIRST_DAYS)
         told = {f"polled {source}": count for source, count in (await poll_lists(inbox, polls, first=first)).items()}
         if definition.returned.states and definition.people_per_run:
-            told["polled states"] = await self._poll_people(inbox, polls)
+            told["polled states"] = await self._poll_people(run, inbox, polls)
         if definition.campaign_stats is not None:
             days = await polls.campaign_days(days=definition.campaign_stats.days)
             await run.ledger.do(run.ledger.ledger.record_series, run.name, days)
             told["polled campaign days"] = days.height
         return told
 
-    async def _poll_people(self, inbox: Inbox, polls: Polls) -> int:
+    async def _poll_people(self, run: SyncRun, inbox: Inbox, polls: Polls) -> int:
         """The states of the next people in turn, by the row that the profile sync sent them from."""
-        run, profiles = self._run, self._definition.returned.profiles
+        profiles = self._definition.returned.profiles
         sync = None if profiles is None else load_sync(current_settings().sync_file(profiles))
         if profiles is None or sync is None or sync.people is None or sync.people.kind != "external_id":
             run.report.notes.append(

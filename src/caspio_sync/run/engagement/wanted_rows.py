@@ -18,7 +18,7 @@ from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL, StateColumn, WrittenColumn, present, stamp, state
 from caspio_sync.mapping.engagement_sync import MEASURES
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement.gathering import EngagementWork, report_of, work
+from caspio_sync.run.engagement.gathering import EngagementWork
 from caspio_sync.run.engagement.people import KnownPeople
 from caspio_sync.run.engagement.writeback_report import Conflict
 from caspio_sync.run.erasing import without_erased
@@ -53,12 +53,13 @@ class WantedRows:
         return replace(self, changes=self.changes.clear())
 
 
-async def want_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> WantedRows:
+async def want_batch(run: SyncRun[EngagementWork], batch: SourceBatch, mapped: pl.DataFrame) -> WantedRows:
     """What differs between the batch's rows and what Braze told of their people; writes nothing."""
-    own, ledger = work(run), run.ledger
+    own, ledger = run.work, run.ledger
     started = time.perf_counter()
     known = await ledger.do(ledger.ledger.read_rows, run.name, batch.low, batch.high)
-    mapped, erased = await without_erased(run, mapped, known)
+    alias = own.definition.identity.user_alias
+    mapped, erased = await without_erased(run, mapped, known, alias.label if alias else None)
     resolved = await asyncio.to_thread(own.engagement.resolve, _people(own, mapped))
     agreed = await ledger.do(ledger.ledger.agreed, run.name, batch.low, batch.high)
     known, agreed = await take_over_agreed(run, batch, mapped, known, agreed)
@@ -97,7 +98,7 @@ def _people(own: EngagementWork, mapped: pl.DataFrame) -> pl.DataFrame:
 
 
 def _wanted(  # noqa: PLR0917 - all that decides
-    run: SyncRun,
+    run: SyncRun[EngagementWork],
     own: EngagementWork,
     mapped: pl.DataFrame,
     resolved: KnownPeople,
@@ -184,10 +185,10 @@ def _changed(name: str) -> pl.Expr:
 
 
 def _settled(
-    run: SyncRun, column: StateColumn, frame: pl.DataFrame, resolved: KnownPeople, agreed: pl.DataFrame
+    run: SyncRun[EngagementWork], column: StateColumn, frame: pl.DataFrame, resolved: KnownPeople, agreed: pl.DataFrame
 ) -> pl.DataFrame:
     """SIDES of one scope and what was decided, in the order of the frame."""
-    scope, returned = column.scope, work(run).definition.returned
+    scope, returned = column.scope, run.work.definition.returned
     news = (
         resolved.consents.filter(
             pl.col("scope") == scope, ~pl.col("source").is_in(list(returned.own_sources)).fill_null(value=False)
@@ -207,7 +208,7 @@ def _settled(
     stamped = pl.lit(None, dtype=MOMENT)
     if column.definition.changed_at is not None:
         declared = (run.prepared.fields[column.definition.changed_at].time_zone or "").strip()
-        clock = zone(declared).key if declared else work(run).definition.source.time_zone
+        clock = zone(declared).key if declared else run.work.definition.source.time_zone
         stamped = _instant(pl.col(stamp(scope)), clock)
     sides = (
         frame.select(
@@ -222,7 +223,7 @@ def _settled(
         .join(before, on=SOURCE_PK, how="left", maintain_order="left")
         .with_columns(pl.col(name).cast(dtype) for name, dtype in SIDES.items())
     )
-    seen_at = pl.lit(run.began_at or run.clock.now()).cast(MOMENT)
+    seen_at = pl.lit(run.reading.began_at or run.clock.now()).cast(MOMENT)
     return settle(sides, column.definition.conflict, seen_at)
 
 
@@ -238,7 +239,7 @@ def _words(column: StateColumn, decided: pl.DataFrame) -> pl.Series:
     return decided["write"].replace_strict(dict(values), default=None, return_dtype=dtype).alias(column.name)
 
 
-def _note_conflicts(run: SyncRun, column: StateColumn, decided: pl.DataFrame) -> None:
+def _note_conflicts(run: SyncRun[EngagementWork], column: StateColumn, decided: pl.DataFrame) -> None:
     found = decided.filter("conflict")
     if found.is_empty():
         return
@@ -247,7 +248,7 @@ def _note_conflicts(run: SyncRun, column: StateColumn, decided: pl.DataFrame) ->
         pl.len().alias("rows"), pl.col(name).cast(pl.String).head(3), pl.col("write").is_not_null().first().alias("won")
     )
     for row in groups.iter_rows(named=True):
-        report_of(run).add_conflict(
+        run.work.report.add_conflict(
             Conflict(
                 column=column.name,
                 caspio=row["caspio"],
@@ -260,7 +261,9 @@ def _note_conflicts(run: SyncRun, column: StateColumn, decided: pl.DataFrame) ->
         )
 
 
-def _with_prints(run: SyncRun, own: EngagementWork, changes: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+def _with_prints(
+    run: SyncRun[EngagementWork], own: EngagementWork, changes: pl.DataFrame, known: pl.DataFrame
+) -> pl.DataFrame:
     columns = own.mapping.columns
     masks = changes.select(pl.col(column.name).is_not_null() for column in columns).to_numpy(order="c")
     changes = changes.with_columns(

@@ -6,10 +6,11 @@ import polars as pl
 
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.ledger.agreed import Told
+from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.runs import RECORDED
 from caspio_sync.mapping.engagement import StateColumn, state
 from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement.gathering import EngagementWork, profiles_salt, report_of, work
+from caspio_sync.run.engagement.gathering import EngagementWork
 from caspio_sync.run.engagement.wanted_rows import WantedRows
 from caspio_sync.run.erasing import record_erased
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
@@ -19,25 +20,25 @@ from caspio_sync.writeback.planner import WriteCall, count_calls, plan_calls, wi
 _RECORD = (SOURCE_PK, KEY, "key_hash", "fp", "changed", "fields")
 
 
-def planned_calls(run: SyncRun, rows: pl.DataFrame) -> list[WriteCall]:
+def planned_calls(run: SyncRun[EngagementWork], rows: pl.DataFrame) -> list[WriteCall]:
     """The calls for these changes, the most important first."""
-    own = work(run)
+    own = run.work
     columns = [name for name in own.definition.columns if name not in own.mapping.stopped]
     return plan_calls(rows.select(SOURCE_PK, *columns), columns, room=own.writer.room)
 
 
-def exact_calls(run: SyncRun, rows: pl.DataFrame, planned: int) -> int:
+def exact_calls(run: SyncRun[EngagementWork], rows: pl.DataFrame, planned: int) -> int:
     """How many of the planned calls there are only for columns written `as: exact`."""
-    own = work(run)
+    own = run.work
     coarse = [name for name in own.definition.columns if name not in {*own.definition.exact, *own.mapping.stopped}]
     if not own.definition.exact or not coarse:
         return planned if own.definition.exact else 0
     return max(0, planned - count_calls(rows.select(SOURCE_PK, *coarse), coarse, room=own.writer.room))
 
 
-def leaving(run: SyncRun, accepted: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+def leaving(run: SyncRun[EngagementWork], accepted: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     """What is written: the accepted rows, and of those held for something else an opt-out all the same."""
-    own = work(run)
+    own = run.work
     opt_outs = held.with_columns(
         pl.lit(None, dtype=held.schema[name]).alias(name)
         for name in own.definition.columns
@@ -55,7 +56,7 @@ def _stricter(column: StateColumn) -> pl.Expr:
     return pl.when(pl.col(ok(state(column.scope))) & (wanted > now)).then(pl.col(column.name)).alias(column.name)
 
 
-async def write_batch(run: SyncRun, accepted: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
+async def write_batch(run: SyncRun[EngagementWork], accepted: pl.DataFrame, held: pl.DataFrame) -> pl.DataFrame:
     """Write a batch; a repeated call writes the same again, which changes nothing.
 
     Returns:
@@ -64,7 +65,7 @@ async def write_batch(run: SyncRun, accepted: pl.DataFrame, held: pl.DataFrame) 
     Raises:
         TransientError, ConfigurationError: as `Writer.write`.
     """
-    own, report = work(run), report_of(run)
+    own, report = run.work, run.work.report
     started = time.perf_counter()
     rows = leaving(run, accepted, held)
     calls, later = within_budget(planned_calls(run, rows), own.budget)
@@ -83,7 +84,7 @@ async def write_batch(run: SyncRun, accepted: pl.DataFrame, held: pl.DataFrame) 
 
 
 async def record_written(  # noqa: PLR0917 - what each stage left
-    run: SyncRun,
+    run: SyncRun[EngagementWork],
     batch: SourceBatch,
     rows: WantedRows,
     accepted: pl.DataFrame,
@@ -91,7 +92,7 @@ async def record_written(  # noqa: PLR0917 - what each stage left
     written: pl.DataFrame,
 ) -> None:
     """Record what became of every row, what is agreed on consent, and the batch."""
-    own, ledger = work(run), run.ledger
+    own, ledger = run.work, run.ledger
     outcomes = _outcomes(own, accepted, written)
     unwritten = held.with_columns(
         verdict=pl.lit(Verdict.QUARANTINED.value),
@@ -135,7 +136,7 @@ def _outcomes(own: EngagementWork, accepted: pl.DataFrame, written: pl.DataFrame
     )
 
 
-def _recorded(run: SyncRun, rows: pl.DataFrame) -> pl.DataFrame:
+def _recorded(run: SyncRun[EngagementWork], rows: pl.DataFrame) -> pl.DataFrame:
     return rows.rename({"fields": "sent_fields"}).with_columns(
         part=pl.lit("profile"),
         suite_version=pl.lit(run.versions.suite, dtype=pl.Int64),
@@ -144,7 +145,7 @@ def _recorded(run: SyncRun, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 async def _agree(
-    run: SyncRun, own: EngagementWork, rows: WantedRows, held: pl.DataFrame, written: pl.DataFrame
+    run: SyncRun[EngagementWork], own: EngagementWork, rows: WantedRows, held: pl.DataFrame, written: pl.DataFrame
 ) -> None:
     """What both sides hold from now on: a state to be written once it is; of held rows nothing else."""
     sent = written.filter(pl.col("verdict") == Verdict.SENT.value).select(SOURCE_PK, "column")
@@ -161,7 +162,8 @@ async def _agree(
         pl.when(~pl.col("differs")).then("state").alias("unless"),
     )
     told = None
-    if returned.profiles is not None and tell.height:
-        layouts = await ledger.do(ledger.ledger.mapping_fields, returned.profiles)
-        told = Told(returned.profiles, tell, layouts, profiles_salt(run))
+    if returned.profiles is not None and own.profiles is not None and tell.height:
+        layouts, identity = await ledger.do(ledger.ledger.mapping_fields, returned.profiles), own.profiles.identity
+        salt = identity_salt(ledger.ledger.salt, identity.kind, identity.label)
+        told = Told(returned.profiles, tell, layouts, salt)
     await ledger.do(ledger.ledger.agree, run.name, agreed, told)

@@ -1,0 +1,69 @@
+"""A run is whole when it is opened: going along the line of its kind assigns nothing to it."""
+
+import ast
+import asyncio
+from collections.abc import Iterator
+from dataclasses import is_dataclass
+from pathlib import Path
+
+import pytest
+
+from caspio_sync.run.catalogs.catalog_line import CATALOG
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.engagement.return_line import RETURN
+from caspio_sync.run.line import Line, run_line
+from caspio_sync.run.opening import open_run
+from caspio_sync.run.profile_line import PROFILES
+from caspio_sync.run.report import RunOptions
+from caspio_sync.settings import current_settings
+from expectations.suites import Gates
+from tests.flows.test_both_ways import filled
+from tests.flows.world import World
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("src", "flows", "tasks", "expectations", "benchmarks", "tests")
+
+
+def assigned_to_runs(text: str) -> Iterator[str]:
+    """Attributes of a `run` that a module assigns to, or deletes."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            owner = node.value
+            if getattr(owner, "id", getattr(owner, "attr", "")) in {"run", "_run"}:
+                yield node.attr
+
+
+def test_nobody_assigns_attributes_of_a_run() -> None:
+    files = [path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    found = {str(path.relative_to(ROOT)): [*assigned_to_runs(path.read_text(encoding="utf-8"))] for path in files}
+    assert len(found) > 500
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_who_would_is_found() -> None:
+    assert list(assigned_to_runs("run.times = 1\nself.run.past += []\ndel run.work\nrun.report.whole = True")) == [
+        "times",
+        "past",
+        "work",
+    ]
+
+
+@pytest.mark.parametrize(("name", "line"), [("customers", PROFILES), ("products", CATALOG), ("engagement", RETURN)])
+def test_a_run_holds_the_same_objects_from_its_birth_on(world: World, name: str, line: Line) -> None:
+    filled(world)
+
+    async def moved() -> tuple[dict[str, object], dict[str, object]]:
+        async with open_run(name, RunOptions(), settings=current_settings(), gates=Gates) as run:
+            born = dict(vars(run))
+            await run_line(run, line)
+            return born, dict(vars(run))
+
+    born, ended = asyncio.run(moved())
+    assert {attribute: id(value) for attribute, value in born.items()} == {
+        attribute: id(value) for attribute, value in ended.items()
+    }
+
+
+def test_a_run_is_no_dataclass() -> None:
+    """Prefect walks through dataclasses, and all that they hold, at each call of a task."""
+    assert not is_dataclass(SyncRun)
