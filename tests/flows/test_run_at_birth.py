@@ -48,22 +48,26 @@ def test_who_would_is_found() -> None:
     ]
 
 
+def held(run: SyncRun) -> list[int]:
+    """Which objects a run holds."""
+    return [id(getattr(run, name)) for name in SyncRun.__slots__]
+
+
 @pytest.mark.parametrize(("name", "line"), [("customers", PROFILES), ("products", CATALOG), ("engagement", RETURN)])
 def test_a_run_holds_the_same_objects_from_its_birth_on(world: World, name: str, line: Line) -> None:
     filled(world)
 
-    async def moved() -> tuple[dict[str, object], dict[str, object]]:
+    async def moved() -> tuple[list[int], list[int]]:
         async with open_run(name, RunOptions(), settings=current_settings(), gates=Gates) as run:
-            born = dict(vars(run))
+            born = held(run)
             await run_line(run, line)
-            return born, dict(vars(run))
+            return born, held(run)
 
     born, ended = asyncio.run(moved())
-    assert {attribute: id(value) for attribute, value in born.items()} == {
-        attribute: id(value) for attribute, value in ended.items()
-    }
+    assert len(born) > 20
+    assert born == ended
 
 
-def test_a_run_is_no_dataclass() -> None:
-    """Prefect walks through dataclasses, and all that they hold, at each call of a task."""
+def test_prefect_does_not_walk_through_a_run() -> None:
+    """It does through dataclasses, and all that they hold, at each call of a task."""
     assert not is_dataclass(SyncRun)

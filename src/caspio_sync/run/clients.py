@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_catalogs import CatalogClient
@@ -9,33 +10,26 @@ from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.delivery.sender import Sender
 
 
+@dataclass(slots=True, kw_only=True)
 class Clients:
     """The clients of a run.
 
     Args:
         caspio: belongs to whoever opened it.
-        sender: makes the sender, for a run that reads so many rows.
-        braze: makes the client for everything but sending.
-        catalogs: makes the client of catalogs.
+        make_sender: makes the sender, for a run that reads so many rows.
+        make_braze: makes the client for everything but sending.
+        make_catalogs: makes the client of catalogs.
     """
 
-    def __init__(
-        self,
-        caspio: CaspioClient,
-        *,
-        sender: Callable[[int], Sender],
-        braze: Callable[[], BrazeClient],
-        catalogs: Callable[[], CatalogClient],
-    ) -> None:
-        self.caspio = caspio
-        self._make_sender = sender
-        self._make_braze = braze
-        self._make_catalogs = catalogs
-        self._sender: Sender | None = None
-        self._braze: BrazeClient | None = None
-        self._catalogs: CatalogClient | None = None
-        self._allowed_until = math.inf
-        self._share = 1.0
+    caspio: CaspioClient
+    make_sender: Callable[[int], Sender]
+    make_braze: Callable[[], BrazeClient]
+    make_catalogs: Callable[[], CatalogClient]
+    _sender: Sender | None = None
+    _braze: BrazeClient | None = None
+    _catalogs: CatalogClient | None = None
+    _allowed_until: float = math.inf
+    _share: float = 1.0
 
     def sender(self, rows: int, *, ask_first: bool) -> Sender:
         """The sender; a run without changes never makes one.
@@ -45,7 +39,7 @@ class Clients:
             ask_first: whether nobody knows that it was the destination who answered last (`Sender.ask_first`).
         """
         if self._sender is None:
-            self._sender = self._make_sender(rows)
+            self._sender = self.make_sender(rows)
             self._sender.allow_until(self._allowed_until)
             self._sender.take_share(self._share)
             if ask_first:
@@ -56,14 +50,14 @@ class Clients:
     def braze(self) -> BrazeClient:
         """The client for what is no sending: looking profiles up, identifying them."""
         if self._braze is None:
-            self._braze = self._make_braze()
+            self._braze = self.make_braze()
         return self._braze
 
     @property
     def catalogs(self) -> CatalogClient:
         """The client of catalogs, their fields, and single items."""
         if self._catalogs is None:
-            self._catalogs = self._make_catalogs()
+            self._catalogs = self.make_catalogs()
         return self._catalogs
 
     def allow_until(self, uptime: float) -> None:

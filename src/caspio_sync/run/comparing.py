@@ -29,8 +29,7 @@ from caspio_sync.run.erasing import withhold_erased
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.hand_over import Claims, find_claims, heirs, take_over
 from caspio_sync.run.kind import mapping_of
-from caspio_sync.run.shards import claim_before_others
-from caspio_sync.run.unfinished import begin_reading
+from caspio_sync.run.unfinished import begin_reading, claim_before_others
 from caspio_sync.run.writes import KNOWN_THERE
 from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict
 

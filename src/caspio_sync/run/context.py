@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final, Generic, ParamSpec
+from typing import Any, Generic, ParamSpec
 
 import polars as pl
 from typing_extensions import TypeVar
@@ -118,10 +118,9 @@ class Words:
     heard: dict[int, pl.DataFrame] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class SyncRun(Generic[W]):
     """What the steps of a run share. Nothing is assigned to it once it is made: what changes is in its parts.
-
-    It is no dataclass: Prefect would walk through one, and through all that it holds, at every call of a task.
 
     Args:
         name: name of the sync.
@@ -141,57 +140,35 @@ class SyncRun(Generic[W]):
         report: its counts.
         clock: its clock.
         observe: shows the report to whoever watches.
-
-    Attributes:
         words: what duplicates say of consent.
         opt_outs_in_doubt: source_pk of rows whose opt-out left and was not acknowledged.
         planned_erasures: digests of the keys that a plan finds to be erased.
         past: the runs before it, newest first; filled when it ends.
+        blocks: why nothing more is sent (`block`); empty while it may be.
     """
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        prepared: Prepared,
-        options: RunOptions,
-        selection: Selection,
-        planned: bool,
-        ledger: LedgerThread,
-        clients: Clients,
-        quota: CaspioQuota,
-        versions: Versions,
-        gates: Gates,
-        times: ChangeTimes,
-        reading: Reading,
-        turns: Turns,
-        work: W,
-        report: RunReport,
-        clock: Clock,
-        observe: Callable[[], None],
-    ) -> None:
-        self.name: Final = name
-        self.prepared: Final = prepared
-        self.options: Final = options
-        self.selection: Final = selection
-        self.planned: Final = planned
-        self.ledger: Final = ledger
-        self.clients: Final = clients
-        self.quota: Final = quota
-        self.versions: Final = versions
-        self.gates: Final = gates
-        self.times: Final = times
-        self.reading: Final = reading
-        self.turns: Final = turns
-        self.work: Final = work
-        self.report: Final = report
-        self.clock: Final = clock
-        self.observe: Final = observe
-        self.words: Final = Words()
-        self.opt_outs_in_doubt: Final[set[int]] = set()
-        self.planned_erasures: Final[set[str]] = set()
-        self.past: Final[list[Run]] = []
-        self._blocked: Final[list[GateBlockedError]] = []
+    name: str
+    prepared: Prepared
+    options: RunOptions
+    selection: Selection
+    planned: bool
+    ledger: LedgerThread
+    clients: Clients
+    quota: CaspioQuota
+    versions: Versions
+    gates: Gates
+    times: ChangeTimes
+    reading: Reading
+    turns: Turns
+    work: W
+    report: RunReport
+    clock: Clock
+    observe: Callable[[], None]
+    words: Words = field(default_factory=Words)
+    opt_outs_in_doubt: set[int] = field(default_factory=set)
+    planned_erasures: set[str] = field(default_factory=set)
+    past: list[Run] = field(default_factory=list)
+    blocks: list[GateBlockedError] = field(default_factory=list)
 
     @property
     def id(self) -> str:
@@ -242,11 +219,11 @@ class SyncRun(Generic[W]):
     @property
     def blocked(self) -> GateBlockedError | None:
         """Why nothing more is sent; None where it may be."""
-        return self._blocked[-1] if self._blocked else None
+        return self.blocks[-1] if self.blocks else None
 
     def block(self, error: GateBlockedError) -> None:
         """From now on nothing is sent, opt-outs apart, and the run ends with this error."""
-        self._blocked.append(error)
+        self.blocks.append(error)
 
     async def timed(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a thread (polars lets go of the GIL), and count the time as the stage's."""
@@ -269,3 +246,7 @@ class SyncRun(Generic[W]):
         """Raise the error of the batch that the gate blocked, where it has blocked one."""
         if self.blocked is not None:
             raise self.blocked
+
+
+# By these Prefect would know a dataclass, and walk through it and all that it holds, at each call of a task.
+del SyncRun.__dataclass_fields__

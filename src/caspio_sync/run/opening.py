@@ -231,10 +231,10 @@ async def _make(
     prepared = await ledger.do(_kept, ledger.ledger, name, looked.prepared)
     definition, mapping = prepared.definition, prepared.mapping
     clients = Clients(
-        caspio,
-        sender=lambda rows: connect.sender(settings, clock, definition, rows),
-        braze=lambda: connect.braze(settings, clock),
-        catalogs=lambda: connect.catalogs(settings, clock),
+        caspio=caspio,
+        make_sender=lambda rows: connect.sender(settings, clock, definition, rows),
+        make_braze=lambda: connect.braze(settings, clock),
+        make_catalogs=lambda: connect.catalogs(settings, clock),
     )
     stack.push_async_callback(clients.close)
     # Before the ledger is looked at: of a catalog that lost what was sent it forgets that it was.
@@ -287,10 +287,10 @@ async def _make(
         gates=gates(name, definition, mapping),
         times=change_times(cursor, zone, situation.read_up_to(now)),
         reading=Reading(
-            (prepared.reader(caspio, where, clock, limit=options.limit) for where in selection.conditions),
+            readers=[prepared.reader(caspio, where, clock, limit=options.limit) for where in selection.conditions],
             options=options,
             key_field=mapping.identity.source_field,
-            began_at=None if after is None else after.began_at,
+            goes_on_from=None if after is None else after.began_at,
             calls_a_page=calls_a_page(caspio, prepared),
             quota=quota,
             report=report,

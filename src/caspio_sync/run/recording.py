@@ -14,7 +14,7 @@ from caspio_sync.run.context import SyncRun
 from caspio_sync.run.duplicate_consent import note_heard
 from caspio_sync.run.erasing import record_erased
 from caspio_sync.run.freshness import CHANGED_AT
-from caspio_sync.run.shards import release_claims
+from caspio_sync.run.unfinished import release_claims
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 POINTS = "_points"  # data points that Braze bills for a row

@@ -5,6 +5,7 @@ import contextlib
 import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -23,6 +24,7 @@ async def _nothing() -> None:
     return None
 
 
+@dataclass(slots=True)
 class Turns:
     """The batches that are under way.
 
@@ -31,15 +33,14 @@ class Turns:
         observe: is called whenever a batch is done.
     """
 
-    def __init__(self, report: RunReport, observe: Callable[[], None]) -> None:
-        self._report = report
-        self._observe = observe
-        self._room = asyncio.Semaphore(BATCHES_UNDER_WAY)
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._claims: dict[int, pl.DataFrame] = {}
-        self._uncollected = 0
-        self._started: float | None = None
-        self._after_batch: Callable[[], Awaitable[object]] = _nothing
+    report: RunReport
+    observe: Callable[[], None]
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BATCHES_UNDER_WAY))
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _claims: dict[int, pl.DataFrame] = field(default_factory=dict)
+    _uncollected: int = 0
+    _started: float | None = None
+    _after_batch: Callable[[], Awaitable[object]] = _nothing
 
     def turn(self, stage: str) -> asyncio.Lock:
         """A stage's lock: one batch at a time, in order, while the next ones wait or are in the stages before."""
@@ -66,8 +67,8 @@ class Turns:
             self._claims.pop(batch.number, None)
             self._collect(batch.frame.height)
             self._room.release()
-            self._report.seconds["moving"] = time.perf_counter() - (self._started or 0.0)
-            self._observe()
+            self.report.seconds["moving"] = time.perf_counter() - (self._started or 0.0)
+            self.observe()
             await self._after_batch()
 
     def _collect(self, rows: int) -> None:

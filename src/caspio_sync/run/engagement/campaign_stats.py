@@ -103,7 +103,7 @@ async def write_days(run: SyncRun[EngagementWork], rows: pl.DataFrame) -> None:
         *(name for name in _TYPES if name != "Day"), pl.col("Day").dt.strftime("%Y-%m-%dT00:00:00")
     )
     unwritten = await _insert(writer, new.rows(named=True))
-    report = run.work.report
+    report = run.work.writeback
     report.campaign_calls += writer.calls
     report.campaign_days += rows.height - len(unwritten)
     refused = {key: writer.refused.pop(key) for key in unwritten if key in writer.refused}

@@ -1,6 +1,7 @@
 """An engagement return: what it needs besides the parts of every run, and what is asked before the first row."""
 
 import asyncio
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from caspio_sync.errors import ConfigurationError
@@ -17,6 +18,7 @@ from caspio_sync.settings import current_settings
 from caspio_sync.writeback.writer import Writer
 
 
+@dataclass(kw_only=True)
 class EngagementWork(Work):
     """What a run of an engagement return keeps.
 
@@ -25,25 +27,20 @@ class EngagementWork(Work):
         mapping: fitted to the table.
         engagement: what Braze told.
         writer: of the table.
-
-    Attributes:
-        report: what is written back.
+        writeback: what is written back, for the report.
         budget: writes that are left to this run; None for as many as it takes.
         found: people that were met in the table.
         consent_changes: rows whose consent this run changes.
     """
 
-    def __init__(
-        self, definition: EngagementSync, mapping: EngagementMapping, engagement: Engagement, writer: Writer
-    ) -> None:
-        self.definition = definition
-        self.mapping = mapping
-        self.engagement = engagement
-        self.writer = writer
-        self.writeback = self.report = WritebackReport()
-        self.budget = definition.calls_per_run
-        self.found = 0
-        self.consent_changes = 0
+    definition: EngagementSync
+    mapping: EngagementMapping
+    engagement: Engagement
+    writer: Writer
+    writeback: WritebackReport = field(default_factory=WritebackReport)
+    budget: int | None
+    found: int = 0
+    consent_changes: int = 0
 
     @cached_property
     def profiles(self) -> Sync | None:
@@ -55,7 +52,9 @@ async def engagement_work(opening: Opening, definition: EngagementSync, mapping:
     """The work of an engagement return."""
     told = (CONNECT.get().engagement or BrazeEngagement)(opening)
     writer = Writer(opening.clients.caspio, opening.prepared.source, opening.prepared.key.name)
-    return EngagementWork(definition, mapping, told, writer)
+    return EngagementWork(
+        definition=definition, mapping=mapping, engagement=told, writer=writer, budget=definition.calls_per_run
+    )
 
 
 async def gather(run: SyncRun[EngagementWork]) -> None:
@@ -67,7 +66,7 @@ async def gather(run: SyncRun[EngagementWork]) -> None:
             "--baseline, --resend and --allow-deletes"
         )
     check_profiles(own.definition)
-    own.report.gathered = dict(await own.engagement.gather(run))
+    own.writeback.gathered = dict(await own.engagement.gather(run))
 
 
 def check_profiles(definition: EngagementSync) -> Sync | None:
@@ -89,4 +88,4 @@ async def note_unknown(run: SyncRun[EngagementWork]) -> None:
     own = run.work
     if run.selection.whole:
         known = await asyncio.to_thread(own.engagement.people)
-        own.report.unknown_people = max(0, known - own.found)
+        own.writeback.unknown_people = max(0, known - own.found)

@@ -45,7 +45,7 @@ async def _plan_write(planning: Planning, run: SyncRun[EngagementWork], batch: B
     if batch.blocked is not None:
         return
     rows = writing_back.leaving(run, batch.accepted, batch.held)
-    own, report, plan = run.work, run.work.report, planning.plan
+    own, report, plan = run.work, run.work.writeback, planning.plan
     planned = writing_back.planned_calls(run, rows)
     calls, later = within_budget(planned, own.budget)
     if own.budget is not None:
@@ -95,7 +95,7 @@ async def _write_campaigns(run: SyncRun[EngagementWork]) -> None:
 async def _plan_campaigns(planning: Planning, run: SyncRun[EngagementWork]) -> None:
     await gathering.note_unknown(run)
     days = await campaign_stats.wanted_days(run, make=False)
-    report = run.work.report
+    report = run.work.writeback
     report.campaign_days = report.campaign_calls = 0 if days is None else days.height
     planning.writes = report.calls + report.campaign_calls
     if report.exact_calls:

@@ -248,7 +248,7 @@ def _note_conflicts(run: SyncRun[EngagementWork], column: StateColumn, decided: 
         pl.len().alias("rows"), pl.col(name).cast(pl.String).head(3), pl.col("write").is_not_null().first().alias("won")
     )
     for row in groups.iter_rows(named=True):
-        run.work.report.add_conflict(
+        run.work.writeback.add_conflict(
             Conflict(
                 column=column.name,
                 caspio=row["caspio"],

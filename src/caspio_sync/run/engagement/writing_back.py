@@ -65,7 +65,7 @@ async def write_batch(run: SyncRun[EngagementWork], accepted: pl.DataFrame, held
     Raises:
         TransientError, ConfigurationError: as `Writer.write`.
     """
-    own, report = run.work, run.work.report
+    own, report = run.work, run.work.writeback
     started = time.perf_counter()
     rows = leaving(run, accepted, held)
     calls, later = within_budget(planned_calls(run, rows), own.budget)
