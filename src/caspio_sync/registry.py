@@ -14,7 +14,7 @@ DEFAULT_DESTINATION = "braze"  # of a sync file that names none
 
 # Name in a sync file → `module:attribute`.
 KINDS: Mapping[str, str] = MappingProxyType({})
-DESTINATIONS: Mapping[str, str] = MappingProxyType({})
+DESTINATIONS: Mapping[str, str] = MappingProxyType({"braze": "caspio_sync.destinations.braze.destination:BRAZE"})
 
 
 def load(table: Mapping[str, str], name: str, what: str) -> Any:

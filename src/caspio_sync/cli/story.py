@@ -23,6 +23,7 @@ from caspio_sync.ledger.story import Outcome, RowStory
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.destination import destination_of
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, MappedColumn, ok
 from caspio_sync.settings import Settings
@@ -172,16 +173,15 @@ def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> JudgedRow:
     known = ledger.read_rows(sync, found.source_pk, found.source_pk)
     own = with_former_keys(mapping.apply(found.frame), known)
     salt = identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label)
-    words = ledger.duplicate_words(sync)
-    mapped = restrained(own, key_hashes(own[KEY], salt), words, mapping.columns)
+    words, consent = ledger.duplicate_words(sync), destination_of(found.prepared.definition).consent
+    mapped = restrained(own, key_hashes(own[KEY], salt), words, mapping.columns, consent)
     compared = compare(
         mapped,
         known,
         columns=mapping.columns,
         versions=Versions(_NO_VERSION, _NO_VERSION, versions),
+        consent=consent,
         salt=salt,
-        email_column=mapping.email_column,
-        phone_column=mapping.phone_column,
         stopped=mapping.stopped,
     )
     differs = not compared.changes.is_empty()

@@ -126,9 +126,8 @@ def _compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, known: pl.D
         columns=run.mapping.columns,
         # Under no version was a row ever held: what is released is judged again, whatever it was held for.
         versions=replace(run.versions, suite=_NO_SUITE) if run.options.release else run.versions,
+        consent=run.consent,
         salt=run.salt,
-        email_column=run.mapping.email_column,
-        phone_column=run.mapping.phone_column,
         resend=(run.options.resend and not run.heeding) or (run.catalog is not None and run.catalog.sends_all),
         resent=NO_ROWS if run.shard is None else run.shard.resent,
         stopped=run.mapping.stopped,

@@ -16,6 +16,7 @@ from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient
 from caspio_sync.clock import Clock
+from caspio_sync.consent import ConsentRules
 from caspio_sync.delivery.sender import Sender
 from caspio_sync.errors import GateBlockedError, StoppedError
 from caspio_sync.extraction.records import RecordReader, SourceBatch
@@ -28,6 +29,7 @@ from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.run.catalogs.catalog_schema import CatalogWork
+from caspio_sync.run.destination import destination_of
 from caspio_sync.run.freshness import ChangeTimes, change_times
 from caspio_sync.run.gates import Gates
 from caspio_sync.run.prepared import Prepared, calls_a_page
@@ -156,6 +158,11 @@ class SyncRun:
         """What fingerprints of this run are salted with."""
         identity = self.mapping.identity
         return identity_salt(self.ledger.ledger.salt, identity.kind, identity.label)
+
+    @property
+    def consent(self) -> ConsentRules:
+        """What the destination makes of consent states."""
+        return destination_of(self.definition).consent
 
     @property
     def example_column(self) -> str:

@@ -20,6 +20,7 @@ from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
+from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.ledger.compare import Versions, compare
 from caspio_sync.ledger.fingerprints import identity_salt
@@ -152,7 +153,9 @@ class Shop:
             versions = Versions(number, 1, ledger.mapping_fields("customers"))
             known = ledger.read_rows("customers", 0, 10**6)
             salt = identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label)
-            changes = compare(mapped, known, columns=mapping.columns, versions=versions, salt=salt).changes
+            changes = compare(
+                mapped, known, columns=mapping.columns, versions=versions, consent=CONSENT, salt=salt
+            ).changes
             rows = changes.filter(pl.col("key").is_in(list(verdicts))).with_columns(
                 pl.col("key").replace_strict({key: verdict for key, (verdict, _) in verdicts.items()}).alias("verdict"),
                 pl.col("key")
