@@ -30,5 +30,10 @@ def load(table: Mapping[str, str], name: str, what: str) -> Any:
     """
     if name not in table:
         raise ConfigurationError(f"'{name}' is no {what}; there are: {', '.join(table)}")
-    module, _, attribute = table[name].partition(":")
+    return found(table[name])
+
+
+def found(place: str) -> Any:
+    """What stands at `module:attribute`."""
+    module, _, attribute = place.partition(":")
     return getattr(import_module(module), attribute)

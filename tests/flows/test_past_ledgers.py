@@ -10,7 +10,7 @@ from tests.flows.test_filled_again import change, refill
 from tests.flows.world import World
 
 
-@pytest.fixture(params=["0004"])
+@pytest.fixture(params=["0004", "0008"])
 def past(request: Any, world: World) -> World:
     """Both accounts after their past, and the ledger that the version of this revision wrote meanwhile."""
     live_through(world)

@@ -15,6 +15,7 @@ from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
 from caspio_sync.cli.look import open_ledger
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import Clock
+from caspio_sync.destinations.braze.destination import BRAZE
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.records import rows_counted
 from caspio_sync.extraction.windows_zones import zone
@@ -25,7 +26,7 @@ from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
-from caspio_sync.run.connect import CONNECT, Connect, braze_client
+from caspio_sync.run.connect import CONNECT, Connect
 from caspio_sync.run.engagement.campaign_stats import find_table
 from caspio_sync.run.engagement.gathering import check_profiles
 from caspio_sync.run.erasure_requests import MOST_PEOPLE, plan_erasures
@@ -81,9 +82,9 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
     # An engagement return writes nothing to Braze.
     profiles = write_test is not None or not syncs or any(sync.kind not in {"catalog", "engagement"} for sync in syncs)
     if profiles:
-        await _examine_braze(accounts, settings, connect.clock, write_test)
+        await _examine_braze(accounts, connect, write_test)
     if catalogs:
-        await _examine_catalogs(accounts, settings, connect)
+        await _examine_catalogs(accounts, connect)
     _examine_ledger(accounts, settings)
     accounts.findings += _notification_findings(settings)
     return [accounts, *syncs]
@@ -100,18 +101,18 @@ async def _examine_caspio(accounts: Examined, caspio: CaspioClient) -> bool:
     return True
 
 
-async def _examine_braze(accounts: Examined, settings: Settings, clock: Clock, write_test: str | None) -> None:
+async def _examine_braze(accounts: Examined, connect: Connect, write_test: str | None) -> None:
     try:
-        async with braze_client(settings, clock) as braze:
-            await braze.probe_track()
+        async with connect.account(BRAZE, connect.clock) as account:
+            await account.users.probe_track()
             accounts.findings.append(
-                Finding("ok", f"Braze: {settings.braze_endpoint} takes the key, which may write profiles (users.track)")
+                Finding("ok", f"Braze: {account.address} takes the key, which may write profiles (users.track)")
             )
             if write_test is None:
                 return
-            written = clock.now().isoformat(timespec="seconds")
+            written = connect.clock.now().isoformat(timespec="seconds")
             profile = {"external_id": write_test, "_update_existing_only": False, TEST_ATTRIBUTE: written}
-            answer = await braze.track(orjson.dumps({"attributes": [profile]}), sent={"attributes": 1})
+            answer = await account.users.track(orjson.dumps({"attributes": [profile]}), sent={"attributes": 1})
     except CaspioSyncError as error:
         accounts.findings += findings_of(error)
         return
@@ -132,14 +133,14 @@ async def _examine_braze(accounts: Examined, settings: Settings, clock: Clock, w
     )
 
 
-async def _examine_catalogs(accounts: Examined, settings: Settings, connect: Connect) -> None:
+async def _examine_catalogs(accounts: Examined, connect: Connect) -> None:
     try:
-        async with connect.catalogs(settings, connect.clock) as client:
-            await client.probe_catalogs()
+        async with connect.account(BRAZE, connect.clock) as account:
+            await account.catalogs.probe_catalogs()
     except CaspioSyncError as error:
         accounts.findings += findings_of(error)
         return
-    accounts.findings.append(Finding("ok", f"Braze: {settings.braze_endpoint} lets the key keep catalogs (catalogs.*)"))
+    accounts.findings.append(Finding("ok", f"Braze: {account.address} lets the key keep catalogs (catalogs.*)"))
 
 
 def _examine_ledger(accounts: Examined, settings: Settings) -> None:
@@ -202,8 +203,8 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += _freshness_findings(definition, clock.now())
         sync.findings += _identity_findings(prepared)
         sync.findings += await _erasure_findings(sync.sync, prepared, caspio, settings, clock)
-        sync.findings += await _catalog_findings(prepared, settings)
-        sync.findings += await _poll_findings(prepared, settings)
+        sync.findings += await _catalog_findings(prepared)
+        sync.findings += await _poll_findings(prepared)
         sync.findings += await _campaign_findings(prepared, caspio)
         sync.findings += await row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
@@ -258,8 +259,8 @@ async def _erasure_findings(
     if requests is None:
         return []
     rows = await rows_counted(caspio, requests.source, requests.key.name, requests.where)
-    async with CONNECT.get().braze(settings, clock) as braze:
-        await braze.probe_delete()
+    async with CONNECT.get().account(BRAZE, clock) as account:
+        await account.users.probe_delete()
     sound = Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")
     if rows <= MOST_PEOPLE:
         return [sound]
@@ -268,20 +269,20 @@ async def _erasure_findings(
     return [sound] if stopped is None else [Finding("error", stopped)]
 
 
-async def _catalog_findings(prepared: Prepared, settings: Settings) -> list[Finding]:
+async def _catalog_findings(prepared: Prepared) -> list[Finding]:
     """The catalog in Braze held against the mapping; nothing is changed."""
     definition, mapping = prepared.definition, prepared.mapping
     if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
         return []
     connect = CONNECT.get()
-    async with connect.catalogs(settings, connect.clock) as client:
-        change = await CatalogKeeper(definition, mapping.schema, client, connect.clock).look()
+    async with connect.account(BRAZE, connect.clock) as account:
+        change = await CatalogKeeper(definition, mapping.schema, account.catalogs, connect.clock).look()
     todo = "; ".join(change.lines) or "as the sync file says"
     notes = [Finding("warning", note, "decide before the first run") for note in change.notes]
     return [Finding("ok", f"catalog {change.catalog}: {todo}"), *notes]
 
 
-async def _poll_findings(prepared: Prepared, settings: Settings) -> list[Finding]:
+async def _poll_findings(prepared: Prepared) -> list[Finding]:
     """Whether an engagement return finds its profile sync, and the Braze key may ask for what is polled."""
     definition = prepared.definition
     if not isinstance(definition, EngagementSync):
@@ -289,8 +290,10 @@ async def _poll_findings(prepared: Prepared, settings: Settings) -> list[Finding
     check_profiles(definition)
     connect, returned = CONNECT.get(), definition.returned
     states = bool(returned.states and definition.people_per_run and returned.profiles)
-    async with connect.polled(settings, connect.clock) as braze:
-        there = await braze.probe_engagement(states=states, campaigns=definition.campaign_stats is not None)
+    async with connect.account(BRAZE, connect.clock) as account:
+        there = await account.engagement.probe_engagement(
+            states=states, campaigns=definition.campaign_stats is not None
+        )
     return [Finding("ok", f"polls: the Braze key may ask ({', '.join(there)})")]
 
 

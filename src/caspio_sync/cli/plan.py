@@ -87,7 +87,7 @@ def made_plan(sync: str, options: RunOptions, show: int) -> Plan:
 async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
     from expectations.suites import Gates
 
-    async with open_plan(sync, options, settings=current_settings(), gates=Gates) as run:
+    async with open_plan(sync, options, settings=current_settings(sync), gates=Gates) as run:
         return await plan_line(run, LINES[run.definition.kind], show=show)
 
 

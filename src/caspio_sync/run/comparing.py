@@ -23,7 +23,6 @@ from caspio_sync.ledger.compare import (
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.mapping.former_rules import under_former_rules
 from caspio_sync.mapping.kinds import mapping_of
-from caspio_sync.mapping.objects import data_points
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.catalogs.catalog_items import note_read, release_ids
 from caspio_sync.run.context import SyncRun
@@ -112,10 +111,8 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
 
 
 def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:
-    """Count what these rows would be billed by a sync that sends all of a row; items are not billed."""
-    if run.catalog is not None:
-        return
-    points = rows.select(data_points(rows, run.mapping.columns, travels=None).sum()).item()
+    """Count what these rows would be billed by a sync that sends all of a row."""
+    points = rows.select(run.sink.price(rows, run.mapping.columns, None).sum()).item()
     run.report.data_points_full += sign * int(points or 0)
 
 

@@ -12,11 +12,8 @@ from typing import Any, ParamSpec, TypeVar, cast
 
 import polars as pl
 
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS, CaspioClient
 from caspio_sync.clock import Clock
-from caspio_sync.consent import ConsentRules
 from caspio_sync.delivery.sender import Sender
 from caspio_sync.errors import GateBlockedError, StoppedError
 from caspio_sync.extraction.records import RecordReader, SourceBatch
@@ -29,7 +26,7 @@ from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.run.catalogs.catalog_schema import CatalogWork
-from caspio_sync.run.destination import destination_of
+from caspio_sync.run.destination import Account, destination_of
 from caspio_sync.run.freshness import ChangeTimes, change_times
 from caspio_sync.run.gates import Gates
 from caspio_sync.run.prepared import Prepared, calls_a_page
@@ -66,8 +63,7 @@ class SyncRun:
         report: the run's counts.
         clock: the run's clock.
         sender: makes the sender when the first request is to leave.
-        braze: makes the client for everything but sending, when it is first needed.
-        catalogs: makes the client of catalogs, when it is first needed.
+        account: of the destination; closed with the run.
         observer: is shown the report whenever a batch is done.
         quota: the account's daily budget of calls; is told how many the reading will take, about.
         gates: judge what is to be sent.
@@ -86,8 +82,7 @@ class SyncRun:
         report: RunReport,
         clock: Clock,
         sender: Callable[[], Sender],
-        braze: Callable[[], BrazeClient],
-        catalogs: Callable[[], CatalogClient],
+        account: Account,
         quota: CaspioQuota,
         gates: Gates,
         observer: Callable[[RunReport], None] | None = None,
@@ -96,6 +91,10 @@ class SyncRun:
         self.prepared = prepared
         self.definition = prepared.definition
         self.mapping = prepared.mapping
+        self.destination = destination_of(prepared.definition)
+        self.consent = self.destination.consent
+        self.sink = self.destination.sink(prepared.definition)
+        self.account = account
         self.options = options
         self.ledger = ledger
         self.caspio = caspio
@@ -120,10 +119,6 @@ class SyncRun:
         self.gates = gates
         self._make_sender = sender
         self._sender: Sender | None = None
-        self._make_braze = braze
-        self._braze: BrazeClient | None = None
-        self._make_catalogs = catalogs
-        self._catalogs: CatalogClient | None = None
         self._allowed_until = math.inf
         self._share = 1.0
         self._batches = 0
@@ -160,11 +155,6 @@ class SyncRun:
         return identity_salt(self.ledger.ledger.salt, identity.kind, identity.label)
 
     @property
-    def consent(self) -> ConsentRules:
-        """What the destination makes of consent states."""
-        return destination_of(self.definition).consent
-
-    @property
     def example_column(self) -> str:
         """Column whose values may stand in a report: the key, unless it is an address or a number."""
         return SOURCE_PK if self.mapping.identity.kind in {"email", "phone"} else KEY
@@ -179,20 +169,6 @@ class SyncRun:
             if self.report.in_doubt:
                 self._sender.ask_first()
         return self._sender
-
-    @property
-    def braze(self) -> BrazeClient:
-        """The client for what is no sending: looking profiles up, identifying them."""
-        if self._braze is None:
-            self._braze = self._make_braze()
-        return self._braze
-
-    @property
-    def catalogs(self) -> CatalogClient:
-        """The client of catalogs, their fields, and single items."""
-        if self._catalogs is None:
-            self._catalogs = self._make_catalogs()
-        return self._catalogs
 
     @property
     def profiles(self) -> ProfileSync:
@@ -214,7 +190,7 @@ class SyncRun:
             self._sender.allow_until(uptime)
 
     def take_share(self, share: float) -> None:
-        """Use this part of Braze's and Caspio's limits at most, nothing while it is 0."""
+        """Use this part of the destination's and Caspio's limits at most, nothing while it is 0."""
         self._share = share
         self.caspio.take_share(share)
         if self._sender is not None:
@@ -290,13 +266,13 @@ class SyncRun:
         return result
 
     def raise_if_in_doubt(self) -> None:
-        """Raise where rows were sent of which it is not known whether Braze took them: they are sent again."""
-        report = self.report
+        """Raise where rows were sent of which it is not known whether they were taken: they are sent again."""
+        report, title = self.report, self.destination.title
         if report.unacknowledged:
             raise StoppedError(
-                f"{report.unacknowledged} of the requests were answered by something that is not known to be Braze: "
+                f"{report.unacknowledged} of the requests were answered by something that is not known to be {title}: "
                 f"{report.doubt}. Their rows are recorded as unknown, and the cursor stays: the next run asks first, "
-                "free of charge, whether Braze answers, and sends them again"
+                f"free of charge, whether {title} answers, and sends them again"
             )
 
     def raise_if_blocked(self) -> None:
@@ -328,6 +304,4 @@ class SyncRun:
         """Close what the run made; the Caspio client and the ledger belong to whoever opened them."""
         if self._sender is not None:
             await self._sender.close()
-        for client in (self._braze, self._catalogs):
-            if client is not None:
-                await client.aclose()
+        await self.account.aclose()

@@ -13,9 +13,9 @@ import orjson
 import polars as pl
 
 from caspio_sync.characters import trimmed
-from caspio_sync.clients.braze_answers import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, ids_an_export
+from caspio_sync.clients.braze_account import braze
+from caspio_sync.clients.braze_answers import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, ids_an_export, refusal_text
 from caspio_sync.delivery.paced import PacedCalls
-from caspio_sync.delivery.sender import refusal_text
 from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.ledger.compare import Comparison
@@ -114,13 +114,13 @@ async def erase_pending(run: SyncRun) -> Ended:
     pending = await run.ledger.do(ledger.pending_erasures, run.name)
     if not pending:
         return Ended()
-    deletes = PacedCalls(IDENTITY_LIMIT, run.clock)
+    deletes = PacedCalls("Braze", IDENTITY_LIMIT, run.clock)
     profiles = _Profiles(run)
 
     async def delete(wanted: Sequence[Erased]) -> None:
         for chunk in _chunks(wanted, MAX_DELETED_IDS):
             answers, refused = await deletes.ask_for(
-                chunk, lambda some: run.braze.delete_users([identifier for _, identifier in some])
+                chunk, lambda some: braze(run.account).users.delete_users([identifier for _, identifier in some])
             )
             for some, answer in answers:
                 details = {"status": answer.status, "asked": len(some), "queued": answer.deleted}
@@ -313,8 +313,8 @@ class _Profiles:
     """Looks in Braze for profiles, as fast as the export allows."""
 
     def __init__(self, run: SyncRun) -> None:
-        self._find = run.braze.find_users
-        self._paced = PacedCalls(EXPORT_LIMIT, run.clock)
+        self._find = braze(run.account).users.find_users
+        self._paced = PacedCalls("Braze", EXPORT_LIMIT, run.clock)
         self._size = ids_an_export(keyspace(run).kind)
 
     async def left_of(self, wanted: Sequence[Erased]) -> list[Erased]:

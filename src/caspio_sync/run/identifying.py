@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import polars as pl
 from pydantic import BaseModel
 
+from caspio_sync.clients.braze_account import braze
 from caspio_sync.clients.braze_answers import (
     EXPORT_LIMIT,
     IDENTITY_LIMIT,
@@ -17,10 +18,10 @@ from caspio_sync.clients.braze_answers import (
     MAX_IDENTIFIED,
     SLOWEST_EXPORT_PER_MINUTE,
     EmailToIdentify,
+    refusal_text,
 )
 from caspio_sync.concurrency import all_of
 from caspio_sync.delivery.paced import PacedCalls
-from caspio_sync.delivery.sender import refusal_text
 from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.recording import record_rows
@@ -95,7 +96,7 @@ async def count_duplicates(run: SyncRun, new: NewRows) -> Duplicates:
     Raises:
         TransientError, PermanentError, ConfigurationError: as the export says.
     """
-    read_back = ProfilesReadBack(run.braze, run.mapping.identity, [], run.clock)
+    read_back = ProfilesReadBack(braze(run.account).users, run.mapping.identity, [], run.clock)
     rows = new.sample
     unknown = rows.filter(await _unknown(read_back, rows[KEY]))
     looked_up = unknown.head(LOOKED_UP)
@@ -128,14 +129,15 @@ async def identify_new(run: SyncRun, batch: int, accepted: pl.DataFrame) -> pl.D
     rows, _ = without_required_consent(run, _with_address(accepted))
     if rows.is_empty():
         return accepted
-    read_back = run.part("read back", lambda: ProfilesReadBack(run.braze, run.mapping.identity, [], run.clock))
-    calls = run.part("identify", lambda: PacedCalls(IDENTITY_LIMIT, run.clock))
+    users = braze(run.account).users
+    read_back = run.part("read back", lambda: ProfilesReadBack(users, run.mapping.identity, [], run.clock))
+    calls = run.part("identify", lambda: PacedCalls("Braze", IDENTITY_LIMIT, run.clock))
     before = read_back.requests + calls.requests
     unknown = rows.filter(await _unknown(read_back, rows[KEY])).select(KEY, EMAIL)
 
     async def identify(some: pl.DataFrame) -> list[tuple[str, str]]:
         emails = [EmailToIdentify(*pair) for pair in some.iter_rows()]
-        _, refused = await calls.ask_for(emails, run.braze.identify_users)
+        _, refused = await calls.ask_for(emails, users.identify_users)
         return [(one.external_id, f"identify: {error.status}: {refusal_text(error)}") for one, error in refused]
 
     # Of two rows with one address the first is meant; in two requests at once the order would be left to chance.

@@ -25,6 +25,7 @@ from caspio_sync.run.again import Again, held_again
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper, CatalogWork
 from caspio_sync.run.connect import CONNECT, Connect, Observer
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.destination import destination_of
 from caspio_sync.run.ending import conclude, finish
 from caspio_sync.run.freshness import ChangeTimes, change_times
 from caspio_sync.run.gates import MakeGates, no_gates
@@ -197,7 +198,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     )
     await ledger.do(refuse_met, ledger.ledger, prepared.shares)
     prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
-    catalog = await _catalog(name, settings, prepared, ledger, connect, planned=run is None)
+    catalog = await _catalog(name, prepared, ledger, connect, planned=run is None)
     versions = await ledger.do(_versions, ledger.ledger, name, prepared, planned=run is None)
     stored, now = await ledger.do(ledger.ledger.cursor, name), connect.clock.now()
     ahead = stored is not None and is_ahead(stored.watermark, now)
@@ -236,6 +237,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
     if run is not None or (settings.caspio_calls_per_day and settings.has_ledger):
         await quota.made(caspio.calls)
         caspio.hold_to(quota)
+    account = connect.account(destination_of(prepared.definition), connect.clock)
     opened = SyncRun(
         name=name,
         prepared=prepared,
@@ -246,9 +248,8 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
         versions=versions,
         report=report,
         clock=connect.clock,
-        sender=lambda: connect.sender(settings, connect.clock, prepared.definition, report.expected),
-        braze=lambda: connect.braze(settings, connect.clock),
-        catalogs=lambda: connect.catalogs(settings, connect.clock),
+        sender=lambda: connect.sender(settings, connect.clock, opened.sink, account, report.expected),
+        account=account,
         quota=quota,
         gates=gates(name, prepared.definition, prepared.mapping),
         observer=connect.observer,
@@ -275,7 +276,7 @@ def _times(prepared: Prepared, since: datetime | None) -> ChangeTimes:
 
 
 async def _catalog(
-    name: str, settings: Settings, prepared: Prepared, ledger: LedgerThread, connect: Connect, *, planned: bool
+    name: str, prepared: Prepared, ledger: LedgerThread, connect: Connect, *, planned: bool
 ) -> CatalogWork | None:
     """The catalog held against the mapping; None for a sync of another kind.
 
@@ -284,8 +285,8 @@ async def _catalog(
     definition, mapping = prepared.definition, prepared.mapping
     if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
         return None
-    async with connect.catalogs(settings, connect.clock) as client:
-        change = await CatalogKeeper(definition, mapping.schema, client, connect.clock).look()
+    async with connect.account(destination_of(definition), connect.clock) as account:
+        change = await CatalogKeeper(definition, mapping.schema, account.catalogs, connect.clock).look()
     store = ledger.ledger
     former = await ledger.do(store.catalog_name, name)
     known = {field for fields in (await ledger.do(store.mapping_fields, name)).values() for field in fields}

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.ledger.compare import ONLY_OPT_OUT
+from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
 from caspio_sync.run import comparing, sending
 from caspio_sync.run.catalogs.vanished import find_vanished
 from caspio_sync.run.context import SyncRun
@@ -19,7 +19,6 @@ from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.shared_dates import SharedDates
 from caspio_sync.run.verification.verify_report import EXAMPLES
-from caspio_sync.run.writes import planned_deletes, planned_opt_outs, planned_writes
 from caspio_sync.schemas import KEY, Verdict
 
 
@@ -171,7 +170,7 @@ async def count_items(run: SyncRun, plan: Plan) -> None:
     going = vanished.ids if vanished else None
     if going is not None:
         run.report.requests += sum(
-            count_requests(write.encode(write.rows), envelope=write.envelope) for write in planned_deletes(run, going)
+            count_requests(write.encode(write.rows), envelope=write.envelope) for write in run.sink.deletes(going)
         )
     requests, window_seconds = ITEMS_WRITE_LIMIT
     run.report.notes += work.change.notes
@@ -191,20 +190,20 @@ def count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
     leaving = sending.leaving_ahead(rows)
     if not leaving.is_empty():
         run.report.opt_outs += leaving.height
-        for write in planned_opt_outs(run, leaving):
+        for write in run.sink.opt_outs(leaving, run.mapping):
             run.report.requests += count_requests(write.encode(write.rows), envelope=write.envelope)
 
 
 def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> None:
     if rows.is_empty():
         return
-    for write in planned_writes(run, rows):
+    for write in sending.planned_writes(run, rows):
         objects = write.encode(write.rows)
         plan.to_send += objects.len()
         run.report.requests += count_requests(objects, envelope=write.envelope)
         missing = max(0, show - len(plan.samples))
         plan.samples += [orjson.loads(text) for text in objects.head(missing)]
-    run.report.data_points += int(rows.select(sending.billed_points(run, rows).sum()).item())
+    run.report.data_points += int(rows.select(run.sink.price(rows, run.mapping.columns, send).sum()).item())
 
 
 def _price_calls(run: SyncRun, plan: Plan, writes: int | None) -> None:

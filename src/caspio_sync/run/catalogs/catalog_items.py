@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from caspio_sync.clients.braze_account import braze
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
@@ -24,7 +25,7 @@ async def keep_schema(run: SyncRun) -> None:
             f"'{sync.catalog.name}'. Correct catalog.name in the sync file, or run without --baseline"
         )
     if work.change.lines and not run.options.baseline:
-        keeper = CatalogKeeper(sync, run.mapping.schema, run.catalogs, run.clock)
+        keeper = CatalogKeeper(sync, run.mapping.schema, braze(run.account).catalogs, run.clock)
         kept = await keeper.keep(work.change)
         run.report.schema_changes = kept.lines
         work.patches |= kept.keeps_fields

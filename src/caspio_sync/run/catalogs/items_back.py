@@ -78,7 +78,7 @@ class ItemsReadBack:
         self._mapping = mapping
         self._clock = clock
         self._name = sync.catalog.name
-        self._calls = PacedCalls(ITEMS_READ_LIMIT, clock)
+        self._calls = PacedCalls("Braze", ITEMS_READ_LIMIT, clock)
         self.readable: Sequence[MappedColumn] = mapping.columns
         self.pages = 1  # about so many has the catalog
 

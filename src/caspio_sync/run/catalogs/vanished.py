@@ -16,7 +16,6 @@ from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import read_digest
 from caspio_sync.run.sending import filled_requests
-from caspio_sync.run.writes import planned_deletes
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 GONE = "its row is gone from Caspio"
@@ -131,7 +130,7 @@ async def delete_vanished(run: SyncRun) -> None:
             )
 
     if not ids.is_empty():
-        requests = filled_requests(run, planned_deletes(run, ids))
+        requests = filled_requests(run, run.sink.deletes(ids))
         await (await deliver(requests, sender=run.sender, commit=commit)).committed()
 
 

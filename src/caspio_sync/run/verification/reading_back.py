@@ -84,8 +84,8 @@ class ProfilesReadBack:
     def __init__(self, braze: BrazeClient, identity: Named, columns: Sequence[MappedColumn], clock: Clock) -> None:
         self._braze = braze
         self._identity = identity
-        self._exports = PacedCalls(EXPORT_LIMIT, clock)
-        self._group_calls = PacedCalls(GENERAL_LIMIT, clock)
+        self._exports = PacedCalls("Braze", EXPORT_LIMIT, clock)
+        self._group_calls = PacedCalls("Braze", GENERAL_LIMIT, clock)
         named = {column.name: exported_field(column) for column in columns}
         by_id = identity.kind == "external_id"
         own = {"external_id": "external_id", "user_alias": "user_aliases"}.get(identity.kind, identity.kind)

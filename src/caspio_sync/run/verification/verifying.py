@@ -1,4 +1,4 @@
-"""`verify`: is what Braze holds what was sent? A difference is taken back in the ledger, and the next run repairs it.
+"""`verify`: does the destination hold what was sent? A difference is taken back in the ledger; the next run repairs it.
 
 A stretch of rows at a time: look at them; look a second time at those that differ, alone with the ledger; then write
 down what was found and how far it came. A killed verification goes on there. A catalog may be read page by page instead
@@ -13,22 +13,19 @@ from typing import Literal
 import polars as pl
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS
-from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.pk_sets import unpack_pks
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.ledger.verification import Verification
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.run.catalogs.items_back import ItemsReadBack
-from caspio_sync.run.connect import CONNECT, Connect
+from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.destination import destination_of
 from caspio_sync.run.lease import hold_lease
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.run.verification.findings import Findings
 from caspio_sync.run.verification.looking import DENSE, Looking
-from caspio_sync.run.verification.reading_back import ProfilesReadBack, ReadBack
+from caspio_sync.run.verification.reading_back import ReadBack
 from caspio_sync.run.verification.stretches import Stretches
 from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
 from caspio_sync.run.verification.verifying_pages import PageWalk, never_shown
@@ -59,7 +56,7 @@ async def verify(
     restart: bool = False,
     watching: Watching | None = None,
 ) -> VerifyReport:
-    """Hold what Braze has against what was sent to it.
+    """Hold what the destination has against what was sent to it.
 
     Args:
         name: name of the sync.
@@ -74,8 +71,8 @@ async def verify(
 
     Raises:
         LeaseHeldError: a run of this sync is under way; the message names it.
-        ConfigurationError, TransientError: as Caspio, Braze, ledger or sync file say; the catalog is gone, or lacks
-            fields. What was written down stays.
+        ConfigurationError, TransientError: as Caspio, destination, ledger or sync file say; a catalog is gone, or
+            lacks fields. What was written down stays.
     """
     connect = CONNECT.get()
     async with contextlib.AsyncExitStack() as stack:
@@ -86,7 +83,9 @@ async def verify(
         known = await ledger.do(ledger.ledger.known_source, name)
         prepared = await prepare(settings, name, caspio, known)
         prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
-        read_back = await _read_back(prepared, settings, connect, stack)
+        destination = destination_of(prepared.definition)
+        account = await stack.enter_async_context(connect.account(destination, connect.clock))
+        read_back = await destination.sink(prepared.definition).read_back(account, prepared)
         wanted = read_back.usual_sample if sample == "usual" else sample
         async with hold_lease(name, ledger, connect.clock, of="verification"):  # refuses while a run is under way
             begun, layouts, version = await ledger.do(_begin, ledger, name, prepared, read_back, wanted, restart)
@@ -107,24 +106,6 @@ async def verify(
         findings = Findings(report, prepared.mapping.columns, by_key=by_key)
         stretches = Stretches(name, ledger, connect.clock, read_back, looking, findings, begun, version)
         return await _all_rows(stretches, read_back, salt, watching or Watching())
-
-
-async def _read_back(
-    prepared: Prepared, settings: Settings, connect: Connect, stack: contextlib.AsyncExitStack
-) -> ReadBack:
-    definition, mapping = prepared.definition, prepared.mapping
-    if isinstance(definition, EngagementSync):
-        raise ConfigurationError(
-            f"{definition.name}: an engagement return holds every row of Caspio against Braze whenever it runs; "
-            f"`caspio-sync plan {definition.name}` shows what differs"
-        )
-    if isinstance(definition, CatalogSync) and isinstance(mapping, CatalogMapping):
-        client = await stack.enter_async_context(connect.catalogs(settings, connect.clock))
-        items = ItemsReadBack(client, definition, mapping, connect.clock)
-        await items.look()
-        return items
-    braze = await stack.enter_async_context(connect.braze(settings, connect.clock))
-    return ProfilesReadBack(braze, definition.identity, mapping.columns, connect.clock)
 
 
 def _begin(  # noqa: PLR0917 - what decides it
