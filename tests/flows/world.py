@@ -260,7 +260,7 @@ class World:
         return made
 
     @staticmethod
-    def _sender(_: Settings, clock: Clock, sink: Sink, account: Account, _rows: int) -> InlineSender:
+    def _sender(_: Settings, clock: Clock, sink: Sink[Any], account: Account, _rows: int) -> InlineSender:
         return InlineSender(sink.endpoint(account), limits=sink.limits(account), clock=clock)
 
     def _line(self, side: str, app: Any) -> Line:

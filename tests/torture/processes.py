@@ -262,7 +262,7 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
         made: Account = destination.account(destination_settings(destination.name), clock, transport=line)
         return made
 
-    def sender(settings: Settings, clock: Clock, sink: Sink, account: Account, rows: int) -> Sender:
+    def sender(settings: Settings, clock: Clock, sink: Sink[Any], account: Account, rows: int) -> Sender:
         if order.sender == "process":
             return sender_of(settings, clock, sink, account, rows)
         limits = replace(sink.limits(account), requests=3000, window_seconds=3.0, connections=order.connections)

@@ -22,8 +22,9 @@ from caspio_sync.cli.run import (
 )
 from caspio_sync.cli.show import OUT, number, seconds_text, show_json, write
 from caspio_sync.cli.sync_name import SyncName
+from caspio_sync.destinations.braze.identifying import identify_seconds
 from caspio_sync.errors import ConfigurationError, GateBlockedError
-from caspio_sync.run.identifying import Duplicates, identify_seconds
+from caspio_sync.run.identifying import Duplicates
 from caspio_sync.run.line import plan_line
 from caspio_sync.run.lines import LINES
 from caspio_sync.run.opening import open_plan

@@ -1,6 +1,6 @@
 """A Braze workspace: one client for each group of its endpoints, made when it is first needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -50,6 +50,11 @@ class BrazeAccount:
     def secret(self) -> str:
         """By which the workspace is known."""
         return self._key.get_secret_value()
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """By which a process of its own reaches it."""
+        return {"endpoint": self.address, "api_key": self.secret, "clients": self.connections}
 
     @cached_property
     def users(self) -> BrazeClient:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, SystemClock
@@ -47,13 +48,11 @@ def account_of(destination: Destination, clock: Clock) -> Account:
     return destination.account(destination_settings(destination.name), clock)
 
 
-def sender_of(settings: Settings, clock: Clock, sink: Sink, account: Account, rows: int) -> Sender:
+def sender_of(settings: Settings, clock: Clock, sink: Sink[Any], account: Account, rows: int) -> Sender:
     """The sender for a run that reads so many rows: in this process, or in one of its own."""
     limits = sink.limits(account)
     if settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS):
-        return ProcessSender(
-            sink.endpoint_place, sink.endpoint_arguments(account), limits=limits, envelopes=sink.envelopes
-        )
+        return ProcessSender(sink.endpoint_place, account.arguments, limits=limits, envelopes=sink.envelopes)
     return InlineSender(sink.endpoint(account), limits=limits, clock=clock)
 
 
@@ -98,7 +97,7 @@ class Connect:
     clock: Clock = field(default_factory=SystemClock)
     caspio: Callable[[Settings, Clock], CaspioClient] = caspio_client
     account: Callable[[Destination, Clock], Account] = account_of
-    sender: Callable[[Settings, Clock, Sink, Account, int], Sender] = sender_of
+    sender: Callable[[Settings, Clock, Sink[Any], Account, int], Sender] = sender_of
     ledger: Callable[[LocalSettings, Clock], Ledger] = open_ledger
     inbox: Callable[[LocalSettings, Clock], Inbox] = open_inbox
     engagement: Callable[[SyncRun], Engagement] | None = None

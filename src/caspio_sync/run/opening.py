@@ -22,7 +22,7 @@ from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.row_mapping import RULES_VERSION
 from caspio_sync.run.again import Again, held_again
-from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper, CatalogWork
+from caspio_sync.run.catalogs.catalog_schema import CatalogWork, SchemaChange
 from caspio_sync.run.connect import CONNECT, Connect, Observer
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.destination import destination_of
@@ -285,8 +285,9 @@ async def _catalog(
     definition, mapping = prepared.definition, prepared.mapping
     if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
         return None
-    async with connect.account(destination_of(definition), connect.clock) as account:
-        change = await CatalogKeeper(definition, mapping.schema, account.catalogs, connect.clock).look()
+    destination = destination_of(definition)
+    async with connect.account(destination, connect.clock) as account:
+        change: SchemaChange = await destination.sink(definition).keeper(account, mapping).look()
     store = ledger.ledger
     former = await ledger.do(store.catalog_name, name)
     known = {field for fields in (await ledger.do(store.mapping_fields, name)).values() for field in fields}

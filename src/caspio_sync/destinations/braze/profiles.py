@@ -1,17 +1,17 @@
 """Profiles in Braze: POST /users/track takes them, /users/export/ids tells them."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import polars as pl
 
 from caspio_sync.clients.braze_account import BrazeAccount
 from caspio_sync.clients.braze_answers import EXPORT_LIMIT, ids_an_export
 from caspio_sync.delivery.paced import PacedCalls
-from caspio_sync.delivery.requests import Envelope
 from caspio_sync.delivery.sender import SenderLimits
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
+from caspio_sync.destinations.braze.eraser import UserEraser
 from caspio_sync.destinations.braze.identifiers import identifier
+from caspio_sync.destinations.braze.identifying import Identifying
 from caspio_sync.destinations.braze.requests import TRACK
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.compare import opt_out, repeated, send
@@ -20,9 +20,12 @@ from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.run.destination import WhenLost
+from caspio_sync.run.context import SyncRun
+from caspio_sync.run.destination import Sink
+from caspio_sync.run.engagement.told import BrazeEngagement
 from caspio_sync.run.prepared import Prepared
-from caspio_sync.run.verification.reading_back import ProfilesReadBack, ReadBack
+from caspio_sync.run.verification.read_back import ReadBack
+from caspio_sync.run.verification.reading_back import ProfilesReadBack
 from caspio_sync.run.writes import Write
 from caspio_sync.schemas import MappedColumn
 
@@ -39,11 +42,11 @@ async def users_known(account: BrazeAccount, identity: Named, keys: Sequence[str
     return there
 
 
-class ProfileSink:
+class ProfileSink(Sink[BrazeAccount]):
     """Profiles of one sync."""
 
-    envelopes: Sequence[Envelope] = (TRACK,)
-    when_lost: WhenLost = "repeat"  # objects hold whole values
+    envelopes = (TRACK,)
+    when_lost = "repeat"  # objects hold whole values
     endpoint_place = "caspio_sync.destinations.braze.endpoints:users"
 
     def __init__(self, sync: ProfileSync) -> None:
@@ -57,10 +60,6 @@ class ProfileSink:
         """As `Sink.endpoint`."""
         return TrackEndpoint(account.new_users())
 
-    def endpoint_arguments(self, account: BrazeAccount) -> Mapping[str, Any]:
-        """As `Sink.endpoint_arguments`."""
-        return {"endpoint": account.address, "api_key": account.secret, "clients": account.connections}
-
     def writes(self, rows: pl.DataFrame, mapping: RowMapping, *, whole: bool) -> list[Write]:  # noqa: ARG002
         """As `Sink.writes`: what an object does not name stays as it is, so that none replaces a profile."""
         return [Write(rows, TRACK, lambda some: self._objects(some, mapping, opt_outs=False))]
@@ -68,10 +67,6 @@ class ProfileSink:
     def opt_outs(self, rows: pl.DataFrame, mapping: RowMapping) -> list[Write]:
         """As `Sink.opt_outs`."""
         return [Write(rows, TRACK, lambda some: self._objects(some, mapping, opt_outs=True))]
-
-    def deletes(self, rows: pl.DataFrame) -> list[Write]:
-        """As `Sink.deletes`: a profile whose row is gone is kept."""
-        raise NotImplementedError
 
     def price(
         self, rows: pl.DataFrame, columns: Sequence[MappedColumn], travels: Callable[[str], str] | None
@@ -87,6 +82,14 @@ class ProfileSink:
         """As `Sink.read_back`."""
         return ProfilesReadBack(account.users, self._sync.identity, prepared.mapping.columns, account.clock)
 
+    def eraser(self, account: BrazeAccount) -> UserEraser:
+        """As `Sink.eraser`."""
+        return UserEraser(account, self._sync.identity.kind)
+
+    def known_by_address(self, account: BrazeAccount) -> Identifying:
+        """As `Sink.known_by_address`."""
+        return Identifying(account, self._sync.identity)
+
     def _objects(self, rows: pl.DataFrame, mapping: RowMapping, *, opt_outs: bool) -> pl.Series:
         identity = mapping.identity
         columns = [column for column in mapping.columns if not opt_outs or column.role != "attribute"]
@@ -101,7 +104,7 @@ class ProfileSink:
         )
 
 
-class EngagementFeed:
+class EngagementFeed(Sink[BrazeAccount]):
     """What Braze tells of the people of an engagement return; nothing is sent there."""
 
     def __init__(self, sync: EngagementSync) -> None:
@@ -117,3 +120,7 @@ class EngagementFeed:
             f"{self._sync.name}: an engagement return holds every row of Caspio against Braze whenever it runs; "
             f"`caspio-sync plan {self._sync.name}` shows what differs"
         )
+
+    def told(self, run: SyncRun) -> BrazeEngagement:
+        """As `Sink.told`."""
+        return BrazeEngagement(run)

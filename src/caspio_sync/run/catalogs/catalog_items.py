@@ -2,10 +2,7 @@
 
 import polars as pl
 
-from caspio_sync.clients.braze_account import braze
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.context import SyncRun
 from caspio_sync.schemas import KEY, LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK, Verdict
 
@@ -18,15 +15,13 @@ async def keep_schema(run: SyncRun) -> None:
         TransientError: as `CatalogKeeper.keep`.
     """
     sync, work = run.items
-    assert isinstance(run.mapping, CatalogMapping)
     if run.options.baseline and work.change.create:
         raise ConfigurationError(
             f"{run.name}: --baseline records items as sent that Braze holds already, and Braze has no catalog "
             f"'{sync.catalog.name}'. Correct catalog.name in the sync file, or run without --baseline"
         )
     if work.change.lines and not run.options.baseline:
-        keeper = CatalogKeeper(sync, run.mapping.schema, braze(run.account).catalogs, run.clock)
-        kept = await keeper.keep(work.change)
+        kept = await run.sink.keeper(run.account, run.mapping).keep(work.change)
         run.report.schema_changes = kept.lines
         work.patches |= kept.keeps_fields
     run.report.notes += work.change.notes

@@ -12,7 +12,6 @@ from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.source import Engagement
-from caspio_sync.run.engagement.told import BrazeEngagement
 from caspio_sync.run.engagement.writeback_report import WritebackReport
 from caspio_sync.settings import current_settings
 from caspio_sync.writeback.writer import Writer
@@ -50,7 +49,7 @@ def _work(run: SyncRun) -> EngagementWork:
     definition, mapping = run.definition, run.mapping
     assert isinstance(definition, EngagementSync)
     assert isinstance(mapping, EngagementMapping)
-    made = CONNECT.get().engagement or BrazeEngagement
+    made = CONNECT.get().engagement or run.sink.told
     run.report.writeback = WritebackReport()
     writer = Writer(run.caspio, run.prepared.source, run.prepared.key.name)
     return EngagementWork(definition, mapping, made(run), writer, definition.calls_per_run)

@@ -23,7 +23,7 @@ from caspio_sync.ledger.schema import microseconds
 from caspio_sync.mapping.exported import agrees
 from caspio_sync.run.destination import destination_of
 from caspio_sync.run.prepared import Prepared
-from caspio_sync.run.verification.reading_back import Held, ReadBack
+from caspio_sync.run.verification.read_back import Held, ReadBack
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 # How long Braze's docs advise to wait between dependent calls (Braze, 2.2).

@@ -18,14 +18,13 @@ from caspio_sync.ledger.pk_sets import unpack_pks
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.ledger.verification import Verification
-from caspio_sync.run.catalogs.items_back import ItemsReadBack
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.destination import destination_of
 from caspio_sync.run.lease import hold_lease
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.run.verification.findings import Findings
 from caspio_sync.run.verification.looking import DENSE, Looking
-from caspio_sync.run.verification.reading_back import ReadBack
+from caspio_sync.run.verification.read_back import PagedReadBack, ReadBack
 from caspio_sync.run.verification.stretches import Stretches
 from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
 from caspio_sync.run.verification.verifying_pages import PageWalk, never_shown
@@ -118,7 +117,7 @@ def _begin(  # noqa: PLR0917 - what decides it
     if last is not None and last.ended_at is None and last.sample == sample and not restart:
         begun = last
     else:
-        by_pages = isinstance(read_back, ItemsReadBack) and (
+        by_pages = isinstance(read_back, PagedReadBack) and (
             sample is None or read_back.pages < min(sample, len(store.sent_pks(name)))
         )
         begun = store.start_verification(name, sample=sample, by_pages=by_pages)
@@ -135,7 +134,7 @@ async def _all_rows(stretches: Stretches, read_back: ReadBack, salt: int, watchi
         watching.announce(_estimate(report, left, read_back))
         held = None
     else:
-        assert isinstance(read_back, ItemsReadBack)
+        assert isinstance(read_back, PagedReadBack)
         walk = PageWalk(stretches, read_back, salt, begun.page_cursor, unpack_pks(begun.seen))
         report.rows = report.looked_at + len(walk.unseen(sent))
         watching.announce(_estimate_of_pages(report, walk.unseen(sent), read_back))
@@ -172,7 +171,7 @@ def _estimate(report: VerifyReport, left: pl.Series, read_back: ReadBack) -> Est
     )
 
 
-def _estimate_of_pages(report: VerifyReport, unseen: pl.Series, read_back: ItemsReadBack) -> Estimate:
+def _estimate_of_pages(report: VerifyReport, unseen: pl.Series, read_back: PagedReadBack) -> Estimate:
     """Of a whole catalog; rows stand on its pages in an order of their own, and are asked of Caspio by their keys."""
     pages = max(1, read_back.pages - report.pages)
     requests, seconds, slowest = read_back.planned(pages)
