@@ -68,6 +68,10 @@ def _destination(name: str) -> str:
     return name
 
 
+def _destinations(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(registry.DESTINATIONS)
+
+
 OtherSync = Annotated[str, Field(min_length=1), AfterValidator(bare_name)]
 
 
@@ -197,9 +201,9 @@ class Sync(Strict):
     """
 
     source: Source
-    destination: Annotated[
-        str, AfterValidator(_destination), Field(json_schema_extra={"enum": list(registry.DESTINATIONS)})
-    ] = registry.DEFAULT_DESTINATION
+    destination: Annotated[str, AfterValidator(_destination), Field(json_schema_extra=_destinations)] = (
+        registry.DEFAULT_DESTINATION
+    )
     fields: Mapping[str, FieldMapping] = Field(default_factory=dict)
     batch_size: int = Field(default=50_000, ge=BATCH_ROWS[0], le=BATCH_ROWS[1])
     gate: Gate = Gate()

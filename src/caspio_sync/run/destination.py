@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, Generic, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import polars as pl
 
@@ -15,6 +15,7 @@ from caspio_sync.delivery.requests import Envelope
 from caspio_sync.delivery.sender import SenderLimits
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.erasure import Identifier, Naming
+from caspio_sync.mapping.field import Strict
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync
 from caspio_sync.run.prepared import Prepared
@@ -131,12 +132,17 @@ class Sink(Generic[A]):
     Attributes:
         envelopes: every call by which it takes rows.
         when_lost: what becomes of rows whose answer was lost.
+        options: its own section of the sync file, `options:`; None where it has none.
         endpoint_place: `module:function` that makes the endpoint in a process of its own, of `Account.arguments`.
     """
 
     envelopes: Sequence[Envelope] = ()
     when_lost: WhenLost = "repeat"
+    options: ClassVar[type[Strict] | None] = None
     endpoint_place: str = ""
+
+    def __init__(self, sync: Any) -> None:
+        self.sync = sync
 
     def limits(self, account: A) -> SenderLimits:
         """How fast rows may be sent, until an answer says otherwise."""
@@ -232,7 +238,7 @@ class Destination:
     naming: Naming
     settings: type[DestinationSettings]
     account: Callable[[Any, Clock], Account]
-    sinks: Mapping[str, Callable[[Any], Sink[Any]]]
+    sinks: Mapping[str, type[Sink[Any]]]
 
     def sink(self, sync: AnySync) -> Sink[Any]:
         """What stands at its end of a sync.
