@@ -13,8 +13,8 @@ from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.run import comparing
 from caspio_sync.run.line import move
 from caspio_sync.run.profile_line import PROFILES
+from caspio_sync.run.sending import planned_writes
 from caspio_sync.run.steps import MAP
-from caspio_sync.run.writes import planned_writes
 
 LATENCY_MS = 50
 FROM_MAPPED = replace(PROFILES, batch=[step for step in PROFILES.batch if step is not MAP])
@@ -33,7 +33,7 @@ async def _measure(url: str, key: str) -> dict[str, tuple[float, str]]:
         first = (await comparing.compare_batch(run, batches[0].source, batches[0].mapped)).changes
         await run.gates.rows(first.head(1000))  # the first judgement is slower than the others
         (write,) = planned_writes(run, first)
-        requests = list(fill_requests(write.encode(first), first_number=1))
+        requests = list(fill_requests(write.encode(first), envelope=write.envelope, first_number=1))
         started = time.perf_counter()
         await all_of(move(run, FROM_MAPPED, batch) for batch in batches)
         seconds = time.perf_counter() - started

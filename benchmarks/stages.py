@@ -33,9 +33,8 @@ async def _measure(rows: int) -> dict[str, tuple[float, str]]:
             compare,
             columns=run.mapping.columns,
             versions=run.versions,
+            consent=run.consent,
             salt=7,
-            email_column=run.mapping.email_column,
-            phone_column=run.mapping.phone_column,
         )
         empty = LEDGER_ROW_SCHEMA.to_frame()
         known = [_as_recorded(against(frame, empty).changes, run.versions) for frame in mapped]

@@ -62,7 +62,7 @@ def _warning_exists(name: str, mapping: RowMapping) -> bool:
 
 
 def _reachable_by(mapping: RowMapping) -> list[str]:
-    return [column for column in (mapping.email_column, mapping.phone_column) if column]
+    return [column.name for column in mapping.columns if column.name in {"email", "phone"}]
 
 
 def _skipping(mapping: RowMapping) -> list[str]:

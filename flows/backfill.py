@@ -81,8 +81,8 @@ async def backfill(parameters: BackfillParameters) -> BackfillReport:
         BackfillError: a shard did not end well.
         ConfigurationError, TransientError: as `plan_backfill`.
     """
-    options = parameters.options
-    planned = await plan_backfill(parameters.sync, options, parameters.shards, settings=current_settings())
+    sync, options = parameters.sync, parameters.options
+    planned = await plan_backfill(sync, options, parameters.shards, settings=current_settings(sync))
     if parameters.on_workers:
         shards = await _on_workers(planned, options, follow=parameters.follow)
     else:

@@ -86,7 +86,9 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
         await hide_keys(own_id)
     async with (
         published() as publish,
-        open_run(name, chosen, settings=current_settings(), gates=Gates, flow_run=own_id, on_killed=mark_killed) as run,
+        open_run(
+            name, chosen, settings=current_settings(name), gates=Gates, flow_run=own_id, on_killed=mark_killed
+        ) as run,
     ):
         await publish(run)
         with without_values():  # Prefect stores and logs what a flow raises

@@ -20,7 +20,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "engagement": "caspio_sync.run.engagement.engagement_kind:ENGAGEMENT",
     }
 )
-DESTINATIONS: Mapping[str, str] = MappingProxyType({})
+DESTINATIONS: Mapping[str, str] = MappingProxyType({"braze": "caspio_sync.destinations.braze.destination:BRAZE"})
 
 
 def load(table: Mapping[str, str], name: str, what: str) -> Any:

@@ -5,8 +5,9 @@ Plain values leave here; nothing below this layer reads the environment.
 
 import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
 
 from pydantic import (
     AfterValidator,
@@ -20,30 +21,17 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings
 
+from caspio_sync import registry
 from caspio_sync.characters import trimmed
 from caspio_sync.clients._http import is_address, is_in_clear, is_loopback
-from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.state import Folder, StateSettings, closed
-from caspio_sync.sync_files import SyncFiles, bare_name, shipped_examples
+from caspio_sync.state import Folder, StateSettings, TypedSettings, closed
+from caspio_sync.sync_files import SyncFiles, bare_name, destination_in, shipped_examples
 
 # Set by our own commands alone: the accounts are the sandbox's; one more sync file, from outside of the folder.
 SANDBOX_VARIABLE = "CASPIO_SYNC_SANDBOX"
 SYNC_FILE_VARIABLE = "CASPIO_SYNC_FILE"
-# What a command may not repeat.
-SECRET_VARIABLES = frozenset(
-    {"CASPIO_CLIENT_SECRET", "BRAZE_API_KEY", "CASPIO_SYNC_LEDGER_URL", "CASPIO_SYNC_NOTIFY_URL"}
-)
-# Whoever names one of them means an account of his own; the rest that is missing is then refused.
-ACCOUNT_VARIABLES = (
-    "CASPIO_INTEGRATION_URL",
-    "CASPIO_CLIENT_ID",
-    "CASPIO_CLIENT_SECRET",
-    "BRAZE_INSTANCE",
-    "BRAZE_REST_ENDPOINT",
-    "BRAZE_API_KEY",
-)
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 
 
@@ -58,36 +46,81 @@ def _bearer_token(token: SecretStr) -> SecretStr:
     return token
 
 
+def readable(url: str | None) -> str | None:
+    """An address of which a host can be read."""
+    if url and not is_address(url):
+        raise ValueError("no host, or no port from 1 to 65535, can be read from it; give https:// and the host")
+    return url
+
+
+def in_secret(url: str | None, known: ValidationInfo) -> str | None:
+    """An address at which nobody on the way reads along, unless that is allowed."""
+    if url and is_in_clear(url) and not known.data.get("allow_http"):
+        raise ValueError(
+            "begins with http://: everybody on the way could read the key and the customers. Give the https:// "
+            "address, or set CASPIO_SYNC_ALLOW_HTTP=true where the whole way is your own"
+        )
+    return url
+
+
+def on_this_machine(url: str, *, sandbox: bool) -> None:
+    """Raise ValueError where the accounts are the sandbox's, and this one is elsewhere."""
+    if sandbox and not is_loopback(url):
+        raise ValueError(
+            f"{SANDBOX_VARIABLE} says that both accounts are the sandbox's, which are on this machine; unset it"
+        )
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
-def _upper(value: object) -> object:
+def upper(value: object) -> object:
+    """A text in capitals."""
     return value.upper() if isinstance(value, str) else value
 
 
 Unlimited = Annotated[float | None, BeforeValidator(_none_if_zero)]
 
 
-_Kind = TypeVar("_Kind", bound=StateSettings)
+_Kind = TypeVar("_Kind", bound=TypedSettings)
+_AllowHttp = Annotated[
+    bool,
+    Field(
+        validation_alias="CASPIO_SYNC_ALLOW_HTTP",
+        description="true: also http:// to other machines, where everybody on the way can read both secrets",
+    ),
+]
+_Sandbox = Annotated[bool, Field(validation_alias=SANDBOX_VARIABLE)]
+
+
+class DestinationSettings(TypedSettings):
+    """What a destination's settings have in common; they are asked for where a sync names it.
+
+    Its own fields are named as their environment variables, and those that are secrets are of type SecretStr.
+    """
+
+    ACCOUNT: ClassVar[tuple[str, ...]] = ()
+    """The variables that name an account: whoever fills one of them means an account of his own."""
+    WHOLE: ClassVar[str] = ""
+    """The variable to name where what is wrong shows in several of them together."""
+
+    allow_http: _AllowHttp = False
+    sandbox: _Sandbox = False
 
 
 class LocalSettings(StateSettings):
-    """What is on this machine: state, sync files, days and limits; no key of Caspio or Braze is asked for."""
+    """What is on this machine: state, sync files, days and limits; no key of an account is asked for."""
 
     # Ahead of the addresses, whose check asks for it.
-    allow_http: bool = Field(
-        default=False,
-        validation_alias="CASPIO_SYNC_ALLOW_HTTP",
-        description="true: also http:// to other machines, where everybody on the way can read both secrets",
-    )
+    allow_http: _AllowHttp = False
     caspio_integration_url: str = Field(default="", description="Integration URL, such as https://c0abc123.caspio.com")
     caspio_calls_per_day: Annotated[int | None, BeforeValidator(_none_if_zero)] = Field(
         default=None, ge=1, description="calls a UTC day to this account, of all syncs on the ledger; 0 means no limit"
     )
 
     syncs: Folder = Field(default=Path("syncs"), validation_alias="CASPIO_SYNC_SYNCS")
-    sandbox: bool = Field(default=False, validation_alias=SANDBOX_VARIABLE)
+    sandbox: _Sandbox = False
     sync_outside: Path | None = Field(default=None, validation_alias=SYNC_FILE_VARIABLE)
 
     notify_url: SecretStr | None = Field(
@@ -115,12 +148,7 @@ class LocalSettings(StateSettings):
         description="percent of the rows judged lately that may be set aside or refused before it is told",
     )
 
-    @field_validator("caspio_integration_url", "braze_rest_endpoint", check_fields=False)
-    @classmethod
-    def _readable(cls, url: str | None) -> str | None:
-        if url and not is_address(url):
-            raise ValueError("no host, or no port from 1 to 65535, can be read from it; give https:// and the host")
-        return url
+    _url_readable = field_validator("caspio_integration_url")(readable)
 
     @property
     def sync_files(self) -> SyncFiles:
@@ -136,9 +164,16 @@ class LocalSettings(StateSettings):
         """
         return self.sync_files.path(name)
 
+    def destination(self, name: str) -> str:
+        """The destination that the file of a sync names; the default where none can be read."""
+        try:
+            return destination_in(self.sync_file(name))
+        except ConfigurationError:
+            return registry.DEFAULT_DESTINATION
+
 
 class Settings(LocalSettings):
-    """All settings, each named as its environment variable in `.env.example`."""
+    """What every run needs, each named as its environment variable in `.env.example`; a destination's are its own."""
 
     caspio_integration_url: str = Field(
         min_length=1, description="Integration URL, such as https://c0abc123.caspio.com"
@@ -153,53 +188,20 @@ class Settings(LocalSettings):
     )
     caspio_connections: int = Field(default=8, ge=1, le=16)
 
-    braze_instance: Annotated[str | None, BeforeValidator(_upper)] = Field(
-        default=None, description="instance, such as EU-01; or set BRAZE_REST_ENDPOINT"
-    )
-    braze_rest_endpoint: str | None = Field(default=None, description="REST endpoint, https://rest.…")
-    braze_api_key: SecretStr = Field(min_length=1, description="REST API key with users.track and users.export.ids")
-    braze_track_limit: int = Field(
-        default=3000, ge=1, description="/users/track requests in 3 s, until Braze says otherwise"
-    )
-    braze_connections: int = Field(default=64, ge=1, le=128)
-
     sender: Annotated[Literal["auto", "inline", "process"], BeforeValidator(_lower)] = Field(
         default="auto", validation_alias="CASPIO_SYNC_SENDER"
     )
 
-    @field_validator("caspio_integration_url", "braze_rest_endpoint")
-    @classmethod
-    def _in_secret(cls, url: str | None, known: ValidationInfo) -> str | None:
-        if url and is_in_clear(url) and not known.data.get("allow_http"):
-            raise ValueError(
-                "begins with http://: everybody on the way could read the key and the customers. Give the https:// "
-                "address, or set CASPIO_SYNC_ALLOW_HTTP=true where the whole way is your own"
-            )
-        return url
-
-    @model_validator(mode="after")
-    def _one_endpoint(self) -> "Settings":
-        if self.braze_rest_endpoint is None and self.braze_instance not in BRAZE_ENDPOINTS:
-            known = ", ".join(BRAZE_ENDPOINTS)
-            raise ValueError(f"set BRAZE_INSTANCE to one of {known}, or BRAZE_REST_ENDPOINT to its URL")
-        return self
+    _url_in_secret = field_validator("caspio_integration_url")(in_secret)
 
     @model_validator(mode="after")
     def _sandbox_is_here(self) -> "Settings":
-        if self.sandbox and not (is_loopback(self.caspio_integration_url) and is_loopback(self.braze_endpoint)):
-            raise ValueError(
-                f"{SANDBOX_VARIABLE} says that both accounts are the sandbox's, which are on this machine; unset it"
-            )
+        on_this_machine(self.caspio_integration_url, sandbox=self.sandbox)
         return self
-
-    @property
-    def braze_endpoint(self) -> str:
-        """REST base URL of the Braze instance, without a trailing slash."""
-        return (self.braze_rest_endpoint or BRAZE_ENDPOINTS[str(self.braze_instance)]).rstrip("/")
 
 
 class ReceiverSettings(StateSettings):
-    """What `caspio-sync receive` needs: no key of Caspio or Braze, as it may be reached from outside."""
+    """What `caspio-sync receive` needs: no key of an account, as it may be reached from outside."""
 
     token: Annotated[SecretStr, AfterValidator(_bearer_token)] = Field(
         validation_alias="CASPIO_SYNC_RECEIVER_TOKEN",
@@ -217,42 +219,90 @@ class ReceiverSettings(StateSettings):
         return [each for each in (self.token, self.old_token) if each is not None]
 
 
-def load_settings(env_file: Path | None = None) -> Settings:
+def load_settings(env_file: Path | None = None, *, syncs: Iterable[str] | None = ()) -> Settings:
     """Read the settings.
 
     Args:
         env_file: file of KEY=value lines; default `.env` in the working directory. The environment wins over it.
+        syncs: names of syncs; the settings of the destinations that they name have to be complete as well;
+            None: of all there are.
 
     Raises:
         ConfigurationError: naming every variable that is missing or wrong, without any value.
     """
-    return _load(Settings, env_file)
+    return _load(Settings, env_file, syncs)
 
 
-def _load(kind: type[_Kind], env_file: Path | None) -> _Kind:
+def destination_settings(destination: str) -> Any:
+    """A destination's own settings, from the same places as `current_settings`; of the type that it says.
+
+    Raises:
+        ConfigurationError: as `load_settings`, or there is no such destination.
+    """
+    return _load(_settings_of(destination), env_file_named())
+
+
+def _settings_of(destination: str) -> type[DestinationSettings]:
+    kind: type[DestinationSettings] = registry.load(registry.DESTINATIONS, destination, "destination").settings
+    return kind
+
+
+def _load(kind: type[_Kind], env_file: Path | None, syncs: Iterable[str] | None = ()) -> _Kind:
     chosen = env_file or Path(".env")
     if env_file is not None and not env_file.is_file():
         raise ConfigurationError(f"{env_file}: no such settings file; give another with --env-file")
     read_env_file(chosen)
-    try:
-        return kind(_env_file=chosen)
-    except ValidationError as error:
-        lines = [f"  {_problem(kind, each)}" for each in error.errors(include_input=False)]
+    made, problems = _tried(kind, chosen)
+    for destination in _destinations(syncs, chosen):
+        problems += _tried(_settings_of(destination), chosen)[1]
+    if made is None or problems:
+        lines = "".join(f"  {each}\n" for each in problems)
         where = str(chosen) if chosen.is_file() else f"the environment (there is no {chosen})"
         raise ConfigurationError(
-            f"settings in {where} are not complete:\n" + "\n".join(lines) + "\n"
+            f"settings in {where} are not complete:\n{lines}"
             "Copy .env.example to .env and fill it in, or try everything on the sandbox first: "
             "`caspio-sync sandbox up`, then `caspio-sync --sandbox …`."
-        ) from None
+        )
+    return made
 
 
-def current_settings() -> Settings:
-    """The settings of this process: from the file that CASPIO_SYNC_ENV_FILE names, else from `.env`.
+def _tried(kind: type[_Kind], file: Path) -> tuple[_Kind | None, list[str]]:
+    """The settings, or what is wrong with them."""
+    try:
+        return kind(_env_file=file), []
+    except ValidationError as error:
+        return None, [_problem(kind, each) for each in error.errors(include_input=False)]
+
+
+def _destinations(syncs: Iterable[str] | None, file: Path) -> list[str]:
+    """The destinations that sync files name, each once; of one that there is not, the sync file's findings tell."""
+    local, _ = _tried(LocalSettings, file)
+    if local is None or (syncs is None and not local.sync_files.names):
+        named = [registry.DEFAULT_DESTINATION] if syncs is None or list(syncs) else []
+    else:
+        named = [local.destination(each) for each in (local.sync_files.names if syncs is None else syncs)]
+    return [each for each in dict.fromkeys(named) if each in registry.DESTINATIONS]
+
+
+def every_setting() -> Settings:
+    """As `current_settings`, for a command that is about every sync there is.
 
     Raises:
         ConfigurationError: as `load_settings`.
     """
-    return closed(load_settings(env_file_named()))
+    return closed(load_settings(env_file_named(), syncs=None))
+
+
+def current_settings(*syncs: str) -> Settings:
+    """The settings of this process: from the file that CASPIO_SYNC_ENV_FILE names, else from `.env`.
+
+    Args:
+        syncs: as for `load_settings`.
+
+    Raises:
+        ConfigurationError: as `load_settings`.
+    """
+    return closed(load_settings(env_file_named(), syncs=syncs))
 
 
 def local_settings() -> LocalSettings:
@@ -288,22 +338,40 @@ def receiver_settings() -> ReceiverSettings:
 
 
 def variables(kind: type[BaseSettings] | None = None) -> list[str]:
-    """The environment variables of the settings, in their order."""
-    fields = (kind or Settings).model_fields
-    return [str(field.validation_alias or name.upper()) for name, field in fields.items()]
+    """The environment variables of these settings, or of all that a run may need, each once and in their order."""
+    kinds = [kind] if kind else [Settings, *map(_settings_of, registry.DESTINATIONS)]
+    fields = [item for each in kinds for item in cast("type[BaseSettings]", each).model_fields.items()]
+    return list(dict.fromkeys(str(field.validation_alias or name.upper()) for name, field in fields))
+
+
+def secret_variables() -> frozenset[str]:
+    """What a command may not repeat."""
+    own = {
+        name.upper()
+        for each in map(_settings_of, registry.DESTINATIONS)
+        for name, field in each.model_fields.items()
+        if field.annotation is SecretStr
+    }
+    return frozenset({"CASPIO_CLIENT_SECRET", "CASPIO_SYNC_LEDGER_URL", "CASPIO_SYNC_NOTIFY_URL", *own})
+
+
+def account_variables() -> tuple[str, ...]:
+    """Whoever names one of them means an account of his own; the rest that is missing is then refused."""
+    own = (name for each in registry.DESTINATIONS for name in _settings_of(each).ACCOUNT)
+    return ("CASPIO_INTEGRATION_URL", "CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", *own)
 
 
 def named_accounts() -> list[str]:
     """The variables of an account that the settings file or the environment fills: where there is one, no sandbox."""
     file = read_env_file(settings_file())
     given = {name.upper() for name, value in {**file, **os.environ}.items() if trimmed(value or "")}
-    return [name for name in ACCOUNT_VARIABLES if name in given]
+    return [name for name in account_variables() if name in given]
 
 
-def _problem(kind: type[_Kind], error: Any) -> str:
+def _problem(kind: type[BaseSettings], error: Any) -> str:
     location = error["loc"]
     if not location:
-        return f"BRAZE_INSTANCE: {error['msg']}"
+        return f"{getattr(kind, 'WHOLE', 'CASPIO_INTEGRATION_URL')}: {error['msg']}"
     name = str(location[0])
     field = kind.model_fields.get(name.lower()) or next(
         (each for each in kind.model_fields.values() if each.validation_alias == name), None

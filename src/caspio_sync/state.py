@@ -29,13 +29,24 @@ def _from_home(path: Path) -> Path:
 Folder = Annotated[Path, AfterValidator(_from_home)]
 
 
-class StateSettings(BaseSettings):
-    """Where state is, as people type and paste it."""
+class TypedSettings(BaseSettings):
+    """Settings as people type and paste them."""
 
     # A mark at the begin, as editors of Windows write it, is no part of the first name.
     model_config = SettingsConfigDict(
         env_file_encoding="utf-8-sig", env_ignore_empty=True, extra="ignore", frozen=True, hide_input_in_errors=True
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_typed(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Without blanks and line ends around a value; an empty one is not set."""
+        clean = {name: trimmed(value) if isinstance(value, str) else value for name, value in values.items()}
+        return {name: value for name, value in clean.items() if value != ""}
+
+
+class StateSettings(TypedSettings):
+    """Where state is."""
 
     home: Folder = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
@@ -46,13 +57,6 @@ class StateSettings(BaseSettings):
         description="10^9 bytes that the inbox may hold; above them the receiver answers 503, and Braze sends again "
         "for 5 days",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_typed(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Without blanks and line ends around a value; an empty one is not set."""
-        clean = {name: trimmed(value) if isinstance(value, str) else value for name, value in values.items()}
-        return {name: value for name, value in clean.items() if value != ""}
 
     @property
     def ledger_url(self) -> str:

@@ -7,6 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
+from caspio_sync import registry
 from caspio_sync.errors import ConfigurationError
 
 ENDINGS = (".yaml", ".yml")
@@ -25,6 +28,16 @@ def fault_in_name(name: str) -> str | None:
     if _NAME.fullmatch(name):
         return None
     return f"'{name}' is no name for a sync: letters from A to Z, digits, - and _ make one; rename the file"
+
+
+def destination_in(path: Path) -> str:
+    """The destination that a sync file names; the default where none can be read, of which the file's findings tell."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        document = None
+    named = document.get("destination") if isinstance(document, dict) else None
+    return named if isinstance(named, str) else registry.DEFAULT_DESTINATION
 
 
 @dataclass(frozen=True, slots=True)

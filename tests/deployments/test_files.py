@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 from caspio_sync.clock import SystemClock
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.settings import (
-    ACCOUNT_VARIABLES,
     SANDBOX_VARIABLE,
     SYNC_FILE_VARIABLE,
     ReceiverSettings,
-    Settings,
+    account_variables,
+    destination_settings,
     load_settings,
     variables,
 )
@@ -113,7 +113,7 @@ def _example_variables() -> set[str]:
 
 def test_the_example_names_every_variable_that_a_person_may_set() -> None:
     own = {SANDBOX_VARIABLE, SYNC_FILE_VARIABLE}  # set by our own commands
-    known = {*variables(Settings), *variables(ReceiverSettings)} - own
+    known = {*variables(), *variables(ReceiverSettings)} - own
     assert _example_variables() == {*known, "POSTGRES_PASSWORD", "POSTGRES_RECEIVER_PASSWORD"}
 
 
@@ -129,15 +129,15 @@ def test_compose_passes_every_variable_as_it_is_and_no_sandbox_in_its_place(comp
 
 def test_a_variable_that_compose_passes_empty_is_not_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name in variables(Settings):
+    for name in variables():
         monkeypatch.setenv(name, "")
     with pytest.raises(ConfigurationError, match="CASPIO_CLIENT_ID: not set"):
         load_settings()
     for name in ("CASPIO_INTEGRATION_URL", "CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", "BRAZE_API_KEY"):
         monkeypatch.setenv(name, "https://x")
     monkeypatch.setenv("BRAZE_INSTANCE", "EU-01")
-    settings = load_settings()
-    assert settings.braze_endpoint == "https://rest.fra-01.braze.eu"
+    settings = load_settings(syncs=None)
+    assert destination_settings("braze").braze_endpoint == "https://rest.fra-01.braze.eu"
     assert (settings.caspio_calls_per_second, settings.caspio_calls_per_day, settings.keep_days) == (20, None, 90)
 
 
@@ -165,7 +165,7 @@ def test_compose_on_the_sandbox_uses_it_as_it_is_and_nothing_else(compose: Any) 
         service = over["services"][name]
         assert service["network_mode"] == "service:sandbox"  # the emulators listen on loopback alone
         environment = service["environment"]
-        assert set(environment) == {*ACCOUNT_VARIABLES, SANDBOX_VARIABLE}
+        assert set(environment) == {*account_variables(), SANDBOX_VARIABLE}
         assert "${" not in str(environment)
         assert [environment[each] for each in ("CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", "BRAZE_API_KEY")] == [
             CLIENT_ID,

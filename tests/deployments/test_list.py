@@ -9,7 +9,7 @@ import yaml
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.deployed.deployments import TAG, Deployment, deployments_of, prefect_file
 from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, daily_calls, most_runs_a_day, over_budget
-from caspio_sync.settings import ACCOUNT_VARIABLES, Settings, load_settings, named_accounts
+from caspio_sync.settings import Settings, account_variables, load_settings, named_accounts
 
 ROOT = Path(__file__).parents[2]
 PROFILES = """\
@@ -228,12 +228,12 @@ def test_the_sandbox_is_on_this_machine(settings: Settings, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("place", ["environment", "file"])
-@pytest.mark.parametrize("name", [*ACCOUNT_VARIABLES, "braze_api_key"])
+@pytest.mark.parametrize("name", [*account_variables(), "braze_api_key"])
 def test_one_account_that_is_named_means_no_sandbox(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, place: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for each in ACCOUNT_VARIABLES:
+    for each in account_variables():
         monkeypatch.delenv(each, raising=False)
     (tmp_path / ".env").write_text("CASPIO_CLIENT_ID=\nBRAZE_API_KEY=\n")
     assert named_accounts() == []

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
+from caspio_sync.destinations.braze.destination import BRAZE
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.run.workspace import THIS_MACHINE, host_of
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
@@ -63,8 +64,8 @@ def another_key(world: World, set_to: Any, *, without: Sequence[str] = (), key: 
 
     async def delete() -> None:
         connect = world.connect()
-        async with connect.braze(current_settings(), world.clock) as braze:
-            await braze.delete_users([{"external_id": each} for each in without])
+        async with connect.account(BRAZE, world.clock) as account:
+            await account.users.delete_users([{"external_id": each} for each in without])
 
     if without:
         asyncio.run(delete())

@@ -11,23 +11,19 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_catalogs import CatalogClient
-from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
-from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.sender import InlineSender
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.mapping.definition import Sync
-from caspio_sync.run.connect import CONNECT, Connect, sender_limits
+from caspio_sync.run.connect import CONNECT, Connect
+from caspio_sync.run.destination import Account, Destination, Sink
 from caspio_sync.run.planning import Plan
 from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import CutAnswer, Fault, Faults, FaultyApp, ResetAfter, ResetBefore
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import Settings, current_settings, destination_settings
 
 SHIPPED = Path(__file__).parents[2] / "examples"
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -241,10 +237,8 @@ class World:
         return Connect(
             clock=self.clock,
             caspio=self._caspio_client,
+            account=self._account,
             sender=self._sender,
-            braze=self._braze_client,
-            catalogs=self._catalog_client,
-            polled=self._engagement_client,
             observer=self.observer,
         )
 
@@ -259,35 +253,15 @@ class World:
             calls_per_window=settings.caspio_calls_per_window,
         )
 
-    def _sender(self, settings: Settings, clock: Clock, definition: Sync, _rows: int) -> InlineSender:
-        client = self._catalog_client if definition.kind == "catalog" else self._braze_client
-        return InlineSender(
-            endpoint_of(client(settings, clock)), limits=sender_limits(settings, definition), clock=clock
+    def _account(self, destination: Destination, clock: Clock) -> Account:
+        made: Account = destination.account(
+            destination_settings(destination.name), clock, transport=lambda: self._line("braze", self.braze.app)
         )
+        return made
 
-    def _catalog_client(self, settings: Settings, clock: Clock) -> CatalogClient:
-        return CatalogClient(
-            endpoint=settings.braze_endpoint,
-            api_key=settings.braze_api_key,
-            clock=clock,
-            transport=self._line("braze", self.braze.app),
-        )
-
-    def _engagement_client(self, settings: Settings, clock: Clock) -> BrazeEngagementClient:
-        return BrazeEngagementClient(
-            endpoint=settings.braze_endpoint,
-            api_key=settings.braze_api_key,
-            clock=clock,
-            transport=self._line("braze", self.braze.app),
-        )
-
-    def _braze_client(self, settings: Settings, clock: Clock) -> BrazeClient:
-        return BrazeClient(
-            endpoint=settings.braze_endpoint,
-            api_key=settings.braze_api_key,
-            clock=clock,
-            transport=self._line("braze", self.braze.app),
-        )
+    @staticmethod
+    def _sender(_: Settings, clock: Clock, sink: Sink[Any], account: Account, _rows: int) -> InlineSender:
+        return InlineSender(sink.endpoint(account), limits=sink.limits(account), clock=clock)
 
     def _line(self, side: str, app: Any) -> Line:
         faults = self.faults.get(side)

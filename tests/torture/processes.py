@@ -232,16 +232,12 @@ def _shrink(order: Order) -> None:
 def _connect(order: Order, observer: Callable[[Any], None]) -> None:
     import httpx
 
-    from caspio_sync.clients.braze import BrazeClient
-    from caspio_sync.clients.braze_catalogs import CatalogClient
-    from caspio_sync.clients.braze_engagement import BrazeEngagementClient
     from caspio_sync.clients.caspio import CaspioClient
     from caspio_sync.clock import Clock, SystemClock
-    from caspio_sync.delivery.endpoints import endpoint_of
-    from caspio_sync.delivery.sender import InlineSender, Sender, SenderLimits
-    from caspio_sync.mapping.definition import Sync
-    from caspio_sync.run.connect import CONNECT, Connect, braze_sender
-    from caspio_sync.settings import Settings
+    from caspio_sync.delivery.sender import InlineSender, Sender
+    from caspio_sync.run.connect import CONNECT, Connect, sender_of
+    from caspio_sync.run.destination import Account, Destination, Sink
+    from caspio_sync.settings import Settings, destination_settings
 
     class Shifted(SystemClock):
         def now(self) -> datetime:
@@ -262,31 +258,17 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
             calls_per_window=settings.caspio_calls_per_window,
         )
 
-    def catalogs(settings: Settings, clock: Clock) -> CatalogClient:
-        return CatalogClient(
-            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
-        )
+    def account(destination: Destination, clock: Clock) -> Account:
+        made: Account = destination.account(destination_settings(destination.name), clock, transport=line)
+        return made
 
-    def sender(settings: Settings, clock: Clock, definition: Sync, rows: int) -> Sender:
+    def sender(settings: Settings, clock: Clock, sink: Sink[Any], account: Account, rows: int) -> Sender:
         if order.sender == "process":
-            return braze_sender(settings, clock, definition, rows)
-        client: BrazeClient | CatalogClient
-        if order.sync == "products":
-            client = catalogs(settings, clock)
-        else:
-            client = BrazeClient(
-                endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
-            )
-        return InlineSender(endpoint_of(client), limits=SenderLimits(connections=order.connections), clock=clock)
+            return sender_of(settings, clock, sink, account, rows)
+        limits = replace(sink.limits(account), requests=3000, window_seconds=3.0, connections=order.connections)
+        return InlineSender(sink.endpoint(account), limits=limits, clock=clock)
 
-    def polled(settings: Settings, clock: Clock) -> BrazeEngagementClient:
-        return BrazeEngagementClient(
-            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=line()
-        )
-
-    CONNECT.set(
-        Connect(clock=Shifted(), caspio=caspio, sender=sender, catalogs=catalogs, polled=polled, observer=observer)
-    )
+    CONNECT.set(Connect(clock=Shifted(), caspio=caspio, account=account, sender=sender, observer=observer))
 
 
 def serve() -> None:

@@ -13,9 +13,10 @@ import pytest
 
 from caspio_sync.clients._http import RateLimit, UnavailableError, rate_limit, retry_after
 from caspio_sync.clients.braze_answers import TrackAnswer
-from caspio_sync.delivery.endpoints import TrackEndpoint
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
+from caspio_sync.destinations.braze.endpoints import TrackEndpoint
+from caspio_sync.destinations.braze.requests import TRACK
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.rate import TrackLimit
 
@@ -151,14 +152,14 @@ def simulate(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 async def so_many(count: int) -> AsyncIterator[Request]:
     for number in range(count):
-        yield Request(number, 0, 75, b"{}")
+        yield Request(number, 0, 75, b"{}", TRACK)
 
 
 async def send_until(workspace: Workspace, end: float, *, configured: int = 3000) -> None:
     """A sender that always has something to send, until `end`."""
     sender = InlineSender(
         TrackEndpoint(workspace),  # type: ignore[arg-type]
-        limits=SenderLimits(connections=64, requests=configured),
+        limits=SenderLimits(connections=64, requests=configured, window_seconds=3.0),
         clock=workspace.clock,
     )
 
@@ -166,7 +167,7 @@ async def send_until(workspace: Workspace, end: float, *, configured: int = 3000
         number = 0
         while workspace.clock.monotonic() < end:
             number += 1
-            yield Request(number, 0, 75, b"{}")
+            yield Request(number, 0, 75, b"{}", TRACK)
 
     async for _ in sender.send(requests()):
         pass
@@ -322,7 +323,7 @@ def test_pauses_between_batches_are_not_taken_for_somebody_else() -> None:
         workspace = Workspace(burst_limit=600)
         sender = InlineSender(
             TrackEndpoint(workspace),  # type: ignore[arg-type]
-            limits=SenderLimits(connections=64, requests=600),
+            limits=SenderLimits(connections=64, requests=600, window_seconds=3.0),
             clock=workspace.clock,
         )
         pauses, sent, sending = random.Random(3), 0, 0.0

@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.ledger.claims import claim_keys
 from caspio_sync.ledger.compare import (
     KEY_UNIQUE,
@@ -71,9 +72,8 @@ def compared(
         known,
         columns=columns,
         versions=Versions(mapping, suite, names),
+        consent=CONSENT,
         salt=5,
-        email_column="email",
-        phone_column="phone",
         resend=resend,
     )
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from caspio_sync.destinations.braze import consent as braze
 from caspio_sync.ledger.compare import ONLY_OPT_OUT, OPT_OUT, Comparison, Versions, compare, opt_out, repeated, send
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.schemas import MappedColumn
@@ -121,9 +122,8 @@ class World:
             self.ledger.read_rows(self.sync, 1, 9),
             columns=columns,
             versions=Versions(number, self.suite, self.ledger.mapping_fields(self.sync)),
+            consent=braze.CONSENT,
             salt=7,
-            email_column="email",
-            phone_column="phone",
         )
 
     def play(self, version: Values, fate: str) -> None:

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.errors import TransientError
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
@@ -92,7 +93,7 @@ def test_states_that_are_known_are_told_to_the_polls(inbox: Inbox, ledger: Ledge
     assert known_states(ledger, SYNC, ["c-1", "c-2"]).rows() == [("c-1", "news", "unsubscribed")]
 
 
-IDS, ADDRESSES = Keyspace("external_id"), Keyspace("email")
+IDS, ADDRESSES = Keyspace("external_id", naming=NAMING), Keyspace("email", naming=NAMING)
 
 
 def erase(ledger: Ledger, keyspace: Keyspace, *keys: str) -> None:
@@ -146,7 +147,7 @@ def test_an_erased_address_leaves_the_state(inbox: Inbox, ledger: Ledger, clock:
 def test_events_of_an_erased_person_are_not_folded(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
     ledger.request_erasure("customers", IDS, ["c-1"], by="a test")
     ledger.request_erasure("customers", ADDRESSES, ["gone@x.example"], by="a test")
-    ledger.request_erasure("customers", Keyspace("user_alias", "shop"), ["7"], by="a test")
+    ledger.request_erasure("customers", Keyspace("user_alias", "shop", naming=NAMING), ["7"], by="a test")
     kept = event(EMAIL + "Open", 4, external_id="c-2", email="here@x.example")
     alias = {"external_id": None, "alias_name": "7"}
     inbox.add(

@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
+from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.ledger.blanks import mark_former_keys
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes, text_hashes
@@ -72,7 +73,7 @@ def test_a_row_keeps_the_key_that_was_acknowledged(
 
 
 def test_erased_keys_count_in_both_readings(ledger_url: str) -> None:
-    space = Keyspace("external_id")
+    space = Keyspace("external_id", naming=NAMING)
     with Ledger.open(ledger_url) as ledger:
         (former,) = ledger.former_digests(space, [f" C-3{HIDDEN}"])
         assert former != ledger.key_digests(space, [f"C-3{HIDDEN}"])[0]

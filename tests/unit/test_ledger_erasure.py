@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.ledger.audit import FIRST_HASH, AuditBrokenError, chained
 from caspio_sync.ledger.erasure import Erased, Keyspace
 from caspio_sync.ledger.fingerprints import key_hashes
@@ -22,7 +23,7 @@ from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.store import Ledger
 
 START = datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
-IDS = Keyspace("external_id")
+IDS = Keyspace("external_id", naming=NAMING)
 
 
 @pytest.fixture
@@ -73,7 +74,7 @@ def test_a_request_blocks_the_key_in_any_spelling_and_no_other(ledger: Ledger) -
     assert ledger.request_erasure("customers", IDS, ["C1"], by="hand") == 1
     keys = pl.Series(["c1", " C1 ", "c2", None], dtype=pl.String)
     assert ledger.blocked(IDS, keys).to_list() == [True, True, False, False]
-    assert not ledger.blocked(Keyspace("user_alias", "crm"), keys).any()
+    assert not ledger.blocked(Keyspace("user_alias", "crm", naming=NAMING), keys).any()
 
 
 def test_nobody_erased_blocks_nobody_but_who_is_planned(ledger: Ledger) -> None:

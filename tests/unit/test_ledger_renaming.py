@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.errors import TransientError
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.erasure import Keyspace
@@ -96,7 +97,7 @@ def test_of_several_paths_the_one_that_ran_last_counts(ledger: Ledger, clock: Vi
 
 @pytest.mark.parametrize("own", [True, False])
 def test_no_erasure_is_forgotten(ledger: Ledger, own: bool) -> None:
-    ids = Keyspace("external_id")
+    ids = Keyspace("external_id", naming=NAMING)
     sent(ledger, PATH, 1)
     if own:
         sent(ledger, "customers", 1)

@@ -170,9 +170,8 @@ def test_the_schema_says_the_type_of_each_field_with_the_id_first() -> None:
     assert {(column.on_null, column.role) for column in mapping.columns} == {("clear", "attribute")}
 
 
-def test_a_catalog_knows_no_address_no_number_and_no_consent() -> None:
+def test_a_catalog_knows_no_consent() -> None:
     mapping = a_mapping("{email: Name, phone: Code, email_subscribe: Live}")
-    assert (mapping.email_column, mapping.phone_column) == (None, None)
     assert {column.role for column in mapping.columns} == {"attribute"}
     assert mapping.keeping(["email_subscribe", "subscription_groups.x", "left"]) is mapping
 

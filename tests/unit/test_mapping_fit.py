@@ -69,9 +69,3 @@ def test_the_digest_is_that_of_what_the_mapping_does() -> None:
     assert a_mapping("a: Text, b: Whole", identity="external_id: Mail").digest != digest
     assert a_mapping("b: Whole, a: Text").digest != digest
     assert len(digest) == 32
-
-
-def test_email_and_phone_columns_are_known_where_they_are_attributes() -> None:
-    mapping = a_mapping("email: Mail, a: Text")
-    assert (mapping.email_column, mapping.phone_column) == ("email", None)
-    assert a_mapping("a: Text", identity="email: Mail").email_column is None

@@ -1,5 +1,6 @@
 """Requests hold as many objects as they may, in order, and nothing is lost or sent twice."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import orjson
@@ -9,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.delivery.requests import (
-    OBJECTS_PER_REQUEST,
-    REQUEST_BYTES,
     Request,
     count_requests,
     fill_requests,
 )
+from caspio_sync.destinations.braze.requests import OBJECTS_PER_REQUEST, REQUEST_BYTES, TRACK
 
 
 def an_object(number: int, size: int = 0) -> str:
@@ -32,7 +32,8 @@ def ids(request: Request) -> list[int]:
 
 
 def filled(texts: pl.Series, **limits: int) -> list[Request]:
-    return list(fill_requests(texts, first_number=1, **limits))
+    bytes_ = limits.pop("request_bytes", REQUEST_BYTES)
+    return list(fill_requests(texts, envelope=replace(TRACK, request_bytes=bytes_), first_number=1, **limits))
 
 
 def test_requests_are_filled_to_the_brim() -> None:
@@ -50,11 +51,11 @@ def test_exactly_full_is_one_request() -> None:
 
 def test_no_objects_make_no_request() -> None:
     assert filled(objects()) == []
-    assert count_requests(objects()) == 0
+    assert count_requests(objects(), envelope=TRACK) == 0
 
 
 def test_requests_are_numbered_from_the_first_and_know_their_places() -> None:
-    requests = list(fill_requests(objects(*[0] * 100), first_number=41))
+    requests = list(fill_requests(objects(*[0] * 100), envelope=TRACK, first_number=41))
     assert [(request.number, request.start, request.count) for request in requests] == [(41, 0, 75), (42, 75, 25)]
 
 
@@ -87,13 +88,15 @@ def test_every_object_is_sent_once_in_order_within_both_limits(sizes: list[int],
         assert request.start + request.count == following.start
         # To the brim: the next object would not have fitted.
         assert request.count == per_request or len(request.body) + 1 + len(texts[following.start]) > most
-    assert count_requests(texts, objects_per_request=per_request, request_bytes=most) == len(requests)
+    assert count_requests(texts, envelope=replace(TRACK, request_bytes=most), objects_per_request=per_request) == len(
+        requests
+    )
 
 
 @pytest.mark.parametrize("count", [2, 3, 75])
 def test_halves_hold_the_same_objects_at_their_places(count: int) -> None:
-    (request,) = fill_requests(objects(*[0] * count), first_number=7)
-    request = Request(7, 150, count, request.body)
+    (request,) = fill_requests(objects(*[0] * count), envelope=TRACK, first_number=7)
+    request = Request(7, 150, count, request.body, TRACK)
     first, second = request.halves()
     assert ids(first) + ids(second) == list(range(count))
     assert (first.start, first.count) == (150, (count + 1) // 2)
@@ -104,5 +107,5 @@ def test_halves_hold_the_same_objects_at_their_places(count: int) -> None:
 def test_halves_keep_values_as_they_are() -> None:
     values = {"f": 1e22, "i": 2**53, "s": 'q"\\\u2028😀', "n": None, "l": [True, {"$time": "2026"}], "z": -0.0}
     body = orjson.dumps({"attributes": [values, {}]})
-    first, _ = Request(1, 0, 2, body).halves()
+    first, _ = Request(1, 0, 2, body, TRACK).halves()
     assert orjson.loads(first.body) == {"attributes": [values]}

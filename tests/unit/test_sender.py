@@ -13,9 +13,10 @@ from pydantic import SecretStr
 
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clock import VirtualClock
-from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.requests import Request, fill_requests
-from caspio_sync.delivery.sender import UNNAMED, Answer, InlineSender, SenderLimits
+from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
+from caspio_sync.destinations.braze.endpoints import TrackEndpoint
+from caspio_sync.destinations.braze.requests import TRACK
 from caspio_sync.errors import ConfigurationError, TransientError
 
 Handler = Callable[[list[str]], httpx.Response]
@@ -27,9 +28,12 @@ async def taken(requests: Iterable[Request]) -> AsyncIterator[Request]:
         yield request
 
 
+NAMELESS = "Braze named an error without saying for which object of the request"
+
+
 def requests_of(objects: int, *, per_request: int = 75) -> list[Request]:
     texts = pl.Series([f'{{"external_id":"{number}"}}' for number in range(objects)], dtype=pl.String)
-    return list(fill_requests(texts, first_number=1, objects_per_request=per_request))
+    return list(fill_requests(texts, envelope=TRACK, first_number=1, objects_per_request=per_request))
 
 
 class Braze:
@@ -44,7 +48,9 @@ class Braze:
         client = BrazeClient(
             endpoint="https://braze.test", api_key=SecretStr("key"), transport=transport, clock=self.clock
         )
-        self.sender = InlineSender(endpoint_of(client), limits=SenderLimits(connections, requests), clock=self.clock)
+        self.sender = InlineSender(
+            TrackEndpoint(client), limits=SenderLimits(connections, requests, 3.0), clock=self.clock
+        )
 
     def _handle(self, request: httpx.Request) -> httpx.Response:
         ids = [each["external_id"] for each in orjson.loads(request.content)["attributes"]]
@@ -131,7 +137,7 @@ def test_two_errors_of_one_object_are_joined() -> None:
 )
 def test_an_error_that_names_no_object_makes_the_request_unknown(entry: Any) -> None:
     (answer,) = Braze(lambda _: partly(entry, {"type": "bad", "index": 2})).send(requests_of(3))
-    assert (answer.rejected, answer.unknown) == (((2, "bad"),), UNNAMED)
+    assert (answer.rejected, answer.unknown) == (((2, "bad"),), NAMELESS)
 
 
 @pytest.mark.parametrize("bad", [["3"], ["0", "74"], ["2", "39", "74"], ["10", "11", "12", "13"]])
@@ -153,7 +159,7 @@ def test_halving_keeps_partial_errors_and_lost_indexes() -> None:
         return partly({"type": "bad dob", "index": ids.index("3")}, {"type": "?"}) if "3" in ids else ok()
 
     (found,) = Braze(answer).send(requests_of(4))
-    assert (sorted(found.rejected), found.unknown) == ([(0, "400: bad object"), (3, "bad dob")], UNNAMED)
+    assert (sorted(found.rejected), found.unknown) == ([(0, "400: bad object"), (3, "bad dob")], NAMELESS)
 
 
 def test_one_refused_object_is_no_reason_to_stop() -> None:
@@ -322,7 +328,7 @@ def test_a_request_lives_sixty_seconds_tries_included() -> None:
     client = BrazeClient(
         endpoint="https://braze.test", api_key=SecretStr("key"), transport=httpx.MockTransport(hang), clock=clock
     )
-    sender = InlineSender(endpoint_of(client), limits=SenderLimits(1, 3000), clock=clock)
+    sender = InlineSender(TrackEndpoint(client), limits=SenderLimits(1, 3000, 3.0), clock=clock)
     with pytest.raises(TransientError, match="no answer"):
         asyncio.run(sender.deliver(requests_of(1)[0]))
     assert len(allowed) >= 2

@@ -13,10 +13,12 @@ import pytest
 from pydantic import SecretStr
 
 from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, Sender, SenderLimits
+from caspio_sync.destinations.braze.endpoints import TrackEndpoint
+from caspio_sync.destinations.braze.profiles import ProfileSink
+from caspio_sync.destinations.braze.requests import TRACK
 from caspio_sync.errors import ConfigurationError, StoppedError, TransientError
 from caspio_sync.sandbox.server import SandboxProcesses
 
@@ -29,7 +31,7 @@ faults:
   - {kind: reset_after, path: /users/track, probability: 0.05}
   - {kind: refuse, path: /users/track, nth: [5], header: x-ratelimit-retry-after, seconds: 1}
 """
-LIMITS = SenderLimits(connections=8)
+LIMITS = SenderLimits(8, 3000, 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def slow_braze() -> Iterator[SandboxProcesses]:
 
 def requests_of(objects: int, *, first_number: int = 1, per_request: int = 20) -> list[Request]:
     texts = pl.Series([_object(number) for number in range(objects)])
-    return list(fill_requests(texts, first_number=first_number, objects_per_request=per_request))
+    return list(fill_requests(texts, envelope=TRACK, first_number=first_number, objects_per_request=per_request))
 
 
 def _object(number: int) -> str:
@@ -58,13 +60,17 @@ def _object(number: int) -> str:
 
 def inline(sandbox: SandboxProcesses) -> InlineSender:
     client = BrazeClient(endpoint=sandbox.braze_url, api_key=SecretStr(sandbox.braze_key))
-    return InlineSender(endpoint_of(client), limits=LIMITS)
+    return InlineSender(TrackEndpoint(client), limits=LIMITS)
+
+
+def process_sender(address: str, key: str) -> ProcessSender:
+    arguments = {"endpoint": address, "api_key": key, "clients": LIMITS.connections}
+    return ProcessSender(ProfileSink.endpoint_place, arguments, limits=LIMITS, envelopes=[TRACK])
 
 
 @asynccontextmanager
 async def in_process(sandbox: SandboxProcesses, key: str | None = None) -> AsyncIterator[ProcessSender]:
-    api_key = SecretStr(key or sandbox.braze_key)
-    sender = ProcessSender(endpoint=sandbox.braze_url, api_key=api_key, limits=LIMITS)
+    sender = process_sender(sandbox.braze_url, key or sandbox.braze_key)
     try:
         yield sender
     finally:
@@ -250,7 +256,7 @@ def test_what_is_not_brazes_answer_stops_the_process_too(*, asked_first: bool, b
         answers: list[Answer] = []
         server = await asyncio.start_server(gateway, "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        sender = ProcessSender(endpoint=f"http://127.0.0.1:{port}", api_key=SecretStr("0123456789"), limits=LIMITS)
+        sender = process_sender(f"http://127.0.0.1:{port}", "0123456789")
         if asked_first:
             sender.ask_first()
 

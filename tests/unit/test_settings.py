@@ -5,7 +5,13 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.settings import current_settings, local_settings, receiver_settings
+from caspio_sync.settings import (
+    current_settings,
+    destination_settings,
+    every_setting,
+    local_settings,
+    receiver_settings,
+)
 
 SOUND = {
     "CASPIO_INTEGRATION_URL": "https://c0abc123.caspio.com",
@@ -58,14 +64,15 @@ def test_blanks_are_no_part_of_a_value_and_an_empty_one_is_not_set(
 ) -> None:
     for name, value in {**SOUND, **given}.items():
         monkeypatch.setenv(name, value)
-    found = getattr(current_settings(), field)
+    settings = destination_settings("braze") if field.startswith("braze") else every_setting()
+    found = getattr(settings, field)
     assert (found.get_secret_value() if hasattr(found, "get_secret_value") else found) == read
 
 
 def test_an_empty_variable_leaves_the_file_its_word(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / ".env").write_text(lines(SOUND))
     monkeypatch.setenv("BRAZE_INSTANCE", "")
-    assert current_settings().braze_instance == "EU-01"
+    assert destination_settings("braze").braze_instance == "EU-01"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
@@ -119,7 +126,7 @@ def test_a_folder_in_place_of_the_file_is_told(folder: Path) -> None:
 def test_a_file_just_copied_says_what_is_not_set(folder: Path) -> None:
     (folder / ".env").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
     with pytest.raises(ConfigurationError) as refused:
-        current_settings()
+        current_settings("customers")
     told = [line.strip() for line in str(refused.value).splitlines() if line.startswith("  ")]
     assert told == [
         "CASPIO_CLIENT_ID: not set (Client ID of the Web Services API profile)",

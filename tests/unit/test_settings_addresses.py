@@ -10,7 +10,7 @@ from caspio_sync.clients import _http
 from caspio_sync.clients._http import ConnectionPool, is_in_clear
 from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.settings import load_settings, local_settings
+from caspio_sync.settings import destination_settings, load_settings, local_settings
 
 SOUND = {
     "CASPIO_INTEGRATION_URL": "https://c0abc123.caspio.com",
@@ -35,9 +35,9 @@ def test_http_to_another_machine_is_refused_and_says_how_on(
 ) -> None:
     monkeypatch.setenv(variable, url)
     with pytest.raises(ConfigurationError, match=f"{variable}.*begins with http://.*CASPIO_SYNC_ALLOW_HTTP=true"):
-        load_settings()
+        load_settings(syncs=["customers"])
     monkeypatch.setenv("CASPIO_SYNC_ALLOW_HTTP", "true")
-    load_settings()
+    load_settings(syncs=["customers"])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_http_to_another_machine_is_refused_and_says_how_on(
 def test_what_stays_secret_or_on_this_machine_is_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     monkeypatch.setenv("CASPIO_INTEGRATION_URL", url)
     monkeypatch.setenv("BRAZE_REST_ENDPOINT", url)
-    load_settings()
+    load_settings(syncs=["customers"])
 
 
 @pytest.mark.parametrize("variable", ["CASPIO_INTEGRATION_URL", "BRAZE_REST_ENDPOINT"])
@@ -67,7 +67,7 @@ def test_an_address_that_cannot_be_read_is_refused_by_its_name(
 ) -> None:
     monkeypatch.setenv(variable, url)
     with pytest.raises(ConfigurationError, match=rf"{variable}.*no host, or no port"):
-        load_settings()
+        load_settings(syncs=["customers"])
     if variable == "CASPIO_INTEGRATION_URL":
         with pytest.raises(ConfigurationError, match=rf"{variable}.*no host, or no port"):
             local_settings()
@@ -78,9 +78,9 @@ def test_an_address_that_cannot_be_read_is_refused_by_its_name(
 def test_a_limit_that_is_none_is_refused(monkeypatch: pytest.MonkeyPatch, name: str, limit: str) -> None:
     monkeypatch.setenv(name, limit)
     with pytest.raises(ConfigurationError, match=name):
-        load_settings()
+        load_settings(syncs=["customers"])
     monkeypatch.setenv(name, "0")
-    load_settings()
+    load_settings(syncs=["customers"])
 
 
 @pytest.mark.parametrize("url", ["http://localhost.evil.example", "http://127.0.0.1.nip.io", "http://1.27.0.0.1"])
@@ -99,7 +99,7 @@ def test_certificates_are_looked_at_however_the_scheme_is_written(monkeypatch: p
 
     monkeypatch.setattr(_http.httpx, "AsyncClient", Client)
     endpoint = f"{scheme}://rest.fra-01.braze.eu"
-    BrazeClient(endpoint=endpoint, api_key=load_settings().braze_api_key, clients=2)
+    BrazeClient(endpoint=endpoint, api_key=destination_settings("braze").braze_api_key, clients=2)
     assert len(given) == 2
     for context in given:
         assert isinstance(context, ssl.SSLContext)

@@ -11,11 +11,12 @@ import pytest
 from pydantic import SecretStr
 
 from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_catalogs import CatalogClient
+from caspio_sync.clients.braze_account import BrazeAccount
 from caspio_sync.clock import VirtualClock
-from caspio_sync.delivery.endpoints import endpoint_of
-from caspio_sync.delivery.requests import TRACK, Envelope, Request, fill_requests, items_envelope
+from caspio_sync.delivery.requests import Envelope, Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
+from caspio_sync.destinations.braze.endpoints import ItemsEndpoint, TrackEndpoint
+from caspio_sync.destinations.braze.requests import TRACK, items_envelope
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, StoppedError
 
 OK = httpx.Response(201, json={"message": "success"})
@@ -35,13 +36,14 @@ class Line:
         self._answer = answer
         self.envelope = items_envelope("PUT", "products") if catalog else TRACK
         self.key = "id" if catalog else "external_id"
-        client = (CatalogClient if catalog else BrazeClient)(
-            endpoint="US-01",
+        account = BrazeAccount(
+            address="US-01",
             api_key=SecretStr("0123456789"),
-            transport=httpx.MockTransport(self._handle),
+            transport=lambda: httpx.MockTransport(self._handle),
             clock=self.clock,
         )
-        self.sender = InlineSender(endpoint_of(client), limits=SenderLimits(connections), clock=self.clock)
+        endpoint = ItemsEndpoint(account.new_catalogs()) if catalog else TrackEndpoint(account.new_users())
+        self.sender = InlineSender(endpoint, limits=SenderLimits(connections, 3000, 3.0), clock=self.clock)
         if asked_first:
             self.sender.ask_first()
 
@@ -116,7 +118,7 @@ def test_until_somebody_known_answered_one_request_leaves_at_a_time() -> None:
 
     line = Line(lambda _: OK)
     client = BrazeClient(endpoint="US-01", api_key=SecretStr("0123456789"), transport=Slow(), clock=line.clock)
-    line.sender = InlineSender(endpoint_of(client), limits=SenderLimits(8), clock=line.clock)
+    line.sender = InlineSender(TrackEndpoint(client), limits=SenderLimits(8, 3000, 3.0), clock=line.clock)
     assert len(line.send(line.objects(200)).answers) == 20
     assert most > 1
 

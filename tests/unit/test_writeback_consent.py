@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.writeback.consent import RANK, SIDES, Policy, settle
+from caspio_sync.destinations.braze.consent import CONSENT
+from caspio_sync.writeback.consent import SIDES, Policy, settle
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-STATES = tuple(RANK)
+STATES = tuple(CONSENT.rank)
 POLICIES = get_args(Policy)
 
 
@@ -23,7 +24,7 @@ def at(minute: int) -> datetime:
 def decided(policy: Policy = "most_restrictive", *, seen: int = 100, **sides: Any) -> dict[str, Any]:
     given_sides = dict.fromkeys(SIDES.names()) | {"source_pk": 1} | sides
     frame = pl.DataFrame([given_sides], schema=SIDES)
-    return settle(frame, policy, pl.lit(at(seen))).row(0, named=True)
+    return settle(frame, policy, pl.lit(at(seen)), CONSENT).row(0, named=True)
 
 
 @dataclass
@@ -62,7 +63,7 @@ class Sides:
 
     def engagement_return(self) -> None:
         newest = max(self.told, default=None)
-        told = {} if newest is None else {"braze": newest[1], "braze_at": at(newest[0])}
+        told = {} if newest is None else {"there": newest[1], "there_at": at(newest[0])}
         answer = decided(self.policy, seen=self.minute, caspio=self.caspio, **told, **self.agreed)
         if answer["write"] is not None:
             self.writes += 1
@@ -115,12 +116,12 @@ def test_both_sides_converge_with_one_echo_at_most(policy: Policy, steps: list[t
 
 def test_a_change_of_brazes_alone_is_written_also_where_it_loosens() -> None:
     known = {"agreed": "unsubscribed", "agreed_at": at(1), "caspio": "unsubscribed"}
-    answer = decided(braze="subscribed", braze_at=at(5), **known)
+    answer = decided(there="subscribed", there_at=at(5), **known)
     assert (answer["write"], answer["conflict"], answer["next_state"]) == ("subscribed", False, "subscribed")
 
 
 def test_a_change_of_caspios_alone_is_left_to_the_profile_sync() -> None:
-    answer = decided(caspio="unsubscribed", agreed="subscribed", braze="subscribed", braze_at=at(1), agreed_news=at(1))
+    answer = decided(caspio="unsubscribed", agreed="subscribed", there="subscribed", there_at=at(1), agreed_news=at(1))
     assert (answer["write"], answer["tell"], answer["next_at"]) == (None, False, at(100))
 
 
@@ -130,40 +131,40 @@ def test_a_change_of_caspios_alone_is_left_to_the_profile_sync() -> None:
         ("most_restrictive", "subscribed", "unsubscribed", "unsubscribed"),
         ("most_restrictive", "unsubscribed", "subscribed", None),
         ("caspio_wins", "subscribed", "unsubscribed", None),
-        ("braze_wins", "unsubscribed", "subscribed", "subscribed"),
+        ("destination_wins", "unsubscribed", "subscribed", "subscribed"),
         ("newest", "unsubscribed", "opted_in", None),
     ],
 )
 def test_a_conflict_is_decided_by_its_policy(policy: Policy, caspio: str, braze: str, write: str | None) -> None:
-    answer = decided(policy, caspio=caspio, braze=braze, braze_at=at(50), agreed="never")
+    answer = decided(policy, caspio=caspio, there=braze, there_at=at(50), agreed="never")
     assert (answer["conflict"], answer["write"], answer["tell"]) == (True, write, True)
 
 
 def test_newest_goes_by_the_stamp_where_the_row_has_one() -> None:
-    sides = {"caspio": "subscribed", "braze": "unsubscribed", "braze_at": at(50), "agreed": "opted_in"}
+    sides = {"caspio": "subscribed", "there": "unsubscribed", "there_at": at(50), "agreed": "opted_in"}
     assert decided("newest", caspio_stamp=at(40), **sides)["write"] == "unsubscribed"
     assert decided("newest", caspio_stamp=at(60), **sides)["tell"]
 
 
 def test_news_from_before_caspios_own_change_do_not_undo_it() -> None:
     known = {"caspio": "unsubscribed", "agreed": "unsubscribed", "agreed_at": at(60)}
-    answer = decided(braze="subscribed", braze_at=at(50), **known)
+    answer = decided(there="subscribed", there_at=at(50), **known)
     assert (answer["conflict"], answer["write"], answer["tell"]) == (True, None, True)
 
 
 def test_an_empty_cell_states_nothing_and_takes_the_news() -> None:
-    answer = decided("caspio_wins", braze="unsubscribed", braze_at=at(5), agreed="subscribed")
+    answer = decided("caspio_wins", there="unsubscribed", there_at=at(5), agreed="subscribed")
     assert (answer["write"], answer["conflict"]) == ("unsubscribed", False)
 
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_what_a_poll_merely_sees_is_written_into_an_empty_cell_as_an_opt_out_alone(policy: Policy) -> None:
     def written(state: str, **more: Any) -> Any:
-        return decided(policy, braze=state, braze_at=at(5), **more)["write"]
+        return decided(policy, there=state, there_at=at(5), **more)["write"]
 
-    assert written("subscribed", braze_seen=True) is None
-    assert written("opted_in", braze_seen=True) is None
-    assert written("unsubscribed", braze_seen=True) == "unsubscribed"
-    assert written("opted_in", braze_seen=False) == "opted_in"  # somebody did it
+    assert written("subscribed", there_seen=True) is None
+    assert written("opted_in", there_seen=True) is None
+    assert written("unsubscribed", there_seen=True) == "unsubscribed"
+    assert written("opted_in", there_seen=False) == "opted_in"  # somebody did it
     # A change that is seen against what was agreed on is a change.
-    assert written("subscribed", braze_seen=True, caspio="unsubscribed", agreed="unsubscribed") == "subscribed"
+    assert written("subscribed", there_seen=True, caspio="unsubscribed", agreed="unsubscribed") == "subscribed"

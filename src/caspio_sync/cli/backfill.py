@@ -102,7 +102,7 @@ def _backfilled(
 ) -> tuple[BackfillReport | None, CaspioSyncError | None]:
     """The backfill, with a progress bar where there is a terminal."""
     signals.remark(STOPPED)
-    settings = current_settings()
+    settings = current_settings(sync)
     server = named_server(settings.home)
 
     def backfilled() -> BackfillReport:
@@ -145,7 +145,7 @@ def _pk_range(text: str | None) -> tuple[int, int] | None:
 def _show_plan(sync: str, options: RunOptions, shards: int, *, as_json: bool) -> None:
     from caspio_sync.cli.plan import made_plan, show_plan
 
-    cut = asyncio.run(plan_backfill(sync, options, shards, settings=current_settings(), keep=False))
+    cut = asyncio.run(plan_backfill(sync, options, shards, settings=current_settings(sync), keep=False))
     made = made_plan(sync, options, 1)
     if as_json:
         ranges = [{"low_pk": each.low_pk, "high_pk": each.high_pk, "rows": each.rows} for each in cut.shards]

@@ -16,7 +16,7 @@ from caspio_sync.env_file import settings_file
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.finding import Finding, findings_of
 from caspio_sync.run.report import ExitCode
-from caspio_sync.settings import current_settings
+from caspio_sync.settings import every_setting
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
@@ -58,7 +58,7 @@ def check(
 
 def _examined(sync: str | None, write_test: str | None) -> list[Examined]:
     try:
-        settings = current_settings()
+        settings = every_setting()
     except ConfigurationError as error:
         return [Examined(None, findings_of(error))]
     names = [sync] if sync else settings.sync_files.names

@@ -14,7 +14,7 @@ from caspio_sync.cli.server import named_server
 from caspio_sync.cli.show import OUT, show_json, show_table
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.run.deployed.deployments import POOL, Deployments, deployments_of, prefect_file, refusal_by_budget
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import Settings, every_setting
 from caspio_sync.sync_files import shipped_examples
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def deploy(
 
     Example: `caspio-sync deploy --prune --dry-run`
     """
-    settings = current_settings()
+    settings = every_setting()
     found = deployments_of(settings)
     if not found.made:
         raise ConfigurationError(f"{settings.syncs}: no sync file; write one: `caspio-sync init customers --table T`")

@@ -35,7 +35,7 @@ from caspio_sync.run.finding import Finding, findings_of
 from caspio_sync.run.kind import kind_of
 from caspio_sync.run.quota import count_calls
 from caspio_sync.run.report import ExitCode
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import Settings, every_setting
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 _MOUNTS = Path("/proc/mounts")
@@ -55,7 +55,7 @@ def doctor(
 
     Example: `caspio-sync doctor`
     """
-    settings = current_settings()
+    settings = every_setting()
     connect = CONNECT.get()
     findings = list(place_findings(settings.ledger_url, _MOUNTS.read_text() if _MOUNTS.is_file() else ""))
     findings += private_findings(settings_file(), settings.home)

@@ -59,7 +59,7 @@ def erase(
 
 async def _erase(sync: str, texts: list[str], dry_run: bool, yes: bool, options: RunOptions, *, as_json: bool) -> int:
     """How many deletions are not proven yet."""
-    settings = current_settings()
+    settings = current_settings(sync)
     async with open_plan(sync, options, settings=settings, make_ledger=not dry_run) as run:
         keys = erasing.keys_by_hand(run, texts)
         subjects = await erasing.look_up(run, keys)
@@ -97,7 +97,7 @@ async def _perform(run: SyncRun) -> None:
 
 async def _release(sync: str, texts: list[str], *, as_json: bool) -> None:
     async with (
-        open_plan(sync, RunOptions(), settings=current_settings(), make_ledger=True) as run,
+        open_plan(sync, RunOptions(), settings=current_settings(sync), make_ledger=True) as run,
         hold_lease(run.name, run.ledger, run.clock),
     ):
         keys = erasing.keys_by_hand(run, texts)

@@ -184,7 +184,7 @@ def chosen_syncs(settings: LocalSettings, ledger: Ledger, sync: str | None) -> l
 def _accounts(ledger: Ledger, sync: str) -> Accounts | None:
     """The accounts of a sync; without keys in the settings those in the ledger alone, which nobody then contradicts."""
     try:
-        return accounts(sync, current_settings(), ledger)
+        return accounts(sync, current_settings(sync), ledger)
     except ConfigurationError:
         known = ledger.workspace(sync)
         return None if known is None else Accounts(known, known)
@@ -262,16 +262,17 @@ def _document(state: SyncState) -> dict[str, Any]:
 def _workspace_document(found: Accounts | None) -> dict[str, Any] | None:
     if found is None or found.known is None:
         return None
-    return {"caspio": found.known.caspio, "braze": found.known.braze, "same_in_settings": not found.changed}
+    return {"caspio": found.known.caspio, "braze": found.known.destination, "same_in_settings": not found.changed}
 
 
 def _workspace_line(found: Accounts | None) -> str:
     if found is None or found.known is None:
         return "none yet: the first run takes those in the settings"
     known, present = found.known, found.present
-    line = f"Caspio {known.caspio} to Braze {known.braze}"
-    if (known.caspio, known.braze) != (present.caspio, present.braze):
-        return f"{line}; the settings name OTHERS ({present.caspio} to {present.braze}): runs are refused and say why"
+    line = f"Caspio {known.caspio} to Braze {known.destination}"
+    if (known.caspio, known.destination) != (present.caspio, present.destination):
+        others = f"{present.caspio} to {present.destination}"
+        return f"{line}; the settings name OTHERS ({others}): runs are refused and say why"
     return f"{line}; the key of Braze is a new one: the next run looks whose it is" if found.changed else line
 
 

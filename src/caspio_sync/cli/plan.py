@@ -22,8 +22,9 @@ from caspio_sync.cli.run import (
 )
 from caspio_sync.cli.show import OUT, number, seconds_text, show_json, write
 from caspio_sync.cli.sync_name import SyncName
+from caspio_sync.destinations.braze.identifying import identify_seconds
 from caspio_sync.errors import ConfigurationError, GateBlockedError
-from caspio_sync.run.identifying import Duplicates, identify_seconds
+from caspio_sync.run.identifying import Duplicates
 from caspio_sync.run.line import line_of, plan_line
 from caspio_sync.run.opening import open_plan
 from caspio_sync.run.planning import ItemsPlan, Plan
@@ -86,7 +87,7 @@ def made_plan(sync: str, options: RunOptions, show: int) -> Plan:
 async def _plan(sync: str, options: RunOptions, show: int) -> Plan:
     from expectations.suites import Gates
 
-    async with open_plan(sync, options, settings=current_settings(), gates=Gates) as run:
+    async with open_plan(sync, options, settings=current_settings(sync), gates=Gates) as run:
         return await plan_line(run, line_of(run.definition), show=show)
 
 

@@ -178,7 +178,7 @@ def quarantine_release(
     chosen = verdict or [Held.QUARANTINED]
     if sum((bool(keys), everything, reason is not None)) != 1:
         raise ConfigurationError("name the rows to release in one way: by keys, with --reason TEXT, or with --all")
-    settings = current_settings()
+    settings = current_settings(sync)
     wanted = tuple(key.strip() for key in keys or () if trimmed(key))
     with open_ledger(settings) as ledger:
         chosen_syncs(settings, ledger, sync)

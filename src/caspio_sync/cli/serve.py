@@ -23,7 +23,7 @@ from caspio_sync.cli.show import OUT
 from caspio_sync.env_file import ENV_FILE_VARIABLE
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
 from caspio_sync.run.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
-from caspio_sync.settings import SECRET_VARIABLES, current_settings, named_accounts, variables
+from caspio_sync.settings import every_setting, named_accounts, secret_variables, variables
 from caspio_sync.state import state_folder
 
 SERVE_HOME = Path(".caspio-sync/serve")
@@ -57,7 +57,7 @@ def serve(
         if not named_accounts():
             stack.enter_context(_sandbox())
             look = "caspio-sync --sandbox doctor"
-        settings = current_settings()
+        settings = every_setting()
         found = deployments_of(settings)
         OUT.print(f"Prefect's server starts on http://{HOST}:{port} ...")
         command = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
@@ -83,8 +83,8 @@ def serve(
 def _command_elsewhere(port: int) -> str:
     """`doctor` for another shell, with what this one was told: else it would look at another account or ledger."""
     told = {name: os.environ[name] for name in (ENV_FILE_VARIABLE, *variables()) if os.environ.get(name)}
-    secret = ", ".join(sorted(SECRET_VARIABLES & told.keys()))
-    shown = "".join(f"{name}={shlex.quote(value)} " for name, value in told.items() if name not in SECRET_VARIABLES)
+    secret = ", ".join(sorted(secret_variables() & told.keys()))
+    shown = "".join(f"{name}={shlex.quote(value)} " for name, value in told.items() if name not in secret_variables())
     command = f"{shown}PREFECT_API_URL=http://{HOST}:{port}/api caspio-sync doctor"
     return f"{command}  (first export there, as here: {secret})" if secret else command
 

@@ -18,6 +18,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import Outcome, RowStory
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.destination import destination_of
 from caspio_sync.run.line import Row, line_of, look_at
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, MappedColumn, ok
@@ -163,7 +164,7 @@ async def judge_row(sync: str, found: FoundRow, ledger: Ledger) -> tuple[str | N
 
     prepared = found.prepared.keeping(ledger.mapping_fields(sync))
     definition, mapping = prepared.definition, prepared.mapping
-    row = Row(sync, found.frame, mapping, ledger, Gates(sync, definition, mapping))
+    row = Row(sync, found.frame, mapping, ledger, destination_of(definition).consent, Gates(sync, definition, mapping))
     await look_at(row, line_of(definition))
     key = row.own[KEY][0]
     if row.ended:

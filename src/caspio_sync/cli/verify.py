@@ -50,7 +50,7 @@ def verify(
             announce=lambda estimate: ERR.print(estimate_text(estimate), soft_wrap=True),
             observe=lambda report: progress.update(bar, total=report.rows, completed=report.looked_at),
         )
-        settings = current_settings()
+        settings = current_settings(sync)
         report = asyncio.run(verify_sync(sync, settings=settings, sample=chosen, restart=restart, watching=watching))
     if as_json:
         show_json(report.model_dump(mode="json"))

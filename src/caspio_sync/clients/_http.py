@@ -25,6 +25,8 @@ from caspio_sync.clients._masking import masked
 from caspio_sync.errors import CallError, ConfigurationError, PermanentError, TransientError
 
 USER_AGENT = "caspio-sync"
+# What answers a client instead of the network.
+Transport = httpx.AsyncBaseTransport
 MAX_CONNECTIONS = 16  # a client: beyond it the pool scans all connections for every request and slows down eightfold
 CONNECT_SECONDS = 10.0
 DAY_SECONDS = 86_400.0

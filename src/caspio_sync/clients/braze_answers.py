@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from caspio_sync.clients._http import RateLimit, RefusedError
+from caspio_sync.errors import PermanentError
 
 # Braze has no default host, and a key used on another instance is answered 401 (Braze, 1.1).
 BRAZE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
@@ -85,6 +86,14 @@ class TrackRefusedError(RefusedError):
     ) -> None:
         super().__init__(message, status=status, message_text=message_text, rate=rate)
         self.errors = errors
+
+
+def refusal_text(error: PermanentError) -> str:
+    """Braze's own words for a refusal, with those of its `errors`."""
+    words = str(getattr(error, "message_text", "") or error)
+    if not isinstance(error, TrackRefusedError) or not error.errors:
+        return words
+    return f"{words}: {', '.join(dict.fromkeys(each.type for each in error.errors))}"
 
 
 @dataclass(frozen=True, slots=True)

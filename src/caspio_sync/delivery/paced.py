@@ -29,15 +29,16 @@ class PacedCalls:
     """Asks one endpoint again and again, many calls at a time, never faster than it allows.
 
     Args:
+        title: of whom it asks, for people.
         limit: requests, and the seconds of their window; followed from then on as the answers announce.
         clock: all waiting goes through it.
     """
 
-    def __init__(self, limit: tuple[int, float], clock: Clock) -> None:
+    def __init__(self, title: str, limit: tuple[int, float], clock: Clock) -> None:
         requests, seconds = limit
         self._pacer = Pacer(requests=requests, window_seconds=seconds, clock=clock)
         self._clock = clock
-        self._patience = Patience("Braze", clock)
+        self._patience = Patience(title, clock)
         self.requests = 0
 
     async def ask(self, call: Callable[[], Awaitable[A]]) -> A:
@@ -76,7 +77,7 @@ class PacedCalls:
     async def ask_for(
         self, things: Sequence[T], call: Callable[[Sequence[T]], Awaitable[A]]
     ) -> tuple[list[tuple[Sequence[T], A]], list[tuple[T, RefusedError]]]:
-        """As `ask`, for several things in one call; where Braze refuses it, halved until what it refuses stands alone.
+        """As `ask`, for several things in one call; where it is refused, halved until what is refused stands alone.
 
         Returns:
             The answers, each with the things it is about; and what is refused.

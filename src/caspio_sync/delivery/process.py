@@ -13,17 +13,15 @@ import os
 import struct
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import orjson
-from pydantic import SecretStr
 
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_catalogs import CatalogClient
-from caspio_sync.delivery.endpoints import endpoint_of
-from caspio_sync.delivery.requests import TRACK, Envelope, Request
+from caspio_sync import registry
+from caspio_sync.delivery.endpoints import Endpoint
+from caspio_sync.delivery.requests import Envelope, Request
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
 from caspio_sync.errors import CallError, ConfigurationError, StoppedError, TransientError
 from caspio_sync.event_loop import run
@@ -42,19 +40,19 @@ class ProcessSender:
     """A `Sender` whose requests leave from a child process; started by the first `send`.
 
     Args:
-        endpoint: REST base URL of the Braze instance.
-        api_key: REST API key.
+        endpoint: `module:function` that makes the endpoint in the child.
+        arguments: of that function; secrets among them, which therefore stand in no command line.
         limits: how fast it may go.
-        envelopes: of the requests it will be given: all for profiles, or all for items.
+        envelopes: of the requests it will be given.
     """
 
     def __init__(
-        self, *, endpoint: str, api_key: SecretStr, limits: SenderLimits, envelopes: Sequence[Envelope] = (TRACK,)
+        self, endpoint: str, arguments: Mapping[str, Any], *, limits: SenderLimits, envelopes: Sequence[Envelope]
     ) -> None:
         self._envelopes = tuple(envelopes)
         self._configuration: dict[str, Any] = {
             "endpoint": endpoint,
-            "api_key": api_key.get_secret_value(),
+            "arguments": dict(arguments),
             "limits": asdict(limits),
             "envelopes": [asdict(each) for each in self._envelopes],
         }
@@ -221,10 +219,8 @@ async def _serve() -> None:
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(stdin), sys.stdin.buffer)
     configuration = orjson.loads(await _read_frame(stdin))
     limits = SenderLimits(**configuration["limits"])
-    key = SecretStr(configuration["api_key"])
     envelopes = [Envelope(**each) for each in configuration["envelopes"]]
-    client = CatalogClient if envelopes[0].catalog else BrazeClient
-    endpoint = endpoint_of(client(endpoint=configuration["endpoint"], api_key=key, clients=limits.connections))
+    endpoint: Endpoint = registry.found(configuration["endpoint"])(**configuration["arguments"])
     sender = InlineSender(endpoint, limits=limits)
     if configuration.get("ask_first"):
         sender.ask_first()

@@ -1,4 +1,4 @@
-"""Requests that Braze refuses whole: whether it is their objects, or the sync."""
+"""Requests that are refused whole: whether it is their objects, or the sync."""
 
 import asyncio
 import contextlib
@@ -10,13 +10,17 @@ MANY = 20  # objects
 
 
 class RefusedAlike:
-    """Objects refused each for itself, by what Braze says of them.
+    """Objects refused each for itself, by what is said of them.
 
     One bad row must not stop a sync for good, so they are rejected, and the run goes on. Only where many of several
     requests are refused alike and nothing was ever taken in the run is it the sync, and not the rows.
+
+    Args:
+        title: of the destination, for people.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, title: str) -> None:
+        self._title = title
         self._refused: dict[str, list[int]] = {}  # by reason: how many objects each request held that was refused so
         self._taken = False
         self._under_way = self._waiting = 0
@@ -32,7 +36,7 @@ class RefusedAlike:
         """A request was refused until its last object stood alone.
 
         Args:
-            reasons: status and Braze's words, of each object that was refused.
+            reasons: status and the destination's words, of each object that was refused.
             objects: all objects of the request.
 
         Raises:
@@ -44,9 +48,9 @@ class RefusedAlike:
         requests.append(objects)
         if len(requests) > 1 and sum(requests) >= MANY:
             raise ConfigurationError(
-                f"Braze refuses all objects of {len(requests)} requests, each with: {reasons[0]}. This is not about "
-                "single rows: look at the identity and the fields of the sync, then run it again; none of these rows "
-                "is recorded as refused, and nothing of the rest was sent."
+                f"{self._title} refuses all objects of {len(requests)} requests, each with: {reasons[0]}. This is not "
+                "about single rows: look at the identity and the fields of the sync, then run it again; none of these "
+                "rows is recorded as refused, and nothing of the rest was sent."
             )
 
     @contextlib.contextmanager

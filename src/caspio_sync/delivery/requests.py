@@ -7,11 +7,6 @@ from typing import Literal
 import orjson
 import polars as pl
 
-OBJECTS_PER_REQUEST = 75  # Braze, POST /users/track: 75 objects combined over the three arrays
-ITEMS_PER_REQUEST = 50  # Braze, catalog items: 50 a request
-_AROUND = len('{"attributes":[]}')
-REQUEST_BYTES = 3_500_000  # Braze's own limit is 4 MB (Braze, payload sizes)
-
 Method = Literal["POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -22,26 +17,20 @@ class Envelope:
     Args:
         array: name of the array that holds the objects.
         objects: objects it takes at the most.
+        request_bytes: bytes a request holds at the most; an object larger than that goes alone.
         method: HTTP method.
-        catalog: name of the catalog; None for profiles.
+        target: what at the destination it is for, such as a catalog's name; "" where there is but one.
     """
 
     array: str
     objects: int
+    request_bytes: int
     method: Method = "POST"
-    catalog: str | None = None
+    target: str = ""
 
     def wrap(self, objects: Sequence[bytes]) -> bytes:
         """The body that holds these objects, each finished JSON."""
         return b'{"' + self.array.encode() + b'":[' + b",".join(objects) + b"]}"
-
-
-TRACK = Envelope("attributes", OBJECTS_PER_REQUEST)
-
-
-def items_envelope(method: Method, catalog: str) -> Envelope:
-    """For the items of a catalog."""
-    return Envelope("items", ITEMS_PER_REQUEST, method, catalog)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +50,7 @@ class Request:
     start: int
     count: int
     body: bytes
-    envelope: Envelope = TRACK
+    envelope: Envelope
     places: tuple[int, ...] = ()
 
     def place(self, index: int) -> int:
@@ -69,7 +58,7 @@ class Request:
         return self.places[index] if self.places else self.start + index
 
     def halves(self) -> tuple["Request", "Request"]:
-        """The same objects as two requests, to find the one that Braze refuses."""
+        """The same objects as two requests, to find the one that is refused."""
         middle = (self.count + 1) // 2
         return self.part(range(middle)), self.part(range(middle, self.count))
 
@@ -88,53 +77,45 @@ class Request:
 def fill_requests(
     objects: pl.Series,
     *,
+    envelope: Envelope,
     first_number: int,
     first_place: int = 0,
-    envelope: Envelope = TRACK,
     objects_per_request: int | None = None,
-    request_bytes: int = REQUEST_BYTES,
 ) -> Iterator[Request]:
     """Cut a batch's objects into requests, in order.
 
     Args:
         objects: String, the JSON text of each object.
+        envelope: the call they are for.
         first_number: number of the first request.
         first_place: place of the first object in the batch's objects.
-        envelope: the call they are for.
         objects_per_request: fewer than the envelope takes.
-        request_bytes: bytes a request holds at the most; an object larger than that goes alone.
     """
     texts = objects.cast(pl.Binary).to_list()
     sizes = objects.str.len_bytes().to_list()
     start = 0
     number = first_number
     while start < len(texts):
-        stop = _stop(sizes, start, objects_per_request or envelope.objects, request_bytes)
+        stop = _stop(sizes, start, envelope, objects_per_request)
         yield Request(number, first_place + start, stop - start, envelope.wrap(texts[start:stop]), envelope)
         start = stop
         number += 1
 
 
-def count_requests(
-    objects: pl.Series,
-    *,
-    envelope: Envelope = TRACK,
-    objects_per_request: int | None = None,
-    request_bytes: int = REQUEST_BYTES,
-) -> int:
+def count_requests(objects: pl.Series, *, envelope: Envelope, objects_per_request: int | None = None) -> int:
     """How many requests the objects would fill."""
     sizes = objects.str.len_bytes().to_list()
     start = count = 0
     while start < len(sizes):
-        start = _stop(sizes, start, objects_per_request or envelope.objects, request_bytes)
+        start = _stop(sizes, start, envelope, objects_per_request)
         count += 1
     return count
 
 
-def _stop(sizes: Sequence[int], start: int, objects_per_request: int, request_bytes: int) -> int:
-    stop = min(start + objects_per_request, len(sizes))
-    size = _AROUND + sum(sizes[start:stop]) + (stop - start - 1)  # with the commas between
-    while stop - start > 1 and size > request_bytes:
+def _stop(sizes: Sequence[int], start: int, envelope: Envelope, objects: int | None) -> int:
+    stop = min(start + (objects or envelope.objects), len(sizes))
+    size = len(envelope.wrap(())) + sum(sizes[start:stop]) + (stop - start - 1)  # with the commas between
+    while stop - start > 1 and size > envelope.request_bytes:
         stop -= 1
         size -= sizes[stop] + 1
     return stop

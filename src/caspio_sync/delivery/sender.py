@@ -11,7 +11,6 @@ from typing import Protocol
 
 from caspio_sync.clients._http import RateLimit
 from caspio_sync.clients._pacing import Patience
-from caspio_sync.clients.braze_answers import TrackRefusedError
 from caspio_sync.clock import Clock, SystemClock, uptime_seconds
 from caspio_sync.delivery.endpoints import Endpoint, Taken
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
@@ -21,7 +20,6 @@ from caspio_sync.delivery.trust import Trust
 from caspio_sync.errors import PermanentError, TransientError
 
 _LEASE_LOOK_SECONDS = 0.05
-UNNAMED = "Braze named an error without saying for which object of the request"
 REQUEST_SECONDS = 60.0  # one request, tries included; longer waits belong to the task and the schedule
 
 
@@ -34,9 +32,9 @@ class Answer:
         start: place of its first object in the batch's objects.
         count: number of its objects; those named in neither list were accepted.
         status: HTTP status of the last answer.
-        rejected: (place in the batch's objects, Braze's reason) of each object that was refused.
-        unknown: why nothing is known of the objects that are not in `rejected`; "" where Braze took them.
-        foreign: whether the answer is not known to be Braze's own.
+        rejected: (place in the batch's objects, the destination's reason) of each object that was refused.
+        unknown: why nothing is known of the objects that are not in `rejected`; "" where they were taken.
+        foreign: whether the answer is not known to be the destination's own.
         calls: HTTP requests it took.
     """
 
@@ -58,13 +56,13 @@ class Sender(Protocol):
 
         Raises:
             TransientError: a request could not be delivered within its time; others may have been.
-            ConfigurationError: Braze refuses the key, the permission or everything that is sent.
-            StoppedError: Braze refused for five minutes for being asked too often, or it is not Braze who answers.
+            ConfigurationError: the destination refuses the key, the permission or everything that is sent.
+            StoppedError: refused for five minutes for being asked too often, or somebody else answers.
         """
         ...
 
     def ask_first(self) -> None:
-        """The run before did not know whether Braze answered: ask for what costs nothing before anything leaves."""
+        """The run before did not know who answered: ask for what costs nothing before anything leaves."""
         ...
 
     def allow_until(self, uptime: float) -> None:
@@ -90,9 +88,9 @@ class SenderLimits:
         window_seconds: length of that window.
     """
 
-    connections: int = 64
-    requests: int = 3000  # Braze, /users/track on data-point pricing: 3,000 requests in 3 s
-    window_seconds: float = 3.0
+    connections: int
+    requests: int
+    window_seconds: float
 
 
 @dataclass(slots=True)
@@ -115,17 +113,15 @@ class InlineSender:
         clock: all waiting goes through it.
     """
 
-    def __init__(
-        self, endpoint: Endpoint, *, limits: SenderLimits = SenderLimits(), clock: Clock | None = None
-    ) -> None:
+    def __init__(self, endpoint: Endpoint, *, limits: SenderLimits, clock: Clock | None = None) -> None:
         self._endpoint = endpoint
         self._clock = clock or SystemClock()
         self._connections = limits.connections
         self._pacer = Pacer(requests=limits.requests, window_seconds=limits.window_seconds, clock=self._clock)
         self._breaker = Breaker(clock=self._clock)
-        self._patience = Patience("Braze", self._clock)
-        self._trust = Trust(endpoint.ask)
-        self._refused = RefusedAlike()
+        self._patience = Patience(endpoint.title, self._clock)
+        self._trust = Trust(endpoint.ask, endpoint.title)
+        self._refused = RefusedAlike(endpoint.title)
         self._halving = asyncio.Lock()
         self._allowed_until = math.inf
 
@@ -178,13 +174,13 @@ class InlineSender:
             await answers.put(None)
 
     async def deliver(self, request: Request) -> Answer:
-        """Deliver one request, halving it where Braze refuses it whole."""
+        """Deliver one request, halving it where it is refused whole."""
         with self._refused.under_way():
             try:
                 answer, calls = await self._attempt(request)
             except PermanentError as error:
                 return await self._find_refused(request, error)
-            return _read(request, answer, calls)
+            return self._read(request, answer, calls)
 
     async def _attempt(self, request: Request) -> tuple[Taken, int]:
         """Try until an answer came; gives it and the calls it took."""
@@ -248,7 +244,7 @@ class InlineSender:
         return answer, waited
 
     async def _admit(self) -> None:
-        """Wait for a place within Braze's limit, and for the lease.
+        """Wait for a place within the limit, and for the lease.
 
         Raises:
             StoppedError: the limit is used up for longer than a run waits.
@@ -285,7 +281,7 @@ class InlineSender:
         )
 
     async def _halve(self, request: Request, error: PermanentError, found: _Found) -> None:
-        named = self._endpoint.named(request, error) or ({0: refusal_text(error)} if request.count == 1 else {})
+        named = self._endpoint.named(request, error) or ({0: self._endpoint.words(error)} if request.count == 1 else {})
         found.rejected += [(request.place(index), f"{error.status}: {words}") for index, words in named.items()]
         if named:
             others = [index for index in range(request.count) if index not in named]
@@ -299,12 +295,37 @@ class InlineSender:
                 found.calls += 1
                 await self._halve(part, smaller, found)
             else:
-                read = _read(part, answer, calls)
+                read = self._read(part, answer, calls)
                 found.rejected.extend(read.rejected)
                 found.unknown = found.unknown or read.unknown
                 found.foreign |= read.foreign
                 found.calls += calls
                 found.status = answer.status
+
+    def _read(self, request: Request, answer: Taken, calls: int) -> Answer:
+        """Lead `errors[].index` back to the objects; a 2xx can hold refused ones."""
+        rejected: dict[int, str] = {}
+        unknown = answer.doubt
+        for error in answer.errors:
+            if (
+                error.index is None
+                or not 0 <= error.index < request.count
+                or error.input_array not in {None, request.envelope.array}
+            ):
+                unknown = f"{self._endpoint.title} named an error without saying for which object of the request"
+            else:
+                place = request.place(error.index)
+                rejected[place] = f"{rejected[place]}, {error.type}" if place in rejected else error.type
+        return Answer(
+            request.number,
+            request.start,
+            request.count,
+            answer.status,
+            tuple(rejected.items()),
+            unknown,
+            bool(answer.doubt),
+            calls,
+        )
 
 
 async def _next(requests: AsyncIterator[Request], turn: asyncio.Lock) -> Request | None:
@@ -315,37 +336,3 @@ async def _next(requests: AsyncIterator[Request], turn: asyncio.Lock) -> Request
 
 def _announced(rate: RateLimit | None) -> Announced:
     return Announced() if rate is None else Announced(rate.limit, rate.remaining, rate.reset_seconds)
-
-
-def refusal_text(error: PermanentError) -> str:
-    """Braze's own words for a refusal, with those of its `errors`."""
-    words = str(getattr(error, "message_text", "") or error)
-    if not isinstance(error, TrackRefusedError) or not error.errors:
-        return words
-    return f"{words}: {', '.join(dict.fromkeys(each.type for each in error.errors))}"
-
-
-def _read(request: Request, answer: Taken, calls: int) -> Answer:
-    """Lead `errors[].index` back to the objects; a 2xx can hold refused ones (Braze, responses of /users/track)."""
-    rejected: dict[int, str] = {}
-    unknown = answer.doubt
-    for error in answer.errors:
-        if (
-            error.index is None
-            or not 0 <= error.index < request.count
-            or error.input_array not in {None, request.envelope.array}
-        ):
-            unknown = UNNAMED
-        else:
-            place = request.place(error.index)
-            rejected[place] = f"{rejected[place]}, {error.type}" if place in rejected else error.type
-    return Answer(
-        request.number,
-        request.start,
-        request.count,
-        answer.status,
-        tuple(rejected.items()),
-        unknown,
-        bool(answer.doubt),
-        calls,
-    )

@@ -14,10 +14,12 @@ class Trust:
 
     Args:
         ask: asks the vendor for something that writes nothing and costs nothing.
+        title: of the destination, for people.
     """
 
-    def __init__(self, ask: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[None]], title: str) -> None:
         self._ask = ask
+        self._title = title
         self._asks_first = False
         self._heard = False
         self._doubts: list[str] = []
@@ -38,7 +40,7 @@ class Trust:
         await self._turn.acquire()
         if len(self._doubts) >= MOST_DOUBTS:
             self._turn.release()
-            raise StoppedError(_stopped(f"{MOST_DOUBTS} answers in a row are not", self._doubts[-1]))
+            raise StoppedError(self._stopped(f"{MOST_DOUBTS} answers in a row are not", self._doubts[-1]))
         if self._heard and not self._doubts:  # while this one waited
             self._turn.release()
             return False
@@ -60,7 +62,7 @@ class Trust:
         try:
             await self._ask()
         except ForeignAnswerError as error:
-            raise StoppedError(_stopped("as in the run before, an answer is not", str(error))) from None
+            raise StoppedError(self._stopped("as in the run before, an answer is not", str(error))) from None
         self._asks_first = False
 
     def heard(self) -> None:
@@ -73,9 +75,8 @@ class Trust:
         """An answer was not, or counted other than what was sent."""
         self._doubts.append(why)
 
-
-def _stopped(what: str, why: str) -> str:
-    return (
-        f"{what} known to be Braze's own, and nothing more was sent: {why}. What they answered is recorded as unknown; "
-        "the next run asks first, free of charge, whether Braze answers, and sends it again"
-    )
+    def _stopped(self, what: str, why: str) -> str:
+        return (
+            f"{what} known to be {self._title}'s own, and nothing more was sent: {why}. What they answered is recorded "
+            f"as unknown; the next run asks first, free of charge, whether {self._title} answers, and sends it again"
+        )

@@ -1,4 +1,4 @@
-"""Consent as Caspio and Braze last agreed on it: what either side holds against it is that side's own change."""
+"""Consent as Caspio and the destination last agreed on it: what either holds against it is that side's own change."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -40,8 +40,8 @@ class Told:
 
     Args:
         sync: name of the profile sync.
-        tell: source_pk, `attribute` (a consent column of its mapping), and `unless`: the state that Braze holds too, so
-            that a row of which this very state was acknowledged last is left alone; null where Braze holds another.
+        tell: source_pk, `attribute` (a consent column of its mapping), and `unless`: the state that is held there too,
+            so that a row of which this very state was acknowledged last is left alone; null where another is held.
         layouts: the sync's `mapping_fields`.
         salt: of its fingerprints.
     """
@@ -58,7 +58,7 @@ class Agreements(LedgerConnection):
     def agreed(self, sync: str, low: int, high: int) -> pl.DataFrame:
         """AGREED_SCHEMA of the rows whose `source_pk` lies in low..high.
 
-        That is the state, since when (null: before anybody looked), up to which news of Braze's it counts (null: none),
+        That is the state, since when (null: before anybody looked), up to which news from there it counts (null: none),
         and the hash of the row's key (null: not noted yet).
         """
         statement = f"SELECT {', '.join(_STORED)} FROM agreed WHERE sync = ? AND source_pk BETWEEN ? AND ?"

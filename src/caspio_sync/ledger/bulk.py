@@ -8,7 +8,7 @@ from typing import Any, Literal
 import polars as pl
 import sqlalchemy as sa
 
-# Rows a statement, as many as Braze takes in a request. The interpreter's lock is given up once a statement instead of
+# Rows a statement, as many as a request takes. The interpreter's lock is given up once a statement instead of
 # once a row, which matters beside busy threads; larger statements bind no faster.
 _ROWS_A_STATEMENT = 75
 _ROWS_A_COPY = 500  # from this many on, a table to copy them to pays

@@ -20,7 +20,7 @@ _PRESENT_SCHEMA = {SOURCE_PK: pl.Int64(), KEY: pl.String(), "sent": pl.Int64()}
 _SWEEPS_LOOKED_AT = 10
 _PRICE_SCHEMA = {SOURCE_PK: pl.Int64(), "price": pl.Float64()}
 _LEAVING_SCHEMA = pl.Schema({SOURCE_PK: pl.Int64(), KEY: pl.String()})
-# What Braze holds of these rows is none of the versions we know; that it holds an item stands.
+# What is there of these rows is none of the versions we know; that it holds an item stands.
 _DOUBTED = (
     "UPDATE row SET sent_fp = ?, sent_fields = NULL, sent_mapping_version = 0 "
     "WHERE sync = ? AND source_pk = ? AND sent_fp IS NOT NULL"

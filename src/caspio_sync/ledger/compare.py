@@ -11,17 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from caspio_sync.consent import ConsentRules
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.runs import Unfinished
 from caspio_sync.schemas import HELD_BEFORE, KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
-
-# The more restrictive state has the higher rank (Braze, user attributes object: subscription states).
-CONSENT_RANK: Mapping[str, int] = {"opted_in": 0, "subscribed": 1, "unsubscribed": 2}
-
-REFUSED = "unsubscribed"
-
-# The consent that Braze resets on a new address, as it does with the e-mail groups (Braze, user attributes object).
-EMAIL_CONSENT = "email_subscribe"
 
 KEY_UNIQUE = ok("key_unique")
 OPT_OUT = "_opt_out"  # whether any consent became more restrictive
@@ -109,9 +102,8 @@ def compare(
     *,
     columns: Sequence[MappedColumn],
     versions: Versions,
+    consent: ConsentRules,
     salt: int,
-    email_column: str | None = None,
-    phone_column: str | None = None,
     resend: bool = False,
     resent: pl.Series = NO_ROWS,
     stopped: Collection[str] = (),
@@ -124,9 +116,8 @@ def compare(
         known: the ledger's rows of the same range (LEDGER_ROW_SCHEMA); others may be among them.
         columns: the mapping's columns, in its order.
         versions: what the rows are judged under.
+        consent: what the destination makes of consent states.
         salt: the ledger's salt.
-        email_column: column whose change makes Braze reset the e-mail consent, so that it travels along.
-        phone_column: the same for phone and SMS groups.
         resend: send every field of every row, whatever the ledger says.
         resent: `source_pk` of rows with which that was done already, by a run that died: what the ledger says holds.
         stopped: columns that cannot be read for now: they do not travel, and what was acknowledged of them stands.
@@ -150,7 +141,7 @@ def compare(
     seen = same_key & (pl.col("_known.seen_fp") == pl.col("fp"))
     # What was sent and not recorded may have loosened a state since: a "no" there is told again. It is not billed.
     refuses = pl.any_horizontal(
-        pl.lit(value=False), *(pl.col(each.name) == REFUSED for each in columns if each.role != "attribute")
+        pl.lit(value=False), *(pl.col(each.name) == consent.refused for each in columns if each.role != "attribute")
     )
     doubtful = left_unrecorded(SOURCE_PK, versions.unfinished)
     state = (
@@ -181,9 +172,8 @@ def compare(
         differing,
         columns,
         versions,
+        consent,
         salt,
-        email_column=email_column,
-        phone_column=phone_column,
         resend=resend,
         stopped=stopped,
         read_before=read_before,
@@ -212,10 +202,9 @@ def _diff_fields(
     rows: pl.DataFrame,
     columns: Sequence[MappedColumn],
     versions: Versions,
+    consent: ConsentRules,
     salt: int,
     *,
-    email_column: str | None,
-    phone_column: str | None,
     resend: bool,
     stopped: Collection[str],
     read_before: ReadBefore | None,
@@ -223,11 +212,11 @@ def _diff_fields(
     names = [column.name for column in columns]
     wanted = fp.field_fingerprints(rows, columns, salt)
     stored = _stored(rows, names, versions)
-    # Nothing is known of a row new to Braze, nor of one whose last answer was lost: it holds one version or the other.
+    # Nothing is known of a row that is new there, nor of one whose last answer was lost: either version may be there.
     is_changed = (rows["_op"] == "changed").to_numpy()
     is_sure = is_changed & (rows["_known.verdict"] != Verdict.UNKNOWN).fill_null(value=False).to_numpy()
     before = np.where(is_sure[:, None], stored, np.uint64(fp.NEVER_SENT))
-    refused = np.uint64(fp.state_fingerprint(REFUSED, salt))
+    refused = np.uint64(fp.state_fingerprint(consent.refused, salt))
     doubtful = rows["_doubtful"].to_numpy()
     for place, column in enumerate(columns):
         if column.role != "attribute":
@@ -241,27 +230,25 @@ def _diff_fields(
     skipping = [each.name for each in columns if each.on_bad == "skip" and ok(each.name) in rows.columns]
     for name in skipping:  # neither sent nor cleared: what was acknowledged of it stands
         travels[~rows[ok(name)].to_numpy(), names.index(name)] = False
-    tightened = _tightened(rows, columns, before, salt)
+    tightened = _tightened(rows, columns, before, consent, salt)
     consent_kept = np.where(tightened, wanted, stored)
-    restated = _restated(rows, columns, stored, salt)
+    restated = _restated(rows, columns, stored, consent, salt)
     for place, column in enumerate(columns):
         if column.role == "attribute":
             continue
-        triggers = (
-            name for name in (email_column, phone_column) if name in names and _resets(name, email_column, column)
-        )
-        moved = np.logical_or.reduce([travels[:, names.index(name)] for name in triggers], initial=False)
+        triggers = [names.index(name) for name in consent.reset_by(column) if name in names]
+        moved = np.logical_or.reduce([travels[:, trigger] for trigger in triggers], initial=False)
         known = wanted[:, place] != fp.NEVER_SENT
         again = restated[:, place] & (moved | ~is_sure)
         wanted[again, place] = stored[again, place]
         travels[:, place] |= (moved & known) | again
-        before[moved & ~known, place] = fp.NEVER_SENT  # Braze forgot it, and what takes its place travels
+        before[moved & ~known, place] = fp.NEVER_SENT  # forgotten there, and what takes its place travels
     rows = rows.drop(
         [name for name in rows.columns if name.startswith("_known.")] + ["_state", "_doubtful"]
     ).with_columns(
         fp.pack(np.where(travels, wanted, before)),
         fp.pack_mask(travels),
-        *_flags(columns, travels, tightened, restated),
+        *_flags(columns, travels, tightened, restated, consent),
         pl.Series(ONLY_OPT_OUT, is_changed & tightened.any(axis=1) & ~(travels & ~tightened).any(axis=1)),
     )
     rows = _with_consent_fields(rows, consent_kept, tightened)
@@ -319,15 +306,6 @@ def _with_consent_fields(rows: pl.DataFrame, kept: fp.FieldPrints, tightened: np
     return rows.with_columns(pl.Series(OPT_OUT, opted_out), placed["consent_fields"], placed["consent_changed"])
 
 
-def _resets(trigger: str, email_column: str | None, consent: MappedColumn) -> bool:
-    """Whether Braze resets a consent state when the column `trigger` changes; either, where its channel is unknown."""
-    if trigger == email_column:
-        return consent.name == EMAIL_CONSENT or (
-            consent.role == "subscription_group" and consent.channel in {"email", None}
-        )
-    return consent.role == "subscription_group" and consent.channel != "email"
-
-
 def _stored(rows: pl.DataFrame, names: Sequence[str], versions: Versions) -> fp.FieldPrints:
     """The field fingerprints last acknowledged under the row's present key, in the present order."""
     prints = np.full((rows.height, len(names)), fp.NEVER_SENT, dtype=np.uint64)
@@ -342,10 +320,10 @@ def _stored(rows: pl.DataFrame, names: Sequence[str], versions: Versions) -> fp.
 
 
 def _restated(
-    rows: pl.DataFrame, columns: Sequence[MappedColumn], stored: fp.FieldPrints, salt: int
+    rows: pl.DataFrame, columns: Sequence[MappedColumn], stored: fp.FieldPrints, consent: ConsentRules, salt: int
 ) -> npt.NDArray[np.bool_]:
     """Where a row tells no state, and the last one acknowledged was a "no": it stands until the row says otherwise."""
-    refused, print_ = np.zeros(stored.shape, dtype=np.bool_), np.uint64(fp.state_fingerprint(REFUSED, salt))
+    refused, print_ = np.zeros(stored.shape, dtype=np.bool_), np.uint64(fp.state_fingerprint(consent.refused, salt))
     for place, column in enumerate(columns):
         if column.role != "attribute":
             refused[:, place] = (stored[:, place] == print_) & rows[column.name].is_null().to_numpy()
@@ -353,16 +331,16 @@ def _restated(
 
 
 def _tightened(
-    rows: pl.DataFrame, columns: Sequence[MappedColumn], before: fp.FieldPrints, salt: int
+    rows: pl.DataFrame, columns: Sequence[MappedColumn], before: fp.FieldPrints, consent: ConsentRules, salt: int
 ) -> npt.NDArray[np.bool_]:
-    """Where a consent state is more restrictive than the acknowledged one; unknown is subscribed, Braze's default."""
-    states = {fp.state_fingerprint(state, salt): rank for state, rank in CONSENT_RANK.items()}
+    """Where a consent state is more restrictive than the acknowledged one, or than the default where none was."""
+    states = {fp.state_fingerprint(state, salt): rank for state, rank in consent.rank.items()}
     tightened = np.zeros(before.shape, dtype=np.bool_)
     for place, column in enumerate(columns):
         if column.role == "attribute":
             continue
-        ranks = rows[column.name].replace_strict(dict(CONSENT_RANK), default=-1, return_dtype=pl.Int8).to_numpy()
-        old = np.full(rows.height, CONSENT_RANK["subscribed"], dtype=np.int8)
+        ranks = rows[column.name].replace_strict(dict(consent.rank), default=-1, return_dtype=pl.Int8).to_numpy()
+        old = np.full(rows.height, consent.rank[consent.default], dtype=np.int8)
         for print_, rank in states.items():
             old[before[:, place] == print_] = rank
         tightened[:, place] = ranks > old
@@ -374,9 +352,10 @@ def _flags(
     travels: npt.NDArray[np.bool_],
     tightened: npt.NDArray[np.bool_],
     restated: npt.NDArray[np.bool_],
+    consent: ConsentRules,
 ) -> list[pl.Series]:
     flags = [pl.Series(send(column.name), travels[:, place]) for place, column in enumerate(columns)]
-    refused, none = pl.Series([REFUSED]), pl.Series([None], dtype=pl.String)
+    refused, none = pl.Series([consent.refused]), pl.Series([None], dtype=pl.String)
     for place, column in enumerate(columns):
         if column.role != "attribute":
             flags.append(pl.Series(opt_out(column.name), tightened[:, place]))

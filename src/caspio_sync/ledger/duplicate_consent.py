@@ -13,9 +13,10 @@ import orjson
 import polars as pl
 import sqlalchemy as sa
 
+from caspio_sync.consent import ConsentRules
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import placeholders, select_frame, upsert
-from caspio_sync.ledger.compare import CONSENT_RANK, NO_ROWS, OF_A_DUPLICATE
+from caspio_sync.ledger.compare import NO_ROWS, OF_A_DUPLICATE
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.fingerprints import state_fingerprint, unpack
 from caspio_sync.schemas import SOURCE_PK, MappedColumn, Verdict
@@ -42,8 +43,6 @@ WORDS = pl.Schema(
     }
 )
 SILENCE = "{}"
-_MOST_LENIENT = min(CONSENT_RANK, key=CONSENT_RANK.__getitem__)
-_DEFAULT = CONSENT_RANK["subscribed"]  # of a state that is not told (Braze, user attributes object)
 _PKS_A_STATEMENT = 500
 
 
@@ -137,27 +136,29 @@ class DuplicateConsent(LedgerConnection):
             connection.execute(unheard)
 
 
-def states_of(rows: pl.DataFrame, columns: Sequence[MappedColumn], *, restrictive: bool) -> pl.Series:
+def states_of(rows: pl.DataFrame, columns: Sequence[MappedColumn], *, without: str | None = None) -> pl.Series:
     """The consent states of rows as JSON by column.
 
     Args:
         rows: mapped rows.
         columns: the mapping's columns.
-        restrictive: only those that may restrict another row's.
+        without: a state to leave out: the most lenient one restricts no other row's.
     """
     names = _consent_names(columns)
 
     def text(row: tuple[Any, ...]) -> str:
-        told = {name: state for name, state in zip(names, row, strict=True) if state is not None}
-        if restrictive:
-            told = {name: state for name, state in told.items() if state != _MOST_LENIENT}
+        told = {name: state for name, state in zip(names, row, strict=True) if state not in {None, without}}
         return orjson.dumps(told).decode()
 
     return pl.Series("states", [text(row) for row in rows.select(names).iter_rows()], dtype=pl.String)
 
 
 def acknowledged_words(
-    known: pl.DataFrame, columns: Sequence[MappedColumn], layouts: Mapping[int, Sequence[str]], salt: int
+    known: pl.DataFrame,
+    columns: Sequence[MappedColumn],
+    layouts: Mapping[int, Sequence[str]],
+    consent: ConsentRules,
+    salt: int,
 ) -> pl.DataFrame:
     """What was acknowledged of rows, as if they said it still: WORDS of those that may restrict another.
 
@@ -165,10 +166,11 @@ def acknowledged_words(
         known: the ledger's rows (LEDGER_ROW_SCHEMA).
         columns: the mapping's columns.
         layouts: the columns of every mapping version, by its number.
+        consent: what the destination makes of consent states.
         salt: the ledger's, as of this identity.
     """
     names = _consent_names(columns)
-    states = {state_fingerprint(state, salt): state for state in CONSENT_RANK if state != _MOST_LENIENT}
+    states = {state_fingerprint(state, salt): state for state in consent.rank if state != consent.most_lenient}
     words: list[tuple[int, int, str, str | None]] = []
     rows = known.drop_nulls(["sent_fields", "sent_mapping_version"])
     chosen = (SOURCE_PK, KEY_HASH, "sent_fields", "sent_mapping_version")
@@ -185,18 +187,20 @@ def restrained(
     key_hashes: pl.Series,
     words: pl.DataFrame,
     columns: Sequence[MappedColumn],
+    consent: ConsentRules,
     *,
     owners: pl.Series = NO_ROWS,
 ) -> pl.DataFrame:
     """The mapped rows, each with the most restrictive consent that any row of its key states.
 
-    A state that a row does not tell itself is only made a "no": Braze's default is subscribed.
+    A state that a row does not tell itself is only made stricter than the destination's default.
 
     Args:
         mapped: the rows at hand; what they state counts for the others of their key.
         key_hashes: of their keys.
         words: WORDS; those of rows at hand are passed over, for they may have changed.
         columns: the mapping's columns.
+        consent: what the destination makes of consent states.
         owners: `source_pk` of rows that have a profile of their own, and speak for no other: an older version made one
             of `C-1` and one of `C-1` with a blank that nobody sees. They meet in some batches and not in others.
     """
@@ -206,20 +210,24 @@ def restrained(
     elsewhere = words.join(keys, on=SOURCE_PK, how="anti").filter(pl.col(KEY_HASH).is_in(key_hashes.implode()))
     if not names or (shared.is_empty() and elsewhere.is_empty()):
         return mapped
-    here = mapped.select(SOURCE_PK, *(_rank(pl.col(name)).alias(name) for name in names))
+
+    def rank(states: pl.Expr) -> pl.Expr:
+        return states.replace_strict(dict(consent.rank), default=None, return_dtype=pl.Int8)
+
+    here = mapped.select(SOURCE_PK, *(rank(pl.col(name)).alias(name) for name in names))
     stated = pl.concat(
         [
             shared.filter(~pl.col(SOURCE_PK).is_in(owners.implode())).join(here, on=SOURCE_PK).select(KEY_HASH, *names),
-            elsewhere.select(KEY_HASH, *(_rank(_state(name)).alias(name) for name in names)),
+            elsewhere.select(KEY_HASH, *(rank(_state(name)).alias(name) for name in names)),
         ]
     )
     strictest = stated.group_by(KEY_HASH).agg(pl.col(names).max().name.prefix("_strictest."))
     found = keys.join(strictest, on=KEY_HASH, how="left", maintain_order="left")
-    words_of = {rank: state for state, rank in CONSENT_RANK.items()}
+    words_of = {place: state for state, place in consent.rank.items()}
     return (
         mapped.with_columns(found.drop(SOURCE_PK, KEY_HASH))
         .with_columns(
-            pl.when(pl.col(f"_strictest.{name}") > _rank(pl.col(name)).fill_null(_DEFAULT))
+            pl.when(pl.col(f"_strictest.{name}") > rank(pl.col(name)).fill_null(consent.rank[consent.default]))
             .then(pl.col(f"_strictest.{name}").replace_strict(words_of, default=None, return_dtype=pl.String))
             .otherwise(name)
             .alias(name)
@@ -258,10 +266,6 @@ def _consent_names(columns: Sequence[MappedColumn]) -> list[str]:
 
 def _state(name: str, *, of: str = "states") -> pl.Expr:
     return pl.col(of).str.json_path_match(f"$['{name}']")
-
-
-def _rank(states: pl.Expr) -> pl.Expr:
-    return states.replace_strict(dict(CONSENT_RANK), default=None, return_dtype=pl.Int8)
 
 
 def _with_heard(known: dict[int, Any]) -> Any:

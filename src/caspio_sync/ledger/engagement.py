@@ -1,4 +1,4 @@
-"""What Braze learned about people, as it grows: a fold adds to it, and moves its cursor in the same transaction."""
+"""What a destination learned about people: a fold adds to it, and moves its cursor in the same transaction."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -140,7 +140,7 @@ class Engagement(Erasures):
         return everybody.with_columns(pl.col("last_at").cast(INSTANT))
 
     def campaign_days(self, sync: str, since: date) -> pl.DataFrame:
-        """CAMPAIGN_COUNTS from a day on, sorted: of what Braze told itself (`record_series`), what it told.
+        """CAMPAIGN_COUNTS from a day on, sorted: of what the destination told itself (`record_series`), what it told.
 
         Args:
             sync: name of the sync.
@@ -164,7 +164,7 @@ class Engagement(Erasures):
             return self._campaign_names(connection, sync)
 
     def record_series(self, sync: str, days: pl.DataFrame) -> None:
-        """Keep what Braze itself counted: the same day told again replaces what was told.
+        """Keep what the destination itself counted: the same day told again replaces what was told.
 
         Args:
             sync: name of the sync.
@@ -231,7 +231,7 @@ class Engagement(Erasures):
         stands = connection.execute(sa.select(table.c.seq).where(table.c.sync == sync).with_for_update()).scalar() or 0
         if stands != after:
             raise TransientError(
-                f"{sync}: another shard folded what Braze told up to post {stands} meanwhile, and this run began after "
+                f"{sync}: another shard folded what was told up to post {stands} meanwhile, and this run began after "
                 f"post {after}. Nothing was counted twice; fold the rest."
             )
         values = pl.DataFrame({"seq": [to], "at": [microseconds(now)]})

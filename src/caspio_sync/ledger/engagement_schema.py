@@ -1,12 +1,12 @@
-"""The tables of what Braze learned about people; their columns are those of `engagement/fold.py`.
+"""The tables of what a destination learned about people; their columns are those of `engagement/fold.py`.
 
     engagement          one a person and channel: counts and times
     engagement_consent  one a person, scope, state and origin: since when, until when
     campaign_day        one a campaign or canvas, day and channel: counts
-    series_day          the same as Braze counts them, for whom Currents does not tell
+    series_day          the same as the destination counts them, for whom Currents does not tell
     engagement_seen     ids of events that were folded, a few a row, by the hour of the event
     engagement_cursor   one a sync: up to where the inbox was folded
-    agreed              one a row and scope: the consent that Caspio and Braze last agreed on
+    agreed              one a row and scope: the consent that Caspio and the destination last agreed on
 
 Each holds for one sync. There is no address: a person of an e-mail is its keyed hash.
 """
@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from caspio_sync.engagement.fold import COUNTS
 from caspio_sync.ledger.schema import Instant, metadata
 
-# Counts of Braze's own series; null for what a channel has not.
+# Counts of the destination's own series; null for what a channel has not.
 SERIES_COUNTS = (
     "sent",
     "delivered",
@@ -117,7 +117,7 @@ engagement_cursor = sa.Table(
     sa.Column("at", Instant, nullable=False),
 )
 
-# The consent state of a row that Caspio and Braze last agreed on (see agreed.py).
+# The consent state of a row that Caspio and the destination last agreed on (see agreed.py).
 agreed = sa.Table(
     "agreed",
     metadata,
@@ -126,7 +126,7 @@ agreed = sa.Table(
     sa.Column("scope", sa.Text, primary_key=True),  # email, push, or the id of a subscription group
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("at", Instant),  # since when; null: before anybody looked
-    sa.Column("news", Instant),  # Braze's changes up to here are part of it
+    sa.Column("news", Instant),  # its changes up to here are part of it
     sa.Column("key_hash", sa.BigInteger),  # of the row's key; null where it was agreed before revision 0005
 )
 sa.Index("agreed_key", agreed.c.sync, agreed.c.key_hash)

@@ -1,6 +1,6 @@
 """Who was erased: a keyed hash of each key that blocks it for ever, or until it is released.
 
-    requested ─▶ deleted ─▶ proven        the entry stands before Braze is asked: nothing re-creates what is to go
+    requested ─▶ deleted ─▶ proven        the entry stands before anybody is asked: nothing re-creates what is to go
 
 A hash is made with a secret of the ledger's own, so that the table alone names nobody. It is of the identity and the
 key without case, and holds for every sync of the ledger that has this identity: two syncs may write to one profile.
@@ -8,7 +8,7 @@ key without case, and holds for every sync of the ledger that has this identity:
 
 import hmac
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -41,26 +41,41 @@ Identifier = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """How a destination is told whom it is about.
+
+    Args:
+        identifier: from kind, label and key to the identifier.
+        key: from the identifier to the key.
+    """
+
+    identifier: Callable[[str, str | None, str], Identifier]
+    key: Callable[[Identifier], str]
+
+
+@dataclass(frozen=True, slots=True)
 class Keyspace:
     """What a key is a key of: the same text names another profile under another identity.
 
     Args:
         kind: external_id, user_alias, email or phone.
         label: the alias label.
+        naming: how the destination names whoever bears a key; only where somebody is to be deleted there.
     """
 
     kind: str
     label: str | None = None
+    naming: Naming | None = None
 
-    def identifier(self, key: str) -> dict[str, Any]:
-        """The key as Braze's identifier."""
-        alias = {"alias_name": key, "alias_label": self.label}
-        return {self.kind: alias if self.kind == "user_alias" else key}
+    def identifier(self, key: str) -> Identifier:
+        """The key as the destination's identifier."""
+        assert self.naming is not None
+        return self.naming.identifier(self.kind, self.label, key)
 
     def key(self, identifier: Identifier) -> str:
         """The inverse of `identifier`."""
-        value = identifier[self.kind]
-        return str(value["alias_name"] if self.kind == "user_alias" else value)
+        assert self.naming is not None
+        return self.naming.key(identifier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,7 @@ class Erased:
     Args:
         key_digest: keyed hash of the key.
         state: requested, deleted, proven.
-        identifiers: Braze's, until the deletion is proven; then none.
+        identifiers: the destination's, until the deletion is proven; then none.
     """
 
     key_digest: str
@@ -192,7 +207,7 @@ class Erasures(LedgerConnection):
             return [_erased(row) for row in connection.execute(chosen)]
 
     def mark_deleted(self, sync: str, key_digests: Sequence[str], *, details: Mapping[str, Any]) -> None:
-        """Write down that Braze took a request to delete them."""
+        """Write down that a request to delete them was taken."""
         at = microseconds(self.now())
         digests = list(dict.fromkeys(key_digests))
         with self._write("record a deletion") as connection:
@@ -201,7 +216,7 @@ class Erasures(LedgerConnection):
             audit.append(connection, at=at, sync=sync, event=DELETED, subjects=dict.fromkeys(digests, details))
 
     def mark_proven(self, sync: str, keyspace: Keyspace, proven: Sequence[Erased]) -> int:
-        """Write down that Braze no longer knows them, and take all that the ledger tells of them out of it.
+        """Write down that the destination no longer knows them, and take all that the ledger tells of them out of it.
 
         Returns:
             How many rows of the ledger are gone.
@@ -233,7 +248,7 @@ class Erasures(LedgerConnection):
             audit.lock(connection)
             blocked = connection.execute(sa.select(table.key_digest).where(table.key_digest.in_(list(asked)))).scalars()
             released = sorted(set(blocked))
-            # Also of one that was not deleted yet: what Braze holds of it is unknown, so all of it is to be sent.
+            # Also of one that was not deleted yet: what is left of it there is unknown, so all of it is to be sent.
             freed = [Erased(digest, "", (keyspace.identifier(asked[digest]),)) for digest in released]
             cleared = {digest: {"rows": rows} for digest, rows in self._forget(connection, keyspace, freed).items()}
             audit.append(connection, at=at, sync=sync, event="released", subjects=cleared)

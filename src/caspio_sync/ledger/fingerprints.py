@@ -32,7 +32,7 @@ def row_fingerprints(mapped: pl.DataFrame, columns: Sequence[MappedColumn], salt
     """One Binary(16) a row: the fingerprint of the full mapped row.
 
     `problems` belongs to it: a cell that cannot be cast maps to null, and is not the same version as an empty one. So
-    do the columns that clear on null: under another choice the same row asks for something else in Braze.
+    do the columns that clear on null: under another choice the same row asks for something else there.
     """
     names = sorted([KEY, PROBLEMS, *(column.name for column in columns)])
     canonical = [_canonical(name, mapped.schema[name]) for name in names]
@@ -135,7 +135,7 @@ def mask_names(packed: bytes, names: Sequence[str]) -> list[str]:
 
 
 def _canonical(name: str, dtype: pl.DataType) -> pl.Expr:
-    # -0.0 and 0.0 are one value to Caspio and to Braze. Adding 0.0 is left out by polars where a frame has many rows.
+    # -0.0 and 0.0 are one value on both sides. Adding 0.0 is left out by polars where a frame has many rows.
     return (
         pl.when(pl.col(name) != 0).then(name).otherwise(pl.col(name).abs()).alias(name)
         if dtype.is_float()

@@ -23,7 +23,7 @@ PAIRS_SCHEMA = pl.Schema(
         "former_pk": pl.Int64(),  # under which the ledger knows its key
         "stale": pl.Boolean(),  # whether what the ledger has under source_pk is of no use any more
         "displaced": pl.Boolean(),  # whether it is of another key, and put aside
-        "unsure": pl.Boolean(),  # whether Braze may hold something else than was recorded: all of it is sent
+        "unsure": pl.Boolean(),  # whether something else may be there than was recorded: all of it is sent
         "key_hash": pl.Int64(),  # of the key that both bear; null: not looked at
     }
 )

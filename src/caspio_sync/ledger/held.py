@@ -28,7 +28,7 @@ class HeldRows(LedgerConnection):
     def owed(self, sync: str, *, suite: int, mapping: int) -> list[int]:
         """`source_pk` of the rows that a run must look at again, sorted.
 
-        Rows held under another suite or mapping version, rows whose answer was lost, rows that Braze does not hold as
+        Rows held under another suite or mapping version, rows whose answer was lost, rows that are not held there as
         they were sent, rows that were held for a key which no other row of the ledger bears any more, and rows held for
         a key of which nobody knows what they say of consent: they were read by a former version.
         """

@@ -13,8 +13,8 @@ from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 _SEEN = ("seen_fp", "seen_at", "verdict", "reason", "request", "run", "suite_version", "mapping_version")
 _SENT = ("sent_fp", "sent_fields", "sent_at", "sent_mapping_version")
 _KEY = (KEY, "key_hash")
-# Stands for "none of the versions we know": what Braze holds once an opt-out left alone. Without it a row that goes
-# back to its former version would pass for unchanged.
+# Stands for "none of the versions we know": what is there once an opt-out left alone. Without it a row that goes back
+# to its former version would pass for unchanged.
 NO_VERSION = bytes(16)
 _REBASE = (
     "UPDATE row SET sent_fp = ?, seen_fp = ?, sent_fields = ?, sent_mapping_version = ?, mapping_version = ?, "
@@ -29,8 +29,8 @@ class Recording(LedgerConnection):
         """Write down outcomes; the transaction holds all of them or none.
 
         A profile part sets `seen_*`, verdict and reason, and `sent_*` where the verdict is "sent". A consent part sets
-        `sent_fields` where it is "sent", and leaves a known row without a version that Braze would hold whole. The same
-        (run, row, part) twice is one outcome, the later one.
+        `sent_fields` where it is "sent", and leaves a known row without a version that would be held whole there. The
+        same (run, row, part) twice is one outcome, the later one.
 
         Args:
             sync: name of the sync.
@@ -145,7 +145,7 @@ def _record_profiles(
         upsert(connection, schema.row, rows.select(values), constants={**shared, "holds": 1}, update=update)
         return
     # A row that is held back owns no new key, and what was acknowledged under the former one says nothing of it; under
-    # the same key, what Braze has of it stays as it was.
+    # the same key, what is there of it stays as it was.
     update = (*_SEEN, "holds", "sent_fields", "sent_mapping_version", *key) if is_moved else _SEEN
     held = {**shared, "sent_mapping_version": 0, "sent_fields": None, "holds": 0}
     upsert(connection, schema.row, rows.select(values), constants=held, update=update)

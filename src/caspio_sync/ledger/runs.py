@@ -72,7 +72,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """A batch that a run died in: Braze may hold more of its rows than the ledger knows.
+    """A batch that a run died in: more of its rows may be there than the ledger knows.
 
     Args:
         low: its smallest `source_pk`.

@@ -23,13 +23,13 @@ from sqlalchemy.types import TypeDecorator
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 # The newest migration this package knows; a test holds it to the head of `migrations/versions`.
-REVISION = "0008"
+REVISION = "0009"
 VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"
 CONSENT = "consent"
 DELETION = "deletion"  # of a catalog item whose row is gone
-VERIFIED = "verified"  # a look at what Braze holds; nothing was sent
+VERIFIED = "verified"  # a look at what the destination holds; nothing was sent
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -217,7 +217,7 @@ erased = sa.Table(
     sa.Column("key_digest", sa.Text, primary_key=True),
     sa.Column("at", Instant),
     sa.Column("state", sa.Text, nullable=False, server_default="requested"),  # requested, deleted, proven
-    # Braze's identifiers of the profiles to delete, until their deletion is proven; then null.
+    # The destination's identifiers of the profiles to delete, until their deletion is proven; then null.
     sa.Column("identifiers", sa.JSON(none_as_null=True)),
 )
 
@@ -264,8 +264,8 @@ workspace = sa.Table(
     metadata,
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("caspio", sa.Text, nullable=False),  # hosts
-    sa.Column("braze", sa.Text, nullable=False),
-    sa.Column("braze_key", sa.Text, nullable=False),  # salted hash of the API key
+    sa.Column("destination", sa.Text, nullable=False),  # its host
+    sa.Column("destination_key", sa.Text, nullable=False),  # salted hash of the key there
     sa.Column("at", Instant, nullable=False),
 )
 
@@ -362,7 +362,7 @@ SENT_SCHEMA = pl.Schema(
         "sent_fp": pl.Binary(),
         "sent_fields": pl.Binary(),
         "sent_mapping_version": pl.Int64(),
-        "sent_at": pl.Int64(),  # microseconds since 1970; null where Braze was not asked (a baseline)
+        "sent_at": pl.Int64(),  # microseconds since 1970; null where nothing was asked (a baseline)
     }
 )
 

@@ -1,4 +1,4 @@
-"""Recording what Braze accepted: nearly every row of a run goes this way, so it is prepared once a batch.
+"""Recording what was accepted: nearly every row of a run goes this way, so it is prepared once a batch.
 
 A commit then binds ready values and nothing else: one statement for the rows of a request.
 """

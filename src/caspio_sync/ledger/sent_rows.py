@@ -1,4 +1,4 @@
-"""The rows of a batch on their way, and those of its requests that Braze accepted: what recording them is told."""
+"""The rows of a batch on their way, and those of its requests that were accepted: what recording them is told."""
 
 from dataclasses import dataclass
 

@@ -34,8 +34,8 @@ class ShardRest:
     Args:
         digest: of what the backfill reads, and of what it judges rows under.
         after_pk: everything up to here was recorded by the runs that died in it; None where it begins anew.
-        resent: `source_pk` of rows above that which those runs sent again, and Braze acknowledged: where everything is
-            to be sent again, this is what tells them from the others.
+        resent: `source_pk` of rows above that which those runs sent again with success: where everything is to be sent
+            again, this is what tells them from the others.
         notes: for the report.
     """
 

@@ -16,7 +16,7 @@ from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 BASELINE = "baseline"  # reason of a row that was recorded as sent without being sent
 
-# A row whose last answer was lost holds the one version or the other: there is nothing to hold Braze to.
+# A row whose last answer was lost holds the one version or the other: there is nothing to hold it to.
 _IS_SENT = "holds = 1 AND sent_fp IS NOT NULL AND (verdict IS NULL OR verdict <> 'unknown')"
 _SENT = f"FROM row WHERE sync = ? AND {_IS_SENT}"
 _BEARER_SCHEMA = {
@@ -150,7 +150,7 @@ class Verifications(LedgerConnection):
         drifted: pl.DataFrame,
         mapping_version: int,
     ) -> None:
-        """Write down how far it came, and take back what Braze does not hold, in one transaction.
+        """Write down how far it came, and take back what is not held there, in one transaction.
 
         Args:
             sync: name of the sync.

@@ -1,6 +1,6 @@
 """The accounts that a ledger tells of: with others, what it calls sent was never sent."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from hashlib import blake2b
 
 import sqlalchemy as sa
@@ -16,13 +16,13 @@ class Workspace:
 
     Args:
         caspio: host of the Caspio account.
-        braze: host of the Braze instance, which many workspaces share.
-        braze_key: salted hash of the API key, which belongs to one workspace.
+        destination: host of the destination, which many accounts may share.
+        destination_key: salted hash of the key there, which belongs to one account.
     """
 
     caspio: str
-    braze: str
-    braze_key: str
+    destination: str
+    destination_key: str
 
 
 class Workspaces(LedgerConnection):
@@ -31,7 +31,7 @@ class Workspaces(LedgerConnection):
     def workspace(self, sync: str) -> Workspace | None:
         """The accounts of the sync's rows; None before its first run, and for runs before revision 0005."""
         table = schema.workspace.c
-        chosen = sa.select(table.caspio, table.braze, table.braze_key).where(table.sync == sync)
+        chosen = sa.select(table.caspio, table.destination, table.destination_key).where(table.sync == sync)
         with self._read("read whose data it is") as connection:
             found = connection.execute(chosen).one_or_none()
         return None if found is None else Workspace(*found)
@@ -45,7 +45,7 @@ class Workspaces(LedgerConnection):
             instead_of: what these accounts were known as before: of every sync, for a key is rotated for all of them.
         """
         table = schema.workspace
-        values = {"caspio": present.caspio, "braze": present.braze, "braze_key": present.braze_key, "at": self.now()}
+        values = {**asdict(present), "at": self.now()}
         with self._write("remember whose data it is") as connection:
             connection.execute(
                 insert(connection, table)
@@ -53,11 +53,7 @@ class Workspaces(LedgerConnection):
                 .on_conflict_do_update(index_elements=[table.c.sync], set_=values)
             )
             if instead_of is not None:
-                same = (
-                    table.c.caspio == instead_of.caspio,
-                    table.c.braze == instead_of.braze,
-                    table.c.braze_key == instead_of.braze_key,
-                )
+                same = (table.c[name] == value for name, value in asdict(instead_of).items())
                 connection.execute(sa.update(table).where(*same).values(values))
 
     def newest_sent(self, sync: str, *, limit: int) -> list[str]:

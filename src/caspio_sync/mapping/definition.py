@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
 
+from caspio_sync import registry
 from caspio_sync.characters import trimmed
 from caspio_sync.mapping.consent import Consent
 from caspio_sync.mapping.document import Document, Location
@@ -61,6 +62,16 @@ def seconds_of(span: str | None) -> float | None:
     """A span as it stands in a sync file, in seconds."""
     found = _SPAN.match(span or "")
     return int(found[1]) * _SECONDS[found[2]] if found else None
+
+
+def _destination(name: str) -> str:
+    if name not in registry.DESTINATIONS:
+        raise ValueError(f"'{name}' is no destination; there are: {', '.join(registry.DESTINATIONS)}")
+    return name
+
+
+def _destinations(schema: dict[str, Any]) -> None:
+    schema["enum"] = list(registry.DESTINATIONS)
 
 
 OtherSync = Annotated[str, Field(min_length=1), AfterValidator(bare_name)]
@@ -181,6 +192,7 @@ class Sync(Strict):
 
     Args:
         source: table or view, paging, cursor, condition, time zone.
+        destination: where its rows go; of an engagement return, where what it returns comes from.
         fields: Braze's name → where it comes from, in the order of the file.
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
@@ -194,6 +206,9 @@ class Sync(Strict):
     """
 
     source: Source
+    destination: Annotated[str, AfterValidator(_destination), Field(json_schema_extra=_destinations)] = (
+        registry.DEFAULT_DESTINATION
+    )
     fields: Mapping[str, FieldMapping] = Field(default_factory=dict)
     batch_size: int = Field(default=50_000, ge=BATCH_ROWS[0], le=BATCH_ROWS[1])
     gate: Gate = Gate()

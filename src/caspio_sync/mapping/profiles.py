@@ -65,19 +65,6 @@ class ProfileMapping(RowMapping):
             kept.digest = hashlib.sha256(f"{self.digest} {left_out}".encode()).hexdigest()[:32]
         return kept
 
-    @property
-    def email_column(self) -> str | None:
-        """The column with the profile's e-mail address, where it is an attribute."""
-        return self._column("email")
-
-    @property
-    def phone_column(self) -> str | None:
-        """The column with the profile's phone number, where it is an attribute."""
-        return self._column("phone")
-
-    def _column(self, name: str) -> str | None:
-        return name if any(column.name == name for column in self.columns) else None
-
 
 def plan_columns(sync: ProfileSync, maker: CellMaker) -> tuple[Plan, ...]:
     """The plans of all columns that fit: attributes, global states, subscription groups."""

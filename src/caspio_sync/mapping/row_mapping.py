@@ -113,16 +113,6 @@ class RowMapping:
         """
         return self
 
-    @property
-    def email_column(self) -> str | None:
-        """The column with a profile's e-mail address, where it is an attribute."""
-        return None
-
-    @property
-    def phone_column(self) -> str | None:
-        """The column with a profile's phone number, where it is an attribute."""
-        return None
-
     def columns_reading(self, fields: Collection[str]) -> tuple[str, ...]:
         """Names of the columns that are made of one of these Caspio fields, in the mapping's order."""
         return tuple(plan.column.name for plan in self._plans if _reads(plan) & set(fields))

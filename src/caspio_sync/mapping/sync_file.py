@@ -1,13 +1,14 @@
 """Reading a sync file of any kind."""
 
-import functools
-import operator
 from collections.abc import Iterable, Mapping
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, cast
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, TypeAdapter, create_model
 
+from caspio_sync import registry
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.document import Document, Finding, Location, listing, parse_document, read_document
@@ -43,15 +44,46 @@ def parse_sync(text: str, path: Path) -> Sync:
 def sync_json_schema() -> dict[str, Any]:
     """JSON Schema of the sync file, for editors."""
     title = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "caspio-sync: sync definition"}
-    definitions: Any = functools.reduce(operator.or_, (_registered(name).definition for name in KINDS))
-    return title | TypeAdapter(Annotated[definitions, Field(discriminator="kind")]).json_schema(by_alias=True)
+    kinds: Any = reduce(or_, (_model(kind, *registry.DESTINATIONS) for kind in KINDS))
+    return title | TypeAdapter(Annotated[kinds, Field(discriminator="kind")]).json_schema(by_alias=True)
+
+
+@cache
+def _model(kind: str, *destinations: str) -> type[Sync]:
+    """The definition of a kind, with the section `options` that its sinks at these destinations bring."""
+    model = _registered(kind).definition
+    sinks = [_sinks(each)[kind] for each in destinations if kind in _sinks(each)]
+    found: list[Any] = [each.options for each in sinks if each.options is not None]
+    if not found:
+        return model
+    needed = any(field.is_required() for each in found for field in each.model_fields.values())
+    default = ... if needed and len(destinations) == 1 else None if needed else found[0]()
+    options: Any = (reduce(or_, found), default)
+    return cast("type[Sync]", create_model(model.__name__, __base__=model, options=options))
+
+
+def _sinks(destination: str) -> Mapping[str, Any]:
+    sinks: Mapping[str, Any] = registry.load(registry.DESTINATIONS, destination, "destination").sinks
+    return sinks
+
+
+def _destination(document: Document, kind: str) -> str:
+    """The file's destination; the default where it names none that there is, which is a finding of its own."""
+    named = document.data.get("destination", registry.DEFAULT_DESTINATION)
+    if not isinstance(named, str) or named not in registry.DESTINATIONS:
+        return registry.DEFAULT_DESTINATION
+    if kind not in (takes := _sinks(named)):
+        text = f"destination: '{named}' takes no sync of kind '{kind}'; it takes: {', '.join(takes)}"
+        raise ConfigurationError(listing(document.path, [Finding(document.line(("destination",)), text)]))
+    return named
 
 
 def _checked(document: Document) -> Sync:
     if (fault := fault_in_name(document.path.stem)) is not None:
         raise ConfigurationError(f"{document.path}: {fault}")
-    kind = _registered(_kind(document))
-    sync, findings = find_faults(kind.definition, document, kind.faults(document.data))
+    name = _kind(document)
+    kind, model = _registered(name), _model(name, _destination(document, name))
+    sync, findings = find_faults(model, document, kind.faults(document.data))
     if sync is None:
         raise ConfigurationError(listing(document.path, findings))
     sync._document = document  # noqa: SLF001 - the model cannot know its file while it is being validated

@@ -1,13 +1,12 @@
-"""What a run sends and asks with: each client made when it is first needed, and closed with the run."""
+"""What a run sends and asks with: made when it is first needed, and closed with the run."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.delivery.sender import Sender
+from caspio_sync.run.destination import Account
 
 
 @dataclass(slots=True, kw_only=True)
@@ -16,18 +15,14 @@ class Clients:
 
     Args:
         caspio: belongs to whoever opened it.
+        account: at the destination; closed with the run.
         make_sender: makes the sender, for a run that reads so many rows.
-        make_braze: makes the client for everything but sending.
-        make_catalogs: makes the client of catalogs.
     """
 
     caspio: CaspioClient
+    account: Account
     make_sender: Callable[[int], Sender]
-    make_braze: Callable[[], BrazeClient]
-    make_catalogs: Callable[[], CatalogClient]
     _sender: Sender | None = None
-    _braze: BrazeClient | None = None
-    _catalogs: CatalogClient | None = None
     _allowed_until: float = math.inf
     _share: float = 1.0
 
@@ -46,20 +41,6 @@ class Clients:
                 self._sender.ask_first()
         return self._sender
 
-    @property
-    def braze(self) -> BrazeClient:
-        """The client for what is no sending: looking profiles up, identifying them."""
-        if self._braze is None:
-            self._braze = self.make_braze()
-        return self._braze
-
-    @property
-    def catalogs(self) -> CatalogClient:
-        """The client of catalogs, their fields, and single items."""
-        if self._catalogs is None:
-            self._catalogs = self.make_catalogs()
-        return self._catalogs
-
     def allow_until(self, uptime: float) -> None:
         """As `Sender.allow_until`, also for a sender that is not there yet."""
         self._allowed_until = uptime
@@ -77,6 +58,4 @@ class Clients:
         """Close what was made."""
         if self._sender is not None:
             await self._sender.close()
-        for client in (self._braze, self._catalogs):
-            if client is not None:
-                await client.aclose()
+        await self.account.aclose()

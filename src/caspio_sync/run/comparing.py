@@ -22,7 +22,6 @@ from caspio_sync.ledger.compare import (
 )
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.mapping.former_rules import under_former_rules
-from caspio_sync.mapping.objects import data_points
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.duplicate_consent import heed, keep_words_of_gone, note_words
 from caspio_sync.run.erasing import withhold_erased
@@ -107,9 +106,7 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
 
 def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:
     """Count what these rows would be billed by a sync that sends all of a row."""
-    if not run.work.billed:
-        return
-    points = rows.select(data_points(rows, run.mapping.columns, travels=None).sum()).item()
+    points = rows.select(run.sink.price(rows, run.mapping.columns, None).sum()).item()
     run.report.data_points_full += sign * int(points or 0)
 
 
@@ -120,9 +117,8 @@ def _compare(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, known: pl.D
         columns=run.mapping.columns,
         # Under no version was a row ever held: what is released is judged again, whatever it was held for.
         versions=replace(run.versions, suite=_NO_SUITE) if run.options.release else run.versions,
+        consent=run.consent,
         salt=run.salt,
-        email_column=run.mapping.email_column,
-        phone_column=run.mapping.phone_column,
         resend=(run.options.resend and not run.reading.again) or run.work.sends_all,
         resent=NO_ROWS if run.selection.shard is None else run.selection.shard.resent,
         stopped=run.mapping.stopped,

@@ -9,10 +9,9 @@ from typing import Any, Generic, ParamSpec
 import polars as pl
 from typing_extensions import TypeVar
 
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock
+from caspio_sync.consent import ConsentRules
 from caspio_sync.delivery.sender import Sender
 from caspio_sync.errors import GateBlockedError, StoppedError
 from caspio_sync.ledger.compare import Versions
@@ -22,6 +21,7 @@ from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.clients import Clients
+from caspio_sync.run.destination import Account, Destination, Sink, destination_of
 from caspio_sync.run.engagement.writeback_report import WritebackReport
 from caspio_sync.run.freshness import ChangeTimes
 from caspio_sync.run.gates import Gates
@@ -42,13 +42,11 @@ class Work:
 
     Attributes:
         sends_all: whether everything is sent, whatever the ledger says was sent before.
-        billed: whether the destination bills rows by their values.
         patches: whether what the destination has is edited instead of replaced.
         writeback: what a run reports of its writing to Caspio; None where it does not.
     """
 
     sends_all: bool = False
-    billed: bool = True
     patches: bool = False
     writeback: WritebackReport | None = None
 
@@ -93,6 +91,7 @@ class Opening:
         prepared: the sync held against its table.
         ledger: the ledger, in its thread.
         clients: what the run sends and asks with.
+        sink: what stands at the other end of the sync.
         clock: the run's clock.
         planned: whether the run only looks, and writes nothing.
     """
@@ -101,6 +100,7 @@ class Opening:
     prepared: Prepared
     ledger: LedgerThread
     clients: Clients
+    sink: Sink[Any]
     clock: Clock
     planned: bool
 
@@ -130,6 +130,7 @@ class SyncRun(Generic[W]):
         planned: whether it only looks, and writes nothing.
         ledger: the ledger, in its thread.
         clients: what it sends and asks with.
+        sink: what stands at the other end of the sync.
         quota: the account's daily budget of calls.
         versions: what rows are judged under.
         gates: judge what is to be sent.
@@ -154,6 +155,7 @@ class SyncRun(Generic[W]):
     planned: bool
     ledger: LedgerThread
     clients: Clients
+    sink: Sink[Any]
     quota: CaspioQuota
     versions: Versions
     gates: Gates
@@ -207,14 +209,19 @@ class SyncRun(Generic[W]):
         return self.clients.sender(self.report.expected, ask_first=self.report.in_doubt)
 
     @property
-    def braze(self) -> BrazeClient:
-        """The client for what is no sending: looking profiles up, identifying them."""
-        return self.clients.braze
+    def account(self) -> Account:
+        """The account at its destination."""
+        return self.clients.account
 
     @property
-    def catalogs(self) -> CatalogClient:
-        """The client of catalogs, their fields, and single items."""
-        return self.clients.catalogs
+    def destination(self) -> Destination:
+        """Where its rows go."""
+        return destination_of(self.definition)
+
+    @property
+    def consent(self) -> ConsentRules:
+        """What its destination makes of consent."""
+        return self.destination.consent
 
     @property
     def blocked(self) -> GateBlockedError | None:
@@ -233,13 +240,13 @@ class SyncRun(Generic[W]):
         return result
 
     def raise_if_in_doubt(self) -> None:
-        """Raise where rows were sent of which it is not known whether Braze took them: they are sent again."""
-        report = self.report
+        """Raise where rows were sent of which it is not known whether they were taken: they are sent again."""
+        report, title = self.report, self.destination.title
         if report.unacknowledged:
             raise StoppedError(
-                f"{report.unacknowledged} of the requests were answered by something that is not known to be Braze: "
+                f"{report.unacknowledged} of the requests were answered by something that is not known to be {title}: "
                 f"{report.doubt}. Their rows are recorded as unknown, and the cursor stays: the next run asks first, "
-                "free of charge, whether Braze answers, and sends them again"
+                f"free of charge, whether {title} answers, and sends them again"
             )
 
     def raise_if_blocked(self) -> None:

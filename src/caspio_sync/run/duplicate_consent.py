@@ -46,7 +46,7 @@ async def heed(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> pl.Da
     anew = spoken_anew(own, words, columns)
     if not anew.is_empty():
         words = await _without_gone(run, anew, words)
-    return restrained(mapped, hashes, words, columns, owners=acknowledged_under_its_key(mapped, known))
+    return restrained(mapped, hashes, words, columns, run.consent, owners=acknowledged_under_its_key(mapped, known))
 
 
 async def keep_words_of_gone(run: SyncRun, pairs: pl.DataFrame) -> None:
@@ -63,7 +63,7 @@ async def keep_words_of_gone(run: SyncRun, pairs: pl.DataFrame) -> None:
         return
     store = run.ledger.ledger
     owners = await run.ledger.do(store.rows_at, run.name, held["former_pk"])
-    said = acknowledged_words(owners, run.mapping.columns, run.versions.columns, run.salt)
+    said = acknowledged_words(owners, run.mapping.columns, run.versions.columns, run.consent, run.salt)
     if said.is_empty():
         return
     before = (await _words(run)).join(said, on=SOURCE_PK, how="anti")
@@ -86,7 +86,7 @@ async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl
     columns = run.mapping.columns
     duplicates = changes.filter(~pl.col(KEY_UNIQUE), pl.col(KEY).is_not_null()).select(SOURCE_PK, KEY_HASH)
     rows = mapped.join(duplicates, on=SOURCE_PK, how="inner", maintain_order="left")
-    said = rows.select(SOURCE_PK, KEY_HASH).with_columns(states_of(rows, columns, restrictive=True))
+    said = rows.select(SOURCE_PK, KEY_HASH).with_columns(states_of(rows, columns, without=run.consent.most_lenient))
     fresh = said.filter(pl.col("states") != SILENCE).with_columns(heard=pl.lit(None, dtype=pl.String))
     before = (await _words(run)).join(mapped, on=SOURCE_PK, how="anti")
     words = run.words
@@ -97,7 +97,7 @@ async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl
     if not run.options.baseline and not words.known.is_empty():
         others = mapped.join(duplicates, on=SOURCE_PK, how="anti", maintain_order="left")
         owners = others.with_columns(key_hashes(others[KEY], run.salt)).join(words.known, on=KEY_HASH, how="semi")
-        own = owners.select(KEY_HASH, states_of(owners, columns, restrictive=False).alias("heard"))
+        own = owners.select(KEY_HASH, states_of(owners, columns).alias("heard"))
         words.heard[batch] = words.known.drop("heard").join(own, on=KEY_HASH, how="inner")
 
 

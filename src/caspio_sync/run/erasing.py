@@ -13,9 +13,6 @@ import orjson
 import polars as pl
 
 from caspio_sync.characters import trimmed
-from caspio_sync.clients.braze_answers import EXPORT_LIMIT, IDENTITY_LIMIT, MAX_DELETED_IDS, ids_an_export
-from caspio_sync.delivery.paced import PacedCalls
-from caspio_sync.delivery.sender import refusal_text
 from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.ledger.compare import Comparison
@@ -25,6 +22,7 @@ from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
+from caspio_sync.run.destination import Eraser
 from caspio_sync.run.erasure_requests import keyspace, new_keys, origin, too_many
 from caspio_sync.run.prepared import key_mapping
 from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict, ok
@@ -113,22 +111,18 @@ async def erase_pending(run: SyncRun) -> Ended:
     pending = await run.ledger.do(ledger.pending_erasures, run.name)
     if not pending:
         return Ended()
-    deletes = PacedCalls(IDENTITY_LIMIT, run.clock)
-    profiles = _Profiles(run)
+    eraser, title = run.sink.eraser(run.account), run.destination.title
 
     async def delete(wanted: Sequence[Erased]) -> None:
-        for chunk in _chunks(wanted, MAX_DELETED_IDS):
-            answers, refused = await deletes.ask_for(
-                chunk, lambda some: run.braze.delete_users([identifier for _, identifier in some])
-            )
-            for some, answer in answers:
-                details = {"status": answer.status, "asked": len(some), "queued": answer.deleted}
+        for chunk in _chunks(wanted, eraser.most):
+            taken, refused = await eraser.delete(chunk)
+            for some, details in taken:
                 digests = [one.key_digest for one, _ in some]
                 await run.ledger.do(ledger.mark_deleted, run.name, digests, details=details)
             if refused:  # they stay requested and blocked, and nobody else waits for them
                 run.report.notes.append(
-                    f"Braze refuses to delete {len(refused)} people, who stay blocked and are asked for again by the "
-                    f"next run: {refusal_text(refused[0][1])}. Delete them in Braze by hand if it stays so"
+                    f"{title} refuses to delete {len(refused)} people, who stay blocked and are asked for again by the "
+                    f"next run: {refused[0]}. Delete them in {title} by hand if it stays so"
                 )
 
     await delete([one for one in pending if one.state == "requested"])
@@ -136,7 +130,7 @@ async def erase_pending(run: SyncRun) -> Ended:
     left, rows = pending, 0
     for wait in PROOF_WAITS:
         await run.clock.sleep(wait)
-        there = await profiles.left_of(left)
+        there = await _left(eraser, left)
         settled = ledger.now() - SETTLED
         proven = [one for one in left if one not in there and written.get(one.key_digest, settled) <= settled]
         if proven:
@@ -151,7 +145,7 @@ async def erase_pending(run: SyncRun) -> Ended:
     run.report.erased += ended.proven
     if ended.unproven:
         run.report.notes.append(
-            f"{ended.unproven} deletions are not proven yet (Braze may take 5 minutes, also for what left just "
+            f"{ended.unproven} deletions are not proven yet ({title} may take 5 minutes, also for what left just "
             "before): the next run looks again"
         )
     return ended
@@ -187,7 +181,7 @@ async def look_up(run: SyncRun, keys: Sequence[str]) -> list[Subject]:
     digests = await run.ledger.do(ledger.key_digests, space, keys)
     begun = await run.ledger.do(ledger.erased, digests)
     asked = [Erased(digest, "", (space.identifier(key),)) for digest, key in zip(digests, keys, strict=True)]
-    there = {one.key_digest for one in await _Profiles(run).left_of(asked)}
+    there = {one.key_digest for one in await _left(run.sink.eraser(run.account), asked)}
     return [
         Subject(
             key=key,
@@ -311,19 +305,7 @@ def _chunks(wanted: Sequence[Erased], size: int) -> Iterator[list[tuple[Erased, 
     return (pairs[start : start + size] for start in range(0, len(pairs), size))
 
 
-class _Profiles:
-    """Looks in Braze for profiles, as fast as the export allows."""
-
-    def __init__(self, run: SyncRun) -> None:
-        self._find = run.braze.find_users
-        self._paced = PacedCalls(EXPORT_LIMIT, run.clock)
-        self._size = ids_an_export(keyspace(run).kind)
-
-    async def left_of(self, wanted: Sequence[Erased]) -> list[Erased]:
-        """Those of whom Braze still has a profile, under any of their identifiers."""
-        found: list[Identifier] = []
-        for chunk in _chunks(wanted, self._size):
-            answers, refused = await self._paced.ask_for([one for _, one in chunk], self._find)
-            found += [each for _, answer in answers for each in answer.found]
-            found += [each for each, _ in refused]  # whoever cannot be looked for is not proven to be gone
-        return [one for one in wanted if any(each in found for each in one.identifiers)]
+async def _left(eraser: Eraser, wanted: Sequence[Erased]) -> list[Erased]:
+    """Those of whom the destination still has a profile, under any of their identifiers."""
+    found = await eraser.left([identifier for one in wanted for identifier in one.identifiers])
+    return [one for one in wanted if any(each in found for each in one.identifiers)]

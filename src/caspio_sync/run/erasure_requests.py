@@ -34,7 +34,7 @@ class Named:
 def keyspace(run: SyncRun) -> Keyspace:
     """What the keys of the run's sync are keys of."""
     identity = run.mapping.identity
-    return Keyspace(identity.kind, identity.label)
+    return Keyspace(identity.kind, identity.label, run.destination.naming)
 
 
 async def named(run: SyncRun, requests: Requests) -> Named:

@@ -4,28 +4,15 @@ A new external id with the address of another profile makes a second profile (Br
 id to the profile that has the address and no id yet; one that has an id is somebody's already and is left alone.
 """
 
-import math
-from collections.abc import Sequence
-
 import polars as pl
 from pydantic import BaseModel
 
-from caspio_sync.clients.braze_answers import (
-    EXPORT_LIMIT,
-    IDENTITY_LIMIT,
-    MAX_EXPORT_IDS,
-    MAX_IDENTIFIED,
-    SLOWEST_EXPORT_PER_MINUTE,
-    EmailToIdentify,
-)
 from caspio_sync.concurrency import all_of
-from caspio_sync.delivery.sender import refusal_text
 from caspio_sync.ledger.compare import KEY_UNIQUE
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.profile_work import ProfileWork
 from caspio_sync.run.recording import record_rows
 from caspio_sync.run.sending import without_required_consent
-from caspio_sync.run.verification.reading_back import ProfilesReadBack
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
 EMAIL = "email"
@@ -95,20 +82,20 @@ async def count_duplicates(run: SyncRun, new: NewRows) -> Duplicates:
     Raises:
         TransientError, PermanentError, ConfigurationError: as the export says.
     """
-    read_back = ProfilesReadBack(run.braze, run.mapping.identity, [], run.clock)
+    known = run.sink.known_by_address(run.account)
     rows = new.sample
-    unknown = rows.filter(await _unknown(read_back, rows[KEY]))
+    unknown = rows.filter(await known.unknown(rows[KEY]))
     looked_up = unknown.head(LOOKED_UP)
-    answers = await all_of(read_back.by_address(email) for email in looked_up[EMAIL])
-    known = [answer.users for answer in answers if answer.users]
+    answers = await all_of(known.bearers(email) for email in looked_up[EMAIL])
+    bearers = [each for each in answers if each]
     return Duplicates(
         new_rows=new.count,
         looked_at=rows.height,
         unknown=unknown.height,
         looked_up=looked_up.height,
-        duplicates=len(known),
-        anonymous=sum(any("external_id" not in user for user in users) for users in known),
-        requests=read_back.requests,
+        duplicates=len(bearers),
+        anonymous=sum(not all(each) for each in bearers),
+        requests=known.requests,
     )
 
 
@@ -128,21 +115,14 @@ async def identify_new(run: SyncRun[ProfileWork], batch: int, accepted: pl.DataF
     rows, _ = without_required_consent(run, _with_address(accepted))
     if rows.is_empty():
         return accepted
-    read_back, calls = run.work.read_back, run.work.identify
-    before = read_back.requests + calls.requests
-    unknown = rows.filter(await _unknown(read_back, rows[KEY])).select(KEY, EMAIL)
-
-    async def identify(some: pl.DataFrame) -> list[tuple[str, str]]:
-        emails = [EmailToIdentify(*pair) for pair in some.iter_rows()]
-        _, refused = await calls.ask_for(emails, run.braze.identify_users)
-        return [(one.external_id, f"identify: {error.status}: {refusal_text(error)}") for one, error in refused]
-
+    known = run.work.known
+    before = known.requests
+    unknown = rows.filter(await known.unknown(rows[KEY])).select(KEY, EMAIL)
     # Of two rows with one address the first is meant; in two requests at once the order would be left to chance.
     first = unknown.unique(EMAIL, keep="first", maintain_order=True)
-    answers = await all_of(identify(some) for some in first.iter_slices(MAX_IDENTIFIED))
-    refused = [each for some in answers for each in some]
+    refused = await known.identify(first)
     run.report.identified += first.height - len(refused)
-    run.report.requests += read_back.requests + calls.requests - before
+    run.report.requests += known.requests - before
     if not refused:
         return accepted
     reasons = pl.DataFrame(refused, schema={KEY: pl.String, "reason": pl.String}, orient="row")
@@ -150,19 +130,6 @@ async def identify_new(run: SyncRun[ProfileWork], batch: int, accepted: pl.DataF
     return accepted.join(reasons, on=KEY, how="anti", maintain_order="left")
 
 
-def identify_seconds(rows: int) -> tuple[float, float]:
-    """How long so many new rows take to look up and identify: at the usual limit, and at the slowest Braze gives."""
-    exports = math.ceil(rows / MAX_EXPORT_IDS)
-    identify = math.ceil(rows / MAX_IDENTIFIED) / IDENTITY_LIMIT[0] * IDENTITY_LIMIT[1]
-    return exports / EXPORT_LIMIT[0] * EXPORT_LIMIT[1] + identify, exports / SLOWEST_EXPORT_PER_MINUTE * 60 + identify
-
-
 def _with_address(rows: pl.DataFrame) -> pl.DataFrame:
     sound = pl.col(ok(KEY)) & pl.col(KEY_UNIQUE) & pl.col(EMAIL).is_not_null()
     return rows.filter(pl.col("_op") == "new", sound)
-
-
-async def _unknown(read_back: ProfilesReadBack, keys: pl.Series) -> pl.Series:
-    """Whether Braze has no profile with this external id."""
-    profiles: Sequence[object] = await read_back.held(keys.to_list())
-    return pl.Series([profile == "missing" for profile in profiles], dtype=pl.Boolean)

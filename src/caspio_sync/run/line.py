@@ -11,6 +11,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar
 
 import polars as pl
 
+from caspio_sync.consent import ConsentRules
 from caspio_sync.delivery.outcomes import Outstanding
 from caspio_sync.errors import CaspioSyncError, TransientError
 from caspio_sync.extraction.records import SourceBatch
@@ -88,6 +89,7 @@ class Row:
         source: source frame of the one row.
         mapping: with the consent columns of former mappings.
         ledger: where the row's past is; nothing is written to it.
+        consent: what the destination makes of consent.
         gates: judge it.
 
     Attributes:
@@ -104,6 +106,7 @@ class Row:
     source: pl.DataFrame
     mapping: RowMapping
     ledger: Ledger
+    consent: ConsentRules
     gates: Gates
     own: pl.DataFrame = field(init=False)
     mapped: pl.DataFrame = field(init=False)

@@ -31,6 +31,7 @@ from caspio_sync.registry import found
 from caspio_sync.run.clients import Clients
 from caspio_sync.run.connect import CONNECT, Connect
 from caspio_sync.run.context import Opening, SyncRun, Work
+from caspio_sync.run.destination import destination_of
 from caspio_sync.run.ending import conclude, finish
 from caspio_sync.run.freshness import change_times
 from caspio_sync.run.gates import MakeGates, no_gates
@@ -230,15 +231,16 @@ async def _make(
     caspio, ledger, clock, planned = looked.caspio, looked.ledger, looked.connect.clock, run is None
     prepared = await ledger.do(_kept, ledger.ledger, name, looked.prepared)
     definition, mapping = prepared.definition, prepared.mapping
+    destination = destination_of(definition)
+    sink, account = destination.sink(definition), connect.account(destination, clock)
     clients = Clients(
         caspio=caspio,
-        make_sender=lambda rows: connect.sender(settings, clock, definition, rows),
-        make_braze=lambda: connect.braze(settings, clock),
-        make_catalogs=lambda: connect.catalogs(settings, clock),
+        account=account,
+        make_sender=lambda rows: connect.sender(settings, clock, sink, account, rows),
     )
     stack.push_async_callback(clients.close)
     # Before the ledger is looked at: of a catalog that lost what was sent it forgets that it was.
-    opening = Opening(name, prepared, ledger, clients, clock, planned)
+    opening = Opening(name, prepared, ledger, clients, sink, clock, planned)
     work: Work = await found(kind_of(definition).work)(opening, definition, mapping)
     situation = await ledger.do(look, ledger.ledger, name, options, prepared, planned=planned)
     now = clock.now()
@@ -282,6 +284,7 @@ async def _make(
         planned=planned,
         ledger=ledger,
         clients=clients,
+        sink=sink,
         quota=quota,
         versions=situation.versions,
         gates=gates(name, definition, mapping),

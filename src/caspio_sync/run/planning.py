@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.ledger.compare import ONLY_OPT_OUT
+from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
 from caspio_sync.run import comparing, sending
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
@@ -17,7 +17,6 @@ from caspio_sync.run.identifying import Duplicates, NewRows, count_duplicates
 from caspio_sync.run.kind import kind_of
 from caspio_sync.run.report import RunReport
 from caspio_sync.run.shared_dates import SharedDates
-from caspio_sync.run.writes import planned_opt_outs, planned_writes
 from caspio_sync.schemas import Verdict
 
 
@@ -166,20 +165,20 @@ def count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
     leaving = sending.leaving_ahead(rows)
     if not leaving.is_empty():
         run.report.opt_outs += leaving.height
-        for write in planned_opt_outs(run, leaving):
+        for write in run.sink.opt_outs(leaving, run.mapping):
             run.report.requests += count_requests(write.encode(write.rows), envelope=write.envelope)
 
 
 def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> None:
     if rows.is_empty():
         return
-    for write in planned_writes(run, rows):
+    for write in sending.planned_writes(run, rows):
         objects = write.encode(write.rows)
         plan.to_send += objects.len()
         run.report.requests += count_requests(objects, envelope=write.envelope)
         missing = max(0, show - len(plan.samples))
         plan.samples += [orjson.loads(text) for text in objects.head(missing)]
-    run.report.data_points += int(rows.select(sending.billed_points(run, rows).sum()).item())
+    run.report.data_points += int(rows.select(run.sink.price(rows, run.mapping.columns, send).sum()).item())
 
 
 def _price_calls(run: SyncRun, plan: Plan, writes: int | None) -> None:

@@ -8,7 +8,9 @@ from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.extraction.records import rows_counted
+from caspio_sync.registry import DEFAULT_DESTINATION
 from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.destination import destination_named, destination_of
 from caspio_sync.run.erasure_requests import MOST_PEOPLE, plan_erasures
 from caspio_sync.run.examination import Examination
 from caspio_sync.run.finding import Finding, findings_of
@@ -20,15 +22,15 @@ from caspio_sync.settings import Settings
 TEST_ATTRIBUTE = "caspio_sync_test"
 
 
-async def _account(settings: Settings, write_test: str | None) -> list[Finding]:
+async def _account(_settings: Settings, write_test: str | None) -> list[Finding]:
     connect = CONNECT.get()
-    async with connect.braze(settings, connect.clock) as braze:
-        await braze.probe_track()
-        may = Finding("ok", f"Braze: {settings.braze_endpoint} takes the key, which may write profiles (users.track)")
+    async with connect.account(destination_named(DEFAULT_DESTINATION), connect.clock) as account:
+        await account.users.probe_track()
+        may = Finding("ok", f"Braze: {account.address} takes the key, which may write profiles (users.track)")
         if write_test is None:
             return [may]
         try:
-            return [may, await _written(braze, write_test, connect.clock.now())]
+            return [may, await _written(account.users, write_test, connect.clock.now())]
         except CaspioSyncError as error:
             return [may, *findings_of(error)]
 
@@ -57,8 +59,8 @@ async def _erasure(prepared: Prepared, settings: Settings, caspio: CaspioClient)
         return []
     rows = await rows_counted(caspio, requests.source, requests.key.name, requests.where)
     connect = CONNECT.get()
-    async with connect.braze(settings, connect.clock) as braze:
-        await braze.probe_delete()
+    async with connect.account(destination_of(prepared.definition), connect.clock) as account:
+        await account.users.probe_delete()
     sound = Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")
     if rows <= MOST_PEOPLE:
         return [sound]

@@ -17,7 +17,7 @@ from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.unfinished import release_claims
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
-POINTS = "_points"  # data points that Braze bills for a row
+POINTS = "_points"  # units that the destination bills for a row
 _RECORDED: Mapping[str, tuple[str, str]] = {
     "profile": ("fields", "changed"),
     "consent": ("consent_fields", "consent_changed"),

@@ -6,22 +6,21 @@ from collections.abc import AsyncIterator, Sequence
 import polars as pl
 
 from caspio_sync.delivery.outcomes import Outstanding, deliver, outcomes
-from caspio_sync.delivery.requests import OBJECTS_PER_REQUEST, Request, fill_requests
+from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.delivery.sender import Answer
 from caspio_sync.ledger.compare import KEY_UNIQUE, ONLY_OPT_OUT, OPT_OUT, send
 from caspio_sync.ledger.sent_rows import Accepted, Sending
-from caspio_sync.mapping.objects import data_points
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.freshness import CHANGED_AT
 from caspio_sync.run.recording import POINTS, record_outcomes, record_rows
-from caspio_sync.run.writes import Write, planned_opt_outs, planned_writes
+from caspio_sync.run.writes import Write
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
 _ANSWERS = pl.Schema(
     {SOURCE_PK: pl.Int64(), "verdict": pl.String(), "reason": pl.String(), "request": pl.Int64(), "status": pl.Int64()}
 )
 # Encoded at a time: the texts on the way to a body are large, and reused while they are in the processor's cache.
-_CHUNK_ROWS = 64 * OBJECTS_PER_REQUEST
+_CHUNK_REQUESTS = 64
 
 
 async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.DataFrame:
@@ -40,8 +39,8 @@ async def send_opt_outs(run: SyncRun, batch: int, rows: pl.DataFrame) -> pl.Data
         run.opt_outs_in_doubt.update(unknown[SOURCE_PK])
         await record_outcomes(run, batch, done[-1], part="consent")
 
-    if not leaving.is_empty() and not run.options.baseline:  # to which Braze is not spoken
-        requests = filled_requests(run, planned_opt_outs(run, leaving))
+    if not leaving.is_empty() and not run.options.baseline:  # of which the destination hears nothing
+        requests = filled_requests(run, run.sink.opt_outs(leaving, run.mapping))
         await (await deliver(requests, sender=run.sender, commit=commit)).committed()
         run.report.opt_outs += leaving.height
     return pl.concat([pl.DataFrame(schema=_ANSWERS), *(frame.select(_ANSWERS.names()) for frame in done)])
@@ -78,7 +77,7 @@ async def send_batch(
     rows, without = without_required_consent(run, waiting)
     await record_rows(run, batch, without, Verdict.BLOCKED)
     started = time.perf_counter()
-    rows = rows.with_columns(billed_points(run, rows).alias(POINTS))
+    rows = rows.with_columns(run.sink.price(rows, run.mapping.columns, send).alias(POINTS))
     await run.work.note_leaving(run, batch, rows)
     outstanding = await _deliver(run, batch, rows)
     run.report.add_seconds("send", time.perf_counter() - started)
@@ -99,17 +98,18 @@ def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.D
     return accepted.filter(~missing), accepted.filter(missing).with_columns(reason=reason)
 
 
-def billed_points(run: SyncRun, rows: pl.DataFrame) -> pl.Expr:
-    """Data points that Braze bills for each row when it is sent; items are not billed."""
-    return data_points(rows, run.mapping.columns, travels=send) if run.work.billed else pl.lit(0)
+def planned_writes(run: SyncRun, rows: pl.DataFrame) -> list[Write]:
+    """How these changes travel; together their rows are all of them."""
+    return run.sink.writes(rows, run.mapping, whole=not run.work.patches)
 
 
 async def filled_requests(run: SyncRun, writes: Sequence[Write]) -> AsyncIterator[Request]:
     """The rows as requests, encoded as the sender takes them; places count on from write to write."""
     place = 0
     for write in writes:
-        for start in range(0, write.rows.height, _CHUNK_ROWS):
-            objects = await run.timed("encode", write.encode, write.rows.slice(start, _CHUNK_ROWS))
+        chunk = _CHUNK_REQUESTS * write.envelope.objects
+        for start in range(0, write.rows.height, chunk):
+            objects = await run.timed("encode", write.encode, write.rows.slice(start, chunk))
             requests = list(
                 fill_requests(
                     objects,
@@ -143,7 +143,7 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
                 run.times.sent(pl.concat([changed_at.slice(each.start, each.count) for each in whole]))
         if len(whole) < len(answers):
             others = outcomes(rows, [each for each in answers if each.rejected or each.unknown])
-            # The opt-outs of known rows left ahead. A new row had its own in the object that Braze refused, and the
+            # The opt-outs of known rows left ahead. A new row had its own in the object that was refused, and the
             # profile may be there all the same; recorded first, the row would pass for done with.
             refused = others.filter(pl.col("verdict") == Verdict.REJECTED.value, pl.col("_op") == "new")
             await send_opt_outs(run, batch, refused)

@@ -82,7 +82,7 @@ async def _compare_alone(row: Row) -> None:
     row.own = with_former_keys(row.own, known)
     salt = identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label)
     hashes, words = key_hashes(row.own[KEY], salt), ledger.duplicate_words(row.sync)
-    row.mapped = restrained(row.own, hashes, words, mapping.columns)
+    row.mapped = restrained(row.own, hashes, words, mapping.columns, row.consent)
     row.words = words.filter(pl.col("key_hash") == hashes[0])
     changes = compare(
         row.mapped,
@@ -90,8 +90,7 @@ async def _compare_alone(row: Row) -> None:
         columns=mapping.columns,
         versions=Versions(_NO_VERSION, _NO_VERSION, ledger.mapping_fields(row.sync)),
         salt=salt,
-        email_column=mapping.email_column,
-        phone_column=mapping.phone_column,
+        consent=row.consent,
         stopped=mapping.stopped,
     ).changes
     row.operation = None if changes.is_empty() else changes["_op"][0]

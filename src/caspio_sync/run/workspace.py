@@ -1,30 +1,25 @@
 """Are these the accounts that the ledger tells of? With others, every report would be green and nothing would be sent.
 
-Caspio's account is known by its host; Braze's workspace by its host, which it shares, and by the key, which may be
-rotated. A new key is one of the same workspace where it finds the profiles (or items) that were sent last.
+Caspio's account is known by its host; the destination's by its host, which many share, and by the key, which may be
+rotated. A new key is one of the same account where it finds the profiles (or items) that were sent last.
 """
 
 import ipaddress
-from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from caspio_sync.clients.braze_answers import EXPORT_LIMIT, ids_an_export
-from caspio_sync.clients.braze_catalog_answers import ITEMS_READ_LIMIT
-from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.errors import ConfigurationError, PermanentError
-from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.workspaces import Workspace, key_digest
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.connect import Connect
+from caspio_sync.run.connect import CONNECT, Connect
+from caspio_sync.run.destination import destination_named
+from caspio_sync.run.kind import kind_of
 from caspio_sync.settings import Settings
 
 THIS_MACHINE = "this machine"  # emulators, whose ports change
 ASKED = 20  # keys that were sent, of which
-FOUND_SHARE = 0.8  # a rotated key must find so many: some profiles are deleted in Braze
+FOUND_SHARE = 0.8  # a rotated key must find so many: some profiles are deleted there
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +41,17 @@ class Accounts:
 
 
 def accounts(name: str, settings: Settings, ledger: Ledger) -> Accounts:
-    """The accounts of a sync, in the settings and in the ledger."""
+    """The accounts of a sync, in the settings and in the ledger.
+
+    Raises:
+        ConfigurationError: the settings of its destination are not complete.
+    """
+    connect = CONNECT.get()
+    account = connect.account(destination_named(settings.destination(name)), connect.clock)
     present = Workspace(
         caspio=host_of(settings.caspio_integration_url),
-        braze=host_of(settings.braze_endpoint),
-        braze_key=key_digest(settings.braze_api_key.get_secret_value(), ledger.salt),
+        destination=host_of(account.address),
+        destination_key=key_digest(account.secret, ledger.salt),
     )
     return Accounts(present, ledger.workspace(name))
 
@@ -58,47 +59,49 @@ def accounts(name: str, settings: Settings, ledger: Ledger) -> Accounts:
 async def known_accounts(
     name: str, settings: Settings, ledger: Ledger, connect: Connect, *, same: bool = False
 ) -> None:
-    """Whether the sync may go on with the accounts in the settings; Braze is asked only where its key changed.
+    """Whether the sync may go on with the accounts in the settings; the destination is asked where its key changed.
 
     Args:
         name: name of the sync.
         settings: the accounts.
         ledger: what was sent; called in this thread.
-        connect: how Braze is reached.
+        connect: how the destination is reached.
         same: a person's word that these are the accounts the ledger tells of (`--same-workspace`).
 
     Raises:
         ConfigurationError: they are others, or that cannot be told; the message names the ways on.
-        TransientError: Braze did not answer.
+        TransientError: the destination did not answer.
     """
     found = accounts(name, settings, ledger)
     present, known = found.present, found.known
     if known is None or not found.changed or same:
         return
-    for side, before, now in (("Caspio", known.caspio, present.caspio), ("Braze", known.braze, present.braze)):
+    destination = destination_named(settings.destination(name))
+    title, key = destination.title, f"the key of {destination.title} at {known.destination} is another one"
+    for side, before, now in (
+        ("Caspio", known.caspio, present.caspio),
+        (title, known.destination, present.destination),
+    ):
         if before != now:
             raise _others(name, f"the ledger tells of {side} at {before}, and the settings name {now}")
     sync = load_sync(settings.sync_file(name))
     keys = ledger.newest_sent(name, limit=ASKED)
     if not keys:
         # Where nothing was sent, nothing can be taken for sent; but people may be waiting for their erasure there.
-        if sync.kind != "engagement" and not ledger.pending_erasures(name):
+        if not kind_of(sync).returns and not ledger.pending_erasures(name):
             return
-        raise _others(name, f"the key of Braze at {known.braze} is another one, and no profile is known to look for")
+        raise _others(name, f"{key}, and no profile is known to look for")
     try:
-        there = await _there(sync, keys, settings, connect)
+        async with connect.account(destination, connect.clock) as account:
+            there = await destination.sink(sync).known(account, keys)
     except (ConfigurationError, PermanentError) as error:
         raise _others(
             name,
-            f"the key of Braze at {known.braze} is another one, and whether its workspace is the same cannot be told, "
-            f"for reading back what was sent failed: {error}",
+            f"{key}, and whether its workspace is the same cannot be told, for reading back what was sent failed: "
+            f"{error}",
         ) from error
     if there < FOUND_SHARE * len(keys):
-        raise _others(
-            name,
-            f"the key of Braze at {known.braze} is another one, and it finds {there} of the {len(keys)} that were sent "
-            "last",
-        )
+        raise _others(name, f"{key}, and it finds {there} of the {len(keys)} that were sent last")
 
 
 def remember_accounts(name: str, settings: Settings, ledger: Ledger) -> None:
@@ -106,23 +109,6 @@ def remember_accounts(name: str, settings: Settings, ledger: Ledger) -> None:
     found = accounts(name, settings, ledger)
     if found.changed:
         ledger.remember_workspace(name, found.present, instead_of=found.known)
-
-
-async def _there(sync: Sync, keys: Sequence[str], settings: Settings, connect: Connect) -> int:
-    """How many of these keys Braze knows, as profiles or as items of the sync's catalog."""
-    if isinstance(sync, CatalogSync):
-        catalog, paced = sync.catalog.name, PacedCalls(ITEMS_READ_LIMIT, connect.clock)
-        async with connect.catalogs(settings, connect.clock) as items:
-            answers = [await paced.ask(lambda key=key: items.item(catalog, key)) for key in keys]  # type: ignore[misc]
-        return sum(each.item is not None for each in answers)
-    space = Keyspace(sync.identity.kind, sync.identity.label)
-    named = [space.identifier(key) for key in keys]
-    size, paced, there = ids_an_export(space.kind), PacedCalls(EXPORT_LIMIT, connect.clock), 0
-    async with connect.braze(settings, connect.clock) as braze:
-        for start in range(0, len(named), size):
-            some = named[start : start + size]
-            there += len((await paced.ask(lambda some=some: braze.find_users(some))).found)  # type: ignore[misc]
-    return there
 
 
 def _others(name: str, why: str) -> ConfigurationError:

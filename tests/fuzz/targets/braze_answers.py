@@ -14,11 +14,12 @@ from caspio_sync.clients.braze_answers import EmailToIdentify
 from caspio_sync.clients.braze_catalog_answers import CatalogField
 from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.braze_engagement import BrazeEngagementClient
-from caspio_sync.delivery.endpoints import endpoint_of
 from caspio_sync.delivery.outcomes import outcomes
-from caspio_sync.delivery.requests import TRACK, Envelope, Request, fill_requests, items_envelope
+from caspio_sync.delivery.requests import Envelope, Request, fill_requests
 from caspio_sync.delivery.sender import Answer as Delivered
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
+from caspio_sync.destinations.braze.endpoints import ItemsEndpoint, TrackEndpoint
+from caspio_sync.destinations.braze.requests import TRACK, items_envelope
 from caspio_sync.schemas import Verdict
 from tests.fuzz.judging import BoundedClock, BrokenPromiseError, Target
 from tests.fuzz.targets.answers import HEADERS, Answer, Scripted, exchange, read_exchange
@@ -89,7 +90,11 @@ async def _send(envelope: Envelope, answers: list[Answer]) -> list[str]:
     key = "external_id" if envelope is TRACK else "id"
     objects = pl.Series([orjson.dumps({key: f"c-{number}"}).decode() for number in range(_OBJECTS)], dtype=pl.String)
     client = _client(answers, clock, catalog=envelope is not TRACK)
-    sender = InlineSender(endpoint_of(client), limits=SenderLimits(connections=1), clock=clock)
+    sender = InlineSender(
+        ItemsEndpoint(client) if isinstance(client, CatalogClient) else TrackEndpoint(client),
+        limits=SenderLimits(1, 3000, 3.0),
+        clock=clock,
+    )
 
     async def requests() -> AsyncIterator[Request]:
         for request in fill_requests(objects, first_number=1, envelope=envelope):

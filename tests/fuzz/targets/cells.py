@@ -6,6 +6,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 
+from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.ledger.compare import Versions, compare, send
 from caspio_sync.ledger.schema import LEDGER_ROW_SCHEMA
@@ -89,9 +90,8 @@ def run(data: bytes) -> list[str]:
             pl.DataFrame(schema=LEDGER_ROW_SCHEMA),
             columns=mapping.columns,
             versions=Versions(1, 1, {1: tuple(each.name for each in mapping.columns)}),
+            consent=CONSENT,
             salt=5,
-            email_column=mapping.email_column,
-            phone_column=mapping.phone_column,
         )
         counted = compared.changes.height + compared.settled.height + compared.unchanged + sum(compared.held.values())
         if counted != frame.height:

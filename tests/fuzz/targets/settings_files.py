@@ -13,7 +13,7 @@ from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.env_file import ENV_FILE_VARIABLE
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.settings import Settings, current_settings, receiver_settings
+from caspio_sync.settings import Settings, destination_settings, every_setting, receiver_settings
 from tests.fuzz.judging import Target, holds
 
 SECRET = "hT9kW3pX-of-the-settings-q2"
@@ -48,12 +48,13 @@ def _without_secret_addresses(data: bytes) -> bytes:
 
 
 def _commands() -> list[str]:
-    settings = current_settings()
+    settings = every_setting()
     asyncio.run(_clients(settings))
     return []
 
 
 async def _clients(settings: Settings) -> None:
+    own = destination_settings("braze")
     nowhere = httpx.MockTransport(lambda _request: httpx.Response(200))
     async with (
         CaspioClient(
@@ -63,7 +64,7 @@ async def _clients(settings: Settings) -> None:
             connections=settings.caspio_connections,
             transport=nowhere,
         ),
-        BrazeClient(endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clients=2, transport=nowhere),
+        BrazeClient(endpoint=own.braze_endpoint, api_key=own.braze_api_key, clients=2, transport=nowhere),
     ):
         assert settings.ledger_url
         assert settings.sync_file("customers")

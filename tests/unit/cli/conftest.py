@@ -15,19 +15,19 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.clients.caspio import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
+from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.ledger.compare import Versions, compare
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.connect import CONNECT, Connect
+from caspio_sync.run.destination import Account, Destination
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
-from caspio_sync.settings import Settings, current_settings
+from caspio_sync.settings import Settings, current_settings, destination_settings
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -93,9 +93,7 @@ class Shop:
         )
 
     def connect(self) -> Connect:
-        return Connect(
-            clock=self.clock, caspio=self._caspio_client, braze=self.braze_client, polled=self._engagement_client
-        )
+        return Connect(clock=self.clock, caspio=self._caspio_client, account=self._account)
 
     def _caspio_client(self, settings: Settings, clock: Clock) -> CaspioClient:
         return CaspioClient(
@@ -106,17 +104,11 @@ class Shop:
             transport=self._transport("caspio", self.caspio.app),
         )
 
-    def braze_client(self, settings: Settings, clock: Clock) -> BrazeClient:
-        transport = self._transport("braze", self.braze.app)
-        return BrazeClient(
-            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=transport
+    def _account(self, destination: Destination, clock: Clock) -> Account:
+        made: Account = destination.account(
+            destination_settings(destination.name), clock, transport=lambda: self._transport("braze", self.braze.app)
         )
-
-    def _engagement_client(self, settings: Settings, clock: Clock) -> BrazeEngagementClient:
-        transport = self._transport("braze", self.braze.app)
-        return BrazeEngagementClient(
-            endpoint=settings.braze_endpoint, api_key=settings.braze_api_key, clock=clock, transport=transport
-        )
+        return made
 
     def _transport(self, side: str, app: Any) -> httpx.AsyncBaseTransport:
         def refuse(request: httpx.Request) -> httpx.Response:
@@ -151,7 +143,9 @@ class Shop:
             versions = Versions(number, 1, ledger.mapping_fields("customers"))
             known = ledger.read_rows("customers", 0, 10**6)
             salt = identity_salt(ledger.salt, mapping.identity.kind, mapping.identity.label)
-            changes = compare(mapped, known, columns=mapping.columns, versions=versions, salt=salt).changes
+            changes = compare(
+                mapped, known, columns=mapping.columns, versions=versions, consent=CONSENT, salt=salt
+            ).changes
             rows = changes.filter(pl.col("key").is_in(list(verdicts))).with_columns(
                 pl.col("key").replace_strict({key: verdict for key, (verdict, _) in verdicts.items()}).alias("verdict"),
                 pl.col("key")

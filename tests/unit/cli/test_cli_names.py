@@ -6,7 +6,7 @@ import os
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.settings import ACCOUNT_VARIABLES, SYNC_FILE_VARIABLE
+from caspio_sync.settings import SYNC_FILE_VARIABLE, account_variables
 from tests.unit.cli.conftest import Shop
 
 
@@ -52,7 +52,7 @@ def test_no_command_takes_what_is_no_name(shop: Shop, command):
 @pytest.mark.parametrize("command", [["status"], ["quarantine", "list"], ["quarantine", "export"]])
 def test_a_path_asks_for_no_key_where_the_name_does_not(shop: Shop, monkeypatch, command):
     shop.write_sync()
-    for name in ACCOUNT_VARIABLES:
+    for name in account_variables():
         monkeypatch.delenv(name, raising=False)
     result = shop.run(*command, "syncs/customers.yaml")
     assert result.exit_code == 0, result.exception

@@ -3,7 +3,6 @@
 import polars as pl
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.catalogs.catalog_work import CatalogWork
 from caspio_sync.run.context import SyncRun
 from caspio_sync.schemas import LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK
@@ -23,8 +22,7 @@ async def keep_schema(run: SyncRun[CatalogWork]) -> None:
             f"'{sync.catalog.name}'. Correct catalog.name in the sync file, or run without --baseline"
         )
     if work.change.lines and not run.options.baseline:
-        keeper = CatalogKeeper(sync, work.mapping.schema, run.catalogs, run.clock)
-        kept = await keeper.keep(work.change)
+        kept = await run.sink.keeper(run.account, work.mapping).keep(work.change)
         run.report.schema_changes = kept.lines
         work.patches |= kept.keeps_fields
     run.report.notes += work.change.notes

@@ -9,7 +9,6 @@ from caspio_sync.run.line import Batch, Line, Step, alike
 from caspio_sync.run.planning import ItemsPlan, Planning
 from caspio_sync.run.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, VERIFY, plan_first
 from caspio_sync.run.verification.verify_report import EXAMPLES
-from caspio_sync.run.writes import planned_deletes
 from caspio_sync.schemas import KEY
 
 
@@ -36,7 +35,7 @@ async def _plan_vanished(planning: Planning, run: SyncRun[CatalogWork]) -> None:
     going = found.ids if found else None
     if going is not None:
         run.report.requests += sum(
-            count_requests(write.encode(write.rows), envelope=write.envelope) for write in planned_deletes(run, going)
+            count_requests(write.encode(write.rows), envelope=write.envelope) for write in run.sink.deletes(going)
         )
     requests, window_seconds = ITEMS_WRITE_LIMIT
     run.report.notes += work.change.notes

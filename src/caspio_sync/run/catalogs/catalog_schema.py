@@ -149,8 +149,8 @@ class CatalogKeeper:
         self._schema = schema
         self._client = client
         self._clock = clock
-        self._calls = PacedCalls(CATALOGS_LIMIT, clock)
-        self._field_calls = PacedCalls(FIELDS_LIMIT, clock)
+        self._calls = PacedCalls("Braze", CATALOGS_LIMIT, clock)
+        self._field_calls = PacedCalls("Braze", FIELDS_LIMIT, clock)
 
     async def look(self) -> SchemaChange:
         """What has to be done; as `find_changes`."""

@@ -6,7 +6,7 @@ import polars as pl
 
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper, SchemaChange
+from caspio_sync.run.catalogs.catalog_schema import SchemaChange
 from caspio_sync.run.context import Opening, SyncRun, Work
 from caspio_sync.schemas import KEY, SOURCE_PK
 
@@ -34,7 +34,6 @@ class CatalogWork(Work):
     rows_last: int | None
     seen: list[pl.Series] = field(default_factory=list)
     given_up: list[pl.Series] = field(default_factory=list)
-    billed = False
 
     @property
     def kept(self) -> tuple[pl.Expr, ...]:
@@ -104,8 +103,7 @@ async def catalog_work(opening: Opening, definition: CatalogSync, mapping: Catal
         ConfigurationError: the catalog has fields of another type, or would get too many.
         TransientError: Braze did not answer.
     """
-    keeper = CatalogKeeper(definition, mapping.schema, opening.clients.catalogs, opening.clock)
-    change = await keeper.look()
+    change: SchemaChange = await opening.sink.keeper(opening.clients.account, mapping).look()
     ledger, name, catalog = opening.ledger.ledger, opening.name, definition.catalog.name
     former = await opening.ledger.do(ledger.catalog_name, name)
     layouts = await opening.ledger.do(ledger.mapping_fields, name)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import polars as pl
@@ -24,37 +23,10 @@ from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.exported import item_values
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
-from caspio_sync.run.verification.reading_back import Held
+from caspio_sync.run.verification.read_back import CursorRefusedError, Held, Pages
 from caspio_sync.schemas import MappedColumn
 
 _PAGES = 20  # read together: as many rows as one call to Caspio gives; a kill repeats 24 seconds
-
-
-class CursorRefusedError(Exception):
-    """Braze does not know the page's cursor any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pages:
-    """Pages of a catalog that follow one another.
-
-    Args:
-        read: each page, by the cursor that asked for it.
-        next_cursor: of the page after them; None after the last.
-    """
-
-    read: Mapping[str | None, ItemsPage]
-    next_cursor: str | None
-
-    @property
-    def items(self) -> dict[str, Mapping[str, Any]]:
-        """The items by id."""
-        return {str(item[ID]): item for page in self.read.values() for item in page.items}
-
-    async def held(self, keys: Sequence[str]) -> list[Held]:
-        """The item of each key, as it was on its page."""
-        items = self.items
-        return [items.get(key, "missing") for key in keys]
 
 
 class ItemsReadBack:
@@ -78,7 +50,7 @@ class ItemsReadBack:
         self._mapping = mapping
         self._clock = clock
         self._name = sync.catalog.name
-        self._calls = PacedCalls(ITEMS_READ_LIMIT, clock)
+        self._calls = PacedCalls("Braze", ITEMS_READ_LIMIT, clock)
         self.readable: Sequence[MappedColumn] = mapping.columns
         self.pages = 1  # about so many has the catalog
 
@@ -128,21 +100,18 @@ class ItemsReadBack:
         return item_values(held, column)
 
     async def some_pages(self, cursor: str | None) -> Pages:
-        """The next pages, from the start or from a cursor.
-
-        Raises:
-            CursorRefusedError: Braze does not know the cursor any more: read again from the start.
-        """
-        read: dict[str | None, ItemsPage] = {}
+        """As `PagedReadBack.some_pages`."""
+        read: dict[str | None, Mapping[str, Mapping[str, Any]]] = {}
         while True:
-            page = read[cursor] = await self._page(cursor)
+            page = await self._page(cursor)
+            read[cursor] = _by_id(page)
             cursor = page.next_cursor
             if cursor is None or len(read) == _PAGES:
                 return Pages(read, cursor)
 
     def again(self, pages: Pages) -> Callable[[Sequence[str]], Awaitable[list[Held]]]:
         """Reads items that were on these pages anew: a page again where it held several, else the item alone."""
-        page_of = {str(item[ID]): cursor for cursor, page in pages.read.items() for item in page.items}
+        page_of = {key: cursor for cursor, page in pages.read.items() for key in page}
 
         async def held(keys: Sequence[str]) -> list[Held]:
             wanted: dict[str | None, list[str]] = {}
@@ -158,7 +127,7 @@ class ItemsReadBack:
         if len(keys) == 1:
             return dict(zip(keys, await self.held(keys), strict=True))
         page = await self._page(cursor)
-        return dict(zip(keys, await Pages({cursor: page}, None).held(keys), strict=True))
+        return dict(zip(keys, await Pages({cursor: _by_id(page)}, None).held(keys), strict=True))
 
     async def _page(self, cursor: str | None) -> ItemsPage:
         try:
@@ -181,3 +150,7 @@ class ItemsReadBack:
             f"{self._sync.name}: Braze has no catalog '{self._name}'. Run `caspio-sync run {self._sync.name}`: it "
             "makes the catalog anew and sends every item. No row was taken back for it"
         )
+
+
+def _by_id(page: ItemsPage) -> dict[str, Mapping[str, Any]]:
+    return {str(item[ID]): item for item in page.items}

@@ -17,7 +17,6 @@ from caspio_sync.run.catalogs.catalog_work import CatalogWork
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.prepared import read_digest
 from caspio_sync.run.sending import filled_requests
-from caspio_sync.run.writes import planned_deletes
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 GONE = "its row is gone from Caspio"
@@ -132,7 +131,7 @@ async def delete_vanished(run: SyncRun[CatalogWork]) -> None:
             )
 
     if not ids.is_empty():
-        requests = filled_requests(run, planned_deletes(run, ids))
+        requests = filled_requests(run, run.sink.deletes(ids))
         await (await deliver(requests, sender=run.sender, commit=commit)).committed()
 
 

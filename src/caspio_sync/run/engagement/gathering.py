@@ -12,7 +12,6 @@ from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import Opening, SyncRun, Work
 from caspio_sync.run.engagement.source import Engagement
-from caspio_sync.run.engagement.told import BrazeEngagement
 from caspio_sync.run.engagement.writeback_report import WritebackReport
 from caspio_sync.settings import current_settings
 from caspio_sync.writeback.writer import Writer
@@ -50,7 +49,7 @@ class EngagementWork(Work):
 
 async def engagement_work(opening: Opening, definition: EngagementSync, mapping: EngagementMapping) -> EngagementWork:
     """The work of an engagement return."""
-    told = (CONNECT.get().engagement or BrazeEngagement)(opening)
+    told = (CONNECT.get().engagement or opening.sink.told)(opening)
     writer = Writer(opening.clients.caspio, opening.prepared.source, opening.prepared.key.name)
     return EngagementWork(
         definition=definition, mapping=mapping, engagement=told, writer=writer, budget=definition.calls_per_run

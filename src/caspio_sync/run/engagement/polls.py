@@ -62,9 +62,9 @@ class Polls:
     def __init__(self, braze: BrazeEngagementClient, clock: Clock) -> None:
         self._braze = braze
         self._clock = clock
-        self._general = PacedCalls(GENERAL_LIMIT, clock)
-        self._exports = PacedCalls(EXPORT_LIMIT, clock)
-        self._series = PacedCalls(CAMPAIGN_SERIES_LIMIT, clock)
+        self._general = PacedCalls("Braze", GENERAL_LIMIT, clock)
+        self._exports = PacedCalls("Braze", EXPORT_LIMIT, clock)
+        self._series = PacedCalls("Braze", CAMPAIGN_SERIES_LIMIT, clock)
 
     @property
     def requests(self) -> int:

@@ -8,6 +8,7 @@ from typing import cast
 
 import polars as pl
 
+from caspio_sync.clients.braze_account import braze
 from caspio_sync.engagement.identity import KINDS
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.sync_file import load_sync
@@ -45,10 +46,9 @@ class BrazeEngagement:
         """
         settings, connect = current_settings(), CONNECT.get()
         with contextlib.closing(connect.inbox(settings, run.clock)) as inbox:
-            async with connect.polled(settings, run.clock) as braze:
-                polls = Polls(braze, run.clock)
-                told = await self._poll(run, inbox, polls)
-                run.report.requests += polls.requests
+            polls = Polls(braze(run.account).engagement, run.clock)
+            told = await self._poll(run, inbox, polls)
+            run.report.requests += polls.requests
             folded = await fold_inbox(run.name, inbox, run.ledger, run.clock, kinds=self._kinds)
         counts = {**told, **{f"events {name}": count for name, count in folded.events.items()}}
         return {name: count for name, count in counts.items() if count}

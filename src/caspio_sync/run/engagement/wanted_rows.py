@@ -128,7 +128,7 @@ def _wanted(  # noqa: PLR0917 - all that decides
     states = {each.name: decided for each, decided in zip(own.mapping.states, settled, strict=True)}
     frame = frame.with_columns(_words(each, states[each.name]) for each in own.mapping.states)
     news = [
-        decided.select(pl.when(pl.col("write").is_not_null()).then("braze_at").alias(f"_{number}")).to_series()
+        decided.select(pl.when(pl.col("write").is_not_null()).then("there_at").alias(f"_{number}")).to_series()
         for number, decided in enumerate(settled)
     ]
     latest = pl.max_horizontal(pl.lit(None, dtype=MOMENT), *news).alias(NEWS_AT)
@@ -197,9 +197,9 @@ def _settled(
         .unique("key", keep="last")
         .select(
             pl.col("key").alias(SOURCE_PK),
-            pl.col("state").replace_strict(column.held, default=None, return_dtype=pl.String).alias("braze"),
-            pl.col("at").cast(MOMENT).alias("braze_at"),
-            pl.col("source").is_in(POLLED).fill_null(value=False).alias("braze_seen"),
+            pl.col("state").replace_strict(column.held, default=None, return_dtype=pl.String).alias("there"),
+            pl.col("at").cast(MOMENT).alias("there_at"),
+            pl.col("source").is_in(POLLED).fill_null(value=False).alias("there_seen"),
         )
     )
     before = agreed.filter(pl.col("scope") == scope).select(
@@ -224,7 +224,8 @@ def _settled(
         .with_columns(pl.col(name).cast(dtype) for name, dtype in SIDES.items())
     )
     seen_at = pl.lit(run.reading.began_at or run.clock.now()).cast(MOMENT)
-    return settle(sides, column.definition.conflict, seen_at)
+    conflict = column.definition.conflict
+    return settle(sides, "destination_wins" if conflict == "braze_wins" else conflict, seen_at, run.consent)
 
 
 def _instant(clock: pl.Expr, time_zone: str) -> pl.Expr:
@@ -244,7 +245,7 @@ def _note_conflicts(run: SyncRun[EngagementWork], column: StateColumn, decided: 
     if found.is_empty():
         return
     name = run.example_column
-    groups = found.group_by("caspio", "braze", maintain_order=True).agg(
+    groups = found.group_by("caspio", "there", maintain_order=True).agg(
         pl.len().alias("rows"), pl.col(name).cast(pl.String).head(3), pl.col("write").is_not_null().first().alias("won")
     )
     for row in groups.iter_rows(named=True):
@@ -252,7 +253,7 @@ def _note_conflicts(run: SyncRun[EngagementWork], column: StateColumn, decided: 
             Conflict(
                 column=column.name,
                 caspio=row["caspio"],
-                braze=row["braze"],
+                braze=row["there"],
                 policy=column.definition.conflict,
                 winner="braze" if row["won"] else "caspio",
                 rows=row["rows"],

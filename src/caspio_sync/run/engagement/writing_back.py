@@ -1,6 +1,7 @@
 """Writing a batch's changes to Caspio by the fewest calls, and recording what became of each row."""
 
 import time
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -14,7 +15,6 @@ from caspio_sync.run.engagement.gathering import EngagementWork
 from caspio_sync.run.engagement.wanted_rows import WantedRows
 from caspio_sync.run.erasing import record_erased
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
-from caspio_sync.writeback.consent import RANK
 from caspio_sync.writeback.planner import WriteCall, count_calls, plan_calls, within_budget
 
 _RECORD = (SOURCE_PK, KEY, "key_hash", "fp", "changed", "fields")
@@ -43,16 +43,16 @@ def leaving(run: SyncRun[EngagementWork], accepted: pl.DataFrame, held: pl.DataF
         pl.lit(None, dtype=held.schema[name]).alias(name)
         for name in own.definition.columns
         if name not in {each.name for each in own.mapping.states}
-    ).with_columns(_stricter(each) for each in own.mapping.states)
+    ).with_columns(_stricter(each, run.consent.rank) for each in own.mapping.states)
     some = pl.any_horizontal(pl.lit(value=False), *(pl.col(each.name).is_not_null() for each in own.mapping.states))
     return pl.concat([accepted, opt_outs.filter(some).select(accepted.columns)])
 
 
-def _stricter(column: StateColumn) -> pl.Expr:
+def _stricter(column: StateColumn, rank: Mapping[str, int]) -> pl.Expr:
     """The value to write where it is more restrictive than what the cell says; null else."""
-    ranks = {value: RANK[column.held[meant]] for meant, value in column.values.items()}
+    ranks = {value: rank[column.held[meant]] for meant, value in column.values.items()}
     wanted = pl.col(column.name).replace_strict(ranks, default=None, return_dtype=pl.Int64)
-    now = pl.col(state(column.scope)).replace_strict(dict(RANK), default=-1, return_dtype=pl.Int64).fill_null(-1)
+    now = pl.col(state(column.scope)).replace_strict(dict(rank), default=-1, return_dtype=pl.Int64).fill_null(-1)
     return pl.when(pl.col(ok(state(column.scope))) & (wanted > now)).then(pl.col(column.name)).alias(column.name)
 
 

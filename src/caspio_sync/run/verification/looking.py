@@ -17,14 +17,14 @@ from caspio_sync.clock import Clock
 from caspio_sync.extraction.cells import source_frame
 from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.ledger import fingerprints as fp
-from caspio_sync.ledger.compare import CONSENT_RANK, EMAIL_CONSENT
 from caspio_sync.ledger.duplicate_consent import restrained
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.mapping.exported import agrees
+from caspio_sync.run.destination import destination_of
 from caspio_sync.run.prepared import Prepared
-from caspio_sync.run.verification.reading_back import Held, ReadBack
-from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn
+from caspio_sync.run.verification.read_back import Held, ReadBack
+from caspio_sync.schemas import KEY, SOURCE_PK
 
 # How long Braze's docs advise to wait between dependent calls (Braze, 2.2).
 SETTLE_SECONDS = 300
@@ -94,6 +94,7 @@ class Looking:
     ) -> None:
         self._prepared = prepared
         self._columns = prepared.mapping.columns
+        self._consent = destination_of(prepared.definition).consent
         self._caspio = caspio
         self._read_back = read_back
         self._salt = salt
@@ -113,7 +114,7 @@ class Looking:
         """
         mapped = with_former_keys(self._prepared.mapping.apply(await self._source(known[SOURCE_PK])), known)
         hashes = fp.key_hashes(mapped[KEY], self._salt)
-        mapped = restrained(mapped, hashes, self._words, self._columns, owners=known[SOURCE_PK])
+        mapped = restrained(mapped, hashes, self._words, self._columns, self._consent, owners=known[SOURCE_PK])
         mapped = mapped.with_columns(fp.row_fingerprints(mapped, self._columns, self._salt))
         rows = known.join(mapped.select(SOURCE_PK, "fp", now=KEY), on=SOURCE_PK, how="left", maintain_order="left")
         same = (pl.col("fp") == pl.col("sent_fp")) & (pl.col("now") == pl.col(KEY))
@@ -162,18 +163,14 @@ class Looking:
             look.equal[at, place] = agreed["equal"].to_numpy()
             look.retyped[at, place] = agreed["retyped"].to_numpy()
             if column.role != "attribute":
-                stricter[column.name] = _rank(exported["value"]) > _rank(wanted[column.name])
+                stricter[column.name] = self._rank(exported["value"]) > self._rank(wanted[column.name])
                 look.kept[at, place] = stricter[column.name]
-        for name, follows in (("email", _email_consent), ("phone", _phone_consent)):
-            # With a new address its consent travels, and would undo the one that was given to Braze itself.
-            strict = [
-                flags
-                for column in self._columns
-                if follows(column) and (flags := stricter.get(column.name)) is not None
-            ]
-            for place, column in enumerate(self._columns):
-                if column.name == name and strict:
-                    look.kept[at, place] = np.any(strict, axis=0)
+        resets = {each.name: self._consent.reset_by(each) for each in self._columns if each.name in stricter}
+        for place, column in enumerate(self._columns):
+            # With a new address its consent travels, and would undo the one that was given to the destination itself.
+            strict = [stricter[name] for name, triggers in resets.items() if triggers == (column.name,)]
+            if strict:
+                look.kept[at, place] = np.any(strict, axis=0)
         look.equal[:] &= look.compared
         look.retyped[:] &= look.compared
         look.kept[:] &= look.compared & ~look.equal
@@ -234,14 +231,5 @@ class Looking:
             self._caspio, prepared.source, prepared.key, source_pks, fields=prepared.selected, where=where
         )
 
-
-def _rank(states: pl.Series) -> npt.NDArray[np.int8]:
-    return states.replace_strict(dict(CONSENT_RANK), default=-1, return_dtype=pl.Int8).to_numpy()
-
-
-def _email_consent(column: MappedColumn) -> bool:
-    return column.name == EMAIL_CONSENT or column.channel == "email"
-
-
-def _phone_consent(column: MappedColumn) -> bool:
-    return column.role == "subscription_group" and column.channel not in {"email", None}
+    def _rank(self, states: pl.Series) -> npt.NDArray[np.int8]:
+        return states.replace_strict(dict(self._consent.rank), default=-1, return_dtype=pl.Int8).to_numpy()

@@ -5,7 +5,7 @@ Items of catalogs are read back in items_back.py.
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import polars as pl
 
@@ -23,48 +23,8 @@ from caspio_sync.concurrency import all_of
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.exported import exported_field, exported_values
+from caspio_sync.run.verification.read_back import Held
 from caspio_sync.schemas import MappedColumn
-
-# A profile or an item as Braze gives it; "missing": there is none; "ambiguous": there are several, or one that goes by
-# another id now.
-Held = Mapping[str, Any] | Literal["missing", "ambiguous"]
-
-
-class ReadBack(Protocol):
-    """Reads back what rows of one kind became in Braze.
-
-    Attributes:
-        usual_sample: rows of a verification that nobody gave a number for.
-        stretch_rows: rows looked at together; a kill repeats no more.
-        readable: the columns that can be read back.
-        unreadable: names of the others.
-        thing: what a row becomes, in a word.
-    """
-
-    usual_sample: int
-    stretch_rows: int
-    readable: Sequence[MappedColumn]
-    unreadable: Sequence[str]
-    thing: Literal["profile", "item"]
-
-    @property
-    def requests(self) -> int:
-        """Requests made so far."""
-        ...
-
-    def planned(self, rows: int) -> tuple[int, float, float]:
-        """Requests that so many rows take, and the seconds: at the usual limit, and at the slowest Braze gives."""
-        ...
-
-    async def held(self, keys: Sequence[str]) -> list[Held]:
-        """What Braze holds under each key."""
-        ...
-
-    async def values(
-        self, column: MappedColumn, held: Sequence[Mapping[str, Any]], keys: Sequence[str]
-    ) -> pl.DataFrame:
-        """A readable column's `value` and `type` (see mapping/exported.py) in what `held` gave for these keys."""
-        ...
 
 
 class ProfilesReadBack:
@@ -84,8 +44,8 @@ class ProfilesReadBack:
     def __init__(self, braze: BrazeClient, identity: Named, columns: Sequence[MappedColumn], clock: Clock) -> None:
         self._braze = braze
         self._identity = identity
-        self._exports = PacedCalls(EXPORT_LIMIT, clock)
-        self._group_calls = PacedCalls(GENERAL_LIMIT, clock)
+        self._exports = PacedCalls("Braze", EXPORT_LIMIT, clock)
+        self._group_calls = PacedCalls("Braze", GENERAL_LIMIT, clock)
         named = {column.name: exported_field(column) for column in columns}
         by_id = identity.kind == "external_id"
         own = {"external_id": "external_id", "user_alias": "user_aliases"}.get(identity.kind, identity.kind)

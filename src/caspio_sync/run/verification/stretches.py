@@ -12,7 +12,7 @@ from caspio_sync.ledger.verification import Progress, Verification
 from caspio_sync.run.lease import hold_lease
 from caspio_sync.run.verification.findings import Findings
 from caspio_sync.run.verification.looking import Look, Looking, ReadHeld
-from caspio_sync.run.verification.reading_back import ReadBack
+from caspio_sync.run.verification.read_back import ReadBack
 from caspio_sync.schemas import SOURCE_PK
 
 LEASE_WAIT_SECONDS = 3_600.0

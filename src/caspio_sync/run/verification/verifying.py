@@ -1,4 +1,4 @@
-"""`verify`: is what Braze holds what was sent? A difference is taken back in the ledger, and the next run repairs it.
+"""`verify`: does the destination hold what was sent? A difference is taken back in the ledger; the next run repairs it.
 
 A stretch of rows at a time: look at them; look a second time at those that differ, alone with the ledger; then write
 down what was found and how far it came. A killed verification goes on there. A catalog may be read page by page instead
@@ -13,22 +13,18 @@ from typing import Literal
 import polars as pl
 
 from caspio_sync.clients.caspio import MAX_PAGE_ROWS
-from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.pk_sets import unpack_pks
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.ledger.verification import Verification
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.engagement_sync import EngagementSync
-from caspio_sync.run.catalogs.items_back import ItemsReadBack
-from caspio_sync.run.connect import CONNECT, Connect
+from caspio_sync.run.connect import CONNECT
+from caspio_sync.run.destination import destination_of
 from caspio_sync.run.lease import hold_lease
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.run.verification.findings import Findings
 from caspio_sync.run.verification.looking import DENSE, Looking
-from caspio_sync.run.verification.reading_back import ProfilesReadBack, ReadBack
+from caspio_sync.run.verification.read_back import PagedReadBack, ReadBack
 from caspio_sync.run.verification.stretches import Stretches
 from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
 from caspio_sync.run.verification.verifying_pages import PageWalk, never_shown
@@ -59,7 +55,7 @@ async def verify(
     restart: bool = False,
     watching: Watching | None = None,
 ) -> VerifyReport:
-    """Hold what Braze has against what was sent to it.
+    """Hold what the destination has against what was sent to it.
 
     Args:
         name: name of the sync.
@@ -74,8 +70,8 @@ async def verify(
 
     Raises:
         LeaseHeldError: a run of this sync is under way; the message names it.
-        ConfigurationError, TransientError: as Caspio, Braze, ledger or sync file say; the catalog is gone, or lacks
-            fields. What was written down stays.
+        ConfigurationError, TransientError: as Caspio, destination, ledger or sync file say; a catalog is gone, or
+            lacks fields. What was written down stays.
     """
     connect = CONNECT.get()
     async with contextlib.AsyncExitStack() as stack:
@@ -86,7 +82,9 @@ async def verify(
         known = await ledger.do(ledger.ledger.known_source, name)
         prepared = await prepare(settings, name, caspio, known)
         prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
-        read_back = await _read_back(prepared, settings, connect, stack)
+        destination = destination_of(prepared.definition)
+        account = await stack.enter_async_context(connect.account(destination, connect.clock))
+        read_back = await destination.sink(prepared.definition).read_back(account, prepared)
         wanted = read_back.usual_sample if sample == "usual" else sample
         async with hold_lease(name, ledger, connect.clock, of="verification"):  # refuses while a run is under way
             begun, layouts, version = await ledger.do(_begin, ledger, name, prepared, read_back, wanted, restart)
@@ -109,24 +107,6 @@ async def verify(
         return await _all_rows(stretches, read_back, salt, watching or Watching())
 
 
-async def _read_back(
-    prepared: Prepared, settings: Settings, connect: Connect, stack: contextlib.AsyncExitStack
-) -> ReadBack:
-    definition, mapping = prepared.definition, prepared.mapping
-    if isinstance(definition, EngagementSync):
-        raise ConfigurationError(
-            f"{definition.name}: an engagement return holds every row of Caspio against Braze whenever it runs; "
-            f"`caspio-sync plan {definition.name}` shows what differs"
-        )
-    if isinstance(definition, CatalogSync) and isinstance(mapping, CatalogMapping):
-        client = await stack.enter_async_context(connect.catalogs(settings, connect.clock))
-        items = ItemsReadBack(client, definition, mapping, connect.clock)
-        await items.look()
-        return items
-    braze = await stack.enter_async_context(connect.braze(settings, connect.clock))
-    return ProfilesReadBack(braze, definition.identity, mapping.columns, connect.clock)
-
-
 def _begin(  # noqa: PLR0917 - what decides it
     ledger: LedgerThread, name: str, prepared: Prepared, read_back: ReadBack, sample: int | None, restart: bool
 ) -> tuple[Verification, dict[int, tuple[str, ...]], int]:
@@ -137,7 +117,7 @@ def _begin(  # noqa: PLR0917 - what decides it
     if last is not None and last.ended_at is None and last.sample == sample and not restart:
         begun = last
     else:
-        by_pages = isinstance(read_back, ItemsReadBack) and (
+        by_pages = isinstance(read_back, PagedReadBack) and (
             sample is None or read_back.pages < min(sample, len(store.sent_pks(name)))
         )
         begun = store.start_verification(name, sample=sample, by_pages=by_pages)
@@ -154,7 +134,7 @@ async def _all_rows(stretches: Stretches, read_back: ReadBack, salt: int, watchi
         watching.announce(_estimate(report, left, read_back))
         held = None
     else:
-        assert isinstance(read_back, ItemsReadBack)
+        assert isinstance(read_back, PagedReadBack)
         walk = PageWalk(stretches, read_back, salt, begun.page_cursor, unpack_pks(begun.seen))
         report.rows = report.looked_at + len(walk.unseen(sent))
         watching.announce(_estimate_of_pages(report, walk.unseen(sent), read_back))
@@ -191,7 +171,7 @@ def _estimate(report: VerifyReport, left: pl.Series, read_back: ReadBack) -> Est
     )
 
 
-def _estimate_of_pages(report: VerifyReport, unseen: pl.Series, read_back: ItemsReadBack) -> Estimate:
+def _estimate_of_pages(report: VerifyReport, unseen: pl.Series, read_back: PagedReadBack) -> Estimate:
     """Of a whole catalog; rows stand on its pages in an order of their own, and are asked of Caspio by their keys."""
     pages = max(1, read_back.pages - report.pages)
     requests, seconds, slowest = read_back.planned(pages)

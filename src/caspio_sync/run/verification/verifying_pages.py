@@ -12,10 +12,9 @@ from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.ledger.pk_sets import pack_pks
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.verification import ALL_READ, Progress, Verification
-from caspio_sync.run.catalogs.items_back import CursorRefusedError, ItemsReadBack
 from caspio_sync.run.lease import hold_lease
 from caspio_sync.run.verification.looking import SETTLE_SECONDS
-from caspio_sync.run.verification.reading_back import Held
+from caspio_sync.run.verification.read_back import CursorRefusedError, Held, PagedReadBack
 from caspio_sync.run.verification.stretches import LEASE_WAIT_SECONDS, HeldBy, Stretches
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
@@ -32,7 +31,7 @@ class PageWalk:
     """
 
     def __init__(
-        self, stretches: Stretches, read_back: ItemsReadBack, salt: int, cursor: str | None, seen: pl.Series
+        self, stretches: Stretches, read_back: PagedReadBack, salt: int, cursor: str | None, seen: pl.Series
     ) -> None:
         self._stretches = stretches
         self._read_back = read_back

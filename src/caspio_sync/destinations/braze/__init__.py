@@ -1,0 +1,1 @@
+"""Braze: what it takes, how it answers, what its consent states mean."""

@@ -1,0 +1,38 @@
+"""Braze as a destination."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from caspio_sync.clients._http import Transport
+from caspio_sync.clients.braze_account import BrazeAccount
+from caspio_sync.clock import Clock
+from caspio_sync.destinations.braze.catalog import CatalogSink
+from caspio_sync.destinations.braze.consent import CONSENT
+from caspio_sync.destinations.braze.identifiers import NAMING
+from caspio_sync.destinations.braze.profiles import EngagementFeed, ProfileSink
+from caspio_sync.destinations.braze.settings import BrazeSettings
+from caspio_sync.run.destination import Destination
+
+
+def _account(
+    settings: BrazeSettings, clock: Clock, *, transport: Callable[[], Transport] | None = None
+) -> BrazeAccount:
+    return BrazeAccount(
+        address=settings.braze_endpoint,
+        api_key=settings.braze_api_key,
+        clock=clock,
+        connections=settings.braze_connections,
+        track_limit=settings.braze_track_limit,
+        transport=transport,
+    )
+
+
+BRAZE = Destination(
+    name="braze",
+    title="Braze",
+    consent=CONSENT,
+    naming=NAMING,
+    settings=BrazeSettings,
+    account=_account,
+    sinks=MappingProxyType({"profiles": ProfileSink, "catalog": CatalogSink, "engagement": EngagementFeed}),
+)

@@ -1,0 +1,103 @@
+"""Where requests to Braze go: the users of a workspace, or the items of its catalogs."""
+
+import orjson
+from pydantic import SecretStr
+
+from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.clients.braze_answers import TrackAnswer, TrackRefusedError, refusal_text
+from caspio_sync.clients.braze_catalog_answers import CatalogRefusedError, CatalogWriteAnswer
+from caspio_sync.clients.braze_catalogs import CatalogClient
+from caspio_sync.delivery.requests import Request
+from caspio_sync.errors import ConfigurationError, PermanentError
+
+
+class TrackEndpoint:
+    """POST /users/track."""
+
+    title = "Braze"
+
+    def __init__(self, client: BrazeClient) -> None:
+        self._client = client
+
+    async def deliver(self, request: Request, *, seconds: float) -> TrackAnswer:
+        """As `Endpoint.deliver`."""
+        return await self._client.track(request.body, sent={request.envelope.array: request.count}, seconds=seconds)
+
+    async def ask(self) -> None:
+        """As `Endpoint.ask`."""
+        await self._client.probe_track()
+
+    def named(self, request: Request, error: PermanentError) -> dict[int, str]:
+        """As `Endpoint.named`."""
+        entries = error.errors if isinstance(error, TrackRefusedError) else ()
+        return {
+            each.index: each.type
+            for each in entries
+            if each.index is not None
+            and each.index < request.count
+            and each.input_array in {None, request.envelope.array}
+        }
+
+    def words(self, error: PermanentError) -> str:
+        """As `Endpoint.words`."""
+        return refusal_text(error)
+
+    async def aclose(self) -> None:
+        """As `Endpoint.aclose`."""
+        await self._client.aclose()
+
+
+class ItemsEndpoint:
+    """PUT, PATCH and DELETE /catalogs/{name}/items: a request is taken whole, or refused whole (Braze, 9.2)."""
+
+    title = "Braze"
+
+    def __init__(self, client: CatalogClient) -> None:
+        self._client = client
+
+    async def deliver(self, request: Request, *, seconds: float) -> CatalogWriteAnswer:
+        """As `Endpoint.deliver`."""
+        envelope = request.envelope
+        assert envelope.method != "POST"
+        try:
+            return await self._client.write_items(envelope.method, envelope.target, request.body, seconds=seconds)
+        except CatalogRefusedError as refused:
+            if refused.catalog_missing:
+                raise ConfigurationError(
+                    f"the catalog '{envelope.target}' is gone from Braze, deleted while the run was under way. "
+                    "Run the sync again: it makes the catalog anew and sends every item"
+                ) from refused
+            if refused.storage_full:
+                raise ConfigurationError(
+                    f"Braze's storage for catalogs is full ({refused.message_text}). What was taken is recorded and "
+                    "not sent again; delete catalogs or fields nobody uses, or buy storage, then run the sync again"
+                ) from refused
+            raise
+
+    async def ask(self) -> None:
+        """As `Endpoint.ask`; items are not billed, and the first of them asks as well."""
+
+    def named(self, request: Request, error: PermanentError) -> dict[int, str]:
+        """As `Endpoint.named`."""
+        if not isinstance(error, CatalogRefusedError) or not error.items:
+            return {}
+        ids = [orjson.loads(each).get("id") for each in request.objects]
+        return {index: error.message_text for index, each in enumerate(ids) if each in error.items}
+
+    def words(self, error: PermanentError) -> str:
+        """As `Endpoint.words`."""
+        return refusal_text(error)
+
+    async def aclose(self) -> None:
+        """As `Endpoint.aclose`."""
+        await self._client.aclose()
+
+
+def users(*, endpoint: str, api_key: str, clients: int) -> TrackEndpoint:
+    """The endpoint for profiles, in a process of its own."""
+    return TrackEndpoint(BrazeClient(endpoint=endpoint, api_key=SecretStr(api_key), clients=clients))
+
+
+def items(*, endpoint: str, api_key: str, clients: int) -> ItemsEndpoint:
+    """The endpoint for items, in a process of its own."""
+    return ItemsEndpoint(CatalogClient(endpoint=endpoint, api_key=SecretStr(api_key), clients=clients))

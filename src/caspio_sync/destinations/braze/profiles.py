@@ -1,0 +1,126 @@
+"""Profiles in Braze: POST /users/track takes them, /users/export/ids tells them."""
+
+from collections.abc import Callable, Sequence
+
+import polars as pl
+
+from caspio_sync.clients.braze_account import BrazeAccount
+from caspio_sync.clients.braze_answers import EXPORT_LIMIT, ids_an_export
+from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.delivery.sender import SenderLimits
+from caspio_sync.destinations.braze.endpoints import TrackEndpoint
+from caspio_sync.destinations.braze.eraser import UserEraser
+from caspio_sync.destinations.braze.identifiers import identifier
+from caspio_sync.destinations.braze.identifying import Identifying
+from caspio_sync.destinations.braze.requests import TRACK
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.compare import opt_out, repeated, send
+from caspio_sync.mapping.definition import Named
+from caspio_sync.mapping.engagement_sync import EngagementSync
+from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
+from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.run.context import Opening
+from caspio_sync.run.destination import Sink
+from caspio_sync.run.engagement.told import BrazeEngagement
+from caspio_sync.run.prepared import Prepared
+from caspio_sync.run.verification.read_back import ReadBack
+from caspio_sync.run.verification.reading_back import ProfilesReadBack
+from caspio_sync.run.writes import Write
+from caspio_sync.schemas import MappedColumn
+
+_TRACK_SECONDS = 3.0  # the window of /users/track on data-point pricing: 3,000 requests in 3 s
+
+
+async def users_known(account: BrazeAccount, identity: Named, keys: Sequence[str]) -> int:
+    """How many of these keys have a profile."""
+    named = [identifier(identity.kind, identity.label, key) for key in keys]
+    size, paced, there = ids_an_export(identity.kind), PacedCalls("Braze", EXPORT_LIMIT, account.clock), 0
+    for start in range(0, len(named), size):
+        some = named[start : start + size]
+        there += len((await paced.ask(lambda some=some: account.users.find_users(some))).found)  # type: ignore[misc]
+    return there
+
+
+class ProfileSink(Sink[BrazeAccount]):
+    """Profiles of one sync."""
+
+    envelopes = (TRACK,)
+    when_lost = "repeat"  # objects hold whole values
+    endpoint_place = "caspio_sync.destinations.braze.endpoints:users"
+
+    def __init__(self, sync: ProfileSync) -> None:
+        self._sync = sync
+
+    def limits(self, account: BrazeAccount) -> SenderLimits:
+        """As `Sink.limits`."""
+        return SenderLimits(account.connections, account.track_limit, _TRACK_SECONDS)
+
+    def endpoint(self, account: BrazeAccount) -> TrackEndpoint:
+        """As `Sink.endpoint`."""
+        return TrackEndpoint(account.new_users())
+
+    def writes(self, rows: pl.DataFrame, mapping: RowMapping, *, whole: bool) -> list[Write]:  # noqa: ARG002
+        """As `Sink.writes`: what an object does not name stays as it is, so that none replaces a profile."""
+        return [Write(rows, TRACK, lambda some: self._objects(some, mapping, opt_outs=False))]
+
+    def opt_outs(self, rows: pl.DataFrame, mapping: RowMapping) -> list[Write]:
+        """As `Sink.opt_outs`."""
+        return [Write(rows, TRACK, lambda some: self._objects(some, mapping, opt_outs=True))]
+
+    def price(
+        self, rows: pl.DataFrame, columns: Sequence[MappedColumn], travels: Callable[[str], str] | None
+    ) -> pl.Expr:
+        """As `Sink.price`: data points."""
+        return data_points(rows, columns, travels=travels)
+
+    async def known(self, account: BrazeAccount, keys: Sequence[str]) -> int:
+        """As `Sink.known`."""
+        return await users_known(account, self._sync.identity, keys)
+
+    async def read_back(self, account: BrazeAccount, prepared: Prepared) -> ReadBack:
+        """As `Sink.read_back`."""
+        return ProfilesReadBack(account.users, self._sync.identity, prepared.mapping.columns, account.clock)
+
+    def eraser(self, account: BrazeAccount) -> UserEraser:
+        """As `Sink.eraser`."""
+        return UserEraser(account, self._sync.identity.kind)
+
+    def known_by_address(self, account: BrazeAccount) -> Identifying:
+        """As `Sink.known_by_address`."""
+        return Identifying(account, self._sync.identity)
+
+    def _objects(self, rows: pl.DataFrame, mapping: RowMapping, *, opt_outs: bool) -> pl.Series:
+        identity = mapping.identity
+        columns = [column for column in mapping.columns if not opt_outs or column.role != "attribute"]
+        states = [column.name for column in columns if column.role != "attribute"]
+        return encode_objects(
+            rows.with_columns(pl.coalesce(name, repeated(name)) for name in states),
+            columns,
+            identifier=identifier_expression(identity.kind, identity.label),
+            travels=opt_out if opt_outs else send,
+            # An opt-out must not create a profile: the row that would may be held.
+            update_only=opt_outs or self._sync.identity.on_new == "update_only",
+        )
+
+
+class EngagementFeed(Sink[BrazeAccount]):
+    """What Braze tells of the people of an engagement return; nothing is sent there."""
+
+    def __init__(self, sync: EngagementSync) -> None:
+        self._sync = sync
+
+    async def known(self, account: BrazeAccount, keys: Sequence[str]) -> int:
+        """As `Sink.known`."""
+        return await users_known(account, self._sync.identity, keys)
+
+    async def read_back(self, account: BrazeAccount, prepared: Prepared) -> ReadBack:  # noqa: ARG002
+        """As `Sink.read_back`."""
+        raise ConfigurationError(
+            f"{self._sync.name}: an engagement return holds every row of Caspio against Braze whenever it runs; "
+            f"`caspio-sync plan {self._sync.name}` shows what differs"
+        )
+
+    def told(self, opening: Opening) -> BrazeEngagement:
+        """As `Sink.told`."""
+        return BrazeEngagement(opening)
