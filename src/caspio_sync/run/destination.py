@@ -18,7 +18,6 @@ from caspio_sync.ledger.erasure import Identifier, Naming
 from caspio_sync.mapping.field import Strict
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync
-from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.verification.read_back import ReadBack
 from caspio_sync.run.writes import Write
 from caspio_sync.schemas import MappedColumn
@@ -193,8 +192,8 @@ class Sink(Generic[A]):
         """
         raise NotImplementedError
 
-    async def read_back(self, account: A, prepared: Prepared) -> ReadBack:
-        """Reads back what rows became.
+    async def read_back(self, account: A, mapping: RowMapping) -> ReadBack:
+        """Reads back what rows became that were mapped so.
 
         Raises:
             ConfigurationError: what rows of this kind became is not read back.

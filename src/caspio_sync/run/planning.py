@@ -1,13 +1,12 @@
 """A dry run: the same reading, mapping, comparing and judging, and nothing written anywhere.
 
-Braze is asked one thing, for a sample: whether new rows would make duplicates.
+The destination is asked one thing, for a sample: whether new rows would make duplicates.
 """
 
 import orjson
 import polars as pl
 from pydantic import BaseModel, Field
 
-from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
@@ -32,7 +31,7 @@ class ItemsPlan(BaseModel):
         examples: ids of some of those.
         unchanged: items that stay as they are.
         requests: to write and delete them.
-        seconds: that these take at Braze's limit.
+        seconds: that these take at the destination's limit.
     """
 
     schema_changes: list[str] = Field(default_factory=list)
@@ -140,8 +139,8 @@ async def mapping_changes(run: SyncRun) -> list[str]:
     before, now = former[max(former)], [column.name for column in run.mapping.columns]
     where = run.definition.where("fields")
     stays = (
-        "Braze keeps the value it has, and it is billed no more; to remove it, map it to an empty field with "
-        "`on_null: clear` for one run"
+        f"{run.destination.title} keeps the value it has, and it is billed no more; to remove it, map it to an empty "
+        "field with `on_null: clear` for one run"
         if run.definition.kind == "profiles"
         else "what was written stays where it is"
     )
@@ -172,7 +171,7 @@ async def count_items(run: SyncRun, plan: Plan) -> None:
         run.report.requests += sum(
             count_requests(write.encode(write.rows), envelope=write.envelope) for write in run.sink.deletes(going)
         )
-    requests, window_seconds = ITEMS_WRITE_LIMIT
+    limits = run.sink.limits(run.account)
     run.report.notes += work.change.notes
     plan.items = ItemsPlan(
         schema_changes=work.change.lines,
@@ -181,7 +180,7 @@ async def count_items(run: SyncRun, plan: Plan) -> None:
         examples=[] if going is None else going[KEY].head(EXAMPLES).to_list(),
         unchanged=run.report.unchanged,
         requests=run.report.requests,
-        seconds=run.report.requests / requests * window_seconds,
+        seconds=run.report.requests / limits.requests * limits.window_seconds,
     )
 
 

@@ -81,7 +81,7 @@ async def record_rows(run: SyncRun, batch: int, rows: pl.DataFrame, verdict: Ver
 
 
 def opt_outs_in_doubt(run: SyncRun) -> set[int]:
-    """source_pk of rows whose opt-out left and was not acknowledged by Braze."""
+    """source_pk of rows whose opt-out left and was not acknowledged."""
     return run.part("opt-outs in doubt", set)
 
 

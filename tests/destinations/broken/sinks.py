@@ -8,8 +8,8 @@ import orjson
 import polars as pl
 
 from caspio_sync.clients._http import RateLimit
+from caspio_sync.clients._taken import ObjectError, Taken
 from caspio_sync.clients.braze_account import BrazeAccount
-from caspio_sync.clients.braze_answers import TrackAnswer, TrackError
 from caspio_sync.delivery.requests import Request
 from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.destinations.braze.destination import BRAZE
@@ -23,11 +23,11 @@ from caspio_sync.run.writes import Write
 
 
 class _Swallowing(TrackEndpoint):
-    async def deliver(self, request: Request, *, seconds: float) -> TrackAnswer:
+    async def deliver(self, request: Request, *, seconds: float) -> Taken:
         try:
             return await super().deliver(request, seconds=seconds)
         except PermanentError:
-            return TrackAnswer(status=201, errors=(), rate=RateLimit())
+            return Taken(status=201, errors=(), rate=RateLimit())
 
 
 class _BlamingTheFirst(TrackEndpoint):
@@ -36,9 +36,9 @@ class _BlamingTheFirst(TrackEndpoint):
 
 
 class _NeverSure(TrackEndpoint):
-    async def deliver(self, request: Request, *, seconds: float) -> TrackAnswer:
+    async def deliver(self, request: Request, *, seconds: float) -> Taken:
         answer = await super().deliver(request, seconds=seconds)
-        return replace(answer, errors=(TrackError(None, None, "something"),))
+        return replace(answer, errors=(ObjectError(None, None, "something"),))
 
 
 class _Blabbing(TrackEndpoint):

@@ -18,7 +18,6 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.catalogs.items_back import ItemsReadBack
 from caspio_sync.run.destination import Sink
-from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.verification.read_back import ReadBack
 from caspio_sync.run.writes import KNOWN_THERE, Write
 from caspio_sync.schemas import KEY
@@ -74,10 +73,10 @@ class CatalogSink(Sink[BrazeAccount]):
         ]
         return sum(each.item is not None for each in answers)
 
-    async def read_back(self, account: BrazeAccount, prepared: Prepared) -> ReadBack:
+    async def read_back(self, account: BrazeAccount, mapping: RowMapping) -> ReadBack:
         """As `Sink.read_back`."""
-        assert isinstance(prepared.mapping, CatalogMapping)
-        items = ItemsReadBack(account.catalogs, self._sync, prepared.mapping, account.clock)
+        assert isinstance(mapping, CatalogMapping)
+        items = ItemsReadBack(account.catalogs, self._sync, mapping, account.clock)
         await items.look()
         return items
 

@@ -23,7 +23,6 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.destination import Sink
 from caspio_sync.run.engagement.told import BrazeEngagement
-from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.verification.read_back import ReadBack
 from caspio_sync.run.verification.reading_back import ProfilesReadBack
 from caspio_sync.run.writes import Write
@@ -78,9 +77,9 @@ class ProfileSink(Sink[BrazeAccount]):
         """As `Sink.known`."""
         return await users_known(account, self._sync.identity, keys)
 
-    async def read_back(self, account: BrazeAccount, prepared: Prepared) -> ReadBack:
+    async def read_back(self, account: BrazeAccount, mapping: RowMapping) -> ReadBack:
         """As `Sink.read_back`."""
-        return ProfilesReadBack(account.users, self._sync.identity, prepared.mapping.columns, account.clock)
+        return ProfilesReadBack(account.users, self._sync.identity, mapping.columns, account.clock)
 
     def eraser(self, account: BrazeAccount) -> UserEraser:
         """As `Sink.eraser`."""
@@ -114,7 +113,7 @@ class EngagementFeed(Sink[BrazeAccount]):
         """As `Sink.known`."""
         return await users_known(account, self._sync.identity, keys)
 
-    async def read_back(self, account: BrazeAccount, prepared: Prepared) -> ReadBack:  # noqa: ARG002
+    async def read_back(self, account: BrazeAccount, mapping: RowMapping) -> ReadBack:  # noqa: ARG002
         """As `Sink.read_back`."""
         raise ConfigurationError(
             f"{self._sync.name}: an engagement return holds every row of Caspio against Braze whenever it runs; "
