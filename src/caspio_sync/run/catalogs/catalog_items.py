@@ -3,8 +3,9 @@
 import polars as pl
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.catalogs import LAST_PRICE, ROWS_LAST, ROWS_NOW
 from caspio_sync.run.context import SyncRun
-from caspio_sync.schemas import KEY, LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK, Verdict
+from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 
 async def keep_schema(run: SyncRun) -> None:
