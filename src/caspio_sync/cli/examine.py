@@ -6,27 +6,26 @@ from datetime import datetime, timedelta
 from itertools import islice, pairwise
 from zoneinfo import ZoneInfo
 
-import orjson
 from cronsim import CronSim
 
+from caspio_sync import registry
 from caspio_sync.cli.examine_rows import row_findings
 from caspio_sync.cli.file_findings import file_findings
 from caspio_sync.cli.findings import Finding, findings_of, refuse_missing
 from caspio_sync.cli.look import open_ledger
 from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import Clock
-from caspio_sync.destinations.braze.destination import BRAZE
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.extraction.records import rows_counted
 from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.definition import seconds_of
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
-from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
+from caspio_sync.run.catalogs.catalog_schema import SchemaChange
 from caspio_sync.run.connect import CONNECT, Connect
+from caspio_sync.run.destination import destination_named, destination_of
 from caspio_sync.run.engagement.campaign_stats import find_table
 from caspio_sync.run.engagement.gathering import check_profiles
 from caspio_sync.run.erasure_requests import MOST_PEOPLE, plan_erasures
@@ -38,8 +37,6 @@ from caspio_sync.run.report import RunOptions
 from caspio_sync.run.workspace import known_accounts
 from caspio_sync.settings import Settings
 
-TEST_ATTRIBUTE = "caspio_sync_test"
-
 
 @dataclass(slots=True)
 class Examined:
@@ -48,6 +45,7 @@ class Examined:
     sync: str | None
     findings: list[Finding] = field(default_factory=list)
     kind: str | None = None  # of a sync whose file could be read
+    destination: str = registry.DEFAULT_DESTINATION
 
     @property
     def sound(self) -> bool:
@@ -78,13 +76,7 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
         accounts.findings += findings_of(error)
         for sync in syncs:
             await _examine_sync(sync, settings, None, connect.clock)
-    catalogs = any(sync.kind == "catalog" for sync in syncs)
-    # An engagement return writes nothing to Braze.
-    profiles = write_test is not None or not syncs or any(sync.kind not in {"catalog", "engagement"} for sync in syncs)
-    if profiles:
-        await _examine_braze(accounts, connect, write_test)
-    if catalogs:
-        await _examine_catalogs(accounts, connect)
+    await _examine_destinations(accounts, syncs, connect, write_test)
     _examine_ledger(accounts, settings)
     accounts.findings += _notification_findings(settings)
     return [accounts, *syncs]
@@ -101,46 +93,26 @@ async def _examine_caspio(accounts: Examined, caspio: CaspioClient) -> bool:
     return True
 
 
-async def _examine_braze(accounts: Examined, connect: Connect, write_test: str | None) -> None:
-    try:
-        async with connect.account(BRAZE, connect.clock) as account:
-            await account.users.probe_track()
-            accounts.findings.append(
-                Finding("ok", f"Braze: {account.address} takes the key, which may write profiles (users.track)")
-            )
-            if write_test is None:
-                return
-            written = connect.clock.now().isoformat(timespec="seconds")
-            profile = {"external_id": write_test, "_update_existing_only": False, TEST_ATTRIBUTE: written}
-            answer = await account.users.track(orjson.dumps({"attributes": [profile]}), sent={"attributes": 1})
-    except CaspioSyncError as error:
-        accounts.findings += findings_of(error)
-        return
-    if answer.doubt:
-        accounts.findings.append(Finding("error", answer.doubt, "whether the test profile was written is not known"))
-        return
-    if answer.errors:
-        said = ", ".join(each.type for each in answer.errors)
-        refused = Finding("error", f"Braze: refused the test profile: {said}", "correct the external id")
-        accounts.findings.append(refused)
-        return
-    accounts.findings.append(
-        Finding(
-            "ok",
-            f"Braze: WROTE {TEST_ATTRIBUTE} = {written} to the profile with external_id {write_test} (one data point)",
-            "look it up in the Braze dashboard; writes take effect a little later than they are accepted",
-        )
-    )
-
-
-async def _examine_catalogs(accounts: Examined, connect: Connect) -> None:
-    try:
-        async with connect.account(BRAZE, connect.clock) as account:
-            await account.catalogs.probe_catalogs()
-    except CaspioSyncError as error:
-        accounts.findings += findings_of(error)
-        return
-    accounts.findings.append(Finding("ok", f"Braze: {account.address} lets the key keep catalogs (catalogs.*)"))
+async def _examine_destinations(
+    accounts: Examined, syncs: Sequence[Examined], connect: Connect, write_test: str | None
+) -> None:
+    """Whether each destination takes the key, and lets it do what rows of these kinds need."""
+    usual = (registry.DEFAULT_DESTINATION, "profiles")
+    asked = {(sync.destination, sync.kind or "profiles") for sync in syncs}
+    if write_test is not None or not syncs:
+        asked.add(usual)
+    for name in registry.DESTINATIONS:
+        destination = destination_named(name)
+        for kind in (each for each in destination.sinks if (name, each) in asked):
+            try:
+                async with connect.account(destination, connect.clock) as account:
+                    if told := await destination.sinks[kind].probe(account):
+                        accounts.findings.append(Finding("ok", f"{destination.title}: {account.address} {told}"))
+                    if write_test is not None and (name, kind) == usual:
+                        what, remedy = await destination.sinks[kind].write_test(account, write_test)
+                        accounts.findings.append(Finding("ok", what, remedy))
+            except CaspioSyncError as error:
+                accounts.findings += findings_of(error)
 
 
 def _examine_ledger(accounts: Examined, settings: Settings) -> None:
@@ -181,7 +153,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
     path = settings.sync_file(sync.sync)
     try:
         definition = load_sync(path)
-        sync.kind = definition.kind
+        sync.kind, sync.destination = definition.kind, definition.destination
         sync.findings.append(Finding("ok", f"{path}: {len(definition.fields)} fields mapped, no mistake in itself"))
         if settings.has_ledger:
             with open_ledger(settings) as ledger:
@@ -254,14 +226,16 @@ def _identity_findings(prepared: Prepared) -> Iterator[Finding]:
 async def _erasure_findings(
     name: str, prepared: Prepared, caspio: CaspioClient, settings: Settings, clock: Clock
 ) -> list[Finding]:
-    """Whether the requests can be read, and whether the Braze key may delete; nobody is."""
+    """Whether the requests can be read, and whether the key may delete; nobody is."""
     requests = prepared.requests
     if requests is None:
         return []
     rows = await rows_counted(caspio, requests.source, requests.key.name, requests.where)
-    async with CONNECT.get().account(BRAZE, clock) as account:
-        await account.users.probe_delete()
-    sound = Finding("ok", f"erasure: {rows} requests in {requests.source}; the Braze key may delete (users.delete)")
+    destination = destination_of(prepared.definition)
+    async with CONNECT.get().account(destination, clock) as account:
+        right = await destination.sink(prepared.definition).eraser(account).probe()
+    may = f"the {destination.title} key may delete ({right})"
+    sound = Finding("ok", f"erasure: {rows} requests in {requests.source}; {may}")
     if rows <= MOST_PEOPLE:
         return [sound]
     async with open_plan(name, RunOptions(), settings=settings) as run:  # most of them may be erased already
@@ -270,31 +244,28 @@ async def _erasure_findings(
 
 
 async def _catalog_findings(prepared: Prepared) -> list[Finding]:
-    """The catalog in Braze held against the mapping; nothing is changed."""
+    """What is at the destination held against the mapping; nothing is changed."""
     definition, mapping = prepared.definition, prepared.mapping
-    if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
+    if not isinstance(definition, CatalogSync):
         return []
-    connect = CONNECT.get()
-    async with connect.account(BRAZE, connect.clock) as account:
-        change = await CatalogKeeper(definition, mapping.schema, account.catalogs, connect.clock).look()
+    connect, destination = CONNECT.get(), destination_of(definition)
+    async with connect.account(destination, connect.clock) as account:
+        change: SchemaChange = await destination.sink(definition).keeper(account, mapping).look()
     todo = "; ".join(change.lines) or "as the sync file says"
     notes = [Finding("warning", note, "decide before the first run") for note in change.notes]
     return [Finding("ok", f"catalog {change.catalog}: {todo}"), *notes]
 
 
 async def _poll_findings(prepared: Prepared) -> list[Finding]:
-    """Whether an engagement return finds its profile sync, and the Braze key may ask for what is polled."""
+    """Whether an engagement return finds its profile sync, and the key may ask for what is polled."""
     definition = prepared.definition
     if not isinstance(definition, EngagementSync):
         return []
     check_profiles(definition)
-    connect, returned = CONNECT.get(), definition.returned
-    states = bool(returned.states and definition.people_per_run and returned.profiles)
-    async with connect.account(BRAZE, connect.clock) as account:
-        there = await account.engagement.probe_engagement(
-            states=states, campaigns=definition.campaign_stats is not None
-        )
-    return [Finding("ok", f"polls: the Braze key may ask ({', '.join(there)})")]
+    connect, destination = CONNECT.get(), destination_of(definition)
+    async with connect.account(destination, connect.clock) as account:
+        there = await destination.sink(definition).polled(account)
+    return [Finding("ok", f"polls: the {destination.title} key may ask ({', '.join(there)})")]
 
 
 async def _campaign_findings(prepared: Prepared, caspio: CaspioClient) -> list[Finding]:

@@ -77,6 +77,10 @@ class Eraser(Protocol):
         """Those that are still there, or cannot be looked for; as `delete` raises."""
         ...
 
+    async def probe(self) -> str:
+        """By which right the key may delete; nobody is, and `delete` raises alike where it may not."""
+        ...
+
 
 class KnownByAddress(Protocol):
     """Finds whom the destination knows by an address alone, and gives them their keys."""
@@ -142,6 +146,24 @@ class Sink(Generic[A]):
 
     def __init__(self, sync: Any) -> None:
         self.sync = sync
+
+    @classmethod
+    async def probe(cls, account: A) -> str:  # noqa: ARG003 - of a sink that takes rows
+        """What the key may do that rows of this kind need, in words; "" where they need nothing. Nothing is written.
+
+        Raises:
+            ConfigurationError, TransientError: it may not, or the destination does not answer.
+        """
+        return ""
+
+    @classmethod
+    async def write_test(cls, account: A, key: str) -> tuple[str, str]:
+        """Write a test value under a key: what was written, and where to look.
+
+        Raises:
+            ConfigurationError, TransientError: as `probe`, or it was refused.
+        """
+        raise NotImplementedError
 
     def limits(self, account: A) -> SenderLimits:
         """How fast rows may be sent, until an answer says otherwise."""
@@ -210,6 +232,10 @@ class Sink(Generic[A]):
 
     def known_by_address(self, account: A) -> KnownByAddress:
         """Finds there whom it knows by an address alone."""
+        raise NotImplementedError
+
+    async def polled(self, account: A) -> list[str]:
+        """What the key may ask for of that which the destination tells when it is asked; as `probe` raises."""
         raise NotImplementedError
 
     def told(self, run: Any) -> Any:

@@ -41,6 +41,12 @@ class CatalogSink(Sink[BrazeAccount]):
         )
         self.envelopes = (self._put, self._patch, self._delete)
 
+    @classmethod
+    async def probe(cls, account: BrazeAccount) -> str:
+        """As `Sink.probe`."""
+        await account.catalogs.probe_catalogs()
+        return "lets the key keep catalogs (catalogs.*)"
+
     def limits(self, account: BrazeAccount) -> SenderLimits:
         """As `Sink.limits`."""
         return SenderLimits(account.connections, *ITEMS_WRITE_LIMIT)
