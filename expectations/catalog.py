@@ -21,8 +21,9 @@ import polars as pl
 import pycountry
 
 from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.mapping.catalogs import LAST_PRICE, ROWS_LAST, ROWS_NOW
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.schemas import LAST_PRICE, ROWS_LAST, ROWS_NOW, CatalogType
+from caspio_sync.schemas import CatalogType
 from expectations.gate import Expectation, expectation_from
 from expectations.rules import Joined, is_true, row_expectations, rule_column, rule_columns
 

@@ -11,9 +11,9 @@ from types import MappingProxyType
 import polars as pl
 
 from caspio_sync.mapping.definition import Sync
-from caspio_sync.mapping.engagement import EngagementMapping, present, state
+from caspio_sync.mapping.engagement import CONSENT_SHARE, NEWS_AT, NOW, EngagementMapping, present, state
 from caspio_sync.mapping.engagement_sync import MEASURES, EngagementSync
-from caspio_sync.schemas import CONSENT_SHARE, KEY, NEWS_AT, NOW, ok
+from caspio_sync.schemas import KEY, ok
 from caspio_sync.writeback.wanted import BUCKETS
 from expectations.gate import Expectation, Gate, GateLimits, expectation_from
 from expectations.rules import is_true, rule_column

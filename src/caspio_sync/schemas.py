@@ -25,15 +25,6 @@ UNCASTABLE = "uncastable"
 PROBLEMS = "problems"
 FORMER_KEY = "_former_key"  # of the mapped frame (see ledger/former_keys.py)
 HELD_BEFORE = "_held_before"  # of the changes: whether the gate held the row before
-# Of the changes of a catalog, for its gate: the price that Braze was last sent (Float64; null where none is known, or
-# where a person released the row), and how many rows this read and the last whole one found (null for no statement).
-LAST_PRICE = "_last_price"
-ROWS_NOW = "_rows_now"
-ROWS_LAST = "_rows_last"
-# Of the changes of an engagement return, for its gate: the share of all customers whose consent the run changes.
-CONSENT_SHARE = "_consent_share"
-NOW = "_now"  # of the same: the present moment, UTC: what is later has not happened
-NEWS_AT = "_news_at"  # of the same: when Braze learned the newest state that is to be written
 OK_SUFFIX = "__ok"
 
 

@@ -7,8 +7,9 @@ import pytest
 from pydantic import SecretStr
 
 from caspio_sync.clients._http import RateLimit, RefusedError, UnavailableError
+from caspio_sync.clients._taken import ObjectError, Taken
 from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS, TrackAnswer, TrackError
+from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 
@@ -25,7 +26,7 @@ def ask(handler: Callable[[httpx.Request], httpx.Response], call: Callable[[Braz
     return asyncio.run(run())
 
 
-def track(answer: httpx.Response, body: bytes = b'{"attributes":[{"external_id":"c-1"}]}') -> TrackAnswer:
+def track(answer: httpx.Response, body: bytes = b'{"attributes":[{"external_id":"c-1"}]}') -> Taken:
     return ask(lambda _request: answer, lambda client: client.track(body, sent={"attributes": 1}))
 
 
@@ -48,7 +49,7 @@ def test_a_track_request_is_the_body_as_given_with_key_and_type():
 
 @pytest.mark.parametrize("status", [200, 201, 202])
 def test_any_2xx_is_accepted(status):
-    assert track(httpx.Response(status, json={"message": "queued"})) == TrackAnswer(status, (), RateLimit())
+    assert track(httpx.Response(status, json={"message": "queued"})) == Taken(status, (), RateLimit())
 
 
 def test_the_rate_window_comes_with_the_answer():
@@ -63,17 +64,17 @@ def test_the_rate_window_comes_with_the_answer():
         (None, ()),
         (
             [{"index": 1, "input_array": "attributes", "type": "EMAIL_BAD_FORMAT"}],
-            (TrackError(1, "attributes", "EMAIL_BAD_FORMAT"),),
+            (ObjectError(1, "attributes", "EMAIL_BAD_FORMAT"),),
         ),
-        (["no such thing"], (TrackError(None, None, "no such thing"),)),
-        ("a text alone", (TrackError(None, None, "a text alone"),)),
-        ([{"index": "1", "type": "X"}], (TrackError(None, None, "X"),)),
-        ([{"index": True, "type": "X"}], (TrackError(None, None, "X"),)),
-        ([{"index": -1, "type": "X"}], (TrackError(None, None, "X"),)),
-        ([{"index": 0}], (TrackError(0, None, "no reason given"),)),
-        ([{"type": None, "message": "m", "input_array": 5}], (TrackError(None, None, "m"),)),
-        ([None], (TrackError(None, None, "None"),)),
-        ([{"index": 0, "type": "ada@example.com is bad"}], (TrackError(0, None, "… is bad"),)),
+        (["no such thing"], (ObjectError(None, None, "no such thing"),)),
+        ("a text alone", (ObjectError(None, None, "a text alone"),)),
+        ([{"index": "1", "type": "X"}], (ObjectError(None, None, "X"),)),
+        ([{"index": True, "type": "X"}], (ObjectError(None, None, "X"),)),
+        ([{"index": -1, "type": "X"}], (ObjectError(None, None, "X"),)),
+        ([{"index": 0}], (ObjectError(0, None, "no reason given"),)),
+        ([{"type": None, "message": "m", "input_array": 5}], (ObjectError(None, None, "m"),)),
+        ([None], (ObjectError(None, None, "None"),)),
+        ([{"index": 0, "type": "ada@example.com is bad"}], (ObjectError(0, None, "… is bad"),)),
     ],
 )
 def test_entries_of_a_partial_failure_are_read_as_far_as_they_go(entries, errors):

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from caspio_sync.clients._http import UnavailableError
-from caspio_sync.clients.braze_answers import TrackError
+from caspio_sync.clients._taken import ObjectError
 from caspio_sync.clients.braze_catalog_answers import (
     CATALOGS_LIMIT,
     FIELDS_LIMIT,
@@ -129,7 +129,7 @@ def test_any_2xx_is_taken(status):
 def test_errors_in_a_2xx_against_what_is_documented_are_not_lost():
     entries = [{"id": "ids-too-large", "message": "Ids …"}]
     answer = answered(httpx.Response(202, json={"message": "success", "errors": entries}), write)
-    assert answer.errors == (TrackError(None, None, "ids-too-large: Ids …"),)
+    assert answer.errors == (ObjectError(None, None, "ids-too-large: Ids …"),)
 
 
 @pytest.mark.parametrize("content", [b"", b'{"message":"succ', b'{"message":"blocked by policy"}', b"<html>", b"{}"])

@@ -9,11 +9,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from caspio_sync.mapping.engagement import EngagementMapping, present
+from caspio_sync.mapping.engagement import CONSENT_SHARE, NEWS_AT, NOW, EngagementMapping, present
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.run.kind import mapping_of
-from caspio_sync.schemas import CONSENT_SHARE, NEWS_AT, NOW, SOURCE_DTYPES, CaspioField
+from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from expectations.engagement import judged_frame
 from expectations.gate import Judgement
 from expectations.suites import gate_of

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from caspio_sync.clients._http import RateLimit, UnavailableError, rate_limit, retry_after
-from caspio_sync.clients.braze_answers import TrackAnswer
+from caspio_sync.clients._taken import Taken
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
@@ -105,7 +105,7 @@ class Workspace:
             headers["date"] = now.strftime("%a, %d %b %Y %H:%M:%S GMT")
         return admission.admitted, headers
 
-    async def track(self, _body: bytes, **_: Any) -> TrackAnswer:
+    async def track(self, _body: bytes, **_: Any) -> Taken:
         """What `BrazeClient.track` makes of the emulator's headers."""
         half = self._latency * self._jitter.uniform(0.35, 0.65)
         await asyncio.sleep(half)
@@ -119,7 +119,7 @@ class Workspace:
         now = self.clock.now()
         rate = rate_limit(headers, now=now)
         if admitted:
-            return TrackAnswer(201, (), rate)
+            return Taken(201, (), rate)
         raise UnavailableError("429", status=429, retry_after=retry_after(headers, status=429, now=now), rate=rate)
 
     async def someone_else(self, per_second: float, *, until: float, evenly: bool = True) -> None:

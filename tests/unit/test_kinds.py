@@ -14,7 +14,6 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.definition import CronSchedule
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.registry import KINDS, found
-from caspio_sync.run.examination import Examination
 from caspio_sync.run.kind import Words, kind_named
 from caspio_sync.run.line import Line
 from caspio_sync.run.report import RunReport
@@ -58,7 +57,7 @@ def test_a_registered_kind_is_whole(name: str) -> None:
     assert kind.definition.model_fields["kind"].annotation.__args__ == (name,)
     assert callable(found(kind.work))
     assert isinstance(found(kind.line), Line)
-    assert isinstance(found(kind.examination), Examination)
+    assert callable(found(kind.examine))
     assert isinstance(kind.words, Words)
     assert all([kind.words.row, kind.words.who, kind.words.taker, kind.words.look_at, kind.words.headline(report)])
     assert "{apart}" in kind.words.part_ways

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
+from caspio_sync import registry
 from caspio_sync.cli.examine_rows import row_findings
 from caspio_sync.cli.file_findings import file_findings
 from caspio_sync.cli.findings import refuse_missing
@@ -19,18 +20,16 @@ from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.mapping.definition import Sync, seconds_of
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.registry import KINDS, found
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.examination import Examination
+from caspio_sync.run.connect import CONNECT, Connect
+from caspio_sync.run.destination import destination_named
+from caspio_sync.run.examination import Examine
 from caspio_sync.run.finding import Finding, findings_of
 from caspio_sync.run.freshness import duration
-from caspio_sync.run.kind import kind_named, kind_of
+from caspio_sync.run.kind import kind_of
 from caspio_sync.run.notification import is_address
 from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.run.workspace import known_accounts
 from caspio_sync.settings import Settings
-
-_FIRST_KIND = next(iter(KINDS))
 
 
 @dataclass(slots=True)
@@ -40,6 +39,7 @@ class Examined:
     sync: str | None
     findings: list[Finding] = field(default_factory=list)
     kind: str | None = None  # of a sync whose file could be read
+    destination: str = registry.DEFAULT_DESTINATION
 
     @property
     def sound(self) -> bool:
@@ -70,10 +70,7 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
         accounts.findings += findings_of(error)
         for sync in syncs:
             await _examine_sync(sync, settings, None, connect.clock)
-    # Where a file cannot be read, or none is there, it may become one of the first kind.
-    kinds = {sync.kind or _FIRST_KIND for sync in syncs} | (set() if syncs and write_test is None else {_FIRST_KIND})
-    for kind in (each for each in KINDS if each in kinds):
-        await _examine_account(accounts, settings, kind, write_test)
+    await _examine_destinations(accounts, syncs, connect, write_test)
     _examine_ledger(accounts, settings)
     accounts.findings += _notification_findings(settings)
     return [accounts, *syncs]
@@ -90,16 +87,26 @@ async def _examine_caspio(accounts: Examined, caspio: CaspioClient) -> bool:
     return True
 
 
-async def _examine_account(accounts: Examined, settings: Settings, kind: str, write_test: str | None) -> None:
-    try:
-        accounts.findings += await _examination(kind).account(settings, write_test)
-    except CaspioSyncError as error:
-        accounts.findings += findings_of(error)
-
-
-def _examination(kind: str) -> Examination:
-    made: Examination = found(kind_named(kind).examination)
-    return made
+async def _examine_destinations(
+    accounts: Examined, syncs: Sequence[Examined], connect: Connect, write_test: str | None
+) -> None:
+    """Whether each destination takes the key, and lets it do what rows of these kinds need."""
+    usual = (registry.DEFAULT_DESTINATION, "profiles")
+    asked = {(sync.destination, sync.kind or "profiles") for sync in syncs}
+    if write_test is not None or not syncs:
+        asked.add(usual)
+    for name in registry.DESTINATIONS:
+        destination = destination_named(name)
+        for kind in (each for each in destination.sinks if (name, each) in asked):
+            try:
+                async with connect.account(destination, connect.clock) as account:
+                    if told := await destination.sinks[kind].probe(account):
+                        accounts.findings.append(Finding("ok", f"{destination.title}: {account.address} {told}"))
+                    if write_test is not None and (name, kind) == usual:
+                        what, remedy = await destination.sinks[kind].write_test(account, write_test)
+                        accounts.findings.append(Finding("ok", what, remedy))
+            except CaspioSyncError as error:
+                accounts.findings += findings_of(error)
 
 
 def _examine_ledger(accounts: Examined, settings: Settings) -> None:
@@ -140,7 +147,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
     path = settings.sync_file(sync.sync)
     try:
         definition = load_sync(path)
-        sync.kind = definition.kind
+        sync.kind, sync.destination = definition.kind, definition.destination
         sync.findings.append(Finding("ok", f"{path}: {len(definition.fields)} fields mapped, no mistake in itself"))
         if settings.has_ledger:
             with open_ledger(settings) as ledger:
@@ -161,7 +168,8 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += _cursor_findings(prepared)
         sync.findings += _freshness_findings(definition, clock.now())
         sync.findings += _identity_findings(prepared)
-        sync.findings += await _examination(sync.kind).sync(prepared, settings, caspio)
+        look: Examine = registry.found(kind_of(definition).examine)
+        sync.findings += await look(prepared, settings, caspio)
         sync.findings += await row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:

@@ -11,6 +11,7 @@ from caspio_sync.clients._answers import ForeignAnswerError, acknowledged, docum
 from caspio_sync.clients._braze_session import BrazeSession
 from caspio_sync.clients._http import RefusedError
 from caspio_sync.clients._masking import masked
+from caspio_sync.clients._taken import ObjectError, Taken
 from caspio_sync.clients.braze_answers import (
     MAX_DELETED_IDS,
     MAX_EXPORT_IDS,
@@ -22,8 +23,6 @@ from caspio_sync.clients.braze_answers import (
     FoundAnswer,
     GroupStates,
     IdentifyAnswer,
-    TrackAnswer,
-    TrackError,
     TrackRefusedError,
 )
 from caspio_sync.errors import CallError, ConfigurationError, PermanentError
@@ -38,7 +37,7 @@ class BrazeClient(BrazeSession):
 
     PERMISSIONS = "users.track, users.export.ids, users.identify, subscription.status.get, for erasure users.delete"
 
-    async def track(self, body: bytes, *, sent: Mapping[str, int], seconds: float | None = None) -> TrackAnswer:
+    async def track(self, body: bytes, *, sent: Mapping[str, int], seconds: float | None = None) -> Taken:
         """POST /users/track once: at most 75 objects and 4 MB (Braze, 2.3 and 3.1).
 
         Args:
@@ -61,8 +60,8 @@ class BrazeClient(BrazeSession):
         try:
             answer = acknowledged(response, doing, sent=sent)
         except ForeignAnswerError as doubt:
-            return TrackAnswer(response.status_code, (), self._rate(response), doubt=str(doubt))
-        return TrackAnswer(response.status_code, _errors(answer, response.request), self._rate(response))
+            return Taken(response.status_code, (), self._rate(response), doubt=str(doubt))
+        return Taken(response.status_code, _errors(answer, response.request), self._rate(response))
 
     async def export_users(
         self,
@@ -257,17 +256,17 @@ def _id(value: Any) -> str:
     return str(value["alias_name"]) if isinstance(value, Mapping) else str(value)
 
 
-def _errors(answer: Mapping[str, Any], request: httpx.Request) -> tuple[TrackError, ...]:
+def _errors(answer: Mapping[str, Any], request: httpx.Request) -> tuple[ObjectError, ...]:
     return tuple(_error(entry, request) for entry in entries(answer))
 
 
-def _error(entry: Any, request: httpx.Request) -> TrackError:
+def _error(entry: Any, request: httpx.Request) -> ObjectError:
     """An entry as far as it can be read: an index that is no position would blame another row."""
     if not isinstance(entry, dict):
-        return TrackError(None, None, masked(str(entry), request)[:_TYPE_CHARS])
+        return ObjectError(None, None, masked(str(entry), request)[:_TYPE_CHARS])
     index, array, kind = entry.get("index"), entry.get("input_array"), entry.get("type")
     usable = isinstance(index, int) and not isinstance(index, bool) and index >= 0
-    return TrackError(
+    return ObjectError(
         index=index if usable else None,
         input_array=masked(array, request) if isinstance(array, str) else None,
         type=masked(str(kind if kind is not None else entry.get("message", "no reason given")), request)[:_TYPE_CHARS],

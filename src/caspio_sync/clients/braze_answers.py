@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from caspio_sync.clients._http import RateLimit, RefusedError
+from caspio_sync.clients._taken import ObjectError
 from caspio_sync.errors import PermanentError
 
 # Braze has no default host, and a key used on another instance is answered 401 (Braze, 1.1).
@@ -38,38 +39,6 @@ def ids_an_export(kind: str) -> int:
     return MAX_EXPORT_IDS if kind in {"external_id", "user_alias"} else 1
 
 
-@dataclass(frozen=True, slots=True)
-class TrackError:
-    """An object that an accepted request left out (Braze, POST /users/track).
-
-    Args:
-        index: position in its input array; None where the entry names none that can be used.
-        input_array: "attributes", "events" or "purchases"; None where the entry does not say.
-        type: Braze's code or sentence, values masked.
-    """
-
-    index: int | None
-    input_array: str | None
-    type: str
-
-
-@dataclass(frozen=True, slots=True)
-class TrackAnswer:
-    """A 2xx of POST /users/track: queued, apart from the objects in `errors`.
-
-    Args:
-        status: HTTP status.
-        errors: objects that were left out.
-        rate: the answer's rate window.
-        doubt: why the answer is not known to be Braze's; then nothing is known of any object. "" for Braze's own.
-    """
-
-    status: int
-    errors: tuple[TrackError, ...]
-    rate: RateLimit
-    doubt: str = ""
-
-
 class TrackRefusedError(RefusedError):
     """A request about profiles that Braze refused as a whole.
 
@@ -82,7 +51,7 @@ class TrackRefusedError(RefusedError):
     """
 
     def __init__(
-        self, message: str, *, status: int, message_text: str, rate: RateLimit, errors: tuple[TrackError, ...]
+        self, message: str, *, status: int, message_text: str, rate: RateLimit, errors: tuple[ObjectError, ...]
     ) -> None:
         super().__init__(message, status=status, message_text=message_text, rate=rate)
         self.errors = errors

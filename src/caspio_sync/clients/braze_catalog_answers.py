@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Literal
 
 from caspio_sync.clients._http import RateLimit, RefusedError
-from caspio_sync.clients.braze_answers import TrackError
 
 WriteMethod = Literal["PUT", "PATCH", "DELETE"]
 
@@ -72,24 +71,6 @@ class ItemAnswer:
 
     item: dict[str, Any] | None
     rate: RateLimit = field(default_factory=RateLimit)
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogWriteAnswer:
-    """A 2xx of a write: validated and queued; what fails later is told nowhere (Braze, 9.2).
-
-    Args:
-        status: 202 of the asynchronous endpoints.
-        rate: the answer's rate window.
-        errors: empty, as a refusal is of the whole request; should a 2xx hold entries all the same, none says which
-            item it means.
-        doubt: why the answer is not known to be Braze's; "" for Braze's own.
-    """
-
-    status: int
-    rate: RateLimit
-    errors: tuple[TrackError, ...] = ()
-    doubt: str = ""
 
 
 @dataclass(frozen=True, slots=True)

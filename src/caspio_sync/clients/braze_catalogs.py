@@ -13,7 +13,7 @@ from caspio_sync.clients._answers import ForeignAnswerError, acknowledged, docum
 from caspio_sync.clients._braze_session import BrazeSession
 from caspio_sync.clients._http import RefusedError
 from caspio_sync.clients._masking import MESSAGE_CHARS, masked
-from caspio_sync.clients.braze_answers import TrackError
+from caspio_sync.clients._taken import ObjectError, Taken
 from caspio_sync.clients.braze_catalog_answers import (
     MAX_NEW_FIELDS,
     Catalog,
@@ -21,7 +21,6 @@ from caspio_sync.clients.braze_catalog_answers import (
     CatalogField,
     CatalogRefusedError,
     CatalogsAnswer,
-    CatalogWriteAnswer,
     ItemAnswer,
     ItemsPage,
     WriteMethod,
@@ -50,7 +49,7 @@ class CatalogClient(BrazeSession):
 
     async def write_items(
         self, method: WriteMethod, catalog: str, body: bytes, *, seconds: float | None = None
-    ) -> CatalogWriteAnswer:
+    ) -> Taken:
         """PUT, PATCH or DELETE /catalogs/{name}/items once: at most 50 items and 4 MB (Braze, 2.3 and 9.1).
 
         PUT replaces or creates, PATCH edits what exists, DELETE takes items away. All three may be repeated. A refusal
@@ -72,10 +71,10 @@ class CatalogClient(BrazeSession):
         try:
             answer = acknowledged(response, doing)
         except ForeignAnswerError as doubt:
-            return CatalogWriteAnswer(response.status_code, self._rate(response), doubt=str(doubt))
+            return Taken(response.status_code, (), self._rate(response), doubt=str(doubt))
         told = _errors(answer, response.request)
-        errors = tuple(TrackError(None, None, f"{each.id}: {each.message}") for each in told)
-        return CatalogWriteAnswer(response.status_code, self._rate(response), errors)
+        errors = tuple(ObjectError(None, None, f"{each.id}: {each.message}") for each in told)
+        return Taken(response.status_code, errors, self._rate(response))
 
     async def catalogs(self) -> CatalogsAnswer:
         """GET /catalogs: every catalog of the workspace with its fields; 50 a minute."""
@@ -86,7 +85,7 @@ class CatalogClient(BrazeSession):
             raise foreign(response, doing, "a catalog without name or fields")
         return CatalogsAnswer(tuple(map(_catalog, listed)), self._rate(response))
 
-    async def create_catalog(self, name: str, description: str, fields: Sequence[CatalogField]) -> CatalogWriteAnswer:
+    async def create_catalog(self, name: str, description: str, fields: Sequence[CatalogField]) -> Taken:
         """POST /catalogs: it is there with the answer; 50 a minute.
 
         Args:
@@ -99,9 +98,9 @@ class CatalogClient(BrazeSession):
         doing = f"creating catalog {name}"
         response = await self._post(self._url("/catalogs"), body, doing)
         acknowledged(response, doing)
-        return CatalogWriteAnswer(response.status_code, self._rate(response))
+        return Taken(response.status_code, (), self._rate(response))
 
-    async def add_fields(self, catalog: str, fields: Sequence[CatalogField]) -> CatalogWriteAnswer:
+    async def add_fields(self, catalog: str, fields: Sequence[CatalogField]) -> Taken:
         """POST /catalogs/{name}/fields: at most 50; asynchronous, they are there a moment after the answer.
 
         Raises:
@@ -112,15 +111,15 @@ class CatalogClient(BrazeSession):
             raise PermanentError(f"{doing}: {len(fields)} fields in one call; add {MAX_NEW_FIELDS} at most")
         response = await self._post(self._url(_fields_path(catalog)), orjson.dumps({"fields": _written(fields)}), doing)
         acknowledged(response, doing)
-        return CatalogWriteAnswer(response.status_code, self._rate(response))
+        return Taken(response.status_code, (), self._rate(response))
 
-    async def delete_field(self, catalog: str, field: str) -> CatalogWriteAnswer:
+    async def delete_field(self, catalog: str, field: str) -> Taken:
         """DELETE /catalogs/{name}/fields/{field}, and its values with it; asynchronous."""
         doing = f"deleting a field of catalog {catalog}"
         url = httpx.URL(f"{self._base}{_fields_path(catalog)}/{quote(field, safe='')}")
         response = await self._send("DELETE", url, b"", doing)
         acknowledged(response, doing)
-        return CatalogWriteAnswer(response.status_code, self._rate(response))
+        return Taken(response.status_code, (), self._rate(response))
 
     async def item(self, catalog: str, item_id: str) -> ItemAnswer:
         """GET /catalogs/{name}/items/{id}: the item, none where the catalog has none of this id; 50 a minute."""

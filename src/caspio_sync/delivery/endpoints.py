@@ -1,54 +1,10 @@
-"""Where requests go, and what an answer tells: one attempt a call."""
+"""Where requests go."""
 
-from collections.abc import Sequence
 from typing import Protocol
 
-from caspio_sync.clients._http import RateLimit
+from caspio_sync.clients._taken import Taken
 from caspio_sync.delivery.requests import Request
 from caspio_sync.errors import PermanentError
-
-
-class ObjectError(Protocol):
-    """An object that an accepted request left out."""
-
-    @property
-    def index(self) -> int | None:
-        """Its place in the array; None where the answer does not say."""
-        ...
-
-    @property
-    def input_array(self) -> str | None:
-        """Name of the array; None where the answer does not say."""
-        ...
-
-    @property
-    def type(self) -> str:
-        """Why, without any value."""
-        ...
-
-
-class Taken(Protocol):
-    """A 2xx."""
-
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-        ...
-
-    @property
-    def errors(self) -> Sequence[ObjectError]:
-        """Objects that were left out."""
-        ...
-
-    @property
-    def rate(self) -> RateLimit:
-        """The answer's rate window."""
-        ...
-
-    @property
-    def doubt(self) -> str:
-        """Why the answer is not known to be the destination's own: nothing is known of any object; "" where it is."""
-        ...
 
 
 class Endpoint(Protocol):

@@ -11,8 +11,9 @@ from typing import Protocol
 
 from caspio_sync.clients._http import RateLimit
 from caspio_sync.clients._pacing import Patience
+from caspio_sync.clients._taken import Taken
 from caspio_sync.clock import Clock, SystemClock, uptime_seconds
-from caspio_sync.delivery.endpoints import Endpoint, Taken
+from caspio_sync.delivery.endpoints import Endpoint
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
 from caspio_sync.delivery.refusals import RefusedAlike
 from caspio_sync.delivery.requests import Request

@@ -14,6 +14,12 @@ from caspio_sync.mapping.items import ITEM_VALUES, slug
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import CaspioField, CatalogType, MappedColumn
 
+# Of the changes of a catalog, for its gate: the price that was last sent (Float64; null where none is known, or
+# where a person released the row), and how many rows this read and the last whole one found (null for no statement).
+LAST_PRICE = "_last_price"
+ROWS_NOW = "_rows_now"
+ROWS_LAST = "_rows_last"
+
 
 class CatalogMapping(RowMapping):
     """A catalog sync's mapping, fitted to the fields of its table.

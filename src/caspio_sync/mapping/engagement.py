@@ -24,6 +24,11 @@ from caspio_sync.mapping.engagement_sync import (
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField, MappedColumn
 
+# Of the changes of an engagement return, for its gate: the share of all customers whose consent the run changes.
+CONSENT_SHARE = "_consent_share"
+NOW = "_now"  # of the same: the present moment, UTC: what is later has not happened
+NEWS_AT = "_news_at"  # of the same: when the destination learned the newest state that is to be written
+
 EMAIL = "email"
 ALIAS_NAME = "alias_name"
 _TEXTS = ("STRING", "TEXT")

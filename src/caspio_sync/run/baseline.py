@@ -14,7 +14,7 @@ from caspio_sync.schemas import Verdict
 async def record_baseline(
     run: SyncRun, batch: SourceBatch, comparison: Comparison, held: pl.DataFrame, accepted: pl.DataFrame
 ) -> None:
-    """Record accepted rows as sent, although nothing was: Braze is taken to hold them already.
+    """Record accepted rows as sent, although nothing was: the destination is taken to hold them already.
 
     Rows of which the ledger knows an acknowledged version are left alone: what changed in them since is for a run to
     send. So a baseline that was killed may be repeated, and one by mistake loses no change.
@@ -24,7 +24,7 @@ async def record_baseline(
     sent = run.report.verdicts.get(Verdict.SENT, 0)
     await run.work.note_taken(run, rows)
     await record_rows(run, batch.number, rows.with_columns(reason=pl.lit(BASELINE)), Verdict.SENT)
-    run.report.verdicts[Verdict.SENT] = sent  # a word that is kept for what Braze took
+    run.report.verdicts[Verdict.SENT] = sent  # a word that is kept for what was taken
     run.report.baseline += rows.height
     run.report.left_to_send += accepted.height - new.height
     await record_rows(run, batch.number, without, Verdict.BLOCKED)

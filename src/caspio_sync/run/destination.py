@@ -18,7 +18,6 @@ from caspio_sync.ledger.erasure import Identifier, Naming
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.field import Strict
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.verification.read_back import ReadBack
 from caspio_sync.run.writes import Write
 from caspio_sync.schemas import MappedColumn
@@ -76,6 +75,10 @@ class Eraser(Protocol):
 
     async def left(self, identifiers: Sequence[Identifier]) -> list[Identifier]:
         """Those that are still there, or cannot be looked for; as `delete` raises."""
+        ...
+
+    async def probe(self) -> str:
+        """By which right the key may delete; nobody is, and `delete` raises alike where it may not."""
         ...
 
 
@@ -144,6 +147,24 @@ class Sink(Generic[A]):
     def __init__(self, sync: Any) -> None:
         self.sync = sync
 
+    @classmethod
+    async def probe(cls, account: A) -> str:  # noqa: ARG003 - of a sink that takes rows
+        """What the key may do that rows of this kind need, in words; "" where they need nothing. Nothing is written.
+
+        Raises:
+            ConfigurationError, TransientError: it may not, or the destination does not answer.
+        """
+        return ""
+
+    @classmethod
+    async def write_test(cls, account: A, key: str) -> tuple[str, str]:
+        """Write a test value under a key: what was written, and where to look.
+
+        Raises:
+            ConfigurationError, TransientError: as `probe`, or it was refused.
+        """
+        raise NotImplementedError
+
     def limits(self, account: A) -> SenderLimits:
         """How fast rows may be sent, until an answer says otherwise."""
         raise NotImplementedError
@@ -193,8 +214,8 @@ class Sink(Generic[A]):
         """
         raise NotImplementedError
 
-    async def read_back(self, account: A, prepared: Prepared) -> ReadBack:
-        """Reads back what rows became.
+    async def read_back(self, account: A, mapping: RowMapping) -> ReadBack:
+        """Reads back what rows became that were mapped so.
 
         Raises:
             ConfigurationError: what rows of this kind became is not read back.
@@ -211,6 +232,10 @@ class Sink(Generic[A]):
 
     def known_by_address(self, account: A) -> KnownByAddress:
         """Finds there whom it knows by an address alone."""
+        raise NotImplementedError
+
+    async def polled(self, account: A) -> list[str]:
+        """What the key may ask for of that which the destination tells when it is asked; as `probe` raises."""
         raise NotImplementedError
 
     def told(self, opening: Any) -> Any:

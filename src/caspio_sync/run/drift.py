@@ -13,6 +13,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.mapping.definition import Sync, names
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.run.destination import destination_of
 from caspio_sync.run.kind import mapping_of
 from caspio_sync.schemas import CaspioField
 
@@ -146,18 +147,18 @@ def _lines(
     changed: set[str],
     stopped: set[str],
 ) -> Iterator[str]:
-    before = then.fields
+    before, title = then.fields, destination_of(definition).title
     mapping = mapping_of(definition, list({**now, **{name: before[name] for name in stopped}}.values()), absent=stopped)
     for name in sorted(stopped):
         columns = ", ".join(mapping.columns_reading([name]))
         back = f"bring {name} back in Caspio, or remove it from the sync file"
         if name in now:
             back = (
-                "say `type:` beside it in the sync file, or accept what Braze then gets by "
+                f"say `type:` beside it in the sync file, or accept what {title} then gets by "
                 f"`caspio-sync run {definition.name} --accept-schema`"
             )
         change = _change(name, now, before)
-        yield f"STOPPED {columns}: {change}. Braze keeps what it has, the other fields go on; {back}"
+        yield f"STOPPED {columns}: {change}. {title} keeps what it has, the other fields go on; {back}"
     used = set(mapping.source_fields)
     for name in sorted(used & set(then.stopped) - stopped):
         yield f"{name} is no longer stopped: it goes on, and every row is read once"

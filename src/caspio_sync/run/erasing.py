@@ -1,4 +1,4 @@
-"""Erasure (GDPR, CCPA): who is named is blocked first, then deleted in Braze, then proven gone, then forgotten here.
+"""Erasure (GDPR, CCPA): who is named is blocked first, then deleted there, then proven gone, then forgotten here.
 
     named ─▶ requested ─▶ /users/delete ─▶ deleted ─▶ /users/export/ids ─▶ proven, and out of the ledger
 
@@ -46,7 +46,7 @@ class Subject:
         key: as the sync would send it.
         digest: how the audit trail names the person.
         state: of an erasure that was begun: requested, deleted, proven; None where none was.
-        in_braze: whether Braze has a profile.
+        in_braze: whether the destination has a profile.
         ledger_rows: how many rows of the ledger bear the key.
     """
 
@@ -72,8 +72,8 @@ async def erase_named(run: SyncRun) -> Ended:
     Where that is too large a part of all rows, nobody new is erased and the run is blocked: opt-outs alone leave.
 
     Raises:
-        ConfigurationError: more people than `max_keys` are named anew, or the Braze key may not delete.
-        TransientError: Caspio or Braze did not answer; calling again goes on from here.
+        ConfigurationError: more people than `max_keys` are named anew, or the key there may not delete.
+        TransientError: Caspio or the destination did not answer; calling again goes on from here.
     """
     requests = run.prepared.requests
     if requests is not None:
@@ -88,7 +88,7 @@ async def erase_named(run: SyncRun) -> Ended:
 
 
 async def _forget_in_inbox(run: SyncRun) -> None:
-    """Take what Braze told of blocked people out of the inbox; what it tells from here on is not folded."""
+    """Take what was told of blocked people out of the inbox; what it tells from here on is not folded."""
     settings, connect = current_settings(), CONNECT.get()
     if settings.has_inbox:
         with connect.inbox(settings, run.clock) as inbox:
@@ -105,7 +105,7 @@ async def erase_pending(run: SyncRun) -> Ended:
     """Delete whoever is requested, and prove it; the caller holds the sync's lease.
 
     Raises:
-        ConfigurationError, TransientError: as `BrazeClient.delete_users`.
+        ConfigurationError, TransientError: as `Eraser.delete`.
     """
     ledger = run.ledger.ledger
     pending = await run.ledger.do(ledger.pending_erasures, run.name)
@@ -172,10 +172,10 @@ def keys_by_hand(run: SyncRun, texts: Sequence[str]) -> list[str]:
 
 
 async def look_up(run: SyncRun, keys: Sequence[str]) -> list[Subject]:
-    """What Braze and the ledger know of these keys; nothing is written.
+    """What the destination and the ledger know of these keys; nothing is written.
 
     Raises:
-        ConfigurationError, TransientError: as `BrazeClient.find_users`.
+        ConfigurationError, TransientError: as `Eraser.left`.
     """
     ledger, space = run.ledger.ledger, keyspace(run)
     digests = await run.ledger.do(ledger.key_digests, space, keys)
@@ -214,7 +214,7 @@ async def release(run: SyncRun, keys: Sequence[str], typed: Sequence[str]) -> li
 
 
 async def withhold_erased(run: SyncRun, compared: Comparison, known: pl.DataFrame) -> Comparison:
-    """Take the rows of erased keys out of the changes, the one way to Braze: neither profile nor opt-out leaves.
+    """Take the rows of erased keys out of the changes, the one way out: neither profile nor opt-out leaves.
 
     Args:
         run: the run.

@@ -1,4 +1,4 @@
-"""How fresh Braze is: when the rows that were sent, and those that wait, were changed in Caspio.
+"""How fresh a destination is: when the rows that were sent, and those that wait, were changed in Caspio.
 
 A change is dated by the source's cursor field, read along with the row. Without one, all that is known is when
 the last complete read began: everything before it has its verdict, and what changed since is not known to have. A row
@@ -24,9 +24,9 @@ class Freshness(BaseModel):
 
     Args:
         target_seconds: `freshness:` of the sync file; None without one.
-        newest_delivered_at: when the newest row that Braze took was changed, in this run or one before; None without a
+        newest_delivered_at: when the newest row that was taken was changed, in this run or one before; None without a
             cursor field whose zone is known.
-        oldest_undelivered_at: when the oldest row that Braze has not taken was changed, or first seen: set aside,
+        oldest_undelivered_at: when the oldest row that was not taken was changed, or first seen: set aside,
             refused, without an answer, or in a batch that did not come through. A row that lacks a required consent is
             not to be delivered. None where there is none.
         read_up_to: every change before this was read and has its verdict; None before the first complete read.
@@ -76,7 +76,7 @@ class ChangeTimes:
         return self._zone is not None
 
     def sent(self, changed_at: pl.Series) -> None:
-        """Braze took these rows."""
+        """These rows were taken."""
         self._newest = _latest(self._newest, _moment(changed_at.max()))
         if self._late is not None:
             self._slowest = _earliest(self._slowest, _moment(changed_at.filter(changed_at >= self._late).min()))
@@ -96,7 +96,7 @@ class ChangeTimes:
 
     @property
     def newest_sent(self) -> datetime | None:
-        """When the newest of the rows that Braze took was changed."""
+        """When the newest of the rows that were taken was changed."""
         return self._instant(self._newest)
 
     @property
@@ -106,7 +106,7 @@ class ChangeTimes:
 
     @property
     def oldest_waiting(self) -> datetime | None:
-        """When the oldest of the rows that Braze did not take was changed."""
+        """When the oldest of the rows that were not taken was changed."""
         return self._instant(min([*self._waiting.values(), *([self._held] if self._held else [])], default=None))
 
     def _instant(self, reading: datetime | None) -> datetime | None:
@@ -142,7 +142,7 @@ def measured(  # noqa: PLR0917 - what is known at the end of a run
         read_up_to: the watermark as it stands now.
         oldest_held: when the oldest row that waits was first seen, by the ledger.
         before: as the run before this one left it.
-        sent: rows that Braze took in this run.
+        sent: rows that were taken in this run.
         judged: False for a run of chosen rows, which cannot keep a promise about all.
     """
     slowest = times.slowest_sent if times.known else times.since if sent else None

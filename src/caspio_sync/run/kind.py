@@ -85,7 +85,7 @@ class Kind(Generic[S]):
         work: address of what makes a run's `Work` of an `Opening`, a definition and its mapping (see `registry.found`).
         line: address of its `Line`.
         flow: its flow, as `module.function`.
-        examination: address of its `Examination`: what `check` looks at besides.
+        examine: address of its `Examine`: what `check` looks at besides.
         propose: for `init`.
         guess_back: columns of a table that by their names hold what this kind writes, and what that is.
         cron: when schedules run a sync that reads changes, unless its file says when.
@@ -101,7 +101,7 @@ class Kind(Generic[S]):
     work: str
     line: str
     flow: str
-    examination: str
+    examine: str
     propose: Propose
     guess_back: Callable[[Sequence[CaspioField]], Mapping[str, str]]
     cron: str

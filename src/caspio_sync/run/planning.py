@@ -1,6 +1,6 @@
 """A dry run: the same reading, mapping, comparing and judging, and nothing written anywhere.
 
-Braze is asked one thing, for a sample: whether new rows would make duplicates.
+The destination is asked one thing, for a sample: whether new rows would make duplicates.
 """
 
 import orjson
@@ -30,7 +30,7 @@ class ItemsPlan(BaseModel):
         examples: ids of some of those.
         unchanged: items that stay as they are.
         requests: to write and delete them.
-        seconds: that these take at Braze's limit.
+        seconds: that these take at the destination's limit.
     """
 
     schema_changes: list[str] = Field(default_factory=list)
@@ -138,8 +138,8 @@ async def mapping_changes(run: SyncRun) -> list[str]:
     before, now = former[max(former)], [column.name for column in run.mapping.columns]
     where = run.definition.where("fields")
     stays = (
-        "Braze keeps the value it has, and it is billed no more; to remove it, map it to an empty field with "
-        "`on_null: clear` for one run"
+        f"{run.destination.title} keeps the value it has, and it is billed no more; to remove it, map it to an empty "
+        "field with `on_null: clear` for one run"
         if kind_of(run.definition).words.billed
         else "what was written stays where it is"
     )

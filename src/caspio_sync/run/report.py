@@ -178,7 +178,7 @@ class RunReport(BaseModel):
     held: dict[str, int] = Field(default_factory=dict)
     verdicts: dict[str, int] = Field(default_factory=dict)
     opt_outs: int = 0
-    identified: int = 0  # new rows whose id Braze did not know, offered to the profile with their address
+    identified: int = 0  # new rows whose id was not known there, offered to the profile with their address
     baseline: int = 0  # recorded as sent without being sent
     left_to_send: int = 0  # changed rows that a baseline left to the next run
     schema_changes: list[str] = Field(default_factory=list)  # of a catalog
@@ -190,10 +190,10 @@ class RunReport(BaseModel):
 
     requests: int = 0
     objects: int = 0  # of the requests that were answered; each is in exactly one of the next three
-    objects_taken: int = 0  # as Braze counts them
-    objects_refused: int = 0  # as Braze names them
+    objects_taken: int = 0  # as the destination counts them
+    objects_refused: int = 0  # as the destination names them
     objects_unknown: int = 0  # nobody knows
-    unacknowledged: int = 0  # requests whose answer is not known to be Braze's own
+    unacknowledged: int = 0  # requests whose answer is not known to be the destination's own
     doubt: str = ""  # what such an answer was
     in_doubt: bool = False  # whether the last answer, of this run or of one before, was of that kind
     caspio_calls: int = 0
@@ -211,7 +211,7 @@ class RunReport(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def sent(self) -> int:
-        """Rows Braze accepted."""
+        """Rows that were accepted."""
         return self.verdicts.get(Verdict.SENT, 0)
 
     @property
@@ -259,11 +259,11 @@ class RunReport(BaseModel):
         self.checks = list(totals.values())
 
     def count_sent(self, rows: int) -> None:
-        """Count rows that Braze accepted."""
+        """Count rows that were accepted."""
         self.verdicts[Verdict.SENT] = self.verdicts.get(Verdict.SENT, 0) + rows
 
     def count_answers(self, answers: Iterable[Answer]) -> None:
-        """Count the objects of answered requests by what Braze says of them."""
+        """Count the objects of answered requests by what is said of them."""
         for answer in answers:
             refused = len(answer.rejected)
             self.objects += answer.count

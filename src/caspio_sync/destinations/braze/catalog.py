@@ -19,7 +19,6 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.catalogs.items_back import ItemsReadBack
 from caspio_sync.run.destination import Sink
-from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.verification.read_back import ReadBack
 from caspio_sync.run.writes import KNOWN_THERE, Write
 from caspio_sync.schemas import KEY
@@ -42,6 +41,12 @@ class CatalogSink(Sink[BrazeAccount]):
             items_envelope("DELETE", self._name),
         )
         self.envelopes = (self._put, self._patch, self._delete)
+
+    @classmethod
+    async def probe(cls, account: BrazeAccount) -> str:
+        """As `Sink.probe`."""
+        await account.catalogs.probe_catalogs()
+        return "lets the key keep catalogs (catalogs.*)"
 
     def limits(self, account: BrazeAccount) -> SenderLimits:
         """As `Sink.limits`."""
@@ -75,9 +80,9 @@ class CatalogSink(Sink[BrazeAccount]):
         ]
         return sum(each.item is not None for each in answers)
 
-    async def read_back(self, account: BrazeAccount, prepared: Prepared) -> ReadBack:
+    async def read_back(self, account: BrazeAccount, mapping: RowMapping) -> ReadBack:
         """As `Sink.read_back`."""
-        items = ItemsReadBack(account.catalogs, self._sync, cast("CatalogMapping", prepared.mapping), account.clock)
+        items = ItemsReadBack(account.catalogs, self._sync, cast("CatalogMapping", mapping), account.clock)
         await items.look()
         return items
 

@@ -3,9 +3,10 @@
 import orjson
 from pydantic import SecretStr
 
+from caspio_sync.clients._taken import Taken
 from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_answers import TrackAnswer, TrackRefusedError, refusal_text
-from caspio_sync.clients.braze_catalog_answers import CatalogRefusedError, CatalogWriteAnswer
+from caspio_sync.clients.braze_answers import TrackRefusedError, refusal_text
+from caspio_sync.clients.braze_catalog_answers import CatalogRefusedError
 from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.delivery.requests import Request
 from caspio_sync.errors import ConfigurationError, PermanentError
@@ -19,7 +20,7 @@ class TrackEndpoint:
     def __init__(self, client: BrazeClient) -> None:
         self._client = client
 
-    async def deliver(self, request: Request, *, seconds: float) -> TrackAnswer:
+    async def deliver(self, request: Request, *, seconds: float) -> Taken:
         """As `Endpoint.deliver`."""
         return await self._client.track(request.body, sent={request.envelope.array: request.count}, seconds=seconds)
 
@@ -55,7 +56,7 @@ class ItemsEndpoint:
     def __init__(self, client: CatalogClient) -> None:
         self._client = client
 
-    async def deliver(self, request: Request, *, seconds: float) -> CatalogWriteAnswer:
+    async def deliver(self, request: Request, *, seconds: float) -> Taken:
         """As `Endpoint.deliver`."""
         envelope = request.envelope
         assert envelope.method != "POST"

@@ -54,3 +54,8 @@ class UserEraser:
             found += [each for _, answer in answers for each in answer.found]
             found += [each for each, _ in refused]  # whoever cannot be looked for is not proven to be gone
         return found
+
+    async def probe(self) -> str:
+        """As `Eraser.probe`."""
+        await self._account.users.probe_delete()
+        return "users.delete"

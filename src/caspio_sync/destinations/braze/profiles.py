@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import orjson
 import polars as pl
 
 from caspio_sync.clients.braze_account import BrazeAccount
@@ -23,12 +24,12 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.context import Opening
 from caspio_sync.run.destination import Sink
 from caspio_sync.run.engagement.told import BrazeEngagement
-from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.verification.read_back import ReadBack
 from caspio_sync.run.verification.reading_back import ProfilesReadBack
 from caspio_sync.run.writes import Write
 from caspio_sync.schemas import MappedColumn
 
+TEST_ATTRIBUTE = "caspio_sync_test"
 _TRACK_SECONDS = 3.0  # the window of /users/track on data-point pricing: 3,000 requests in 3 s
 
 
@@ -51,6 +52,28 @@ class ProfileSink(Sink[BrazeAccount]):
 
     def __init__(self, sync: ProfileSync) -> None:
         self._sync = sync
+
+    @classmethod
+    async def probe(cls, account: BrazeAccount) -> str:
+        """As `Sink.probe`."""
+        await account.users.probe_track()
+        return "takes the key, which may write profiles (users.track)"
+
+    @classmethod
+    async def write_test(cls, account: BrazeAccount, key: str) -> tuple[str, str]:
+        """As `Sink.write_test`: an attribute of the profile with this external id."""
+        written = account.clock.now().isoformat(timespec="seconds")
+        profile = {"external_id": key, "_update_existing_only": False, TEST_ATTRIBUTE: written}
+        answer = await account.users.track(orjson.dumps({TRACK.array: [profile]}), sent={TRACK.array: 1})
+        if answer.doubt:
+            raise ConfigurationError(f"{answer.doubt}; whether the test profile was written is not known")
+        if answer.errors:
+            said = ", ".join(each.type for each in answer.errors)
+            raise ConfigurationError(f"Braze: refused the test profile: {said}; correct the external id")
+        return (
+            f"Braze: WROTE {TEST_ATTRIBUTE} = {written} to the profile with external_id {key} (one data point)",
+            "look it up in the Braze dashboard; writes take effect a little later than they are accepted",
+        )
 
     def limits(self, account: BrazeAccount) -> SenderLimits:
         """As `Sink.limits`."""
@@ -78,9 +101,9 @@ class ProfileSink(Sink[BrazeAccount]):
         """As `Sink.known`."""
         return await users_known(account, self._sync.identity, keys)
 
-    async def read_back(self, account: BrazeAccount, prepared: Prepared) -> ReadBack:
+    async def read_back(self, account: BrazeAccount, mapping: RowMapping) -> ReadBack:
         """As `Sink.read_back`."""
-        return ProfilesReadBack(account.users, self._sync.identity, prepared.mapping.columns, account.clock)
+        return ProfilesReadBack(account.users, self._sync.identity, mapping.columns, account.clock)
 
     def eraser(self, account: BrazeAccount) -> UserEraser:
         """As `Sink.eraser`."""
@@ -114,11 +137,19 @@ class EngagementFeed(Sink[BrazeAccount]):
         """As `Sink.known`."""
         return await users_known(account, self._sync.identity, keys)
 
-    async def read_back(self, account: BrazeAccount, prepared: Prepared) -> ReadBack:  # noqa: ARG002
+    async def read_back(self, account: BrazeAccount, mapping: RowMapping) -> ReadBack:  # noqa: ARG002
         """As `Sink.read_back`."""
         raise ConfigurationError(
             f"{self._sync.name}: an engagement return holds every row of Caspio against Braze whenever it runs; "
             f"`caspio-sync plan {self._sync.name}` shows what differs"
+        )
+
+    async def polled(self, account: BrazeAccount) -> list[str]:
+        """As `Sink.polled`."""
+        returned = self._sync.returned
+        return await account.engagement.probe_engagement(
+            states=bool(returned.states and self._sync.people_per_run and returned.profiles),
+            campaigns=self._sync.campaign_stats is not None,
         )
 
     def told(self, opening: Opening) -> BrazeEngagement:

@@ -3,9 +3,10 @@
 import polars as pl
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.catalogs import LAST_PRICE, ROWS_LAST, ROWS_NOW
 from caspio_sync.run.catalogs.catalog_work import CatalogWork
 from caspio_sync.run.context import SyncRun
-from caspio_sync.schemas import LAST_PRICE, ROWS_LAST, ROWS_NOW, SOURCE_PK
+from caspio_sync.schemas import SOURCE_PK
 
 
 async def keep_schema(run: SyncRun[CatalogWork]) -> None:

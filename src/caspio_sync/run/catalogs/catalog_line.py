@@ -1,6 +1,5 @@
 """The line of catalogs."""
 
-from caspio_sync.clients.braze_catalog_answers import ITEMS_WRITE_LIMIT
 from caspio_sync.delivery.requests import count_requests
 from caspio_sync.run.catalogs import catalog_items, vanished
 from caspio_sync.run.catalogs.catalog_work import CatalogWork
@@ -37,7 +36,7 @@ async def _plan_vanished(planning: Planning, run: SyncRun[CatalogWork]) -> None:
         run.report.requests += sum(
             count_requests(write.encode(write.rows), envelope=write.envelope) for write in run.sink.deletes(going)
         )
-    requests, window_seconds = ITEMS_WRITE_LIMIT
+    limits = run.sink.limits(run.account)
     run.report.notes += work.change.notes
     plan.items = ItemsPlan(
         schema_changes=work.change.lines,
@@ -46,7 +45,7 @@ async def _plan_vanished(planning: Planning, run: SyncRun[CatalogWork]) -> None:
         examples=[] if going is None else going[KEY].head(EXAMPLES).to_list(),
         unchanged=run.report.unchanged,
         requests=run.report.requests,
-        seconds=run.report.requests / requests * window_seconds,
+        seconds=run.report.requests / limits.requests * limits.window_seconds,
     )
 
 

@@ -15,7 +15,18 @@ from caspio_sync.engagement.events import POLLED
 from caspio_sync.extraction.records import SourceBatch
 from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.ledger import fingerprints as fp
-from caspio_sync.mapping.engagement import ALIAS_NAME, EMAIL, StateColumn, WrittenColumn, present, stamp, state
+from caspio_sync.mapping.engagement import (
+    ALIAS_NAME,
+    CONSENT_SHARE,
+    EMAIL,
+    NEWS_AT,
+    NOW,
+    StateColumn,
+    WrittenColumn,
+    present,
+    stamp,
+    state,
+)
 from caspio_sync.mapping.engagement_sync import MEASURES
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.gathering import EngagementWork
@@ -23,7 +34,7 @@ from caspio_sync.run.engagement.people import KnownPeople
 from caspio_sync.run.engagement.writeback_report import Conflict
 from caspio_sync.run.erasing import without_erased
 from caspio_sync.run.hand_over import take_over_agreed
-from caspio_sync.schemas import CONSENT_SHARE, FORMER_KEY, HELD_BEFORE, KEY, NEWS_AT, NOW, SOURCE_PK, Verdict, ok
+from caspio_sync.schemas import FORMER_KEY, HELD_BEFORE, KEY, SOURCE_PK, Verdict, ok
 from caspio_sync.writeback import wanted
 from caspio_sync.writeback.consent import MOMENT, SIDES, settle
 

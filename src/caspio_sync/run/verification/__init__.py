@@ -1,1 +1,1 @@
-"""`verify`: what Braze holds against what was sent."""
+"""`verify`: what a destination holds against what was sent."""

@@ -11,8 +11,6 @@ from caspio_sync.run.verification.looking import Look
 from caspio_sync.run.verification.verify_report import VerifyReport
 from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn
 
-_NOTHING_THERE = {"profile": "Braze has no such profile", "item": "the catalog has no such item"}
-
 
 class Findings:
     """Counts looks.
@@ -20,12 +18,14 @@ class Findings:
     Args:
         report: the counts so far.
         columns: the mapping's columns.
+        title: of the destination, for people.
         by_key: whether rows are shown by their keys; keys that are personal are not.
     """
 
-    def __init__(self, report: VerifyReport, columns: Sequence[MappedColumn], *, by_key: bool) -> None:
+    def __init__(self, report: VerifyReport, columns: Sequence[MappedColumn], title: str, *, by_key: bool) -> None:
         self.report = report
         self._columns = columns
+        self._title = title
         self._by_key = by_key
 
     def count(self, look: Look) -> None:
@@ -56,7 +56,7 @@ class Findings:
         masks = fp.pack_mask(differs)
         names = [column.name for column in self._columns]
         distinct = masks.unique()
-        told = ["differs in Braze: " + ", ".join(fp.mask_names(mask, names)) for mask in distinct.to_list()]
+        told = [f"differs in {self._title}: " + ", ".join(fp.mask_names(mask, names)) for mask in distinct.to_list()]
         frame = look.rows.select(SOURCE_PK, found_fp="sent_fp").with_columns(
             masks,
             pl.Series("gone", gone),
@@ -66,16 +66,14 @@ class Findings:
             kept=pl.Series(look.kept.any(axis=1)),
         )
         self.report.cleared += int(frame["clears"].sum())
-        stricter = (
-            pl.when("kept").then(pl.lit("; the consent in Braze is the stricter one and stays")).otherwise(pl.lit(""))
-        )
-        there = ~pl.col("gone")
+        stays = f"; the consent in {self._title} is the stricter one and stays"
+        stricter = pl.when("kept").then(pl.lit(stays)).otherwise(pl.lit(""))
+        place = self._title if self.report.thing == "profile" else "the catalog"
+        nothing, there = f"{place} has no such {self.report.thing}", ~pl.col("gone")
         return frame.with_columns(
             left_fp=pl.when(there).then(pl.lit(NO_VERSION)),
             left_fields=pl.when(there).then("left_fields"),
-            reason=pl.when(there)
-            .then(pl.concat_str("reason", stricter))
-            .otherwise(pl.lit(_NOTHING_THERE[self.report.thing])),
+            reason=pl.when(there).then(pl.concat_str("reason", stricter)).otherwise(pl.lit(nothing)),
         )
 
     def _examples(self, rows: pl.DataFrame) -> list[str]:

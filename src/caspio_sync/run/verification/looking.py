@@ -1,4 +1,4 @@
-"""One look at some rows: as Caspio has them, as the ledger says they were sent, as Braze holds them.
+"""One look at some rows: as Caspio has them, as the ledger says they were sent, as the destination does.
 
 ledger rows + source frame ─▶ mapped frame ─▶ rows that still are what was sent ─▶ profiles or items ─▶ one state a row
 """
@@ -26,7 +26,7 @@ from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.verification.read_back import Held, ReadBack
 from caspio_sync.schemas import KEY, SOURCE_PK
 
-# How long Braze's docs advise to wait between dependent calls (Braze, 2.2).
+# Between dependent calls (Braze, 2.2).
 SETTLE_SECONDS = 300
 DENSE = 2  # a stretch with a wanted row in so many keys is read whole
 
@@ -42,10 +42,10 @@ class Look:
         rows: source_pk, key, sent_fp and `state`: equal, differing, missing, pending, recent, gone, ambiguous or
             left_out.
         acknowledged: field fingerprints as the ledger has them, rows x columns.
-        compared: whether a field was held against Braze.
-        equal: whether Braze holds it as it was sent.
-        kept: whether it differs and must not be sent again: the consent in Braze is the stricter one.
-        retyped: whether Braze holds it in another JSON type.
+        compared: whether a field was held against what is there.
+        equal: whether it is held there as it was sent.
+        kept: whether it differs and must not be sent again: the consent there is the stricter one.
+        retyped: whether it is held there in another JSON type.
     """
 
     rows: pl.DataFrame
@@ -109,7 +109,7 @@ class Looking:
 
         Args:
             known: the rows, as SENT_SCHEMA has them.
-            held: gives what Braze holds under each key, where it was read otherwise than `ReadBack.held` reads it.
+            held: gives what is held under each key, where it was read otherwise than `ReadBack.held` reads it.
             settled_at: what was sent later is not judged; by default five minutes before now.
         """
         mapped = with_former_keys(self._prepared.mapping.apply(await self._source(known[SOURCE_PK])), known)
@@ -150,7 +150,7 @@ class Looking:
     async def _hold_against(
         self, look: Look, places: npt.NDArray[np.uint32], wanted: pl.DataFrame, profiles: list[Held]
     ) -> None:
-        """Fill in `equal`, `kept` and `retyped` of the rows that Braze has something of."""
+        """Fill in `equal`, `kept` and `retyped` of the rows of which something is there."""
         found = np.array([not isinstance(each, str) for each in profiles], dtype=np.bool_)
         users = [each for each in profiles if not isinstance(each, str)]
         at, wanted = places[found], wanted.filter(pl.Series(found))

@@ -20,7 +20,7 @@ LEASE_WAIT_SECONDS = 3_600.0
 
 @dataclass(frozen=True, slots=True)
 class HeldBy:
-    """What Braze holds, where it was read otherwise than key by key.
+    """What the destination holds, where it was read otherwise than key by key.
 
     Args:
         first: as it was read.
@@ -78,7 +78,7 @@ class Stretches:
 
         Args:
             source_pks: the rows, sorted.
-            held: what Braze holds of them; by default it is asked key by key.
+            held: what is held of them there; by default it is asked key by key.
             done: how far the verification came with them, given the rows that are left to another look; by default,
                 all up to the last of them.
 

@@ -13,12 +13,12 @@ class Estimate(BaseModel, frozen=True):
     """What a verification will take, told before it begins.
 
     Args:
-        thing: what a row becomes in Braze: "profile" or "item".
+        thing: what a row becomes there: "profile" or "item".
         rows: rows still to look at.
         pages: of the catalog, where it is read page by page; 0 where items are read one by one.
-        requests: to Braze.
-        seconds: at Braze's usual limit.
-        slowest_seconds: where Braze holds the workspace to 250 exports a minute.
+        requests: to the destination.
+        seconds: at its usual limit.
+        slowest_seconds: at the slowest it gives.
         caspio_calls: about so many.
         resumed: rows that were looked at before it was interrupted.
     """
@@ -34,12 +34,12 @@ class Estimate(BaseModel, frozen=True):
 
 
 class Difference(BaseModel):
-    """Rows in which Braze holds something else than what was sent.
+    """Rows in which something else is held than what was sent.
 
     Args:
-        field: Braze's name of it; "(profile)" or "(item)" where there is none at all.
+        field: its name there; "(profile)" or "(item)" where there is none at all.
         rows: how many.
-        kept: rows among them in which the consent in Braze is the stricter one; these are not sent again.
+        kept: rows among them in which the consent there is the stricter one; these are not sent again.
         examples: keys, or PK_IDs where keys are personal.
     """
 
@@ -54,16 +54,16 @@ class VerifyReport(BaseModel):
 
     Args:
         sync: name of the sync.
-        thing: what a row becomes in Braze: "profile" or "item".
+        thing: what a row becomes there: "profile" or "item".
         started_at: when it began.
         ended_at: None where it was interrupted.
         sample: rows asked for; None for all.
         rows: rows it is about.
-        equal: rows that Braze holds as they were sent.
+        equal: rows that are held as they were sent.
         differing: rows that differ in a field.
         missing: rows without a profile or item.
         pending: rows that changed in Caspio since they were sent: the next run sends them.
-        recent: rows that differ, and were sent so lately that Braze may still be writing them.
+        recent: rows that differ, and were sent so lately that they may still be on their way.
         gone: rows that are no longer in the source.
         ambiguous: rows whose identifier leads to several profiles, or to one that was renamed.
         left_out: rows without a profile, in a sync that makes none (`on_new: update_only`).
@@ -75,10 +75,10 @@ class VerifyReport(BaseModel):
         undeleted: items that were deleted and are there all the same; the next whole read deletes them. Counted as
             `extra` is.
         pages: pages of the catalog that were read.
-        retyped: by field, values that Braze holds in another type than they were sent in.
+        retyped: by field, values that are held in another type than they were sent in.
         unreadable: fields that can be written and not read.
         cleared: rows whose differing fields the next run sends again.
-        requests: made to Braze.
+        requests: made to it.
         caspio_calls: made to Caspio.
     """
 
@@ -111,13 +111,13 @@ class VerifyReport(BaseModel):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def compared(self) -> int:
-        """Rows that were held against Braze."""
+        """Rows that were held against what is there."""
         return self.equal + self.differing + self.missing
 
     @computed_field  # type: ignore[prop-decorator]
     @property
     def accuracy(self) -> float | None:
-        """Share of the compared rows that Braze holds as they were sent; None where none was compared."""
+        """Share of the compared rows that are held as they were sent; None where none was compared."""
         return self.equal / self.compared if self.compared else None
 
     @computed_field  # type: ignore[prop-decorator]

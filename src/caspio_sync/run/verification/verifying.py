@@ -84,7 +84,7 @@ async def verify(
         prepared = prepared.keeping(await ledger.do(ledger.ledger.mapping_fields, name))
         destination = destination_of(prepared.definition)
         account = await stack.enter_async_context(connect.account(destination, connect.clock))
-        read_back = await destination.sink(prepared.definition).read_back(account, prepared)
+        read_back = await destination.sink(prepared.definition).read_back(account, prepared.mapping)
         wanted = read_back.usual_sample if sample == "usual" else sample
         async with hold_lease(name, ledger, connect.clock, of="verification"):  # refuses while a run is under way
             begun, layouts, version = await ledger.do(_begin, ledger, name, prepared, read_back, wanted, restart)
@@ -102,7 +102,7 @@ async def verify(
         about = {"sync": name, "thing": read_back.thing, "started_at": begun.started_at, "sample": begun.sample}
         report = VerifyReport.model_validate({**begun.counts, **about, "unreadable": list(read_back.unreadable)})
         by_key = identity.kind not in {"email", "phone"}
-        findings = Findings(report, prepared.mapping.columns, by_key=by_key)
+        findings = Findings(report, prepared.mapping.columns, destination.title, by_key=by_key)
         stretches = Stretches(name, ledger, connect.clock, read_back, looking, findings, begun, version)
         return await _all_rows(stretches, read_back, salt, watching or Watching())
 
@@ -144,7 +144,7 @@ async def _all_rows(stretches: Stretches, read_back: ReadBack, salt: int, watchi
         left = left.filter(left > begun.done_pk)
         report.rows = report.looked_at + len(left)
         # So many that reading them one by one takes longer than the whole catalog did: they were on none of its pages.
-        # Pages that ended before all that Braze counts were shown tell nothing of the rest.
+        # Pages that ended before all that is counted were shown tell nothing of the rest.
         shown = report.pages >= read_back.pages
         held = never_shown(begun) if shown and len(left) > max(report.pages, read_back.stretch_rows) else None
         if len(left) and held is None:
