@@ -2,13 +2,17 @@
 
 import ast
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import is_dataclass
+from dataclasses import is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.catalogs.catalog_line import CATALOG
+from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.engagement.return_line import RETURN
 from caspio_sync.run.line import Line, run_line
@@ -66,6 +70,24 @@ def test_a_run_holds_the_same_objects_from_its_birth_on(world: World, name: str,
     born, ended = asyncio.run(moved())
     assert len(born) > 20
     assert born == ended
+
+
+def test_a_run_opens_its_ledger_once(world: World) -> None:
+    """And once more when it is closed, to see what is to be told; of a sync that is refused none is made."""
+    connect, opened = CONNECT.get(), Counter[str]()
+
+    def counted(*args: Any) -> Ledger:
+        opened["ledger"] += 1
+        return connect.ledger(*args)
+
+    CONNECT.set(replace(connect, ledger=counted))
+    world.sync(world.SYNC.replace("FirstName", "NoSuchField"))
+    world.people(3)
+    assert (world.ended().code, opened["ledger"]) == (2, 0)
+    world.sync()
+    for _ in range(2):
+        opened.clear()
+        assert (world.ended().code, opened["ledger"]) == (0, 2)
 
 
 def test_prefect_does_not_walk_through_a_run() -> None:
