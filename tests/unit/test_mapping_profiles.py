@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from caspio_sync.mapping import ProfileMapping, parse_sync
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 TODAY = date(2026, 1, 1)
@@ -25,7 +26,7 @@ def a_mapping(fields: str, *, more: str = "", identity: str = "external_id: Id",
         f"kind: profiles\nsource: {{table: People, time_zone: {zone}}}\nidentity: {{{identity}}}\n"
         f"fields: {{{fields}}}\n{more}"
     )
-    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS)
+    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS, ATTRIBUTE_VALUES)
 
 
 def rows(*given: dict[str, Any]) -> pl.DataFrame:

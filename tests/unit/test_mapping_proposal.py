@@ -4,6 +4,7 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping import ProfileMapping, parse_sync, propose_sync
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.schemas import CaspioField
 
 FIELDS = [
@@ -27,7 +28,7 @@ FIELDS = [
 
 def test_a_proposal_can_be_read_and_fits_its_table() -> None:
     sync = parse_sync(propose_sync("people", "People", FIELDS), Path("syncs/people.yaml"))
-    mapping = ProfileMapping(sync, FIELDS)
+    mapping = ProfileMapping(sync, FIELDS, ATTRIBUTE_VALUES)
     assert sync.identity.external_id == "CustomerNo"
     assert sync.source.cursor == "ChangedAt"
     assert {"first_name", "email", "phone", "country", "dob", "total_spend", "tags"} <= {

@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 import polars as pl
 
-from caspio_sync.mapping.lookups import Lookup, gender_code, time_zone_name
+from caspio_sync.mapping.attributes import gender_code
+from caspio_sync.mapping.lookups import Lookup, time_zone_name
 from caspio_sync.mapping.names import STANDARD_ATTRIBUTES
 from caspio_sync.mapping.places import country_code, language_code
 from caspio_sync.moments import instant_of_text

@@ -9,6 +9,7 @@ from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync
+from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import CaspioField
 
 
@@ -23,8 +24,9 @@ def mapping_of(sync: AnySync, fields: Sequence[CaspioField], *, absent: Collecti
     Raises:
         ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
     """
+    values = rules_for(sync.kind, sync.destination)
     if isinstance(sync, CatalogSync):
-        return CatalogMapping(sync, fields, absent=absent)
+        return CatalogMapping(sync, fields, values, absent=absent)
     if isinstance(sync, EngagementSync):
-        return EngagementMapping(sync, fields, absent=absent)
-    return ProfileMapping(sync, fields, absent=absent)
+        return EngagementMapping(sync, fields, values, absent=absent)
+    return ProfileMapping(sync, fields, values, absent=absent)

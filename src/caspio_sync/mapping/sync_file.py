@@ -15,8 +15,10 @@ from caspio_sync.mapping.catalog_faults import catalog_faults
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.document import Document, Finding, Location, listing, parse_document, read_document
 from caspio_sync.mapping.engagement_sync import EngagementSync
-from caspio_sync.mapping.faults import find_faults, profile_faults
+from caspio_sync.mapping.faults import find_faults
+from caspio_sync.mapping.profile_faults import profile_faults
 from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.mapping.values import ValueRules, rules_for, sinks_at
 from caspio_sync.sync_files import fault_in_name
 
 AnySync = ProfileSync | CatalogSync | EngagementSync
@@ -24,8 +26,8 @@ AnySync = ProfileSync | CatalogSync | EngagementSync
 KINDS: Mapping[str, type[AnySync]] = MappingProxyType(
     {"profiles": ProfileSync, "catalog": CatalogSync, "engagement": EngagementSync}
 )
-_FAULTS: Mapping[str, Callable[[Any], Iterable[tuple[Location, str]]]] = MappingProxyType(
-    {"profiles": profile_faults, "catalog": catalog_faults, "engagement": lambda _: ()}
+_FAULTS: Mapping[str, Callable[[Any, ValueRules], Iterable[tuple[Location, str]]]] = MappingProxyType(
+    {"profiles": profile_faults, "catalog": catalog_faults, "engagement": lambda _data, _values: ()}
 )
 
 
@@ -54,7 +56,7 @@ def sync_json_schema() -> dict[str, Any]:
 def _model(kind: str, *destinations: str) -> type[AnySync]:
     """The definition of a kind, with the section `options` that its sinks at these destinations bring."""
     model = KINDS[kind]
-    sinks = [_sinks(each)[kind] for each in destinations if kind in _sinks(each)]
+    sinks = [sinks_at(each)[kind] for each in destinations if kind in sinks_at(each)]
     found: list[Any] = [each.options for each in sinks if each.options is not None]
     if not found:
         return model
@@ -64,17 +66,12 @@ def _model(kind: str, *destinations: str) -> type[AnySync]:
     return cast("type[AnySync]", create_model(model.__name__, __base__=model, options=options))
 
 
-def _sinks(destination: str) -> Mapping[str, Any]:
-    sinks: Mapping[str, Any] = registry.load(registry.DESTINATIONS, destination, "destination").sinks
-    return sinks
-
-
 def _destination(document: Document, kind: str) -> str:
     """The file's destination; the default where it names none that there is, which is a finding of its own."""
     named = document.data.get("destination", registry.DEFAULT_DESTINATION)
     if not isinstance(named, str) or named not in registry.DESTINATIONS:
         return registry.DEFAULT_DESTINATION
-    if kind not in (takes := _sinks(named)):
+    if kind not in (takes := sinks_at(named)):
         text = f"destination: '{named}' takes no sync of kind '{kind}'; it takes: {', '.join(takes)}"
         raise ConfigurationError(listing(document.path, [Finding(document.line(("destination",)), text)]))
     return named
@@ -84,8 +81,9 @@ def _checked(document: Document) -> AnySync:
     if (fault := fault_in_name(document.path.stem)) is not None:
         raise ConfigurationError(f"{document.path}: {fault}")
     kind = _kind(document)
-    model = _model(kind, _destination(document, kind))
-    sync, findings = find_faults(model, document, _FAULTS[kind](document.data))
+    destination = _destination(document, kind)
+    faults = _FAULTS[kind](document.data, rules_for(kind, destination))
+    sync, findings = find_faults(_model(kind, destination), document, faults)
     if sync is None:
         raise ConfigurationError(listing(document.path, findings))
     sync._document = document  # noqa: SLF001 - the model cannot know its file while it is being validated
