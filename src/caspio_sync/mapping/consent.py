@@ -27,7 +27,7 @@ def group_id(text: str) -> str:
     try:
         return str(UUID(text))
     except ValueError:
-        text = "is no subscription group id; copy the id (a UUID) from the page Subscription Groups"
+        text = "is no subscription group id; copy the id (a UUID) from the destination's page Subscription Groups"
         raise ValueError(text) from None
 
 
