@@ -35,12 +35,7 @@ class CatalogMapping(RowMapping):
     """
 
     def __init__(
-        self,
-        sync: CatalogSync,
-        fields: Sequence[CaspioField],
-        values: ValueRules,
-        *,
-        absent: Collection[str] = (),
+        self, sync: CatalogSync, fields: Sequence[CaspioField], values: ValueRules, *, absent: Collection[str] = ()
     ) -> None:
         maker = CellMaker(sync, fields, values)
         key = _key(sync, maker)

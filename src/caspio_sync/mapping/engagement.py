@@ -136,12 +136,7 @@ class EngagementMapping(RowMapping):
     """
 
     def __init__(
-        self,
-        sync: EngagementSync,
-        fields: Sequence[CaspioField],
-        values: ValueRules,
-        *,
-        absent: Collection[str] = (),
+        self, sync: EngagementSync, fields: Sequence[CaspioField], values: ValueRules, *, absent: Collection[str] = ()
     ) -> None:
         maker = CellMaker(sync, fields, values)
         by_name = {field.name: field for field in fields}

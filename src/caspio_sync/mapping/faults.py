@@ -7,14 +7,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from caspio_sync.mapping.document import Document, Finding, Location
+from caspio_sync.mapping.document import Document, Fault, Finding, Location
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def find_faults(
-    model: type[Model], document: Document, faults: Iterable[tuple[Location, str]]
-) -> tuple[Model | None, list[Finding]]:
+def find_faults(model: type[Model], document: Document, faults: Iterable[Fault]) -> tuple[Model | None, list[Finding]]:
     """The definition, or everything that is wrong with it.
 
     Args:

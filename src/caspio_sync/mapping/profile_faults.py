@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from caspio_sync.mapping.consent import GROUP_PREFIX
-from caspio_sync.mapping.document import Location
+from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, UNCASTABLE
-
-Fault = tuple[Location, str]
 
 _OF_FRAMES = frozenset({KEY, SOURCE_PK, PROBLEMS, UNCASTABLE})
 # `type` a standard attribute may be given: the one it has anyway.

@@ -33,12 +33,7 @@ class ProfileMapping(RowMapping):
     """
 
     def __init__(
-        self,
-        sync: ProfileSync,
-        fields: Sequence[CaspioField],
-        values: ValueRules,
-        *,
-        absent: Collection[str] = (),
+        self, sync: ProfileSync, fields: Sequence[CaspioField], values: ValueRules, *, absent: Collection[str] = ()
     ) -> None:
         maker = CellMaker(sync, fields, values)
         identity = sync.identity

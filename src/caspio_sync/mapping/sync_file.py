@@ -13,7 +13,7 @@ from caspio_sync import registry
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalog_faults import catalog_faults
 from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.document import Document, Finding, Location, listing, parse_document, read_document
+from caspio_sync.mapping.document import Document, Fault, Finding, listing, parse_document, read_document
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.faults import find_faults
 from caspio_sync.mapping.profile_faults import profile_faults
@@ -26,7 +26,7 @@ AnySync = ProfileSync | CatalogSync | EngagementSync
 KINDS: Mapping[str, type[AnySync]] = MappingProxyType(
     {"profiles": ProfileSync, "catalog": CatalogSync, "engagement": EngagementSync}
 )
-_FAULTS: Mapping[str, Callable[[Any, ValueRules], Iterable[tuple[Location, str]]]] = MappingProxyType(
+_FAULTS: Mapping[str, Callable[[Any, ValueRules], Iterable[Fault]]] = MappingProxyType(
     {"profiles": profile_faults, "catalog": catalog_faults, "engagement": lambda _data, _values: ()}
 )
 
