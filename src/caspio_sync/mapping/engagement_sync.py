@@ -17,6 +17,7 @@ from caspio_sync.mapping.definition import Gate, OtherSync, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import AsTuple, FieldName, Strict
 from caspio_sync.mapping.profile_sync import Alias
+from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import Channel
 
 CHANNELS = ("email", "push", "sms", "whatsapp", "in_app", "content_card")
@@ -284,9 +285,10 @@ class EngagementSync(Sync):
         if self.source.view is not None:
             yield ("source", "view"), "a view is not written; name the table below it"
         if self.source.cursor is not None:
+            title = rules_for(self.kind, self.destination).title
             text = (
-                "what comes back is stamped nowhere in Caspio: an engagement return reads all rows (a call for each "
-                "thousand); remove `cursor`"
+                f"what {title} learns is stamped nowhere in Caspio: an engagement return reads all rows (a call for "
+                "each thousand); remove `cursor`"
             )
             yield ("source", "cursor"), text
         if not self.columns and self.campaign_stats is None:
