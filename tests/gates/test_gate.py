@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.sync_file import load_sync, parse_sync
@@ -272,7 +273,7 @@ FIELDS = [CaspioField(name, TYPES.get(name, "STRING")) for name in NAMES]
 
 
 def fitted(sync: ProfileSync) -> tuple[ProfileSync, ProfileMapping]:
-    return sync, ProfileMapping(sync, FIELDS)
+    return sync, ProfileMapping(sync, FIELDS, ATTRIBUTE_VALUES)
 
 
 def judged(parts: tuple[ProfileSync, ProfileMapping], *customers: dict[str, Any]) -> Judgement:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.engagement import EngagementMapping
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.sync_file import load_sync, parse_sync, sync_json_schema
@@ -37,7 +38,7 @@ def refusal(rest: str, head: str = HEAD) -> str:
 
 def misfit(rest: str) -> str:
     with pytest.raises(ConfigurationError) as caught:
-        EngagementMapping(parsed(rest), FIELDS)
+        EngagementMapping(parsed(rest), FIELDS, ATTRIBUTE_VALUES)
     return str(caught.value)
 
 
@@ -136,12 +137,12 @@ def test_words_are_written_as_the_file_spells_them() -> None:
     sync = parsed(
         "consent: {email_subscribe: {column: Consent, map: {Ja: subscribed, Nein: unsubscribed, nee: unsubscribed}}}\n"
     )
-    (state,) = EngagementMapping(sync, FIELDS).states
+    (state,) = EngagementMapping(sync, FIELDS, ATTRIBUTE_VALUES).states
     assert state.values == {"subscribed": "Ja", "opted_in": "Ja", "unsubscribed": "Nein"}
     assert state.held["opted_in"] == "subscribed"
 
 
 def test_a_yes_that_means_no() -> None:
     sync = parsed("consent: {email_subscribe: {column: Flag, map: {yes: unsubscribed, no: subscribed}}}\n")
-    (state,) = EngagementMapping(sync, FIELDS).states
+    (state,) = EngagementMapping(sync, FIELDS, ATTRIBUTE_VALUES).states
     assert state.values == {"unsubscribed": True, "subscribed": False, "opted_in": False}

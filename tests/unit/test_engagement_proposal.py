@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.engagement import TAKES, EngagementMapping
 from caspio_sync.mapping.engagement_proposal import propose_engagement
 from caspio_sync.mapping.engagement_sync import FORMS, MEASURES, EngagementSync
@@ -25,7 +26,7 @@ def proposed(*fields: CaspioField) -> EngagementSync:
     """The sync that is proposed for a table, which it fits."""
     sync = parse_sync(propose_engagement("back", "People", fields), Path("syncs/back.yaml"))
     assert isinstance(sync, EngagementSync)
-    EngagementMapping(sync, fields)
+    EngagementMapping(sync, fields, ATTRIBUTE_VALUES)
     return sync
 
 

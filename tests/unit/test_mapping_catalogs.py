@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.items import slug
+from caspio_sync.mapping.items import ITEM_VALUES, slug
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.run.drift import Drift, FieldsThen, find_drift
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
@@ -39,7 +39,7 @@ def a_sync(fields: str = "{name: Name}", *, item_id: str = "Code", more: str = "
 
 
 def a_mapping(fields: str = "{name: Name}", *, item_id: str = "Code", more: str = "") -> CatalogMapping:
-    return CatalogMapping(a_sync(fields, item_id=item_id, more=more), FIELDS)
+    return CatalogMapping(a_sync(fields, item_id=item_id, more=more), FIELDS, ITEM_VALUES)
 
 
 def mapped(mapping: CatalogMapping, *given_rows: dict[str, Any]) -> list[dict[str, Any]]:
@@ -179,7 +179,7 @@ def test_a_catalog_knows_no_consent() -> None:
 def test_the_digest_follows_the_catalog_and_its_ids() -> None:
     text = "kind: catalog\nsource: {table: T}\ncatalog: {name: NAME}\nitem_id: Code\nfields: {name: Name}\n"
     syncs = [parse_sync(text.replace("NAME", name), Path("x.yaml")) for name in ("a", "a", "b")]
-    one, same, other = (CatalogMapping(sync, FIELDS).digest for sync in syncs)  # type: ignore[arg-type]
+    one, same, other = (CatalogMapping(sync, FIELDS, ITEM_VALUES).digest for sync in syncs)  # type: ignore[arg-type]
     assert one == same != other
     assert a_mapping(item_id=SLUG).digest != a_mapping().digest
 
@@ -222,7 +222,7 @@ def test_a_field_that_is_gone_or_of_another_type_stops_alone() -> None:
     gone = drift(a_sync(SYNC_FIELDS), Tags=None)
     assert gone.stopped == ("Tags",)
     assert "STOPPED tags: Tags (LIST-STRING) is gone. Braze keeps what it has" in gone.lines[0]
-    mapping = CatalogMapping(a_sync(SYNC_FIELDS), FIELDS, absent=gone.stopped)
+    mapping = CatalogMapping(a_sync(SYNC_FIELDS), FIELDS, ITEM_VALUES, absent=gone.stopped)
     assert mapping.stopped == ("tags",)
     assert drift(a_sync(SYNC_FIELDS), Name="NUMBER").stopped == ("Name",)
     assert drift(a_sync(SYNC_FIELDS), Name="STRING").stopped == ()

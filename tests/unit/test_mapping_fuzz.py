@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from caspio_sync.ledger.fingerprints import field_fingerprints, row_fingerprints
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.objects import encode_objects, identifier_expression
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.sync_file import parse_sync
@@ -253,7 +254,7 @@ def test_the_mapping_makes_of_every_field_what_the_model_makes(seed: int) -> Non
     fields = {f"attribute {number}": a_field(dice, types) for number in range(COLUMNS)}
     definition = {"kind": "profiles", "source": {"table": "T", "time_zone": zone}, "identity": {"external_id": "Id"}, "fields": fields}  # fmt: skip
     sync = parse_sync(yaml.safe_dump(definition, allow_unicode=True), Path("t.yaml"))
-    mapping = ProfileMapping(sync, [CaspioField(name, type_) for name, type_ in types.items()])
+    mapping = ProfileMapping(sync, [CaspioField(name, type_) for name, type_ in types.items()], ATTRIBUTE_VALUES)
     schema: dict[str, Any] = {"source_pk": pl.Int64, "uncastable": pl.List(pl.String)} | {name: SOURCE_DTYPES[type_] for name, type_ in types.items()}  # fmt: skip
     frame = mapping.apply(
         pl.DataFrame([{"source_pk": number} | row for number, row in enumerate(rows)], schema=schema), today=TODAY

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
@@ -26,7 +27,7 @@ def a_mapping(fields: str, *, more: str = "", identity: str = "external_id: Id",
         f"kind: profiles\nsource: {{table: People, time_zone: {zone}}}\nidentity: {{{identity}}}\n"
         f"fields: {{{fields}}}\n{more}"
     )
-    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS)
+    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS, ATTRIBUTE_VALUES)
 
 
 def rows(*given: dict[str, Any]) -> pl.DataFrame:

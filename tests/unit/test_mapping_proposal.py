@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.proposal import propose_sync
 from caspio_sync.mapping.sync_file import parse_sync
@@ -29,7 +30,7 @@ FIELDS = [
 
 def test_a_proposal_can_be_read_and_fits_its_table() -> None:
     sync = parse_sync(propose_sync("people", "People", FIELDS), Path("syncs/people.yaml"))
-    mapping = ProfileMapping(sync, FIELDS)
+    mapping = ProfileMapping(sync, FIELDS, ATTRIBUTE_VALUES)
     assert sync.identity.external_id == "CustomerNo"
     assert sync.source.cursor == "ChangedAt"
     assert {"first_name", "email", "phone", "country", "dob", "total_spend", "tags"} <= {

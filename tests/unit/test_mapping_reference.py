@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.characters import trimmed
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
@@ -39,7 +40,9 @@ fields:
 consent:
   email_subscribe: {from: Consent, map: {yes: subscribed, no: unsubscribed, unasked: null}}
 """
-MAPPING = ProfileMapping(parse_sync(SYNC, Path("t.yaml")), [CaspioField(name, type_) for name, type_ in TYPES.items()])
+MAPPING = ProfileMapping(
+    parse_sync(SYNC, Path("t.yaml")), [CaspioField(name, type_) for name, type_ in TYPES.items()], ATTRIBUTE_VALUES
+)
 CONTROLS = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - set("\t\n\r")
 
 # Characters that Python's own tables know: polars' are newer, and know the lower case of more.

@@ -10,6 +10,7 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.cells import source_frame
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.numbers import number_text, rounded
 from caspio_sync.mapping.objects import encode_objects, identifier_expression
 from caspio_sync.mapping.places import country_code, language_code, two_countries
@@ -25,7 +26,7 @@ PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"  # with a joiner in
 
 def a_mapping(fields: str, identity: str = "external_id: Id", more: str = "") -> ProfileMapping:
     text = f"kind: profiles\nsource: {{table: People}}\nidentity: {{{identity}}}\nfields: {{{fields}}}\n{more}"
-    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS)
+    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS, ATTRIBUTE_VALUES)
 
 
 def mapped(mapping: ProfileMapping, **cells: Any) -> dict[str, Any]:

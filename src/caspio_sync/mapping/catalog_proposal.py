@@ -4,8 +4,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.consent_proposal import bare
-from caspio_sync.mapping.proposal import DISABLED, KEY_TYPES, LEFT_OUT, NOTHING, cursor, quoted, why, zone_line
+from caspio_sync.mapping.proposal import NOTHING
+from caspio_sync.mapping.proposed_lines import DISABLED, KEY_TYPES, LEFT_OUT, bare, cursor, quoted, why, zone_line
+from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 _ID = re.compile(r"(?:sku|code|id|no|nr|number|isbn|ean|gtin)$")
@@ -31,9 +32,10 @@ def propose_catalog(
     Raises:
         ConfigurationError: no field can name an item.
     """
+    title = rules_for("catalog").title
     key = _key(table, fields)
     lines = [
-        f"# {name}: rows of {table} → items of a Braze catalog. A proposal: read it line by line, then",
+        f"# {name}: rows of {table} → items of a {title} catalog. A proposal: read it line by line, then",
         f"# `caspio-sync check {name}` and `caspio-sync plan {name}`. Nothing leaves before `caspio-sync run {name}`.",
         "kind: catalog",
         DISABLED,
@@ -44,11 +46,11 @@ def propose_catalog(
         zone_line(time_zone),
         "",
         "catalog:",
-        f"  name: {name}    # made in Braze when there is none; a type cannot change afterwards",
+        f"  name: {name}    # made in {title} when there is none; a type cannot change afterwards",
         "",
         "item_id:",
         f"  from: {quoted(key.name)}    # {why(key)}",
-        "  id_transform: strict    # or slug: makes ids that Braze takes of those with spaces and other signs",
+        f"  id_transform: strict    # or slug: makes ids that {title} takes of those with spaces and other signs",
         "",
         "# Catalog field: Caspio field.",
         "fields:",

@@ -28,11 +28,11 @@ class CatalogField(FieldMapping):
     """Where a catalog field's value comes from, and how.
 
     Args:
-        type: Braze's type of the field; by default what Caspio declares.
+        type: the catalog's type of the field; by default what Caspio declares.
         geo: the fields with the degrees of a place; half a place is none.
         object: keys and the mapping of each value.
         array: a Caspio list field, or a list of mappings; items are text.
-        on_null: an emptied cell empties the field in Braze.
+        on_null: an emptied cell empties the field.
     """
 
     # Catalogs know other types than attributes, inside objects and arrays too.
@@ -51,8 +51,8 @@ class ItemId(Shortened):
 
     Args:
         source_field: `from`: the Caspio field.
-        id_transform: "strict" takes the id as it is, and holds a row whose id Braze would refuse; "slug" makes one that
-            Braze takes: marks off the letters, small letters, every run of other signs one hyphen.
+        id_transform: "strict" takes the id as it is, and holds a row whose id would be refused; "slug" makes one that
+            is taken: marks off the letters, small letters, every run of other signs one hyphen.
     """
 
     source_field: FieldName = Field(alias="from")
@@ -60,12 +60,12 @@ class ItemId(Shortened):
 
 
 class Catalog(Strict):
-    """The catalog in Braze.
+    """The catalog that the items are of.
 
     Args:
         name: at most 250 letters, digits, hyphens and underscores.
         description: at most 250 characters.
-        on_extra_field: what becomes of fields that Braze has and the mapping lacks: they are kept, or deleted.
+        on_extra_field: what becomes of fields that the catalog has and the mapping lacks: they are kept, or deleted.
     """
 
     name: CatalogName
@@ -109,7 +109,7 @@ class ItemIdentity:
 
 
 class CatalogSync(Sync):
-    """A sync of Caspio rows to the items of a Braze catalog.
+    """A sync of Caspio rows to the items of a catalog.
 
     Args:
         kind: always "catalog".
@@ -129,7 +129,7 @@ class CatalogSync(Sync):
 
     @property
     def identity(self) -> ItemIdentity:
-        """What names the rows in Braze."""
+        """What names the rows there."""
         return ItemIdentity(self.item_id.source_field, self.item_id.id_transform, self.catalog.name)
 
     @property

@@ -1,4 +1,4 @@
-"""Catalog mapping: Caspio rows as items of a Braze catalog."""
+"""Catalog mapping: Caspio rows as items of a catalog."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
@@ -10,8 +10,8 @@ from caspio_sync.mapping.cells import Cell, CellMaker
 from caspio_sync.mapping.columns import Plan, Planner
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping
-from caspio_sync.mapping.items import ITEM_VALUES, slug
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import CaspioField, CatalogType, MappedColumn
 
 # Of the changes of a catalog, for its gate: the price that was last sent (Float64; null where none is known, or
@@ -27,14 +27,17 @@ class CatalogMapping(RowMapping):
     Args:
         sync: the definition.
         fields: the table's or view's fields, as Caspio declares them.
+        values: what the destination takes as an item.
         absent: as for `RowMapping`.
 
     Raises:
         ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
     """
 
-    def __init__(self, sync: CatalogSync, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> None:
-        maker = CellMaker(sync, fields, ITEM_VALUES)
+    def __init__(
+        self, sync: CatalogSync, fields: Sequence[CaspioField], values: ValueRules, *, absent: Collection[str] = ()
+    ) -> None:
+        maker = CellMaker(sync, fields, values)
         key = _key(sync, maker)
         plans = tuple(_plans(sync, maker))
         _check_price(sync, maker, [plan.column for plan in plans])
@@ -48,9 +51,20 @@ class CatalogMapping(RowMapping):
 
     @property
     def schema(self) -> tuple[tuple[str, CatalogType], ...]:
-        """Names and types of the catalog's fields, `id` first, as Braze asks (Braze, 9.1)."""
+        """Names and types of the catalog's fields, `id` first (Braze, 9.1)."""
         types = ((column.name, column.catalog_type) for column in self.columns)
         return (("id", "string"), *((name, type_) for name, type_ in types if type_ is not None))
+
+
+def slug(text: pl.Expr) -> pl.Expr:
+    """An id of a to z, 0 to 9, - and _, of any length; null where nothing is left.
+
+    Marks come off their letters, letters become small, and every run of signs other than a to z, 0 to 9 and _ becomes
+    one hyphen; none leads or ends.
+    """
+    plain = text.str.normalize("NFKD").str.replace_all(r"\p{M}", "").str.to_lowercase()
+    made = plain.str.replace_all("[^a-z0-9_]+", "-").str.strip_chars("-")
+    return pl.when(made.str.len_bytes() > 0).then(made)
 
 
 def _key(sync: CatalogSync, maker: CellMaker) -> Cell | None:

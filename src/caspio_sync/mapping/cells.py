@@ -13,7 +13,6 @@ from types import MappingProxyType
 
 import polars as pl
 
-from caspio_sync.mapping.attributes import Circumstances, Rule, SourceKind, ValueRules, source_kind
 from caspio_sync.mapping.cleaning import TEXT_TRANSFORMS, cleaned, distinct_items, replaced
 from caspio_sync.mapping.consent import ConsentMapping, SubscriptionGroup
 from caspio_sync.mapping.definition import Sync
@@ -22,6 +21,7 @@ from caspio_sync.mapping.empty import fault_in_empty, without_empty
 from caspio_sync.mapping.field import FieldMapping, PhoneRegion, Scalar, Transform
 from caspio_sync.mapping.lookups import time_zone_names
 from caspio_sync.mapping.numbers import number_text
+from caspio_sync.mapping.values import Circumstances, Rule, SourceKind, ValueRules, source_kind
 from caspio_sync.schemas import SOURCE_DTYPES, UNCASTABLE, CaspioField
 
 _MEANING_OF_TYPE = MappingProxyType({"string": "text", "time": "datetime"})
@@ -100,7 +100,7 @@ class CellMaker:
     Args:
         sync: the definition.
         fields: the table's fields.
-        values: what holds for the values of this kind of sync.
+        values: what the destination takes.
     """
 
     def __init__(self, sync: Sync, fields: Sequence[CaspioField], values: ValueRules) -> None:

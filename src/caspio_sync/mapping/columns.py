@@ -11,8 +11,6 @@ from caspio_sync.mapping.field import FieldMapping, Scalar
 from caspio_sync.mapping.nested import Member, decimals, json_array, json_object
 from caspio_sync.schemas import MappedColumn
 
-_MOMENTS = frozenset({"date_value", "datetime_value"})
-
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -101,7 +99,8 @@ class Planner:
                 inside = tuple(self._members((*inner, "object"), below, mapping.object))
                 yield Member(key, pl.lit(None), members=inside)
             elif (cell := self._cell(inner, below, _from_field(mapping))) is not None:
-                yield Member(key, cell.value, decimal=cell.rule.dtype == pl.Float64, timed=cell.rule.code in _MOMENTS)
+                under = self.maker.values.time_key if cell.rule.dated else None
+                yield Member(key, cell.value, decimal=cell.rule.dtype == pl.Float64, under=under)
 
     def _array(self, at: Location, name: str, mapping: FieldMapping, items: tuple[FieldMapping, ...]) -> Plan:
         first = len(self.maker.cells)

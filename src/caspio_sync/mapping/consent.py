@@ -10,10 +10,16 @@ from caspio_sync.schemas import Channel
 
 GlobalState = Literal["opted_in", "subscribed", "unsubscribed"]
 GroupState = Literal["subscribed", "unsubscribed"]
+GROUP_PREFIX = "subscription_groups."
+
+
+def is_consent(column: str) -> bool:
+    """Whether a column of the mapped frame holds a consent state; no attribute may bear such a name."""
+    return column in {"email_subscribe", "push_subscribe"} or column.startswith(GROUP_PREFIX)
 
 
 def group_id(text: str) -> str:
-    """A subscription group's id as Braze writes it.
+    """A subscription group's id, as a UUID is usually written.
 
     Raises:
         ValueError: it is none.
@@ -21,7 +27,8 @@ def group_id(text: str) -> str:
     try:
         return str(UUID(text))
     except ValueError:
-        raise ValueError("is no subscription group id; copy the id (a UUID) from Braze's Subscription Groups") from None
+        text = "is no subscription group id; copy the id (a UUID) from the destination's page Subscription Groups"
+        raise ValueError(text) from None
 
 
 class ConsentMapping(Shortened):
@@ -29,7 +36,7 @@ class ConsentMapping(Shortened):
 
     Args:
         source_field: `from`: a Yes/No or text field.
-        map: the field's words and Braze's states; null stands for unknown. Yes/No fields need none.
+        map: the field's words and the states they stand for; null stands for unknown. Yes/No fields need none.
     """
 
     source_field: FieldName = Field(alias="from")
@@ -37,7 +44,7 @@ class ConsentMapping(Shortened):
 
 
 class SubscriptionGroup(Strict):
-    """A subscription group of Braze and the field with its state."""
+    """A subscription group and the field with its state."""
 
     id: Annotated[str, AfterValidator(group_id)]
     channel: Channel
@@ -47,7 +54,7 @@ class SubscriptionGroup(Strict):
     @property
     def column(self) -> str:
         """Name of its column in the mapped frame."""
-        return f"subscription_groups.{self.id}"
+        return f"{GROUP_PREFIX}{self.id}"
 
 
 class Consent(Strict):
@@ -69,7 +76,7 @@ class Consent(Strict):
     @property
     def required(self) -> tuple[str, ...]:
         """The columns of `require`; a group may be named by its id alone."""
-        return tuple(name if name in self.columns else f"subscription_groups.{name}" for name in self.require)
+        return tuple(name if name in self.columns else f"{GROUP_PREFIX}{name}" for name in self.require)
 
     @model_validator(mode="after")
     def _columns_exist(self) -> Self:

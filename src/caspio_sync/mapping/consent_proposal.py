@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
+from caspio_sync.mapping.proposed_lines import bare
 from caspio_sync.schemas import CaspioField
 
 # A channel inside a name; `emailsent` is not `emails` and `ent`.
@@ -38,8 +39,3 @@ def channel_of(field: CaspioField) -> tuple[str | None, str]:
     name = bare(field)
     found = _CHANNEL.search(name)
     return found and found.lastgroup, _CHANNEL.sub("", name, count=1)
-
-
-def bare(field: CaspioField) -> str:
-    """The field's name without blanks, signs and case."""
-    return "".join(character for character in field.name.lower() if character.isalnum())

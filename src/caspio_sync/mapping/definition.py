@@ -165,7 +165,7 @@ class Named(Protocol):
 
     @property
     def kind(self) -> str:
-        """Braze's name of the identifier."""
+        """Name of the identifier."""
         ...
 
     @property
@@ -180,7 +180,7 @@ class Named(Protocol):
 
     @property
     def on_new(self) -> str:
-        """What becomes of a key that Braze does not know, such as "create"."""
+        """What becomes of a key that is not known there, such as "create"."""
         ...
 
 
@@ -193,12 +193,12 @@ class Sync(Strict):
     Args:
         source: table or view, paging, cursor, condition, time zone.
         destination: where its rows go; of an engagement return, where what it returns comes from.
-        fields: Braze's name → where it comes from, in the order of the file.
+        fields: the name there → where it comes from, in the order of the file.
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
         schedule: when deployments run it: a cron line in UTC, or `cron:` and `time_zone:`; by default that of its kind.
             The nightly whole read goes by the same zone.
-        freshness: how long a change may take to reach Braze, such as 5m; a miss is told, and fails no run.
+        freshness: how long a change may take to arrive, such as 5m; a miss is told, and fails no run.
         enabled: whether schedules run it. By hand it runs all the same, and `check` and `plan` look at it.
         owner: another sync, which owns what both write (attributes, consent, columns): this one leaves that out.
         apart_from: other syncs that write the same things, of other people or items; a run refuses where the ledger

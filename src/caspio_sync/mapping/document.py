@@ -18,6 +18,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.sync_files import SyncFiles
 
 Location = tuple[str | int, ...]
+Fault = tuple[Location, str]  # what is wrong at a place of the file, and what to do
 
 MOST_BYTES = 2_000_000
 MOST_VALUES = 200_000  # with each alias written out

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from caspio_sync.mapping.attributes import SourceKind
+from caspio_sync.mapping.values import SourceKind
 from caspio_sync.moments import date_of_text, date_text
 
 

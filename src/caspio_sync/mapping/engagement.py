@@ -1,4 +1,4 @@
-"""Engagement mapping: Caspio rows as people who may be known to Braze, and what their columns hold now."""
+"""Engagement mapping: Caspio rows as people who may be known there, and what their columns hold now."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 import polars as pl
 
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.cells import CellMaker
 from caspio_sync.mapping.columns import Plan
 from caspio_sync.mapping.consent import ConsentMapping, GlobalState
@@ -22,6 +21,7 @@ from caspio_sync.mapping.engagement_sync import (
     WrittenField,
 )
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField, MappedColumn
 
 # Of the changes of an engagement return, for its gate: the share of all customers whose consent the run changes.
@@ -128,14 +128,17 @@ class EngagementMapping(RowMapping):
     Args:
         sync: the definition.
         fields: the table's fields, as Caspio declares them.
+        values: what the destination takes as an identifier.
         absent: as for `RowMapping`: these columns are neither read nor written.
 
     Raises:
         ConfigurationError: a field is missing, read-only, or cannot hold what is to be written; all findings at once.
     """
 
-    def __init__(self, sync: EngagementSync, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> None:
-        maker = CellMaker(sync, fields, ATTRIBUTE_VALUES)
+    def __init__(
+        self, sync: EngagementSync, fields: Sequence[CaspioField], values: ValueRules, *, absent: Collection[str] = ()
+    ) -> None:
+        maker = CellMaker(sync, fields, values)
         by_name = {field.name: field for field in fields}
         identity = sync.identity
         key = maker.key(sync.key_place, identity.source_field, identity.kind)

@@ -1,4 +1,4 @@
-"""A first sync file for what comes back from Braze: guesses by column name and type, all of them open to correction.
+"""A first sync file for what comes back: guesses by column name and type, all of them open to correction.
 
 A run writes over what a guessed column holds. So a name must be understood as a whole: `EmailOpens` is taken,
 `OpenOrders` is not.
@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.consent_proposal import bare, channel_of, groups_of, scopes_of
+from caspio_sync.mapping.consent_proposal import channel_of, groups_of, scopes_of
 from caspio_sync.mapping.engagement import TAKES
 from caspio_sync.mapping.engagement_sync import FORMS, MEASURES, Form, is_of_frames
-from caspio_sync.mapping.proposal import DISABLED, NOTHING, TEXTS, is_state, key_of, meant, quoted, why, zone_line
+from caspio_sync.mapping.proposal import NOTHING, TEXTS, is_state, key_of, meant
+from caspio_sync.mapping.proposed_lines import DISABLED, bare, quoted, why, zone_line
+from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import CaspioField
 
-_PADDING = re.compile(r"^(?:braze|total|numberof|has|is)|(?:date|at|on)$")
+_PADDING = r"^(?:{}|total|numberof|has|is)|(?:date|at|on)$"
 # What a name says without channel and padding, and the measures that may be meant, the likeliest first: the first one
 # that the column's type takes is proposed. {} is the channel, e-mail where the name has none.
 _MEANT = (
@@ -76,8 +78,9 @@ def propose_engagement(
         returned: columns that hold what Braze tells; of no matter here.
 
     Raises:
-        ConfigurationError: no field can name a person, or none seems made for what Braze tells.
+        ConfigurationError: no field can name a person, or none seems made for what comes back.
     """
+    title = rules_for("engagement").title
     key = key_of(table, fields)
     address = next((each for each in fields if each is not key and meant(each) == "email" and each.type in TEXTS), None)
     columns = [each for each in fields if each is not key and each is not address and _takes_values(each)]
@@ -87,14 +90,14 @@ def propose_engagement(
     if not guesses and not any(each.type == "YES/NO" for each in scopes.values()):
         worth = ", ".join(f"{each.name} ({_SPOKEN[each.type]})" for each in _WORTH)
         raise ConfigurationError(
-            f"{table}: no column seems made for what Braze tells; add some in Caspio, such as {worth}, and try again"
+            f"{table}: no column seems made for what {title} tells; add some in Caspio, such as {worth}, and try again"
         )
     lines = [
-        f"# {name}: what Braze learns of people → their rows of {table}. A proposal: a run WRITES OVER what these",
+        f"# {name}: what {title} learns of people → their rows of {table}. A proposal: a run WRITES OVER what these",
         f"# columns hold. Read it line by line, then `caspio-sync check {name}` and `caspio-sync plan {name}`.",
         f"# Nothing is written before `caspio-sync run {name}`.",
         "#",
-        "# Without Currents (a paid feature of Braze) there are hard bounces, unsubscribes, subscription states.",
+        f"# Without Currents (a paid feature of {title}) there are hard bounces, unsubscribes, subscription states.",
         "# Opens, clicks and deliveries come by Currents alone: until its first post such columns stay as they are.",
         "kind: engagement",
         DISABLED,
@@ -107,9 +110,9 @@ def propose_engagement(
         f"  external_id: {quoted(key.name)}    # {why(key)}",
         *([f"  email: {quoted(address.name)}    # finds those whom the id does not"] if address else []),
         "",
-        *_fields(fields, guesses),
+        *_fields(fields, guesses, title),
         "",
-        *_consent(states, scopes),
+        *_consent(states, scopes, title),
         "",
         "# campaign_stats: {table: CampaignStats, create: true}    # counts of each campaign, day and channel",
     ]
@@ -117,7 +120,7 @@ def propose_engagement(
 
 
 def returned_columns(fields: Sequence[CaspioField]) -> dict[str, str]:
-    """The columns that by their names hold what Braze tells of people, and what: its measure."""
+    """The columns that by their names hold what comes back of people, and what: its measure."""
     columns = [each for each in fields if meant(each) is None and _takes_values(each)]
     return {name: measure for name, (measure, _) in _guesses(columns, _states(columns)).items()}
 
@@ -151,7 +154,7 @@ def _suggested(field: CaspioField) -> Iterator[str]:
     if (measure := _OWN_NAMES.get(bare(field))) is not None:
         yield measure
     channel, rest = channel_of(field)
-    said = _PADDING.sub("", rest)
+    said = re.sub(_PADDING.format(rules_for("engagement").title.lower()), "", rest)
     for pattern, measures in _MEANT if channel is None else (*_MEANT, *_MEANT_OF_A_CHANNEL):
         if re.fullmatch(pattern, said):
             # A measure without a channel is of e-mail, or of all channels.
@@ -160,7 +163,7 @@ def _suggested(field: CaspioField) -> Iterator[str]:
             )
 
 
-def _fields(fields: Sequence[CaspioField], guesses: Mapping[str, tuple[str, Form]]) -> Iterator[str]:
+def _fields(fields: Sequence[CaspioField], guesses: Mapping[str, tuple[str, Form]], title: str) -> Iterator[str]:
     yield "# Column: what it holds, the most important first. Coarse unless said otherwise: a date, a bucket (2-4)."
     yield "fields:" if guesses else "# fields:"
     for column, guess in guesses.items():
@@ -171,7 +174,7 @@ def _fields(fields: Sequence[CaspioField], guesses: Mapping[str, tuple[str, Form
         name, wanted = each.name, _guess(each)
         assert wanted is not None
         while name.lower() in there:  # of a type that does not take it, or read-only
-            name = f"Braze{name}"
+            name = f"{title}{name}"
         if wanted[0] not in {measure for measure, _ in guesses.values()}:
             remedy = f"add a {_SPOKEN[each.type]} field {name} in Caspio, then uncomment"
             yield f"{aside}{name}: {_value(*wanted)}    # {remedy}"
@@ -182,7 +185,7 @@ def _value(measure: str, form: Form) -> str:
     return measure if form == coarse else f"{{measure: {measure}, as: {form}}}"
 
 
-def _consent(states: Sequence[CaspioField], scopes: Mapping[str, CaspioField]) -> Iterator[str]:
+def _consent(states: Sequence[CaspioField], scopes: Mapping[str, CaspioField], title: str) -> Iterator[str]:
     """A Yes/No field says what it means; of words only a person knows which stand for which state."""
     clear = {scope: field for scope, field in scopes.items() if field.type == "YES/NO"}
     yield "# The states are opted_in, subscribed and unsubscribed; a Yes/No field needs no map. On the left of a map"
@@ -198,5 +201,5 @@ def _consent(states: Sequence[CaspioField], scopes: Mapping[str, CaspioField]) -
     yield f"{aside}profiles: NAME    # the profile sync of these columns: where Caspio wins, it sends the state again"
     yield f"{aside}subscription_groups:"
     for channel, field in groups_of(states, scopes):
-        group = f"{{id: <group id of Braze>, channel: {channel}, column: {quoted(field.name)}}}"
+        group = f"{{id: <group id of {title}>, channel: {channel}, column: {quoted(field.name)}}}"
         yield f"{aside}  - {group}    # {field.type}"

@@ -1,6 +1,6 @@
 """The definition of an engagement return: what `syncs/<name>.yaml` of `kind: engagement` may say.
 
-Without Currents (which Braze sells) there are bounces, unsubscribes, subscription states, and what `/users/export/ids`
+Without Currents (Braze, 8) there are bounces, unsubscribes, subscription states, and what `/users/export/ids`
 tells of single profiles. Opens, clicks and deliveries come by Currents alone: columns made of them stay as they are
 until its first post.
 """
@@ -17,6 +17,7 @@ from caspio_sync.mapping.definition import Claim, Gate, OtherSync, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import AsTuple, FieldName, Strict
 from caspio_sync.mapping.profile_sync import Alias
+from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import Channel
 
 CHANNELS = ("email", "push", "sms", "whatsapp", "in_app", "content_card")
@@ -93,9 +94,9 @@ class ConsentColumn(Strict):
 
     Args:
         column: the Caspio field, Yes/No or text.
-        map: the column's words and Braze's states, as in the profile sync; the first word of a state is the one that is
-            written. Yes/No fields need none.
-        conflict: who wins where Caspio and Braze changed it both since they last agreed.
+        map: the column's words and the states they stand for, as in the profile sync; the first word of a state is the
+            one that is written. Yes/No fields need none.
+        conflict: who wins where both sides changed it since they last agreed.
         changed_at: a Date/Time or Timestamp field that says when the column changed; `newest` goes by it. Without it,
             by when a run first saw the change.
     """
@@ -126,7 +127,7 @@ class ReturnedConsent(Strict):
         email_subscribe: the global e-mail state.
         push_subscribe: the global push state.
         subscription_groups: one a group.
-        profiles: name of the profile sync that carries these columns to Braze: where Caspio wins, it is told to send
+        profiles: name of the profile sync that sends these columns: where Caspio wins, it is told to send
             the state again.
         own_sources: sources of a state change that are no news: what we set ourselves comes back as REST API.
     """
@@ -139,7 +140,7 @@ class ReturnedConsent(Strict):
 
     @property
     def states(self) -> dict[str, ConsentColumn]:
-        """The columns by the scope under which Braze's state is known: email, push, or the group's id."""
+        """The columns by the scope under which the state there is known: email, push, or the group's id."""
         named = {"email": self.email_subscribe, "push": self.push_subscribe}
         return {scope: state for scope, state in named.items() if state is not None} | {
             group.id: group for group in self.subscription_groups
@@ -158,7 +159,7 @@ class ReturnedConsent(Strict):
 
 
 class PersonIdentity(Strict):
-    """The Caspio fields by which people are found: Braze's external id, else an alias, else the e-mail address."""
+    """The Caspio fields by which people are found: the external id, else an alias, else the e-mail address."""
 
     external_id: FieldName | None = None
     user_alias: Alias | None = None
@@ -220,7 +221,7 @@ class CampaignStats(Strict):
 
 
 class EngagementSync(Sync):
-    """What Braze learned of people, written back into their Caspio rows.
+    """What a destination learned of people, written back into their Caspio rows.
 
     Args:
         kind: always "engagement".
@@ -230,7 +231,7 @@ class EngagementSync(Sync):
         returned: `consent`: subscription states.
         campaign_stats: a table of campaigns.
         calls_per_run: writes a run makes at most: the most important columns first, the rest is left to the next run.
-        people_per_run: so many people's states are asked of Braze in a run, in turn, 50 a request: what tells of groups
+        people_per_run: so many people's states are asked for in a run, in turn, 50 a request: what tells of groups
             and push without Currents. It asks for those that the profile sync (`consent: profiles`) has sent.
         gate: limits and expectations.
     """
@@ -291,7 +292,7 @@ class EngagementSync(Sync):
 
     @property
     def consent(self) -> Consent:
-        """What would be sent to Braze: nothing."""
+        """What would be sent: nothing."""
         return Consent()
 
     @property
@@ -323,9 +324,10 @@ class EngagementSync(Sync):
         if self.source.view is not None:
             yield ("source", "view"), "a view is not written; name the table below it"
         if self.source.cursor is not None:
+            title = rules_for(self.kind, self.destination).title
             text = (
-                "what Braze learns is stamped nowhere in Caspio: an engagement return reads all rows (a call for each "
-                "thousand); remove `cursor`"
+                f"what {title} learns is stamped nowhere in Caspio: an engagement return reads all rows (a call for "
+                "each thousand); remove `cursor`"
             )
             yield ("source", "cursor"), text
         if not self.columns and self.campaign_stats is None:

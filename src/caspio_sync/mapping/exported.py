@@ -16,7 +16,8 @@ from typing import Any
 import orjson
 import polars as pl
 
-from caspio_sync.mapping.lookups import Lookup, gender_code, time_zone_name
+from caspio_sync.mapping.attributes import gender_code
+from caspio_sync.mapping.lookups import Lookup, time_zone_name
 from caspio_sync.mapping.names import STANDARD_ATTRIBUTES
 from caspio_sync.mapping.places import country_code, language_code
 from caspio_sync.moments import instant_of_text
@@ -89,19 +90,19 @@ def _frame(held: Sequence[Any], column: MappedColumn) -> pl.DataFrame:
     return pl.DataFrame({"value": pl.Series([_text(value) for value in held], dtype=pl.String), "type": types})
 
 
-def agrees(column: MappedColumn, wanted: pl.Series, exported: pl.DataFrame) -> pl.DataFrame:
+def agrees(column: MappedColumn, wanted: pl.Series, held: pl.DataFrame) -> pl.DataFrame:
     """`equal`: whether Braze holds what was sent; `retyped`: whether in another JSON type than it was sent in.
 
     Args:
         column: the column.
         wanted: its values in the mapped frame; null where it was cleared.
-        exported: of the same rows, as `exported_values` or `item_values` makes it.
+        held: of the same rows, as `exported_values` or `item_values` makes it.
     """
     if column.encoding == "json":
         wanted = _normal_json(wanted)
     elif column.dtype == pl.String:
         wanted = wanted.set(wanted == "", None)
-    frame = exported.with_columns(wanted=wanted)
+    frame = held.with_columns(wanted=wanted)
     both = pl.col("value").is_not_null() & pl.col("wanted").is_not_null()
     nothing = pl.col("value").is_null() & pl.col("wanted").is_null()
     own = _NUMBERS if column.dtype.is_numeric() else _TYPES.get(column.dtype.base_type(), ())

@@ -1,4 +1,4 @@
-"""How a field of Caspio becomes a value in Braze, as the sync file says it."""
+"""How a field of Caspio becomes a value that travels, as the sync file says it."""
 
 import re
 from typing import Annotated, Any, ClassVar, Literal, Self, get_args
@@ -208,10 +208,10 @@ class FieldMapping(Shortened):
         object: keys and the mapping of each value.
         array: a Caspio list field, or a list of mappings (all of them objects, or none).
         transform: steps, in their order.
-        type: what Braze shall see; by default what Caspio declares.
+        type: what the destination shall see; by default what Caspio declares.
         map: replaces values, compared trimmed and without case; null stands for no value; others pass as they are.
         empty: what stands for nothing, compared as in `map`: words, numbers, days such as 1900-01-01.
-        on_null: "skip" leaves Braze's value, "clear" removes it.
+        on_null: "skip" leaves the value that is there, "clear" removes it.
         on_bad: "hold" holds the row of an ill-formed value back, "skip" sends the rest of it.
         time_zone: IANA zone of this field's wall clock, where it is not the source's.
     """

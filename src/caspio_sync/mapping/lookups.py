@@ -21,11 +21,6 @@ _NUMBER_KINDS = (
 _REMEMBERED = 500_000
 _SEPARATOR = "\x1f"
 
-_GENDERS = {
-    "m": "M", "male": "M", "man": "M", "f": "F", "female": "F", "woman": "F", "w": "F", "o": "O", "other": "O",
-    "n": "N", "not applicable": "N", "p": "P", "prefer not to say": "P",
-}  # fmt: skip
-
 
 class Lookup:
     """Resolves distinct values and remembers them.
@@ -116,11 +111,6 @@ def _phone(pair: str) -> str | None:
     if not phonenumbers.is_valid_number(parsed):
         return None
     return str(phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164))
-
-
-def gender_code(value: str) -> str | None:
-    """M, F, O, N or P (Braze, user attributes object)."""
-    return _GENDERS.get(trimmed(value).lower())
 
 
 def time_zone_name(value: str) -> str | None:

@@ -36,7 +36,6 @@ _IDENTITY = "it names the profile: put it under `identity`"
 _CONSENT = "it is consent: put it under `consent`"
 _UNSUPPORTED = "profile syncs do not send it: remove the line"
 _ENVELOPE = "it is part of the request around the profiles: choose another name"
-_FRAME = "the sync's own frames use the name: choose another one"
 RESERVED: MappingProxyType[str, str] = MappingProxyType(
     {
         "external_id": _IDENTITY,
@@ -55,24 +54,12 @@ RESERVED: MappingProxyType[str, str] = MappingProxyType(
         "attributes": _ENVELOPE,
         "events": _ENVELOPE,
         "purchases": _ENVELOPE,
-        "key": _FRAME,
-        "source_pk": _FRAME,
-        "problems": _FRAME,
-        "uncastable": _FRAME,
     }
 )
 # Operators that add to what Braze holds; sent twice they count twice, so profile syncs write whole values only.
 OPERATORS = frozenset({"inc", "add", "remove", "$add", "$remove", "$update", "_merge_objects"})
 NAME_CHARS = 255
 _FORBIDDEN_IN_KEYS = frozenset(' .$"\\')
-
-
-GROUP_PREFIX = "subscription_groups."
-
-
-def is_consent(column: str) -> bool:
-    """Whether a column of the mapped frame holds a consent state; no attribute may bear such a name."""
-    return column in {"email_subscribe", "push_subscribe"} or column.startswith(GROUP_PREFIX)
 
 
 def fault_in_name(name: str) -> str | None:
@@ -84,10 +71,6 @@ def fault_in_name(name: str) -> str | None:
         return None
     if (why := RESERVED.get(name)) is not None:
         return f"'{name}' is a reserved name; {why}"
-    if name in OPERATORS:
-        return f"'{name}' changes what Braze holds instead of replacing it; profile syncs write whole values only"
-    if name.startswith(("_", "subscription_groups.")) or name.endswith("__ok"):
-        return f"'{name}' is a reserved name (a leading _, an ending __ok, subscription_groups.…); choose another one"
     if (meant := _meant(name)) is not None:
         return f"'{name}' would become a custom attribute; the standard one is spelled '{meant}'"
     return _fault_in_form(name)

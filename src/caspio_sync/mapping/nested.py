@@ -1,8 +1,8 @@
-"""Objects and arrays of objects as final JSON text (Braze, nested custom attributes).
+"""Objects and arrays of objects as final JSON text.
 
-A null inside makes Braze drop every nested update of the attribute, so that keys without a value are left out. Every
-object begins with a sentinel, so that each null has a comma before it, and one expression takes them all away. It
-cannot match inside a string, where each quote has a backslash; keys hold neither quote nor backslash (names.py).
+A null inside can undo a whole update (Braze, nested custom attributes), so that keys without a value are left out.
+Every object begins with a sentinel, so that each null has a comma before it, and one expression takes them all away. It
+cannot match inside a string, where each quote has a backslash; keys hold neither (`ValueRules.fault_in_key`).
 """
 
 import re
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import polars as pl
 
 _SENTINEL = "~"
-_TIME = "$time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Member:
         value: expression over the working frame; null where there is none. Not used where `members` are given.
         constant: whether it is the same for every row: it does not make an object on its own.
         decimal: whether it is a number with decimals.
-        timed: whether it is a date or time, which stands as `{"$time": "…"}`.
+        under: the key of an object of its own in which it stands, such as `{"$time": "…"}`; None where it stands bare.
         members: of an object inside the object.
     """
 
@@ -32,7 +31,7 @@ class Member:
     value: pl.Expr
     constant: bool = False
     decimal: bool = False
-    timed: bool = False
+    under: str | None = None
     members: tuple["Member", ...] = ()
 
 
@@ -71,8 +70,8 @@ def _can_lack_some(members: Sequence[Member]) -> bool:
 
 
 def _value(member: Member) -> pl.Expr:
-    if member.timed:
-        return pl.struct(member.value.alias(_TIME))
+    if member.under is not None:
+        return pl.struct(member.value.alias(member.under))
     if not member.members:
         return member.value
     present = _present(member.members)
@@ -93,6 +92,6 @@ def _has_value(member: Member) -> pl.Expr | None:
 
 def _absent(members: Sequence[Member]) -> Iterator[str]:
     for member in members:
-        null = re.escape(f'{{"{_TIME}":null}}') if member.timed else "null"
+        null = "null" if member.under is None else re.escape(f'{{"{member.under}":null}}')
         yield f'"{re.escape(member.key)}":{null}'
         yield from _absent(member.members)

@@ -35,7 +35,7 @@ class Alias(Strict):
 
 
 class Identity(Strict):
-    """What names a profile: exactly one identifier (Braze, identifiers of /users/track).
+    """What names a profile: exactly one identifier.
 
     Args:
         external_id: the Caspio field with the id.
@@ -43,7 +43,7 @@ class Identity(Strict):
         email: the field with the address.
         phone: the field with the number; `region` says how numbers without a country code are read.
         region: a region code, or `{from: Field}`; only with `phone`.
-        on_new: "create" makes profiles that Braze does not know, "update_only" leaves them; "identify_by_email" gives
+        on_new: "create" makes profiles that are not known there, "update_only" leaves them; "identify_by_email" gives
             the external id to the profile that is known by the row's address alone, and makes one where there is none.
     """
 
@@ -64,7 +64,7 @@ class Identity(Strict):
 
     @property
     def kind(self) -> Literal["external_id", "user_alias", "email", "phone"]:
-        """Braze's name of the identifier."""
+        """Name of the identifier."""
         if self.external_id is not None:
             return "external_id"
         if self.user_alias is not None:
@@ -83,13 +83,13 @@ class Identity(Strict):
 
 
 class ProfileSync(Sync):
-    """A sync of Caspio rows to Braze user profiles.
+    """A sync of Caspio rows to user profiles.
 
     Args:
         kind: always "profiles".
         source: table or view, paging, cursor, condition, time zone.
         identity: what names a profile.
-        fields: Braze attribute → where it comes from, in the order of the file.
+        fields: attribute → where it comes from, in the order of the file.
         consent: subscription states.
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.

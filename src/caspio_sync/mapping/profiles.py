@@ -8,18 +8,15 @@ from typing import Self
 
 import polars as pl
 
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.cells import CellMaker
 from caspio_sync.mapping.columns import Plan, Planner
-from caspio_sync.mapping.consent import SubscriptionGroup
+from caspio_sync.mapping.consent import GROUP_PREFIX, SubscriptionGroup, is_consent
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping
-from caspio_sync.mapping.names import GROUP_PREFIX, STANDARD_ATTRIBUTES, is_consent
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import CaspioField, MappedColumn, Role
-
-_LOCATION = "current_location"
 
 
 class ProfileMapping(RowMapping):
@@ -28,14 +25,17 @@ class ProfileMapping(RowMapping):
     Args:
         sync: the definition.
         fields: the table's or view's fields, as Caspio declares them.
+        values: what the destination takes of a profile.
         absent: as for `RowMapping`.
 
     Raises:
         ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
     """
 
-    def __init__(self, sync: ProfileSync, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> None:
-        maker = CellMaker(sync, fields, ATTRIBUTE_VALUES)
+    def __init__(
+        self, sync: ProfileSync, fields: Sequence[CaspioField], values: ValueRules, *, absent: Collection[str] = ()
+    ) -> None:
+        maker = CellMaker(sync, fields, values)
         identity = sync.identity
         key = maker.key(sync.key_place, identity.source_field, identity.kind, region=identity.region)
         digested = {
@@ -48,7 +48,7 @@ class ProfileMapping(RowMapping):
     def keeping(self, stored: Iterable[str]) -> Self:
         """This mapping, with the consent of former mappings that it left out: columns without a value.
 
-        A "no" that Braze acknowledged under them still stands, and is repeated with a new address (ledger/compare.py).
+        A "no" that was acknowledged under them still stands, and is repeated with a new address (ledger/compare.py).
 
         Args:
             stored: the columns of every mapping the ledger knows.
@@ -68,24 +68,24 @@ class ProfileMapping(RowMapping):
 
 def plan_columns(sync: ProfileSync, maker: CellMaker) -> tuple[Plan, ...]:
     """The plans of all columns that fit: attributes, global states, subscription groups."""
-    attributes = (_whole(plan) for plan in Planner(maker, _meaning).plans(sync.fields))
+    standard = maker.values.standard
+
+    def meaning(at: Location, _: FieldMapping) -> str | None:
+        """The rule that an attribute's name alone decides; None for a custom attribute."""
+        match at:
+            case ("fields", str(name)):
+                return standard.get(name)
+            case ("fields", str(name), "object", str(key)) if standard.get(name) == "location":
+                return key
+        return None
+
+    plans = Planner(maker, meaning).plans(sync.fields)
+    attributes = (_whole(plan) if standard.get(plan.column.name) == "location" else plan for plan in plans)
     return (*attributes, *_states(sync, maker))
 
 
-def _meaning(at: Location, _: FieldMapping) -> str | None:
-    """The rule that an attribute's name alone decides; None for a custom attribute."""
-    match at:
-        case ("fields", str(name)):
-            return STANDARD_ATTRIBUTES.get(name)
-        case ("fields", "current_location", "object", str(key)):
-            return key
-    return None
-
-
 def _whole(plan: Plan) -> Plan:
-    """Half a location is refused for the whole object (Braze, BAD_LOCATION_UPDATE)."""
-    if plan.column.name != _LOCATION:
-        return plan
+    """Half a location is none: it would be refused for the whole object (Braze, BAD_LOCATION_UPDATE)."""
     both = pl.all_horizontal(pl.lit(value=True), *(cell.value.is_not_null() for cell in plan.cells))
     return replace(plan, value=pl.when(both).then(plan.value))
 

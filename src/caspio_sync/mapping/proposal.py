@@ -1,15 +1,14 @@
 """A first sync file for a table: guesses by field name and type, every one of them open to correction."""
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-import yaml
-
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.consent_proposal import bare, groups_of, scopes_of
-from caspio_sync.mapping.names import fault_in_name
+from caspio_sync.mapping.consent_proposal import groups_of, scopes_of
+from caspio_sync.mapping.profile_faults import fault_in_name
+from caspio_sync.mapping.proposed_lines import DISABLED, KEY_TYPES, LEFT_OUT, bare, cursor, quoted, why, zone_line
+from caspio_sync.mapping.values import ValueRules, rules_for
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 # Spellings met in customer tables, without blanks, signs and case, and the standard attribute that is meant.
@@ -27,13 +26,9 @@ _MEANT = MappingProxyType(
     }
 )  # fmt: skip
 _STATE = re.compile(r"consent|optin|subscri|newsletter|permission")
-KEY_TYPES = frozenset({"STRING", "INTEGER", "AUTONUMBER", "PREFIXED AUTONUMBER", "GUID", "RANDOM ID"})
 TEXTS = frozenset({"STRING", "TEXT"})
 _BIRTH_TYPES = frozenset({"STRING", "DATE/TIME"})
 NOTHING: Mapping[str, str] = MappingProxyType({})
-# A proposal is a guess: no schedule may send it before a person has looked.
-DISABLED = "enabled: false    # remove this line once it is right: then `deploy` and `serve` run it on a schedule"
-LEFT_OUT = frozenset({"FILE", "ATTACHMENT", "TIMESTAMP"})
 
 
 def propose_sync(
@@ -51,16 +46,18 @@ def propose_sync(
         table: of the source.
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
-        returned: columns that hold what Braze tells, and what that is: sent back, it would go round in a circle.
+        returned: columns that hold what comes back, and what that is: sent again, it would go round in a circle.
 
     Raises:
         ConfigurationError: no field can name a profile.
     """
+    values = rules_for("profiles")
+    title = values.title
     key = key_of(table, fields)
     states = [field for field in fields if field is not key and is_state(field)]
     rest = [field for field in fields if field is not key and field not in states]
     lines = [
-        f"# {name}: rows of {table} → Braze user profiles. A proposal: read it line by line, then",
+        f"# {name}: rows of {table} → {title} user profiles. A proposal: read it line by line, then",
         f"# `caspio-sync check {name}` and `caspio-sync plan {name}`. Nothing leaves before `caspio-sync run {name}`.",
         "kind: profiles",
         DISABLED,
@@ -72,11 +69,11 @@ def propose_sync(
         "",
         "identity:",
         f"  external_id: {quoted(key.name)}    # {why(key)}",
-        "  on_new: create    # or update_only: leave alone whom Braze does not know",
+        f"  on_new: create    # or update_only: leave alone whom {title} does not know",
         "",
-        "# Braze attribute: Caspio field. Remove what Braze need not know: every attribute sent is billed.",
-        *_attributes(rest, returned),
-        *_consent(states),
+        f"# {title} attribute: Caspio field. Remove what {title} need not know: every attribute sent is billed.",
+        *_attributes(rest, returned, values),
+        *_consent(states, title),
     ]
     return "\n".join(lines) + "\n"
 
@@ -104,76 +101,56 @@ def _names_a_person(field: CaspioField) -> bool:
     return re.search(r"(?i)(?:id|no|nr|number|key|code)$", field.name) is not None and meant(field) is None
 
 
-def why(key: CaspioField) -> str:
-    """What to know of the field that was taken for the key."""
-    return "unique in Caspio" if key.unique else "NOT unique in Caspio: two rows with one value would be held back"
-
-
 def is_state(field: CaspioField) -> bool:
     """Whether the field seems to hold a subscription state."""
     return field.type in {"YES/NO", *TEXTS} and _STATE.search(bare(field)) is not None
 
 
-def cursor(fields: Sequence[CaspioField]) -> Iterator[str]:
-    """The line of `source:` about the cursor field."""
-    stamps = [field for field in fields if field.type == "TIMESTAMP" and field.on_update]
-    if stamps:
-        yield f"  cursor: {quoted(stamps[0].name)}    # stamped on every update: a run reads what changed"
-    else:
-        yield "  # cursor: Field    # no TIMESTAMP with OnUpdate found: without one every run reads the whole table"
-
-
-def zone_line(time_zone: str | None) -> str:
-    """The line of `source:` about the wall clocks."""
-    if time_zone is None:
-        said = "SAY IT: the IANA zone of the wall clocks in Date/Time fields, which else are taken for UTC"
-        return f"  # time_zone: Europe/London    # {said}"
-    return (
-        f"  time_zone: {time_zone}    # of the wall clocks in Date/Time fields; the zone of the table's Timestamp field"
-    )
-
-
-def _attributes(fields: Sequence[CaspioField], returned: Mapping[str, str]) -> Iterator[str]:
+def _attributes(fields: Sequence[CaspioField], returned: Mapping[str, str], values: ValueRules) -> Iterator[str]:
     written: set[str] = set()
     lines = []
     for field in fields:
-        attribute = _attribute(field, written)
+        attribute = _attribute(field, written, values)
         if field.type in LEFT_OUT or field.type not in SOURCE_DTYPES:
             lines.append(f"  # {attribute}: {quoted(field.name)}    # {field.type}: rarely of use in messages")
             continue
         if field.name in returned:
-            lines.append(f"  # {attribute}: {quoted(field.name)}    # comes from Braze: {returned[field.name]}")
+            lines.append(
+                f"  # {attribute}: {quoted(field.name)}    # comes from {values.title}: {returned[field.name]}"
+            )
             continue
         written.add(attribute.lower())
-        lines.append(f"  {quoted(attribute)}: {_value(attribute, field, fields)}")
+        lines.append(f"  {quoted(attribute)}: {_value(attribute, field, fields, values)}")
     yield "fields:" if written else "fields: {}"
     yield from lines
 
 
-def _attribute(field: CaspioField, written: set[str]) -> str:
+def _attribute(field: CaspioField, written: set[str], values: ValueRules) -> str:
     standard = meant(field)
     fits = field.type in (_BIRTH_TYPES if standard == "dob" else TEXTS)
-    if standard is not None and fits and standard not in written:
+    if standard is not None and standard in values.standard and fits and standard not in written:
         return standard
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.name)
     name = re.sub(r"\W+", "_", spaced).strip("_").lower()
-    while fault_in_name(name) is not None or name in written or name == standard:
+    while fault_in_name(name, values) is not None or name in written or name == standard:
         name = f"caspio_{name}"
     return name
 
 
-def _value(attribute: str, field: CaspioField, fields: Sequence[CaspioField]) -> str:
+def _value(attribute: str, field: CaspioField, fields: Sequence[CaspioField], values: ValueRules) -> str:
     country = next((other.name for other in fields if meant(other) == "country" and other.type in TEXTS), None)
     if attribute == "phone" and country is not None:
         return f"{{from: {quoted(field.name)}, transform: {{phone: {{from: {quoted(country)}}}}}}}"
     if attribute == "phone":
         return f"{{from: {quoted(field.name)}, transform: {{phone: US}}}}    # region of numbers without a country code"
     if field.type == "TEXT":
-        return f"{{from: {quoted(field.name)}, transform: {{truncate: 255}}}}    # Braze takes 255 characters"
+        chars = values.text_chars
+        cut = f"{{from: {quoted(field.name)}, transform: {{truncate: {chars}}}}}"
+        return f"{cut}    # {values.title} takes {chars} characters"
     return quoted(field.name)
 
 
-def _consent(states: Sequence[CaspioField]) -> Iterator[str]:
+def _consent(states: Sequence[CaspioField], title: str) -> Iterator[str]:
     yield ""
     yield "# consent: states are opted_in, subscribed and unsubscribed; a Yes/No field needs no map."
     yield "# consent:"
@@ -182,10 +159,4 @@ def _consent(states: Sequence[CaspioField]) -> Iterator[str]:
         yield f"#   {scope}_subscribe: {quoted(field.name)}    # {field.type}"
     yield "#   subscription_groups:"
     for channel, field in groups_of(states, scopes):
-        yield f"#     - {{id: <group id of Braze>, channel: {channel}, from: {quoted(field.name)}}}    # {field.type}"
-
-
-def quoted(text: str) -> str:
-    """As YAML writes it."""
-    plain = re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", text) is not None and text.lower() not in {"null", "true", "false"}
-    return text if plain else yaml.safe_dump(text, default_style='"', allow_unicode=True, width=math.inf).strip()
+        yield f"#     - {{id: <group id of {title}>, channel: {channel}, from: {quoted(field.name)}}}    # {field.type}"

@@ -13,12 +13,12 @@ from typing import Any, Self
 import polars as pl
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.attributes import source_kind
 from caspio_sync.mapping.cells import Cell, CellMaker
 from caspio_sync.mapping.cleaning import masked, without_controls
 from caspio_sync.mapping.columns import Plan
 from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.lookups import Lookup, PhoneLookup
+from caspio_sync.mapping.values import source_kind
 from caspio_sync.schemas import FORMER_KEY, KEY, PROBLEMS, SOURCE_DTYPES, SOURCE_PK, UNCASTABLE, MappedColumn, ok
 from caspio_sync.text_columns import is_ascii, trimmed_values
 
@@ -48,7 +48,7 @@ class RowMapping:
     """A sync's mapping, fitted to the fields of its table.
 
     Args:
-        identity: what names the rows in Braze.
+        identity: what names the rows there.
         maker: made the cells, and knows what does not fit.
         key: the cell of the key; None where it does not fit.
         plans: of the columns, in their order.
@@ -118,7 +118,7 @@ class RowMapping:
         return tuple(plan.column.name for plan in self._plans if _reads(plan) & set(fields))
 
     def shape(self, name: str) -> tuple[str, ...]:
-        """What kind of value a column gives Braze: fields of other types that give the same are as good."""
+        """What kind of value a column gives: fields of other types that give the same are as good."""
         plan = next(each for each in self._plans if each.column.name == name)
         return (str(plan.column.dtype), *(f"{cell.rule.dtype} {cell.rule.code}" for cell in plan.cells))
 

@@ -11,8 +11,9 @@ from pydantic import Field, TypeAdapter, create_model
 from caspio_sync import registry
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.definition import Sync
-from caspio_sync.mapping.document import Document, Finding, Location, listing, parse_document, read_document
+from caspio_sync.mapping.document import Document, Fault, Finding, listing, parse_document, read_document
 from caspio_sync.mapping.faults import find_faults
+from caspio_sync.mapping.values import ValueRules, rules_for, sinks_at
 from caspio_sync.registry import KINDS, load
 from caspio_sync.sync_files import fault_in_name
 
@@ -22,7 +23,7 @@ class _Registered(Protocol):
 
     definition: type[Sync]
 
-    def faults(self, data: Mapping[str, Any], /) -> Iterable[tuple[Location, str]]:
+    def faults(self, data: Mapping[str, Any], values: ValueRules, /) -> Iterable[Fault]:
         """What is wrong with a file that the definition does not know."""
         ...
 
@@ -52,7 +53,7 @@ def sync_json_schema() -> dict[str, Any]:
 def _model(kind: str, *destinations: str) -> type[Sync]:
     """The definition of a kind, with the section `options` that its sinks at these destinations bring."""
     model = _registered(kind).definition
-    sinks = [_sinks(each)[kind] for each in destinations if kind in _sinks(each)]
+    sinks = [sinks_at(each)[kind] for each in destinations if kind in sinks_at(each)]
     found: list[Any] = [each.options for each in sinks if each.options is not None]
     if not found:
         return model
@@ -62,17 +63,12 @@ def _model(kind: str, *destinations: str) -> type[Sync]:
     return cast("type[Sync]", create_model(model.__name__, __base__=model, options=options))
 
 
-def _sinks(destination: str) -> Mapping[str, Any]:
-    sinks: Mapping[str, Any] = registry.load(registry.DESTINATIONS, destination, "destination").sinks
-    return sinks
-
-
 def _destination(document: Document, kind: str) -> str:
     """The file's destination; the default where it names none that there is, which is a finding of its own."""
     named = document.data.get("destination", registry.DEFAULT_DESTINATION)
     if not isinstance(named, str) or named not in registry.DESTINATIONS:
         return registry.DEFAULT_DESTINATION
-    if kind not in (takes := _sinks(named)):
+    if kind not in (takes := sinks_at(named)):
         text = f"destination: '{named}' takes no sync of kind '{kind}'; it takes: {', '.join(takes)}"
         raise ConfigurationError(listing(document.path, [Finding(document.line(("destination",)), text)]))
     return named
@@ -81,9 +77,10 @@ def _destination(document: Document, kind: str) -> str:
 def _checked(document: Document) -> Sync:
     if (fault := fault_in_name(document.path.stem)) is not None:
         raise ConfigurationError(f"{document.path}: {fault}")
-    name = _kind(document)
-    kind, model = _registered(name), _model(name, _destination(document, name))
-    sync, findings = find_faults(model, document, kind.faults(document.data))
+    kind = _kind(document)
+    destination = _destination(document, kind)
+    faults = _registered(kind).faults(document.data, rules_for(kind, destination))
+    sync, findings = find_faults(_model(kind, destination), document, faults)
     if sync is None:
         raise ConfigurationError(listing(document.path, findings))
     sync._document = document  # noqa: SLF001 - the model cannot know its file while it is being validated

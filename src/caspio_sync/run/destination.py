@@ -18,6 +18,7 @@ from caspio_sync.ledger.erasure import Identifier, Naming
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.field import Strict
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.values import ValueRules
 from caspio_sync.run.verification.read_back import ReadBack
 from caspio_sync.run.writes import Write
 from caspio_sync.schemas import MappedColumn
@@ -133,12 +134,14 @@ class Sink(Generic[A]):
     What a sink does not say, rows of its kind never ask for.
 
     Attributes:
+        values: what its rows may be: values, names, sizes.
         envelopes: every call by which it takes rows.
         when_lost: what becomes of rows whose answer was lost.
         options: its own section of the sync file, `options:`; None where it has none.
         endpoint_place: `module:function` that makes the endpoint in a process of its own, of `Account.arguments`.
     """
 
+    values: ClassVar[ValueRules]
     envelopes: Sequence[Envelope] = ()
     when_lost: WhenLost = "repeat"
     options: ClassVar[type[Strict] | None] = None

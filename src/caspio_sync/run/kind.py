@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from caspio_sync.mapping.definition import Sync
-from caspio_sync.mapping.document import Location
+from caspio_sync.mapping.document import Fault
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.values import ValueRules, rules_for
 from caspio_sync.registry import KINDS, load
 from caspio_sync.run.report import RunReport
 from caspio_sync.schemas import CaspioField
@@ -18,8 +19,10 @@ S = TypeVar("S", bound=Sync)
 class MakeMapping(Protocol[S_contra]):
     """As `mapping_of`, for one kind's definitions."""
 
-    def __call__(self, sync: S_contra, fields: Sequence[CaspioField], *, absent: Collection[str] = ()) -> RowMapping:
-        """The mapping."""
+    def __call__(
+        self, sync: S_contra, fields: Sequence[CaspioField], values: ValueRules, *, absent: Collection[str] = ()
+    ) -> RowMapping:
+        """The mapping, by what the destination takes."""
         ...
 
 
@@ -79,7 +82,7 @@ class Kind(Generic[S]):
     Args:
         name: `kind:` in a sync file, in reports and in the ledger.
         definition: what its sync files may say.
-        faults: what is wrong with a file besides: names and what they stand for.
+        faults: what is wrong with a file besides: names and what they stand for, by what the destination takes.
         mapping: fits a definition to its table.
         words: see `Words`.
         work: address of what makes a run's `Work` of an `Opening`, a definition and its mapping (see `registry.found`).
@@ -95,7 +98,7 @@ class Kind(Generic[S]):
 
     name: str
     definition: type[S]
-    faults: Callable[[Mapping[str, Any]], Iterable[tuple[Location, str]]]
+    faults: Callable[[Mapping[str, Any], ValueRules], Iterable[Fault]]
     mapping: MakeMapping[S]
     words: Words
     work: str
@@ -140,4 +143,4 @@ def mapping_of(sync: Sync, fields: Sequence[CaspioField], *, absent: Collection[
     Raises:
         ConfigurationError: a field is missing or cannot become what it is mapped to; all findings at once.
     """
-    return kind_of(sync).mapping(sync, fields, absent=absent)
+    return kind_of(sync).mapping(sync, fields, rules_for(sync.kind, sync.destination), absent=absent)

@@ -1,6 +1,6 @@
 """Profiles: rows as people."""
 
-from caspio_sync.mapping.faults import profile_faults
+from caspio_sync.mapping.profile_faults import profile_faults
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.proposal import propose_sync

@@ -15,6 +15,7 @@ from caspio_sync.ledger.compare import send
 from caspio_sync.mapping.catalog_items import encode_item_changes, encode_item_ids, encode_items
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.mapping.items import ITEM_VALUES
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.catalogs.items_back import ItemsReadBack
@@ -29,6 +30,7 @@ _NEW = (pl.col("_op") == "new") & ~pl.col(KNOWN_THERE).fill_null(value=False)
 class CatalogSink(Sink[BrazeAccount]):
     """Items of one catalog."""
 
+    values = ITEM_VALUES
     when_lost = "repeat"  # items hold whole values
     endpoint_place = "caspio_sync.destinations.braze.endpoints:items"
 

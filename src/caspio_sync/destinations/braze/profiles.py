@@ -16,6 +16,7 @@ from caspio_sync.destinations.braze.identifying import Identifying
 from caspio_sync.destinations.braze.requests import TRACK
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.compare import opt_out, repeated, send
+from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
@@ -46,6 +47,7 @@ async def users_known(account: BrazeAccount, identity: Named, keys: Sequence[str
 class ProfileSink(Sink[BrazeAccount]):
     """Profiles of one sync."""
 
+    values = ATTRIBUTE_VALUES
     envelopes = (TRACK,)
     when_lost = "repeat"  # objects hold whole values
     endpoint_place = "caspio_sync.destinations.braze.endpoints:users"
@@ -129,6 +131,8 @@ class ProfileSink(Sink[BrazeAccount]):
 
 class EngagementFeed(Sink[BrazeAccount]):
     """What Braze tells of the people of an engagement return; nothing is sent there."""
+
+    values = ATTRIBUTE_VALUES  # they are named by the same identifiers as profiles
 
     def __init__(self, sync: EngagementSync) -> None:
         self._sync = sync

@@ -21,7 +21,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalog_items import ID
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.exported import item_values
+from caspio_sync.mapping.exported import agrees, item_values
 from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
 from caspio_sync.run.verification.read_back import CursorRefusedError, Held, Pages
 from caspio_sync.schemas import MappedColumn
@@ -43,6 +43,7 @@ class ItemsReadBack:
     stretch_rows = 50
     thing: Literal["profile", "item"] = "item"
     unreadable: Sequence[str] = ()
+    agrees = staticmethod(agrees)
 
     def __init__(self, client: CatalogClient, sync: CatalogSync, mapping: CatalogMapping, clock: Clock) -> None:
         self._client = client

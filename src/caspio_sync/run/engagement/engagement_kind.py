@@ -21,7 +21,7 @@ def _calls(report: RunReport) -> int:
 ENGAGEMENT = Kind(
     name="engagement",
     definition=EngagementSync,
-    faults=lambda _: (),
+    faults=lambda _data, _values: (),
     mapping=EngagementMapping,
     words=Words(
         row="profile",

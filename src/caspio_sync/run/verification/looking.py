@@ -20,7 +20,6 @@ from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.duplicate_consent import restrained
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.schema import microseconds
-from caspio_sync.mapping.exported import agrees
 from caspio_sync.run.destination import destination_of
 from caspio_sync.run.prepared import Prepared
 from caspio_sync.run.verification.read_back import Held, ReadBack
@@ -159,7 +158,7 @@ class Looking:
             if column not in self._read_back.readable or not users:
                 continue
             exported = await self._read_back.values(column, users, wanted[KEY].to_list())
-            agreed = agrees(column, wanted[column.name], exported)
+            agreed = self._read_back.agrees(column, wanted[column.name], exported)
             look.equal[at, place] = agreed["equal"].to_numpy()
             look.retyped[at, place] = agreed["retyped"].to_numpy()
             if column.role != "attribute":

@@ -46,7 +46,17 @@ class ReadBack(Protocol):
     async def values(
         self, column: MappedColumn, held: Sequence[Mapping[str, Any]], keys: Sequence[str]
     ) -> pl.DataFrame:
-        """A readable column's `value` and `type` (see mapping/exported.py) in what `held` gave for these keys."""
+        """A readable column's `value` and `type` (the JSON type it came in) in what `held` gave for these keys."""
+        ...
+
+    def agrees(self, column: MappedColumn, wanted: pl.Series, held: pl.DataFrame) -> pl.DataFrame:
+        """`equal`: whether what was sent is held, in whatever spelling; `retyped`: whether in another JSON type.
+
+        Args:
+            column: a readable one.
+            wanted: its values in the mapped frame; null where it was cleared.
+            held: of the same rows, as `values` gives it.
+        """
         ...
 
 

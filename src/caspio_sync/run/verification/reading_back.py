@@ -22,7 +22,7 @@ from caspio_sync.clock import Clock
 from caspio_sync.concurrency import all_of
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.mapping.definition import Named
-from caspio_sync.mapping.exported import exported_field, exported_values
+from caspio_sync.mapping.exported import agrees, exported_field, exported_values
 from caspio_sync.run.verification.read_back import Held
 from caspio_sync.schemas import MappedColumn
 
@@ -40,6 +40,7 @@ class ProfilesReadBack:
     usual_sample = 1_000
     stretch_rows = 1_000  # twenty exports
     thing: Literal["profile", "item"] = "profile"
+    agrees = staticmethod(agrees)
 
     def __init__(self, braze: BrazeClient, identity: Named, columns: Sequence[MappedColumn], clock: Clock) -> None:
         self._braze = braze

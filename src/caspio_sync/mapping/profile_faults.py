@@ -1,0 +1,108 @@
+"""What a profile sync may call its attributes, and build of them, in the words of the file."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from caspio_sync.mapping.consent import GROUP_PREFIX
+from caspio_sync.mapping.document import Fault, Location
+from caspio_sync.mapping.values import ValueRules
+from caspio_sync.schemas import KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, UNCASTABLE
+
+_OF_FRAMES = frozenset({KEY, SOURCE_PK, PROBLEMS, UNCASTABLE})
+# `type` a standard attribute may be given: the one it has anyway.
+_TYPE_OF_MEANING = {"boolean": "boolean", "datetime": "datetime", "birth_date": "date", "location": "object"}
+
+
+def profile_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    """Places of a profile sync's file that its destination or the sync's own frames cannot take, and what to do."""
+    yield from _field_faults(data, values)
+    yield from _erasure_faults(data)
+
+
+def fault_in_name(name: str, values: ValueRules) -> str | None:
+    """What is wrong with an attribute's name, and what to do; None for a good one."""
+    if name in values.operators:
+        return (
+            f"'{name}' changes what {values.title} holds instead of replacing it; profile syncs write whole values only"
+        )
+    if name in _OF_FRAMES:
+        return f"'{name}' is a reserved name; the sync's own frames use the name: choose another one"
+    if name.startswith(("_", GROUP_PREFIX)) or name.endswith(OK_SUFFIX):
+        return f"'{name}' is a reserved name (a leading _, an ending __ok, subscription_groups.…); choose another one"
+    return values.fault_in_name(name)
+
+
+def _field_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    fields = data.get("fields")
+    if not isinstance(fields, dict):
+        return
+    seen: dict[str, str] = {}
+    identity = data.get("identity")
+    for name, mapping in fields.items():
+        at = ("fields", name)
+        first = seen.setdefault(name.lower(), name)
+        if first != name:
+            yield at, f"is mapped twice: '{first}' differs only by case; keep one of the two"
+        elif (fault := fault_in_name(name, values)) is not None:
+            yield at, fault
+        if isinstance(identity, dict) and name in {"email", "phone"} and name in identity:
+            yield at, f"'{name}' is the identity of this sync already; remove it here"
+        yield from _mapping_faults(at, mapping, values)
+
+
+def _erasure_faults(data: Mapping[str, Any]) -> Iterator[Fault]:
+    source, erasure = data.get("source"), data.get("erasure")
+    if not isinstance(source, dict) or not isinstance(erasure, dict):
+        return
+    own, named = source.get("table"), erasure.get("table")
+    if isinstance(own, str) and isinstance(named, str) and own.lower() == named.lower():
+        text = f"'{named}' is the sync's own table, which lists everybody; remove `table` and `key`, write `where`"
+        yield ("erasure", "table"), text
+
+
+def _mapping_faults(at: Location, mapping: Any, values: ValueRules) -> Iterator[Fault]:
+    if not isinstance(mapping, dict):
+        return
+    if "on_bad" in mapping and len(at) > 2:
+        yield (
+            (*at, "on_bad"),
+            "an attribute is left out as a whole; move it up, beside the attribute's own keys",
+        )
+    for operator in mapping.keys() & values.operators:
+        text = f"'{operator}' changes what {values.title} holds; profile syncs write whole values, use `from`"
+        yield (*at, operator), text
+    if len(at) == 2 and at[1] in values.standard:
+        yield from _standard_faults(at, mapping, values)
+    yield from _object_faults((*at, "object"), mapping.get("object"), values)
+    items = mapping.get("array")
+    if isinstance(items, list):
+        objects = [isinstance(item, dict) and "object" in item for item in items]
+        if any(objects) and not all(objects):
+            yield (*at, "array"), "mixes objects and plain values; make all its items objects, or none"
+        for number, item in enumerate(items):
+            yield from _mapping_faults((*at, "array", number), item, values)
+
+
+def _object_faults(at: Location, members: Any, values: ValueRules) -> Iterator[Fault]:
+    if not isinstance(members, dict):
+        return
+    for key, member in members.items():
+        if (fault := values.fault_in_key(key)) is not None:
+            yield (*at, key), fault
+        if isinstance(member, dict) and isinstance(member.get("array"), list):
+            yield (*at, key, "array"), "a built array cannot stand inside an object; make it an attribute of its own"
+        yield from _mapping_faults((*at, key), member, values)
+
+
+def _standard_faults(at: Location, mapping: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    name = str(at[-1])
+    standard = values.standard[name]
+    expected = _TYPE_OF_MEANING.get(standard, "string")
+    if mapping.get("type") not in {None, expected}:
+        yield (*at, "type"), f"{values.title}'s own '{name}' is always of type {expected}; remove `type`"
+    if standard == "location":
+        members = mapping.get("object")
+        if not isinstance(members, dict) or members.keys() != {"longitude", "latitude"}:
+            yield at, "needs `object:` with exactly longitude and latitude"
+    elif "object" in mapping or "array" in mapping:
+        yield at, f"{values.title}'s own '{name}' is a single value; use `from`, or another name"
