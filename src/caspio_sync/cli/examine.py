@@ -23,7 +23,7 @@ from caspio_sync.mapping.definition import seconds_of
 from caspio_sync.mapping.engagement_sync import EngagementSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import AnySync, load_sync
-from caspio_sync.run.catalogs.catalog_schema import SchemaChange
+from caspio_sync.run.catalogs.work import SchemaChange
 from caspio_sync.run.connect import CONNECT, Connect
 from caspio_sync.run.destination import destination_named, destination_of
 from caspio_sync.run.engagement.campaign_stats import find_table

@@ -25,7 +25,7 @@ from caspio_sync.ledger.sweeps import InterruptedSweep
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
-from caspio_sync.run.catalogs.catalog_schema import CatalogWork
+from caspio_sync.run.catalogs.work import CatalogWork
 from caspio_sync.run.destination import Account, destination_of
 from caspio_sync.run.freshness import ChangeTimes, change_times
 from caspio_sync.run.gates import Gates

@@ -22,7 +22,7 @@ from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
 from caspio_sync.mapping.row_mapping import RULES_VERSION
 from caspio_sync.run.again import Again, held_again
-from caspio_sync.run.catalogs.catalog_schema import CatalogWork, SchemaChange
+from caspio_sync.run.catalogs.work import CatalogWork, SchemaChange
 from caspio_sync.run.connect import CONNECT, Connect, Observer
 from caspio_sync.run.context import SyncRun
 from caspio_sync.run.destination import destination_of
