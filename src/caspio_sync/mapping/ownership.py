@@ -14,12 +14,12 @@ def claims(sync: AnySync) -> dict[Claim, str]:
     """Everything a sync writes, and how a person calls it: attributes, consent, a catalog, columns of a table."""
     if isinstance(sync, CatalogSync):
         # Braze tells catalogs apart by name without case.
-        return {("catalog", sync.catalog.name.lower()): f"catalog {sync.catalog.name}"}
+        return {("catalog", sync.destination, sync.catalog.name.lower()): f"catalog {sync.catalog.name}"}
     if isinstance(sync, EngagementSync):
         # Caspio tells tables and columns apart without case.
         table = sync.source.name.lower()
         return dict(_written(sync, table))
-    place = ("profiles", sync.identity.kind, sync.identity.label or "")
+    place = ("profiles", sync.destination, sync.identity.kind, sync.identity.label or "")
     return {(*place, name): name for name in (*sync.fields, *sync.consent.columns)}
 
 
