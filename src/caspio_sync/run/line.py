@@ -37,7 +37,7 @@ class Batch:
         mapped: its mapped frame.
         changes: its rows that are new or changed, with all of their columns.
         compared: the rest of what comparing with the ledger gave.
-        wanted: the rest of what rows should hold by what Braze told.
+        wanted: the rest of what rows should hold by what was told.
         opt_outs: what became of the opt-outs that left ahead (`sending.send_opt_outs`); None where none can.
         accepted: changes that the gate lets pass.
         held: changes that it sets aside, with `reason`.

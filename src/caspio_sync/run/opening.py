@@ -264,7 +264,7 @@ async def _open(  # noqa: PLR0917 - the parts of a run, each once
 
 
 def _ended_in_doubt(ledger: Ledger, name: str) -> bool:
-    """Whether nobody knows that it was Braze who answered the last request of the run before."""
+    """Whether nobody knows who answered the last request of the run before."""
     reports = (each.report for each in ledger.runs(name) if each.report)  # a killed one has none
     return bool(next(reports, {}).get("in_doubt"))
 
@@ -280,7 +280,7 @@ async def _catalog(
 ) -> CatalogWork | None:
     """The catalog held against the mapping; None for a sync of another kind.
 
-    Where Braze lost what was sent, the ledger forgets that it was before anything is decided by it.
+    Where what was sent is lost there, the ledger forgets that it was before anything is decided by it.
     """
     definition, mapping = prepared.definition, prepared.mapping
     if not isinstance(definition, CatalogSync) or not isinstance(mapping, CatalogMapping):
@@ -300,7 +300,8 @@ async def _catalog(
         await ledger.do(store.doubt_unrecorded, name)
         await ledger.do(store.remember_catalog, name, definition.catalog.name)
     if former not in {None, definition.catalog.name}:
-        left = f"items went to catalog '{former}' before, which stays as it is; delete it in Braze if nobody uses it"
+        stays = f"items went to catalog '{former}' before, which stays as it is"
+        left = f"{stays}; delete it in {destination.title} if nobody uses it"
         change = replace(change, notes=(*change.notes, left))
     return CatalogWork(
         change,
