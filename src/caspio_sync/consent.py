@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from caspio_sync.schemas import MappedColumn
 
@@ -28,7 +27,3 @@ class ConsentRules:
     def most_lenient(self) -> str:
         """The state that restricts nobody."""
         return min(self.rank, key=self.rank.__getitem__)
-
-
-# Of a destination that keeps no consent: no column has that role.
-NO_CONSENT = ConsentRules(MappingProxyType({"": 0}), "", "", lambda _: ())

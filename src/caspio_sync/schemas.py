@@ -107,6 +107,14 @@ CatalogType = Literal["string", "number", "boolean", "time", "object", "array", 
 
 
 @dataclass(frozen=True, slots=True)
+class CatalogField:
+    """A field of a catalog at a destination; `type` is a `CatalogType`, or another one that is there."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
 class MappedColumn:
     """A column of the mapped frame that can travel to Braze.
 

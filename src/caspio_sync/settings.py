@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, get_args
 
 from pydantic import (
     AfterValidator,
@@ -350,7 +350,7 @@ def secret_variables() -> frozenset[str]:
         name.upper()
         for each in map(_settings_of, registry.DESTINATIONS)
         for name, field in each.model_fields.items()
-        if field.annotation is SecretStr
+        if SecretStr in {field.annotation, *get_args(field.annotation)}
     }
     return frozenset({"CASPIO_CLIENT_SECRET", "CASPIO_SYNC_LEDGER_URL", "CASPIO_SYNC_NOTIFY_URL", *own})
 

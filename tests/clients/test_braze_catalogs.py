@@ -16,7 +16,6 @@ from caspio_sync.clients.braze_catalog_answers import (
     FIELDS_LIMIT,
     ITEMS_READ_LIMIT,
     ITEMS_WRITE_LIMIT,
-    CatalogField,
     CatalogRefusedError,
 )
 from caspio_sync.clients.braze_catalogs import CatalogClient
@@ -24,6 +23,7 @@ from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from caspio_sync.schemas import CatalogField
 
 T = TypeVar("T")
 FIELDS = [CatalogField("id", "string"), CatalogField("name", "string"), CatalogField("price", "number")]

@@ -14,6 +14,7 @@ from caspio_sync.destinations.braze.destination import BRAZE
 from caspio_sync.destinations.braze.profiles import ProfileSink
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.field import AsTuple, Strict
+from caspio_sync.mapping.ownership import shared
 from caspio_sync.mapping.sync_file import parse_sync, sync_json_schema
 from caspio_sync.run.destination import destination_of
 from caspio_sync.settings import current_settings, load_settings
@@ -75,6 +76,13 @@ def test_a_sink_brings_its_own_section() -> None:
     )
     assert "options" in refused(SYNC + "destination: mailer\n")
     assert "syncs/people.yaml:5: options" in refused(SYNC + "options: {list_id: 4}\n")  # Braze's profiles have none
+
+
+@pytest.mark.usefixtures("mailer")
+def test_two_syncs_to_two_destinations_share_nothing() -> None:
+    here = parse_sync(SYNC, Path("here.yaml"))
+    there = parse_sync(SYNC + "destination: mailer\noptions: {list_id: 4}\n", Path("there.yaml"))
+    assert (shared(here, there), shared(here, here)) == ([], ["a"])
 
 
 @pytest.mark.usefixtures("mailer")

@@ -21,6 +21,7 @@ NEUTRAL = (
     "definition",
     "document",
     "empty",
+    "erasure",
     "faults",
     "field",
     "former_rules",

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from caspio_sync.clients._http import RateLimit, RefusedError
+from caspio_sync.schemas import CatalogField
 
 WriteMethod = Literal["PUT", "PATCH", "DELETE"]
 
@@ -23,14 +24,6 @@ ITEMS_WRITE_LIMIT = (16_000, 60.0)  # POST, PUT, PATCH, DELETE of /catalogs/{nam
 ITEMS_READ_LIMIT = (50, 60.0)  # GET /catalogs/{name}/items, and all verbs of …/items/{id}
 CATALOGS_LIMIT = (50, 60.0)  # GET and POST /catalogs, DELETE /catalogs/{name}
 FIELDS_LIMIT = (50, 60.0)  # fields and selections
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogField:
-    """A field of a catalog; `type` is string, number, boolean, time, object, array or geo (Braze, 9.1)."""
-
-    name: str
-    type: str
 
 
 @dataclass(frozen=True, slots=True)

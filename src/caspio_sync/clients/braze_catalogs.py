@@ -18,7 +18,6 @@ from caspio_sync.clients.braze_catalog_answers import (
     MAX_NEW_FIELDS,
     Catalog,
     CatalogError,
-    CatalogField,
     CatalogRefusedError,
     CatalogsAnswer,
     ItemAnswer,
@@ -26,6 +25,7 @@ from caspio_sync.clients.braze_catalog_answers import (
     WriteMethod,
 )
 from caspio_sync.errors import CallError, ConfigurationError, PermanentError
+from caspio_sync.schemas import CatalogField
 
 _ID_CHARS = 100
 # No catalog has this name: whatever the key may do, a request to it changes nothing.

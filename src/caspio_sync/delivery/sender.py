@@ -1,6 +1,6 @@
 """The sender: requests in, answers out, many in flight, paced, repeated where that is harmless.
 
-Profiles and items hold whole values only, so a request whose answer was lost may be sent again.
+Objects hold whole values only (`Sink.when_lost`), so a request whose answer was lost may be sent again.
 """
 
 import asyncio

@@ -27,7 +27,7 @@ def propose_catalog(
         table: of the source.
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
-        returned: columns that hold what Braze tells; of no matter here.
+        returned: columns that hold what comes back; of no matter here.
 
     Raises:
         ConfigurationError: no field can name an item.

@@ -143,8 +143,8 @@ class CatalogSync(Sync):
         return self.source.where
 
     def claims(self) -> dict[Claim, str]:
-        """As `Sync.claims`: the catalog. Braze tells catalogs apart by name without case."""
-        return {("catalog", self.catalog.name.lower()): f"catalog {self.catalog.name}"}
+        """As `Sync.claims`: the catalog; names that differ only by case are one."""
+        return {("catalog", self.destination, self.catalog.name.lower()): f"catalog {self.catalog.name}"}
 
     def without(self, names: Collection[str]) -> Self:  # noqa: ARG002
         """As `Sync.without`: a catalog is written as a whole."""

@@ -284,7 +284,7 @@ class EngagementSync(Sync):
         return {column: each.measure for column, each in self.fields.items()}
 
     def roles(self) -> dict[str, str]:
-        """As `Sync.roles`: what each field takes from Braze, or finds the row by."""
+        """As `Sync.roles`: what each field holds of what comes back, or finds the row by."""
         finds = {field: f"{kind} (finds the row)" for kind, field in self.identity if field is not None}
         states = {each.column: self.returned.attribute(scope) for scope, each in self.returned.states.items()}
         measures = {column: f"{each.measure} as {each.written_as}" for column, each in self.fields.items()}

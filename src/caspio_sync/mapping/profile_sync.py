@@ -127,7 +127,7 @@ class ProfileSync(Sync):
 
     def claims(self) -> dict[Claim, str]:
         """As `Sync.claims`: attributes and consent."""
-        place = ("profiles", self.identity.kind, self.identity.label or "")
+        place = ("profiles", self.destination, self.identity.kind, self.identity.label or "")
         return {(*place, name): name for name in (*self.fields, *self.consent.columns)}
 
     def without(self, names: Collection[str]) -> Self:

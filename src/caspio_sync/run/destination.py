@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 import polars as pl
 
 from caspio_sync import registry
-from caspio_sync.clock import Clock
 from caspio_sync.consent import ConsentRules
 from caspio_sync.delivery.endpoints import Endpoint
 from caspio_sync.delivery.requests import Envelope
@@ -256,7 +255,8 @@ class Destination:
         consent: what it makes of consent states.
         naming: how it is told whom a deletion is about.
         settings: its own, which are asked for where a sync names it.
-        account: makes the account that its settings name.
+        account: makes the account that its settings name; takes the clock and, by name, a `transport` that makes what
+            answers a client instead of the network.
         sinks: what stands at its end of a sync, by the sync's kind.
     """
 
@@ -265,7 +265,7 @@ class Destination:
     consent: ConsentRules
     naming: Naming
     settings: type[DestinationSettings]
-    account: Callable[[Any, Clock], Account]
+    account: Callable[..., Account]
     sinks: Mapping[str, type[Sink[Any]]]
 
     def sink(self, sync: Sync) -> Sink[Any]:

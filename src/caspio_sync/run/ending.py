@@ -57,7 +57,7 @@ async def conclude(run: SyncRun, known: KnownSource | None) -> None:
     Raises:
         GateBlockedError: it was blocked.
         ShortfallError: rows have no verdict.
-        TransientError: nobody knows whether it was Braze who answered.
+        TransientError: nobody knows who answered.
     """
     run.raise_if_blocked()
     check_run(run)

@@ -20,7 +20,7 @@ from caspio_sync.run.clients import Clients
 _TRUSTED_SHARE = 0.8
 _WAIT_SECONDS = 2.0
 LOOK_SECONDS = 1.0  # at who else uses the limits
-# What others gave up is in the vendors' windows still: 3 s of Braze's, a second of Caspio's.
+# What others gave up is in the vendors' windows still: 3 s of a destination's, a second of Caspio's.
 GROWS_AFTER_SECONDS = 3.0
 
 

@@ -39,7 +39,7 @@ async def _map_alone(row: Row) -> None:
 
 
 async def plan_first(planning: Planning, run: SyncRun) -> None:
-    """What a dry run looks at before the first batch, where Braze is what rows travel to."""
+    """What a dry run looks at before the first batch, where a destination is what rows travel to."""
     planning.plan.mapping_changes = await mapping_changes(run)
     planning.block(await plan_erasures(run))
 

@@ -8,11 +8,12 @@ import ipaddress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from caspio_sync.clock import SystemClock
 from caspio_sync.errors import ConfigurationError, PermanentError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.workspaces import Workspace, key_digest
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.connect import CONNECT, Connect
+from caspio_sync.run.connect import Connect, account_of
 from caspio_sync.run.destination import destination_named
 from caspio_sync.run.kind import kind_of
 from caspio_sync.settings import Settings
@@ -46,8 +47,7 @@ def accounts(name: str, settings: Settings, ledger: Ledger) -> Accounts:
     Raises:
         ConfigurationError: the settings of its destination are not complete.
     """
-    connect = CONNECT.get()
-    account = connect.account(destination_named(settings.destination(name)), connect.clock)
+    account = account_of(destination_named(settings.destination(name)), SystemClock())  # nobody is asked
     present = Workspace(
         caspio=host_of(settings.caspio_integration_url),
         destination=host_of(account.address),

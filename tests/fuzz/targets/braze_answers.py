@@ -11,7 +11,6 @@ import polars as pl
 from pydantic import SecretStr
 
 from caspio_sync.clients.braze_answers import EmailToIdentify
-from caspio_sync.clients.braze_catalog_answers import CatalogField
 from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.delivery.outcomes import outcomes
@@ -20,7 +19,7 @@ from caspio_sync.delivery.sender import Answer as Delivered
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
 from caspio_sync.destinations.braze.endpoints import ItemsEndpoint, TrackEndpoint
 from caspio_sync.destinations.braze.requests import TRACK, items_envelope
-from caspio_sync.schemas import Verdict
+from caspio_sync.schemas import CatalogField, Verdict
 from tests.fuzz.judging import BoundedClock, BrokenPromiseError, Target
 from tests.fuzz.targets.answers import HEADERS, Answer, Scripted, exchange, read_exchange
 

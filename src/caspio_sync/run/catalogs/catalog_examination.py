@@ -1,7 +1,7 @@
 """What `check` looks at for syncs of catalogs."""
 
 from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.run.catalogs.catalog_schema import SchemaChange
+from caspio_sync.run.catalogs.catalog_work import SchemaChange
 from caspio_sync.run.connect import CONNECT
 from caspio_sync.run.destination import destination_of
 from caspio_sync.run.finding import Finding

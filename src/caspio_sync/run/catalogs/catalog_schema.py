@@ -1,7 +1,7 @@
 """A catalog as the sync file describes it, held against Braze's: what is missing is made, nothing is dropped."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from caspio_sync.clients.braze_catalog_answers import (
     CATALOGS_LIMIT,
@@ -9,7 +9,6 @@ from caspio_sync.clients.braze_catalog_answers import (
     MAX_FIELDS,
     MAX_NEW_FIELDS,
     Catalog,
-    CatalogField,
     CatalogRefusedError,
 )
 from caspio_sync.clients.braze_catalogs import CatalogClient
@@ -17,60 +16,14 @@ from caspio_sync.clock import Clock
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.schemas import CatalogType
+from caspio_sync.run.catalogs.catalog_work import Kept, SchemaChange
+from caspio_sync.schemas import CatalogField, CatalogType
 
 _LOOK_SECONDS = 2.0
 VISIBLE_SECONDS = 300.0  # how long new fields may take to be there (Braze, 2.2)
 
 
 Schema = Sequence[tuple[str, CatalogType]]
-
-
-@dataclass(frozen=True, slots=True)
-class SchemaChange:
-    """What has to be done before items can be sent.
-
-    Args:
-        catalog: name of the catalog.
-        create: whether there is none of this name.
-        fields: of the mapping, `id` first.
-        add: those of them that Braze's catalog lacks.
-        extra: names of fields that Braze has and the mapping lacks.
-        delete: those of the extra ones that the sync file wants deleted.
-        num_items: items the catalog has.
-        notes: what a person should know, and nothing is done about.
-    """
-
-    catalog: str
-    create: bool
-    fields: tuple[CatalogField, ...]
-    add: tuple[CatalogField, ...] = ()
-    extra: tuple[str, ...] = ()
-    delete: tuple[str, ...] = ()
-    num_items: int = 0
-    notes: tuple[str, ...] = ()
-
-    @property
-    def lines(self) -> list[str]:
-        """The changes, for people; empty where there is nothing to do."""
-        if self.create:
-            columns = ", ".join(f"{each.name} {each.type}" for each in self.fields)
-            return [f"create catalog {self.catalog} ({columns})"]
-        added = [f"add field {each.name} ({each.type})" for each in self.add]
-        return [*added, *(f"delete field {name} and its values (on_extra_field: delete)" for name in self.delete)]
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What was done to a catalog's schema.
-
-    Args:
-        lines: for people; what Braze refused to delete among them.
-        keeps_fields: whether fields that were to be deleted are still there, with their values.
-    """
-
-    lines: list[str]
-    keeps_fields: bool
 
 
 def find_changes(sync: CatalogSync, schema: Schema, found: Catalog | None) -> SchemaChange:

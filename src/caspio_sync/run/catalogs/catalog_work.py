@@ -1,4 +1,4 @@
-"""What a run of a catalog sync keeps of its rows: which are there, and which ids were given up."""
+"""What a run of a catalog sync keeps, and what its catalog lacks."""
 
 from dataclasses import dataclass, field, replace
 
@@ -6,9 +6,56 @@ import polars as pl
 
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.run.catalogs.catalog_schema import SchemaChange
 from caspio_sync.run.context import Opening, SyncRun, Work
-from caspio_sync.schemas import KEY, SOURCE_PK
+from caspio_sync.run.destination import destination_of
+from caspio_sync.schemas import KEY, SOURCE_PK, CatalogField
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaChange:
+    """What has to be done before items can be sent.
+
+    Args:
+        catalog: name of the catalog.
+        create: whether there is none of this name.
+        fields: of the mapping, `id` first.
+        add: those of them that the catalog lacks.
+        extra: names of fields that it has and the mapping lacks.
+        delete: those of the extra ones that the sync file wants deleted.
+        num_items: items the catalog has.
+        notes: what a person should know, and nothing is done about.
+    """
+
+    catalog: str
+    create: bool
+    fields: tuple[CatalogField, ...]
+    add: tuple[CatalogField, ...] = ()
+    extra: tuple[str, ...] = ()
+    delete: tuple[str, ...] = ()
+    num_items: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lines(self) -> list[str]:
+        """The changes, for people; empty where there is nothing to do."""
+        if self.create:
+            columns = ", ".join(f"{each.name} {each.type}" for each in self.fields)
+            return [f"create catalog {self.catalog} ({columns})"]
+        added = [f"add field {each.name} ({each.type})" for each in self.add]
+        return [*added, *(f"delete field {name} and its values (on_extra_field: delete)" for name in self.delete)]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What was done to a catalog's schema.
+
+    Args:
+        lines: for people; what was refused among them.
+        keeps_fields: whether fields that were to be deleted are still there, with their values.
+    """
+
+    lines: list[str]
+    keeps_fields: bool
 
 
 @dataclass(kw_only=True)
@@ -117,7 +164,8 @@ async def catalog_work(opening: Opening, definition: CatalogSync, mapping: Catal
         await opening.ledger.do(ledger.doubt_unrecorded, name)
         await opening.ledger.do(ledger.remember_catalog, name, catalog)
     if former not in {None, catalog}:
-        left = f"items went to catalog '{former}' before, which stays as it is; delete it in Braze if nobody uses it"
+        stays = f"items went to catalog '{former}' before, which stays as it is"
+        left = f"{stays}; delete it in {destination_of(definition).title} if nobody uses it"
         change = replace(change, notes=(*change.notes, left))
     return CatalogWork(
         definition=definition,
