@@ -14,7 +14,6 @@ from caspio_sync.destinations.braze.destination import BRAZE
 from caspio_sync.destinations.braze.profiles import ProfileSink
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.field import AsTuple, Strict
-from caspio_sync.mapping.ownership import shared
 from caspio_sync.mapping.sync_file import parse_sync, sync_json_schema
 from caspio_sync.run.destination import destination_of
 from caspio_sync.settings import current_settings, load_settings
@@ -82,7 +81,7 @@ def test_a_sink_brings_its_own_section() -> None:
 def test_two_syncs_to_two_destinations_share_nothing() -> None:
     here = parse_sync(SYNC, Path("here.yaml"))
     there = parse_sync(SYNC + "destination: mailer\noptions: {list_id: 4}\n", Path("there.yaml"))
-    assert (shared(here, there), shared(here, here)) == ([], ["a"])
+    assert (here.shared(there), here.shared(here)) == ([], ["a"])
 
 
 @pytest.mark.usefixtures("mailer")

@@ -135,5 +135,5 @@ print(*(each for each in sys.modules if each.startswith("caspio_sync.")))
     modules = set(ran.stdout.split())
     assert "caspio_sync.run.profile_line" in modules
     others = [kind_named(name) for name in KINDS if name != "profiles"]
-    unwanted = {address.partition(":")[0] for each in others for address in (KINDS[each.name], each.work, each.line)}
+    unwanted = {address.partition(":")[0] for each in others for address in (KINDS[each.name], each.line)}
     assert not unwanted & modules
