@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.deployed.backfill import BackfillError, BackfillReport
+from tests.flows.world import World
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -30,7 +31,7 @@ def state_of_newest(flow: str) -> Any:
     return max(asyncio.run(ask()), key=lambda each: each.created).state
 
 
-def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world: Any) -> None:
+def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world: World) -> None:
     def ended(**options: Any) -> tuple[int, str, int | None]:
         world.clock.advance(60)  # so that there is a last one
         code = world.ended(**options).code
@@ -54,7 +55,7 @@ def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world:
     assert state.message.startswith("exit code 2: ")
 
 
-def test_a_backfill_ends_as_the_worst_of_its_shards(world: Any) -> None:
+def test_a_backfill_ends_as_the_worst_of_its_shards(world: World) -> None:
     world.people(60)
     world.sync()
     world.caspio.update_rows("Customers", {"Email": "bad"}, "PK_ID > 30")
@@ -66,7 +67,7 @@ def test_a_backfill_ends_as_the_worst_of_its_shards(world: Any) -> None:
     assert len(world.sent()) == 30
 
 
-def test_the_command_prints_one_document_and_ends_with_the_code(world: Any, alone: CliRunner) -> None:
+def test_the_command_prints_one_document_and_ends_with_the_code(world: World, alone: CliRunner) -> None:
     from caspio_sync.cli.main import app
 
     world.people(60)
@@ -83,7 +84,7 @@ def test_the_command_prints_one_document_and_ends_with_the_code(world: Any, alon
     assert "the cursor stays where it was" in shown.stdout
 
 
-def test_a_dry_run_shows_ranges_and_plan_and_writes_nothing(world: Any, alone: CliRunner) -> None:
+def test_a_dry_run_shows_ranges_and_plan_and_writes_nothing(world: World, alone: CliRunner) -> None:
     from caspio_sync.cli.main import app
 
     world.people(60)
@@ -105,7 +106,9 @@ def test_a_dry_run_shows_ranges_and_plan_and_writes_nothing(world: Any, alone: C
         ([], "say what to backfill"),
     ],
 )
-def test_the_command_refuses_what_makes_no_sense(world: Any, alone: CliRunner, arguments: list[str], told: str) -> None:
+def test_the_command_refuses_what_makes_no_sense(
+    world: World, alone: CliRunner, arguments: list[str], told: str
+) -> None:
     from caspio_sync.cli.main import app
 
     world.people(3)
@@ -116,7 +119,7 @@ def test_the_command_refuses_what_makes_no_sense(world: Any, alone: CliRunner, a
     assert told in (str(error) if error else done.output)
 
 
-def test_catalogs_are_backfilled_by_the_same_command(world: Any) -> None:
+def test_catalogs_are_backfilled_by_the_same_command(world: World) -> None:
     from flows.backfill import BackfillParameters, run_backfill
 
     world.caspio.create_table("Products", [{"Name": "Sku", "Type": "STRING"}, {"Name": "Title", "Type": "STRING"}])

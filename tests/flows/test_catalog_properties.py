@@ -21,6 +21,7 @@ from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS, Shop
 from tests.flows.crashes import Crashed, crash_at
+from tests.flows.world import World
 
 EXAMPLES = int(os.environ.get("CATALOG_EXAMPLES", "6"))
 ITEMS = "/catalogs/products/items"
@@ -94,7 +95,7 @@ steps = st.builds(
     uncommitted=nothing | nothing | st.integers(1, 3),
     options=st.sampled_from([{}, {}, {}, {"full": True}, {"limit": 2}, {"keys": ("a",)}, {"resend": True}]),
 )
-SOUND = {"fault": None, "crash": None, "uncommitted": None, "options": {"full": True}}
+SOUND: dict[str, Any] = {"fault": None, "crash": None, "uncommitted": None, "options": {"full": True}}
 
 
 @dataclass
@@ -178,7 +179,7 @@ def _lose_commit(patch: pytest.MonkeyPatch, uncommitted: int | None) -> None:
 
 
 @pytest.fixture
-def histories(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     numbers = count(1)
 
     @contextlib.contextmanager

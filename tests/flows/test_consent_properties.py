@@ -21,13 +21,14 @@ from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.consent_model import EMAIL_GROUP, RANKS, SMS_GROUP, STATES, ConsentModel, held_state, strictest
 from tests.flows.crashes import Crashed, crash_at
+from tests.flows.world import World
 
 EXAMPLES = int(os.environ.get("CONSENT_EXAMPLES", "15"))
 PEOPLE = (1, 2, 3)
 SECOND = (11, 12)  # rows that bear the keys of 1 and 2: held, and heeded
 ROWS = (*PEOPLE, *SECOND)
 STEPS = ("map", "compare", "send opt-outs", "gate", "send", "record")
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     *(
         {"Name": name, "Type": "STRING"}
         for name in ("CustomerNo", "RowNo", "Email", "Phone", "Points", *STATES.values())
@@ -226,7 +227,7 @@ class History:
 
 
 @pytest.fixture
-def histories(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     numbers = count(1)
 
     @contextlib.contextmanager

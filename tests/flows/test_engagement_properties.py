@@ -21,6 +21,7 @@ from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from tests.flows.returns import RETURN, customers, posted
+from tests.flows.world import World
 
 PEOPLE = (1, 2, 3)
 WORDS = {"yes": "subscribed", "no": "unsubscribed", "double": "opted_in"}
@@ -78,7 +79,7 @@ class History:
 
 
 @pytest.fixture
-def histories(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     numbers = count(1)
 
     @contextlib.contextmanager

@@ -1,10 +1,7 @@
 """The expectation that catalog flows are held against, itself held against what is known of the published sets."""
 
-import importlib.util
 import re
-import sys
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,14 +9,7 @@ import pytest
 from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.products import load_books, load_products
-
-_SPEC = importlib.util.spec_from_file_location(
-    "shipped_catalog_rules", Path(__file__).with_name("shipped_catalog_rules.py")
-)
-assert _SPEC
-assert _SPEC.loader
-rules = sys.modules.setdefault("shipped_catalog_rules", importlib.util.module_from_spec(_SPEC))
-_SPEC.loader.exec_module(rules)
+from tests.flows import shipped_catalog_rules as rules
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,10 @@
 """A sync that was run by the path to its file, by a version that took that for its name."""
 
-from typing import Any
-
 import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.store import Ledger
+from tests.flows.world import World
 
 
 def renamed(ledger: Ledger, sync: str, other: str) -> None:
@@ -16,7 +15,7 @@ def renamed(ledger: Ledger, sync: str, other: str) -> None:
                 connection.execute(sa.update(table).where(table.c.sync == sync).values(sync=other))
 
 
-def test_nothing_is_sent_again(world: Any) -> None:
+def test_nothing_is_sent_again(world: World) -> None:
     world.people(30)
     world.sync()
     world.run()

@@ -17,11 +17,11 @@ from typing import Any, Self
 
 import orjson
 import uvicorn
-from processes import Order
 from uvicorn.server import ServerState
 
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.sandbox.server import SandboxProtocol
+from tests.torture.processes import Order
 
 _ROOT = Path(__file__).parents[2]
 _ENVIRONMENT = {"POLARS_MAX_THREADS": "1", "PYTHONPATH": f"{_ROOT / 'src'}{os.pathsep}{_ROOT}"}

@@ -41,7 +41,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 @pytest.fixture(scope="session")
 def arena(runner: asyncio.Runner) -> Iterator[Any]:
-    from arena import Arena
+    from tests.torture.arena import Arena
 
     made = Arena()
     runner.run(made.__aenter__())
@@ -52,7 +52,7 @@ def arena(runner: asyncio.Runner) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def prefect_arena(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """An arena whose runs find a Prefect server, on a database of its own."""
-    from arena import Arena
+    from tests.torture.arena import Arena
 
     home = tmp_path_factory.mktemp("prefect")
     private = {
@@ -79,6 +79,6 @@ def prefect_arena(runner: asyncio.Runner, tmp_path_factory: pytest.TempPathFacto
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from arena import template
+    from tests.torture.arena import template
 
     return template(tmp_path_factory.mktemp("template"))

@@ -21,8 +21,8 @@ Play = Callable[[Awaitable[Any]], Any]
 @pytest.fixture
 def watched(arena: Any, template: Path, tmp_path: Path) -> Any:
     """A shop with forty sound customers."""
-    from arena import copied
-    from watched_profiles import WatchedProfiles
+    from tests.torture.arena import copied
+    from tests.torture.watched_profiles import WatchedProfiles
 
     made = WatchedProfiles(arena, tmp_path, copied(template, tmp_path), random.Random(1))
     for _ in range(40):
@@ -34,8 +34,8 @@ def watched(arena: Any, template: Path, tmp_path: Path) -> Any:
 @pytest.fixture
 def watched_items(arena: Any, template: Path, tmp_path: Path) -> Any:
     """A shop with forty sound products, all in the catalog, of which five are gone from Caspio since."""
-    from arena import copied
-    from watched_items import WatchedItems
+    from tests.torture.arena import copied
+    from tests.torture.watched_items import WatchedItems
 
     made = WatchedItems(arena, tmp_path, copied(template, tmp_path), random.Random(1))
     made.shop.described.cursor = False

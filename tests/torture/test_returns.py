@@ -28,7 +28,7 @@ pytestmark = pytest.mark.long
 
 PEOPLE = 25
 CAMPAIGN = "c0ffee00-0000-4000-8000-000000000001"
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     {"Name": "CustomerNo", "Type": "STRING"},
     {"Name": "Email", "Type": "STRING"},
     {"Name": "Newsletter", "Type": "STRING"},
@@ -136,7 +136,7 @@ class Returned:
         return again
 
     async def run(self, sync: str = "engagement", **more: Any) -> Any:
-        from processes import Order
+        from tests.torture.processes import Order
 
         order = Order(str(self.folder), self.ledger, self.arena.url, sync=sync, gate="great expectations", **more)
         ended = await self.arena.ended(await self.arena.start(order), order)
@@ -204,7 +204,7 @@ async def killed_and_run_again(returned: Returned, at: str, count: int) -> None:
 def test_a_killed_return_is_finished_by_the_next_run(  # noqa: PLR0917 - fixtures
     arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path, at: str, count: int
 ) -> None:
-    from arena import copied
+    from tests.torture.arena import copied
 
     (tmp_path / "home").mkdir()
     runner.run(killed_and_run_again(Returned(arena, tmp_path, copied(template, tmp_path)), at, count))

@@ -10,8 +10,8 @@ pytestmark = pytest.mark.long
 
 
 def test_schedule(seed: int, arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path) -> None:
-    from arena import copied
-    from schedule import play
+    from tests.torture.arena import copied
+    from tests.torture.schedule import play
 
     watched = runner.run(play(seed, arena, tmp_path, copied(template, tmp_path)))
     assert watched.faults == []
@@ -20,7 +20,7 @@ def test_schedule(seed: int, arena: Any, runner: asyncio.Runner, template: Path,
 def test_schedule_on_postgresql(
     postgresql_seed: int, arena: Any, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path
 ) -> None:
-    from schedule import play
+    from tests.torture.schedule import play
 
     watched = runner.run(play(postgresql_seed, arena, tmp_path, postgresql_ledger))
     assert watched.faults == []
@@ -29,8 +29,8 @@ def test_schedule_on_postgresql(
 def test_schedule_under_prefect_with_the_sender_in_a_process(
     prefect_seed: int, prefect_arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path
 ) -> None:
-    from arena import copied
-    from schedule import play
+    from tests.torture.arena import copied
+    from tests.torture.schedule import play
 
     ledger = copied(template, tmp_path)
     watched = runner.run(
@@ -42,8 +42,8 @@ def test_schedule_under_prefect_with_the_sender_in_a_process(
 def test_catalog_schedule(
     catalog_seed: int, arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path
 ) -> None:
-    from arena import copied
-    from schedule import play_catalog
+    from tests.torture.arena import copied
+    from tests.torture.schedule import play_catalog
 
     watched = runner.run(play_catalog(catalog_seed, arena, tmp_path, copied(template, tmp_path)))
     assert watched.faults == []
@@ -52,7 +52,7 @@ def test_catalog_schedule(
 def test_catalog_schedule_on_postgresql(
     postgresql_catalog_seed: int, arena: Any, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path
 ) -> None:
-    from schedule import play_catalog
+    from tests.torture.schedule import play_catalog
 
     watched = runner.run(play_catalog(postgresql_catalog_seed, arena, tmp_path, postgresql_ledger))
     assert watched.faults == []
@@ -61,8 +61,8 @@ def test_catalog_schedule_on_postgresql(
 def test_catalog_schedule_under_prefect_with_the_sender_in_a_process(
     prefect_catalog_seed: int, prefect_arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path
 ) -> None:
-    from arena import copied
-    from schedule import play_catalog
+    from tests.torture.arena import copied
+    from tests.torture.schedule import play_catalog
 
     always = {"prefect": True, "sender": "process", "gate": "great expectations"}
     watched = runner.run(

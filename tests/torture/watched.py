@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 import polars as pl
 import sqlalchemy as sa
-from arena import Arena, Ended
-from processes import Order
-from shop import Shop
 
 from caspio_sync.clock import SystemClock
 from caspio_sync.ledger.store import Ledger
+from tests.torture.arena import Arena, Ended
+from tests.torture.processes import Order
+from tests.torture.shop import Shop
 
 COMMIT_SECONDS = 0.05  # as `processes` sets it
 
@@ -229,7 +229,8 @@ class Watched:
     def look_at_verdicts(self) -> None:
         """Every row has the verdict that its present version deserves."""
         with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger._read("look") as connection:
-            verdicts = dict(connection.execute(sa.text("SELECT source_pk, verdict FROM row")).all())
+            rows = connection.execute(sa.text("SELECT source_pk, verdict FROM row"))
+            verdicts: dict[int, str] = {row.source_pk: row.verdict for row in rows}
         for pk, row in self.shop.visible():
             key = row[self.shop.KEY]
             wanted = "sent" if self.shop.is_sound(row) else "quarantined"

@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.clock import VirtualClock
+from caspio_sync.engagement.events import read_events
 from caspio_sync.engagement.series import CAMPAIGN_DAYS
 from caspio_sync.errors import TransientError
+from caspio_sync.ledger import bulk
 from caspio_sync.ledger import engagement as ledger_engagement
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.store import Ledger
@@ -194,14 +196,14 @@ def test_many_people_are_added_to_what_is_known_of_them(inbox: Inbox, ledger: Le
 
 def _fold_and_die(ledger_url: str, inbox_url: str, step: int) -> None:
     """A process that is killed when it comes to its write number `step`."""
-    clock, steps, upsert = VirtualClock(at(10 * 86_400)), iter(range(1000)), ledger_engagement.upsert
+    clock, steps, upsert = VirtualClock(at(10 * 86_400)), iter(range(1000)), bulk.upsert
 
     def dying(*given: Any, **named: Any) -> None:
         upsert(*given, **named)
         if next(steps) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    ledger_engagement.upsert = dying  # type: ignore[assignment]
+    ledger_engagement.upsert = dying  # type: ignore[attr-defined]
     folding._READ_AT_ONCE = folding._RECORDED_AT_ONCE = 6
     with Ledger.open(ledger_url, clock=clock) as ledger, Inbox.open(inbox_url, clock=clock) as inbox:
         fold_all(inbox, ledger, clock)
@@ -245,13 +247,12 @@ def test_posts_that_another_run_folded_are_not_folded_again(
     inbox: Inbox, ledger: Ledger, ledger_url: str, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox.add([post(a_day())])
-    read = folding.read_events
 
     def overtaken(posts: Any) -> pl.DataFrame:
-        monkeypatch.setattr(folding, "read_events", read)
+        monkeypatch.setattr(folding, "read_events", read_events)
         with Ledger.open(ledger_url, clock=clock) as other:
             fold_all(inbox, other, clock)
-        return read(posts)
+        return read_events(posts)
 
     monkeypatch.setattr(folding, "read_events", overtaken)
     with pytest.raises(TransientError, match="another shard folded"):

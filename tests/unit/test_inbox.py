@@ -157,7 +157,7 @@ def test_a_commit_is_on_the_disk(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("first", [Ledger, Inbox])
-def test_inbox_and_ledger_share_a_postgresql_database(first: type, postgresql_ledger: str) -> None:
+def test_inbox_and_ledger_share_a_postgresql_database(first: type[Ledger | Inbox], postgresql_ledger: str) -> None:
     second = Inbox if first is Ledger else Ledger
     with first.open(postgresql_ledger), second.open(postgresql_ledger), Inbox.open(postgresql_ledger) as inbox:
         inbox.add([a_post("1")])

@@ -169,7 +169,8 @@ def test_a_running_sync_writes_between_two_deletions(tmp_path: Path, monkeypatch
         for number in range(4):
             outcome(ledger, f"r{number}", 1)
         clock.advance(86_400)
-        delete, written = ledger._delete, []
+        delete = ledger._delete
+        written: list[object] = []
 
         def then_write(*arguments: object) -> None:
             delete(*arguments)  # type: ignore[arg-type]

@@ -8,9 +8,10 @@ import phonenumbers
 import polars as pl
 import pytest
 
-from caspio_sync.mapping import ProfileMapping, parse_sync
+from caspio_sync.mapping import ProfileMapping
 from caspio_sync.mapping.lookups import PhoneLookup
 from caspio_sync.schemas import CaspioField
+from tests.definitions import profiles
 
 DATA = Path(__file__).parents[1] / "data"
 HEAD = "kind: profiles\nsource: {table: T}\nidentity: {external_id: Id}\n"
@@ -22,7 +23,7 @@ def corpus(name: str) -> Any:
 
 def apply(field: str, **columns: list[str]) -> pl.DataFrame:
     fields = [CaspioField(name, "TEXT") for name in ("Id", *columns)]
-    mapping = ProfileMapping(parse_sync(f"{HEAD}fields: {{{field}}}\n", Path("x.yaml")), fields)
+    mapping = ProfileMapping(profiles(f"{HEAD}fields: {{{field}}}\n", Path("x.yaml")), fields)
     height = len(next(iter(columns.values())))
     uncastable = pl.Series([None] * height, dtype=pl.List(pl.String))
     frame = pl.DataFrame({"source_pk": range(height), "Id": [str(n) for n in range(height)]} | columns)

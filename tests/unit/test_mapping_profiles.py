@@ -1,14 +1,14 @@
 # ruff: noqa: DTZ001 - cells of Caspio are wall clocks without a zone
 import json
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from caspio_sync.mapping import ProfileMapping, parse_sync
+from caspio_sync.mapping import ProfileMapping
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from tests.definitions import profiles
 
 TODAY = date(2026, 1, 1)
 TYPES = {
@@ -25,7 +25,7 @@ def a_mapping(fields: str, *, more: str = "", identity: str = "external_id: Id",
         f"kind: profiles\nsource: {{table: People, time_zone: {zone}}}\nidentity: {{{identity}}}\n"
         f"fields: {{{fields}}}\n{more}"
     )
-    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS)
+    return ProfileMapping(profiles(text), FIELDS)
 
 
 def rows(*given: dict[str, Any]) -> pl.DataFrame:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.characters import trimmed
-from caspio_sync.mapping import ProfileMapping, parse_sync
+from caspio_sync.mapping import ProfileMapping
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from tests.definitions import profiles
 
 TODAY = date(2026, 1, 1)
 LONDON = ZoneInfo("Europe/London")
@@ -38,7 +39,7 @@ fields:
 consent:
   email_subscribe: {from: Consent, map: {yes: subscribed, no: unsubscribed, unasked: null}}
 """
-MAPPING = ProfileMapping(parse_sync(SYNC, Path("t.yaml")), [CaspioField(name, type_) for name, type_ in TYPES.items()])
+MAPPING = ProfileMapping(profiles(SYNC, Path("t.yaml")), [CaspioField(name, type_) for name, type_ in TYPES.items()])
 CONTROLS = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - set("\t\n\r")
 
 # Characters that Python's own tables know: polars' are newer, and know the lower case of more.

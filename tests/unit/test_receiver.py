@@ -97,7 +97,12 @@ def test_a_burst_is_committed_in_few_commits_and_all_of_it_is_answered(
 ) -> None:
     groups: list[int] = []
     add = service.inbox.add
-    monkeypatch.setattr(service.inbox, "add", lambda posts: (groups.append(len(posts)), add(posts)))
+
+    def grouped(posts: Any) -> None:
+        groups.append(len(posts))
+        add(posts)
+
+    monkeypatch.setattr(service.inbox, "add", grouped)
 
     async def burst(client: httpx.AsyncClient) -> list[int]:
         posts = [client.post("/currents", content=body(*events(5, 5 * n)), headers=BEARER) for n in range(60)]

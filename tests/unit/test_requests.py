@@ -1,6 +1,7 @@
 """Requests hold as many objects as they may, in order, and nothing is lost or sent twice."""
 
 from itertools import pairwise
+from typing import Any
 
 import orjson
 import polars as pl
@@ -31,7 +32,7 @@ def ids(request: Request) -> list[int]:
     return [int(each["external_id"]) for each in orjson.loads(request.body)["attributes"]]
 
 
-def filled(texts: pl.Series, **limits: int) -> list[Request]:
+def filled(texts: pl.Series, **limits: Any) -> list[Request]:
     return list(fill_requests(texts, first_number=1, **limits))
 
 

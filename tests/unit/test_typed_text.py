@@ -10,11 +10,12 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.extraction.cells import source_frame
-from caspio_sync.mapping import ProfileMapping, parse_sync
+from caspio_sync.mapping import ProfileMapping
 from caspio_sync.mapping.numbers import number_text, rounded
 from caspio_sync.mapping.objects import encode_objects, identifier_expression
 from caspio_sync.mapping.places import country_code, language_code, two_countries
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from tests.definitions import profiles
 
 TYPES = {"Id": "STRING", "Text": "STRING", "Phone": "STRING", "Country": "STRING", "Number": "NUMBER", "When": "DATE/TIME", "Words": "LIST-STRING"}  # fmt: skip
 FIELDS = [CaspioField(name, type_) for name, type_ in TYPES.items()]
@@ -24,7 +25,7 @@ PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"  # with a joiner in
 
 def a_mapping(fields: str, identity: str = "external_id: Id", more: str = "") -> ProfileMapping:
     text = f"kind: profiles\nsource: {{table: People}}\nidentity: {{{identity}}}\nfields: {{{fields}}}\n{more}"
-    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS)
+    return ProfileMapping(profiles(text), FIELDS)
 
 
 def mapped(mapping: ProfileMapping, **cells: Any) -> dict[str, Any]:
@@ -403,7 +404,7 @@ def test_subscription_groups_of_every_channel(channel: str) -> None:
 def test_only_whole_attributes_may_be_left_out(text: str, said: str) -> None:
     head = "kind: profiles\nsource: {table: People}\nidentity: {external_id: Id}\n"
     with pytest.raises(ConfigurationError, match=said):
-        parse_sync(head + text, Path("people.yaml"))
+        profiles(head + text)
 
 
 def test_items_are_written_whole_and_leave_nothing_out() -> None:
@@ -411,7 +412,7 @@ def test_items_are_written_whole_and_leave_nothing_out() -> None:
         "kind: catalog\nsource: {table: P}\ncatalog: {name: p}\nitem_id: Id\nfields: {a: {from: Text, on_bad: skip}}\n"
     )
     with pytest.raises(ConfigurationError, match="written whole"):
-        parse_sync(text, Path("p.yaml"))
+        profiles(text, Path("p.yaml"))
 
 
 def test_what_is_left_out_is_nothing_and_is_told() -> None:

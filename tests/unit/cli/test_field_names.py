@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from caspio_sync.clients.caspio_query import is_reserved
-from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
+from tests.definitions import profiles
 
 WORDS = ["From", "Where", "Null", "Order", "User", "Group"]
 FIELDS: list[dict[str, Any]] = [
@@ -114,7 +114,7 @@ def test_init_proposes_those_that_can_be_read(shop: Any, bracketed_names: bool) 
     shop.caspio.insert_rows("Words", [{"CustomerNo": "k1", "From": "x", "FirstName": "Ada"}])
     result = shop.run("init", "words", "--table", "Words")
     assert result.exit_code == 0, result.output
-    mapped = {str(each.source_field) for each in load_sync(Path("syncs/words.yaml")).fields.values()}
+    mapped = {str(each.source_field) for each in profiles(Path("syncs/words.yaml").read_text()).fields.values()}
     assert ("From" in mapped) is bracketed_names
     assert ("left out, for Caspio does not take these words of SQL" in result.output) is not bracketed_names
     assert errors(shop.document("check", "words")) == []
