@@ -6,7 +6,7 @@ import importlib
 import io
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import polars as pl
@@ -27,6 +27,9 @@ from caspio_sync.settings import current_settings
 from expectations.suites import Gates
 from tests.flows.killing import KilledError, killed_after
 from tests.flows.world import World
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun, State
 
 PEOPLE = 4000
 BATCH = 1000
@@ -270,12 +273,13 @@ def test_left_shards_of_another_day_are_forgotten(tmp_path: Any) -> None:
 class Workers:
     """Stands for a Prefect server and one worker: takes a shard whenever it is asked how they stand."""
 
-    def __init__(self, clock: VirtualClock, dying: int) -> None:
+    def __init__(self, clock: VirtualClock, dying: int, ending: dict[str, Any] | None) -> None:
         self._clock = clock
+        self.ending = ending  # how flow runs end that cannot even be opened
         self._prefect = importlib.import_module("prefect.states")  # whose settings are read at its first import
         self.dying = dying  # shards whose process is killed after its first batch
         self.waiting: list[tuple[UUID, RunOptions]] = []
-        self.states: dict[UUID, Any] = {}
+        self.states: dict[UUID, State[Any]] = {}
         self.marked: list[UUID] = []
         self.deployments: set[str] = set()
 
@@ -287,7 +291,11 @@ class Workers:
         self.states[flow_run] = self._prefect.Scheduled()
         return flow_run
 
-    async def states_of(self, flow_runs: list[UUID]) -> dict[UUID, Any]:
+    async def flow_runs_of(self, ids: list[UUID]) -> dict[UUID, "FlowRun"]:
+        from prefect.client.schemas.objects import FlowRun
+
+        if self.ending is not None:
+            return {each: FlowRun(id=each, flow_id=uuid4(), **self.ending) for each in ids}
         if self.waiting:
             flow_run, options = self.waiting.pop(0)
             self.states[flow_run] = self._prefect.Running()
@@ -295,7 +303,7 @@ class Workers:
             with contextlib.suppress(KilledError):
                 await self._work(flow_run, options, dies=dies)
                 self.states[flow_run] = self._prefect.Completed()
-        return {each: self.states[each] for each in flow_runs}
+        return {each: FlowRun(id=each, flow_id=uuid4(), state=self.states[each]) for each in ids}
 
     async def mark_killed(self, flow_runs: list[str]) -> None:
         self.marked += map(UUID, flow_runs)
@@ -316,9 +324,11 @@ class Workers:
                         raise KilledError
 
 
-def on_workers(world: World, monkeypatch: pytest.MonkeyPatch, dying: int) -> Workers:
-    workers = Workers(world.clock, dying)
-    for name in ("trigger", "states_of", "mark_killed"):
+def on_workers(
+    world: World, monkeypatch: pytest.MonkeyPatch, dying: int = 0, ending: dict[str, Any] | None = None
+) -> Workers:
+    workers = Workers(world.clock, dying, ending)
+    for name in ("trigger", "flow_runs_of", "mark_killed"):
         monkeypatch.setattr(f"flows.backfill.{name}", getattr(workers, name))
     return workers
 
@@ -341,6 +351,17 @@ def test_a_shard_whose_workers_keep_dying_is_given_up(many: World, monkeypatch: 
     with pytest.raises(BackfillError, match="died 3 times") as caught:
         backfilled(pk_range=(1, PEOPLE), on_workers=True)
     assert caught.value.exit_code == 4
+
+
+@pytest.mark.parametrize(("labels", "code"), [({"caspio-sync.exit-code": 2}, 2), ({}, 4)])
+def test_a_shard_that_could_not_be_opened_ends_with_the_code_on_its_flow_run(
+    many: World, monkeypatch: pytest.MonkeyPatch, labels: dict[str, int], code: int
+) -> None:
+    failed = importlib.import_module("prefect.states").Failed(message=f"exit code {code}: no such field")
+    on_workers(many, monkeypatch, ending={"state": failed, "labels": labels})
+    with pytest.raises(BackfillError, match="PK_ID 1 to 4000: no such field") as caught:
+        backfilled(pk_range=(1, PEOPLE), on_workers=True)
+    assert caught.value.exit_code == code
 
 
 def test_shards_that_nobody_follows_are_only_started(many: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ def backfilled(**chosen: Any) -> BackfillReport:
     return run_backfill(BackfillParameters(sync="customers", **chosen))
 
 
-def state_of_newest(flow: str) -> Any:
+def newest(flow: str) -> Any:
     from prefect.client.orchestration import get_client
 
     async def ask() -> list[Any]:
@@ -28,7 +28,7 @@ def state_of_newest(flow: str) -> Any:
             names = {each.id: each.name for each in await client.read_flows()}
             return [each for each in await client.read_flow_runs(limit=200) if names[each.flow_id] == flow]
 
-    return max(asyncio.run(ask()), key=lambda each: each.created).state
+    return max(asyncio.run(ask()), key=lambda each: each.created)
 
 
 def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world: World) -> None:
@@ -37,7 +37,7 @@ def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world:
         code = world.ended(**options).code
         with world.ledger() as ledger:
             kept = ledger.last_run("customers")
-        return code, state_of_newest("profile-sync").name, kept.exit_code if kept else None
+        return code, newest("profile-sync").state.name, kept.exit_code if kept else None
 
     world.people(40)
     world.sync()
@@ -47,12 +47,13 @@ def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world:
     assert ended(full=True, strict=True) == (5, "CompletedWithRejects", 5)
     world.caspio.update_rows("Customers", {"Email": "bad"}, "PK_ID > 5")
     assert ended() == (3, "Blocked", 3)
-    assert state_of_newest("profile-sync").type.value == "FAILED"
+    assert newest("profile-sync").state.type.value == "FAILED"
     world.sync(world.SYNC.replace("from: Notes", "from: Remarks"))
     assert world.ended().code == 2
-    state = state_of_newest("profile-sync")
-    assert state.name == "Failed"
-    assert state.message.startswith("exit code 2: ")
+    run = newest("profile-sync")
+    assert run.state.name == "Failed"
+    assert run.state.message.startswith("exit code 2: ")
+    assert run.labels["caspio-sync.exit-code"] == 2  # no ledger has it
 
 
 def test_a_backfill_ends_as_the_worst_of_its_shards(world: World) -> None:
@@ -63,7 +64,7 @@ def test_a_backfill_ends_as_the_worst_of_its_shards(world: World) -> None:
         backfilled(pk_range=(1, 60), shards=2)
     assert [each.state for each in caught.value.report.shards] == ["Completed", "Blocked"]
     assert caught.value.exit_code == 3
-    assert state_of_newest("backfill").name == "Blocked"
+    assert newest("backfill").state.name == "Blocked"
     assert len(world.sent()) == 30
 
 
