@@ -14,26 +14,13 @@ from caspio_sync.run.connect import CONNECT
 from tests.flows.catalog_shop import Shop
 from tests.flows.engine import repeat_at_once, without_engine
 from tests.flows.world import ENVIRONMENT, World
+from tests.prefect_server import private_settings, served
 
 
 @pytest.fixture(scope="session")
 def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The flows, with Prefect's settings our own: they are read when it is imported."""
-    home = tmp_path_factory.mktemp("prefect")
-    private = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        # The server is on loopback: reading the machine's certificates takes 50 ms a client, several a run.
-        "PREFECT_API_TLS_INSECURE_SKIP_VERIFY": "true",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
-        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-        "DO_NOT_TRACK": "1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in private.items():
-            patch.setenv(name, value)
+    with private_settings(tmp_path_factory.mktemp("prefect")):
         with warnings.catch_warnings():
             # Imports alone warn of what the imported deprecate among themselves, before any line of ours runs.
             warnings.simplefilter("ignore")
@@ -45,12 +32,8 @@ def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def prefect(flows: None) -> Iterator[str]:
     """One Prefect server for the session, on a database of its own; its URL. Runs of a test that asks for it are there."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        testing = importlib.import_module("prefect.testing.utilities")
-    # A busy machine takes its time to start a server.
-    with testing.prefect_test_harness(server_startup_timeout=240):
-        yield str(importlib.import_module("prefect.settings").PREFECT_API_URL.value())
+    with served() as url:
+        yield url
 
 
 @pytest.fixture

@@ -124,7 +124,8 @@ def prepare_everything() -> None:
         for name in (
             "flows.kinds", "great_expectations.expectations", "caspio_sync.cli.run", "psycopg", "tasks.report",
             "anyio._backends._asyncio", "multiprocessing.synchronize", "sqlalchemy.dialects.sqlite.pysqlite",
-            "sqlalchemy.dialects.postgresql.psycopg", "pandas", "pyarrow",
+            "sqlalchemy.dialects.postgresql.psycopg", "pandas", "pyarrow", "fastapi.encoders",
+            "prefect.flow_engine", "prefect.task_engine", "prefect.utilities.visualization", "expectations.suites", "tasks.server",
         ):  # fmt: skip
             with contextlib.suppress(ModuleNotFoundError):
                 importlib.import_module(name)

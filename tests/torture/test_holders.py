@@ -13,17 +13,18 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.torture.arena import Arena, copied
+from tests.torture.watched_items import WatchedItems
+from tests.torture.watched_profiles import WatchedProfiles
+
 pytestmark = pytest.mark.long
 
 Play = Callable[[Awaitable[Any]], Any]
 
 
 @pytest.fixture
-def watched(arena: Any, template: Path, tmp_path: Path) -> Any:
+def watched(arena: Arena, template: Path, tmp_path: Path) -> Any:
     """A shop with forty sound customers."""
-    from tests.torture.arena import copied
-    from tests.torture.watched_profiles import WatchedProfiles
-
     made = WatchedProfiles(arena, tmp_path, copied(template, tmp_path), random.Random(1))
     for _ in range(40):
         made.shop.add()
@@ -32,11 +33,8 @@ def watched(arena: Any, template: Path, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def watched_items(arena: Any, template: Path, tmp_path: Path) -> Any:
+def watched_items(arena: Arena, template: Path, tmp_path: Path) -> Any:
     """A shop with forty sound products, all in the catalog, of which five are gone from Caspio since."""
-    from tests.torture.arena import copied
-    from tests.torture.watched_items import WatchedItems
-
     made = WatchedItems(arena, tmp_path, copied(template, tmp_path), random.Random(1))
     made.shop.described.cursor = False
     made.describe()
