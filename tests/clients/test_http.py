@@ -240,7 +240,7 @@ def test_no_more_requests_are_in_flight_than_there_are_connections() -> None:
     async def run() -> None:
         async with pool(handler) as connections:
             await asyncio.gather(*(connections.send(httpx.Request("POST", URL), "sending") for _ in range(20)))
-            assert connections._in_flight == [0, 0]
+            assert connections.in_flight == [0, 0]
 
     asyncio.run(run())
     assert most == 4

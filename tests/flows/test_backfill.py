@@ -174,7 +174,7 @@ def test_what_dead_runs_of_a_shard_had_acknowledged_is_not_sent_again(
 
 def sent_once_more(world: World) -> list[int]:
     """`source_pk` of the rows with two acknowledged outcomes, of which the backfill made the second."""
-    with world.ledger() as ledger, ledger._read("look") as connection:
+    with world.ledger() as ledger, ledger.reading("look") as connection:
         packed = connection.execute(sa.text("SELECT rows FROM outcome WHERE sync = 'customers'")).scalars()
         told = Counter(pk for rows in packed for pk in pl.read_ipc(io.BytesIO(rows))["source_pk"])
     assert max(told.values()) == 2

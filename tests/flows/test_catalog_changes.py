@@ -222,6 +222,6 @@ def test_one_whole_story_on_postgresql(shop: Shop, postgresql_ledger: str, monke
     shop.drop(*(f"p{number}" for number in range(20, 80)))
     assert shop.ended().code == 3
     assert (shop.run(allow_deletes=True).deleted, shop.items()) == (60, shop.expected())
-    del shop.world.braze.catalogs._catalogs["products"]
+    shop.world.braze.catalogs.remove(shop.catalog())
     assert (shop.run().sent, shop.items()) == (len(shop.expected()), shop.expected())
     assert shop.run().requests == 0

@@ -151,29 +151,13 @@ def test_a_price_is_held_against_the_last_one_though_the_run_that_sent_it_died(
 @pytest.mark.parametrize("bad", [1, 3])
 def test_bad_items_among_fifty_are_refused_alone(shop: Shop, errors: str, bad: int) -> None:
     shop.open(120)
-    shop.empty_braze(catalog_errors=errors)
     codes = [f"p{number}" for number in range(20, 20 + bad)]
-    _refuse_values(shop, codes)
+    shop.empty_braze(catalog_errors=errors, catalog_large_items=frozenset(codes))
     report = shop.run()
     assert report.verdicts == {"sent": 120 - bad, "rejected": bad}
     assert set(held(shop)) == set(codes)
     assert set(shop.items()) == set(shop.expected()) - set(codes)
     assert report.requests == 3
-
-
-def _refuse_values(shop: Shop, codes: list[str]) -> None:
-    """Braze finds the values of these items too large, whatever they are."""
-    from caspio_sync.sandbox.braze.catalogs_values import ValueProblem
-
-    checks = shop.world.braze._catalog_endpoints._checks
-    taken = checks._taken
-
-    def refusing(verb: Any, catalog: Any, item: Any) -> Any:
-        if item["id"] in codes:
-            raise ValueProblem("items-too-large")
-        return taken(verb, catalog, item)
-
-    checks._taken = refusing  # type: ignore[method-assign]
 
 
 def test_a_refusal_that_is_no_json_is_halved_too(shop: Shop) -> None:
@@ -193,10 +177,7 @@ def test_storage_that_runs_full_is_a_clear_error_and_the_next_run_goes_on(shop: 
     taken = len(shop.items())
     assert 0 < taken < 400
     assert shop.world.verdicts("products") == {"sent": taken}
-    catalogs = shop.world.braze.catalogs
-    catalogs._behaviour = shop.world.braze._catalog_endpoints._behaviour = catalogs._behaviour.model_copy(
-        update={"catalog_storage": 1_000_000}
-    )
+    shop.world.braze.behaviour.catalog_storage = 1_000_000
     assert shop.run().sent == 400 - taken
     assert shop.items() == shop.expected()
 

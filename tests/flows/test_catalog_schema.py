@@ -234,7 +234,7 @@ def test_a_field_whose_type_changes_at_the_source_stops_alone_and_keeps_its_valu
 
 
 def _retype(shop: Shop, name: str, kind: str) -> None:
-    account = shop.world.caspio._account
+    account = shop.world.caspio.account
     table = account.table("Products")
     fields = [
         read_field({"Name": name, "Type": kind}, order) if field.name == name else field

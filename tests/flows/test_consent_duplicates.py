@@ -204,14 +204,14 @@ def test_an_erased_person_leaves_no_word_behind(world: World) -> None:
     world.sync(world.SYNC + LOOSE + "erasure: {table: ErasureRequests, key: CustomerNo}\n")
     world.clock.advance(86_400)
     assert world.run(full=True).erased == 1
-    with world.ledger() as ledger, ledger._read("look") as connection:
+    with world.ledger() as ledger, ledger.reading("look") as connection:
         assert connection.execute(sa.select(duplicate_consent)).all() == []
 
 
 def test_the_words_of_rows_that_a_former_version_held_are_read_once(world: World) -> None:
     begin(world, {}, {"Newsletter": "no"})
     world.run()
-    with world.ledger() as ledger, ledger._write("as before") as connection:
+    with world.ledger() as ledger, ledger.writing("as before") as connection:
         connection.execute(sa.delete(duplicate_consent))
     world.clock.advance(600)
     assert world.run().read >= 1

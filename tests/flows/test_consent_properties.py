@@ -157,9 +157,7 @@ class History:
         refilled = [self.rows[person] for person in refill.order if person in self.rows]
         self.world.caspio.delete_rows("Customers", "PK_ID > 0")
         if refill.anew:
-            table = self.world.caspio._account.table("Customers")
-            table._db.execute("DELETE FROM sqlite_sequence WHERE name = 'Customers'")
-            table.next_pk = 1
+            self.world.caspio.account.renumber(self.world.caspio.account.table("Customers"))
         self.world.caspio.insert_rows("Customers", refilled)
 
     def write_sync(self, mapped: frozenset[str] | None, required: str | None) -> None:
@@ -195,7 +193,7 @@ class History:
 
     def _follow(self, patch: pytest.MonkeyPatch, uncommitted: int | None) -> None:
         """Watch what Braze takes and what the ledger commits; the `uncommitted`-th commit never happens."""
-        journal, model, commits = self.world.braze._journal, self.model, count(1)
+        journal, model, commits = self.world.braze.journal, self.model, count(1)
         append, record, record_sent = journal.append, Ledger.record, Ledger.record_sent
 
         def appended(number: int, body: bytes, rejected: Any, now: float) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 from typer.testing import CliRunner
 
-from caspio_sync.cli.check import _examined
+from caspio_sync.cli.check import examine_syncs
 from caspio_sync.cli.main import app
 from caspio_sync.engagement.events import Post, event_lines
 from caspio_sync.run.connect import open_inbox
@@ -32,7 +32,7 @@ def polled(world: World, *lacking: str) -> list[tuple[str, str]]:
     """What `check engagement` says of the Braze key's permissions."""
     keys = {SANDBOX_KEY: PERMISSIONS - set(lacking)}
     world.braze = BrazeSandbox(BrazeBehaviour(keys=keys), world.clock)
-    told = [each for examined in _examined("engagement", None) for each in examined.findings]
+    told = [each for examined in examine_syncs("engagement", None) for each in examined.findings]
     return [(each.level, each.what) for each in told if "Braze key" in each.what]
 
 
@@ -55,7 +55,7 @@ def test_check_asks_only_for_what_the_sync_needs(shop: World) -> None:
 
 def test_check_names_a_profile_sync_that_is_not_there(shop: World) -> None:
     (shop.folder / "syncs" / "customers.yaml").unlink()
-    findings = [each for examined in _examined("engagement", None) for each in examined.findings]
+    findings = [each for examined in examine_syncs("engagement", None) for each in examined.findings]
     assert [each.what for each in findings if each.level == "error"] == ["syncs/customers.yaml: there is no such sync"]
 
 

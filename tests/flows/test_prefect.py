@@ -199,7 +199,7 @@ def test_logs_hold_no_secret_and_no_token(world: World, caplog: Any) -> None:
     world.sync()
     world.run()
     world.ended(row_keys=("c1@example.com",))
-    tokens = [*world.caspio.app.tokens._access, *world.caspio.app.tokens._refresh]
+    tokens = world.caspio.app.tokens.issued
     assert tokens
     secrets = ["sandbox-secret", "sandbox-key", *tokens, "c1@example.com"]
     assert [each for each in secrets if each in caplog.text] == []

@@ -260,7 +260,7 @@ def test_without_a_cursor_field_what_changed_below_waits_for_the_run_after(many:
 def test_a_lost_answer_below_is_read_again(many: World) -> None:
     write_sync(many, without_cursor)
     dead_after(many, 2)
-    with many.ledger() as ledger, ledger._write("lose an answer") as connection:
+    with many.ledger() as ledger, ledger.writing("lose an answer") as connection:
         connection.execute(sa.text("UPDATE row SET verdict = 'unknown' WHERE source_pk = 5"))
     many.forget()
     report = many.run()

@@ -24,7 +24,7 @@ def redesign(world: World, make: Any) -> None:
     """Other fields in the same table, as Caspio's table design changes them: rows and equal names stay."""
     from caspio_sync.sandbox.caspio.fields import read_field
 
-    account = world.caspio._account
+    account = world.caspio.account
     table = account.table("Customers")
     kept = make({field.name: field for field in table.fields})
     fields = [

@@ -9,7 +9,7 @@ from tests.flows.world import World
 
 def renamed(ledger: Ledger, sync: str, other: str) -> None:
     """The ledger as that version left it."""
-    with ledger._write("rename") as connection:
+    with ledger.writing("rename") as connection:
         for table in schema.metadata.tables.values():
             if "sync" in table.c and table is not schema.audit:
                 connection.execute(sa.update(table).where(table.c.sync == sync).values(sync=other))

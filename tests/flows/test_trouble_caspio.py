@@ -213,12 +213,12 @@ def test_a_row_committed_later_than_the_overlap_is_found_by_the_full_sweep(many:
 
 def committed_late(world: World, stamped: VirtualClock, number: int) -> None:
     """Insert a row whose timestamp is that of another clock."""
-    account = world.caspio._account
-    present, account._clock = account._clock, stamped
+    account = world.caspio.account
+    present, account.clock = account.clock, stamped
     try:
         world.caspio.insert_rows("Customers", [world.person(number)])
     finally:
-        account._clock = present
+        account.clock = present
 
 
 @pytest.mark.parametrize(

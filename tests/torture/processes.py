@@ -223,7 +223,7 @@ def _shrink(order: Order) -> None:
     for function in (requests.fill_requests, requests.count_requests):
         assert function.__kwdefaults__ is not None
         function.__kwdefaults__["objects_per_request"] = order.objects_per_request
-    catalog_schema._LOOK_SECONDS = 0.02
+    catalog_schema.LOOK_SECONDS = 0.02
     catalog_schema.CATALOGS_LIMIT = catalog_schema.FIELDS_LIMIT = (100_000, 60.0)  # type: ignore[attr-defined]
     outcomes.COMMIT_REQUESTS = order.commit_requests
     outcomes.COMMIT_SECONDS = 0.05

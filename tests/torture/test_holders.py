@@ -212,7 +212,7 @@ def test_the_sender_process_does_not_outlive_a_killed_run(watched: Any, runner: 
     children: list[int] = []
 
     def kill() -> None:
-        told = Path(f"/proc/{watched._pid}/task/{watched._pid}/children").read_text().split()
+        told = Path(f"/proc/{watched.pid}/task/{watched.pid}/children").read_text().split()
         children.extend(int(pid) for pid in told)
         watched.kill()
 
@@ -260,7 +260,7 @@ def test_a_killed_verification_goes_on_and_what_it_took_back_is_repaired(watched
         assert holder.startswith("verification")
         ended = await watched.run(watched.order(verify=True))
         assert ended.status == 0, ended.message
-        assert watched._seen["track:comes"] == 4  # the first stretch was not looked at again
+        assert watched.seen["track:comes"] == 4  # the first stretch was not looked at again
         report = ended.report
         assert (report["rows"], report["equal"], report["differing"], report["cleared"]) == (40, 39, 1, 1)
         assert all("c15: " in fault for fault in watched.faults)  # the drift itself was noticed

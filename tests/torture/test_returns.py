@@ -164,7 +164,7 @@ class Returned:
 
     def recorded(self) -> set[int]:
         """The rows that the ledger has a good outcome of."""
-        with Ledger.open(self.ledger) as ledger, ledger._read("look") as connection:
+        with Ledger.open(self.ledger) as ledger, ledger.reading("look") as connection:
             packed = connection.execute(sa.text("SELECT rows FROM outcome WHERE sync = 'engagement'")).scalars()
             frames = [pl.read_ipc(io.BytesIO(rows)) for rows in packed]
         return {pk for frame in frames for pk in frame.filter(pl.col("verdict") == "sent")["source_pk"]}

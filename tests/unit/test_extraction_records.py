@@ -288,7 +288,7 @@ def test_a_read_that_failed_midway_goes_on_where_it_stood(
     ],
 )
 def test_the_end_of_a_page_is_found_without_decoding_it(page: Any, end: Any) -> None:
-    assert RecordReader(FakeCaspio([]), Source("T"), fields=[NAME])._end(page) == end
+    assert RecordReader(FakeCaspio([]), Source("T"), fields=[NAME]).end_of(page) == end
 
 
 def test_keys_become_conditions_of_bounded_length() -> None:

@@ -108,8 +108,8 @@ def test_any_order_any_parts_any_repetition_are_one_state(tmp_path_factory: pyte
         Ledger.open(f"sqlite:///{home}/a.db", clock=clock) as ledger,
         Ledger.open(f"sqlite:///{home}/b.db", clock=clock) as at_once,
     ):
-        patch.setattr(folding, "_READ_AT_ONCE", read)
-        patch.setattr(folding, "_RECORDED_AT_ONCE", recorded)
+        patch.setattr(folding, "READ_AT_ONCE", read)
+        patch.setattr(folding, "RECORDED_AT_ONCE", recorded)
         left, arrived = list(arriving), 0
         while left:
             cut = data.draw(st.integers(1, len(left)))
@@ -168,7 +168,7 @@ def test_one_post_at_a_time_adds_up_to_the_same(
     equals = [event(EMAIL + "Send", 1, campaign_id=each, email=f"{each}@x.example") for each in ("a", "B", "_", "é")]
     events = [*a_day(), *equals, event(EMAIL + "Click", -90, source="late"), event(EMAIL + "Open", -95)]
     with Ledger.open(f"sqlite:///{tmp_path}/once.db", clock=clock) as at_once:
-        at_once._secret = ledger._erasure_secret()  # the same names for addresses
+        at_once.erasure_secret = ledger.erasure_secret  # the same names for addresses
         inbox.add([post(events)])
         fold_all(inbox, at_once, clock)
         with Inbox.open(f"sqlite:///{tmp_path}/apart.db", clock=clock) as apart:
@@ -204,7 +204,7 @@ def _fold_and_die(ledger_url: str, inbox_url: str, step: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
     ledger_engagement.upsert = dying  # type: ignore[attr-defined]
-    folding._READ_AT_ONCE = folding._RECORDED_AT_ONCE = 6
+    folding.READ_AT_ONCE = folding.RECORDED_AT_ONCE = 6
     with Ledger.open(ledger_url, clock=clock) as ledger, Inbox.open(inbox_url, clock=clock) as inbox:
         fold_all(inbox, ledger, clock)
 

@@ -41,7 +41,7 @@ class Workspace:
         self.messaging.add_canvas("cnv-1", "Welcome", edited=START)
         for number in range(people):
             attributes = {"external_id": f"c-{number}", "email": f"C{number}@example.com"}
-            self.sandbox._store.apply_attributes(attributes, START.timestamp())
+            self.sandbox.store.apply_attributes(attributes, START.timestamp())
 
     def ask(self, poll: Callable[[Polls], AsyncIterator[Post]]) -> pl.DataFrame:
         async def all_posts() -> list[Post]:

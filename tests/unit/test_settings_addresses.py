@@ -110,7 +110,7 @@ def test_certificates_are_looked_at_however_the_scheme_is_written(monkeypatch: p
 def test_an_own_authority_is_trusted_besides(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Path(__file__).parents[1] / "data" / "certificates" / "authority.pem"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(own))
-    context: Any = _http._certificates()
+    context: Any = _http.certificates()
     names = [dict(pair[0] for pair in each["subject"]) for each in context.get_ca_certs()]
     assert {"commonName": "An authority of our own"} in names
 

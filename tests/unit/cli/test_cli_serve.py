@@ -19,7 +19,7 @@ def _told_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def command() -> list[str]:
     """What another shell is to type, as words."""
-    return shlex.split(serve._command_elsewhere(4300), comments=False)
+    return shlex.split(serve.command_elsewhere(4300), comments=False)
 
 
 def test_another_shell_is_told_what_this_one_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,6 +38,6 @@ def test_another_shell_is_told_what_this_one_was(monkeypatch: pytest.MonkeyPatch
 def test_what_is_secret_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASPIO_SYNC_LEDGER_URL", "postgresql://user:hidden@host/ledger")
     monkeypatch.setenv("BRAZE_API_KEY", "hidden")
-    said = serve._command_elsewhere(4300)
+    said = serve.command_elsewhere(4300)
     assert "hidden" not in said
     assert said.endswith("doctor  (first export there, as here: BRAZE_API_KEY, CASPIO_SYNC_LEDGER_URL)")
