@@ -26,6 +26,8 @@ def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             warnings.simplefilter("ignore")
             for module in ("great_expectations.expectations", "flows.kinds", "flows.backfill"):
                 importlib.import_module(module)
+        gc.collect()
+        gc.freeze()  # else every collection of a session goes through a million objects that were imported here
         yield
 
 
@@ -82,9 +84,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _collected() -> Iterator[None]:
-    """No test elsewhere finds the connections that Prefect left."""
+def _left_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test elsewhere meets what Prefect leaves behind where there was a server: its connections."""
     yield
+    tests = (each for each in request.session.items if isinstance(each, pytest.Function) and each.path == request.path)
+    if not any("prefect" in each.fixturenames for each in tests):
+        return
+    # The one for events keeps itself alive from a thread, by random numbers, which hypothesis takes for a test's.
+    importlib.import_module("prefect.events.worker").EventsWorker.drain_all(at_exit=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
