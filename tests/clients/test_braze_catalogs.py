@@ -99,11 +99,8 @@ def test_a_write_is_the_body_as_given(method: Literal["PUT", "PATCH", "DELETE"])
     content = body({"id": "a", "name": "Tasse für Ü"})
     answer = ask(httpx.MockTransport(handler), lambda client: client.write_items(method, "products", content))
     (request,) = seen
-    assert (request.method, str(request.url), request.content) == (
-        method,
-        "http://braze/catalogs/products/items",
-        content,
-    )
+    address = "http://braze/catalogs/products/items"
+    assert (request.method, str(request.url), request.content) == (method, address, content)
     assert request.headers["authorization"] == f"Bearer {SANDBOX_KEY}"
     assert request.headers["content-type"] == "application/json"
     assert (answer.status, answer.errors, answer.rate.limit) == (202, (), 16000)
