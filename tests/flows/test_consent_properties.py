@@ -6,7 +6,8 @@ a sound run has ended, Braze holds what the source says. More examples: CONSENT_
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -224,8 +225,11 @@ class History:
         patch.setattr(Ledger, "record_sent", recorded_sent)
 
 
+Histories = Callable[[], AbstractContextManager[History]]
+
+
 @pytest.fixture
-def histories(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Histories:
     numbers = count(1)
 
     @contextlib.contextmanager
@@ -257,7 +261,7 @@ FIXED = settings(
 @FIXED
 @given(st.lists(steps, min_size=2, max_size=6), st.tuples(*map(versions, ROWS)))
 def test_consent_is_never_loosened_but_by_the_source(
-    histories: Any, history: list[Step], last: tuple[dict[str, Any], ...]
+    histories: Histories, history: list[Step], last: tuple[dict[str, Any], ...]
 ) -> None:
     with histories() as played:
         for step in history:

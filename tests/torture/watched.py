@@ -69,7 +69,7 @@ class Watched:
         self.lost = 0
         arena.app = self.app
         self.acknowledged: set[str] = set()  # keys whose present version is committed as sent
-        self.moments: dict[tuple[str, int], Callable[[], None]] = {}  # what happens at the n-th of a step
+        self.moments: dict[tuple[str, int], Callable[[], object]] = {}  # what happens at the n-th of a step
         self.seen: Counter[str] = Counter()
         self.pid = 0
         self._arrived: list[tuple[float, int, list[str]]] = []  # this step's requests: when, number, keys
