@@ -112,7 +112,7 @@ class Gate:
         if rows.is_empty():  # an empty frame would pass every expectation about rows, and say nothing
             return Judgement.of_nothing(rows)
         with _ONE_AT_A_TIME:
-            results = self._validate(rows)
+            results = self.validate(rows)
         checks: list[CheckResult] = []
         failed_rows: list[pl.DataFrame] = []
         blocked: list[str] = []
@@ -130,7 +130,12 @@ class Gate:
             blocked.append(f"{share}; most frequent: {_most_frequent(checks)}")
         return Judgement(accepted, held, tuple(checks), "; ".join(blocked) or None, time.perf_counter() - started)
 
-    def _validate(self, rows: pl.DataFrame) -> list[Any]:
+    def validate(self, rows: pl.DataFrame) -> list[Any]:
+        """What Great Expectations finds of each expectation.
+
+        Raises:
+            ConfigurationError: one names a field that the sync does not map, or cannot be judged.
+        """
         import pandas as pd  # noqa: PLC0415 - with great_expectations
 
         missing = [base_of(column) for column in self._columns if base_of(column) not in rows.columns]

@@ -1,12 +1,11 @@
 """Backfill: chosen rows of any kind of sync, cut into shards; each is a run of the sync's own flow."""
 
 import asyncio
-import re
 from dataclasses import dataclass
 from uuid import UUID
 
 from prefect import flow
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
 from pydantic import BaseModel, Field
 
 from caspio_sync.errors import TransientError
@@ -29,12 +28,12 @@ from caspio_sync.run.deployed.backfill import (
 )
 from caspio_sync.run.kind import kind_named
 from caspio_sync.run.moment import Moment
-from caspio_sync.run.report import ExitCode, RunOptions, RunReport
+from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import SyncName, current_settings
 from flows.kinds import run_flow
 from tasks.ending import run_name, with_named_end
 from tasks.server import mark_killed
-from tasks.shards import states_of, trigger
+from tasks.shards import flow_runs_of, labelled_exit_code, trigger
 
 _LOOK_SECONDS = 2.0
 _MOST_TRIES = 3  # of a shard whose workers die
@@ -127,11 +126,11 @@ async def _on_workers(planned: Backfill, options: RunOptions, *, follow: bool) -
     try:
         while waiting := [each for each in shards if each.ended is None]:
             try:
-                states = await states_of([each.flow_run for each in waiting])
+                found = await flow_runs_of([each.flow_run for each in waiting])
             except TransientError:  # a server that is started again; the shards go on meanwhile
-                states = {}
+                found = {}
             for each in waiting:
-                dead = await _look(ledger, planned, each, states.get(each.flow_run), strict=options.strict)
+                dead = await _look(ledger, planned, each, found.get(each.flow_run), strict=options.strict)
                 if dead and each.tries < _MOST_TRIES:
                     each.flow_run, each.tries = await start(each.shard), each.tries + 1
                 elif dead:
@@ -150,20 +149,24 @@ async def _on_workers(planned: Backfill, options: RunOptions, *, follow: bool) -
 
 
 async def _look(
-    ledger: LedgerThread, planned: Backfill, followed: _Followed, state: State | None, *, strict: bool
+    ledger: LedgerThread, planned: Backfill, followed: _Followed, flow_run: FlowRun | None, *, strict: bool
 ) -> bool:
     """Note where a shard stands, and how it ended; whether its process died."""
     kept = await ledger.do(ledger.ledger.leases, planned.sync)
     run = await ledger.do(ledger.ledger.run_of, str(followed.flow_run))
     if run is not None:
         followed.read = await ledger.do(ledger.ledger.rows_recorded, run.id)
-    if state is None:
+    if flow_run is None or (state := flow_run.state) is None:
         return False
     if state.is_final():
         if state.is_crashed():
             return True
         report = None if run is None or run.report is None else RunReport.model_validate(run.report)
-        failed = None if state.is_completed() else _error_of(state, None if run is None else run.exit_code)
+        failed = (
+            None
+            if state.is_completed()
+            else _error_of(state, run.exit_code if run and run.exit_code else labelled_exit_code(flow_run))
+        )
         followed.ended = shard_ended(
             followed.shard, report, error=failed, strict=strict, state=state.name, flow_run=followed.flow_run
         )
@@ -175,9 +178,6 @@ async def _look(
     return False
 
 
-def _error_of(state: State, exit_code: int | None) -> ShardError:
-    """What a worker's run ended in; one that could not be opened is not in the ledger, and tells its code itself."""
+def _error_of(state: State, code: int) -> ShardError:
     message = state.message or f"{state.name} in Prefect"
-    told = re.match(r"exit code (\d+): ", message)
-    code = exit_code if exit_code is not None else int(told[1]) if told else ExitCode.FAILED
-    return ShardError(message.removeprefix(told[0]) if told else message, int(code))
+    return ShardError(message.removeprefix(f"exit code {code}: "), code)

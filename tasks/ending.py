@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar, cast
+from uuid import UUID
 
 from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
@@ -15,6 +16,7 @@ from caspio_sync.run.deployed.deployments import not_on_schedule
 from caspio_sync.run.report import RunReport, end_name
 from caspio_sync.run.summary import state_message
 from caspio_sync.settings import current_settings
+from tasks.shards import label_failed
 
 
 def run_name() -> str:
@@ -46,9 +48,9 @@ R = TypeVar("R", RunReport, BackfillReport)
 def with_named_end(flow: Callable[[P], Coroutine[Any, Any, R]]) -> Callable[[P], Coroutine[Any, Any, R]]:
     """A flow whose last state is `Completed`, `CompletedWithRejects`, `Blocked`, `Failed` or `Skipped`.
 
-    Its message tells the exit code, and what else there is to say. A run of a schedule that meets another run of its
-    sync is `Skipped`: the next one comes by itself; so is one of a sync that says `enabled: false`. To its caller the
-    flow gives its report, or raises its error.
+    Its message tells the exit code, and what else there is to say; where it failed, a label of the flow run does as
+    well. A run of a schedule that meets another run of its sync is `Skipped`: the next one comes by itself; so is one
+    of a sync that says `enabled: false`. To its caller the flow gives its report, or raises its error.
     """
 
     @functools.wraps(flow)
@@ -67,9 +69,10 @@ def with_named_end(flow: Callable[[P], Coroutine[Any, Any, R]]) -> Callable[[P],
         except LeaseHeldError as error:
             if context.flow_run.auto_scheduled:
                 return cast("R", Completed(name="Skipped", message=str(error)))
-            return cast("R", _failed(error))
+            return cast("R", await _failed(context.flow_run.id, error))
         except Exception as error:  # noqa: BLE001 - Prefect stores and logs what a flow raises
-            return cast("R", _failed(error if isinstance(error, CaspioSyncError) else UnexpectedError.of(error)))
+            failure = error if isinstance(error, CaspioSyncError) else UnexpectedError.of(error)
+            return cast("R", await _failed(context.flow_run.id, failure))
         return cast("R", _completed(report, strict=getattr(parameters, "strict", False)))
 
     return ended
@@ -83,5 +86,6 @@ def _completed(report: RunReport | BackfillReport, *, strict: bool) -> Any:
     return Completed(name=end_name(code, report.not_sent), message="; ".join(told) or None, data=report)
 
 
-def _failed(error: CaspioSyncError) -> Any:
+async def _failed(flow_run: UUID, error: CaspioSyncError) -> Any:
+    await label_failed(flow_run, error.exit_code)
     return Failed(name=end_name(error.exit_code, 0), message=f"exit code {error.exit_code}: {error}", data=error)

@@ -1,17 +1,19 @@
 """Shards on workers: each a flow run of the sync's deployment, triggered here and followed to its end."""
 
+import contextlib
 from collections.abc import Sequence
 from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun
 from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
-from prefect.states import Scheduled
 
 from caspio_sync.errors import ConfigurationError, TransientError
-from caspio_sync.run.report import RunOptions
+from caspio_sync.run.report import ExitCode, RunOptions
+
+_EXIT_CODE = "caspio-sync.exit-code"  # label of a flow run that failed
 
 
 async def trigger(deployment: str, sync: str, options: RunOptions, *, name: str) -> UUID:
@@ -42,16 +44,31 @@ async def trigger(deployment: str, sync: str, options: RunOptions, *, name: str)
     return run.id
 
 
-async def states_of(flow_runs: Sequence[UUID]) -> dict[UUID, State]:
-    """Where flow runs stand; one that nobody took yet is Scheduled.
+async def flow_runs_of(ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
+    """Flow runs as they stand, by id.
 
     Raises:
         TransientError: the server did not answer.
     """
-    chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(flow_runs)))
+    chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(ids)))
     try:
         async with get_client() as client:
-            found = await client.read_flow_runs(flow_run_filter=chosen, limit=len(flow_runs))
+            found = await client.read_flow_runs(flow_run_filter=chosen, limit=len(ids))
     except Exception as error:  # noqa: BLE001 - httpx stays with the clients; whatever it is, the shards go on
         raise TransientError(f"the Prefect server did not answer: {type(error).__name__}") from None
-    return {each.id: each.state or Scheduled() for each in found}
+    return {each.id: each for each in found}
+
+
+async def label_failed(flow_run: UUID, exit_code: int) -> None:
+    """Note on a flow run which exit code it fails with: a run that could not be opened is in no ledger.
+
+    Where the server does not answer nothing is noted, else a run would fail of something else than it did.
+    """
+    with contextlib.suppress(Exception):
+        async with get_client() as client:
+            await client.update_flow_run_labels(flow_run, {_EXIT_CODE: exit_code})
+
+
+def labelled_exit_code(flow_run: FlowRun) -> int:
+    """What `label_failed` noted; `ExitCode.FAILED` where it could not, or where something else ended the run."""
+    return int(flow_run.labels.get(_EXIT_CODE, ExitCode.FAILED))

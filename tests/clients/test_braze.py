@@ -1,6 +1,7 @@
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -13,11 +14,16 @@ from caspio_sync.clients.braze_answers import BRAZE_ENDPOINTS
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 
+T = TypeVar("T")
 KEY = "3f1c0b1e-sandbox-key"
 
 
-def ask(handler: Callable[[httpx.Request], httpx.Response], call: Callable[[BrazeClient], object], endpoint="US-01"):
-    async def run():
+def ask(
+    handler: Callable[[httpx.Request], httpx.Response],
+    call: Callable[[BrazeClient], Awaitable[T]],
+    endpoint: str = "US-01",
+) -> T:
+    async def run() -> T:
         async with BrazeClient(
             endpoint=endpoint, api_key=SecretStr(KEY), clock=VirtualClock(), transport=httpx.MockTransport(handler)
         ) as client:
@@ -30,7 +36,7 @@ def track(answer: httpx.Response, body: bytes = b'{"attributes":[{"external_id":
     return ask(lambda _request: answer, lambda client: client.track(body, sent={"attributes": 1}))
 
 
-def test_a_track_request_is_the_body_as_given_with_key_and_type():
+def test_a_track_request_is_the_body_as_given_with_key_and_type() -> None:
     seen: list[httpx.Request] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -48,11 +54,11 @@ def test_a_track_request_is_the_body_as_given_with_key_and_type():
 
 
 @pytest.mark.parametrize("status", [200, 201, 202])
-def test_any_2xx_is_accepted(status):
+def test_any_2xx_is_accepted(status: int) -> None:
     assert track(httpx.Response(status, json={"message": "queued"})) == Taken(status, (), RateLimit())
 
 
-def test_the_rate_window_comes_with_the_answer():
+def test_the_rate_window_comes_with_the_answer() -> None:
     headers = {"x-ratelimit-limit": "3000", "x-ratelimit-remaining": "2999", "x-ratelimit-reset": "3"}
     assert track(httpx.Response(201, json={"message": "success"}, headers=headers)).rate == RateLimit(3000, 2999, 3)
 
@@ -77,11 +83,11 @@ def test_the_rate_window_comes_with_the_answer():
         ([{"index": 0, "type": "ada@example.com is bad"}], (ObjectError(0, None, "… is bad"),)),
     ],
 )
-def test_entries_of_a_partial_failure_are_read_as_far_as_they_go(entries, errors):
+def test_entries_of_a_partial_failure_are_read_as_far_as_they_go(entries: Any, errors: Any) -> None:
     assert track(httpx.Response(201, json={"message": "success", "errors": entries})).errors == errors
 
 
-def test_a_429_carries_the_wait_and_the_window():
+def test_a_429_carries_the_wait_and_the_window() -> None:
     with pytest.raises(UnavailableError) as caught:
         track(httpx.Response(429, headers={"X-Ratelimit-Retry-After": "7"}))
     assert caught.value.rate_limited
@@ -89,7 +95,7 @@ def test_a_429_carries_the_wait_and_the_window():
     assert caught.value.rate == RateLimit(None, None, 7)
 
 
-def test_a_refused_request_tells_the_answers_words():
+def test_a_refused_request_tells_the_answers_words() -> None:
     with pytest.raises(RefusedError) as caught:
         track(httpx.Response(400, json={"message": "Max Input Length Exceeded", "errors": []}))
     assert (caught.value.status, caught.value.message_text) == (400, "Max Input Length Exceeded")
@@ -98,13 +104,13 @@ def test_a_refused_request_tells_the_answers_words():
 @pytest.mark.parametrize(
     ("status", "remedy"), [(401, "instance"), (403, "permission"), (404, "endpoint"), (415, "proxy")]
 )
-def test_what_a_person_has_to_mend_is_said(status, remedy):
+def test_what_a_person_has_to_mend_is_said(status: int, remedy: str) -> None:
     with pytest.raises(ConfigurationError, match=remedy) as caught:
         track(httpx.Response(status))
     assert KEY not in str(caught.value)
 
 
-def test_track_is_one_attempt():
+def test_track_is_one_attempt() -> None:
     requests = 0
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -117,7 +123,7 @@ def test_track_is_one_attempt():
     assert requests == 1
 
 
-def test_an_export_asks_for_ids_and_fields_and_gives_profiles():
+def test_an_export_asks_for_ids_and_fields_and_gives_profiles() -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         assert request.url.path == "/users/export/ids"
         assert json.loads(request.content) == {"external_ids": ["a", "b"], "fields_to_export": ["email"]}
@@ -128,18 +134,18 @@ def test_an_export_asks_for_ids_and_fields_and_gives_profiles():
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"no json"])
-def test_an_export_that_cannot_be_read_may_be_asked_again(body):
+def test_an_export_that_cannot_be_read_may_be_asked_again(body: bytes) -> None:
     with pytest.raises(TransientError):
         ask(lambda _request: httpx.Response(201, content=body), lambda client: client.export_users(["a"], ["email"]))
 
 
-def test_an_export_of_more_than_50_ids_is_refused_before_it_is_sent():
+def test_an_export_of_more_than_50_ids_is_refused_before_it_is_sent() -> None:
     with pytest.raises(PermanentError, match="50"):
         ask(lambda _request: httpx.Response(500), lambda client: client.export_users(["a"] * 51, ["email"]))
 
 
 @pytest.mark.parametrize("status", [201, 400])
-def test_the_probe_is_content_once_key_and_permission_hold(status):
+def test_the_probe_is_content_once_key_and_permission_hold(status: int) -> None:
     seen: list[bytes] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -151,13 +157,13 @@ def test_the_probe_is_content_once_key_and_permission_hold(status):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_the_probe_finds_a_wrong_key(status):
+def test_the_probe_finds_a_wrong_key(status: int) -> None:
     with pytest.raises(ConfigurationError):
         ask(lambda _request: httpx.Response(status), lambda client: client.probe_track())
 
 
 @pytest.mark.parametrize("endpoint", ["eu-01", "https://rest.fra-01.braze.eu", "https://rest.fra-01.braze.eu/"])
-def test_an_endpoint_is_an_instance_or_an_address(endpoint):
+def test_an_endpoint_is_an_instance_or_an_address(endpoint: str) -> None:
     hosts: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -168,19 +174,19 @@ def test_an_endpoint_is_an_instance_or_an_address(endpoint):
     assert hosts == ["rest.fra-01.braze.eu/users/track"]
 
 
-def test_every_instance_has_an_endpoint():
+def test_every_instance_has_an_endpoint() -> None:
     assert len(BRAZE_ENDPOINTS) == 15
     assert BRAZE_ENDPOINTS["US-08"] == "https://rest.iad-08.braze.com"
     assert "US-09" not in BRAZE_ENDPOINTS
 
 
 @pytest.mark.parametrize("endpoint", ["", "US-09", "rest.iad-01.braze.com", "https://", "https://x:port", "ftp://x"])
-def test_an_endpoint_that_is_none_is_refused(endpoint):
+def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
     with pytest.raises(ConfigurationError, match="US-01"):
         BrazeClient(endpoint=endpoint, api_key=SecretStr(KEY))
 
 
 @pytest.mark.parametrize("key", ["", "  ", "a b", "a\nb", "schlüssel"])
-def test_a_key_that_cannot_be_one_is_refused_without_showing_it(key):
+def test_a_key_that_cannot_be_one_is_refused_without_showing_it(key: str) -> None:
     with pytest.raises(ConfigurationError, match="copy it again"):
         BrazeClient(endpoint="US-01", api_key=SecretStr(key))

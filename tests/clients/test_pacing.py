@@ -1,4 +1,5 @@
 import asyncio
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -25,32 +26,32 @@ def admitted(calls: int, *windows: RollingWindow, pauses: tuple[float, ...] = ()
     return times
 
 
-def test_calls_leave_at_once_while_the_window_has_room():
+def test_calls_leave_at_once_while_the_window_has_room() -> None:
     assert admitted(20, RollingWindow(20, 1)) == [0] * 20
 
 
-def test_the_next_call_waits_for_the_oldest_to_leave_the_window():
+def test_the_next_call_waits_for_the_oldest_to_leave_the_window() -> None:
     assert admitted(5, RollingWindow(2, 10)) == [0, 0, 10, 10, 20]
 
 
-def test_the_window_rolls():
+def test_the_window_rolls() -> None:
     assert admitted(4, RollingWindow(2, 10), pauses=(0, 6, 0, 0)) == [0, 6, 10, 16]
 
 
-def test_every_window_is_kept():
+def test_every_window_is_kept() -> None:
     assert admitted(5, RollingWindow(2, 1), RollingWindow(3, 100)) == [0, 0, 1, 100, 100]
 
 
-def test_without_windows_nothing_waits():
+def test_without_windows_nothing_waits() -> None:
     assert admitted(1000) == [0] * 1000
 
 
 @pytest.mark.parametrize(("rate", "third"), [(0.5, 4), (1, 2), (2, 1), (2.5, 0.8), (20, 0)])
-def test_a_rate_can_be_any_number(rate, third):
+def test_a_rate_can_be_any_number(rate: float, third: float) -> None:
     assert admitted(3, RollingWindow.per_second(rate))[-1] == pytest.approx(third)
 
 
-def test_calls_asking_at_the_same_time_are_admitted_in_their_order():
+def test_calls_asking_at_the_same_time_are_admitted_in_their_order() -> None:
     order: list[int] = []
 
     async def run() -> None:
@@ -69,7 +70,7 @@ def test_calls_asking_at_the_same_time_are_admitted_in_their_order():
 
 @given(st.integers(1, 7), st.floats(0.01, 100), st.lists(st.floats(0, 50), max_size=30))
 @settings(max_examples=50, deadline=None)
-def test_no_stretch_of_the_window_holds_more_calls_than_it_may(calls, seconds, pauses):
+def test_no_stretch_of_the_window_holds_more_calls_than_it_may(calls: int, seconds: float, pauses: Any) -> None:
     times = admitted(30, RollingWindow(calls, seconds), pauses=tuple(pauses))
     for first, beyond in zip(times, times[calls:], strict=False):
         assert beyond - first >= seconds - 1e-5

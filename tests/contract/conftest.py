@@ -15,7 +15,7 @@ HOST = "https://c0abc123.caspio.com"
 API = "/integrations/rest/v3/"
 FORM = {"grant_type": "client_credentials", "client_id": "sandbox", "client_secret": "sandbox-secret"}
 KEY = {"Authorization": "Bearer sandbox-key"}
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     {"Name": "No", "Type": "STRING", "Unique": True},
     {"Name": "City", "Type": "STRING"},
     {"Name": "Orders", "Type": "INTEGER"},

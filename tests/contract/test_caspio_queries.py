@@ -196,7 +196,7 @@ def test_keyset_pages_give_every_row_once(rows: int, size: int) -> None:
     async def read(client: httpx.AsyncClient) -> list[int]:
         keys: list[int] = []
         while True:
-            query = {
+            query: dict[str, str | int] = {
                 "q.select": "PK_ID",
                 "q.where": f"PK_ID>{keys[-1] if keys else 0}",
                 "q.orderBy": "PK_ID ASC",

@@ -1,5 +1,7 @@
 """The emulator against sections 3.1, 3.3 and 3.8 of the Caspio page: computed columns, groups, views."""
 
+from typing import Any
+
 import pytest
 
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
@@ -26,7 +28,7 @@ def test_aggregate_over_nothing_is_null(sandbox: CaspioSandbox) -> None:
 
 
 @pytest.mark.parametrize("parameters", [{"limit": 10}, {"pageSize": 10}])
-def test_aggregate_cannot_be_paged_unless_switched(parameters: dict[str, int]) -> None:
+def test_aggregate_cannot_be_paged_unless_switched(parameters: dict[str, Any]) -> None:
     assert get(a_filled_account(1), select="COUNT(*) AS n", **parameters).status_code == 400
     answer = get(a_filled_account(1, paged_aggregates=True), select="COUNT(*) AS n", **parameters)
     assert answer.json()["Result"] == [{"n": 1}]

@@ -12,7 +12,7 @@ from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox, 
 from tests.contract.conftest import API, talk
 
 RECORDS = f"{API}tables/T/records"
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     {"Name": "No", "Type": "STRING", "Unique": True},
     {"Name": "Mail", "Type": "STRING", "Unique": True, "UniqueAllowNulls": True},
     {"Name": "Notes", "Type": "TEXT"},
@@ -277,7 +277,7 @@ def test_update_answers_the_rows_when_asked() -> None:
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
 def test_write_without_where_is_refused(method: str) -> None:
-    arguments = {"json": {"Active": True}} if method == "PUT" else {}
+    arguments: dict[str, Any] = {"json": {"Active": True}} if method == "PUT" else {}
     answer = send(a_sandbox(), method, **arguments)
     assert (answer.status_code, answer.json()["Code"]) == (400, "IncorrectQueryParameter")
 

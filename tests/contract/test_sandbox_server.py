@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.sandbox.server import SandboxProcesses, _listen, serve
+from caspio_sync.sandbox.server import SandboxProcesses, listen, serve
 
 HEADERS = {"Authorization": "Bearer sandbox-key"}
 PLAN = """
@@ -87,7 +87,7 @@ def test_emulator_ends_when_its_parent_is_gone() -> None:
 
 
 def test_answers_do_not_wait_for_acknowledgements() -> None:
-    with _listen(0) as listener:
+    with listen(0) as listener:
         assert listener.proto == socket.IPPROTO_TCP
 
 

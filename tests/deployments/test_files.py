@@ -221,9 +221,9 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
         assert receiving.waiting(0).posts == 1
     with Ledger.open(owner), inbox.Inbox.open(owner, clock=SystemClock()) as folding:
         assert [each.lines for part in folding.posts(0) for each in part] == [post.lines]
-        with folding._read("compare") as connection:
+        with folding.reading("compare") as connection:
             ours = {"include_name": lambda name, kind, _: kind != "table" or str(name).startswith("inbox_")}
-            assert compare_metadata(MigrationContext.configure(connection, opts=ours), inbox._metadata) == []
+            assert compare_metadata(MigrationContext.configure(connection, opts=ours), inbox.metadata) == []
     with psycopg.connect(url, autocommit=True) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         allowed = {

@@ -63,16 +63,16 @@ class Stage:
             self.bodies.append(orjson.loads(body)[self.array])
             return None
 
-        self.world.braze.app = between(sound, self.path, note)
+        self.world.braze.app = between(sound, self.path, note)  # type: ignore[method-assign]
         try:
             return self.world.ended(self.name, **options)
         finally:
-            self.world.braze.app = sound
+            self.world.braze.app = sound  # type: ignore[method-assign]
             self.world.braze.settle()
 
     def refuse(self, key: str, words: str) -> None:
         """From now on a request with this key is refused whole, in these words."""
-        self.world.braze.app = refusing(self.world.braze.app, self.path, f'"{key}"'.encode(), words)
+        self.world.braze.app = refusing(self.world.braze.app, self.path, f'"{key}"'.encode(), words)  # type: ignore[method-assign]
 
     def lose_answers(self, *nth: int) -> None:
         """Of these requests the answer is lost although they were taken; none: of none."""

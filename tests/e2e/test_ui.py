@@ -7,6 +7,7 @@ CASPIO_SYNC_SCREENSHOTS=docs/images the test writes the pictures of the README a
 import json
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -92,8 +93,11 @@ class Browser:
     def shows(self, *texts: str) -> None:
         """Wait until the page shows all of them."""
         for text in texts:
-            self.patience.until(lambda _, text=text: text in self.text(), f"{text!r} on {self.driver.current_url}")
+            self.patience.until(partial(self._bears, text), f"{text!r} on {self.driver.current_url}")
         self.look()
+
+    def _bears(self, text: str, _driver: object) -> bool:
+        return text in self.text()
 
     def text(self) -> str:
         return self.find("//body").text
@@ -108,7 +112,7 @@ class Browser:
         """Note what was loaded so far; no secret stands on the page."""
         page = self.driver.page_source
         assert not [secret for secret in self.secrets if secret in page], self.driver.current_url
-        for entry in self.driver.get_log("performance"):
+        for entry in self.driver.get_log("performance"):  # type: ignore[no-untyped-call]
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 self.loaded.append(message["params"]["request"]["url"])

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.flows.world import World
+
 PRODUCTS: list[dict[str, Any]] = [
     {"Name": "Code", "Type": "STRING"},
     {"Name": "Title", "Type": "STRING"},
@@ -43,7 +45,7 @@ def item(row: Mapping[str, Any]) -> dict[str, Any]:
 class Shop:
     """The products of a world."""
 
-    world: Any
+    world: World
 
     def open(self, rows: Sequence[Mapping[str, Any]] | int, sync: str = PRODUCTS_SYNC) -> list[int]:
         """The table with these rows, or so many sound ones, and its sync; their PK_IDs."""

@@ -14,43 +14,28 @@ from caspio_sync.run.connect import CONNECT
 from tests.flows.catalog_shop import Shop
 from tests.flows.engine import repeat_at_once, without_engine
 from tests.flows.world import ENVIRONMENT, World
+from tests.prefect_server import private_settings, served
 
 
 @pytest.fixture(scope="session")
 def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The flows, with Prefect's settings our own: they are read when it is imported."""
-    home = tmp_path_factory.mktemp("prefect")
-    private = {
-        "PREFECT_HOME": str(home),
-        "PREFECT_PROFILES_PATH": str(home / "profiles.toml"),
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        "PREFECT_LOGGING_TO_API_ENABLED": "false",
-        # The server is on loopback: reading the machine's certificates takes 50 ms a client, several a run.
-        "PREFECT_API_TLS_INSECURE_SKIP_VERIFY": "true",
-        "PREFECT_LOGGING_LEVEL": "WARNING",
-        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
-        "DO_NOT_TRACK": "1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in private.items():
-            patch.setenv(name, value)
+    with private_settings(tmp_path_factory.mktemp("prefect")):
         with warnings.catch_warnings():
             # Imports alone warn of what the imported deprecate among themselves, before any line of ours runs.
             warnings.simplefilter("ignore")
             for module in ("great_expectations.expectations", "flows.kinds", "flows.backfill"):
                 importlib.import_module(module)
+        gc.collect()
+        gc.freeze()  # else every collection of a session goes through a million objects that were imported here
         yield
 
 
 @pytest.fixture(scope="session")
 def prefect(flows: None) -> Iterator[str]:
     """One Prefect server for the session, on a database of its own; its URL. Runs of a test that asks for it are there."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        testing = importlib.import_module("prefect.testing.utilities")
-    # A busy machine takes its time to start a server.
-    with testing.prefect_test_harness(server_startup_timeout=240):
-        yield str(importlib.import_module("prefect.settings").PREFECT_API_URL.value())
+    with served() as url:
+        yield url
 
 
 @pytest.fixture
@@ -99,9 +84,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _collected() -> Iterator[None]:
-    """No test elsewhere finds the connections that Prefect left."""
+def _left_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test elsewhere meets what Prefect leaves behind where there was a server: its connections."""
     yield
+    tests = (each for each in request.session.items if isinstance(each, pytest.Function) and each.path == request.path)
+    if not any("prefect" in each.fixturenames for each in tests):
+        return
+    # The one for events keeps itself alive from a thread, by random numbers, which hypothesis takes for a test's.
+    importlib.import_module("prefect.events.worker").EventsWorker.drain_all(at_exit=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()

@@ -30,7 +30,7 @@ Rows = Sequence[Row]  # of one key
 class ConsentModel:
     """Follows what Braze takes and what the ledger commits; `broken` tells where the promise was not kept."""
 
-    rows: dict[str, Rows] = field(default_factory=dict)  # the source as the present run finds it, by key
+    rows: Mapping[str, Rows] = field(default_factory=dict)  # the source as the present run finds it, by key
     mapped: frozenset[str] = frozenset(STATES)
     required: str | None = None
     told: dict[str, dict[str, str]] = field(default_factory=dict)  # taken by Braze, not yet committed
@@ -38,7 +38,7 @@ class ConsentModel:
     loosened: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
-    def begins(self, rows: dict[str, Rows], mapped: frozenset[str], required: str | None) -> None:
+    def begins(self, rows: Mapping[str, Rows], mapped: frozenset[str], required: str | None) -> None:
         """A run begins on this source; what an earlier run did not commit, nobody knows of."""
         self.rows, self.mapped, self.required = rows, mapped, required
         self.told, self.loosened = {}, []

@@ -61,8 +61,14 @@ class Told:
     def resolve(self, people: pl.DataFrame) -> KnownPeople:
         keys = people.select("key", "external_id")
         rows = [{"external_id": name, **values} for name, values in self.measures.items()]
-        schema = {"external_id": pl.String, "email_opens": pl.Int64, "email_clicks": pl.Int64}
-        schema |= dict.fromkeys(("email_last_open_at", "last_engaged_at", "hard_bounced_at"), pl.Datetime("us", "UTC"))
+        schema: dict[str, pl.DataType | type[pl.DataType]] = {
+            "external_id": pl.String,
+            "email_opens": pl.Int64,
+            "email_clicks": pl.Int64,
+        }
+        schema |= {
+            name: pl.Datetime("us", "UTC") for name in ("email_last_open_at", "last_engaged_at", "hard_bounced_at")
+        }
         schema |= {"last_campaign_name": pl.String}
         found = keys.join(pl.DataFrame(rows, schema=schema), on="external_id", how="inner")
         states = pl.DataFrame(
@@ -108,7 +114,7 @@ def row(world: World, number: int) -> dict[str, Any]:
 
 
 @pytest.fixture(name="shop")
-def shop_with_currents(world: Any) -> Any:
+def shop_with_currents(world: World) -> World:
     """Five customers whom Braze knows, in a workspace with Currents, and the return of their engagement."""
     world.braze = BrazeSandbox(BrazeBehaviour(currents=True), clock=world.clock)
     customers(world, 5, Newsletter="yes")
@@ -120,7 +126,7 @@ def shop_with_currents(world: Any) -> Any:
     return world
 
 
-def happens(world: Any) -> None:
+def happens(world: World) -> None:
     """An hour of mail: somebody reads, a machine opens, somebody clicks, one bounces, one has enough."""
     told, at = world.braze.messaging, world.clock.now()
     told.add_campaign(CAMPAIGN, "Spring", edited=at)
@@ -168,7 +174,7 @@ def campaign_days(*opens: int) -> list[dict[str, Any]]:
     ]
 
 
-def posted(world: Any) -> Any:
+def posted(world: World) -> Any:
     """Currents sends what waits to a receiver that keeps it; the receiver's answers."""
     outbox = list(world.braze.messaging.outbox)
     world.braze.messaging.outbox.clear()

@@ -6,7 +6,7 @@ import importlib
 import io
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import polars as pl
@@ -26,6 +26,10 @@ from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
 from expectations.suites import Gates
 from tests.flows.killing import KilledError, killed_after
+from tests.flows.world import World
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun, State
 
 PEOPLE = 4000
 BATCH = 1000
@@ -33,7 +37,7 @@ AN_HOUR = 3600.0
 
 
 @pytest.fixture
-def many(world: Any) -> Any:
+def many(world: World) -> World:
     """A sync that has run; an hour ago."""
     world.people(PEOPLE)
     world.sync(world.SYNC + f"batch_size: {BATCH}\n")
@@ -59,7 +63,7 @@ def refused(**chosen: Any) -> str:
     return str(caught.value)
 
 
-def test_a_range_of_keys_is_sent_again_and_the_cursor_stays(many: Any) -> None:
+def test_a_range_of_keys_is_sent_again_and_the_cursor_stays(many: World) -> None:
     before = many.watermark()
     report = backfilled(pk_range=(101, 300), resend=True)
     assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(101, 301))
@@ -71,14 +75,14 @@ def test_a_range_of_keys_is_sent_again_and_the_cursor_stays(many: Any) -> None:
     assert (run.mode, run.state, run.exit_code, run.low_pk, run.high_pk) == ("partial", "done", 0, 101, 300)
 
 
-def test_what_was_sent_is_not_sent_again_unless_asked(many: Any) -> None:
+def test_what_was_sent_is_not_sent_again_unless_asked(many: World) -> None:
     report = backfilled(pk_range=(1, 1000))
     assert report.shards[0].report is not None
     assert report.shards[0].report.unchanged == 1000
     assert many.sent() == []
 
 
-def test_a_window_of_time_is_read_by_the_cursor_field(many: Any) -> None:
+def test_a_window_of_time_is_read_by_the_cursor_field(many: World) -> None:
     start = many.clock.now()
     for pk in (10, 20, 30):
         many.clock.advance(AN_HOUR)
@@ -90,7 +94,7 @@ def test_a_window_of_time_is_read_by_the_cursor_field(many: Any) -> None:
     assert many.watermark() == before
 
 
-def test_shards_cover_every_row_once(many: Any) -> None:
+def test_shards_cover_every_row_once(many: World) -> None:
     report = backfilled(pk_range=(1, PEOPLE), shards=4, resend=True)
     assert ends(report) == [(1, 1000), (1001, 2000), (2001, 3000), (3001, 4000)]
     assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(1, PEOPLE + 1))
@@ -98,7 +102,7 @@ def test_shards_cover_every_row_once(many: Any) -> None:
         assert len(ledger.runs("customers")) == 5
 
 
-def test_shards_of_a_window_find_their_keys_by_one_call(many: Any) -> None:
+def test_shards_of_a_window_find_their_keys_by_one_call(many: World) -> None:
     start = many.clock.now()
     many.clock.advance(AN_HOUR)
     many.caspio.update_rows("Customers", {"FirstName": "New"}, "PK_ID > 1000 AND PK_ID <= 1400")
@@ -107,13 +111,13 @@ def test_shards_of_a_window_find_their_keys_by_one_call(many: Any) -> None:
     assert len(many.sent()) == 400
 
 
-def test_no_row_is_no_run(many: Any) -> None:
+def test_no_row_is_no_run(many: World) -> None:
     report = backfilled(pk_range=(90_000, 99_000), shards=3)
     assert report.shards == []
     assert report.exit_code == 0
 
 
-def test_bad_input_is_refused_before_anything_is_read(many: Any) -> None:
+def test_bad_input_is_refused_before_anything_is_read(many: World) -> None:
     now: datetime = many.clock.now()
     assert "no PK_ID from 9 to 1" in refused(pk_range=(9, 1))
     assert "earlier time first" in refused(since=now, until=now - timedelta(days=1))
@@ -123,14 +127,14 @@ def test_bad_input_is_refused_before_anything_is_read(many: Any) -> None:
 
 
 @pytest.mark.parametrize("end", ["since", "until"])
-def test_a_bare_number_in_prefects_form_is_no_time(many: Any, end: str) -> None:
+def test_a_bare_number_in_prefects_form_is_no_time(many: World, end: str) -> None:
     parameters = importlib.import_module("flows.backfill").BackfillParameters
     with pytest.raises(ValueError, match="no date or time"):
         parameters(sync="customers", **{end: "2026"})
     assert getattr(parameters(sync="customers", **{end: "20260131"}), end).isoformat() == "2026-01-31T00:00:00+00:00"
 
 
-def test_a_killed_shard_goes_on_after_its_recorded_batches(many: Any) -> None:
+def test_a_killed_shard_goes_on_after_its_recorded_batches(many: World) -> None:
     with killed_after(1):
         backfilled(pk_range=(1, 2000), resend=True)
     many.clock.advance(600)
@@ -145,7 +149,7 @@ def test_a_killed_shard_goes_on_after_its_recorded_batches(many: Any) -> None:
 
 
 def test_what_dead_runs_of_a_shard_had_acknowledged_is_not_sent_again(
-    many: Any, monkeypatch: pytest.MonkeyPatch
+    many: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Everything is asked for once more, and Braze bills it: the next run sends what nobody acknowledged, and no more."""
     monkeypatch.setattr("caspio_sync.delivery.outcomes.COMMIT_REQUESTS", 2)
@@ -168,16 +172,16 @@ def test_what_dead_runs_of_a_shard_had_acknowledged_is_not_sent_again(
     assert len(many.sent()) == PEOPLE
 
 
-def sent_once_more(world: Any) -> list[int]:
+def sent_once_more(world: World) -> list[int]:
     """`source_pk` of the rows with two acknowledged outcomes, of which the backfill made the second."""
-    with world.ledger() as ledger, ledger._read("look") as connection:
+    with world.ledger() as ledger, ledger.reading("look") as connection:
         packed = connection.execute(sa.text("SELECT rows FROM outcome WHERE sync = 'customers'")).scalars()
         told = Counter(pk for rows in packed for pk in pl.read_ipc(io.BytesIO(rows))["source_pk"])
     assert max(told.values()) == 2
     return [pk for pk, times in told.items() if times == 2]
 
 
-def test_shards_that_are_done_are_not_done_again_after_a_failure(many: Any) -> None:
+def test_shards_that_are_done_are_not_done_again_after_a_failure(many: World) -> None:
     with killed_after(3):  # the first shard, and half of the second
         backfilled(pk_range=(1, 4000), shards=2, resend=True)
     many.clock.advance(600)
@@ -189,16 +193,16 @@ def test_shards_that_are_done_are_not_done_again_after_a_failure(many: Any) -> N
     assert ends(again) == [(1, 2000), (2001, 4000)]
 
 
-def test_another_backfill_or_mapping_does_not_go_on_from_a_dead_one(many: Any) -> None:
+def test_another_backfill_or_mapping_does_not_go_on_from_a_dead_one(many: World) -> None:
     with killed_after(1):
         backfilled(pk_range=(1, 2000), resend=True)
     many.clock.advance(600)
-    assert backfilled(pk_range=(1, 2000)).shards[0].report.read == 2000  # type: ignore[union-attr]
+    assert backfilled(pk_range=(1, 2000)).shards[0].report.read == 2000
     many.sync(many.SYNC.replace("truncate: 255", "truncate: 99") + f"batch_size: {BATCH}\n")
-    assert backfilled(pk_range=(1, 2000), resend=True).shards[0].report.read == 2000  # type: ignore[union-attr]
+    assert backfilled(pk_range=(1, 2000), resend=True).shards[0].report.read == 2000
 
 
-def test_an_ordinary_run_after_a_dead_shard_goes_its_own_way(many: Any) -> None:
+def test_an_ordinary_run_after_a_dead_shard_goes_its_own_way(many: World) -> None:
     with killed_after(1):
         backfilled(pk_range=(1, 2000))
     many.clock.advance(600)
@@ -207,7 +211,7 @@ def test_an_ordinary_run_after_a_dead_shard_goes_its_own_way(many: Any) -> None:
     assert any("was killed" in note for note in report.notes)
 
 
-def test_ranges_exclude_each_other_where_they_overlap(many: Any) -> None:
+def test_ranges_exclude_each_other_where_they_overlap(many: World) -> None:
     async def side_by_side(first: tuple[int, int] | None, second: tuple[int, int] | None) -> bool:
         settings = current_settings()
         async with open_run("customers", RunOptions(pk_range=first), settings=settings):
@@ -223,7 +227,7 @@ def test_ranges_exclude_each_other_where_they_overlap(many: Any) -> None:
     assert not asyncio.run(side_by_side(None, (1, 100)))
 
 
-def test_a_shard_that_begins_does_not_call_its_living_neighbour_dead(many: Any) -> None:
+def test_a_shard_that_begins_does_not_call_its_living_neighbour_dead(many: World) -> None:
     async def both() -> str:
         settings = current_settings()
         async with open_run("customers", RunOptions(pk_range=(1, 100)), settings=settings) as first:
@@ -235,7 +239,7 @@ def test_a_shard_that_begins_does_not_call_its_living_neighbour_dead(many: Any) 
     assert asyncio.run(both()) == "running"
 
 
-def test_a_key_in_two_shards_under_way_is_sent_once(world: Any) -> None:
+def test_a_key_in_two_shards_under_way_is_sent_once(world: World) -> None:
     """Both are read before either is recorded; the ledger's rows alone would tell nobody."""
     world.people(20)
     world.caspio.update_rows("Customers", {"CustomerNo": "c1"}, "PK_ID = 15")
@@ -269,12 +273,13 @@ def test_left_shards_of_another_day_are_forgotten(tmp_path: Any) -> None:
 class Workers:
     """Stands for a Prefect server and one worker: takes a shard whenever it is asked how they stand."""
 
-    def __init__(self, clock: VirtualClock, dying: int) -> None:
+    def __init__(self, clock: VirtualClock, dying: int, ending: dict[str, Any] | None) -> None:
         self._clock = clock
+        self.ending = ending  # how flow runs end that cannot even be opened
         self._prefect = importlib.import_module("prefect.states")  # whose settings are read at its first import
         self.dying = dying  # shards whose process is killed after its first batch
         self.waiting: list[tuple[UUID, RunOptions]] = []
-        self.states: dict[UUID, Any] = {}
+        self.states: dict[UUID, State[Any]] = {}
         self.marked: list[UUID] = []
         self.deployments: set[str] = set()
 
@@ -286,7 +291,11 @@ class Workers:
         self.states[flow_run] = self._prefect.Scheduled()
         return flow_run
 
-    async def states_of(self, flow_runs: list[UUID]) -> dict[UUID, Any]:
+    async def flow_runs_of(self, ids: list[UUID]) -> dict[UUID, "FlowRun"]:
+        from prefect.client.schemas.objects import FlowRun
+
+        if self.ending is not None:
+            return {each: FlowRun(id=each, flow_id=uuid4(), **self.ending) for each in ids}
         if self.waiting:
             flow_run, options = self.waiting.pop(0)
             self.states[flow_run] = self._prefect.Running()
@@ -294,7 +303,7 @@ class Workers:
             with contextlib.suppress(KilledError):
                 await self._work(flow_run, options, dies=dies)
                 self.states[flow_run] = self._prefect.Completed()
-        return {each: self.states[each] for each in flow_runs}
+        return {each: FlowRun(id=each, flow_id=uuid4(), state=self.states[each]) for each in ids}
 
     async def mark_killed(self, flow_runs: list[str]) -> None:
         self.marked += map(UUID, flow_runs)
@@ -304,8 +313,8 @@ class Workers:
             raise KilledError
 
         with pytest.MonkeyPatch.context() as patch:
-            own = {"settings": current_settings(), "gates": Gates, "flow_run": str(flow_run)}
-            async with open_run("customers", options, **own) as run:
+            own = open_run("customers", options, settings=current_settings(), gates=Gates, flow_run=str(flow_run))
+            async with own as run:
                 while (batch := await run.reading.next_batch()) is not None:
                     await move(run, PROFILES, Batch(batch))
                     if dies:
@@ -315,14 +324,18 @@ class Workers:
                         raise KilledError
 
 
-def on_workers(world: Any, monkeypatch: pytest.MonkeyPatch, dying: int) -> Workers:
-    workers = Workers(world.clock, dying)
-    for name in ("trigger", "states_of", "mark_killed"):
+def on_workers(
+    world: World, monkeypatch: pytest.MonkeyPatch, dying: int = 0, ending: dict[str, Any] | None = None
+) -> Workers:
+    workers = Workers(world.clock, dying, ending)
+    for name in ("trigger", "flow_runs_of", "mark_killed"):
         monkeypatch.setattr(f"flows.backfill.{name}", getattr(workers, name))
     return workers
 
 
-def test_a_shard_whose_worker_died_is_given_to_another_and_goes_on(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_whose_worker_died_is_given_to_another_and_goes_on(
+    many: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     workers = on_workers(many, monkeypatch, dying=1)
     report = backfilled(pk_range=(1, PEOPLE), shards=2, resend=True, on_workers=True)
     assert workers.deployments == {"profile-sync/customers"}
@@ -333,14 +346,25 @@ def test_a_shard_whose_worker_died_is_given_to_another_and_goes_on(many: Any, mo
     assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(1, PEOPLE + 1))
 
 
-def test_a_shard_whose_workers_keep_dying_is_given_up(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_whose_workers_keep_dying_is_given_up(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
     on_workers(many, monkeypatch, dying=99)
     with pytest.raises(BackfillError, match="died 3 times") as caught:
         backfilled(pk_range=(1, PEOPLE), on_workers=True)
     assert caught.value.exit_code == 4
 
 
-def test_shards_that_nobody_follows_are_only_started(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("labels", "code"), [({"caspio-sync.exit-code": 2}, 2), ({}, 4)])
+def test_a_shard_that_could_not_be_opened_ends_with_the_code_on_its_flow_run(
+    many: World, monkeypatch: pytest.MonkeyPatch, labels: dict[str, int], code: int
+) -> None:
+    failed = importlib.import_module("prefect.states").Failed(message=f"exit code {code}: no such field")
+    on_workers(many, monkeypatch, ending={"state": failed, "labels": labels})
+    with pytest.raises(BackfillError, match="PK_ID 1 to 4000: no such field") as caught:
+        backfilled(pk_range=(1, PEOPLE), on_workers=True)
+    assert caught.value.exit_code == code
+
+
+def test_shards_that_nobody_follows_are_only_started(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
     workers = on_workers(many, monkeypatch, dying=0)
     report = backfilled(pk_range=(1, PEOPLE), shards=2, on_workers=True, follow=False)
     assert [(each.state, each.exit_code) for each in report.shards] == [("Scheduled", None)] * 2

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.run.deployed.backfill import BackfillError, BackfillReport
+from tests.flows.world import World
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -19,7 +20,7 @@ def backfilled(**chosen: Any) -> BackfillReport:
     return run_backfill(BackfillParameters(sync="customers", **chosen))
 
 
-def state_of_newest(flow: str) -> Any:
+def newest(flow: str) -> Any:
     from prefect.client.orchestration import get_client
 
     async def ask() -> list[Any]:
@@ -27,16 +28,16 @@ def state_of_newest(flow: str) -> Any:
             names = {each.id: each.name for each in await client.read_flows()}
             return [each for each in await client.read_flow_runs(limit=200) if names[each.flow_id] == flow]
 
-    return max(asyncio.run(ask()), key=lambda each: each.created).state
+    return max(asyncio.run(ask()), key=lambda each: each.created)
 
 
-def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world: Any) -> None:
+def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world: World) -> None:
     def ended(**options: Any) -> tuple[int, str, int | None]:
         world.clock.advance(60)  # so that there is a last one
         code = world.ended(**options).code
         with world.ledger() as ledger:
             kept = ledger.last_run("customers")
-        return code, state_of_newest("profile-sync").name, kept.exit_code if kept else None
+        return code, newest("profile-sync").state.name, kept.exit_code if kept else None
 
     world.people(40)
     world.sync()
@@ -46,15 +47,16 @@ def test_every_outcome_has_its_name_in_prefect_and_its_code_in_the_ledger(world:
     assert ended(full=True, strict=True) == (5, "CompletedWithRejects", 5)
     world.caspio.update_rows("Customers", {"Email": "bad"}, "PK_ID > 5")
     assert ended() == (3, "Blocked", 3)
-    assert state_of_newest("profile-sync").type.value == "FAILED"
+    assert newest("profile-sync").state.type.value == "FAILED"
     world.sync(world.SYNC.replace("from: Notes", "from: Remarks"))
     assert world.ended().code == 2
-    state = state_of_newest("profile-sync")
-    assert state.name == "Failed"
-    assert state.message.startswith("exit code 2: ")
+    run = newest("profile-sync")
+    assert run.state.name == "Failed"
+    assert run.state.message.startswith("exit code 2: ")
+    assert run.labels["caspio-sync.exit-code"] == 2  # no ledger has it
 
 
-def test_a_backfill_ends_as_the_worst_of_its_shards(world: Any) -> None:
+def test_a_backfill_ends_as_the_worst_of_its_shards(world: World) -> None:
     world.people(60)
     world.sync()
     world.caspio.update_rows("Customers", {"Email": "bad"}, "PK_ID > 30")
@@ -62,11 +64,11 @@ def test_a_backfill_ends_as_the_worst_of_its_shards(world: Any) -> None:
         backfilled(pk_range=(1, 60), shards=2)
     assert [each.state for each in caught.value.report.shards] == ["Completed", "Blocked"]
     assert caught.value.exit_code == 3
-    assert state_of_newest("backfill").name == "Blocked"
+    assert newest("backfill").state.name == "Blocked"
     assert len(world.sent()) == 30
 
 
-def test_the_command_prints_one_document_and_ends_with_the_code(world: Any, alone: CliRunner) -> None:
+def test_the_command_prints_one_document_and_ends_with_the_code(world: World, alone: CliRunner) -> None:
     from caspio_sync.cli.main import app
 
     world.people(60)
@@ -83,7 +85,7 @@ def test_the_command_prints_one_document_and_ends_with_the_code(world: Any, alon
     assert "the cursor stays where it was" in shown.stdout
 
 
-def test_a_dry_run_shows_ranges_and_plan_and_writes_nothing(world: Any, alone: CliRunner) -> None:
+def test_a_dry_run_shows_ranges_and_plan_and_writes_nothing(world: World, alone: CliRunner) -> None:
     from caspio_sync.cli.main import app
 
     world.people(60)
@@ -105,7 +107,9 @@ def test_a_dry_run_shows_ranges_and_plan_and_writes_nothing(world: Any, alone: C
         ([], "say what to backfill"),
     ],
 )
-def test_the_command_refuses_what_makes_no_sense(world: Any, alone: CliRunner, arguments: list[str], told: str) -> None:
+def test_the_command_refuses_what_makes_no_sense(
+    world: World, alone: CliRunner, arguments: list[str], told: str
+) -> None:
     from caspio_sync.cli.main import app
 
     world.people(3)
@@ -116,7 +120,7 @@ def test_the_command_refuses_what_makes_no_sense(world: Any, alone: CliRunner, a
     assert told in (str(error) if error else done.output)
 
 
-def test_catalogs_are_backfilled_by_the_same_command(world: Any) -> None:
+def test_catalogs_are_backfilled_by_the_same_command(world: World) -> None:
     from flows.backfill import BackfillParameters, run_backfill
 
     world.caspio.create_table("Products", [{"Name": "Sku", "Type": "STRING"}, {"Name": "Title", "Type": "STRING"}])

@@ -8,18 +8,19 @@ from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.gateway import refusing
+from tests.flows.world import World
 
 TRACK = "/users/track"
 
 
 @pytest.fixture
-def many(world: Any) -> Any:
+def many(world: World) -> World:
     world.people(200)
     world.sync()
     return world
 
 
-def test_rejected_rows_3_40_and_75_of_a_request_and_no_others(many: Any) -> None:
+def test_rejected_rows_3_40_and_75_of_a_request_and_no_others(many: World) -> None:
     many.break_braze(Fault(kind="reject", path=TRACK, nth=(1,), indexes=(2, 39, 74), code="EMAIL_BAD_FORMAT"))
     ended = many.ended()
     many.break_braze()
@@ -42,7 +43,7 @@ def test_rejected_rows_3_40_and_75_of_a_request_and_no_others(many: Any) -> None
     assert many.profiles()["c40"]["email"] == "c40@example.com"
 
 
-def test_an_error_that_names_no_object_makes_the_request_unknown_and_it_is_sent_again(many: Any) -> None:
+def test_an_error_that_names_no_object_makes_the_request_unknown_and_it_is_sent_again(many: World) -> None:
     many.braze = BrazeSandbox(
         BrazeBehaviour(error_form="no_index", blocked_external_ids=frozenset({"c80"})), many.clock
     )
@@ -55,7 +56,7 @@ def test_an_error_that_names_no_object_makes_the_request_unknown_and_it_is_sent_
 
 
 def test_a_whole_request_refused_for_one_row_is_halved_until_it_stands_alone(
-    many: Any, monkeypatch: pytest.MonkeyPatch
+    many: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = refusing(many.braze.app, TRACK, b'"c77"', "Bad Request: an email may not contain whitespace")
     monkeypatch.setattr(many.braze, "app", app)
@@ -68,7 +69,7 @@ def test_a_whole_request_refused_for_one_row_is_halved_until_it_stands_alone(
     assert "an email may not contain whitespace" in reason
 
 
-def test_when_every_object_is_refused_the_run_ends_as_a_matter_of_configuration(many: Any) -> None:
+def test_when_every_object_is_refused_the_run_ends_as_a_matter_of_configuration(many: World) -> None:
     many.break_braze(Fault(kind="status", path=TRACK, status=400, body='{"message": "Nothing is right"}'))
     ended = many.ended()
     assert ended.code == 2
@@ -79,7 +80,7 @@ def test_when_every_object_is_refused_the_run_ends_as_a_matter_of_configuration(
     assert many.ended().report.sent == 200
 
 
-def test_413_is_halved_until_it_fits(many: Any) -> None:
+def test_413_is_halved_until_it_fits(many: World) -> None:
     many.braze = BrazeSandbox(BrazeBehaviour(body_limit=3000), many.clock)
     ended = many.ended()
     assert (ended.code, ended.report.verdicts) == (0, {"sent": 200})
@@ -87,7 +88,7 @@ def test_413_is_halved_until_it_fits(many: Any) -> None:
     assert len(many.profiles()) == 200
 
 
-def test_a_row_too_large_alone_is_rejected_and_the_others_are_sent(world: Any) -> None:
+def test_a_row_too_large_alone_is_rejected_and_the_others_are_sent(world: World) -> None:
     world.customers([world.person(number, Notes="x" * 250 if number == 2 else "") for number in range(1, 6)])
     world.sync()
     world.braze = BrazeSandbox(BrazeBehaviour(body_limit=300), world.clock)
@@ -100,7 +101,7 @@ def test_a_row_too_large_alone_is_rejected_and_the_others_are_sent(world: Any) -
 @pytest.mark.parametrize(
     "header", ["epoch", "seconds", "x-ratelimit-retry-after", "retry-after", "http-date", "empty", "absent"]
 )
-def test_429_in_each_form_is_waited_for_and_everything_arrives(many: Any, header: Any) -> None:
+def test_429_in_each_form_is_waited_for_and_everything_arrives(many: World, header: Any) -> None:
     many.break_braze(Fault(kind="refuse", path=TRACK, nth=(1, 2), header=header, seconds=40))
     before = many.clock.monotonic()
     ended = many.ended()
@@ -110,7 +111,7 @@ def test_429_in_each_form_is_waited_for_and_everything_arrives(many: Any, header
     assert waited >= 39 if header not in {"empty", "absent"} else waited < 40
 
 
-def test_a_limit_of_the_workspace_is_kept_without_a_refusal(world: Any) -> None:
+def test_a_limit_of_the_workspace_is_kept_without_a_refusal(world: World) -> None:
     world.people(1000)
     world.sync()
     world.braze = BrazeSandbox(BrazeBehaviour(burst_limit=5, burst_seconds=3), world.clock)
@@ -123,7 +124,7 @@ def test_a_limit_of_the_workspace_is_kept_without_a_refusal(world: Any) -> None:
     ("kind", "held"), [("string", "0.25"), ("date", None), ("boolean", None), ("object", None), ("array", None)]
 )
 def test_a_custom_attribute_whose_type_braze_fixed_otherwise_costs_no_other_field(
-    world: Any, kind: Any, held: str | None
+    world: World, kind: Any, held: str | None
 ) -> None:
     world.people(3)
     world.sync()
@@ -136,7 +137,7 @@ def test_a_custom_attribute_whose_type_braze_fixed_otherwise_costs_no_other_fiel
     assert (profile["first_name"], profile["email"]) == ("Name1", "c1@example.com")
 
 
-def test_an_unknown_subscription_group_rejects_each_row_with_brazes_code(world: Any) -> None:
+def test_an_unknown_subscription_group_rejects_each_row_with_brazes_code(world: World) -> None:
     world.people(3)
     world.sync(
         world.SYNC
@@ -149,7 +150,7 @@ def test_an_unknown_subscription_group_rejects_each_row_with_brazes_code(world: 
     assert world.profiles() == {}
 
 
-def test_an_opt_out_that_braze_rejects_is_not_taken_for_sent(many: Any) -> None:
+def test_an_opt_out_that_braze_rejects_is_not_taken_for_sent(many: World) -> None:
     many.run()
     many.clock.advance(3600)
     many.caspio.update_rows("Customers", {"Newsletter": "no"}, "CustomerNo = 'c7'")
@@ -164,7 +165,7 @@ def test_an_opt_out_that_braze_rejects_is_not_taken_for_sent(many: Any) -> None:
     assert many.profiles()["c7"]["email_subscribe"] == "unsubscribed"
 
 
-def test_a_broken_line_in_the_middle_loses_no_row_and_repeats_only_what_had_no_answer(many: Any) -> None:
+def test_a_broken_line_in_the_middle_loses_no_row_and_repeats_only_what_had_no_answer(many: World) -> None:
     many.break_braze(Fault(kind="status", path=TRACK, status=503, after_seconds=0, nth=tuple(range(2, 10))))
     ended = many.ended()
     assert ended.code == 0
@@ -172,7 +173,7 @@ def test_a_broken_line_in_the_middle_loses_no_row_and_repeats_only_what_had_no_a
     assert many.verdicts() == {"sent": 200}
 
 
-def test_a_task_is_repeated_after_what_may_pass_and_starts_at_the_ledger(many: Any) -> None:
+def test_a_task_is_repeated_after_what_may_pass_and_starts_at_the_ledger(many: World) -> None:
     # Two minutes without Braze: longer than a request's own minute, so that the task is called again.
     many.break_braze(Fault(kind="status", path=TRACK, status=503, after_seconds=0.0, for_seconds=120))
     ended = many.ended()

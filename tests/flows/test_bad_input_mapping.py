@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from tests.flows.world import World
+
 
 @pytest.fixture
-def known(world: Any) -> Any:
+def known(world: World) -> World:
     """Fifty customers, all of them sent."""
     world.people(50)
     world.sync()
@@ -16,13 +18,13 @@ def known(world: Any) -> Any:
     return world
 
 
-def assert_as_planned(world: Any, planned: Any, report: Any) -> None:
+def assert_as_planned(world: World, planned: Any, report: Any) -> None:
     names = ("mode", "read", "new", "changed", "unchanged", "requests", "data_points", "changed_fields")
     assert {name: getattr(planned.report, name) for name in names} == {name: getattr(report, name) for name in names}
     assert planned.to_send == report.sent
 
 
-def test_a_new_field_goes_out_alone_for_all_rows(known: Any) -> None:
+def test_a_new_field_goes_out_alone_for_all_rows(known: World) -> None:
     known.sync(known.SYNC.replace("consent:", "  customer_number: CustomerNo\nconsent:"))
     planned = known.plan()
     report = known.run()
@@ -33,7 +35,7 @@ def test_a_new_field_goes_out_alone_for_all_rows(known: Any) -> None:
     assert known.profiles()["c1"]["custom_attributes"]["customer_number"] == "c1"
 
 
-def test_a_removed_field_is_dropped_from_the_ledger_and_never_nulled(known: Any) -> None:
+def test_a_removed_field_is_dropped_from_the_ledger_and_never_nulled(known: World) -> None:
     without = known.SYNC.replace("  spend: Spend\n", "").replace(
         "  notes: {from: Notes, transform: {truncate: 255}, on_null: clear}\n", ""
     )
@@ -55,14 +57,14 @@ def test_a_removed_field_is_dropped_from_the_ledger_and_never_nulled(known: Any)
     assert known.profiles()["c1"]["custom_attributes"]["spend"] == 9
 
 
-def test_a_field_under_another_name_goes_out_alone_and_the_old_one_stays(known: Any) -> None:
+def test_a_field_under_another_name_goes_out_alone_and_the_old_one_stays(known: World) -> None:
     known.sync(known.SYNC.replace("  spend: Spend", "  revenue: Spend"))
     report = known.run()
     assert report.changed_fields == {"revenue": 50}
     assert known.profiles()["c2"]["custom_attributes"] == {"spend": 0.5, "revenue": 0.5}
 
 
-def test_fields_in_another_order_send_nothing(known: Any) -> None:
+def test_fields_in_another_order_send_nothing(known: World) -> None:
     known.sync(known.SYNC.replace("  spend: Spend\n", "").replace("fields:\n", "fields:\n  spend: Spend\n"))
     planned = known.plan()
     report = known.run()
@@ -70,7 +72,7 @@ def test_fields_in_another_order_send_nothing(known: Any) -> None:
     assert_as_planned(known, planned, report)
 
 
-def test_another_transform_sends_that_field_where_its_value_differs(known: Any) -> None:
+def test_another_transform_sends_that_field_where_its_value_differs(known: World) -> None:
     known.sync(known.SYNC.replace("  spend: Spend", "  spend: {from: Spend, transform: {round: 0}}"))
     planned = known.plan()
     report = known.run()
@@ -79,7 +81,7 @@ def test_another_transform_sends_that_field_where_its_value_differs(known: Any) 
     assert_as_planned(known, planned, report)
 
 
-def test_another_gate_judges_held_rows_again_and_sends_no_other(world: Any) -> None:
+def test_another_gate_judges_held_rows_again_and_sends_no_other(world: World) -> None:
     world.people(10)
     expectation = "gate: {expectations: [{type: expect_column_values_to_be_between, kwargs: {column: spend, max_value: LIMIT}}]}\n"
     world.sync(world.SYNC + expectation.replace("LIMIT", "2"))
@@ -97,7 +99,7 @@ def test_another_gate_judges_held_rows_again_and_sends_no_other(world: Any) -> N
     assert world.run().read == 0
 
 
-def test_on_null_clear_sends_the_null_once(known: Any) -> None:
+def test_on_null_clear_sends_the_null_once(known: World) -> None:
     known.caspio.update_rows("Customers", {"Notes": "call first"}, "PK_ID = 1")
     known.run()
     assert known.profiles()["c1"]["custom_attributes"]["notes"] == "call first"

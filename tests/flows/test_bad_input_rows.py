@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from caspio_sync.ledger.store import Ledger
+from tests.flows.world import World
 
 
-def test_of_two_rows_with_one_key_the_first_has_it_and_both_are_named(world: Any) -> None:
+def test_of_two_rows_with_one_key_the_first_has_it_and_both_are_named(world: World) -> None:
     first, _, second, third = world.customers(
         [world.person(1), world.person(2), world.person(1, FirstName="Again"), world.person(3, CustomerNo=" C1 ")]
     )
@@ -22,7 +23,7 @@ def test_of_two_rows_with_one_key_the_first_has_it_and_both_are_named(world: Any
     }
 
 
-def test_a_key_claimed_in_another_batch_and_in_another_run_is_held(world: Any) -> None:
+def test_a_key_claimed_in_another_batch_and_in_another_run_is_held(world: World) -> None:
     rows = [world.person(number) for number in range(1, 2501)]
     world.customers([*rows, world.person(7, FirstName="Later")])
     world.sync(world.SYNC + "batch_size: 1000\n")
@@ -36,7 +37,7 @@ def test_a_key_claimed_in_another_batch_and_in_another_run_is_held(world: Any) -
     assert world.profiles()["c9"]["first_name"] == "Name9"
 
 
-def test_the_owner_of_a_key_keeps_it_when_it_changes_together_with_its_duplicate(world: Any) -> None:
+def test_the_owner_of_a_key_keeps_it_when_it_changes_together_with_its_duplicate(world: World) -> None:
     people = [world.person(number) for number in range(1, 21)]
     world.customers([*people, *(world.person(number, FirstName="Again") for number in range(1, 21))])
     world.loose()
@@ -48,7 +49,7 @@ def test_the_owner_of_a_key_keeps_it_when_it_changes_together_with_its_duplicate
     assert len(world.reasons()) == 20
 
 
-def test_a_duplicate_is_sent_once_the_first_claimant_is_gone(world: Any) -> None:
+def test_a_duplicate_is_sent_once_the_first_claimant_is_gone(world: World) -> None:
     world.customers([world.person(1), world.person(2), world.person(1, FirstName="Heir")])
     world.sync()
     assert world.run().verdicts == {"sent": 2, "quarantined": 1}
@@ -60,7 +61,7 @@ def test_a_duplicate_is_sent_once_the_first_claimant_is_gone(world: Any) -> None
     assert world.run(full=True).unchanged == 2
 
 
-def test_a_duplicate_is_sent_once_the_first_claimant_bears_another_key(world: Any) -> None:
+def test_a_duplicate_is_sent_once_the_first_claimant_bears_another_key(world: World) -> None:
     world.customers([world.person(1), world.person(2), world.person(1, FirstName="Heir")])
     world.sync()
     world.run()
@@ -73,7 +74,7 @@ def test_a_duplicate_is_sent_once_the_first_claimant_bears_another_key(world: An
     }  # fmt: skip
 
 
-def test_null_and_blank_keys_are_held_with_the_reason(world: Any) -> None:
+def test_null_and_blank_keys_are_held_with_the_reason(world: World) -> None:
     world.customers([world.person(1), *(world.person(2, CustomerNo=key) for key in (None, "", "   ", "\u200b"))])
     world.sync()
     report = world.run()
@@ -82,7 +83,7 @@ def test_null_and_blank_keys_are_held_with_the_reason(world: Any) -> None:
     assert all("key: is empty" in text for text in world.reasons().values())
 
 
-def test_a_key_over_987_bytes_is_held_and_one_of_987_is_sent(world: Any) -> None:
+def test_a_key_over_987_bytes_is_held_and_one_of_987_is_sent(world: World) -> None:
     fields = [{**world.CUSTOMERS[0], "Type": "TEXT"}, *world.CUSTOMERS[1:]]
     fits, over = "é" * 493 + "x", "é" * 494
     world.customers([world.person(1, CustomerNo=fits), world.person(2, CustomerNo=over)], fields)
@@ -104,7 +105,7 @@ gate: {max_quarantined_share: 1, max_quarantined_rows: 1000}
 """
 
 
-def test_dates_before_1900_and_in_the_future(world: Any) -> None:
+def test_dates_before_1900_and_in_the_future(world: World) -> None:
     tomorrow = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
     born = ["1899-12-31", "1900-01-01", "1753-01-01", tomorrow, "9999-12-31", None]
     seen = ["1753-01-01T00:00:00", "1899-12-31T23:59:59", "2999-12-31T12:00:00", "9999-12-31T23:59:59"]
@@ -142,7 +143,7 @@ gate: {max_quarantined_share: 1, max_quarantined_rows: 1000}
 """
 
 
-def test_numbers_out_of_range_and_not_a_number(world: Any) -> None:
+def test_numbers_out_of_range_and_not_a_number(world: World) -> None:
     fields = [
         {"Name": "CustomerNo", "Type": "STRING"},
         {"Name": "Whole", "Type": "NUMBER"},
@@ -177,7 +178,7 @@ def test_numbers_out_of_range_and_not_a_number(world: Any) -> None:
     assert all("ratio: is no number below 2^53" in held[key] for key in ("nan", "inf", "over", "word", "comma"))
 
 
-def test_a_cell_that_is_not_of_its_fields_type_is_held_and_named(world: Any) -> None:
+def test_a_cell_that_is_not_of_its_fields_type_is_held_and_named(world: World) -> None:
     world.people(3)
     world.sync()
     inner = world.caspio.app
@@ -191,14 +192,14 @@ def test_a_cell_that_is_not_of_its_fields_type_is_held_and_named(world: Any) -> 
 
         await inner(scope, receive, spoiled)
 
-    world.caspio.app = app
+    world.caspio.app = app  # type: ignore[assignment]
     report = world.run()
     world.caspio.app = inner
     assert report.verdicts == {"sent": 2, "quarantined": 1}
     assert "spend: is no value of Caspio's type NUMBER" in world.reasons()["c1"]
 
 
-def test_bad_consent_words_are_held_and_known_ones_are_read_without_case(world: Any) -> None:
+def test_bad_consent_words_are_held_and_known_ones_are_read_without_case(world: World) -> None:
     world.customers(
         [world.person(1, Newsletter=" YES "), world.person(2, Newsletter="perhaps"), world.person(3, Newsletter="")]
     )
@@ -207,7 +208,7 @@ def test_bad_consent_words_are_held_and_known_ones_are_read_without_case(world: 
     assert "email_subscribe: is no state the sync knows (yes, no, double)" in world.reasons()["c2"]
 
 
-def test_rows_without_a_required_consent_are_blocked_with_the_reason(world: Any) -> None:
+def test_rows_without_a_required_consent_are_blocked_with_the_reason(world: World) -> None:
     group = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
     world.customers([world.person(1), world.person(2, Newsletter="")])
     world.sync(
@@ -224,7 +225,7 @@ def test_rows_without_a_required_consent_are_blocked_with_the_reason(world: Any)
     assert "consent required" in world.reasons("blocked")["c2"]
 
 
-def test_a_sound_row_again_after_its_repair(world: Any) -> None:
+def test_a_sound_row_again_after_its_repair(world: World) -> None:
     world.customers([world.person(1), world.person(2, Email="no address")])
     world.sync()
     world.run()
@@ -234,7 +235,7 @@ def test_a_sound_row_again_after_its_repair(world: Any) -> None:
     assert world.verdicts() == {"sent": 2}
 
 
-def test_ledger_of_the_run_is_readable(world: Any) -> None:
+def test_ledger_of_the_run_is_readable(world: World) -> None:
     world.people(2)
     world.sync()
     world.run()

@@ -1,9 +1,9 @@
 """A batch that the gate blocks: nothing of it is sent, opt-outs apart, and the cursor stays."""
 
-from typing import Any
+from tests.flows.world import World
 
 
-def gated(world: Any) -> None:
+def gated(world: World) -> None:
     """A hundred rows, thirty of them bad."""
     world.customers(
         [world.person(number, Email="bad" if number <= 30 else f"c{number}@example.com") for number in range(1, 101)]
@@ -11,7 +11,7 @@ def gated(world: Any) -> None:
     world.sync()
 
 
-def test_a_blocked_batch_sends_nothing_keeps_the_cursor_and_ends_with_3(world: Any) -> None:
+def test_a_blocked_batch_sends_nothing_keeps_the_cursor_and_ends_with_3(world: World) -> None:
     gated(world)
     planned = world.plan()
     ended = world.ended()
@@ -31,7 +31,7 @@ def test_a_blocked_batch_sends_nothing_keeps_the_cursor_and_ends_with_3(world: A
     assert world.watermark() is not None
 
 
-def test_opt_outs_leave_a_blocked_batch(world: Any) -> None:
+def test_opt_outs_leave_a_blocked_batch(world: World) -> None:
     world.people(100)
     world.sync()
     world.run()
@@ -55,7 +55,7 @@ def test_opt_outs_leave_a_blocked_batch(world: Any) -> None:
     assert world.profiles()["c5"]["email_subscribe"] == "unsubscribed"
 
 
-def test_a_blocked_second_batch_keeps_the_cursor_and_the_first_is_not_sent_again(world: Any) -> None:
+def test_a_blocked_second_batch_keeps_the_cursor_and_the_first_is_not_sent_again(world: World) -> None:
     rows = [
         world.person(number, Email="bad" if 1500 <= number < 1800 else f"c{number}@example.com")
         for number in range(1, 2501)

@@ -11,7 +11,9 @@ import pytest
 
 from caspio_sync.delivery.sender import InlineSender
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.catalog_shop import Shop
 from tests.flows.crashes import around
+from tests.flows.world import World
 
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
 PEOPLE = 3000
@@ -20,7 +22,7 @@ EVERY = tuple(range(1, 100_000))
 
 
 @pytest.fixture
-def holed(world: Any) -> Any:
+def holed(world: World) -> World:
     """A table with holes between its keys, read in several batches."""
     world.people(PEOPLE)
     world.caspio.delete_rows("Customers", "PK_ID % 7 = 3 AND PK_ID < 2990")
@@ -29,7 +31,7 @@ def holed(world: Any) -> Any:
     return world
 
 
-def assert_all_arrived(world: Any) -> None:
+def assert_all_arrived(world: World) -> None:
     keys = {row["CustomerNo"] for row in world.caspio.rows("Customers")}
     assert world.profiles().keys() == keys
     assert world.verdicts() == {"sent": len(keys)}
@@ -50,7 +52,7 @@ SHORT = [
 
 
 @pytest.mark.parametrize("fault", SHORT)
-def test_rows_that_an_answer_leaves_out_are_read_all_the_same(holed: Any, fault: Fault) -> None:
+def test_rows_that_an_answer_leaves_out_are_read_all_the_same(holed: World, fault: Fault) -> None:
     holed.break_caspio(fault)
     ended = holed.ended()
     assert (ended.code, ended.message) == (0, "")
@@ -79,7 +81,9 @@ def test_rows_that_an_answer_leaves_out_are_read_all_the_same(holed: Any, fault:
     ],
     ids=["empty from the third page on", "{} from the second page on", "no low_key", "null keys"],
 )
-def test_a_run_that_cannot_know_its_rows_fails_and_the_next_one_reads_them(holed: Any, fault: Fault, said: str) -> None:
+def test_a_run_that_cannot_know_its_rows_fails_and_the_next_one_reads_them(
+    holed: World, fault: Fault, said: str
+) -> None:
     holed.break_caspio(fault)
     ended = holed.ended()
     assert ended.code == 4
@@ -92,7 +96,7 @@ def test_a_run_that_cannot_know_its_rows_fails_and_the_next_one_reads_them(holed
     assert_all_arrived(holed)
 
 
-def test_changes_that_a_short_page_left_out_are_still_read(holed: Any) -> None:
+def test_changes_that_a_short_page_left_out_are_still_read(holed: World) -> None:
     holed.run()
     holed.clock.advance(AN_HOUR)
     holed.caspio.update_rows("Customers", {"FirstName": "Edited"}, "PK_ID % 2 = 0")
@@ -104,7 +108,7 @@ def test_changes_that_a_short_page_left_out_are_still_read(holed: Any) -> None:
     assert (report.mode, report.sent, len(holed.sent())) == ("incremental", len(edited), len(edited))
 
 
-def test_rows_that_leave_and_join_the_condition_meanwhile_end_no_run(world: Any) -> None:
+def test_rows_that_leave_and_join_the_condition_meanwhile_end_no_run(world: World) -> None:
     world.people(PEOPLE)
     world.caspio.update_rows("Customers", {"Newsletter": "no"}, "PK_ID % 3 = 0")
     world.sync(world.SYNC.replace("  cursor: ChangedAt\n", "  where: Newsletter = 'yes'\n") + "batch_size: 1000\n")
@@ -118,7 +122,7 @@ def test_rows_that_leave_and_join_the_condition_meanwhile_end_no_run(world: Any)
             world.caspio.update_rows("Customers", {"Newsletter": "no"}, f"PK_ID = {PEOPLE - calls * 3 - 1}")
         await app(scope, receive, send)
 
-    world.caspio.app = changing
+    world.caspio.app = changing  # type: ignore[assignment]
     assert world.ended().code == 0
     world.caspio.app = app
     assert world.ended().code == 0
@@ -140,7 +144,7 @@ NO_DATE = Fault(kind="date", header="absent")
     ],
     ids=["no Date", "Date ahead", "Date behind", "a minute"],
 )
-def test_no_edit_is_lost_to_a_date_that_is_wrong(holed: Any, fault: Fault, told: str | None) -> None:
+def test_no_edit_is_lost_to_a_date_that_is_wrong(holed: World, fault: Fault, told: str | None) -> None:
     holed.break_caspio(fault)
     first = holed.run()
     assert first.read == len(holed.caspio.rows("Customers"))
@@ -158,7 +162,7 @@ def test_no_edit_is_lost_to_a_date_that_is_wrong(holed: Any, fault: Fault, told:
     assert_all_arrived(holed)
 
 
-def test_a_date_that_is_years_behind_sets_no_cursor_back(world: Any) -> None:
+def test_a_date_that_is_years_behind_sets_no_cursor_back(world: World) -> None:
     world.people(40)
     world.sync()
     world.run()
@@ -175,7 +179,7 @@ def test_a_date_that_is_years_behind_sets_no_cursor_back(world: Any) -> None:
         assert world.watermark() == before
 
 
-def test_a_cursor_that_stands_in_the_future_reads_everything_and_is_set_anew(world: Any) -> None:
+def test_a_cursor_that_stands_in_the_future_reads_everything_and_is_set_anew(world: World) -> None:
     world.people(40)
     world.sync()
     world.run()
@@ -196,7 +200,7 @@ def test_a_cursor_that_stands_in_the_future_reads_everything_and_is_set_anew(wor
 
 
 def test_rows_without_a_verdict_leave_the_batch_open_and_the_cursor_where_it_was(
-    holed: Any, monkeypatch: pytest.MonkeyPatch
+    holed: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = InlineSender.send
 
@@ -217,7 +221,7 @@ def test_rows_without_a_verdict_leave_the_batch_open_and_the_cursor_where_it_was
     assert_all_arrived(holed)
 
 
-def test_a_batch_that_got_lost_between_two_steps_ends_the_run(holed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_that_got_lost_between_two_steps_ends_the_run(holed: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def losing(step: Any) -> Any:
         async def map_rows(run: Any, batch: Any) -> None:
             await step(run, batch)
@@ -232,7 +236,7 @@ def test_a_batch_that_got_lost_between_two_steps_ends_the_run(holed: Any, monkey
     assert holed.watermark() is None
 
 
-def test_no_item_is_deleted_on_a_short_answer(shop: Any) -> None:
+def test_no_item_is_deleted_on_a_short_answer(shop: Shop) -> None:
     shop.open(1200)
     shop.run()
     shop.drop("p5")
@@ -246,7 +250,7 @@ def test_no_item_is_deleted_on_a_short_answer(shop: Any) -> None:
     assert shop.items() == shop.expected()
 
 
-def test_nobody_is_left_out_of_an_erasure_by_a_short_list(world: Any) -> None:
+def test_nobody_is_left_out_of_an_erasure_by_a_short_list(world: World) -> None:
     world.people(5)
     world.caspio.create_table("ErasureRequests", [{"Name": "CustomerNo", "Type": "STRING"}])
     world.sync(world.SYNC + "erasure:\n  table: ErasureRequests\n  key: CustomerNo\n")

@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.flows.catalog_shop import PRODUCTS_SYNC, product
+from tests.flows.catalog_shop import PRODUCTS_SYNC, Shop, product
 
 WITH_WHERE = PRODUCTS_SYNC.replace("{table: Products}", '{table: Products, where: "Stock > 0"}')
 
 
-def test_new_changed_and_gone_rows_travel_and_nothing_else(shop: Any) -> None:
+def test_new_changed_and_gone_rows_travel_and_nothing_else(shop: Shop) -> None:
     shop.open(10)
     report = shop.run()
     assert shop.items() == shop.expected()
@@ -31,7 +31,7 @@ def test_new_changed_and_gone_rows_travel_and_nothing_else(shop: Any) -> None:
     assert (shop.writes(), report.requests, report.deleted) == ([], 0, 0)
 
 
-def test_an_emptied_cell_empties_the_field(shop: Any) -> None:
+def test_an_emptied_cell_empties_the_field(shop: Shop) -> None:
     shop.open([product(1, About="Blue"), product(2, About="Red")])
     shop.run()
     shop.edit("p1", About=None)
@@ -40,7 +40,7 @@ def test_an_emptied_cell_empties_the_field(shop: Any) -> None:
     assert [set(each) for each in shop.items().values()] == [{"id", "title", "price", "stock"}] * 2
 
 
-def test_a_row_that_goes_by_another_id_leaves_no_item_behind(shop: Any) -> None:
+def test_a_row_that_goes_by_another_id_leaves_no_item_behind(shop: Shop) -> None:
     shop.open(10)
     shop.run()
     shop.edit("p4", Code="q4")
@@ -50,7 +50,7 @@ def test_a_row_that_goes_by_another_id_leaves_no_item_behind(shop: Any) -> None:
     assert shop.run().requests == 0
 
 
-def test_a_row_renamed_and_then_gone_leaves_no_item_behind(shop: Any) -> None:
+def test_a_row_renamed_and_then_gone_leaves_no_item_behind(shop: Shop) -> None:
     shop.open(10)
     shop.run()
     shop.edit("p4", Code="q4")
@@ -60,7 +60,7 @@ def test_a_row_renamed_and_then_gone_leaves_no_item_behind(shop: Any) -> None:
     assert shop.items() == shop.expected()
 
 
-def test_two_rows_that_swap_ids_keep_both_items(shop: Any) -> None:
+def test_two_rows_that_swap_ids_keep_both_items(shop: Shop) -> None:
     shop.open(6)
     shop.run()
     shop.edit("p1", Code="p0")
@@ -72,7 +72,7 @@ def test_two_rows_that_swap_ids_keep_both_items(shop: Any) -> None:
     assert (shop.run().requests, shop.items()) == (0, shop.expected())
 
 
-def test_a_table_filled_anew_deletes_no_item_and_misses_none(shop: Any) -> None:
+def test_a_table_filled_anew_deletes_no_item_and_misses_none(shop: Shop) -> None:
     shop.open(60)
     shop.run()
     shop.drop(*(f"p{number}" for number in range(1, 61)))
@@ -83,7 +83,7 @@ def test_a_table_filled_anew_deletes_no_item_and_misses_none(shop: Any) -> None:
     assert shop.run().requests == 0
 
 
-def test_rows_of_one_id_one_after_the_other_are_one_item_to_delete(shop: Any) -> None:
+def test_rows_of_one_id_one_after_the_other_are_one_item_to_delete(shop: Shop) -> None:
     """The second row took the id over in a partial run, and is gone by the time of the next whole one."""
     shop.open(10)
     shop.run()
@@ -97,7 +97,7 @@ def test_rows_of_one_id_one_after_the_other_are_one_item_to_delete(shop: Any) ->
     assert shop.run().requests == 0
 
 
-def test_rows_that_leave_by_the_condition_are_deleted(shop: Any) -> None:
+def test_rows_that_leave_by_the_condition_are_deleted(shop: Shop) -> None:
     shop.open(10, WITH_WHERE)
     shop.run()
     shop.edit("p5", Stock=0)
@@ -108,7 +108,7 @@ def test_rows_that_leave_by_the_condition_are_deleted(shop: Any) -> None:
     assert shop.items() == shop.expected()
 
 
-def test_another_condition_deletes_nothing_in_its_first_run_and_does_in_the_next(shop: Any) -> None:
+def test_another_condition_deletes_nothing_in_its_first_run_and_does_in_the_next(shop: Shop) -> None:
     shop.open([*(product(number) for number in range(1, 10)), product(10, Stock=0)])
     shop.run()
     shop.world.sync(WITH_WHERE, "products")
@@ -118,7 +118,7 @@ def test_another_condition_deletes_nothing_in_its_first_run_and_does_in_the_next
 
 
 @pytest.mark.parametrize("options", [{"limit": 3}, {"keys": ("p1",)}, {"release": ("quarantined",)}])
-def test_a_run_of_a_part_deletes_nothing(shop: Any, options: dict[str, Any]) -> None:
+def test_a_run_of_a_part_deletes_nothing(shop: Shop, options: dict[str, Any]) -> None:
     shop.open(10)
     shop.run()
     shop.drop("p9")
@@ -126,7 +126,7 @@ def test_a_run_of_a_part_deletes_nothing(shop: Any, options: dict[str, Any]) -> 
     assert (shop.run().deleted, len(shop.items())) == (1, 9)
 
 
-def test_what_is_to_be_kept_is_kept(shop: Any) -> None:
+def test_what_is_to_be_kept_is_kept(shop: Shop) -> None:
     shop.open(10, PRODUCTS_SYNC + "on_missing: keep\n")
     shop.run()
     shop.drop("p9")
@@ -137,7 +137,7 @@ def test_what_is_to_be_kept_is_kept(shop: Any) -> None:
 
 
 @pytest.mark.parametrize("gone", [3, 10])
-def test_more_than_a_fifth_of_the_items_go_only_when_a_person_says_so(shop: Any, gone: int) -> None:
+def test_more_than_a_fifth_of_the_items_go_only_when_a_person_says_so(shop: Shop, gone: int) -> None:
     shop.open(10)
     shop.run()
     shop.edit("p10", Title="Another")
@@ -154,7 +154,7 @@ def test_more_than_a_fifth_of_the_items_go_only_when_a_person_says_so(shop: Any,
     assert shop.run().requests == 0
 
 
-def test_a_word_for_the_deletes_reads_everything_where_there_is_a_cursor(shop: Any) -> None:
+def test_a_word_for_the_deletes_reads_everything_where_there_is_a_cursor(shop: Shop) -> None:
     stamped = {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": "UTC"}
     from tests.flows.catalog_shop import PRODUCTS
 
@@ -168,7 +168,7 @@ def test_a_word_for_the_deletes_reads_everything_where_there_is_a_cursor(shop: A
     assert (shop.run(allow_deletes=True).deleted, shop.items()) == (3, shop.expected())
 
 
-def test_half_a_shop_is_no_shop_even_where_any_number_may_be_deleted(shop: Any) -> None:
+def test_half_a_shop_is_no_shop_even_where_any_number_may_be_deleted(shop: Shop) -> None:
     shop.open(10, PRODUCTS_SYNC + "gate: {max_deleted_share: 1}\n")
     shop.run()
     shop.drop(*(f"p{number}" for number in range(1, 7)))
@@ -184,14 +184,14 @@ def test_half_a_shop_is_no_shop_even_where_any_number_may_be_deleted(shop: Any) 
     assert (shop.run().deleted, shop.items()) == (7, shop.expected())
 
 
-def test_a_baseline_and_then_a_change(shop: Any) -> None:
+def test_a_baseline_and_then_a_change(shop: Shop) -> None:
     shop.open(6)
     ended = shop.ended(baseline=True)
     assert ended.code == 2
     assert "Braze has no catalog 'products'" in ended.message
     shop.rebuild(
         fields={"title": "string", "price": "number", "stock": "number", "about": "string"},
-        items=shop.expected().values(),
+        items=list(shop.expected().values()),
     )
     assert (shop.run(baseline=True).baseline, shop.writes()) == (6, [])
     shop.edit("p2", Stock=99)
@@ -201,7 +201,7 @@ def test_a_baseline_and_then_a_change(shop: Any) -> None:
     assert shop.items() == shop.expected()
 
 
-def test_a_resend_sends_every_item_again_and_deletes_what_is_gone(shop: Any) -> None:
+def test_a_resend_sends_every_item_again_and_deletes_what_is_gone(shop: Shop) -> None:
     shop.open(6)
     shop.run()
     shop.drop("p6")
@@ -209,7 +209,7 @@ def test_a_resend_sends_every_item_again_and_deletes_what_is_gone(shop: Any) -> 
     assert (report.sent, report.deleted, shop.items()) == (5, 1, shop.expected())
 
 
-def test_one_whole_story_on_postgresql(shop: Any, postgresql_ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_whole_story_on_postgresql(shop: Shop, postgresql_ledger: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASPIO_SYNC_LEDGER_URL", postgresql_ledger)
     shop.open(120)
     shop.run()
@@ -222,6 +222,6 @@ def test_one_whole_story_on_postgresql(shop: Any, postgresql_ledger: str, monkey
     shop.drop(*(f"p{number}" for number in range(20, 80)))
     assert shop.ended().code == 3
     assert (shop.run(allow_deletes=True).deleted, shop.items()) == (60, shop.expected())
-    del shop.world.braze.catalogs._catalogs["products"]
+    shop.world.braze.catalogs.remove(shop.catalog())
     assert (shop.run().sent, shop.items()) == (len(shop.expected()), shop.expected())
     assert shop.run().requests == 0

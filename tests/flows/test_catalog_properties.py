@@ -6,7 +6,8 @@ somebody deletes the catalog. More examples: CATALOG_EXAMPLES=2000 pytest …
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,7 @@ from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS, Shop
 from tests.flows.crashes import Crashed, crash_at
+from tests.flows.world import World
 
 EXAMPLES = int(os.environ.get("CATALOG_EXAMPLES", "6"))
 ITEMS = "/catalogs/products/items"
@@ -94,7 +96,7 @@ steps = st.builds(
     uncommitted=nothing | nothing | st.integers(1, 3),
     options=st.sampled_from([{}, {}, {}, {"full": True}, {"limit": 2}, {"keys": ("a",)}, {"resend": True}]),
 )
-SOUND = {"fault": None, "crash": None, "uncommitted": None, "options": {"full": True}}
+SOUND: dict[str, Any] = {"fault": None, "crash": None, "uncommitted": None, "options": {"full": True}}
 
 
 @dataclass
@@ -177,8 +179,11 @@ def _lose_commit(patch: pytest.MonkeyPatch, uncommitted: int | None) -> None:
         patch.setattr(Ledger, name, guarded(getattr(Ledger, name)))
 
 
+Histories = Callable[..., AbstractContextManager[History]]
+
+
 @pytest.fixture
-def histories(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Histories:
     numbers = count(1)
 
     @contextlib.contextmanager
@@ -207,7 +212,7 @@ def histories(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> An
 )
 @given(st.lists(steps, min_size=2, max_size=6), st.booleans(), st.booleans(), st.booleans())
 def test_sound_runs_leave_the_catalog_as_computed(
-    histories: Any, history: list[Step], cursor: bool, where: bool, about: bool
+    histories: Histories, history: list[Step], cursor: bool, where: bool, about: bool
 ) -> None:
     with histories(cursor=cursor) as played:
         for step in history:

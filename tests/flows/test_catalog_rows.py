@@ -10,7 +10,7 @@ import pytest
 
 from caspio_sync.characters import trimmed
 from caspio_sync.sandbox.faults import Fault
-from tests.flows.catalog_shop import PRODUCTS_SYNC, product
+from tests.flows.catalog_shop import PRODUCTS_SYNC, Shop, product
 from tests.flows.crashes import crash_at
 from tests.flows.killing import killed_after
 
@@ -43,7 +43,7 @@ def cleaned(text: str | None) -> str | None:
     return kept if trimmed(kept) else None
 
 
-def held(shop: Any) -> dict[str, str]:
+def held(shop: Shop) -> dict[str, str]:
     """Reasons of held rows by PK_ID and key."""
     with shop.world.ledger() as ledger:
         rows = ledger.quarantine("products", ("quarantined", "rejected"), limit=1000)
@@ -51,7 +51,7 @@ def held(shop: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("transform", ["strict", "slug"])
-def test_ids_of_every_kind(shop: Any, transform: str) -> None:
+def test_ids_of_every_kind(shop: Shop, transform: str) -> None:
     shop.open(
         [product(place, Code=code) for place, (code, *_) in enumerate(IDS)],
         (SLUG if transform == "slug" else PRODUCTS_SYNC) + MANY_HELD,
@@ -64,7 +64,7 @@ def test_ids_of_every_kind(shop: Any, transform: str) -> None:
 
 
 @pytest.mark.parametrize("transform", ["strict", "slug"])
-def test_two_rows_with_one_id_are_one_item_and_the_later_one_is_held_naming_both(shop: Any, transform: str) -> None:
+def test_two_rows_with_one_id_are_one_item_and_the_later_one_is_held_naming_both(shop: Shop, transform: str) -> None:
     codes = ("a-b", "a-b") if transform == "strict" else ("a b", "A/B")
     first, second = shop.open(
         [product(place, Code=code) for place, code in enumerate(codes, start=1)],
@@ -78,7 +78,7 @@ def test_two_rows_with_one_id_are_one_item_and_the_later_one_is_held_naming_both
     assert (report.deleted, shop.items()["a-b"]["title"], held(shop)) == (0, "Title 2", {})
 
 
-def test_texts_of_every_kind_arrive_as_they_are(shop: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_texts_of_every_kind_arrive_as_they_are(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
     naughty = json.loads((SANDBOX / "naughty-strings" / "blns.json").read_text(encoding="utf-8"))
     shop.open([product(number, About=text) for number, text in enumerate(naughty)], PRODUCTS_SYNC + MANY_HELD)
     with caplog.at_level(logging.DEBUG):
@@ -89,7 +89,7 @@ def test_texts_of_every_kind_arrive_as_they_are(shop: Any, caplog: pytest.LogCap
     assert shop.run().requests == 0
 
 
-def test_a_description_of_6000_characters_is_held_and_its_neighbours_go(shop: Any) -> None:
+def test_a_description_of_6000_characters_is_held_and_its_neighbours_go(shop: Shop) -> None:
     shop.open([product(1, About="x" * 6000), product(2, About="ü" * 5000), product(3, About="🎁" * 5000)])
     report = shop.run()
     assert report.verdicts == {"sent": 2, "quarantined": 1}
@@ -100,7 +100,7 @@ def test_a_description_of_6000_characters_is_held_and_its_neighbours_go(shop: An
     assert shop.items() == shop.expected()
 
 
-def test_numbers_at_the_edges(shop: Any) -> None:
+def test_numbers_at_the_edges(shop: Shop) -> None:
     edges = {
         "p1": 0.1, "p2": 1e-9, "p3": 2.0**53 - 1, "p4": 2.0**53, "p5": -0.0, "p6": 1e300, "p7": 0.30000000000000004,
     }  # fmt: skip
@@ -112,7 +112,7 @@ def test_numbers_at_the_edges(shop: Any) -> None:
     assert set(held(shop)) == {"p4", "p6"}
 
 
-def test_a_price_that_leaps_is_held_and_goes_once_it_is_released(shop: Any) -> None:
+def test_a_price_that_leaps_is_held_and_goes_once_it_is_released(shop: Shop) -> None:
     shop.open(5)
     shop.run()
     shop.edit("p4", Price=100)
@@ -132,7 +132,7 @@ def test_a_price_that_leaps_is_held_and_goes_once_it_is_released(shop: Any) -> N
 
 
 def test_a_price_is_held_against_the_last_one_though_the_run_that_sent_it_died(
-    shop: Any, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.open(5)
     with monkeypatch.context() as patch:
@@ -149,11 +149,10 @@ def test_a_price_is_held_against_the_last_one_though_the_run_that_sent_it_died(
 
 @pytest.mark.parametrize("errors", ["each", "first", "unnamed"])
 @pytest.mark.parametrize("bad", [1, 3])
-def test_bad_items_among_fifty_are_refused_alone(shop: Any, errors: str, bad: int) -> None:
+def test_bad_items_among_fifty_are_refused_alone(shop: Shop, errors: str, bad: int) -> None:
     shop.open(120)
-    shop.empty_braze(catalog_errors=errors)
     codes = [f"p{number}" for number in range(20, 20 + bad)]
-    _refuse_values(shop, codes)
+    shop.empty_braze(catalog_errors=errors, catalog_large_items=frozenset(codes))
     report = shop.run()
     assert report.verdicts == {"sent": 120 - bad, "rejected": bad}
     assert set(held(shop)) == set(codes)
@@ -161,22 +160,7 @@ def test_bad_items_among_fifty_are_refused_alone(shop: Any, errors: str, bad: in
     assert report.requests == 3
 
 
-def _refuse_values(shop: Any, codes: list[str]) -> None:
-    """Braze finds the values of these items too large, whatever they are."""
-    from caspio_sync.sandbox.braze.catalogs_values import ValueProblem
-
-    checks = shop.world.braze._catalog_endpoints._checks
-    taken = checks._taken
-
-    def refusing(verb: Any, catalog: Any, item: Any) -> Any:
-        if item["id"] in codes:
-            raise ValueProblem("items-too-large")
-        return taken(verb, catalog, item)
-
-    checks._taken = refusing
-
-
-def test_a_refusal_that_is_no_json_is_halved_too(shop: Any) -> None:
+def test_a_refusal_that_is_no_json_is_halved_too(shop: Shop) -> None:
     shop.open(50)
     shop.world.break_braze(Fault(kind="status", path=ITEMS, status=400, nth=(1, 2, 4), body="<html>"))
     report = shop.run()
@@ -184,7 +168,7 @@ def test_a_refusal_that_is_no_json_is_halved_too(shop: Any) -> None:
     assert report.verdicts["sent"] == len(shop.items()) > 40
 
 
-def test_storage_that_runs_full_is_a_clear_error_and_the_next_run_goes_on(shop: Any) -> None:
+def test_storage_that_runs_full_is_a_clear_error_and_the_next_run_goes_on(shop: Shop) -> None:
     shop.open(400)
     shop.empty_braze(catalog_storage=9_000, catalog_delay_seconds=0)
     ended = shop.ended()
@@ -193,10 +177,7 @@ def test_storage_that_runs_full_is_a_clear_error_and_the_next_run_goes_on(shop: 
     taken = len(shop.items())
     assert 0 < taken < 400
     assert shop.world.verdicts("products") == {"sent": taken}
-    catalogs = shop.world.braze.catalogs
-    catalogs._behaviour = shop.world.braze._catalog_endpoints._behaviour = catalogs._behaviour.model_copy(
-        update={"catalog_storage": 1_000_000}
-    )
+    shop.world.braze.behaviour.catalog_storage = 1_000_000
     assert shop.run().sent == 400 - taken
     assert shop.items() == shop.expected()
 
@@ -214,7 +195,7 @@ def test_storage_that_runs_full_is_a_clear_error_and_the_next_run_goes_on(shop: 
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status}-{fault.nth}",
 )
-def test_items_and_deletions_outlast_trouble(shop: Any, fault: Fault) -> None:
+def test_items_and_deletions_outlast_trouble(shop: Shop, fault: Fault) -> None:
     shop.open(300)
     shop.world.break_braze(fault)
     assert shop.run().verdicts == {"sent": 300}
@@ -228,7 +209,7 @@ def test_items_and_deletions_outlast_trouble(shop: Any, fault: Fault) -> None:
 
 
 @pytest.mark.parametrize("kind", ["reset_after", "status"])
-def test_an_item_whose_answer_was_lost_goes_with_its_row(shop: Any, kind: Any) -> None:
+def test_an_item_whose_answer_was_lost_goes_with_its_row(shop: Shop, kind: Any) -> None:
     """Braze took the new items, the run never learned it, and their rows went before the next one."""
     shop.open(20)
     shop.run()
@@ -243,7 +224,7 @@ def test_an_item_whose_answer_was_lost_goes_with_its_row(shop: Any, kind: Any) -
     assert shop.run().requests == 0
 
 
-def test_a_deletion_that_fails_is_made_up_for_by_the_next_run(shop: Any) -> None:
+def test_a_deletion_that_fails_is_made_up_for_by_the_next_run(shop: Shop) -> None:
     shop.open(20)
     shop.run()
     shop.drop("p20")
@@ -256,7 +237,7 @@ def test_a_deletion_that_fails_is_made_up_for_by_the_next_run(shop: Any) -> None
     assert (report.deleted, report.sent, shop.items()) == (1, 0, shop.expected())
 
 
-def test_a_read_that_breaks_off_and_the_one_that_goes_on_delete_nothing(shop: Any) -> None:
+def test_a_read_that_breaks_off_and_the_one_that_goes_on_delete_nothing(shop: Shop) -> None:
     shop.open(1200, PRODUCTS_SYNC + "batch_size: 1000\n")
     shop.run()
     shop.drop("p2", "p1190")

@@ -7,7 +7,7 @@ import pytest
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.sandbox.caspio.fields import read_field
 from caspio_sync.sandbox.faults import Fault
-from tests.flows.catalog_shop import PRODUCTS_SYNC, product
+from tests.flows.catalog_shop import PRODUCTS_SYNC, Shop, product
 from tests.flows.crashes import around
 
 FIELDS = {"title": "string", "price": "number", "stock": "number", "about": "string"}
@@ -18,16 +18,16 @@ def more_fields(count: int) -> str:
     return PRODUCTS_SYNC + "".join(f"  extra_{number}: Title\n" for number in range(count))
 
 
-def somebody_deletes_field(shop: Any, name: str) -> None:
+def somebody_deletes_field(shop: Shop, name: str) -> None:
     catalog = shop.catalog()
     shop.world.braze.catalogs.delete_field(catalog, name, 0.0)
 
 
-def somebody_deletes_catalog(shop: Any) -> None:
+def somebody_deletes_catalog(shop: Shop) -> None:
     shop.world.braze.catalogs.remove(shop.catalog())
 
 
-def test_missing_fields_are_added_fifty_a_request_and_items_wait_for_them(shop: Any) -> None:
+def test_missing_fields_are_added_fifty_a_request_and_items_wait_for_them(shop: Shop) -> None:
     shop.open(3)
     shop.empty_braze(catalog_delay_seconds=20)
     shop.run()
@@ -38,7 +38,7 @@ def test_missing_fields_are_added_fifty_a_request_and_items_wait_for_them(shop: 
     assert all(each["extra_119"] == each["title"] for each in shop.items().values())
 
 
-def test_fields_that_never_show_end_the_run_before_any_item(shop: Any) -> None:
+def test_fields_that_never_show_end_the_run_before_any_item(shop: Shop) -> None:
     shop.open(3)
     shop.empty_braze(catalog_delay_seconds=2000)  # longer than all tries together
     shop.run()
@@ -49,7 +49,7 @@ def test_fields_that_never_show_end_the_run_before_any_item(shop: Any) -> None:
     assert {write[1] for write in shop.writes()} == {"products/fields"}
 
 
-def test_another_type_is_refused_before_any_request_with_its_line(shop: Any) -> None:
+def test_another_type_is_refused_before_any_request_with_its_line(shop: Shop) -> None:
     shop.open(3)
     shop.rebuild(fields=FIELDS | {"stock": "string", "price": "string"})
     ended = shop.ended()
@@ -58,7 +58,7 @@ def test_another_type_is_refused_before_any_request_with_its_line(shop: Any) -> 
     assert "products.yaml:7: fields.price" in ended.message
 
 
-def test_foreign_fields_and_their_values_survive_changes_of_their_items(shop: Any) -> None:
+def test_foreign_fields_and_their_values_survive_changes_of_their_items(shop: Shop) -> None:
     shop.open([product(1, About="Blue"), product(2), product(3)])
     theirs = [each | {"badge": f"of {key}"} for key, each in shop.expected().items()]
     shop.rebuild(fields=FIELDS | {"badge": "string"}, items=theirs)
@@ -74,7 +74,7 @@ def test_foreign_fields_and_their_values_survive_changes_of_their_items(shop: An
     assert shop.items() == wanted
 
 
-def test_foreign_values_survive_a_table_filled_anew_and_ids_that_are_swapped(shop: Any) -> None:
+def test_foreign_values_survive_a_table_filled_anew_and_ids_that_are_swapped(shop: Shop) -> None:
     shop.open([product(1, About="Blue"), product(2), product(3)])
     theirs = [each | {"badge": f"of {key}"} for key, each in shop.expected().items()]
     shop.rebuild(fields=FIELDS | {"badge": "string"}, items=theirs)
@@ -93,7 +93,7 @@ def test_foreign_values_survive_a_table_filled_anew_and_ids_that_are_swapped(sho
     assert shop.run().requests == 0
 
 
-def test_extra_fields_are_deleted_where_the_file_says_so(shop: Any) -> None:
+def test_extra_fields_are_deleted_where_the_file_says_so(shop: Shop) -> None:
     shop.open(2, DELETES_EXTRA)
     shop.rebuild(fields=FIELDS | {"badge": "string", "rank": "number"})
     report = shop.run()
@@ -104,7 +104,7 @@ def test_extra_fields_are_deleted_where_the_file_says_so(shop: Any) -> None:
     assert (list(shop.catalog().fields), shop.items()) == (["id", *FIELDS], shop.expected())
 
 
-def test_a_field_that_braze_will_not_delete_is_kept_with_its_values_and_said(shop: Any) -> None:
+def test_a_field_that_braze_will_not_delete_is_kept_with_its_values_and_said(shop: Shop) -> None:
     shop.open(2)
     theirs = [each | {"badge": "new"} for each in shop.expected().values()]
     shop.rebuild(fields=FIELDS | {"badge": "string", "rank": "number"}, items=theirs)
@@ -119,7 +119,7 @@ def test_a_field_that_braze_will_not_delete_is_kept_with_its_values_and_said(sho
     assert shop.items()["p1"]["stock"] == 5
 
 
-def test_a_deletion_whose_answer_is_lost_is_a_deletion(shop: Any) -> None:
+def test_a_deletion_whose_answer_is_lost_is_a_deletion(shop: Shop) -> None:
     shop.open(2, DELETES_EXTRA)
     shop.empty_braze(catalog_delay_seconds=0)
     shop.rebuild(fields=FIELDS | {"badge": "string"})
@@ -127,7 +127,7 @@ def test_a_deletion_whose_answer_is_lost_is_a_deletion(shop: Any) -> None:
     assert shop.run().schema_changes == ["delete field badge and its values (on_extra_field: delete)"]
 
 
-def test_a_field_that_somebody_deleted_is_added_and_every_item_sent_again(shop: Any) -> None:
+def test_a_field_that_somebody_deleted_is_added_and_every_item_sent_again(shop: Shop) -> None:
     shop.open([product(1, About="Blue"), product(2, About="Red"), product(3)])
     shop.run()
     somebody_deletes_field(shop, "about")
@@ -138,7 +138,7 @@ def test_a_field_that_somebody_deleted_is_added_and_every_item_sent_again(shop: 
     assert shop.run().requests == 0
 
 
-def test_a_catalog_that_somebody_deleted_is_made_anew_and_filled(shop: Any) -> None:
+def test_a_catalog_that_somebody_deleted_is_made_anew_and_filled(shop: Shop) -> None:
     shop.open(4)
     shop.run()
     somebody_deletes_catalog(shop)
@@ -149,7 +149,7 @@ def test_a_catalog_that_somebody_deleted_is_made_anew_and_filled(shop: Any) -> N
     assert (shop.run().requests, shop.items()) == (0, shop.expected())
 
 
-def test_a_run_that_dies_after_making_the_catalog_anew_leaves_nothing_out(shop: Any) -> None:
+def test_a_run_that_dies_after_making_the_catalog_anew_leaves_nothing_out(shop: Shop) -> None:
     shop.open(4)
     shop.run()
     somebody_deletes_catalog(shop)
@@ -162,7 +162,7 @@ def test_a_run_that_dies_after_making_the_catalog_anew_leaves_nothing_out(shop: 
 
 @pytest.mark.parametrize("what", ["catalog", "field"])
 def test_deleted_while_the_run_is_under_way_is_a_clear_error_and_mended_by_the_next(
-    shop: Any, monkeypatch: pytest.MonkeyPatch, what: str
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     shop.open(60)
     shop.run()
@@ -188,7 +188,7 @@ def test_deleted_while_the_run_is_under_way_is_a_clear_error_and_mended_by_the_n
 
 @pytest.mark.parametrize("what", ["catalog", "field"])
 def test_deleted_while_the_run_is_being_opened_is_not_taken_for_filled(
-    shop: Any, monkeypatch: pytest.MonkeyPatch, what: str
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     shop.open([product(1, About="Blue"), product(2, About="Red")])
     shop.run()
@@ -210,7 +210,7 @@ def test_deleted_while_the_run_is_being_opened_is_not_taken_for_filled(
     assert shop.items() == {key: each | {"extra_0": each["title"]} for key, each in shop.expected().items()}
 
 
-def test_a_catalog_renamed_in_the_file_is_filled_and_the_former_one_left(shop: Any) -> None:
+def test_a_catalog_renamed_in_the_file_is_filled_and_the_former_one_left(shop: Shop) -> None:
     shop.open(3)
     shop.run()
     before = shop.items()
@@ -222,7 +222,7 @@ def test_a_catalog_renamed_in_the_file_is_filled_and_the_former_one_left(shop: A
     assert shop.run().requests == 0
 
 
-def test_a_field_whose_type_changes_at_the_source_stops_alone_and_keeps_its_value(shop: Any) -> None:
+def test_a_field_whose_type_changes_at_the_source_stops_alone_and_keeps_its_value(shop: Shop) -> None:
     shop.open([product(1, About="Blue"), product(2, About="Red"), product(3)])
     shop.run()
     _retype(shop, "Stock", "STRING")
@@ -233,8 +233,8 @@ def test_a_field_whose_type_changes_at_the_source_stops_alone_and_keeps_its_valu
     assert (shop.items()["p1"]["title"], shop.items()["p1"]["stock"]) == ("Another", 1)
 
 
-def _retype(shop: Any, name: str, kind: str) -> None:
-    account = shop.world.caspio._account
+def _retype(shop: Shop, name: str, kind: str) -> None:
+    account = shop.world.caspio.account
     table = account.table("Products")
     fields = [
         read_field({"Name": name, "Type": kind}, order) if field.name == name else field
@@ -246,7 +246,7 @@ def _retype(shop: Any, name: str, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["reset_after", "reset_before", "truncate", "refuse", "status", "slow"])
 @pytest.mark.parametrize("path", ["/catalogs", "/catalogs/products/fields"])
-def test_schema_calls_outlast_trouble(shop: Any, kind: Any, path: str) -> None:
+def test_schema_calls_outlast_trouble(shop: Shop, kind: Any, path: str) -> None:
     shop.open(2)
     shop.empty_braze(catalog_delay_seconds=0)
     shop.world.break_braze(Fault(kind=kind, path="/catalogs", method="POST", nth=(1, 2), seconds=40.0))
@@ -259,7 +259,7 @@ def test_schema_calls_outlast_trouble(shop: Any, kind: Any, path: str) -> None:
     assert shop.items() == shop.expected()
 
 
-def test_schema_calls_that_never_get_an_answer_end_the_run_and_the_next_completes(shop: Any) -> None:
+def test_schema_calls_that_never_get_an_answer_end_the_run_and_the_next_completes(shop: Shop) -> None:
     shop.open(2)
     shop.world.break_braze(Fault(kind="status", path="/catalogs", method="POST", status=500))
     assert shop.ended().code == 4
@@ -268,7 +268,7 @@ def test_schema_calls_that_never_get_an_answer_end_the_run_and_the_next_complete
     assert shop.items() == shop.expected()
 
 
-def test_a_catalog_that_braze_refuses_is_a_clear_error(shop: Any) -> None:
+def test_a_catalog_that_braze_refuses_is_a_clear_error(shop: Shop) -> None:
     shop.open(2)
     body = '{"message":"Invalid Request","errors":[{"id":"invalid-field-names","message":"no"}]}'
     shop.world.break_braze(Fault(kind="status", path="/catalogs", method="POST", status=400, body=body))
@@ -277,7 +277,7 @@ def test_a_catalog_that_braze_refuses_is_a_clear_error(shop: Any) -> None:
     assert "Braze refuses the catalog 'products': invalid-field-names: no" in ended.message
 
 
-def test_a_second_run_beside_the_first_is_refused(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_run_beside_the_first_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     from caspio_sync.ledger.leases import LeaseHeldError
     from caspio_sync.run.opening import open_run
     from caspio_sync.run.report import RunOptions

@@ -12,7 +12,7 @@ from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.consent_model import EMAIL_GROUP, SMS_GROUP, held_state
 from tests.flows.test_filled_again import refill
-from tests.flows.world import CUSTOMERS
+from tests.flows.world import CUSTOMERS, World
 
 FIELDS = [*CUSTOMERS, *({"Name": name, "Type": "STRING"} for name in ("Push", "EmailGroup", "SmsGroup", "Phone"))]
 STATES = {"email_subscribe": "Newsletter", "push_subscribe": "Push", EMAIL_GROUP: "EmailGroup", SMS_GROUP: "SmsGroup"}
@@ -25,7 +25,7 @@ GROUPS = f"""\
 LOOSE = "gate: {max_quarantined_share: 1, max_quarantined_rows: 100000}\n"
 
 
-def begin(world: Any, *rows: dict[str, Any], between: int = 0) -> None:
+def begin(world: World, *rows: dict[str, Any], between: int = 0) -> None:
     """Rows of c1, with so many other people after the first, and a sync of all their states."""
     first, *others = [row(world, **each) for each in rows]
     people = [row(world) | world.person(number) for number in range(2, between + 2)]
@@ -34,16 +34,16 @@ def begin(world: Any, *rows: dict[str, Any], between: int = 0) -> None:
     world.sync(world.SYNC.replace("double:", "yes!: opted_in, double:") + GROUPS + LOOSE + cut)
 
 
-def row(world: Any, **more: Any) -> dict[str, Any]:
+def row(world: World, **more: Any) -> dict[str, Any]:
     return {**world.person(1), "Push": None, "EmailGroup": None, "SmsGroup": None, "Phone": None, **more}
 
 
-def change(world: Any, pk: int, **values: Any) -> None:
+def change(world: World, pk: int, **values: Any) -> None:
     world.clock.advance(600)
     world.caspio.update_rows("Customers", values, where=f"PK_ID={pk}")
 
 
-def state(world: Any, name: str = "email_subscribe") -> str:
+def state(world: World, name: str = "email_subscribe") -> str:
     return held_state(world.profiles()["c1"], name)
 
 
@@ -57,7 +57,7 @@ def state(world: Any, name: str = "email_subscribe") -> str:
         (SMS_GROUP, "subscribed", "unsubscribed"),
     ],
 )
-def test_in_one_run(world: Any, name: str, yes: str, no: str, between: int) -> None:
+def test_in_one_run(world: World, name: str, yes: str, no: str, between: int) -> None:
     """In one batch, and in two: the second row's word may come when the first one's object is on its way."""
     begin(world, {STATES[name]: yes}, {STATES[name]: no}, between=between)
     report = world.run()
@@ -70,7 +70,7 @@ def test_in_one_run(world: Any, name: str, yes: str, no: str, between: int) -> N
 
 
 @pytest.mark.parametrize("between", [0, 1500])
-def test_the_second_says_yes(world: Any, between: int) -> None:
+def test_the_second_says_yes(world: World, between: int) -> None:
     begin(world, {"Newsletter": "no"}, {"Newsletter": "yes"}, between=between)
     world.run()
     assert state(world) == "unsubscribed"
@@ -78,7 +78,7 @@ def test_the_second_says_yes(world: Any, between: int) -> None:
 
 
 @pytest.mark.parametrize("own", ["yes", "double", None])
-def test_a_second_row_alone_changes_to_no(world: Any, own: str | None) -> None:
+def test_a_second_row_alone_changes_to_no(world: World, own: str | None) -> None:
     begin(world, {"Newsletter": own}, {"Newsletter": own})
     world.run()
     world.forget()
@@ -98,20 +98,20 @@ def test_a_second_row_alone_changes_to_no(world: Any, own: str | None) -> None:
     assert world.sent() == []
 
 
-def test_a_weaker_yes_is_the_more_restrictive(world: Any) -> None:
+def test_a_weaker_yes_is_the_more_restrictive(world: World) -> None:
     begin(world, {"Newsletter": "double"}, {"Newsletter": "yes"})
     world.run()
     assert state(world) == "subscribed"
 
 
-def test_a_second_row_that_says_yes_says_nothing_for_the_first(world: Any) -> None:
+def test_a_second_row_that_says_yes_says_nothing_for_the_first(world: World) -> None:
     begin(world, {"Newsletter": None}, {"Newsletter": "double"})
     world.run()
     assert state(world) == "subscribed"
     assert "email_subscribe" not in world.sent()[0]
 
 
-def test_a_second_row_that_is_corrected_lets_go(world: Any) -> None:
+def test_a_second_row_that_is_corrected_lets_go(world: World) -> None:
     begin(world, {}, {"Newsletter": "no"})
     world.run()
     change(world, 2, Newsletter="yes")
@@ -119,7 +119,7 @@ def test_a_second_row_that_is_corrected_lets_go(world: Any) -> None:
     assert state(world) == "subscribed"
 
 
-def test_a_second_row_that_turns_out_to_be_somebody_else_lets_go(world: Any) -> None:
+def test_a_second_row_that_turns_out_to_be_somebody_else_lets_go(world: World) -> None:
     begin(world, {}, {"Newsletter": "no"})
     world.run()
     change(world, 2, CustomerNo="c2", Email="c2@example.com")
@@ -128,7 +128,7 @@ def test_a_second_row_that_turns_out_to_be_somebody_else_lets_go(world: Any) -> 
     assert world.profiles()["c2"]["email_subscribe"] == "unsubscribed"
 
 
-def test_a_second_row_that_is_deleted_is_heeded_until_the_first_says_otherwise(world: Any) -> None:
+def test_a_second_row_that_is_deleted_is_heeded_until_the_first_says_otherwise(world: World) -> None:
     begin(world, {}, {"Newsletter": "no"})
     world.run()
     world.caspio.delete_rows("Customers", where="PK_ID=2")
@@ -142,7 +142,7 @@ def test_a_second_row_that_is_deleted_is_heeded_until_the_first_says_otherwise(w
     assert state(world) == "subscribed"
 
 
-def test_a_second_row_that_is_there_is_heeded_though_the_first_says_otherwise(world: Any) -> None:
+def test_a_second_row_that_is_there_is_heeded_though_the_first_says_otherwise(world: World) -> None:
     begin(world, {}, {"Newsletter": "no"})
     world.run()
     for says in ("no", "yes", "double"):
@@ -151,7 +151,7 @@ def test_a_second_row_that_is_there_is_heeded_though_the_first_says_otherwise(wo
         assert state(world) == "unsubscribed"
 
 
-def test_it_leaves_though_the_gate_blocks_the_batch_and_holds_the_owner(world: Any) -> None:
+def test_it_leaves_though_the_gate_blocks_the_batch_and_holds_the_owner(world: World) -> None:
     begin(world, {}, {})
     world.run()
     tight = "gate: {max_quarantined_rows: 1, max_quarantined_share: 0}\n"
@@ -163,7 +163,7 @@ def test_it_leaves_though_the_gate_blocks_the_batch_and_holds_the_owner(world: A
     assert state(world) == "unsubscribed"
 
 
-def test_a_run_that_dies_before_it_is_told_tells_it_the_next_time(world: Any) -> None:
+def test_a_run_that_dies_before_it_is_told_tells_it_the_next_time(world: World) -> None:
     begin(world, {}, {})
     world.run()
     change(world, 2, Newsletter="no")
@@ -175,7 +175,7 @@ def test_a_run_that_dies_before_it_is_told_tells_it_the_next_time(world: Any) ->
     assert state(world) == "unsubscribed"
 
 
-def test_a_resend_bills_nobody_twice(world: Any) -> None:
+def test_a_resend_bills_nobody_twice(world: World) -> None:
     begin(world, {}, {}, between=1500)
     world.run()
     change(world, 1502, Newsletter="no")
@@ -185,7 +185,7 @@ def test_a_resend_bills_nobody_twice(world: Any) -> None:
     assert state(world) == "unsubscribed"
 
 
-def test_a_baseline_sends_nothing_and_the_next_run_what_is_stricter(world: Any) -> None:
+def test_a_baseline_sends_nothing_and_the_next_run_what_is_stricter(world: World) -> None:
     begin(world, {}, {"Newsletter": "no"})
     world.run()
     world.ledger_file.unlink()
@@ -196,7 +196,7 @@ def test_a_baseline_sends_nothing_and_the_next_run_what_is_stricter(world: Any) 
     assert [each["email_subscribe"] for each in world.sent()] == ["unsubscribed"]
 
 
-def test_an_erased_person_leaves_no_word_behind(world: Any) -> None:
+def test_an_erased_person_leaves_no_word_behind(world: World) -> None:
     begin(world, {}, {"Newsletter": "no"})
     world.run()
     world.caspio.create_table("ErasureRequests", [{"Name": "CustomerNo", "Type": "STRING"}])
@@ -204,14 +204,14 @@ def test_an_erased_person_leaves_no_word_behind(world: Any) -> None:
     world.sync(world.SYNC + LOOSE + "erasure: {table: ErasureRequests, key: CustomerNo}\n")
     world.clock.advance(86_400)
     assert world.run(full=True).erased == 1
-    with world.ledger() as ledger, ledger._read("look") as connection:
+    with world.ledger() as ledger, ledger.reading("look") as connection:
         assert connection.execute(sa.select(duplicate_consent)).all() == []
 
 
-def test_the_words_of_rows_that_a_former_version_held_are_read_once(world: Any) -> None:
+def test_the_words_of_rows_that_a_former_version_held_are_read_once(world: World) -> None:
     begin(world, {}, {"Newsletter": "no"})
     world.run()
-    with world.ledger() as ledger, ledger._write("as before") as connection:
+    with world.ledger() as ledger, ledger.writing("as before") as connection:
         connection.execute(sa.delete(duplicate_consent))
     world.clock.advance(600)
     assert world.run().read >= 1
@@ -220,7 +220,7 @@ def test_the_words_of_rows_that_a_former_version_held_are_read_once(world: Any) 
     assert world.run().read == 0
 
 
-def test_why_tells_what_restrains_the_row(world: Any) -> None:
+def test_why_tells_what_restrains_the_row(world: World) -> None:
     begin(world, {}, {"Newsletter": "no"})
     world.run()
     told = CliRunner().invoke(app, ["why", "customers", "c1"], env={"COLUMNS": "200"}).stdout
@@ -228,7 +228,7 @@ def test_why_tells_what_restrains_the_row(world: Any) -> None:
     assert "nothing is left to send" in told
 
 
-def test_a_plan_writes_nothing_and_heeds_what_is_known(world: Any) -> None:
+def test_a_plan_writes_nothing_and_heeds_what_is_known(world: World) -> None:
     begin(world, {}, {})
     world.run()
     change(world, 2, Newsletter="no")
@@ -239,7 +239,7 @@ def test_a_plan_writes_nothing_and_heeds_what_is_known(world: Any) -> None:
     assert world.plan(full=True).report.opt_outs == 0
 
 
-def test_rows_without_any_consent_have_nothing_to_heed(world: Any) -> None:
+def test_rows_without_any_consent_have_nothing_to_heed(world: World) -> None:
     world.customers([world.person(1), {**world.person(1), "FirstName": "Eve"}])
     world.sync(world.SYNC.partition("consent:")[0] + LOOSE)
     assert world.run().verdicts == {"sent": 1, "quarantined": 1}
@@ -247,7 +247,7 @@ def test_rows_without_any_consent_have_nothing_to_heed(world: Any) -> None:
 
 @pytest.mark.parametrize("anew", [False, True])
 @pytest.mark.parametrize(("first", "second"), [("yes", "no"), ("no", "yes")])
-def test_of_two_rows_that_are_filled_in_again_one_stays_held(world: Any, first: str, second: str, anew: bool) -> None:
+def test_of_two_rows_that_are_filled_in_again_one_stays_held(world: World, first: str, second: str, anew: bool) -> None:
     begin(world, {"Newsletter": first, "FirstName": "Ann"}, {"Newsletter": second, "FirstName": "Bea"})
     world.run()
     world.forget()
@@ -260,7 +260,7 @@ def test_of_two_rows_that_are_filled_in_again_one_stays_held(world: Any, first: 
     assert world.verdicts()["sent"] == 1
 
 
-def test_the_owner_comes_back_beside_a_duplicate_that_has_its_number_still(world: Any) -> None:
+def test_the_owner_comes_back_beside_a_duplicate_that_has_its_number_still(world: World) -> None:
     """The table was made anew: who had the first number left, and somebody new has the owner's."""
     begin(world, row(world) | world.person(2), {"Newsletter": "no"}, {"Newsletter": "", "FirstName": "Bea"})
     world.run()
@@ -282,7 +282,9 @@ def test_the_owner_comes_back_beside_a_duplicate_that_has_its_number_still(world
 
 @pytest.mark.parametrize("killed", [False, True])
 @pytest.mark.parametrize(("own", "allowed"), [("no", "unsubscribed"), ("yes", "subscribed")])
-def test_a_no_outlives_its_row_where_a_second_row_takes_over(world: Any, own: str, allowed: str, killed: bool) -> None:
+def test_a_no_outlives_its_row_where_a_second_row_takes_over(
+    world: World, own: str, allowed: str, killed: bool
+) -> None:
     """What the second row said before is no answer to it; what it says next is."""
     begin(world, {"Newsletter": own}, {"Newsletter": "double", "FirstName": "Bea"})
     world.run()

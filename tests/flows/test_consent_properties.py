@@ -6,7 +6,8 @@ a sound run has ended, Braze holds what the source says. More examples: CONSENT_
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -21,13 +22,14 @@ from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.consent_model import EMAIL_GROUP, RANKS, SMS_GROUP, STATES, ConsentModel, held_state, strictest
 from tests.flows.crashes import Crashed, crash_at
+from tests.flows.world import World
 
 EXAMPLES = int(os.environ.get("CONSENT_EXAMPLES", "15"))
 PEOPLE = (1, 2, 3)
 SECOND = (11, 12)  # rows that bear the keys of 1 and 2: held, and heeded
 ROWS = (*PEOPLE, *SECOND)
 STEPS = ("map", "compare", "send opt-outs", "gate", "send", "record")
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     *(
         {"Name": name, "Type": "STRING"}
         for name in ("CustomerNo", "RowNo", "Email", "Phone", "Points", *STATES.values())
@@ -156,9 +158,7 @@ class History:
         refilled = [self.rows[person] for person in refill.order if person in self.rows]
         self.world.caspio.delete_rows("Customers", "PK_ID > 0")
         if refill.anew:
-            table = self.world.caspio._account.table("Customers")
-            table._db.execute("DELETE FROM sqlite_sequence WHERE name = 'Customers'")
-            table.next_pk = 1
+            self.world.caspio.account.renumber(self.world.caspio.account.table("Customers"))
         self.world.caspio.insert_rows("Customers", refilled)
 
     def write_sync(self, mapped: frozenset[str] | None, required: str | None) -> None:
@@ -194,7 +194,7 @@ class History:
 
     def _follow(self, patch: pytest.MonkeyPatch, uncommitted: int | None) -> None:
         """Watch what Braze takes and what the ledger commits; the `uncommitted`-th commit never happens."""
-        journal, model, commits = self.world.braze._journal, self.model, count(1)
+        journal, model, commits = self.world.braze.journal, self.model, count(1)
         append, record, record_sent = journal.append, Ledger.record, Ledger.record_sent
 
         def appended(number: int, body: bytes, rejected: Any, now: float) -> None:
@@ -225,8 +225,11 @@ class History:
         patch.setattr(Ledger, "record_sent", recorded_sent)
 
 
+Histories = Callable[[], AbstractContextManager[History]]
+
+
 @pytest.fixture
-def histories(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Histories:
     numbers = count(1)
 
     @contextlib.contextmanager
@@ -258,7 +261,7 @@ FIXED = settings(
 @FIXED
 @given(st.lists(steps, min_size=2, max_size=6), st.tuples(*map(versions, ROWS)))
 def test_consent_is_never_loosened_but_by_the_source(
-    histories: Any, history: list[Step], last: tuple[dict[str, Any], ...]
+    histories: Histories, history: list[Step], last: tuple[dict[str, Any], ...]
 ) -> None:
     with histories() as played:
         for step in history:

@@ -2,11 +2,12 @@
 
 import asyncio
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from caspio_sync.ledger.runs import KILLED
+from tests.flows.world import World
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("prefect")
 def flow_run(sync: str, state: str) -> str:
     """A flow run as a process left it that was killed, or that ended."""
     from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import State
     from prefect.states import Completed, Running
 
     from flows.profile_sync import profile_sync
@@ -21,7 +23,8 @@ def flow_run(sync: str, state: str) -> str:
     async def make() -> str:
         async with get_client() as client:
             made = await client.create_flow_run(profile_sync, parameters={"parameters": {"sync": sync}})
-            for each in (Running(), *([Completed()] if state == "Completed" else [])):
+            states: list[State[Any]] = [Running(), Completed()]
+            for each in states if state == "Completed" else states[:1]:
                 await client.set_flow_run_state(made.id, each, force=True)
             return str(made.id)
 
@@ -33,18 +36,18 @@ def state_of(flow: str) -> tuple[str, str]:
 
     async def ask() -> Any:
         async with get_client() as client:
-            return (await client.read_flow_run(flow)).state
+            return (await client.read_flow_run(UUID(flow))).state
 
     state = asyncio.run(ask())
     return state.type.value, state.name
 
 
-def left_running(world: Any, run: str, flow: str | None) -> None:
+def left_running(world: World, run: str, flow: str | None) -> None:
     with world.ledger() as ledger:
         ledger.start_run(run=run, sync="customers", kind="profiles", mode="sweep", flow_run_id=flow)
 
 
-def test_the_next_run_puts_prefects_record_right(world: Any) -> None:
+def test_the_next_run_puts_prefects_record_right(world: World) -> None:
     world.people(3)
     world.sync()
     dead, unknown = flow_run("customers", "Running"), str(uuid4())
@@ -59,7 +62,7 @@ def test_the_next_run_puts_prefects_record_right(world: Any) -> None:
     assert len(world.profiles()) == 3
 
 
-def test_a_run_that_then_fails_has_put_it_right_all_the_same(world: Any) -> None:
+def test_a_run_that_then_fails_has_put_it_right_all_the_same(world: World) -> None:
     """The ledger tells of a dead run once."""
     world.people(3)
     world.sync()
@@ -71,7 +74,7 @@ def test_a_run_that_then_fails_has_put_it_right_all_the_same(world: Any) -> None
     assert state_of(dead) == ("CRASHED", "Killed")
 
 
-def test_what_ended_in_prefect_stays_as_it_ended(world: Any) -> None:
+def test_what_ended_in_prefect_stays_as_it_ended(world: World) -> None:
     world.people(1)
     world.sync()
     ended = flow_run("customers", "Completed")
@@ -80,14 +83,14 @@ def test_what_ended_in_prefect_stays_as_it_ended(world: Any) -> None:
     assert state_of(ended) == ("COMPLETED", "Completed")
 
 
-def test_a_server_in_trouble_does_not_fail_the_run(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_in_trouble_does_not_fail_the_run(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.people(1)
     world.sync()
     left_running(world, "dead", "no id at all")
     assert world.run().sent == 1
 
 
-def test_the_doctor_finds_and_repairs_what_is_left(world: Any) -> None:
+def test_the_doctor_finds_and_repairs_what_is_left(world: World) -> None:
     """A kill between the ledger's word and Prefect's."""
     from caspio_sync.cli.diagnosis import server_findings
     from tasks.server import look_at_server, mark_killed

@@ -5,14 +5,15 @@ from typing import Any
 
 from caspio_sync.run.report import RunOptions
 from tests.flows.returns import happens, posted, row, shop_with_currents  # noqa: F401 - a fixture
+from tests.flows.world import World
 
 
-def rows(world: Any) -> list[dict[str, Any]]:
+def rows(world: World) -> list[dict[str, Any]]:
     stamped = {"ChangedAt"}
     return [{name: value for name, value in row(world, n).items() if name not in stamped} for n in range(1, 6)]
 
 
-def test_shards_write_what_a_whole_run_would(shop: Any) -> None:
+def test_shards_write_what_a_whole_run_would(shop: World) -> None:
     from flows.backfill import BackfillParameters, run_backfill
 
     happens(shop)
@@ -31,7 +32,7 @@ def test_shards_write_what_a_whole_run_would(shop: Any) -> None:
     assert counted["CampaignName"] == "Spring"
 
 
-def test_shards_at_once_fold_every_event_once(shop: Any) -> None:
+def test_shards_at_once_fold_every_event_once(shop: World) -> None:
     from flows.kinds import run_flow
 
     happens(shop)

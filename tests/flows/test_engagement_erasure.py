@@ -13,12 +13,13 @@ from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.settings import current_settings
 from tests.flows.returns import RETURN, customers, row
+from tests.flows.world import World
 
 A_DAY = 86_400.0
 
 
 @pytest.fixture
-def shop(world: Any) -> Any:
+def shop(world: World) -> World:
     """Three people of whom Braze told an open each, which is in their rows since a day."""
     world.braze = BrazeSandbox(BrazeBehaviour(currents=True), clock=world.clock)
     customers(world, 3)
@@ -32,19 +33,19 @@ def shop(world: Any) -> Any:
     return world
 
 
-def event(world: Any, number: int, name: str, kind: str, **who: Any) -> dict[str, Any]:
+def event(world: World, number: int, name: str, kind: str, **who: Any) -> dict[str, Any]:
     at = int(world.clock.now().timestamp() * 1_000_000)
     who = who or {"external_id": f"c{number}"}
     return {"event_id": f"{name}-{number}", "type": f"users.messages.{kind}", "at": at, "channel": "email", **who}
 
 
-def post(world: Any, *events: dict[str, Any]) -> None:
+def post(world: World, *events: dict[str, Any]) -> None:
     with open_inbox(current_settings(), world.clock) as inbox:
         inbox.add([Post("currents", event_lines(list(events)), len(events))])
 
 
 @pytest.mark.parametrize("identity", ["external_id: CustomerNo, email: Email", "email: Email"])
-def test_an_erased_person_is_forgotten_by_the_return(shop: Any, identity: str) -> None:
+def test_an_erased_person_is_forgotten_by_the_return(shop: World, identity: str) -> None:
     shop.sync(RETURN.replace("external_id: CustomerNo, email: Email", identity), "engagement")
     shop.run("engagement")
     assert CliRunner().invoke(app, ["erase", "customers", "c2", "--yes"]).exit_code == 0
@@ -56,7 +57,7 @@ def test_an_erased_person_is_forgotten_by_the_return(shop: Any, identity: str) -
         ledger.verify_audit()
 
 
-def test_nothing_is_written_of_an_erased_person_until_the_release(shop: Any) -> None:
+def test_nothing_is_written_of_an_erased_person_until_the_release(shop: World) -> None:
     shop.sync(shop.SYNC + "erasure:\n  where: FirstName='Name2'\n")
     assert shop.run().erased == 1
     before = row(shop, 2)
@@ -81,7 +82,7 @@ def test_nothing_is_written_of_an_erased_person_until_the_release(shop: Any) -> 
     assert row(shop, 2)["EmailOpens"] == "2-4"
 
 
-def test_whom_an_address_names_is_blocked_by_the_address(shop: Any) -> None:
+def test_whom_an_address_names_is_blocked_by_the_address(shop: World) -> None:
     shop.sync(shop.SYNC.replace("  email: Email\n", "").replace("external_id: CustomerNo", "email: Email"), "mail")
     shop.run("mail")
     shop.clock.advance(A_DAY)

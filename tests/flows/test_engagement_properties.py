@@ -7,7 +7,8 @@ CONSENT_EXAMPLES=500 pytest …
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -21,6 +22,7 @@ from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from tests.flows.returns import RETURN, customers, posted
+from tests.flows.world import World
 
 PEOPLE = (1, 2, 3)
 WORDS = {"yes": "subscribed", "no": "unsubscribed", "double": "opted_in"}
@@ -77,8 +79,11 @@ class History:
         return {key: states for key, states in both.items() if states[0] != states[1]}
 
 
+Histories = Callable[[str], AbstractContextManager[History]]
+
+
 @pytest.fixture
-def histories(world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def histories(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Histories:
     numbers = count(1)
 
     @contextlib.contextmanager
@@ -127,7 +132,9 @@ moves = st.lists(
 )
 @given(moves, st.sampled_from(["most_restrictive", "newest", "caspio_wins", "braze_wins"]))
 @example([("staff", 1, "no"), ("customer", 1, "double"), ("currents",), ("customer", 1, "yes")], "newest")
-def test_both_sides_converge_with_one_echo_at_most(histories: Any, steps: list[tuple[Any, ...]], policy: str) -> None:
+def test_both_sides_converge_with_one_echo_at_most(
+    histories: Histories, steps: list[tuple[Any, ...]], policy: str
+) -> None:
     with histories(policy) as history:
         for name, *arguments in steps:
             history.play(name, *arguments)

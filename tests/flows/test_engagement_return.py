@@ -46,9 +46,9 @@ def test_what_braze_told_stands_in_the_rows_coarse(world: World, told: Told) -> 
 
 
 def drop_last_campaign(world: World) -> None:
-    table = world.caspio._account.table("Customers")
+    table = world.caspio.account.table("Customers")
     fields = [each for each in table.fields if each.name != "LastCampaign"]
-    world.caspio._account.change_fields(table, fields, {each.name: each.name for each in fields})
+    world.caspio.account.change_fields(table, fields, {each.name: each.name for each in fields})
 
 
 class TestRows:
@@ -232,7 +232,7 @@ class TestPlan:
 def test_the_commands_know_the_kind(world: World, told: Told, capsys: pytest.CaptureFixture[str]) -> None:
     from typer.testing import CliRunner
 
-    from caspio_sync.cli.check import _examined
+    from caspio_sync.cli.check import examine_syncs
     from caspio_sync.cli.main import app
     from caspio_sync.cli.plan import show_plan
     from caspio_sync.cli.plan_markdown import plan_markdown
@@ -253,7 +253,7 @@ def test_the_commands_know_the_kind(world: World, told: Told, capsys: pytest.Cap
     assert CliRunner().invoke(app, ["quarantine", "list", "engagement"]).exit_code == 0
     refused = CliRunner().invoke(app, ["verify", "engagement"])
     assert "holds every row of Caspio against Braze" in str(refused.exception)
-    findings = [each for examined in _examined("engagement", None) for each in examined.findings]
+    findings = [each for examined in examine_syncs("engagement", None) for each in examined.findings]
     assert [each.what for each in findings if each.level == "error"] == []
 
 

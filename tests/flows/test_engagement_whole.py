@@ -1,14 +1,14 @@
 """Engagement from Braze's own events to Caspio's rows: the connector posts, the receiver keeps, the flow folds and writes."""
 
 import contextlib
-from typing import Any
 
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.settings import current_settings
 from tests.flows.returns import RETURN, customers, happens, posted, row, shop_with_currents  # noqa: F401 - a fixture
+from tests.flows.world import World
 
 
-def test_what_braze_learned_stands_in_the_rows(shop: Any) -> None:
+def test_what_braze_learned_stands_in_the_rows(shop: World) -> None:
     happens(shop)
     assert set(posted(shop)) == {200}
     report = shop.run("engagement")
@@ -39,7 +39,7 @@ def test_what_braze_learned_stands_in_the_rows(shop: Any) -> None:
     assert shop.sent() == []
 
 
-def test_without_currents_the_polls_tell_of_bounces_and_opt_outs(shop: Any) -> None:
+def test_without_currents_the_polls_tell_of_bounces_and_opt_outs(shop: World) -> None:
     happens(shop)
     shop.braze.messaging.outbox.clear()
     plan = shop.plan("engagement")
@@ -58,7 +58,7 @@ def test_without_currents_the_polls_tell_of_bounces_and_opt_outs(shop: Any) -> N
     assert shop.run("engagement").writeback.calls == 0
 
 
-def test_braze_s_default_is_nobodys_consent(world: Any) -> None:
+def test_braze_s_default_is_nobodys_consent(world: World) -> None:
     """A new profile is `subscribed`; an empty cell in Caspio must not become a yes by that."""
     customers(world, 3, Newsletter="")
     world.sync()
@@ -71,7 +71,7 @@ def test_braze_s_default_is_nobodys_consent(world: Any) -> None:
     assert [not row(world, number)["Newsletter"] for number in (1, 2, 3)] == [True] * 3
 
 
-def test_an_opt_out_in_the_profile_of_a_push_is_asked_for_in_turn(shop: Any) -> None:
+def test_an_opt_out_in_the_profile_of_a_push_is_asked_for_in_turn(shop: World) -> None:
     """Push states are in no list: without Currents Braze is asked for people, some a run."""
     push = "  push_subscribe: {column: LastCampaign, map: {on: opted_in, off: unsubscribed}}\n"
     text = RETURN.replace("  LastCampaign: last_campaign_name\n", "") + push + "people_per_run: 3\n"

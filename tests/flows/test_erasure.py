@@ -8,6 +8,7 @@ from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.run.erasing import REASON
 from tests.flows.killing import KilledError
+from tests.flows.world import World
 
 REQUESTS = [{"Name": "CustomerNo", "Type": "STRING"}, {"Name": "Done", "Type": "STRING"}]
 BY_TABLE = "erasure:\n  table: ErasureRequests\n  key: CustomerNo\n"
@@ -16,7 +17,7 @@ A_DAY = 86_400.0
 
 
 @pytest.fixture
-def shop(world: Any) -> Any:
+def shop(world: World) -> World:
     """Five people in Braze, a table of requests that is still empty."""
     world.people(5)
     world.caspio.create_table("ErasureRequests", REQUESTS)
@@ -28,17 +29,17 @@ def shop(world: Any) -> Any:
     return world
 
 
-def name(world: Any, *keys: str) -> None:
+def name(world: World, *keys: str) -> None:
     world.caspio.insert_rows("ErasureRequests", [{"CustomerNo": key} for key in keys])
 
 
-def events(world: Any) -> list[str]:
+def events(world: World) -> list[str]:
     with world.ledger() as ledger:
         ledger.verify_audit()
         return [entry.event for entry in ledger.audit_entries()]
 
 
-def states(world: Any, *keys: str) -> list[str | None]:
+def states(world: World, *keys: str) -> list[str | None]:
     from caspio_sync.ledger.erasure import Keyspace
 
     with world.ledger() as ledger:
@@ -47,11 +48,11 @@ def states(world: Any, *keys: str) -> list[str | None]:
         return [found[digest].state if digest in found else None for digest in digests]
 
 
-def change(world: Any, key: str, **values: Any) -> None:
+def change(world: World, key: str, **values: Any) -> None:
     world.caspio.update_rows("Customers", values, where=f"CustomerNo='{key}'")
 
 
-def assert_forgotten(world: Any, key: str, pk: int) -> None:
+def assert_forgotten(world: World, key: str, pk: int) -> None:
     """Nothing in the ledger names the key, and its history is gone."""
     with world.ledger() as ledger:
         row = ledger.read_rows("customers", pk, pk)
@@ -62,7 +63,7 @@ def assert_forgotten(world: Any, key: str, pk: int) -> None:
         assert f'"{key}"' not in str(report.report)
 
 
-def test_a_request_in_the_table_deletes_proves_forgets_and_blocks(shop: Any) -> None:
+def test_a_request_in_the_table_deletes_proves_forgets_and_blocks(shop: World) -> None:
     name(shop, "c2")
     report = shop.run(full=True)
     assert set(shop.profiles()) == {"c1", "c3", "c4", "c5"}
@@ -75,7 +76,7 @@ def test_a_request_in_the_table_deletes_proves_forgets_and_blocks(shop: Any) -> 
     assert_forgotten(shop, "c2", 2)
 
 
-def test_the_condition_form_erases_whoever_meets_it(world: Any) -> None:
+def test_the_condition_form_erases_whoever_meets_it(world: World) -> None:
     world.people(4)
     world.sync()
     world.run()
@@ -95,7 +96,7 @@ def test_the_condition_form_erases_whoever_meets_it(world: Any) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"full": True}, {"resend": True}, {"row_keys": ("c2",)}])
-def test_an_erased_key_never_comes_back(shop: Any, options: dict[str, Any]) -> None:
+def test_an_erased_key_never_comes_back(shop: World, options: dict[str, Any]) -> None:
     name(shop, "c2")
     shop.run()
     change(shop, "c2", FirstName="Again", Newsletter="no")
@@ -109,7 +110,7 @@ def test_an_erased_key_never_comes_back(shop: Any, options: dict[str, Any]) -> N
     assert report.erased == 0
 
 
-def test_a_key_that_reappears_in_another_row_and_spelling_is_blocked(shop: Any) -> None:
+def test_a_key_that_reappears_in_another_row_and_spelling_is_blocked(shop: World) -> None:
     name(shop, "c2")
     shop.run()
     shop.caspio.delete_rows("Customers", where="CustomerNo='c2'")
@@ -120,7 +121,7 @@ def test_a_key_that_reappears_in_another_row_and_spelling_is_blocked(shop: Any) 
     assert report.verdicts == {"blocked": 1}
 
 
-def test_a_blocked_row_is_told_of_once_then_held(shop: Any) -> None:
+def test_a_blocked_row_is_told_of_once_then_held(shop: World) -> None:
     name(shop, "c2")
     assert shop.run(full=True).verdicts == {"blocked": 1}
     again = shop.run(full=True)
@@ -128,7 +129,7 @@ def test_a_blocked_row_is_told_of_once_then_held(shop: Any) -> None:
     assert shop.verdicts()["blocked"] == 1
 
 
-def test_the_opt_out_of_an_erased_key_does_not_leave(shop: Any) -> None:
+def test_the_opt_out_of_an_erased_key_does_not_leave(shop: World) -> None:
     name(shop, "c2")
     change(shop, "c2", Newsletter="no")
     change(shop, "c3", Newsletter="no")
@@ -138,7 +139,7 @@ def test_the_opt_out_of_an_erased_key_does_not_leave(shop: Any) -> None:
     assert {each["external_id"] for each in shop.sent()} == {"c3"}
 
 
-def test_plan_blocks_as_the_run_would_and_deletes_nobody(shop: Any) -> None:
+def test_plan_blocks_as_the_run_would_and_deletes_nobody(shop: World) -> None:
     name(shop, "c2")
     before = shop.braze.requests
     plan = shop.plan(full=True)
@@ -155,7 +156,7 @@ def test_plan_blocks_as_the_run_would_and_deletes_nobody(shop: Any) -> None:
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("step", ["request_erasure", "pending_erasures", "mark_deleted", "mark_proven"])
 def test_killed_before_or_after_any_step_the_next_run_finishes(
-    shop: Any, monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool
+    shop: World, monkeypatch: pytest.MonkeyPatch, step: str, *, after: bool
 ) -> None:
     name(shop, "c2", "c4")
     change(shop, "c1", FirstName="Changed")
@@ -182,7 +183,7 @@ def test_killed_before_or_after_any_step_the_next_run_finishes(
     assert told.count("requested") == told.count("proven") == told.count("cleared") == 2
 
 
-def test_what_is_not_proven_in_time_stays_deleted_and_the_next_run_proves_it(world: Any) -> None:
+def test_what_is_not_proven_in_time_stays_deleted_and_the_next_run_proves_it(world: World) -> None:
     from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
     from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
@@ -203,7 +204,7 @@ def test_what_is_not_proven_in_time_stays_deleted_and_the_next_run_proves_it(wor
     assert set(world.profiles()) == {"c2"}
 
 
-def test_without_the_right_to_delete_nothing_is_sent(world: Any) -> None:
+def test_without_the_right_to_delete_nothing_is_sent(world: World) -> None:
     from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
     from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 
@@ -219,7 +220,7 @@ def test_without_the_right_to_delete_nothing_is_sent(world: Any) -> None:
     assert world.sent() == []
 
 
-def test_braze_out_of_reach_ends_the_run_before_it_sends(shop: Any) -> None:
+def test_braze_out_of_reach_ends_the_run_before_it_sends(shop: World) -> None:
     from caspio_sync.sandbox.faults import Fault
 
     name(shop, "c2")
@@ -233,7 +234,7 @@ def test_braze_out_of_reach_ends_the_run_before_it_sends(shop: Any) -> None:
     assert set(shop.profiles()) == {"c1", "c3", "c4", "c5"}
 
 
-def test_more_requests_than_max_keys_stop_the_run_before_anybody_is_erased(shop: Any) -> None:
+def test_more_requests_than_max_keys_stop_the_run_before_anybody_is_erased(shop: World) -> None:
     shop.sync(shop.SYNC + BY_TABLE + "  max_keys: 2\n")
     name(shop, "c1", "c2", "c3")
     ended = shop.ended()
@@ -243,14 +244,14 @@ def test_more_requests_than_max_keys_stop_the_run_before_anybody_is_erased(shop:
     assert states(shop, "c1") == [None]
 
 
-def test_a_request_without_a_usable_key_is_told_by_its_place(shop: Any) -> None:
+def test_a_request_without_a_usable_key_is_told_by_its_place(shop: World) -> None:
     name(shop, "", "c2")
     report = shop.run()
     assert any("PK_ID 1" in note and "no usable key" in note for note in report.notes)
     assert report.erased == 1
 
 
-def test_requests_can_be_limited_by_a_condition(shop: Any) -> None:
+def test_requests_can_be_limited_by_a_condition(shop: World) -> None:
     shop.sync(shop.SYNC + BY_TABLE + "  where: Done='no'\n")
     shop.caspio.insert_rows(
         "ErasureRequests", [{"CustomerNo": "c1", "Done": "yes"}, {"CustomerNo": "c2", "Done": "no"}]
@@ -259,7 +260,7 @@ def test_requests_can_be_limited_by_a_condition(shop: Any) -> None:
     assert "c2" not in shop.profiles()
 
 
-def test_another_sync_of_the_same_identity_does_not_make_the_profile_again(shop: Any) -> None:
+def test_another_sync_of_the_same_identity_does_not_make_the_profile_again(shop: World) -> None:
     shop.sync(shop.SYNC.split("fields:", maxsplit=1)[0] + "fields: {score: Spend}\n", "more")
     name(shop, "c2")
     shop.run()
@@ -269,7 +270,7 @@ def test_another_sync_of_the_same_identity_does_not_make_the_profile_again(shop:
 
 
 @pytest.mark.parametrize("identity", ["user_alias: {name: CustomerNo, label: crm}", "email: Email"])
-def test_other_identities_are_erased_too(world: Any, identity: str) -> None:
+def test_other_identities_are_erased_too(world: World, identity: str) -> None:
     world.people(3)
     text = world.SYNC.replace("  email: Email\n", "") if identity.startswith("email") else world.SYNC
     text = text.replace("external_id: CustomerNo", identity)
@@ -285,7 +286,7 @@ def test_other_identities_are_erased_too(world: Any, identity: str) -> None:
     assert world.run(resend=True).verdicts == {"sent": 2, "blocked": 1}
 
 
-def test_a_write_that_arrives_after_the_deletion_is_deleted_too(world: Any) -> None:
+def test_a_write_that_arrives_after_the_deletion_is_deleted_too(world: World) -> None:
     """Two requests may overtake each other: what was sent just before is not proven gone by one look."""
     from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
     from caspio_sync.sandbox.braze.emulator import BrazeSandbox
@@ -304,7 +305,7 @@ def test_a_write_that_arrives_after_the_deletion_is_deleted_too(world: Any) -> N
     assert set(world.profiles()) == {"c2"}
 
 
-def test_a_run_killed_while_it_sent_leaves_nobody_behind(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_killed_while_it_sent_leaves_nobody_behind(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the killed run sent is in no ledger; a look within 5 minutes of it proves nothing."""
     from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
     from caspio_sync.sandbox.braze.emulator import BrazeSandbox
@@ -328,7 +329,7 @@ def test_a_run_killed_while_it_sent_leaves_nobody_behind(world: Any, monkeypatch
     assert set(world.profiles()) == {"c2"}
 
 
-def test_what_braze_posted_of_an_erased_person_leaves_the_inbox(shop: Any) -> None:
+def test_what_braze_posted_of_an_erased_person_leaves_the_inbox(shop: World) -> None:
     from caspio_sync.engagement.events import Post, event_lines
     from caspio_sync.receiver.inbox import Inbox
 

@@ -15,6 +15,7 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from tests.flows.world import World
 
 A_DAY = 86_400.0
 
@@ -38,7 +39,7 @@ def refused(*arguments: str) -> CaspioSyncError:
 
 
 @pytest.fixture
-def shop(world: Any) -> Any:
+def shop(world: World) -> World:
     """Three people in Braze, a day ago."""
     world.people(3)
     world.sync()
@@ -48,7 +49,7 @@ def shop(world: Any) -> Any:
     return world
 
 
-def test_a_person_is_erased_and_not_made_again(shop: Any) -> None:
+def test_a_person_is_erased_and_not_made_again(shop: World) -> None:
     told = document("erase", "customers", "c2", "--yes")
     (subject,) = told["subjects"]
     assert (subject["key"], subject["state"], subject["in_braze"], subject["ledger_rows"]) == ("c2", "proven", False, 0)
@@ -58,7 +59,7 @@ def test_a_person_is_erased_and_not_made_again(shop: Any) -> None:
     assert shop.sent() == []
 
 
-def test_a_dry_run_tells_and_writes_nothing(shop: Any) -> None:
+def test_a_dry_run_tells_and_writes_nothing(shop: World) -> None:
     told = document("erase", "customers", "C2", "c9", "--dry-run")
     subjects = {each["key"]: each for each in told["subjects"]}
     assert told["dry_run"] is True
@@ -70,18 +71,18 @@ def test_a_dry_run_tells_and_writes_nothing(shop: Any) -> None:
     assert invoke("audit", "export").stdout == ""
 
 
-def test_the_spelling_that_was_sent_is_deleted_whatever_was_typed(shop: Any) -> None:
+def test_the_spelling_that_was_sent_is_deleted_whatever_was_typed(shop: World) -> None:
     assert invoke("erase", "customers", " C2", "--yes").exit_code == 0
     assert set(shop.profiles()) == {"c1", "c3"}
 
 
-def test_a_person_nobody_knows_is_blocked_all_the_same(shop: Any) -> None:
+def test_a_person_nobody_knows_is_blocked_all_the_same(shop: World) -> None:
     assert invoke("erase", "customers", "c9", "--yes").exit_code == 0
     shop.caspio.insert_rows("Customers", [shop.person(9)])
     assert shop.run().verdicts == {"blocked": 1}
 
 
-def test_erasing_again_deletes_what_somebody_else_made_anew(shop: Any) -> None:
+def test_erasing_again_deletes_what_somebody_else_made_anew(shop: World) -> None:
     invoke("erase", "customers", "c2", "--yes")
     again = document("erase", "customers", "c2", "--yes")
     assert again["subjects"][0]["state"] == "proven"
@@ -90,14 +91,14 @@ def test_erasing_again_deletes_what_somebody_else_made_anew(shop: Any) -> None:
     ]
 
 
-def test_without_a_terminal_it_must_be_told_yes(shop: Any) -> None:
+def test_without_a_terminal_it_must_be_told_yes(shop: World) -> None:
     error = refused("erase", "customers", "c2")
     assert isinstance(error, ConfigurationError)
     assert "--yes" in str(error)
     assert set(shop.profiles()) == {"c1", "c2", "c3"}
 
 
-def test_a_release_lets_the_next_read_make_the_profile_again(shop: Any) -> None:
+def test_a_release_lets_the_next_read_make_the_profile_again(shop: World) -> None:
     invoke("erase", "customers", "c2", "--yes")
     shop.run(full=True)
     told = document("erase", "customers", "C2", "c3", "--release")
@@ -108,11 +109,11 @@ def test_a_release_lets_the_next_read_make_the_profile_again(shop: Any) -> None:
     assert shop.profiles()["c2"]["email_subscribe"] == "subscribed"
 
 
-def test_a_release_is_refused_with_dry_run(shop: Any) -> None:
+def test_a_release_is_refused_with_dry_run(shop: World) -> None:
     assert "leave one of them out" in str(refused("erase", "customers", "c2", "--release", "--dry-run"))
 
 
-def test_while_a_run_holds_the_sync_the_key_is_blocked_and_the_next_run_erases(shop: Any) -> None:
+def test_while_a_run_holds_the_sync_the_key_is_blocked_and_the_next_run_erases(shop: World) -> None:
     with shop.ledger() as ledger:
         lease = ledger.acquire_lease("customers", "run r9")
         error = refused("erase", "customers", "c2", "--yes")
@@ -128,7 +129,7 @@ def test_while_a_run_holds_the_sync_the_key_is_blocked_and_the_next_run_erases(s
     assert shop.sent() == []
 
 
-def test_a_batch_under_way_when_the_request_comes_does_not_bring_the_person_back(shop: Any) -> None:
+def test_a_batch_under_way_when_the_request_comes_does_not_bring_the_person_back(shop: World) -> None:
     """The request comes while a run is between two batches: what it still sends is deleted by the next run."""
     more = [shop.person(number) for number in range(4, 2_000)]
     shop.caspio.insert_rows("Customers", more)
@@ -153,7 +154,7 @@ def test_a_batch_under_way_when_the_request_comes_does_not_bring_the_person_back
     assert len(shop.profiles()) == 1_998
 
 
-def refused_elsewhere(shop: Any) -> CaspioSyncError:
+def refused_elsewhere(shop: World) -> CaspioSyncError:
     """`erase` from a thread that knows nothing of this one's run."""
     import contextvars
     from concurrent.futures import ThreadPoolExecutor
@@ -168,7 +169,7 @@ def refused_elsewhere(shop: Any) -> CaspioSyncError:
         return thread.submit(contextvars.Context().run, run).result()
 
 
-def test_what_braze_has_not_done_yet_ends_with_exit_code_4_and_is_proven_by_the_next_call(shop: Any) -> None:
+def test_what_braze_has_not_done_yet_ends_with_exit_code_4_and_is_proven_by_the_next_call(shop: World) -> None:
     slow = BrazeSandbox(BrazeBehaviour(delete_delay_seconds=290), shop.clock)
     shop.braze = slow
     shop.run(resend=True)
@@ -178,12 +179,12 @@ def test_what_braze_has_not_done_yet_ends_with_exit_code_4_and_is_proven_by_the_
     assert document("erase", "customers", "c2", "--yes")["subjects"][0]["state"] == "proven"
 
 
-def test_a_key_that_cannot_be_one_is_refused_by_its_place(shop: Any) -> None:
+def test_a_key_that_cannot_be_one_is_refused_by_its_place(shop: World) -> None:
     assert "key number 2 cannot be a key" in str(refused("erase", "customers", "c1", "x" * 1_000, "--yes"))
     assert set(shop.profiles()) == {"c1", "c2", "c3"}
 
 
-def test_the_story_of_an_erased_row_tells_why_it_is_blocked(shop: Any) -> None:
+def test_the_story_of_an_erased_row_tells_why_it_is_blocked(shop: World) -> None:
     invoke("erase", "customers", "c2", "--yes")
     shop.run(full=True)
     story = invoke("why", "customers", "c2")
@@ -196,7 +197,7 @@ def test_the_story_of_an_erased_row_tells_why_it_is_blocked(shop: Any) -> None:
 # The trail.
 
 
-def test_the_exports_can_be_checked_without_us(shop: Any) -> None:
+def test_the_exports_can_be_checked_without_us(shop: World) -> None:
     invoke("erase", "customers", "c2", "--yes")
     file = shop.folder / "audit.csv"
     assert invoke("audit", "export", "--format", "csv", "--output", str(file)).exit_code == 0
@@ -217,7 +218,7 @@ def test_the_exports_can_be_checked_without_us(shop: Any) -> None:
     assert "c2" not in json.dumps([line["details"] for line in lines])
 
 
-def test_a_changed_entry_is_named_with_exit_code_4(shop: Any) -> None:
+def test_a_changed_entry_is_named_with_exit_code_4(shop: World) -> None:
     invoke("erase", "customers", "c2", "--yes")
     with sqlite3.connect(shop.ledger_file) as connection:
         connection.execute("UPDATE audit SET event = 'proven' WHERE number = 2")
@@ -227,16 +228,16 @@ def test_a_changed_entry_is_named_with_exit_code_4(shop: Any) -> None:
     assert (result.exit_code, json.loads(result.stdout)["first_broken"]) == (4, 2)
 
 
-def test_without_a_ledger_there_is_no_trail(world: Any) -> None:
+def test_without_a_ledger_there_is_no_trail(world: World) -> None:
     assert isinstance(refused("audit", "verify"), ConfigurationError)
     assert not world.ledger_file.exists()
 
 
-def test_a_file_that_cannot_be_written_is_told(shop: Any) -> None:
+def test_a_file_that_cannot_be_written_is_told(shop: World) -> None:
     assert "cannot be written" in str(refused("audit", "export", "--output", str(shop.folder / "no" / "file")))
 
 
-def test_the_story_of_a_key_tells_of_its_erasure_before_it_is_proven(shop: Any) -> None:
+def test_the_story_of_a_key_tells_of_its_erasure_before_it_is_proven(shop: World) -> None:
     shop.caspio.update_rows("Customers", {"FirstName": "Anew"}, "CustomerNo = 'c2'")
     shop.run()  # what was just sent may arrive later: the proof has to wait
     assert invoke("erase", "customers", "c2", "--yes").exit_code != 0

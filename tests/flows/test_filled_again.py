@@ -47,14 +47,12 @@ def change(world: World, key: str, **values: Any) -> None:
 
 def refill(world: World, order: Sequence[int] | None = None, *, anew: bool = False) -> None:
     """Take every row out and put it in again, in this order of the rows; `anew`: with PK_IDs from 1."""
-    fields = world.caspio._account.table("Customers").fields
+    fields = world.caspio.account.table("Customers").fields
     names = [field.name for field in fields if field.type != "TIMESTAMP" and field.name != "PK_ID"]
     rows = [{name: row[name] for name in names} for row in world.caspio.rows("Customers")]
     world.caspio.delete_rows("Customers", "PK_ID > 0")
     if anew:
-        table = world.caspio._account.table("Customers")
-        table._db.execute("DELETE FROM sqlite_sequence WHERE name = 'Customers'")
-        table.next_pk = 1
+        world.caspio.account.renumber(world.caspio.account.table("Customers"))
     world.caspio.insert_rows("Customers", [rows[place] for place in order or range(len(rows))])
     world.clock.advance(3600)
 
@@ -119,11 +117,11 @@ class TestNewNumbers:
         world.clock.advance(3600)
         CliRunner().invoke(app, ["erase", "customers", "c2", "--yes"])
         assert "c2" not in world.profiles()
-        with world.ledger() as ledger, ledger._read("look") as connection:
+        with world.ledger() as ledger, ledger.reading("look") as connection:
             from caspio_sync.ledger import history
 
-            assert history._under(connection, "customers", 2) == []
-            assert history._under(connection, "customers", 1) != []
+            assert history.kept_under(connection, "customers", 2) == []
+            assert history.kept_under(connection, "customers", 1) != []
         world.forget()
         refill(world)
         world.run()

@@ -23,7 +23,7 @@ def two(world: World) -> World:
     )
     world.loose()
     world.run()
-    with world.ledger() as ledger, ledger._write("as an older version left it") as connection:
+    with world.ledger() as ledger, ledger.writing("as an older version left it") as connection:
         hashed = connection.execute(sa.select(row.c.key_hash).where(row.c.source_pk == 1)).scalar()
         connection.execute(sa.update(row).where(row.c.source_pk == 2).values(key=LONGER, key_hash=hashed))
     world.edit_unstamped(f"UPDATE Customers SET CustomerNo = '{LONGER}' WHERE PK_ID = 2")

@@ -4,17 +4,18 @@ from datetime import timedelta
 from typing import Any
 
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.world import World
 
 
-def minutely(world: Any, text: str = "") -> None:
+def minutely(world: World, text: str = "") -> None:
     world.sync(text or world.SYNC + "freshness: 5m\n")
 
 
-def change(world: Any, number: int = 1, **values: Any) -> None:
+def change(world: World, number: int = 1, **values: Any) -> None:
     world.caspio.update_rows("Customers", values or {"FirstName": "Changed"}, f"CustomerNo='c{number}'")
 
 
-def test_the_newest_row_sent_dates_what_braze_holds(world: Any) -> None:
+def test_the_newest_row_sent_dates_what_braze_holds(world: World) -> None:
     world.people(3)
     minutely(world)
     world.clock.advance(60)
@@ -28,7 +29,7 @@ def test_the_newest_row_sent_dates_what_braze_holds(world: Any) -> None:
     assert not freshness.missed
 
 
-def test_a_first_read_of_old_rows_misses_nothing(world: Any) -> None:
+def test_a_first_read_of_old_rows_misses_nothing(world: World) -> None:
     world.people(3)
     minutely(world)
     world.clock.advance(86_400)
@@ -38,7 +39,7 @@ def test_a_first_read_of_old_rows_misses_nothing(world: Any) -> None:
     assert not report.freshness.missed
 
 
-def test_a_change_that_waited_for_the_schedule_is_a_miss_and_the_next_run_is_none(world: Any) -> None:
+def test_a_change_that_waited_for_the_schedule_is_a_miss_and_the_next_run_is_none(world: World) -> None:
     world.people(3)
     minutely(world)
     world.run()
@@ -58,7 +59,7 @@ def test_a_change_that_waited_for_the_schedule_is_a_miss_and_the_next_run_is_non
     assert not world.run().freshness.missed
 
 
-def test_nothing_changed_nothing_missed_however_seldom_it_runs(world: Any) -> None:
+def test_nothing_changed_nothing_missed_however_seldom_it_runs(world: World) -> None:
     world.people(3)
     minutely(world)
     world.run()
@@ -68,7 +69,7 @@ def test_nothing_changed_nothing_missed_however_seldom_it_runs(world: Any) -> No
     assert not freshness.missed
 
 
-def test_what_a_failed_run_could_not_send_grows_old(world: Any) -> None:
+def test_what_a_failed_run_could_not_send_grows_old(world: World) -> None:
     world.people(3)
     minutely(world)
     world.run()
@@ -87,7 +88,7 @@ def test_what_a_failed_run_could_not_send_grows_old(world: Any) -> None:
     assert freshness.age_seconds >= 460
 
 
-def test_a_blocked_batch_waits_as_a_whole(world: Any) -> None:
+def test_a_blocked_batch_waits_as_a_whole(world: World) -> None:
     world.people(40)
     minutely(world)
     world.run()
@@ -102,7 +103,7 @@ def test_a_blocked_batch_waits_as_a_whole(world: Any) -> None:
     assert ended.report.freshness.missed
 
 
-def test_a_row_that_waits_for_a_person_is_told_and_is_no_lateness(world: Any) -> None:
+def test_a_row_that_waits_for_a_person_is_told_and_is_no_lateness(world: World) -> None:
     world.people(3)
     minutely(world)
     world.run()
@@ -120,7 +121,7 @@ def test_a_row_that_waits_for_a_person_is_told_and_is_no_lateness(world: Any) ->
     assert not later.missed
 
 
-def test_without_a_cursor_the_last_complete_read_is_all_that_is_known(world: Any) -> None:
+def test_without_a_cursor_the_last_complete_read_is_all_that_is_known(world: World) -> None:
     world.people(3)
     minutely(world, world.SYNC.replace("  cursor: ChangedAt\n", "") + "freshness: 5m\n")
     world.run()
@@ -134,7 +135,7 @@ def test_without_a_cursor_the_last_complete_read_is_all_that_is_known(world: Any
     assert any("waited at the most 15 min" in note for note in report.notes)
 
 
-def test_a_run_of_chosen_rows_judges_nothing(world: Any) -> None:
+def test_a_run_of_chosen_rows_judges_nothing(world: World) -> None:
     world.people(3)
     minutely(world)
     world.run()
@@ -144,7 +145,7 @@ def test_a_run_of_chosen_rows_judges_nothing(world: Any) -> None:
     assert not report.freshness.missed
 
 
-def test_without_a_target_ages_are_kept_and_nothing_is_missed(world: Any) -> None:
+def test_without_a_target_ages_are_kept_and_nothing_is_missed(world: World) -> None:
     world.people(3)
     world.sync()
     world.run()
@@ -157,7 +158,7 @@ def test_without_a_target_ages_are_kept_and_nothing_is_missed(world: Any) -> Non
         assert ledger.last_run("customers").report["freshness"]["target_seconds"] is None
 
 
-def test_items_of_a_catalog_are_dated_too(world: Any) -> None:
+def test_items_of_a_catalog_are_dated_too(world: World) -> None:
     world.people(2)
     world.sync(
         "kind: catalog\nsource: {table: Customers, cursor: ChangedAt}\ncatalog: {name: people}\nitem_id: CustomerNo\n"
@@ -172,7 +173,7 @@ def test_items_of_a_catalog_are_dated_too(world: Any) -> None:
     assert freshness.waited_seconds >= 90
 
 
-def test_the_span_is_checked(world: Any) -> None:
+def test_the_span_is_checked(world: World) -> None:
     world.people(1)
     minutely(world, world.SYNC + "freshness: 5 minutes\n")
     ended = world.ended()

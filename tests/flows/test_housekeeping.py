@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from tests.flows.world import World
+
 pytestmark = pytest.mark.usefixtures("prefect")
 
 
@@ -40,7 +42,7 @@ def housekeeping(*arguments: str) -> Any:
     return json.loads(result.stdout)
 
 
-def test_old_runs_leave_ledger_and_prefect(world: Any, monkeypatch: Any) -> None:
+def test_old_runs_leave_ledger_and_prefect(world: World, monkeypatch: Any) -> None:
     monkeypatch.setattr("caspio_sync.ledger.housekeeping.KEPT_RUNS", 1)
     world.people(3)
     world.sync()
@@ -74,12 +76,12 @@ def test_old_runs_leave_ledger_and_prefect(world: Any, monkeypatch: Any) -> None
     assert world.sent() == []
 
 
-def test_without_a_ledger_none_is_made(world: Any) -> None:
+def test_without_a_ledger_none_is_made(world: World) -> None:
     assert housekeeping("--dry-run")["ledger"]["runs"] == 0
     assert not world.ledger_file.exists()
 
 
-def test_posts_that_every_sync_has_folded_leave_the_inbox(world: Any) -> None:
+def test_posts_that_every_sync_has_folded_leave_the_inbox(world: World) -> None:
     from caspio_sync.engagement.events import Post, event_lines
     from caspio_sync.ledger.thread import LedgerThread
     from caspio_sync.receiver.inbox import Inbox

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from caspio_sync.characters import trimmed
+from tests.flows.world import World
 
 DATA = Path(__file__).parents[1] / "data"
 SANDBOX = Path(__file__).parents[2] / "src" / "caspio_sync" / "sandbox" / "data"
@@ -49,9 +50,12 @@ gate: {max_quarantined_share: 1, max_quarantined_rows: 100000}
 
 
 @pytest.mark.parametrize("of_batch", [1, 2])
-def test_naughty_and_unicode_text_arrives_in_braze_as_it_was(world: Any, of_batch: int) -> None:
+def test_naughty_and_unicode_text_arrives_in_braze_as_it_was(world: World, of_batch: int) -> None:
     texts = corpora()
-    fields = [{"Name": "CustomerNo", "Type": "STRING"}, *({"Name": name, "Type": "TEXT"} for name in TEXT_FIELDS)]
+    fields: list[dict[str, Any]] = [
+        {"Name": "CustomerNo", "Type": "STRING"},
+        *({"Name": name, "Type": "TEXT"} for name in TEXT_FIELDS),
+    ]
     order = texts if of_batch == 1 else texts[::-1]
     world.customers(
         [{"CustomerNo": f"t{place}", **dict.fromkeys(TEXT_FIELDS, text)} for place, text in enumerate(order)], fields
@@ -72,9 +76,9 @@ def test_naughty_and_unicode_text_arrives_in_braze_as_it_was(world: Any, of_batc
     assert world.run().unchanged == len(texts)
 
 
-def test_naughty_text_in_a_list_field_arrives_as_an_array(world: Any) -> None:
+def test_naughty_text_in_a_list_field_arrives_as_an_array(world: World) -> None:
     items = [text for text in corpora() if trimmed(text)]
-    fields = [
+    fields: list[dict[str, Any]] = [
         {"Name": "CustomerNo", "Type": "STRING"},
         {"Name": "Notes", "Type": "TEXT"},
         {"Name": "Likes", "Type": "LIST-STRING", "ListField": items},
@@ -94,7 +98,7 @@ def test_naughty_text_in_a_list_field_arrives_as_an_array(world: Any) -> None:
         assert custom["notes"] == beside
 
 
-def test_naughty_text_as_key_names_the_profile(world: Any) -> None:
+def test_naughty_text_as_key_names_the_profile(world: World) -> None:
     texts = corpora()
     world.customers([world.person(place, CustomerNo=text) for place, text in enumerate(texts)])
     world.loose()
@@ -127,7 +131,7 @@ gate: {max_quarantined_share: 1, max_quarantined_rows: 100000}
 """
 
 
-def test_naughty_text_in_fields_with_a_format_is_held_and_never_shown(world: Any) -> None:
+def test_naughty_text_in_fields_with_a_format_is_held_and_never_shown(world: World) -> None:
     names = (
         "Email",
         "Phone",
@@ -143,7 +147,10 @@ def test_naughty_text_in_fields_with_a_format_is_held_and_never_shown(world: Any
         "Consent",
     )
     texts = corpora()
-    fields = [{"Name": "CustomerNo", "Type": "STRING"}, *({"Name": name, "Type": "STRING"} for name in names)]
+    fields: list[dict[str, Any]] = [
+        {"Name": "CustomerNo", "Type": "STRING"},
+        *({"Name": name, "Type": "STRING"} for name in names),
+    ]
     world.customers(
         [{"CustomerNo": f"t{place}", **dict.fromkeys(names, text)} for place, text in enumerate(texts)], fields
     )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.world import World
 
 
 class Receiver:
@@ -66,14 +67,14 @@ def receiver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
     made.close()
 
 
-def test_a_run_that_is_done_sends_nothing(world: Any, receiver: Receiver) -> None:
+def test_a_run_that_is_done_sends_nothing(world: World, receiver: Receiver) -> None:
     world.people(3)
     world.sync()
     assert world.ended().code == 0
     assert receiver.messages == []
 
 
-def test_a_blocked_run_sends_one_message_without_keys_or_values(world: Any, receiver: Receiver) -> None:
+def test_a_blocked_run_sends_one_message_without_keys_or_values(world: World, receiver: Receiver) -> None:
     world.customers([world.person(number, Email="bad") for number in range(1, 31)])
     world.sync()
     ended = world.ended()
@@ -94,7 +95,7 @@ def test_a_blocked_run_sends_one_message_without_keys_or_values(world: Any, rece
     assert not any(part in text for part in ("bad", "Name1", "c30", "MARKED-PASSWORD", "sandbox-secret"))
 
 
-def test_a_failed_run_tells_its_class(world: Any, receiver: Receiver) -> None:
+def test_a_failed_run_tells_its_class(world: World, receiver: Receiver) -> None:
     world.people(3)
     world.sync()
     world.break_braze(Fault(kind="status", path="/users/track", status=500))
@@ -103,7 +104,7 @@ def test_a_failed_run_tells_its_class(world: Any, receiver: Receiver) -> None:
     assert "the next run goes on" in receiver.messages[0]["message"]
 
 
-def test_a_run_that_could_not_be_opened_is_told_too(world: Any, receiver: Receiver) -> None:
+def test_a_run_that_could_not_be_opened_is_told_too(world: World, receiver: Receiver) -> None:
     world.sync()
     assert world.ended().code == 2
     (message,) = receiver.messages
@@ -111,7 +112,7 @@ def test_a_run_that_could_not_be_opened_is_told_too(world: Any, receiver: Receiv
     assert "caspio-sync check customers" in message["message"]
 
 
-def test_a_run_refused_for_another_one_is_no_failure(world: Any, receiver: Receiver) -> None:
+def test_a_run_refused_for_another_one_is_no_failure(world: World, receiver: Receiver) -> None:
     world.people(3)
     world.sync()
     with world.ledger() as ledger:
@@ -123,7 +124,7 @@ def test_a_run_refused_for_another_one_is_no_failure(world: Any, receiver: Recei
 
 @pytest.mark.parametrize("place", ["refuses", "nowhere", "no address", "slow"])
 def test_a_message_that_cannot_be_delivered_changes_nothing(
-    world: Any, receiver: Receiver, place: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
+    world: World, receiver: Receiver, place: str, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     caplog.set_level("DEBUG")
     receiver.status = 500 if place == "refuses" else 200
@@ -142,7 +143,7 @@ def test_a_message_that_cannot_be_delivered_changes_nothing(
         assert ledger.last_run("customers").state == "blocked"
 
 
-def test_a_bug_is_told_without_its_words(world: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bug_is_told_without_its_words(world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     world.people(3)
     world.sync()
 
@@ -164,13 +165,13 @@ def titles(receiver: Receiver) -> list[tuple[str, str]]:
     return [(each["title"].removeprefix("caspio-sync: customers "), each["type"]) for each in receiver.messages]
 
 
-def fail(world: Any) -> None:
+def fail(world: World) -> None:
     world.break_braze(Fault(kind="status", path="/users/track", status=500))
     assert world.ended().code == 4
     world.break_braze()
 
 
-def test_a_failure_every_minute_is_told_once_and_so_is_its_end(world: Any, receiver: Receiver) -> None:
+def test_a_failure_every_minute_is_told_once_and_so_is_its_end(world: World, receiver: Receiver) -> None:
     world.people(3)
     world.sync()
     for _ in range(3):
@@ -187,7 +188,7 @@ def test_a_failure_every_minute_is_told_once_and_so_is_its_end(world: Any, recei
         assert ledger.open_incidents("customers") == []
 
 
-def test_what_comes_and_goes_is_told_again_after_an_hour(world: Any, receiver: Receiver) -> None:
+def test_what_comes_and_goes_is_told_again_after_an_hour(world: World, receiver: Receiver) -> None:
     world.people(3)
     world.sync()
     fail(world)
@@ -202,7 +203,7 @@ def test_what_comes_and_goes_is_told_again_after_an_hour(world: Any, receiver: R
     assert titles(receiver)[2:] == [("failed", "failure")]
 
 
-def test_a_message_that_was_not_delivered_is_sent_by_the_next_run(world: Any, receiver: Receiver) -> None:
+def test_a_message_that_was_not_delivered_is_sent_by_the_next_run(world: World, receiver: Receiver) -> None:
     world.people(3)
     world.sync()
     receiver.status = 500
@@ -213,7 +214,7 @@ def test_a_message_that_was_not_delivered_is_sent_by_the_next_run(world: Any, re
     assert len(receiver.messages) == 2
 
 
-def test_a_run_by_hand_of_chosen_rows_ends_no_incident(world: Any, receiver: Receiver) -> None:
+def test_a_run_by_hand_of_chosen_rows_ends_no_incident(world: World, receiver: Receiver) -> None:
     world.people(3)
     world.sync()
     fail(world)
@@ -221,7 +222,7 @@ def test_a_run_by_hand_of_chosen_rows_ends_no_incident(world: Any, receiver: Rec
     assert titles(receiver) == [("failed", "failure")]
 
 
-def test_missed_freshness_is_told_and_its_end(world: Any, receiver: Receiver) -> None:
+def test_missed_freshness_is_told_and_its_end(world: World, receiver: Receiver) -> None:
     world.people(3)
     world.sync(world.SYNC + "freshness: 5m\n")
     world.run()
@@ -235,7 +236,7 @@ def test_missed_freshness_is_told_and_its_end(world: Any, receiver: Receiver) ->
     assert titles(receiver) == [("is late", "warning"), ("recovered", "success")]
 
 
-def test_a_run_that_is_refused_notices_that_the_one_under_way_takes_too_long(world: Any, receiver: Receiver) -> None:
+def test_a_run_that_is_refused_notices_that_the_one_under_way_takes_too_long(world: World, receiver: Receiver) -> None:
     world.people(3)
     world.sync(world.SYNC + "freshness: 5m\n")
     world.run()
@@ -248,7 +249,7 @@ def test_a_run_that_is_refused_notices_that_the_one_under_way_takes_too_long(wor
     assert titles(receiver) == [("is late", "warning")]
 
 
-def test_too_many_rows_set_aside_are_told_with_where_to_look(world: Any, receiver: Receiver) -> None:
+def test_too_many_rows_set_aside_are_told_with_where_to_look(world: World, receiver: Receiver) -> None:
     world.customers([world.person(number, **({"Email": "bad"} if number <= 3 else {})) for number in range(1, 41)])
     world.sync()
     assert world.ended().code == 0
@@ -275,7 +276,7 @@ def test_a_share_is_of_as_many_runs_as_it_takes() -> None:
 
 
 def test_without_a_ledger_to_keep_it_a_file_does(
-    world: Any, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.sync()  # no table
     assert not world.ledger_file.exists()

@@ -9,6 +9,7 @@ from caspio_sync.registry import KINDS, found
 from caspio_sync.run.kind import kind_named
 from caspio_sync.run.line import EXTRACT
 from caspio_sync.sandbox.data import load_customers
+from tests.flows.world import World
 
 pytestmark = pytest.mark.usefixtures("prefect")
 
@@ -29,7 +30,7 @@ def run_of(report: Any) -> Any:
     return next(each for each in read("read_flow_runs") if each.id == report)
 
 
-def flow_run_id(world: Any) -> str:
+def flow_run_id(world: World) -> str:
     with world.ledger() as ledger:
         return str(ledger.last_run("customers").flow_run_id)
 
@@ -70,7 +71,7 @@ def artifacts(flow_run: str) -> dict[str, Any]:
     return {each.key: each for each in asyncio.run(ask())}
 
 
-def test_task_runs_are_a_handful_per_batch(world: Any) -> None:
+def test_task_runs_are_a_handful_per_batch(world: World) -> None:
     world.people(3000)
     world.sync(world.SYNC + "batch_size: 1000\n")
     report = world.run()
@@ -95,7 +96,8 @@ def test_each_step_with_a_name_is_a_task_that_is_repeated_as_the_step_may_be(pre
     from tasks.line import as_task
 
     steps: list[Any] = [EXTRACT]
-    for line in (found(kind_named(each).line) for each in KINDS):
+    lines: list[Any] = [found(kind_named(each).line) for each in KINDS]
+    for line in lines:
         steps += [each for each in (*line.before, *line.batch, *line.after, *line.closed) if each.name]
     for step in steps:
         task: Any = as_task(step)
@@ -104,7 +106,7 @@ def test_each_step_with_a_name_is_a_task_that_is_repeated_as_the_step_may_be(pre
         assert (task.retry_condition_fn is not None) == step.repeated
 
 
-def test_progress_and_summary_are_kept_and_hold_no_personal_values(world: Any) -> None:
+def test_progress_and_summary_are_kept_and_hold_no_personal_values(world: World) -> None:
     load_customers(world.caspio, 400)
     world.shipped()
     report = world.run()
@@ -125,7 +127,7 @@ def test_progress_and_summary_are_kept_and_hold_no_personal_values(world: Any) -
             assert len(value) < 6 or not any(value in text for text in told), name
 
 
-def test_a_blocked_run_leaves_its_reason_in_the_summary(world: Any) -> None:
+def test_a_blocked_run_leaves_its_reason_in_the_summary(world: World) -> None:
     world.customers([world.person(number, Email="bad") for number in range(1, 31)])
     world.sync()
     assert world.ended().code == 3
@@ -134,7 +136,7 @@ def test_a_blocked_run_leaves_its_reason_in_the_summary(world: Any) -> None:
     assert "customers: blocked" in summary
 
 
-def test_the_form_of_the_flow_explains_every_parameter(world: Any) -> None:
+def test_the_form_of_the_flow_explains_every_parameter(world: World) -> None:
     from flows.profile_sync import profile_sync
 
     schema = profile_sync.parameters.model_dump()
@@ -143,7 +145,7 @@ def test_the_form_of_the_flow_explains_every_parameter(world: Any) -> None:
     assert all(each.get("description") for each in form.values())
 
 
-def test_logs_hold_no_personal_values(world: Any, caplog: Any) -> None:
+def test_logs_hold_no_personal_values(world: World, caplog: Any) -> None:
     caplog.set_level("DEBUG")
     load_customers(world.caspio, 400)
     world.shipped()
@@ -155,7 +157,7 @@ def test_logs_hold_no_personal_values(world: Any, caplog: Any) -> None:
             assert len(value) < 6 or value not in text, name
 
 
-def test_a_failed_run_is_failed_in_prefect_too(world: Any) -> None:
+def test_a_failed_run_is_failed_in_prefect_too(world: World) -> None:
     world.sync()
     assert world.ended().code == 2
     newest = max(read("read_flow_runs"), key=lambda each: each.created)
@@ -163,7 +165,7 @@ def test_a_failed_run_is_failed_in_prefect_too(world: Any) -> None:
     assert "table Customers" in newest.state.message
 
 
-def test_a_bug_that_quotes_a_customer_leaves_nothing_of_it(world: Any, caplog: Any, monkeypatch: Any) -> None:
+def test_a_bug_that_quotes_a_customer_leaves_nothing_of_it(world: World, caplog: Any, monkeypatch: Any) -> None:
     """Libraries quote the values they stumble over, and Prefect keeps what a task raises."""
     caplog.set_level("DEBUG")
     world.people(3)
@@ -192,13 +194,13 @@ def test_a_bug_that_quotes_a_customer_leaves_nothing_of_it(world: Any, caplog: A
     assert kept.exit_code == 1
 
 
-def test_logs_hold_no_secret_and_no_token(world: Any, caplog: Any) -> None:
+def test_logs_hold_no_secret_and_no_token(world: World, caplog: Any) -> None:
     caplog.set_level("DEBUG")
     world.people(3)
     world.sync()
     world.run()
     world.ended(row_keys=("c1@example.com",))
-    tokens = [*world.caspio.app.tokens._access, *world.caspio.app.tokens._refresh]
+    tokens = world.caspio.app.tokens.issued
     assert tokens
     secrets = ["sandbox-secret", "sandbox-key", *tokens, "c1@example.com"]
     assert [each for each in secrets if each in caplog.text] == []
@@ -208,7 +210,7 @@ def test_logs_hold_no_secret_and_no_token(world: Any, caplog: Any) -> None:
     assert not any("c1@example.com" in each for each in parameters)
 
 
-def test_keys_from_the_form_are_masked_once_the_run_has_begun(world: Any) -> None:
+def test_keys_from_the_form_are_masked_once_the_run_has_begun(world: World) -> None:
     """As a worker runs what somebody typed into the custom-run form: Prefect has the keys, and hands them on."""
     from prefect.client.orchestration import get_client
     from prefect.flow_engine import run_flow_async

@@ -2,28 +2,21 @@
 
 import asyncio
 import hashlib
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from caspio_sync.errors import UnexpectedError
 from caspio_sync.sandbox.data import load_customers
-
-_SPEC = importlib.util.spec_from_file_location("shipped_rules", Path(__file__).with_name("shipped_rules.py"))
-assert _SPEC
-assert _SPEC.loader
-rules = sys.modules.setdefault("shipped_rules", importlib.util.module_from_spec(_SPEC))
-_SPEC.loader.exec_module(rules)
+from tests.flows import shipped_rules as rules
+from tests.flows.world import World
 
 TOTAL = 4372
 AN_HOUR = 3600.0
 
 
 @pytest.fixture
-def shop(world: Any) -> Any:
+def shop(world: World) -> World:
     """The shop's customers, loaded an hour ago."""
     load_customers(world.caspio)
     world.shipped()
@@ -31,19 +24,19 @@ def shop(world: Any) -> Any:
     return world
 
 
-def expected(world: Any) -> dict[str, dict[str, Any]]:
+def expected(world: World) -> dict[str, dict[str, Any]]:
     arrivals = [each["external_id"] for each in world.sent()]
     return rules.expected_profiles(world.caspio.rows("Customers"), arrivals)
 
 
-def assert_profiles(world: Any, wanted: dict[str, dict[str, Any]]) -> None:
+def assert_profiles(world: World, wanted: dict[str, dict[str, Any]]) -> None:
     held = rules.comparable(world.profiles())
     assert set(held) == set(wanted)
     different = {key: (held[key], wanted[key]) for key in wanted if held[key] != wanted[key]}
     assert different == {}
 
 
-def test_every_profile_equals_the_expectation_and_a_second_run_sends_nothing(shop: Any) -> None:
+def test_every_profile_equals_the_expectation_and_a_second_run_sends_nothing(shop: World) -> None:
     report = shop.run()
     wanted = expected(shop)
     assert_profiles(shop, wanted)
@@ -66,7 +59,7 @@ def test_every_profile_equals_the_expectation_and_a_second_run_sends_nothing(sho
     assert_profiles(shop, wanted)
 
 
-def test_batches_that_overlap_give_the_same_profiles_as_one(shop: Any) -> None:
+def test_batches_that_overlap_give_the_same_profiles_as_one(shop: World) -> None:
     shop.shipped(batch_size=1000)
     report = shop.run()
     assert report.batches > 3
@@ -76,7 +69,7 @@ def test_batches_that_overlap_give_the_same_profiles_as_one(shop: Any) -> None:
     assert report.read == sum(report.verdicts.values()) + report.unchanged
 
 
-def test_twentyfive_edits_send_those_rows_and_of_them_the_changed_fields(shop: Any) -> None:
+def test_twentyfive_edits_send_those_rows_and_of_them_the_changed_fields(shop: World) -> None:
     shop.run()
     wanted = expected(shop)
     sound = [
@@ -85,7 +78,7 @@ def test_twentyfive_edits_send_those_rows_and_of_them_the_changed_fields(shop: A
         if row["CustomerNo"] in wanted and row["EmailConsent"] == "yes" and row["Email"] and row["Phone"]
     ][:25]
     email = {"email", "email_subscribe", "subscription_groups"}
-    edits = [
+    edits: list[tuple[str, dict[str, Any], set[str]]] = [
         *((key, {"Spend": 1234.5}, {"spend", "shopping"}) for key in sound[:10]),
         *((key, {"City": "Ely"}, {"home_city"}) for key in sound[10:14]),
         *((key, {"Email": f"new.{key}@example.com"}, email) for key in sound[14:18]),
@@ -113,7 +106,7 @@ def test_twentyfive_edits_send_those_rows_and_of_them_the_changed_fields(shop: A
     assert shop.profiles()[sound[0]]["custom_attributes"]["shopping"]["total"] == 1234.5
 
 
-def test_plan_counts_what_the_run_then_does_and_writes_nothing(shop: Any) -> None:
+def test_plan_counts_what_the_run_then_does_and_writes_nothing(shop: World) -> None:
     planned = shop.plan(show=2)
     assert not shop.ledger_file.exists()
     asked = shop.braze.requests  # whether a sample of the new rows would make duplicates
@@ -135,7 +128,7 @@ def test_plan_counts_what_the_run_then_does_and_writes_nothing(shop: Any) -> Non
 
 
 @pytest.fixture
-def few(world: Any) -> Any:
+def few(world: World) -> World:
     """A hundred customers, an hour old."""
     world.people(100)
     world.sync()
@@ -143,7 +136,7 @@ def few(world: Any) -> Any:
     return world
 
 
-def test_limit_leaves_the_cursor_and_what_it_sent_is_not_sent_again(few: Any) -> None:
+def test_limit_leaves_the_cursor_and_what_it_sent_is_not_sent_again(few: World) -> None:
     limited = few.run(limit=10)
     assert (limited.mode, limited.read, limited.sent) == ("partial", 10, 10)
     assert few.watermark() is None
@@ -153,7 +146,7 @@ def test_limit_leaves_the_cursor_and_what_it_sent_is_not_sent_again(few: Any) ->
     assert few.watermark() is not None
 
 
-def test_keys_read_these_rows_alone_and_leave_the_cursor(few: Any) -> None:
+def test_keys_read_these_rows_alone_and_leave_the_cursor(few: World) -> None:
     report = few.run(row_keys=("c7", "c3", "nobody"))
     assert (report.mode, report.read) == ("partial", 2)
     assert report.notes == [
@@ -165,7 +158,7 @@ def test_keys_read_these_rows_alone_and_leave_the_cursor(few: Any) -> None:
     assert few.run().sent == 98
 
 
-def test_since_reads_what_changed_and_leaves_the_cursor(few: Any) -> None:
+def test_since_reads_what_changed_and_leaves_the_cursor(few: World) -> None:
     few.run()
     before = few.watermark()
     few.clock.advance(AN_HOUR)
@@ -181,7 +174,7 @@ def test_since_reads_what_changed_and_leaves_the_cursor(few: Any) -> None:
     assert few.watermark() > before
 
 
-def test_full_ignores_the_cursor_and_not_the_ledger(few: Any) -> None:
+def test_full_ignores_the_cursor_and_not_the_ledger(few: World) -> None:
     few.run()
     few.clock.advance(AN_HOUR)
     requests = few.braze.requests
@@ -191,7 +184,7 @@ def test_full_ignores_the_cursor_and_not_the_ledger(few: Any) -> None:
     assert few.braze.requests == requests
 
 
-def test_a_run_without_a_change_needs_no_gate(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_a_change_needs_no_gate(few: World, monkeypatch: pytest.MonkeyPatch) -> None:
     assert few.run().checks
     monkeypatch.delattr("expectations.suites.gate_of")  # importing Great Expectations took half of such a run
     report = few.run(full=True)
@@ -201,7 +194,7 @@ def test_a_run_without_a_change_needs_no_gate(few: Any, monkeypatch: pytest.Monk
         few.run(full=True)
 
 
-def test_resend_sends_every_field_again(few: Any) -> None:
+def test_resend_sends_every_field_again(few: World) -> None:
     first = few.run()
     few.forget()
     report = few.run(resend=True)
@@ -212,7 +205,7 @@ def test_resend_sends_every_field_again(few: Any) -> None:
     }  # fmt: skip
 
 
-def test_a_change_within_the_overlap_is_not_lost(few: Any) -> None:
+def test_a_change_within_the_overlap_is_not_lost(few: World) -> None:
     few.run()
     few.caspio.update_rows("Customers", {"FirstName": "Ada"}, "CustomerNo = 'c5'")
     few.clock.advance(60)
@@ -221,7 +214,7 @@ def test_a_change_within_the_overlap_is_not_lost(few: Any) -> None:
     assert few.run().sent == 0
 
 
-def test_an_opt_out_leaves_ahead_of_everything_else(few: Any) -> None:
+def test_an_opt_out_leaves_ahead_of_everything_else(few: World) -> None:
     few.run()
     few.forget()
     few.clock.advance(AN_HOUR)
@@ -237,7 +230,7 @@ def test_an_opt_out_leaves_ahead_of_everything_else(few: Any) -> None:
     assert few.profiles()["c40"]["email_subscribe"] == "unsubscribed"
 
 
-def test_an_opt_out_alone_is_one_object(few: Any) -> None:
+def test_an_opt_out_alone_is_one_object(few: World) -> None:
     few.run()
     few.forget()
     few.clock.advance(AN_HOUR)
@@ -250,7 +243,7 @@ def test_an_opt_out_alone_is_one_object(few: Any) -> None:
     assert few.run(full=True).sent == 0
 
 
-def test_an_opt_out_of_a_row_that_the_gate_holds_leaves_all_the_same(few: Any) -> None:
+def test_an_opt_out_of_a_row_that_the_gate_holds_leaves_all_the_same(few: World) -> None:
     few.run()
     few.forget()
     few.clock.advance(AN_HOUR)
@@ -266,7 +259,7 @@ def test_an_opt_out_of_a_row_that_the_gate_holds_leaves_all_the_same(few: Any) -
     assert [sorted(each) for each in few.sent()] == [["_update_existing_only", "external_id", "first_name"]]
 
 
-def test_the_second_of_two_runs_is_refused_and_told_who_is_at_work(few: Any) -> None:
+def test_the_second_of_two_runs_is_refused_and_told_who_is_at_work(few: World) -> None:
     with few.ledger() as ledger:
         lease = ledger.acquire_lease("customers", "run 7f3a (process 4711 on web1)")
         ended = few.ended()
@@ -278,7 +271,7 @@ def test_the_second_of_two_runs_is_refused_and_told_who_is_at_work(few: Any) -> 
     assert few.ended().code == 0
 
 
-def test_of_two_runs_at_once_one_sends_and_the_other_is_refused(few: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_two_runs_at_once_one_sends_and_the_other_is_refused(few: World, monkeypatch: pytest.MonkeyPatch) -> None:
     others: list[Any] = []
     app = few.braze.app
 
@@ -297,7 +290,7 @@ def test_of_two_runs_at_once_one_sends_and_the_other_is_refused(few: Any, monkey
     assert few.run().sent == 0
 
 
-def test_a_lost_answer_is_asked_for_again_and_nothing_is_missing(few: Any) -> None:
+def test_a_lost_answer_is_asked_for_again_and_nothing_is_missing(few: World) -> None:
     from caspio_sync.sandbox.faults import Fault
 
     few.break_braze(

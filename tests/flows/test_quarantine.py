@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.world import World
 
 AN_HOUR = 3600
 # The fifth of those that pass the gate.
@@ -25,7 +26,7 @@ def command(*arguments: str) -> Any:
 
 
 @pytest.fixture
-def held(world: Any) -> Any:
+def held(world: World) -> World:
     """Ten customers, two of them held for their address, one refused by Braze; an hour old."""
     world.customers([world.person(number, Email=BAD.get(number, f"c{number}@example.com")) for number in range(1, 11)])
     world.sync()
@@ -38,7 +39,7 @@ def held(world: Any) -> Any:
     return world
 
 
-def held_keys(world: Any, *verdicts: str) -> set[str]:
+def held_keys(world: World, *verdicts: str) -> set[str]:
     with world.ledger() as ledger:
         return set(ledger.quarantine("customers", verdicts or ("quarantined",), limit=1000)["key"])
 
@@ -46,7 +47,7 @@ def held_keys(world: Any, *verdicts: str) -> set[str]:
 # release
 
 
-def test_release_of_a_row_that_still_fails_says_so_and_moves_no_cursor(held: Any) -> None:
+def test_release_of_a_row_that_still_fails_says_so_and_moves_no_cursor(held: World) -> None:
     before = held.watermark()
     result = command("quarantine", "release", "customers", "c2")
     assert result.exit_code == 0
@@ -55,7 +56,7 @@ def test_release_of_a_row_that_still_fails_says_so_and_moves_no_cursor(held: Any
     assert command("quarantine", "release", "customers", "c2", "--strict").exit_code == 5
 
 
-def test_release_sends_what_was_mended_without_a_stamp(held: Any) -> None:
+def test_release_sends_what_was_mended_without_a_stamp(held: World) -> None:
     held.edit_unstamped("UPDATE Customers SET Email = 'b@example.com' WHERE PK_ID = 2")
     assert held.run().read == 0
     result = command("quarantine", "release", "customers", "--all", "--json")
@@ -66,7 +67,7 @@ def test_release_sends_what_was_mended_without_a_stamp(held: Any) -> None:
     assert held_keys(held) == {"c5"}
 
 
-def test_release_of_rejected_rows_asks_braze_again(held: Any) -> None:
+def test_release_of_rejected_rows_asks_braze_again(held: World) -> None:
     held.break_braze(Fault(kind="reject", path="/users/track", nth=(1,), indexes=(0,), code="EMAIL_BAD_FORMAT"))
     again = command("quarantine", "release", "customers", "--all", "--verdict", "rejected")
     assert "0 sent, 1 rejected again" in again.output
@@ -77,7 +78,7 @@ def test_release_of_rejected_rows_asks_braze_again(held: Any) -> None:
     assert "c7" in held.profiles()
 
 
-def test_release_by_reason_takes_those_rows_alone(held: Any) -> None:
+def test_release_by_reason_takes_those_rows_alone(held: World) -> None:
     result = command("quarantine", "release", "customers", "--reason", "XXXXXXX @")
     assert "1 rows were to be released: 0 sent, 1 quarantined again" in result.output
     refused = command("quarantine", "release", "customers", "--reason", "no such reason")
@@ -85,7 +86,7 @@ def test_release_by_reason_takes_those_rows_alone(held: Any) -> None:
     assert "no row is quarantined for a reason that contains 'no such reason'" in str(refused.exception)
 
 
-def test_release_of_a_row_that_is_gone_says_so(held: Any) -> None:
+def test_release_of_a_row_that_is_gone_says_so(held: World) -> None:
     held.caspio.delete_rows("Customers", "PK_ID = 2")
     result = command("quarantine", "release", "customers", "--all")
     assert "2 rows were to be released: 0 sent, 1 quarantined again, 1 not found" in result.output
@@ -102,13 +103,13 @@ def test_release_of_a_row_that_is_gone_says_so(held: Any) -> None:
         (("--all", "--verdict", "blocked"), "no row is blocked"),
     ],
 )
-def test_release_of_nothing_is_refused(held: Any, arguments: tuple[str, ...], message: str) -> None:
+def test_release_of_nothing_is_refused(held: World, arguments: tuple[str, ...], message: str) -> None:
     result = command("quarantine", "release", "customers", *arguments)
     assert result.exception.exit_code == 2
     assert message in str(result.exception)
 
 
-def test_release_is_refused_while_a_run_holds_the_sync(held: Any) -> None:
+def test_release_is_refused_while_a_run_holds_the_sync(held: World) -> None:
     with held.ledger() as ledger:
         lease = ledger.acquire_lease("customers", "run 7f3a (process 4711 on web1)")
         result = command("quarantine", "release", "customers", "--all")
@@ -117,7 +118,7 @@ def test_release_is_refused_while_a_run_holds_the_sync(held: Any) -> None:
     assert "run 7f3a" in result.output
 
 
-def test_more_held_rows_than_a_small_batch_may_have_do_not_block_their_release(world: Any) -> None:
+def test_more_held_rows_than_a_small_batch_may_have_do_not_block_their_release(world: World) -> None:
     """The limits of the gate are about news: what was held before is known."""
     world.customers(
         [world.person(number, Email="bad" if number <= 60 else "a@example.com") for number in range(1, 1001)]
@@ -133,12 +134,12 @@ def test_more_held_rows_than_a_small_batch_may_have_do_not_block_their_release(w
 # by itself
 
 
-def test_a_mended_row_goes_with_the_next_run(held: Any) -> None:
+def test_a_mended_row_goes_with_the_next_run(held: World) -> None:
     held.caspio.update_rows("Customers", {"Email": "b@example.com"}, "PK_ID = 2")
     assert (held.run().sent, held_keys(held)) == (1, {"c5"})
 
 
-def test_another_suite_reads_held_rows_and_no_others_and_once(held: Any) -> None:
+def test_another_suite_reads_held_rows_and_no_others_and_once(held: World) -> None:
     held.caspio.delete_rows("Customers", "PK_ID = 2")
     held.sync(held.SYNC + "gate: {max_quarantined_rows: 5}\n")
     report = held.run()
@@ -149,7 +150,7 @@ def test_another_suite_reads_held_rows_and_no_others_and_once(held: Any) -> None
     assert held.caspio.calls - calls == 6  # a token, fields and count for each of the two
 
 
-def test_a_row_changed_while_it_is_held_under_an_older_suite_is_sent_once(held: Any) -> None:
+def test_a_row_changed_while_it_is_held_under_an_older_suite_is_sent_once(held: World) -> None:
     held.caspio.update_rows("Customers", {"Email": "b@example.com"}, "PK_ID = 2")
     held.sync(held.SYNC + "gate: {max_quarantined_rows: 5}\n")
     report = held.run()
@@ -157,14 +158,14 @@ def test_a_row_changed_while_it_is_held_under_an_older_suite_is_sent_once(held: 
     assert sorted(each["external_id"] for each in held.sent()) == ["c2", "c7"]
 
 
-def test_another_mapping_judges_held_rows_again(held: Any) -> None:
+def test_another_mapping_judges_held_rows_again(held: World) -> None:
     held.sync(held.SYNC.replace("  email: Email\n", "  contact: Email\n"))
     report = held.run()
     assert report.verdicts == {"sent": 10}
     assert held_keys(held) == set()
 
 
-def test_a_row_without_an_answer_is_read_again_by_the_next_run(world: Any) -> None:
+def test_a_row_without_an_answer_is_read_again_by_the_next_run(world: World) -> None:
     world.people(5)
     world.sync()
     world.clock.advance(AN_HOUR)
@@ -182,7 +183,7 @@ def test_a_row_without_an_answer_is_read_again_by_the_next_run(world: Any) -> No
 
 
 @pytest.fixture
-def doubled(world: Any) -> Any:
+def doubled(world: World) -> World:
     """Rows 1 and 2 bear one key: the second is held."""
     world.customers([world.person(1), world.person(1, FirstName="Second"), world.person(3)])
     world.sync()
@@ -194,7 +195,7 @@ def doubled(world: Any) -> Any:
     return world
 
 
-def test_a_duplicate_goes_when_the_owner_of_its_key_took_another(doubled: Any) -> None:
+def test_a_duplicate_goes_when_the_owner_of_its_key_took_another(doubled: World) -> None:
     doubled.caspio.update_rows("Customers", {"CustomerNo": "c9"}, "PK_ID = 1")
     sent = doubled.run().sent + doubled.run().sent
     assert sent == 2
@@ -202,7 +203,7 @@ def test_a_duplicate_goes_when_the_owner_of_its_key_took_another(doubled: Any) -
     assert doubled.profiles()["c9"]["first_name"] == "Name1"
 
 
-def test_a_duplicate_goes_when_the_owner_of_its_key_is_gone(doubled: Any) -> None:
+def test_a_duplicate_goes_when_the_owner_of_its_key_is_gone(doubled: World) -> None:
     doubled.caspio.delete_rows("Customers", "PK_ID = 1")
     assert doubled.run().sent == 1
     assert doubled.profiles()["c1"]["first_name"] == "Second"
@@ -210,7 +211,7 @@ def test_a_duplicate_goes_when_the_owner_of_its_key_is_gone(doubled: Any) -> Non
     assert doubled.run().read == 0
 
 
-def test_a_duplicate_that_is_gone_is_asked_for_no_more(doubled: Any) -> None:
+def test_a_duplicate_that_is_gone_is_asked_for_no_more(doubled: World) -> None:
     doubled.caspio.delete_rows("Customers", "PK_ID <= 2")
     assert "not found" in doubled.run().notes[0]
     calls = doubled.caspio.calls
@@ -218,7 +219,7 @@ def test_a_duplicate_that_is_gone_is_asked_for_no_more(doubled: Any) -> None:
     assert doubled.caspio.calls - calls == 3
 
 
-def test_a_duplicate_that_is_as_it_was_is_not_judged_again(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_duplicate_that_is_as_it_was_is_not_judged_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.people(5)
     world.caspio.update_rows("Customers", {"CustomerNo": "c1"}, "PK_ID = 5")
     world.sync()
@@ -236,7 +237,7 @@ def test_a_duplicate_that_is_as_it_was_is_not_judged_again(world: Any, monkeypat
     assert world.profiles()["c1"]["custom_attributes"]["spend"] == 3
 
 
-def test_a_phone_number_written_in_two_ways_is_one_key(world: Any) -> None:
+def test_a_phone_number_written_in_two_ways_is_one_key(world: World) -> None:
     world.customers(
         [
             world.person(1, Notes="+44 7400 123456"),
@@ -257,7 +258,7 @@ def test_a_phone_number_written_in_two_ways_is_one_key(world: Any) -> None:
 # show
 
 
-def test_show_tells_the_failed_expectation_and_masks_values(held: Any) -> None:
+def test_show_tells_the_failed_expectation_and_masks_values(held: World) -> None:
     output = command("quarantine", "show", "customers", "c2").output
     assert "quarantined since" in output
     assert "email_format" in output
@@ -270,14 +271,14 @@ def test_show_tells_the_failed_expectation_and_masks_values(held: Any) -> None:
     assert "no address" not in json.dumps(document)
 
 
-def test_show_of_a_rejected_row_tells_what_braze_said(held: Any) -> None:
+def test_show_of_a_rejected_row_tells_what_braze_said(held: World) -> None:
     output = command("quarantine", "show", "customers", "c7").output
     assert "rejected since" in output
     assert "request 1" in output
     assert "gate: met" in output
 
 
-def test_show_of_a_row_that_is_not_held_is_refused(held: Any) -> None:
+def test_show_of_a_row_that_is_not_held_is_refused(held: World) -> None:
     result = command("quarantine", "show", "customers", "c1")
     assert result.exception.exit_code == 2
     assert "the row is not held: sent" in str(result.exception)
@@ -286,7 +287,7 @@ def test_show_of_a_row_that_is_not_held_is_refused(held: Any) -> None:
 # export
 
 
-def test_export_writes_keys_and_reasons_and_no_values(held: Any) -> None:
+def test_export_writes_keys_and_reasons_and_no_values(held: World) -> None:
     result = command("quarantine", "export", "customers", "--output", "held.csv")
     assert "2 rows written to held.csv" in result.output
     text = (held.folder / "held.csv").read_text(encoding="utf-8-sig")
@@ -299,7 +300,7 @@ def test_export_writes_keys_and_reasons_and_no_values(held: Any) -> None:
     assert not any(value in text for value in (*BAD.values(), "Name2"))
 
 
-def test_export_as_lines_of_json_to_the_screen(held: Any) -> None:
+def test_export_as_lines_of_json_to_the_screen(held: World) -> None:
     result = command(
         "quarantine", "export", "customers", "--format", "jsonl", "--verdict", "rejected", "--verdict", "quarantined"
     )
@@ -307,7 +308,7 @@ def test_export_as_lines_of_json_to_the_screen(held: Any) -> None:
     assert {row["key"] for row in rows} == {"c2", "c5", "c7"}
 
 
-def test_export_says_where_keys_are_personal_data(held: Any) -> None:
+def test_export_says_where_keys_are_personal_data(held: World) -> None:
     held.sync(
         held.SYNC.replace("external_id: CustomerNo", "email: Email").replace("  email: Email\n  spend", "  spend")
     )
@@ -316,6 +317,6 @@ def test_export_says_where_keys_are_personal_data(held: Any) -> None:
     assert "Their keys are personal data (e-mail addresses)" in result.output
 
 
-def test_export_to_a_folder_that_is_not_there_is_refused(held: Any) -> None:
+def test_export_to_a_folder_that_is_not_there_is_refused(held: World) -> None:
     result = command("quarantine", "export", "customers", "--output", "nowhere/held.csv")
     assert result.exception.exit_code == 2

@@ -6,7 +6,6 @@ Section 4.1 of the reference page on Caspio: every request counts, refused ones 
 import asyncio
 import contextlib
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import httpx
 import pytest
@@ -23,6 +22,7 @@ from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.run.quota import BLOCK, CaspioQuota, caspio_account, utc_day
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import load_settings
+from tests.flows.world import World
 
 ACCOUNT = "caspio.test"
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
@@ -30,13 +30,13 @@ MIDNIGHT = datetime(2026, 3, 3, tzinfo=UTC)
 
 
 @pytest.fixture
-def many(world: Any) -> Any:
+def many(world: World) -> World:
     world.people(30_000)
     world.sync()
     return world
 
 
-def used(world: Any, day: datetime | None = None) -> int:
+def used(world: World, day: datetime | None = None) -> int:
     with world.ledger() as ledger:
         today = ledger.calls_used(ACCOUNT, day or utc_day(world.clock.now()))
         later = 0 if day is None else ledger.calls_used(ACCOUNT, day + timedelta(days=1))
@@ -47,7 +47,7 @@ def budget(monkeypatch: pytest.MonkeyPatch, calls: int) -> None:
     monkeypatch.setenv("CASPIO_CALLS_PER_DAY", str(calls))
 
 
-def test_every_call_is_counted_tokens_refusals_and_failures_included(many: Any) -> None:
+def test_every_call_is_counted_tokens_refusals_and_failures_included(many: World) -> None:
     many.break_caspio(
         Fault(kind="refuse", path=RECORDS, every=4, header="absent"),
         Fault(kind="expired_token", path=RECORDS, nth=(7,)),
@@ -60,7 +60,7 @@ def test_every_call_is_counted_tokens_refusals_and_failures_included(many: Any) 
     assert report.stretched is None
 
 
-def test_a_run_that_cannot_be_opened_counts_its_calls(many: Any) -> None:
+def test_a_run_that_cannot_be_opened_counts_its_calls(many: World) -> None:
     many.run()
     before, counted = many.caspio.calls, used(many)
     many.sync(many.SYNC.replace("first_name: FirstName", "first_name: Nonsense"))
@@ -69,7 +69,7 @@ def test_a_run_that_cannot_be_opened_counts_its_calls(many: Any) -> None:
 
 
 def test_a_run_over_the_budget_is_spread_over_the_day_and_goes_on_tomorrow(
-    many: Any, monkeypatch: pytest.MonkeyPatch
+    many: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     budget(monkeypatch, 25)
     started = many.clock.now()
@@ -88,7 +88,7 @@ def test_a_run_over_the_budget_is_spread_over_the_day_and_goes_on_tomorrow(
 
 
 def test_the_last_tenth_of_a_budget_is_spread_even_where_it_would_do(
-    many: Any, monkeypatch: pytest.MonkeyPatch
+    many: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many.run()
     budget(monkeypatch, used(many) + 4)
@@ -100,7 +100,7 @@ def test_the_last_tenth_of_a_budget_is_spread_even_where_it_would_do(
     assert many.clock.monotonic() - before > 600
 
 
-def test_with_nothing_left_a_run_waits_for_midnight(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_nothing_left_a_run_waits_for_midnight(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
     many.run()
     budget(monkeypatch, used(many))
     many.clock.advance(3600)
@@ -110,7 +110,7 @@ def test_with_nothing_left_a_run_waits_for_midnight(many: Any, monkeypatch: pyte
     assert report.state == "done"
 
 
-def test_within_the_budget_nothing_waits(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_within_the_budget_nothing_waits(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
     budget(monkeypatch, 200)
     before = many.clock.monotonic()
     report = many.run()
@@ -119,7 +119,7 @@ def test_within_the_budget_nothing_waits(many: Any, monkeypatch: pytest.MonkeyPa
     assert used(many) == many.caspio.calls
 
 
-def test_a_kill_loses_at_most_a_block_on_the_safe_side(many: Any) -> None:
+def test_a_kill_loses_at_most_a_block_on_the_safe_side(many: World) -> None:
     async def three_calls(*, killed: bool) -> None:
         ledger = LedgerThread(many.ledger())
         quota = CaspioQuota(account=ACCOUNT, calls_per_day=1000, ledger=ledger, clock=many.clock)
@@ -135,7 +135,7 @@ def test_a_kill_loses_at_most_a_block_on_the_safe_side(many: Any) -> None:
     assert used(many) == BLOCK + 3
 
 
-def test_processes_on_one_ledger_share_the_budget_to_the_last_call(many: Any) -> None:
+def test_processes_on_one_ledger_share_the_budget_to_the_last_call(many: World) -> None:
     day = utc_day(many.clock.now())
     with many.ledger() as one, many.ledger() as other:
         granted = [ledger.take_calls(ACCOUNT, day, 7, limit=30) for ledger in (one, other) * 4]
@@ -146,7 +146,7 @@ def test_processes_on_one_ledger_share_the_budget_to_the_last_call(many: Any) ->
 
 
 def test_plan_refuses_with_the_arithmetic_where_the_schedule_asks_for_too_much(
-    many: Any, monkeypatch: pytest.MonkeyPatch
+    many: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many.sync(many.SYNC + 'schedule: "*/5 * * * *"\n')
     budget(monkeypatch, 1000)
@@ -160,7 +160,7 @@ def test_plan_refuses_with_the_arithmetic_where_the_schedule_asks_for_too_much(
     assert any("this run needs about 33 calls" in each for each in many.plan().warnings)
 
 
-def test_a_plan_of_a_sync_without_a_cursor_counts_all_pages(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_plan_of_a_sync_without_a_cursor_counts_all_pages(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
     many.sync(many.SYNC.replace("  cursor: ChangedAt\n", "") + 'schedule: "0 * * * *"\n')
     budget(monkeypatch, 500)
     plan = many.plan()
@@ -169,7 +169,7 @@ def test_a_plan_of_a_sync_without_a_cursor_counts_all_pages(many: Any, monkeypat
 
 
 def test_a_schedule_that_asks_for_too_much_is_refused_by_plan_and_by_deploy(
-    many: Any, monkeypatch: pytest.MonkeyPatch
+    many: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The second adds what plan cannot see: the nightly sweep, and the other syncs of the account."""
     many.sync(many.SYNC + 'schedule: "*/5 * * * *"\n')
@@ -194,7 +194,7 @@ def test_an_account_is_its_host(url: str) -> None:
 
 
 @pytest.mark.parametrize(("text", "calls"), [("0", None), ("", None), ("16000", 16_000)])
-def test_the_setting(world: Any, monkeypatch: pytest.MonkeyPatch, text: str, calls: int | None) -> None:
+def test_the_setting(world: World, monkeypatch: pytest.MonkeyPatch, text: str, calls: int | None) -> None:
     monkeypatch.setenv("CASPIO_CALLS_PER_DAY", text)
     assert load_settings().caspio_calls_per_day == calls
 

@@ -15,6 +15,7 @@ from caspio_sync.run.selection import Selection, choose
 from caspio_sync.run.verification import verifying
 from caspio_sync.settings import current_settings
 from tests.flows.killing import KilledError, killed_after
+from tests.flows.world import World
 
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
 PEOPLE = 4000
@@ -23,14 +24,14 @@ AN_HOUR = 3600.0
 
 
 @pytest.fixture
-def many(world: Any) -> Any:
+def many(world: World) -> World:
     world.people(PEOPLE)
     write_sync(world)
     world.clock.advance(AN_HOUR)
     return world
 
 
-def write_sync(world: Any, change: Callable[[str], str] = str) -> None:
+def write_sync(world: World, change: Callable[[str], str] = str) -> None:
     world.sync(change(world.SYNC) + f"batch_size: {BATCH}\n")
 
 
@@ -38,7 +39,7 @@ def without_cursor(text: str) -> str:
     return text.replace("  cursor: ChangedAt\n", "")
 
 
-def dead_after(world: Any, batches: int, **options: Any) -> datetime:
+def dead_after(world: World, batches: int, **options: Any) -> datetime:
     """A run that dies when so many batches are recorded, ten minutes before now; when it began."""
     began: datetime = world.clock.now()
     with killed_after(batches):
@@ -47,7 +48,7 @@ def dead_after(world: Any, batches: int, **options: Any) -> datetime:
     return began
 
 
-def conditions_of(world: Any, run: Callable[[], Any]) -> list[str]:
+def conditions_of(world: World, run: Callable[[], Any]) -> list[str]:
     """`q.where` of every page that a run asks for."""
     app, asked = world.caspio.app, []
 
@@ -57,7 +58,7 @@ def conditions_of(world: Any, run: Callable[[], Any]) -> list[str]:
             asked.append(query["q.where"][0])
         await app(scope, receive, send)
 
-    world.caspio.app = watching
+    world.caspio.app = watching  # type: ignore[assignment]
     try:
         run()
     finally:
@@ -69,15 +70,15 @@ def gone_on(report: Any) -> list[str]:
     return [note for note in report.notes if note.startswith("goes on after")]
 
 
-def change(world: Any, pk: int, **values: Any) -> None:
+def change(world: World, pk: int, **values: Any) -> None:
     world.caspio.update_rows("Customers", values, f"PK_ID = {pk}")
 
 
-def first_name(world: Any, number: int) -> Any:
+def first_name(world: World, number: int) -> Any:
     return world.profiles()[f"c{number}"]["first_name"]
 
 
-def test_a_killed_sweep_goes_on_after_the_recorded_batches(many: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_sweep_goes_on_after_the_recorded_batches(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
     whole: list[bool] = []
 
     def watched(*args: Any) -> Selection:
@@ -109,7 +110,7 @@ def test_a_killed_sweep_goes_on_after_the_recorded_batches(many: Any, monkeypatc
 
 
 @pytest.mark.parametrize("step", ["forget_sweep", "try_recording"])
-def test_a_run_that_is_broken_off_while_it_begins_is_written_down(many: Any, step: str) -> None:
+def test_a_run_that_is_broken_off_while_it_begins_is_written_down(many: World, step: str) -> None:
     with killed_after(0, step, silently=False):
         many.run()
     with many.ledger() as ledger:
@@ -117,7 +118,7 @@ def test_a_run_that_is_broken_off_while_it_begins_is_written_down(many: Any, ste
     assert many.run().sent == PEOPLE
 
 
-def test_a_failed_sweep_goes_on_too(many: Any) -> None:
+def test_a_failed_sweep_goes_on_too(many: World) -> None:
     with killed_after(2, silently=False):
         many.run()
     report = many.run()
@@ -126,7 +127,7 @@ def test_a_failed_sweep_goes_on_too(many: Any) -> None:
     assert len(many.profiles()) == PEOPLE
 
 
-def test_what_changed_below_is_read_again_and_what_is_gone_or_new_does_no_harm(many: Any) -> None:
+def test_what_changed_below_is_read_again_and_what_is_gone_or_new_does_no_harm(many: World) -> None:
     dead_after(many, 2)
     change(many, 5, FirstName="Changed")
     change(many, 2001, FirstName="Later")
@@ -143,7 +144,7 @@ def test_what_changed_below_is_read_again_and_what_is_gone_or_new_does_no_harm(m
     assert first_name(many, 6) == "Changed"
 
 
-def test_a_row_that_changed_during_the_killed_run_is_read_again(many: Any) -> None:
+def test_a_row_that_changed_during_the_killed_run_is_read_again(many: World) -> None:
     app, pages = many.caspio.app, 0
 
     async def changing(scope: Any, receive: Any, send: Any) -> None:
@@ -155,7 +156,7 @@ def test_a_row_that_changed_during_the_killed_run_is_read_again(many: Any) -> No
                 change(many, 5, FirstName="Changed")
         await app(scope, receive, send)
 
-    many.caspio.app = changing
+    many.caspio.app = changing  # type: ignore[assignment]
     dead_after(many, 2)
     many.caspio.app = app
     assert first_name(many, 5) == "Name5"
@@ -163,7 +164,7 @@ def test_a_row_that_changed_during_the_killed_run_is_read_again(many: Any) -> No
     assert first_name(many, 5) == "Changed"
 
 
-def test_a_chain_of_killed_runs_goes_on_from_all_they_read(many: Any) -> None:
+def test_a_chain_of_killed_runs_goes_on_from_all_they_read(many: World) -> None:
     began = dead_after(many, 1)
     change(many, 5, FirstName="Changed")
     dead_after(many, 1)  # it dies before it comes to the changed row
@@ -178,7 +179,7 @@ def test_a_chain_of_killed_runs_goes_on_from_all_they_read(many: Any) -> None:
     assert many.watermark() == began.replace(microsecond=0)
 
 
-def test_one_killed_among_the_changed_rows_has_read_all_the_rest(many: Any) -> None:
+def test_one_killed_among_the_changed_rows_has_read_all_the_rest(many: World) -> None:
     dead_after(many, 2)
     change(many, 5, FirstName="Changed")
     dead_after(many, 2)
@@ -197,7 +198,7 @@ def test_one_killed_among_the_changed_rows_has_read_all_the_rest(many: Any) -> N
     ],
     ids=["mapping", "where", "gate"],
 )
-def test_under_another_definition_everything_is_read(many: Any, edit: Callable[[str], str]) -> None:
+def test_under_another_definition_everything_is_read(many: World, edit: Callable[[str], str]) -> None:
     dead_after(many, 2)
     write_sync(many, edit)
     report = many.run()
@@ -205,13 +206,13 @@ def test_under_another_definition_everything_is_read(many: Any, edit: Callable[[
 
 
 @pytest.mark.parametrize("options", [{"full": True}, {"resend": True}, {"baseline": True}])
-def test_who_asks_for_everything_gets_everything(many: Any, options: dict[str, Any]) -> None:
+def test_who_asks_for_everything_gets_everything(many: World, options: dict[str, Any]) -> None:
     dead_after(many, 2)
     report = many.run(**options)
     assert (gone_on(report), report.read) == ([], PEOPLE)
 
 
-def blocked(world: Any) -> None:
+def blocked(world: World) -> None:
     world.caspio.update_rows("Customers", {"Email": "none"}, "PK_ID > 3500 AND PK_ID < 3700")
     assert world.ended().code == 3
     world.caspio.update_rows("Customers", {"Email": "one@example.com"}, "PK_ID > 3500 AND PK_ID < 3700")
@@ -227,14 +228,14 @@ def blocked(world: Any) -> None:
     ],
     ids=["other rows", "baseline", "a day", "blocked"],
 )
-def test_nothing_is_skipped_after(many: Any, between: Callable[[Any], object]) -> None:
+def test_nothing_is_skipped_after(many: World, between: Callable[[Any], object]) -> None:
     dead_after(many, 2)
     between(many)
     report = many.run()
     assert (gone_on(report), report.read) == ([], PEOPLE)
 
 
-def test_a_plan_shows_the_whole(many: Any) -> None:
+def test_a_plan_shows_the_whole(many: World) -> None:
     dead_after(many, 2)
     plan = many.plan()
     assert plan.report.read == PEOPLE
@@ -242,7 +243,7 @@ def test_a_plan_shows_the_whole(many: Any) -> None:
     assert gone_on(many.run())  # and leaves the prefix to the run
 
 
-def test_without_a_cursor_field_what_changed_below_waits_for_the_run_after(many: Any) -> None:
+def test_without_a_cursor_field_what_changed_below_waits_for_the_run_after(many: World) -> None:
     write_sync(many, without_cursor)
     dead_after(many, 2)
     change(many, 5, FirstName="Changed")
@@ -256,10 +257,10 @@ def test_without_a_cursor_field_what_changed_below_waits_for_the_run_after(many:
     assert many.run().read == PEOPLE
 
 
-def test_a_lost_answer_below_is_read_again(many: Any) -> None:
+def test_a_lost_answer_below_is_read_again(many: World) -> None:
     write_sync(many, without_cursor)
     dead_after(many, 2)
-    with many.ledger() as ledger, ledger._write("lose an answer") as connection:
+    with many.ledger() as ledger, ledger.writing("lose an answer") as connection:
         connection.execute(sa.text("UPDATE row SET verdict = 'unknown' WHERE source_pk = 5"))
     many.forget()
     report = many.run()
@@ -268,7 +269,7 @@ def test_a_lost_answer_below_is_read_again(many: Any) -> None:
     assert many.verdicts() == {"sent": PEOPLE}
 
 
-def test_what_a_verification_took_back_is_met_by_the_next_run(many: Any) -> None:
+def test_what_a_verification_took_back_is_met_by_the_next_run(many: World) -> None:
     async def drift() -> None:
         headers = {"Authorization": "Bearer sandbox-key"}
         transport = httpx.ASGITransport(many.braze.app)
@@ -286,7 +287,7 @@ def test_what_a_verification_took_back_is_met_by_the_next_run(many: Any) -> None
 
 
 def test_a_no_is_told_again_where_the_killed_run_may_have_sent_a_yes(
-    many: Any, monkeypatch: pytest.MonkeyPatch
+    many: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change(many, 2500, Newsletter="no")
     many.run()

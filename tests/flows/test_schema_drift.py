@@ -4,11 +4,13 @@ from typing import Any
 
 import pytest
 
+from tests.flows.world import World
+
 AN_HOUR = 3600
 
 
 @pytest.fixture
-def known(world: Any) -> Any:
+def known(world: World) -> World:
     """Three customers, all of them sent."""
     world.people(3)
     world.sync()
@@ -18,11 +20,11 @@ def known(world: Any) -> Any:
     return world
 
 
-def redesign(world: Any, make: Any) -> None:
+def redesign(world: World, make: Any) -> None:
     """Other fields in the same table, as Caspio's table design changes them: rows and equal names stay."""
     from caspio_sync.sandbox.caspio.fields import read_field
 
-    account = world.caspio._account
+    account = world.caspio.account
     table = account.table("Customers")
     kept = make({field.name: field for field in table.fields})
     fields = [
@@ -34,21 +36,21 @@ def redesign(world: Any, make: Any) -> None:
     )
 
 
-def without(world: Any, *names: str) -> None:
+def without(world: World, *names: str) -> None:
     redesign(world, lambda fields: {name: field for name, field in fields.items() if name not in names})
 
 
-def added(world: Any, name: str, kind: str) -> None:
+def added(world: World, name: str, kind: str) -> None:
     redesign(world, lambda fields: {**fields, name: {"Name": name, "Type": kind}})
 
 
-def retype(world: Any, name: str, kind: str, value: Any) -> None:
+def retype(world: World, name: str, kind: str, value: Any) -> None:
     """The field in another type, every row with this value."""
     redesign(world, lambda fields: {**fields, name: {"Name": name, "Type": kind}})
     world.caspio.update_rows("Customers", {name: value}, "PK_ID > 0")
 
 
-def put_back(world: Any, name: str, kind: str, values: dict[str, Any]) -> None:
+def put_back(world: World, name: str, kind: str, values: dict[str, Any]) -> None:
     """The field as it was, each row's value by its key; no stamp moves."""
     redesign(
         world, lambda fields: {**{n: f for n, f in fields.items() if n != name}, name: {"Name": name, "Type": kind}}
@@ -57,7 +59,7 @@ def put_back(world: Any, name: str, kind: str, values: dict[str, Any]) -> None:
         world.edit_unstamped(f"UPDATE Customers SET {name} = {value} WHERE CustomerNo = '{key}'")
 
 
-def test_field_retyped_into_text_of_the_same_numbers_sends_nothing(world: Any) -> None:
+def test_field_retyped_into_text_of_the_same_numbers_sends_nothing(world: World) -> None:
     world.customers([world.person(number, Spend=2.5) for number in range(1, 4)])
     world.sync(world.SYNC.replace("spend: Spend", "spend: {from: Spend, type: number}"))
     world.run()
@@ -69,7 +71,7 @@ def test_field_retyped_into_text_of_the_same_numbers_sends_nothing(world: Any) -
     assert world.braze.requests == requests
 
 
-def test_a_new_field_is_named_once_by_plan_and_run(known: Any) -> None:
+def test_a_new_field_is_named_once_by_plan_and_run(known: World) -> None:
     added(known, "Tier", "STRING")
     planned = known.plan()
     assert planned.report.drift == ["Tier (STRING) is new; it is not mapped"]
@@ -77,7 +79,7 @@ def test_a_new_field_is_named_once_by_plan_and_run(known: Any) -> None:
     assert known.run().drift == []
 
 
-def test_a_vanished_field_stops_alone_and_its_return_sends_what_differs_and_no_more(known: Any) -> None:
+def test_a_vanished_field_stops_alone_and_its_return_sends_what_differs_and_no_more(known: World) -> None:
     without(known, "Spend")
     known.caspio.update_rows("Customers", {"FirstName": "Ada"}, "CustomerNo = 'c1'")
     known.caspio.insert_rows("Customers", [{k: v for k, v in known.person(4).items() if k != "Spend"}])
@@ -112,7 +114,7 @@ def test_a_vanished_field_stops_alone_and_its_return_sends_what_differs_and_no_m
     assert (known.run().mode, known.run().drift) == ("incremental", [])
 
 
-def test_a_retyped_field_stops_until_it_is_accepted(known: Any) -> None:
+def test_a_retyped_field_stops_until_it_is_accepted(known: World) -> None:
     retype(known, "Spend", "STRING", "7")
     ended = known.ended()
     assert ended.code == 0
@@ -129,7 +131,7 @@ def test_a_retyped_field_stops_until_it_is_accepted(known: Any) -> None:
     assert known.run().drift == []
 
 
-def test_a_field_retyped_into_what_cannot_be_mapped_stops_until_the_sync_file_fits(known: Any) -> None:
+def test_a_field_retyped_into_what_cannot_be_mapped_stops_until_the_sync_file_fits(known: World) -> None:
     retype(known, "Spend", "DATE/TIME", "2026-01-01")
     ended = known.ended()
     assert (ended.code, known.sent()) == (0, [])
@@ -150,7 +152,7 @@ def test_a_field_retyped_into_what_cannot_be_mapped_stops_until_the_sync_file_fi
         ("Email", "judged by gate.expectations (email)", None),
     ],
 )
-def test_a_required_field_stops_the_sync(world: Any, name: str, use: str, change: str | None) -> None:
+def test_a_required_field_stops_the_sync(world: World, name: str, use: str, change: str | None) -> None:
     world.people(3)
     text = world.SYNC.replace("  cursor: ChangedAt", "  cursor: ChangedAt\n  where: FirstName <> 'Spend'")
     world.sync(text + "gate: {expectations: [{type: expect_column_values_to_not_be_null, kwargs: {column: email}}]}\n")
@@ -170,7 +172,7 @@ def test_a_required_field_stops_the_sync(world: Any, name: str, use: str, change
     assert (world.sent(), world.watermark()) == ([], before)
 
 
-def test_a_text_in_the_condition_is_no_field(world: Any) -> None:
+def test_a_text_in_the_condition_is_no_field(world: World) -> None:
     world.people(3)
     world.sync(world.SYNC.replace("  cursor: ChangedAt", "  cursor: ChangedAt\n  where: FirstName <> 'Spend'"))
     world.run()
@@ -178,7 +180,7 @@ def test_a_text_in_the_condition_is_no_field(world: Any) -> None:
     assert world.ended().code == 0
 
 
-def test_an_object_with_a_vanished_member_stops_whole(world: Any) -> None:
+def test_an_object_with_a_vanished_member_stops_whole(world: World) -> None:
     world.people(2)
     world.sync(world.SYNC.replace("  spend: Spend", "  card: {object: {name: FirstName, spend: Spend}}"))
     world.run()
@@ -191,7 +193,7 @@ def test_an_object_with_a_vanished_member_stops_whole(world: Any) -> None:
     assert world.profiles()["c1"]["custom_attributes"]["card"] == {"name": "Name1", "spend": 0.25}
 
 
-def test_a_removed_mapping_ends_the_stop(known: Any) -> None:
+def test_a_removed_mapping_ends_the_stop(known: World) -> None:
     without(known, "Spend")
     known.run()
     known.sync(known.SYNC.replace("  spend: Spend\n", ""))
@@ -200,7 +202,7 @@ def test_a_removed_mapping_ends_the_stop(known: Any) -> None:
     assert known.sent() == []
 
 
-def test_lesser_changes_are_named(world: Any) -> None:
+def test_lesser_changes_are_named(world: World) -> None:
     fields = [{**each, "Unique": True} if each["Name"] == "CustomerNo" else each for each in world.CUSTOMERS]
     world.customers([world.person(1)], fields)
     world.sync()
@@ -211,7 +213,7 @@ def test_lesser_changes_are_named(world: Any) -> None:
     assert ended.report.drift == ["CustomerNo is no longer unique: of rows that share a key only one is sent"]
 
 
-def test_another_table_is_not_held_against_the_first(known: Any) -> None:
+def test_another_table_is_not_held_against_the_first(known: World) -> None:
     known.caspio.create_table("People", [each for each in known.CUSTOMERS if each["Name"] != "Spend"])
     known.sync(known.SYNC.replace("Customers", "People"))
     ended = known.ended()
@@ -219,7 +221,7 @@ def test_another_table_is_not_held_against_the_first(known: Any) -> None:
     assert "'People' has no field 'Spend'" in ended.message
 
 
-def test_status_tells_what_changed(known: Any) -> None:
+def test_status_tells_what_changed(known: World) -> None:
     from typer.testing import CliRunner
 
     from caspio_sync.cli.main import app

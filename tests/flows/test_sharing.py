@@ -8,12 +8,12 @@ from uuid import uuid4
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from tests.flows.world import SYNC
+from tests.flows.world import SYNC, World
 
 OTHER = SYNC.replace("  table: Customers\n", '  table: Customers\n  where: "PK_ID > 10"\n')
 
 
-def run_by_schedule(world: Any, sync: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run_by_schedule(world: World, sync: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A flow run as a worker makes it of a scheduled one: only Prefect's scheduler can mark it so."""
     from prefect.client.orchestration import get_client
     from prefect.context import FlowRunContext
@@ -42,7 +42,7 @@ def run_by_schedule(world: Any, sync: str, monkeypatch: pytest.MonkeyPatch) -> A
         return asyncio.run(as_a_worker_does())
 
 
-def test_two_syncs_of_the_same_attributes_send_nothing_and_both_are_named(world: Any) -> None:
+def test_two_syncs_of_the_same_attributes_send_nothing_and_both_are_named(world: World) -> None:
     world.people(20)
     world.sync()
     world.run()
@@ -56,7 +56,7 @@ def test_two_syncs_of_the_same_attributes_send_nothing_and_both_are_named(world:
     assert "both write" in str(world.refused_plan())
 
 
-def test_what_is_left_to_its_owner_does_not_travel(world: Any) -> None:
+def test_what_is_left_to_its_owner_does_not_travel(world: World) -> None:
     world.people(3)
     world.sync()
     world.run()
@@ -67,7 +67,7 @@ def test_what_is_left_to_its_owner_does_not_travel(world: Any) -> None:
     assert report.notes == ["left to customers, their owner: first_name, email, spend, notes, email_subscribe"]
 
 
-def test_syncs_that_are_apart_run_until_the_ledger_knows_better(world: Any) -> None:
+def test_syncs_that_are_apart_run_until_the_ledger_knows_better(world: World) -> None:
     world.people(20)
     world.sync(SYNC.replace("  table: Customers\n", '  table: Customers\n  where: "PK_ID <= 10"\n'))
     world.sync(f"{OTHER}apart_from: [customers]\n", "others")
@@ -83,7 +83,7 @@ def test_syncs_that_are_apart_run_until_the_ledger_knows_better(world: Any) -> N
     assert world.sent() == []
 
 
-def test_a_file_that_cannot_be_read_is_told_and_stops_no_other(world: Any) -> None:
+def test_a_file_that_cannot_be_read_is_told_and_stops_no_other(world: World) -> None:
     world.people(3)
     world.sync()
     world.sync("kind: [\n", "broken")
@@ -96,7 +96,7 @@ def test_a_file_that_cannot_be_read_is_told_and_stops_no_other(world: Any) -> No
 
 @pytest.mark.usefixtures("prefect")
 def test_no_schedule_runs_a_sync_that_is_not_enabled_and_a_person_may(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.people(3)
     world.sync(f"{SYNC}enabled: false\n")
@@ -109,7 +109,7 @@ def test_no_schedule_runs_a_sync_that_is_not_enabled_and_a_person_may(
 
 @pytest.mark.usefixtures("prefect")
 def test_a_run_by_schedule_is_called_by_its_sync_and_when_it_was_due(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.people(1)
     world.sync()

@@ -1,25 +1,14 @@
 """The expectation that catalog flows are held against, itself held against what is known of the published sets."""
 
-import importlib.util
 import re
-import sys
 from collections import Counter
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.products import load_books, load_products
-
-_SPEC = importlib.util.spec_from_file_location(
-    "shipped_catalog_rules", Path(__file__).with_name("shipped_catalog_rules.py")
-)
-assert _SPEC
-assert _SPEC.loader
-rules = sys.modules.setdefault("shipped_catalog_rules", importlib.util.module_from_spec(_SPEC))
-_SPEC.loader.exec_module(rules)
+from tests.flows import shipped_catalog_rules as rules
 
 
 @pytest.fixture(scope="module")
@@ -31,16 +20,16 @@ def account() -> CaspioSandbox:
 
 
 @pytest.fixture(scope="module")
-def products(account: CaspioSandbox) -> Any:
+def products(account: CaspioSandbox) -> rules.Expected:
     return rules.expected_products(account.rows("Products"))
 
 
 @pytest.fixture(scope="module")
-def books(account: CaspioSandbox) -> Any:
+def books(account: CaspioSandbox) -> rules.Expected:
     return rules.expected_books(account.rows("Books"))
 
 
-def test_every_product_is_an_item_or_is_held(products: Any) -> None:
+def test_every_product_is_an_item_or_is_held(products: rules.Expected) -> None:
     assert (len(products.items), len(products.held)) == (3784, 286)
     reasons = Counter(reason for held in products.held.values() for reason in held)
     assert reasons == {
@@ -52,25 +41,25 @@ def test_every_product_is_an_item_or_is_held(products: Any) -> None:
     }
 
 
-def test_ids_are_such_as_braze_takes(products: Any, books: Any) -> None:
+def test_ids_are_such_as_braze_takes(products: rules.Expected, books: rules.Expected) -> None:
     for expected in (products, books):
         assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,250}", each) for each in expected.items)
         assert all(item["id"] == each for each, item in expected.items.items())
 
 
-def test_the_spelling_that_came_first_has_the_item(products: Any) -> None:
+def test_the_spelling_that_came_first_has_the_item(products: rules.Expected) -> None:
     assert products.items["85123a"]["code"] == "85123A"
     assert products.items["bank-charges"]["code"] == "BANK CHARGES"
 
 
-def test_no_item_has_a_clerk_s_note_for_a_name(products: Any) -> None:
+def test_no_item_has_a_clerk_s_note_for_a_name(products: rules.Expected) -> None:
     names = {item["name"] for item in products.items.values()}
     assert not names & {"check", "damages", "damaged", "found", "thrown away", "ebay", "?", "Unsaleable, destroyed."}
     assert not [name for name in names if not re.search("[A-Z]", name)]
     assert not [name for name in names if "?" in name]
 
 
-def test_an_item_in_full(products: Any) -> None:
+def test_an_item_in_full(products: rules.Expected) -> None:
     item = products.items["22423"]
     assert item["name"] == "REGENCY CAKESTAND 3 TIER"
     assert (item["price"], item["currency"]) == (12.75, "GBP")
@@ -84,7 +73,7 @@ def test_a_summer_sale_is_an_hour_earlier_in_utc() -> None:
     assert rules.in_utc("2011-07-01T12:00:00") == "2011-07-01T11:00:00Z"
 
 
-def test_books_are_all_sent_and_without_placeholders(books: Any) -> None:
+def test_books_are_all_sent_and_without_placeholders(books: rules.Expected) -> None:
     assert len(books.items) == 10_000
     assert sum("image_url" not in item for item in books.items.values()) == 3332
     assert books.items["2"]["authors"] == ["J.K. Rowling", "Mary GrandPré"]

@@ -1,21 +1,12 @@
 """The shipped syncs products and books on the sandbox's real rows, from Caspio's rows to Braze's catalogs."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from caspio_sync.sandbox.products import load_books, load_products
-
-_SPEC = importlib.util.spec_from_file_location(
-    "shipped_catalog_rules", Path(__file__).with_name("shipped_catalog_rules.py")
-)
-assert _SPEC
-assert _SPEC.loader
-rules = sys.modules.setdefault("shipped_catalog_rules", importlib.util.module_from_spec(_SPEC))
-_SPEC.loader.exec_module(rules)
+from tests.flows import shipped_catalog_rules as rules
+from tests.flows.world import World
 
 AN_HOUR = 3600.0
 # The names under which the gate holds a row for each of the reasons that the expectation gives.
@@ -28,19 +19,19 @@ HELD_AS = {
 }
 
 
-def catalog(world: Any, name: str) -> dict[str, dict[str, Any]]:
+def catalog(world: World, name: str) -> dict[str, dict[str, Any]]:
     """What Braze holds, by id; a field without a value is no field of the item."""
     items = world.braze.catalogs[name].items.values()
     return {item["id"]: {field: value for field, value in item.items() if value is not None} for item in items}
 
 
-def assert_catalog(world: Any, name: str, wanted: dict[str, dict[str, Any]]) -> None:
+def assert_catalog(world: World, name: str, wanted: dict[str, dict[str, Any]]) -> None:
     held = catalog(world, name)
     assert set(held) == set(wanted)
     assert {key: (held[key], wanted[key]) for key in wanted if held[key] != wanted[key]} == {}
 
 
-def reasons(world: Any) -> dict[int, str]:
+def reasons(world: World) -> dict[int, str]:
     """Why each row is held, by PK_ID."""
     with world.ledger() as ledger:
         held = ledger.quarantine("products", ("quarantined",), limit=5000)
@@ -48,7 +39,7 @@ def reasons(world: Any) -> dict[int, str]:
 
 
 @pytest.mark.long
-def test_the_catalog_of_products_equals_the_expectation_and_a_second_run_sends_nothing(world: Any) -> None:
+def test_the_catalog_of_products_equals_the_expectation_and_a_second_run_sends_nothing(world: World) -> None:
     load_products(world.caspio)
     world.shipped("products")
     world.clock.advance(AN_HOUR)
@@ -70,7 +61,7 @@ def test_the_catalog_of_products_equals_the_expectation_and_a_second_run_sends_n
 
 
 @pytest.mark.long
-def test_the_catalog_of_books_equals_the_expectation(world: Any) -> None:
+def test_the_catalog_of_books_equals_the_expectation(world: World) -> None:
     load_books(world.caspio)
     world.shipped("books")
     report = world.run("books")

@@ -1,22 +1,21 @@
 """A sync that was run by the path to its file, by a version that took that for its name."""
 
-from typing import Any
-
 import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.store import Ledger
+from tests.flows.world import World
 
 
 def renamed(ledger: Ledger, sync: str, other: str) -> None:
     """The ledger as that version left it."""
-    with ledger._write("rename") as connection:
+    with ledger.writing("rename") as connection:
         for table in schema.metadata.tables.values():
             if "sync" in table.c and table is not schema.audit:
                 connection.execute(sa.update(table).where(table.c.sync == sync).values(sync=other))
 
 
-def test_nothing_is_sent_again(world: Any) -> None:
+def test_nothing_is_sent_again(world: World) -> None:
     world.people(30)
     world.sync()
     world.run()

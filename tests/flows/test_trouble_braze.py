@@ -10,6 +10,7 @@ import pytest
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.world import World
 
 TRACK = "/users/track"
 PEOPLE = 400
@@ -17,13 +18,13 @@ AN_HOUR = 3600.0
 
 
 @pytest.fixture
-def many(world: Any) -> Any:
+def many(world: World) -> World:
     world.people(PEOPLE)
     world.sync()
     return world
 
 
-def assert_all_there(world: Any, people: int = PEOPLE) -> None:
+def assert_all_there(world: World, people: int = PEOPLE) -> None:
     """The end that every trouble must come to: each profile as its row, one verdict a row, the cursor moved."""
     profiles = world.profiles()
     assert set(profiles) == {f"c{number}" for number in range(1, people + 1)}
@@ -43,7 +44,7 @@ def assert_all_there(world: Any, people: int = PEOPLE) -> None:
 
 @pytest.mark.parametrize("rate", ["data_points", "mau"])
 @pytest.mark.parametrize("refusal", ["x-ratelimit", "x-ratelimit-retry-after", "retry-after", "http-date", "absent"])
-def test_429_of_a_real_window_in_each_form(many: Any, rate: Any, refusal: Any) -> None:
+def test_429_of_a_real_window_in_each_form(many: World, rate: Any, refusal: Any) -> None:
     """Section 2.2: both contracts; the limit is a tenth of what the settings say."""
     many.braze = BrazeSandbox(BrazeBehaviour(rate=rate, burst_limit=2, refusal=refusal), many.clock)
     ended = many.ended()
@@ -51,7 +52,7 @@ def test_429_of_a_real_window_in_each_form(many: Any, rate: Any, refusal: Any) -
     assert_all_there(many)
 
 
-def test_the_hourly_pool_is_waited_for_up_to_the_clock_hour_and_not_longer(world: Any) -> None:
+def test_the_hourly_pool_is_waited_for_up_to_the_clock_hour_and_not_longer(world: World) -> None:
     """Section 2.2: hourly windows reset on the clock hour; on such contracts a 429 names only seconds to wait."""
     world.people(PEOPLE)
     world.sync()
@@ -65,7 +66,7 @@ def test_the_hourly_pool_is_waited_for_up_to_the_clock_hour_and_not_longer(world
     assert_all_there(world)
 
 
-def test_a_window_in_the_last_seconds_of_the_hour_is_not_taken_for_the_burst_window(world: Any) -> None:
+def test_a_window_in_the_last_seconds_of_the_hour_is_not_taken_for_the_burst_window(world: World) -> None:
     """Section 2.2: two seconds before the hour, an hourly pool of two million looks like two million in 3 s."""
     world.people(3000)
     world.sync()
@@ -76,7 +77,7 @@ def test_a_window_in_the_last_seconds_of_the_hour_is_not_taken_for_the_burst_win
     assert_all_there(world, 3000)
 
 
-def test_5xx_for_two_minutes_is_outlasted_by_the_task(many: Any) -> None:
+def test_5xx_for_two_minutes_is_outlasted_by_the_task(many: World) -> None:
     """Section 2.4: 5XX, retry with exponential backoff. A request has 60 s, the task repeats the batch."""
     many.break_braze(Fault(kind="status", path=TRACK, status=502, for_seconds=120))
     ended = many.ended()
@@ -85,7 +86,7 @@ def test_5xx_for_two_minutes_is_outlasted_by_the_task(many: Any) -> None:
     assert_all_there(many)
 
 
-def test_5xx_for_an_hour_ends_the_run_clearly_and_the_next_one_completes(many: Any) -> None:
+def test_5xx_for_an_hour_ends_the_run_clearly_and_the_next_one_completes(many: World) -> None:
     many.break_braze(Fault(kind="status", path=TRACK, status=503, for_seconds=AN_HOUR, nth=tuple(range(3, 100_000))))
     before = many.clock.monotonic()
     ended = many.ended()
@@ -105,7 +106,7 @@ def test_5xx_for_an_hour_ends_the_run_clearly_and_the_next_one_completes(many: A
     assert_all_there(many)
 
 
-def test_an_outage_costs_few_requests_once_the_breaker_is_open(many: Any) -> None:
+def test_an_outage_costs_few_requests_once_the_breaker_is_open(many: World) -> None:
     many.braze.statuses.clear()
     many.break_braze(Fault(kind="status", path=TRACK, status=503))
     ended = many.ended()
@@ -115,7 +116,7 @@ def test_an_outage_costs_few_requests_once_the_breaker_is_open(many: Any) -> Non
     assert many.struck("braze", "status") <= 80
 
 
-def test_a_connection_cut_before_braze_took_the_request_is_repeated(many: Any) -> None:
+def test_a_connection_cut_before_braze_took_the_request_is_repeated(many: World) -> None:
     many.break_braze(Fault(kind="reset_before", path=TRACK, nth=(1, 2, 5)))
     assert many.ended().report.verdicts == {"sent": PEOPLE}
     many.break_braze()
@@ -123,7 +124,7 @@ def test_a_connection_cut_before_braze_took_the_request_is_repeated(many: Any) -
     assert_all_there(many)
 
 
-def test_a_connection_cut_after_braze_took_the_request_is_repeated_harmlessly(many: Any) -> None:
+def test_a_connection_cut_after_braze_took_the_request_is_repeated_harmlessly(many: World) -> None:
     """Section 3: whole values only; a request whose answer was lost is sent again within its own minute."""
     many.break_braze(Fault(kind="reset_after", path=TRACK, nth=(1, 2)))
     assert many.ended().report.verdicts == {"sent": PEOPLE}
@@ -133,7 +134,7 @@ def test_a_connection_cut_after_braze_took_the_request_is_repeated_harmlessly(ma
 
 
 @pytest.mark.parametrize("kind", ["reset_before", "reset_after", "truncate"])
-def test_a_line_that_always_breaks_ends_the_run_and_the_next_one_completes(many: Any, kind: Any) -> None:
+def test_a_line_that_always_breaks_ends_the_run_and_the_next_one_completes(many: World, kind: Any) -> None:
     many.break_braze(Fault(kind=kind, path=TRACK, nth=tuple(range(3, 100_000))))
     ended = many.ended()
     assert ended.code == 4
@@ -147,7 +148,7 @@ def test_a_line_that_always_breaks_ends_the_run_and_the_next_one_completes(many:
     assert_all_there(many)
 
 
-def test_a_cut_answer_is_repeated(many: Any) -> None:
+def test_a_cut_answer_is_repeated(many: World) -> None:
     """Section 3.9: a cut answer may have lost its errors, so that it is no acknowledgement."""
     many.break_braze(Fault(kind="truncate", path=TRACK, every=2))
     assert many.ended().report.verdicts == {"sent": PEOPLE}
@@ -155,7 +156,7 @@ def test_a_cut_answer_is_repeated(many: Any) -> None:
     assert_all_there(many)
 
 
-def test_an_answer_slower_than_its_limit_is_repeated_and_one_within_is_awaited(many: Any) -> None:
+def test_an_answer_slower_than_its_limit_is_repeated_and_one_within_is_awaited(many: World) -> None:
     many.break_braze(
         Fault(kind="slow", path=TRACK, seconds=20, nth=(2,)), Fault(kind="slow", path=TRACK, seconds=31, nth=(1,))
     )
@@ -165,7 +166,7 @@ def test_an_answer_slower_than_its_limit_is_repeated_and_one_within_is_awaited(m
     assert_all_there(many)
 
 
-def test_a_server_error_for_the_opt_out_does_not_let_anything_else_of_that_user_leave(many: Any) -> None:
+def test_a_server_error_for_the_opt_out_does_not_let_anything_else_of_that_user_leave(many: World) -> None:
     many.run()
     many.clock.advance(AN_HOUR)
     many.forget()

@@ -13,6 +13,7 @@ from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.world import World
 
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
 ANY = "/integrations/rest"
@@ -21,14 +22,14 @@ AN_HOUR = 3600.0
 
 
 @pytest.fixture
-def many(world: Any) -> Any:
+def many(world: World) -> World:
     world.people(PEOPLE)
     world.sync(world.SYNC + "batch_size: 1000\n")
     world.clock.advance(AN_HOUR)
     return world
 
 
-def assert_as_in_caspio(world: Any) -> None:
+def assert_as_in_caspio(world: World) -> None:
     """Each profile as its row is now, one verdict a row."""
     rows = {row["CustomerNo"]: row for row in world.caspio.rows("Customers")}
     profiles = world.profiles()
@@ -38,7 +39,7 @@ def assert_as_in_caspio(world: Any) -> None:
     assert world.verdicts() == {"sent": len(profiles)}
 
 
-def while_reading(world: Any, page: int, change: Callable[[], object]) -> None:
+def while_reading(world: World, page: int, change: Callable[[], object]) -> None:
     """Make a change just before the n-th page of the next run is answered."""
     app, pages = world.caspio.app, 0
 
@@ -50,17 +51,17 @@ def while_reading(world: Any, page: int, change: Callable[[], object]) -> None:
                 change()
         await app(scope, receive, send)
 
-    world.caspio.app = changing
+    world.caspio.app = changing  # type: ignore[assignment]
 
 
-def calls_of(world: Any, run: Callable[[], object]) -> int:
+def calls_of(world: World, run: Callable[[], object]) -> int:
     before = world.caspio.calls
     run()
     return int(world.caspio.calls - before)
 
 
 @pytest.mark.parametrize("body", [None, '{"Message":"Authorization has been denied for this request."}'])
-def test_a_token_that_ends_mid_run_is_renewed(many: Any, body: str | None) -> None:
+def test_a_token_that_ends_mid_run_is_renewed(many: World, body: str | None) -> None:
     """Section 1.2: 401, its body open; one retry on a new token."""
     many.break_caspio(Fault(kind="expired_token", path=RECORDS, nth=(3,), body=body))
     ended = many.ended()
@@ -68,7 +69,7 @@ def test_a_token_that_ends_mid_run_is_renewed(many: Any, body: str | None) -> No
     assert_as_in_caspio(many)
 
 
-def test_all_tokens_revoked_in_the_middle_of_a_parallel_read_are_renewed_once(many: Any) -> None:
+def test_all_tokens_revoked_in_the_middle_of_a_parallel_read_are_renewed_once(many: World) -> None:
     tokens = many.caspio.app.tokens
     while_reading(many, 2, tokens.expire)
     report = many.run()
@@ -76,7 +77,7 @@ def test_all_tokens_revoked_in_the_middle_of_a_parallel_read_are_renewed_once(ma
     assert_as_in_caspio(many)
 
 
-def test_tokens_of_two_seconds_last_for_a_slow_read(many: Any) -> None:
+def test_tokens_of_two_seconds_last_for_a_slow_read(many: World) -> None:
     """Section 1.2: a token is asked for again before it ends."""
     sandbox = CaspioSandbox(CaspioBehaviour(token_seconds=2), clock=many.clock)
     sandbox.create_table("Customers", many.CUSTOMERS)
@@ -108,7 +109,7 @@ def test_tokens_of_two_seconds_last_for_a_slow_read(many: Any) -> None:
     ],
     ids=lambda fault: f"{fault.kind}-{fault.status if fault.kind == 'status' else fault.seconds}",
 )
-def test_a_page_that_fails_is_asked_for_again_and_no_row_is_read_twice(many: Any, fault: Fault) -> None:
+def test_a_page_that_fails_is_asked_for_again_and_no_row_is_read_twice(many: World, fault: Fault) -> None:
     """Sections 4.1 and 4.2: 429 `api-calls-rate`, 500: retry later."""
     many.break_caspio(fault)
     ended = many.ended()
@@ -118,7 +119,7 @@ def test_a_page_that_fails_is_asked_for_again_and_no_row_is_read_twice(many: Any
     assert_as_in_caspio(many)
 
 
-def test_an_hour_without_caspio_ends_the_run_clearly_and_the_next_one_completes(many: Any) -> None:
+def test_an_hour_without_caspio_ends_the_run_clearly_and_the_next_one_completes(many: World) -> None:
     many.break_caspio(Fault(kind="status", path=RECORDS, status=500, nth=tuple(range(3, 100_000))))
     ended = many.ended()
     assert ended.code == 4
@@ -134,7 +135,7 @@ def test_an_hour_without_caspio_ends_the_run_clearly_and_the_next_one_completes(
     assert_as_in_caspio(many)
 
 
-def test_rows_edited_while_they_are_read_arrive_now_or_with_the_next_run(many: Any) -> None:
+def test_rows_edited_while_they_are_read_arrive_now_or_with_the_next_run(many: World) -> None:
     def edit() -> None:
         many.clock.advance(1)
         many.caspio.update_rows("Customers", {"FirstName": "Edited"}, "PK_ID % 7 = 0")
@@ -146,14 +147,14 @@ def test_rows_edited_while_they_are_read_arrive_now_or_with_the_next_run(many: A
     assert_as_in_caspio(many)
 
 
-def test_rows_deleted_while_they_are_read_cost_no_other_row(many: Any) -> None:
+def test_rows_deleted_while_they_are_read_cost_no_other_row(many: World) -> None:
     """Section 3.2: pages by the key, never by offset: what vanishes moves nothing else."""
     while_reading(many, 2, lambda: many.caspio.delete_rows("Customers", "PK_ID % 5 = 0 AND PK_ID < 2900"))
     assert many.ended().code == 0
     assert_as_in_caspio(many)
 
 
-def test_rows_inserted_while_others_are_read_arrive_with_the_next_run(many: Any) -> None:
+def test_rows_inserted_while_others_are_read_arrive_with_the_next_run(many: World) -> None:
     more = [many.person(number) for number in range(PEOPLE + 1, PEOPLE + 101)]
     while_reading(many, 2, lambda: many.caspio.insert_rows("Customers", more))
     assert many.ended().code == 0
@@ -163,7 +164,7 @@ def test_rows_inserted_while_others_are_read_arrive_with_the_next_run(many: Any)
     assert_as_in_caspio(many)
 
 
-def test_an_import_that_stamps_everything_in_one_second_is_read_once(world: Any) -> None:
+def test_an_import_that_stamps_everything_in_one_second_is_read_once(world: World) -> None:
     """Section 7, and the design: the watermark is a run's start, never the largest value seen."""
     world.people(10_000)
     world.sync()
@@ -184,7 +185,7 @@ def test_an_import_that_stamps_everything_in_one_second_is_read_once(world: Any)
 
 
 @pytest.mark.parametrize("seconds", [30, 100])
-def test_a_row_committed_late_below_the_cursor_is_found_by_the_overlap(many: Any, seconds: int) -> None:
+def test_a_row_committed_late_below_the_cursor_is_found_by_the_overlap(many: World, seconds: int) -> None:
     """A transaction that stamped its rows before the run and committed them after it."""
     many.run()
     before = many.clock.now()
@@ -198,7 +199,7 @@ def test_a_row_committed_late_below_the_cursor_is_found_by_the_overlap(many: Any
     assert_as_in_caspio(many)
 
 
-def test_a_row_committed_later_than_the_overlap_is_found_by_the_full_sweep(many: Any) -> None:
+def test_a_row_committed_later_than_the_overlap_is_found_by_the_full_sweep(many: World) -> None:
     many.run()
     before = many.clock.now()
     many.clock.advance(600)
@@ -210,14 +211,14 @@ def test_a_row_committed_later_than_the_overlap_is_found_by_the_full_sweep(many:
     assert_as_in_caspio(many)
 
 
-def committed_late(world: Any, stamped: VirtualClock, number: int) -> None:
+def committed_late(world: World, stamped: VirtualClock, number: int) -> None:
     """Insert a row whose timestamp is that of another clock."""
-    account = world.caspio._account
-    present, account._clock = account._clock, stamped
+    account = world.caspio.account
+    present, account.clock = account.clock, stamped
     try:
         world.caspio.insert_rows("Customers", [world.person(number)])
     finally:
-        account._clock = present
+        account.clock = present
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def committed_late(world: Any, stamped: VirtualClock, number: int) -> None:
     ],
     ids=lambda value: f"{value:%b%d}" if isinstance(value, datetime) else value.split()[0],
 )
-def test_every_edit_around_a_change_of_the_clock_arrives(world: Any, zone: str, around: datetime) -> None:
+def test_every_edit_around_a_change_of_the_clock_arrives(world: World, zone: str, around: datetime) -> None:
     """Section 2.4: Timestamps are wall-clock readings in the field's own zone, by Windows id."""
     world.clock.advance((around - world.clock.now()).total_seconds() - 7200)
     fields = [{**each, **({"TimeZone": zone} if each["Name"] == "ChangedAt" else {})} for each in world.CUSTOMERS]

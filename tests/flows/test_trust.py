@@ -1,19 +1,18 @@
 """Something on the way answers in Braze's name: nothing passes for sent, nothing is billed for ever, no secret is shown."""
 
-from typing import Any
-
 import orjson
 import pytest
 
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.gateway import between
+from tests.flows.world import World
 
 TRACK = "/users/track"
 AN_HOUR = 3600.0
 KEY = "3f1c0b1e-94d2-4c51-a7e0-5b1f2c9d8e70"
 
 
-def minutes(world: Any, count: int) -> list[int]:
+def minutes(world: World, count: int) -> list[int]:
     """Exit codes of a schedule that comes back each minute."""
     codes = []
     for _ in range(count):
@@ -26,7 +25,7 @@ def minutes(world: Any, count: int) -> list[int]:
     "body", [b"", b"{}", b'{"Code":"ServerError"}', b'{"message":"blocked by policy"}', b"<!-- {}"]
 )
 def test_what_nobody_acknowledged_is_not_sent_and_not_billed_each_minute(
-    world: Any, monkeypatch: pytest.MonkeyPatch, body: bytes
+    world: World, monkeypatch: pytest.MonkeyPatch, body: bytes
 ) -> None:
     world.people(400)
     world.sync()
@@ -49,7 +48,7 @@ def test_what_nobody_acknowledged_is_not_sent_and_not_billed_each_minute(
 
 
 def test_one_small_request_that_nobody_acknowledged_ends_the_run_and_keeps_the_cursor(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.people(5)
     world.sync()
@@ -62,7 +61,7 @@ def test_one_small_request_that_nobody_acknowledged_ends_the_run_and_keeps_the_c
     assert (again.code, again.report.sent, len(world.profiles())) == (0, 5, 5)
 
 
-def test_counts_that_disagree_are_told_and_the_rows_sent_again(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counts_that_disagree_are_told_and_the_rows_sent_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.people(200)
     world.sync()
 
@@ -83,7 +82,7 @@ def test_counts_that_disagree_are_told_and_the_rows_sent_again(world: Any, monke
 
 
 def test_an_opt_out_that_nobody_acknowledged_leaves_again_though_its_row_is_held(
-    world: Any, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.people(30)
     world.loose()
@@ -100,7 +99,7 @@ def test_an_opt_out_that_nobody_acknowledged_leaves_again_though_its_row_is_held
 
 
 def test_a_refused_key_is_told_back_by_braze_and_shown_nowhere(
-    world: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+    world: World, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     world.people(3)
     world.sync()
@@ -116,7 +115,7 @@ def test_a_refused_key_is_told_back_by_braze_and_shown_nowhere(
 
 
 @pytest.mark.parametrize("changed", [2, 25])
-def test_rows_that_braze_refuses_alike_stop_nobody(world: Any, monkeypatch: pytest.MonkeyPatch, changed: int) -> None:
+def test_rows_that_braze_refuses_alike_stop_nobody(world: World, monkeypatch: pytest.MonkeyPatch, changed: int) -> None:
     world.people(30)
     world.sync()
     world.run()
@@ -133,7 +132,7 @@ def test_rows_that_braze_refuses_alike_stop_nobody(world: Any, monkeypatch: pyte
     assert world.profiles()["c1"]["first_name"] == "Good"
 
 
-def test_429_without_end_ends_the_run_and_lets_go_of_the_lease(world: Any) -> None:
+def test_429_without_end_ends_the_run_and_lets_go_of_the_lease(world: World) -> None:
     world.people(3)
     world.sync()
     world.break_braze(Fault(kind="refuse", path=TRACK, header="retry-after", seconds=36_000))

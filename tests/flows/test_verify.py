@@ -135,8 +135,7 @@ def test_a_value_where_null_was_sent_is_a_difference_and_is_cleared_again(world:
 def test_a_profile_that_is_gone_is_made_again_whole(world: World) -> None:
     rich_world(world)
     sound = world.profiles()
-    world.braze._store._by_external_id.pop("c3")
-    world.braze._store._remove(2, world.braze._store.read(2))
+    world.braze.store.delete(2)
     report = verify(world)
     assert (report.missing, report.differing, report.cleared) == (1, 0, 1)
     assert rows_by_field(report) == {"(profile)": 1}

@@ -177,7 +177,7 @@ def test_an_item_whose_queued_write_was_lost_is_missing_and_sent_again(shop: Wor
     assert (report.equal, report.missing, report.cleared, report.rows) == (118, 2, 2, 120)
     assert report.requests == 3 + 2 * 2  # the pages, and each of the two twice
     assert rows_by_field(report) == {"(item)": 2}
-    shop.braze.catalogs._behaviour = BrazeBehaviour()
+    shop.braze.behaviour.catalog_silent_failures = frozenset()
     repair = shop.run("products")
     assert (repair.mode, repair.sent, repair.new) == ("incremental", 2, 2)
     assert len(items(shop)) == 120
@@ -210,13 +210,13 @@ def test_items_of_others_are_counted_and_left_alone(shop: World) -> None:
 
 def test_a_deletion_that_came_to_nothing_is_found_and_deleted_again(shop: World) -> None:
     stock(shop, 10)
-    shop.braze.catalogs._behaviour = BrazeBehaviour(catalog_silent_failures=frozenset({"p-4"}))
+    shop.braze.behaviour.catalog_silent_failures = frozenset({"p-4"})
     shop.caspio.delete_rows("Products", "PK_ID=4")
     assert shop.run("products", full=True).deleted == 1
     assert "p-4" in items(shop)
     report = verify(shop)
     assert (report.undeleted, report.extra, report.equal) == (1, 0, 9)
-    shop.braze.catalogs._behaviour = BrazeBehaviour()
+    shop.braze.behaviour.catalog_silent_failures = frozenset()
     assert shop.run("products", full=True).deleted == 1
     assert "p-4" not in items(shop)
     assert verify(shop).undeleted == 0
@@ -317,7 +317,7 @@ def test_a_cursor_that_braze_does_not_know_any_more_begins_anew_past_what_was_se
     add(shop, "a1")
     with pytest.raises(KilledError):
         verify(shop, watching=verifying.Watching(observe=killed_at(2, [])))
-    with shop.ledger() as ledger, ledger._write("spoil the cursor") as connection:
+    with shop.ledger() as ledger, ledger.writing("spoil the cursor") as connection:
         connection.exec_driver_sql("UPDATE verification SET page_cursor = 'nonsense'")
     report = verify(shop)
     assert (report.equal, report.rows, report.extra, report.missing) == (120, 120, 1, 0)

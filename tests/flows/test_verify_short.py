@@ -7,19 +7,20 @@ import pytest
 from caspio_sync.errors import TransientError
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.test_verify_catalog import PRODUCTS, SYNC, stock, verify
+from tests.flows.world import World
 
 PAGES = "/catalogs/products/items"
 ROWS = "/integrations/rest/v3/tables/Products/records"
 
 
 @pytest.fixture
-def stocked(world: Any) -> Any:
+def stocked(world: World) -> World:
     world.sync(SYNC, "products")
     world.caspio.create_table("Products", PRODUCTS)
     return stock(world, 200)
 
 
-def test_items_behind_a_page_that_ended_the_catalog_early_are_read_one_by_one(stocked: Any) -> None:
+def test_items_behind_a_page_that_ended_the_catalog_early_are_read_one_by_one(stocked: World) -> None:
     app = stocked.braze.app
 
     async def ending(scope: Any, receive: Any, send: Any) -> None:
@@ -30,18 +31,18 @@ def test_items_behind_a_page_that_ended_the_catalog_early_are_read_one_by_one(st
 
         await app(scope, receive, without_link)
 
-    stocked.braze.app = ending
+    stocked.braze.app = ending  # type: ignore[method-assign]
     report = verify(stocked)
     assert (report.pages, report.missing, report.equal) == (1, 0, 200)
 
 
-def test_rows_that_a_short_answer_leaves_out_are_not_gone(stocked: Any) -> None:
+def test_rows_that_a_short_answer_leaves_out_are_not_gone(stocked: World) -> None:
     stocked.break_caspio(Fault(kind="short", path=ROWS, nth=(1,), rows=10))
     report = verify(stocked)
     assert (report.gone, report.equal) == (0, 200)
 
 
-def test_rows_that_caspio_counts_and_does_not_give_end_the_verification(stocked: Any) -> None:
+def test_rows_that_caspio_counts_and_does_not_give_end_the_verification(stocked: World) -> None:
     stocked.break_caspio(Fault(kind="short", path=ROWS, every=1, rows=0))
     with pytest.raises(TransientError, match="is not known to be the answer of that host itself"):
         verify(stocked)

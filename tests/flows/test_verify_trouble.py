@@ -77,14 +77,13 @@ def test_a_sample_is_drawn_from_all_rows_and_again_the_same_when_it_goes_on(
         verify(world, 200, watching=verifying.Watching(observe=kill))
     report = verify(world, 200)
     assert (report.compared, report.accuracy, world.braze.requests - requests) == (200, 1.0, 4)
-    drawn = verifying._drawn
     with world.ledger() as ledger:
         begun = ledger.verification("customers")
         sent = ledger.sent_pks("customers")
     assert begun is not None
     assert begun.ended_at is not None
-    chosen = drawn(sent, begun)
-    assert chosen.equals(drawn(sent, begun))
+    chosen = verifying.drawn_rows(sent, begun)
+    assert chosen.equals(verifying.drawn_rows(sent, begun))
     assert 60 < sum(chosen <= 300) < 140
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -58,7 +57,7 @@ def set_to(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return edit
 
 
-def another_key(world: World, set_to: Any, *, without: Sequence[str] = (), key: str = ROTATED) -> None:
+def another_key(world: World, set_to: Callable[..., None], *, without: Sequence[str] = (), key: str = ROTATED) -> None:
     """The settings name another key; of the people in its workspace these are not there."""
     set_to(BRAZE_API_KEY=key)
 
@@ -82,7 +81,7 @@ def another_key(world: World, set_to: Any, *, without: Sequence[str] = (), key: 
 )
 class TestAnotherHost:
     def test_a_run_is_refused_and_names_the_ways_on(
-        self, sent: World, set_to: Any, variable: str, value: str, says: str
+        self, sent: World, set_to: Callable[..., None], variable: str, value: str, says: str
     ) -> None:
         set_to(**{variable: value})
         calls = sent.caspio.calls
@@ -93,7 +92,7 @@ class TestAnotherHost:
         assert (sent.sent(), sent.caspio.calls) == ([], calls)
 
     def test_whatever_would_act_on_it_is_refused(
-        self, sent: World, set_to: Any, variable: str, value: str, says: str
+        self, sent: World, set_to: Callable[..., None], variable: str, value: str, says: str
     ) -> None:
         set_to(**{variable: value})
         assert says in str(sent.refused_plan())
@@ -114,13 +113,13 @@ class TestAnotherHost:
         assert "c1" in sent.profiles()
 
     @pytest.mark.usefixtures("sent")
-    def test_check_finds_it(self, set_to: Any, variable: str, value: str, says: str) -> None:
+    def test_check_finds_it(self, set_to: Callable[..., None], variable: str, value: str, says: str) -> None:
         set_to(**{variable: value})
         ended = CliRunner().invoke(app, ["check", "customers"])
         assert (ended.exit_code, says in " ".join(ended.output.split())) == (2, True)
 
     @pytest.mark.usefixtures("sent")
-    def test_status_shows_both(self, set_to: Any, variable: str, value: str, says: str) -> None:
+    def test_status_shows_both(self, set_to: Callable[..., None], variable: str, value: str, says: str) -> None:
         def shown() -> str:
             return " ".join(CliRunner().invoke(app, ["status", "customers"]).output.split())
 
@@ -132,7 +131,7 @@ class TestAnotherHost:
         assert "sandbox-key" not in shown()
 
     def test_a_persons_word_is_taken_for_all_syncs_of_the_ledger(
-        self, sent: World, set_to: Any, variable: str, value: str, says: str
+        self, sent: World, set_to: Callable[..., None], variable: str, value: str, says: str
     ) -> None:
         sent.sync(sent.SYNC.partition("fields:")[0] + "fields: {nick: FirstName}\n", name="again")
         sent.run("again")
@@ -145,7 +144,7 @@ class TestAnotherHost:
 
 class TestAnotherKey:
     @pytest.mark.parametrize("gone", [0, 4])
-    def test_a_rotated_key_finds_whom_it_sent(self, sent: World, set_to: Any, gone: int) -> None:
+    def test_a_rotated_key_finds_whom_it_sent(self, sent: World, set_to: Callable[..., None], gone: int) -> None:
         another_key(sent, set_to, without=people(*range(1, gone + 1)))
         assert sent.plan().to_send == 0
         assert (sent.run().sent, sent.sent()) == (0, [])
@@ -154,7 +153,7 @@ class TestAnotherKey:
         assert sent.run().sent == 0
 
     @pytest.mark.parametrize("left", [15, 0])
-    def test_the_key_of_another_workspace_does_not(self, sent: World, set_to: Any, left: int) -> None:
+    def test_the_key_of_another_workspace_does_not(self, sent: World, set_to: Callable[..., None], left: int) -> None:
         another_key(sent, set_to, without=people(*range(left + 1, 21)))
         ended = sent.ended()
         assert ended.code == 2
@@ -165,7 +164,7 @@ class TestAnotherKey:
 
     @pytest.mark.parametrize(("count", "gone", "code"), [(5, 1, 0), (5, 2, 2), (1, 0, 0), (1, 1, 2)])
     def test_of_fewer_the_same_share_is_asked_for(
-        self, world: World, set_to: Any, count: int, gone: int, code: int
+        self, world: World, set_to: Callable[..., None], count: int, gone: int, code: int
     ) -> None:
         world.braze = workspace(world)
         world.people(count)
@@ -174,14 +173,16 @@ class TestAnotherKey:
         another_key(world, set_to, without=people(*range(1, gone + 1)))
         assert world.ended().code == code
 
-    def test_a_key_that_may_not_read_profiles_is_no_proof(self, sent: World, set_to: Any) -> None:
+    def test_a_key_that_may_not_read_profiles_is_no_proof(self, sent: World, set_to: Callable[..., None]) -> None:
         another_key(sent, set_to, key=NARROW)
         ended = sent.ended()
         assert ended.code == 2
         assert "whether its workspace is the same cannot be told" in ended.message
         assert re.search(WAYS_ON, ended.message)
 
-    def test_where_nothing_was_sent_there_is_nothing_to_confuse(self, world: World, set_to: Any) -> None:
+    def test_where_nothing_was_sent_there_is_nothing_to_confuse(
+        self, world: World, set_to: Callable[..., None]
+    ) -> None:
         world.braze = workspace(world)
         world.customers([world.person(1, Email="nobody")])
         world.sync()
@@ -189,7 +190,7 @@ class TestAnotherKey:
         another_key(world, set_to)
         assert world.ended().code == 0
 
-    def test_items_are_read_back_of_a_catalog(self, world: World, shop: Shop, set_to: Any) -> None:
+    def test_items_are_read_back_of_a_catalog(self, world: World, shop: Shop, set_to: Callable[..., None]) -> None:
         world.braze = workspace(world)
         shop.open(6)
         shop.run()
@@ -202,7 +203,7 @@ class TestAnotherKey:
         assert re.search(WAYS_ON, ended.message)
 
     def test_an_engagement_return_of_another_workspace_writes_nothing(
-        self, world: World, told: Told, set_to: Any
+        self, world: World, told: Told, set_to: Callable[..., None]
     ) -> None:
         world.braze = workspace(world)
         customers(world, 3)
@@ -215,14 +216,14 @@ class TestAnotherKey:
         assert world.ended("engagement", same_workspace=True).code == 0
 
 
-def test_another_workspace_has_a_ledger_of_its_own(sent: World, set_to: Any) -> None:
+def test_another_workspace_has_a_ledger_of_its_own(sent: World, set_to: Callable[..., None]) -> None:
     """What the refusal advises: there, the first run is a full send."""
     sent.braze = BrazeSandbox(clock=sent.clock)
     set_to(BRAZE_REST_ENDPOINT="http://braze.staging", CASPIO_SYNC_HOME="staging")
     assert sent.run().sent == 20
 
 
-def test_emulators_on_other_ports_are_the_same(world: World, set_to: Any) -> None:
+def test_emulators_on_other_ports_are_the_same(world: World, set_to: Callable[..., None]) -> None:
     set_to(BRAZE_REST_ENDPOINT="http://127.0.0.1:8091", CASPIO_INTEGRATION_URL="http://127.0.0.1:8090")
     world.people(3)
     world.sync()

@@ -1,6 +1,5 @@
 """A whole account on each side, in process, and the folder that a sync between them runs in."""
 
-import asyncio
 import contextvars
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -183,9 +182,9 @@ class World:
 
     def plan(self, name: str = "customers", *, show: int = 0, **options: Any) -> Plan:
         """What `caspio-sync plan` finds out."""
-        from caspio_sync.cli.plan import _plan
+        from caspio_sync.cli.plan import made_plan
 
-        return asyncio.run(_plan(name, RunOptions(**options), show))
+        return made_plan(name, RunOptions(**options), show)
 
     def refused_plan(self, name: str = "customers") -> CaspioSyncError:
         """The error a plan ends with."""
@@ -195,10 +194,7 @@ class World:
 
     def edit_unstamped(self, statement: str) -> None:
         """Change rows of Customers behind Caspio's back, as nothing that is stamped does."""
-        account = self.caspio._account
-        table = account.table("Customers")
-        table._db.execute(statement)
-        account.change_fields(table, table.fields, {field.name: field.name for field in table.fields})
+        self.caspio.account.edit_unstamped(self.caspio.account.table("Customers"), statement)
 
     def profiles(self) -> dict[str, dict[str, Any]]:
         """Braze's profiles by external id."""

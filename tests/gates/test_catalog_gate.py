@@ -139,7 +139,7 @@ def test_the_factor_is_the_sync_files() -> None:
     ("now", "last", "blocks"), [(49, 100, True), (50, 100, False), (0, 100, True), (5, None, False), (5, 0, False)]
 )
 def test_a_source_that_lost_half_its_rows_blocks_the_smallest_batch(now: int, last: int | None, blocks: bool) -> None:
-    counts = {"_rows_now": pl.lit(now), "_rows_last": pl.lit(last, dtype=pl.Int64)}
+    counts: dict[str, Any] = {"_rows_now": pl.lit(now), "_rows_last": pl.lit(last, dtype=pl.Int64)}
     judgement = judged({}, **counts)
     assert (judgement.blocked is not None) == blocks
     if blocks:

@@ -15,12 +15,12 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import load_sync, parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from expectations.gate import Gate, GateLimits, Judgement, expectation_from
 from expectations.profiles import judged_frame
 from expectations.rules import MAX_ROW_EXPECTATIONS
 from expectations.suites import gate_of, suite_of
+from tests.definitions import profiles
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "customers.yaml"
 SECRET = "alice.secret@example.com"
@@ -253,7 +253,7 @@ def test_a_null_does_not_fail_an_expectation_about_values(dtype: pl.DataType) ->
 
 @pytest.fixture(scope="module")
 def shipped() -> tuple[ProfileSync, ProfileMapping]:
-    return fitted(load_sync(SHIPPED))
+    return fitted(SHIPPED.read_text(encoding="utf-8"))
 
 
 TYPES = {
@@ -272,7 +272,8 @@ NAMES = [
 FIELDS = [CaspioField(name, TYPES.get(name, "STRING")) for name in NAMES]
 
 
-def fitted(sync: ProfileSync) -> tuple[ProfileSync, ProfileMapping]:
+def fitted(text: str) -> tuple[ProfileSync, ProfileMapping]:
+    sync = profiles(text, SHIPPED)
     return sync, ProfileMapping(sync, FIELDS, ATTRIBUTE_VALUES)
 
 
@@ -298,7 +299,7 @@ def test_the_shipped_suite_has_at_most_fifteen_row_expectations(shipped: tuple[P
 def test_no_sync_makes_more_than_fifteen_row_expectations() -> None:
     more = "  home: {from: Spend, type: number}\n  image_url: Notes\n  current_location: {object: {longitude: Spend, latitude: AverageOrder}}\n"
     text = SHIPPED.read_text(encoding="utf-8").replace("fields:\n", "fields:\n" + more, 1)
-    assert len(suite_of(*fitted(parse_sync(text, SHIPPED)))) <= MAX_ROW_EXPECTATIONS
+    assert len(suite_of(*fitted(text))) <= MAX_ROW_EXPECTATIONS
 
 
 def test_every_expectation_says_how_severe_it_is_what_it_is_called_and_why_it_exists(
@@ -345,7 +346,7 @@ def test_the_sync_files_own_expectations_and_limits_are_applied() -> None:
         "\ngate:\n  max_quarantined_rows: 0\n  expectations:\n"
         "    - {type: expect_column_values_to_be_between, kwargs: {column: spend, max_value: 100}, meta: {name: spend_limit, why: typing mistakes}}\n"
     )
-    judgement = judged(fitted(parse_sync(text, SHIPPED)), {"Spend": 99.0}, {"Spend": 101.0})
+    judgement = judged(fitted(text), {"Spend": 99.0}, {"Spend": 101.0})
     assert placed(judgement) == ([1], [2])
     assert judgement.held["reason"].to_list() == ["spend_limit"]
     assert judgement.blocked is not None
@@ -357,6 +358,6 @@ def test_an_expectation_about_the_batch_that_says_no_why_blocks_with_what_it_exp
         "\ngate:\n  min_rows: 1\n  expectations:\n"
         "    - {type: expect_column_mean_to_be_between, kwargs: {column: spend, max_value: 10}}\n"
     )
-    judgement = judged(fitted(parse_sync(text, SHIPPED)), {"Spend": 99.0})
+    judgement = judged(fitted(text), {"Spend": 99.0})
     said = "the sync file expects of spend: column mean to be between (max_value 10)"
     assert judgement.blocked == f"expect_column_mean_to_be_between spend: {said}"

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from shop import Row, Shop
+from tests.torture.shop import Row, Shop
 
 FIELDS: list[Row] = [
     {"Name": "CustomerNo", "Type": "STRING"},

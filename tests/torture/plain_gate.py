@@ -26,4 +26,4 @@ def plain_gate() -> None:
         return results
 
     Gate.__init__ = keep  # type: ignore[assignment]
-    Gate._validate = validate  # type: ignore[method-assign]
+    Gate.validate = validate  # type: ignore[method-assign]

@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from boundaries import watch
-from plain_gate import plain_gate
+
+from tests.torture.boundaries import watch
+from tests.torture.plain_gate import plain_gate
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def prepare_everything() -> None:
         for name in (
             "flows.kinds", "great_expectations.expectations", "caspio_sync.cli.run", "psycopg", "tasks.report",
             "anyio._backends._asyncio", "multiprocessing.synchronize", "sqlalchemy.dialects.sqlite.pysqlite",
-            "sqlalchemy.dialects.postgresql.psycopg", "pandas", "pyarrow",
+            "sqlalchemy.dialects.postgresql.psycopg", "pandas", "pyarrow", "fastapi.encoders",
+            "prefect.flow_engine", "prefect.task_engine", "prefect.utilities.visualization", "expectations.suites", "tasks.server",
         ):  # fmt: skip
             with contextlib.suppress(ModuleNotFoundError):
                 importlib.import_module(name)
@@ -158,7 +160,9 @@ def play(order: Order) -> int:
         plain_gate()
     watch(Boundaries(order))
     if order.after is not None:
-        threading.Thread(target=lambda: (time.sleep(order.after or 0.0), end(order)), daemon=True).start()
+        timer = threading.Timer(order.after, end, [order])
+        timer.daemon = True
+        timer.start()
 
     from caspio_sync.cli.run import exit_code
     from caspio_sync.errors import CaspioSyncError
@@ -209,24 +213,23 @@ def _shrink(order: Order) -> None:
     from caspio_sync.ledger import leases
     from caspio_sync.run import lease, opening
     from caspio_sync.run.catalogs import catalog_schema
-
-    prepare = opening.prepare
+    from caspio_sync.run.prepared import prepare
 
     async def smaller(*args: Any, **kwargs: Any) -> Any:
         prepared = await prepare(*args, **kwargs)
         return replace(prepared, definition=prepared.definition.model_copy(update={"batch_size": order.batch_rows}))
 
-    opening.prepare = smaller
+    opening.prepare = smaller  # type: ignore[attr-defined]
     for function in (requests.fill_requests, requests.count_requests):
         assert function.__kwdefaults__ is not None
         function.__kwdefaults__["objects_per_request"] = order.objects_per_request
-    catalog_schema._LOOK_SECONDS = 0.02
-    catalog_schema.CATALOGS_LIMIT = catalog_schema.FIELDS_LIMIT = (100_000, 60.0)
+    catalog_schema.LOOK_SECONDS = 0.02
+    catalog_schema.CATALOGS_LIMIT = catalog_schema.FIELDS_LIMIT = (100_000, 60.0)  # type: ignore[attr-defined]
     outcomes.COMMIT_REQUESTS = order.commit_requests
     outcomes.COMMIT_SECONDS = 0.05
     if order.lease_seconds is not None:
         leases.LEASE_SECONDS = order.lease_seconds
-        lease.BEAT_SECONDS = order.lease_seconds / 6
+        lease.BEAT_SECONDS = order.lease_seconds / 6  # type: ignore[attr-defined]
 
 
 def _connect(order: Order, observer: Callable[[Any], None]) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from shop import Row, Shop
-
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from tests.torture.shop import Row, Shop
 
 # Two rows of a batch may fail; three block it. How few rows are too few is no matter of who is killed when.
 _SYNC = """\

@@ -4,12 +4,12 @@ import random
 from pathlib import Path
 from typing import Any
 
-from arena import Arena
-from boundaries import points
-from processes import Order
-from watched import Watched
-from watched_items import WatchedItems
-from watched_profiles import WatchedProfiles
+from tests.torture.arena import Arena
+from tests.torture.boundaries import points
+from tests.torture.processes import Order
+from tests.torture.watched import Watched
+from tests.torture.watched_items import WatchedItems
+from tests.torture.watched_profiles import WatchedProfiles
 
 # Passed once a run, or once a batch, or once a request.
 _JUDGED = 0.03  # share of the runs that Great Expectations judges: it takes four times as long as the rest of a run

@@ -13,17 +13,19 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.torture.arena import Arena, Ended, copied
+from tests.torture.watched import Watched
+from tests.torture.watched_items import WatchedItems
+from tests.torture.watched_profiles import WatchedProfiles
+
 pytestmark = pytest.mark.long
 
 Play = Callable[[Awaitable[Any]], Any]
 
 
 @pytest.fixture
-def watched(arena: Any, template: Path, tmp_path: Path) -> Any:
+def watched(arena: Arena, template: Path, tmp_path: Path) -> WatchedProfiles:
     """A shop with forty sound customers."""
-    from arena import copied
-    from watched_profiles import WatchedProfiles
-
     made = WatchedProfiles(arena, tmp_path, copied(template, tmp_path), random.Random(1))
     for _ in range(40):
         made.shop.add()
@@ -32,11 +34,8 @@ def watched(arena: Any, template: Path, tmp_path: Path) -> Any:
 
 
 @pytest.fixture
-def watched_items(arena: Any, template: Path, tmp_path: Path) -> Any:
+def watched_items(arena: Arena, template: Path, tmp_path: Path) -> WatchedItems:
     """A shop with forty sound products, all in the catalog, of which five are gone from Caspio since."""
-    from arena import copied
-    from watched_items import WatchedItems
-
     made = WatchedItems(arena, tmp_path, copied(template, tmp_path), random.Random(1))
     made.shop.described.cursor = False
     made.describe()
@@ -46,7 +45,7 @@ def watched_items(arena: Any, template: Path, tmp_path: Path) -> Any:
     return made
 
 
-async def finished(watched: Any, **more: Any) -> Any:
+async def finished(watched: Watched, **more: Any) -> Ended:
     """A run that is left alone, and what it left behind."""
     watched.clock.offset += 4000
     ended = await watched.run(watched.order(**more))
@@ -74,7 +73,7 @@ def state_of(pid: int) -> str:
         return "gone"
 
 
-def stored(watched: Any, what: str) -> list[Any]:
+def stored(watched: Watched, what: str) -> list[Any]:
     connection = sqlite3.connect(watched.folder / "ledger.db")
     try:
         return connection.execute(what).fetchall()
@@ -82,7 +81,9 @@ def stored(watched: Any, what: str) -> list[Any]:
         connection.close()
 
 
-def test_a_dead_run_is_recorded_as_killed_and_the_next_takes_over_at_once(watched: Any, runner: asyncio.Runner) -> None:
+def test_a_dead_run_is_recorded_as_killed_and_the_next_takes_over_at_once(
+    watched: WatchedProfiles, runner: asyncio.Runner
+) -> None:
     async def play() -> Any:
         watched.moments["track:done", 3] = watched.kill
         assert (await watched.run(watched.order())).killed
@@ -101,7 +102,7 @@ def test_a_dead_run_is_recorded_as_killed_and_the_next_takes_over_at_once(watche
     assert watched.faults == []
 
 
-def test_a_second_run_is_refused_or_waits(watched: Any, runner: asyncio.Runner) -> None:
+def test_a_second_run_is_refused_or_waits(watched: WatchedProfiles, runner: asyncio.Runner) -> None:
     async def play() -> None:
         order = watched.order(at="Ledger.record_sent:before", count=2, stop="STOP")
         first = await watched.arena.start(order)
@@ -126,7 +127,7 @@ def test_a_second_run_is_refused_or_waits(watched: Any, runner: asyncio.Runner) 
 
 @pytest.mark.parametrize("where", ["sending.send_batch:before", "BrazeClient.track:after", "Ledger.record_sent:before"])
 def test_a_run_that_was_paused_neither_sends_nor_writes_once_another_took_over(
-    watched: Any, runner: asyncio.Runner, where: str
+    watched: WatchedProfiles, runner: asyncio.Runner, where: str
 ) -> None:
     async def play() -> None:
         short = {"lease_seconds": 1.2, "batch_rows": 40, "objects_per_request": 1}
@@ -163,7 +164,7 @@ def test_a_run_that_was_paused_neither_sends_nor_writes_once_another_took_over(
     "where", ["sending.send_batch:before", "CatalogClient.write_items:after", "vanished.delete_vanished:before"]
 )
 def test_a_paused_run_neither_writes_nor_deletes_items_once_another_took_over(
-    watched_items: Any, runner: asyncio.Runner, where: str
+    watched_items: WatchedItems, runner: asyncio.Runner, where: str
 ) -> None:
     watched, shop = watched_items, watched_items.shop
 
@@ -207,14 +208,16 @@ def test_a_paused_run_neither_writes_nor_deletes_items_once_another_took_over(
 
 
 @pytest.mark.parametrize("limited", [False, True])
-def test_the_sender_process_does_not_outlive_a_killed_run(watched: Any, runner: asyncio.Runner, limited: bool) -> None:
+def test_the_sender_process_does_not_outlive_a_killed_run(
+    watched: WatchedProfiles, runner: asyncio.Runner, limited: bool
+) -> None:
     """`limited`: it waits for four minutes, as long as it has patience, with requests handed over."""
     from caspio_sync.sandbox.faults import Fault, Faults, FaultyApp
 
     children: list[int] = []
 
     def kill() -> None:
-        told = Path(f"/proc/{watched._pid}/task/{watched._pid}/children").read_text().split()
+        told = Path(f"/proc/{watched.pid}/task/{watched.pid}/children").read_text().split()
         children.extend(int(pid) for pid in told)
         watched.kill()
 
@@ -223,7 +226,7 @@ def test_the_sender_process_does_not_outlive_a_killed_run(watched: Any, runner: 
         faults = [Fault(kind="latency", path="/users/track", seconds=0.05)]
         if limited:
             faults.append(Fault(kind="refuse", path="/users/track", nth=tuple(range(6, 400)), seconds=240))
-        watched.shop.braze.app = FaultyApp(app, Faults(faults=tuple(faults)))
+        watched.shop.braze.app = FaultyApp(app, Faults(faults=tuple(faults)))  # type: ignore[method-assign]
         later = asyncio.get_running_loop().call_later
         watched.moments["track:done", 6] = (lambda: later(0.4, kill)) if limited else kill
         order = watched.order(sender="process", objects_per_request=1, batch_rows=40)
@@ -234,13 +237,15 @@ def test_the_sender_process_does_not_outlive_a_killed_run(watched: Any, runner: 
         await until(lambda: state_of(children[0]) in {"gone", "Z"}, 2.0)
         await asyncio.sleep(0.3)
         assert watched.shop.braze.requests - requests <= order.connections
-        watched.shop.braze.app = app
+        watched.shop.braze.app = app  # type: ignore[method-assign]
         await finished(watched, sender="process")
 
     runner.run(play())
 
 
-def test_a_killed_verification_goes_on_and_what_it_took_back_is_repaired(watched: Any, runner: asyncio.Runner) -> None:
+def test_a_killed_verification_goes_on_and_what_it_took_back_is_repaired(
+    watched: WatchedProfiles, runner: asyncio.Runner
+) -> None:
     """Each stretch is an export; one with a drift is looked at twice, the second time under the lease."""
 
     async def drift() -> None:
@@ -262,7 +267,7 @@ def test_a_killed_verification_goes_on_and_what_it_took_back_is_repaired(watched
         assert holder.startswith("verification")
         ended = await watched.run(watched.order(verify=True))
         assert ended.status == 0, ended.message
-        assert watched._seen["track:comes"] == 4  # the first stretch was not looked at again
+        assert watched.seen["track:comes"] == 4  # the first stretch was not looked at again
         report = ended.report
         assert (report["rows"], report["equal"], report["differing"], report["cleared"]) == (40, 39, 1, 1)
         assert all("c15: " in fault for fault in watched.faults)  # the drift itself was noticed
@@ -273,7 +278,9 @@ def test_a_killed_verification_goes_on_and_what_it_took_back_is_repaired(watched
     runner.run(play())
 
 
-def test_while_the_ledger_is_locked_little_is_sent_and_then_all(watched: Any, runner: asyncio.Runner) -> None:
+def test_while_the_ledger_is_locked_little_is_sent_and_then_all(
+    watched: WatchedProfiles, runner: asyncio.Runner
+) -> None:
     """What is sent and not committed is what a kill repeats: it stays bounded however slow the ledger is."""
     taken: list[int] = []
 
@@ -305,7 +312,7 @@ def test_while_the_ledger_is_locked_little_is_sent_and_then_all(watched: Any, ru
     runner.run(play())
 
 
-def test_a_full_disk_ends_the_run_and_loses_nothing(watched: Any, runner: asyncio.Runner) -> None:
+def test_a_full_disk_ends_the_run_and_loses_nothing(watched: WatchedProfiles, runner: asyncio.Runner) -> None:
     async def play() -> None:
         size = (watched.folder / "ledger.db").stat().st_size
         ended = await watched.run(watched.order(file_bytes=size + 60_000, objects_per_request=1))
@@ -318,7 +325,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(watched: Any, runner: asynci
     runner.run(play())
 
 
-def test_a_ledger_of_a_newer_version_is_left_alone(watched: Any, runner: asyncio.Runner) -> None:
+def test_a_ledger_of_a_newer_version_is_left_alone(watched: WatchedProfiles, runner: asyncio.Runner) -> None:
     with sqlite3.connect(watched.folder / "ledger.db") as ledger:
         ledger.execute("UPDATE ledger_version SET version_num = '0999'")
     ledger.close()
@@ -334,7 +341,7 @@ def test_a_ledger_of_a_newer_version_is_left_alone(watched: Any, runner: asyncio
 
 
 def test_a_clock_that_was_set_back_keeps_neither_lease_nor_cursor_from_their_work(
-    watched: Any, runner: asyncio.Runner
+    watched: WatchedProfiles, runner: asyncio.Runner
 ) -> None:
     async def play() -> None:
         watched.moments["track:done", 2] = watched.kill

@@ -23,12 +23,14 @@ from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from tests.currents import posted
+from tests.torture.arena import Arena, copied
+from tests.torture.processes import Order
 
 pytestmark = pytest.mark.long
 
 PEOPLE = 25
 CAMPAIGN = "c0ffee00-0000-4000-8000-000000000001"
-FIELDS = [
+FIELDS: list[dict[str, Any]] = [
     {"Name": "CustomerNo", "Type": "STRING"},
     {"Name": "Email", "Type": "STRING"},
     {"Name": "Newsletter", "Type": "STRING"},
@@ -90,7 +92,7 @@ def bounced(number: int) -> bool:
 class Returned:
     """Both accounts, the ledger and the inbox of one return, and every call that wrote to Caspio."""
 
-    def __init__(self, arena: Any, folder: Path, ledger: str) -> None:
+    def __init__(self, arena: Arena, folder: Path, ledger: str) -> None:
         self.arena, self.folder, self.ledger = arena, folder, ledger
         self.clock = SystemClock()
         self.caspio = CaspioSandbox(clock=self.clock)
@@ -136,7 +138,6 @@ class Returned:
         return again
 
     async def run(self, sync: str = "engagement", **more: Any) -> Any:
-        from processes import Order
 
         order = Order(str(self.folder), self.ledger, self.arena.url, sync=sync, gate="great expectations", **more)
         ended = await self.arena.ended(await self.arena.start(order), order)
@@ -163,7 +164,7 @@ class Returned:
 
     def recorded(self) -> set[int]:
         """The rows that the ledger has a good outcome of."""
-        with Ledger.open(self.ledger) as ledger, ledger._read("look") as connection:
+        with Ledger.open(self.ledger) as ledger, ledger.reading("look") as connection:
             packed = connection.execute(sa.text("SELECT rows FROM outcome WHERE sync = 'engagement'")).scalars()
             frames = [pl.read_ipc(io.BytesIO(rows)) for rows in packed]
         return {pk for frame in frames for pk in frame.filter(pl.col("verdict") == "sent")["source_pk"]}
@@ -202,9 +203,8 @@ async def killed_and_run_again(returned: Returned, at: str, count: int) -> None:
 
 @pytest.mark.parametrize(("at", "count"), KILLED_AT)
 def test_a_killed_return_is_finished_by_the_next_run(  # noqa: PLR0917 - fixtures
-    arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path, at: str, count: int
+    arena: Arena, runner: asyncio.Runner, template: Path, tmp_path: Path, at: str, count: int
 ) -> None:
-    from arena import copied
 
     (tmp_path / "home").mkdir()
     runner.run(killed_and_run_again(Returned(arena, tmp_path, copied(template, tmp_path)), at, count))
@@ -214,7 +214,7 @@ def test_a_killed_return_is_finished_by_the_next_run(  # noqa: PLR0917 - fixture
     ("at", "count"), [("engagement._add:after", 2), ("told.fold_inbox:before", 1), ("CaspioClient.update:after", 1)]
 )
 def test_and_on_postgresql(  # noqa: PLR0917 - fixtures
-    arena: Any, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path, at: str, count: int
+    arena: Arena, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path, at: str, count: int
 ) -> None:
     (tmp_path / "home").mkdir()
     runner.run(killed_and_run_again(Returned(arena, tmp_path, postgresql_ledger), at, count))

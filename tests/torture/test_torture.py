@@ -6,66 +6,54 @@ from typing import Any
 
 import pytest
 
+from tests.torture.arena import Arena, copied
+from tests.torture.schedule import play, play_catalog
+
 pytestmark = pytest.mark.long
 
 
-def test_schedule(seed: int, arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path) -> None:
-    from arena import copied
-    from schedule import play
+def under_prefect(seed: int) -> dict[str, Any]:
+    """What each run of a schedule has: Prefect's engine; in one of ten nothing stands in for the sender and the gate."""
+    return {"prefect": True} | ({} if seed % 10 else {"sender": "process", "gate": "great expectations"})
 
+
+def test_schedule(seed: int, arena: Arena, runner: asyncio.Runner, template: Path, tmp_path: Path) -> None:
     watched = runner.run(play(seed, arena, tmp_path, copied(template, tmp_path)))
     assert watched.faults == []
 
 
 def test_schedule_on_postgresql(
-    postgresql_seed: int, arena: Any, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path
+    postgresql_seed: int, arena: Arena, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path
 ) -> None:
-    from schedule import play
-
     watched = runner.run(play(postgresql_seed, arena, tmp_path, postgresql_ledger))
     assert watched.faults == []
 
 
-def test_schedule_under_prefect_with_the_sender_in_a_process(
-    prefect_seed: int, prefect_arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path
+def test_schedule_under_prefect(
+    prefect_seed: int, prefect_arena: Arena, runner: asyncio.Runner, template: Path, tmp_path: Path
 ) -> None:
-    from arena import copied
-    from schedule import play
-
-    ledger = copied(template, tmp_path)
-    watched = runner.run(
-        play(prefect_seed, prefect_arena, tmp_path, ledger, prefect=True, sender="process", gate="great expectations")
-    )
+    ledger, always = copied(template, tmp_path), under_prefect(prefect_seed)
+    watched = runner.run(play(prefect_seed, prefect_arena, tmp_path, ledger, **always))
     assert watched.faults == []
 
 
 def test_catalog_schedule(
-    catalog_seed: int, arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path
+    catalog_seed: int, arena: Arena, runner: asyncio.Runner, template: Path, tmp_path: Path
 ) -> None:
-    from arena import copied
-    from schedule import play_catalog
-
     watched = runner.run(play_catalog(catalog_seed, arena, tmp_path, copied(template, tmp_path)))
     assert watched.faults == []
 
 
 def test_catalog_schedule_on_postgresql(
-    postgresql_catalog_seed: int, arena: Any, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path
+    postgresql_catalog_seed: int, arena: Arena, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path
 ) -> None:
-    from schedule import play_catalog
-
     watched = runner.run(play_catalog(postgresql_catalog_seed, arena, tmp_path, postgresql_ledger))
     assert watched.faults == []
 
 
-def test_catalog_schedule_under_prefect_with_the_sender_in_a_process(
-    prefect_catalog_seed: int, prefect_arena: Any, runner: asyncio.Runner, template: Path, tmp_path: Path
+def test_catalog_schedule_under_prefect(
+    prefect_catalog_seed: int, prefect_arena: Arena, runner: asyncio.Runner, template: Path, tmp_path: Path
 ) -> None:
-    from arena import copied
-    from schedule import play_catalog
-
-    always = {"prefect": True, "sender": "process", "gate": "great expectations"}
-    watched = runner.run(
-        play_catalog(prefect_catalog_seed, prefect_arena, tmp_path, copied(template, tmp_path), **always)
-    )
+    ledger, always = copied(template, tmp_path), under_prefect(prefect_catalog_seed)
+    watched = runner.run(play_catalog(prefect_catalog_seed, prefect_arena, tmp_path, ledger, **always))
     assert watched.faults == []

@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 import polars as pl
 import sqlalchemy as sa
-from arena import Arena, Ended
-from processes import Order
-from shop import Shop
 
 from caspio_sync.clock import SystemClock
 from caspio_sync.ledger.store import Ledger
+from tests.torture.arena import Arena, Ended
+from tests.torture.processes import Order
+from tests.torture.shop import Shop
 
 COMMIT_SECONDS = 0.05  # as `processes` sets it
 
@@ -69,9 +69,9 @@ class Watched:
         self.lost = 0
         arena.app = self.app
         self.acknowledged: set[str] = set()  # keys whose present version is committed as sent
-        self.moments: dict[tuple[str, int], Callable[[], None]] = {}  # what happens at the n-th of a step
-        self._seen: Counter[str] = Counter()
-        self._pid = 0
+        self.moments: dict[tuple[str, int], Callable[[], object]] = {}  # what happens at the n-th of a step
+        self.seen: Counter[str] = Counter()
+        self.pid = 0
         self._arrived: list[tuple[float, int, list[str]]] = []  # this step's requests: when, number, keys
         self._runs: set[str] = set()
 
@@ -118,12 +118,12 @@ class Watched:
         await (self.shop.braze.app if braze else self.shop.caspio.app)(scope, receive, answer)
 
     def _happens(self, name: str) -> None:
-        self._seen[name] += 1
-        if (act := self.moments.pop((name, self._seen[name]), None)) is not None:
+        self.seen[name] += 1
+        if (act := self.moments.pop((name, self.seen[name]), None)) is not None:
             act()
 
     def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
+        os.kill(self.pid, signal.SIGKILL)
 
     def edit_meanwhile(self) -> None:
         """Somebody edits while a run is under way; then ten minutes pass at Caspio, more than any overlap."""
@@ -155,10 +155,10 @@ class Watched:
     async def run(self, order: Order) -> Ended:
         """A run from its start to its end, whatever ends it; then the ledger is looked at."""
         self.shop.step += 1
-        self._seen.clear()
+        self.seen.clear()
         self._arrived.clear()
-        self._pid = await self.arena.start(order)
-        ended = await self.arena.ended(self._pid, order)
+        self.pid = await self.arena.start(order)
+        ended = await self.arena.ended(self.pid, order)
         self.moments.clear()
         await asyncio.sleep(0.002)  # what was in flight arrives
         self.forget_edited()
@@ -166,7 +166,7 @@ class Watched:
         return ended
 
     def _look_at_ledger(self, now: float, order: Order) -> None:
-        with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger._read("look") as connection:
+        with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger.reading("look") as connection:
             known = connection.execute(sa.text("SELECT source_pk, key, verdict, run FROM row")).all()
             outcomes = connection.execute(sa.text("SELECT run, batch, part, rows FROM outcome")).all()
             watermark = connection.execute(sa.text("SELECT watermark FROM cursor")).scalar()
@@ -228,8 +228,9 @@ class Watched:
 
     def look_at_verdicts(self) -> None:
         """Every row has the verdict that its present version deserves."""
-        with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger._read("look") as connection:
-            verdicts = dict(connection.execute(sa.text("SELECT source_pk, verdict FROM row")).all())
+        with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger.reading("look") as connection:
+            rows = connection.execute(sa.text("SELECT source_pk, verdict FROM row"))
+            verdicts: dict[int, str] = {row.source_pk: row.verdict for row in rows}
         for pk, row in self.shop.visible():
             key = row[self.shop.KEY]
             wanted = "sent" if self.shop.is_sound(row) else "quarantined"

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from products import ProductShop
-from watched import Watched
+from tests.torture.products import ProductShop
+from tests.torture.watched import Watched
 
 
 class WatchedItems(Watched):

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from customers import SYNC, CustomerShop
-from watched import Watched
+from tests.torture.customers import SYNC, CustomerShop
+from tests.torture.watched import Watched
 
 OPT_OUT = {"external_id", "_update_existing_only", "email_subscribe"}  # the object of a "no" alone
 
@@ -28,7 +28,7 @@ class WatchedProfiles(Watched):
     def made_shop(self) -> CustomerShop:
         return CustomerShop(self.rng, self.clock)
 
-    def named(self, scope: Any) -> str:  # noqa: ARG002 - they are all one
+    def named(self, scope: Any) -> str:
         return "track"
 
     @property

@@ -144,7 +144,7 @@ def rows_of(**rows: list[Any]) -> pl.DataFrame:
 def stored_state(ledger: Ledger) -> dict[str, list[tuple[Any, ...]]]:
     """All that was told, as it is stored."""
     tables = ("engagement", "engagement_consent", "campaign_day")
-    with ledger._read("look") as connection:
+    with ledger.reading("look") as connection:
         return {
             name: sorted(map(tuple, connection.exec_driver_sql(f"SELECT * FROM {name}").all()), key=str)
             for name in tables

@@ -93,7 +93,7 @@ class Workspace:
 
     def change(self, burst_limit: int) -> None:
         """The workspace's limit is another from now on; what the window has counted stays."""
-        for window in self.limit._windows:
+        for window in self.limit.windows:
             if window.seconds == self.behaviour.burst_seconds:
                 window.limit = burst_limit
 

@@ -25,16 +25,16 @@ from caspio_sync.text_columns import trimmed_values
         ("two  words", "two  words"),
     ],
 )
-def test_blanks_at_the_ends(text, expected):
+def test_blanks_at_the_ends(text: str, expected: str) -> None:
     assert trimmed(text) == expected
     assert pl.select(trimmed_values(pl.lit(text))).item() == expected
 
 
-def test_every_space_python_knows_is_a_blank():
+def test_every_space_python_knows_is_a_blank() -> None:
     assert {chr(code) for code in range(0x110000) if chr(code).isspace()} <= set(BLANKS)
 
 
-def test_no_blank_is_a_sign_one_can_see():
+def test_no_blank_is_a_sign_one_can_see() -> None:
     visible = {
         each for each in BLANKS if unicodedata.category(each) not in {"Zs", "Zl", "Zp", "Cf", "Cc", "Mn", "Lo", "So"}
     }
@@ -42,7 +42,7 @@ def test_no_blank_is_a_sign_one_can_see():
 
 
 @given(st.text())
-def test_both_readings_are_one(text):
+def test_both_readings_are_one(text: str) -> None:
     assert pl.select(trimmed_values(pl.lit(text))).item() == trimmed(text)
     assert pl.select(pl.lit(text).str.replace_all(CONTROLS, "")).item() == without_controls(text)
 
@@ -57,5 +57,5 @@ def test_both_readings_are_one(text):
         ("\x9b2J", "2J"),
     ],
 )
-def test_control_characters_leave(text, expected):
+def test_control_characters_leave(text: str, expected: str) -> None:
     assert without_controls(text) == expected

@@ -178,7 +178,7 @@ def test_a_row_whose_version_was_not_settled_goes_again(verdict: Verdict) -> Non
 
 
 @pytest.mark.parametrize("versions", [{"suite": 2}, {"mapping": 2}])
-def test_a_held_row_is_judged_again_under_another_suite_or_mapping(versions: dict[str, int]) -> None:
+def test_a_held_row_is_judged_again_under_another_suite_or_mapping(versions: dict[str, Any]) -> None:
     held = known_after(ROW, verdict=Verdict.QUARANTINED)
     assert compared(ROW, known=held, **versions).changes.height == 1
 

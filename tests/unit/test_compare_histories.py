@@ -136,7 +136,7 @@ class World:
             if fate != "cut off":
                 self._send(row, fate)
             if fate in {"sent", "unknown, landed"}:
-                self.wanted.apply(*self._whole(version))
+                self.wanted.apply(*self.whole(version))
 
     def _settle(self, compared: Comparison) -> None:
         rows = compared.settled.rename({"fields": "sent_fields"})
@@ -183,7 +183,7 @@ class World:
             states = states | {name: self._value(row, name) for name in left}
         self.told[row["source_pk"]] = (row["key"], states)
 
-    def _whole(self, version: Values) -> tuple[str, Values]:
+    def whole(self, version: Values) -> tuple[str, Values]:
         """The version as a sync without a diff would send it."""
         kept = {
             column.name: version[column.name]
@@ -217,7 +217,7 @@ def test_braze_ends_with_the_last_version_and_nothing_is_left_to_send(
         world.play(version, fate)
     world.suite = 2  # what was held is judged again
     world.play(last, "sent")
-    key, values = world._whole(last)
+    key, values = world.whole(last)
     held = world.braze.held[key]
     assert {name: held.get(name) for name in values} == values
     assert held == world.wanted.held[key]

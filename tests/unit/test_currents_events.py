@@ -110,7 +110,7 @@ def test_an_anonymous_user_has_no_external_id() -> None:
         (an_event(time=1_785_000_000_000), "time is no Unix time in seconds"),
         (an_event(time=-1), "time is no Unix time in seconds"),
         (an_event(user=[]), "user is no object"),
-        (an_event(properties=["x"]), "properties is no object"),
+        (an_event() | {"properties": ["x"]}, "properties is no object"),
         (an_event(properties={"campaign_id": {"a": 1}}), "campaign_id is no text"),
     ],
 )
@@ -214,10 +214,13 @@ def test_one_event_that_cannot_be_read_leaves_the_others(part: bytes, reason: st
 def test_a_hostile_body_costs_a_few_readings_at_the_most(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each place where an event might begin, in a text that is cut just before its end, would be read to that end."""
     tried: list[int] = []
-    decode = lenient_json._DECODER.raw_decode
-    monkeypatch.setattr(
-        lenient_json, "_DECODER", SimpleNamespace(raw_decode=lambda text, at: (tried.append(at), decode(text, at))[1])
-    )
+    decode = lenient_json.DECODER.raw_decode
+
+    def decoded(text: str, at: int) -> Any:
+        tried.append(at)
+        return decode(text, at)
+
+    monkeypatch.setattr(lenient_json, "DECODER", SimpleNamespace(raw_decode=decoded))
     post = read_post(posted(b'{"x":[' + b'[[[],{"a":' * 20_000))
     assert (post.events, len(post.malformed)) == ([], 1)
     assert len(tried) < 50

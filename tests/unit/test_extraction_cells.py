@@ -1,4 +1,5 @@
 from datetime import datetime
+from typing import Any
 
 import orjson
 import polars as pl
@@ -17,7 +18,7 @@ def column(kind: str, *cells: object) -> pl.DataFrame:
     return source_frame([orjson.dumps(rows)], [CaspioField("F", kind)], "PK_ID")
 
 
-def test_the_frame_has_the_key_the_fields_and_what_was_uncastable():
+def test_the_frame_has_the_key_the_fields_and_what_was_uncastable() -> None:
     fields = [CaspioField("B", "INTEGER"), CaspioField("A", "STRING")]
     frame = source_frame([b'[{"A":"x","PK_ID":3,"B":1}]', b'[{"PK_ID":4}]'], fields, "PK_ID")
     assert frame.schema == {
@@ -30,7 +31,7 @@ def test_the_frame_has_the_key_the_fields_and_what_was_uncastable():
 
 
 @pytest.mark.parametrize("kind", SOURCE_DTYPES)
-def test_every_type_of_caspio_has_its_dtype_also_without_rows(kind):
+def test_every_type_of_caspio_has_its_dtype_also_without_rows(kind: str) -> None:
     assert column(kind).schema["F"] == SOURCE_DTYPES[kind]
     assert source_frame([], [CaspioField("F", kind)], "PK_ID").schema["F"] == SOURCE_DTYPES[kind]
 
@@ -70,7 +71,7 @@ def test_every_type_of_caspio_has_its_dtype_also_without_rows(kind):
         ("SOMETHING NEW", "x", "x"),
     ],
 )
-def test_a_cell_is_cast_by_its_declared_type(kind, cell, value):
+def test_a_cell_is_cast_by_its_declared_type(kind: str, cell: Any, value: Any) -> None:
     frame = column(kind, cell)
     assert frame["F"].to_list() == [value]
     assert frame["uncastable"].to_list() == [None]
@@ -94,31 +95,31 @@ def test_a_cell_is_cast_by_its_declared_type(kind, cell, value):
         ("LIST-STRING", {"a": "blue"}),
     ],
 )
-def test_a_cell_that_cannot_be_cast_is_null_and_named(kind, cell):
+def test_a_cell_that_cannot_be_cast_is_null_and_named(kind: str, cell: Any) -> None:
     frame = column(kind, None, cell)
     assert frame["F"].to_list() == [None, None]
     assert frame["uncastable"].to_list() == [None, ["F"]]
 
 
-def test_every_uncastable_field_of_a_row_is_named():
+def test_every_uncastable_field_of_a_row_is_named() -> None:
     fields = [CaspioField("A", "INTEGER"), CaspioField("B", "YES/NO"), CaspioField("C", "NUMBER")]
     frame = source_frame([b'[{"PK_ID":1,"A":"x","B":true,"C":"y"},{"PK_ID":2,"A":1}]'], fields, "PK_ID")
     assert frame["uncastable"].to_list() == [["A", "C"], None]
 
 
-def test_the_key_field_can_be_a_column_too():
+def test_the_key_field_can_be_a_column_too() -> None:
     frame = source_frame([b'[{"No":7}]'], [CaspioField("No", "INTEGER")], "No")
     assert frame.rows() == [(7, 7, None)]
 
 
-def test_a_row_without_a_key_is_an_error():
+def test_a_row_without_a_key_is_an_error() -> None:
     with pytest.raises(PermanentError, match="1 rows without a whole number in PK_ID"):
         source_frame([b'[{"PK_ID":1},{"A":2}]'], [CaspioField("A", "INTEGER")], "PK_ID")
 
 
 @pytest.mark.parametrize("page", [b'[{"PK_ID":1', b'{"PK_ID":1}', b"[1]", b'"x"'])
 @pytest.mark.parametrize("kind", ["STRING", "LIST-STRING"])
-def test_a_page_that_is_no_array_of_records_is_an_error(page, kind):
+def test_a_page_that_is_no_array_of_records_is_an_error(page: Any, kind: str) -> None:
     with pytest.raises(PermanentError, match="no array of records"):
         source_frame([page], [CaspioField("F", kind)], "PK_ID")
 
@@ -144,7 +145,7 @@ def test_a_page_that_is_no_array_of_records_is_an_error(page, kind):
     st.booleans(),
 )
 @settings(max_examples=100, deadline=None)
-def test_what_caspio_sends_is_what_the_frame_holds(rows, with_list):
+def test_what_caspio_sends_is_what_the_frame_holds(rows: Any, with_list: bool) -> None:
     kinds = {"S": "STRING", "I": "INTEGER", "N": "NUMBER", "B": "YES/NO", "D": "DATE/TIME", "L": "LIST-STRING"}
     names = list(kinds) if with_list else list(kinds)[:-1]
     sent = [{"PK_ID": number, **{name: row[name] for name in names}} for number, row in enumerate(rows)]

@@ -130,7 +130,7 @@ def test_rows_that_really_come_and_go_meanwhile_are_no_shortfall(change: str) ->
 )
 def test_a_count_without_its_numbers_opens_no_read(row: dict[str, Any]) -> None:
     class Counting(FakeCaspio):
-        async def aggregate(self, _source: object, **_query: object) -> Aggregate:
+        async def aggregate(self, source: Source, **query: Any) -> Aggregate:
             return Aggregate(row, NOW)
 
     client = Counting([1, 2, 3])
@@ -141,7 +141,7 @@ def test_a_count_without_its_numbers_opens_no_read(row: dict[str, Any]) -> None:
 
 def test_a_count_may_come_as_text() -> None:
     class Texts(FakeCaspio):
-        async def aggregate(self, source: object, **query: Any) -> Aggregate:
+        async def aggregate(self, source: Source, **query: Any) -> Aggregate:
             found = await super().aggregate(source, **query)
             return Aggregate({name: str(cell) for name, cell in found.row.items()}, NOW)
 
@@ -176,7 +176,7 @@ def test_a_read_without_a_time_of_caspio_is_opened_once_at_the_time_before_the_c
     clock = VirtualClock(AT)
 
     class Silent(FakeCaspio):
-        async def aggregate(self, source: object, **query: Any) -> Aggregate:
+        async def aggregate(self, source: Source, **query: Any) -> Aggregate:
             clock.advance(40)
             return Aggregate((await super().aggregate(source, **query)).row, None)
 

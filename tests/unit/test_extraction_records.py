@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import Any
 
 import orjson
 import pytest
@@ -36,14 +37,16 @@ class FakeCaspio:
         """What of a page's rows is given."""
         return found
 
-    async def aggregate(self, _source, *, where, **_query):
+    async def aggregate(self, source: Source, *, select: str, where: str | None) -> Aggregate:
         self.counts.append(where)
         low, high = (self.keys[0], self.keys[-1]) if self.keys else (None, None)
         found = re.search(r"PK_ID>=(-?\d+) AND PK_ID<=(-?\d+)", where or "")
         within = [key for key in self.keys if int(found[1]) <= key <= int(found[2])] if found else self.keys
         return Aggregate({"row_count": len(within), "low_key": low, "high_key": high}, NOW)
 
-    async def records(self, _source, *, where, order_by, limit, **_query):
+    async def records(
+        self, source: Source, *, select: Sequence[str], where: str | None, order_by: str | None, limit: int
+    ) -> RecordPage:
         assert order_by == "PK_ID ASC"
         low, high = (int(number) for number in re.search(r"PK_ID>(-?\d+) AND PK_ID<=(-?\d+)", where).groups())
         self.pages.append(where)
@@ -59,7 +62,7 @@ class FakeCaspio:
         return RecordPage(b"[" + b",".join(b'{"PK_ID":%d,"Name":"n%d"}' % (key, key) for key in found) + b"]", NOW)
 
 
-def read(client: FakeCaspio, **options) -> list[SourceBatch]:
+def read(client: FakeCaspio, **options: Any) -> list[SourceBatch]:
     async def run() -> list[SourceBatch]:
         reader = RecordReader(client, Source("T"), fields=[NAME], **options)
         await reader.open()
@@ -86,7 +89,9 @@ def key_sets(draw: st.DrawFn) -> list[int]:
 
 @given(key_sets(), st.integers(10, 200), st.integers(1, 8), st.integers(5, 20))
 @settings(max_examples=60, deadline=None)
-def test_every_row_is_read_once_in_the_order_of_its_key_and_in_bounded_batches(keys, batch_size, parallel, page_rows):
+def test_every_row_is_read_once_in_the_order_of_its_key_and_in_bounded_batches(
+    keys: Sequence[int], batch_size: int, parallel: int, page_rows: int
+) -> None:
     client = FakeCaspio(keys)
     batches = read(client, batch_size=batch_size, parallel=parallel, page_rows=page_rows)
     assert keys_of(batches) == keys
@@ -96,7 +101,7 @@ def test_every_row_is_read_once_in_the_order_of_its_key_and_in_bounded_batches(k
 
 @given(key_sets(), st.integers(10, 200))
 @settings(max_examples=20, deadline=None)
-def test_batches_tile_the_key_space(keys, batch_size):
+def test_batches_tile_the_key_space(keys: Sequence[int], batch_size: int) -> None:
     batches = read(FakeCaspio(keys), batch_size=batch_size, parallel=4, page_rows=10)
     assert [batch.number for batch in batches] == list(range(1, len(batches) + 1))
     for left, right in pairwise(batches):
@@ -135,7 +140,7 @@ def keys_laid_out(kind: str) -> list[int]:
         "thin then dense",
     ],
 )
-def test_hardly_a_call_is_wasted(kind):
+def test_hardly_a_call_is_wasted(kind: str) -> None:
     keys = keys_laid_out(kind)
     client = FakeCaspio(keys)
     batches = read(client, batch_size=5000, parallel=8, page_rows=100)
@@ -144,7 +149,7 @@ def test_hardly_a_call_is_wasted(kind):
     assert wasted <= 8 + len(batches) * 8 / 2 + (20 if kind == "blocks" else 0)
 
 
-def test_a_page_that_ends_on_the_last_key_is_not_asked_for_again():
+def test_a_page_that_ends_on_the_last_key_is_not_asked_for_again() -> None:
     client = FakeCaspio(range(1, 101))
     assert keys_of(read(client, batch_size=1000, page_rows=100)) == list(range(1, 101))
     assert len(client.pages) == 1
@@ -152,14 +157,14 @@ def test_a_page_that_ends_on_the_last_key_is_not_asked_for_again():
 
 @given(st.lists(st.integers(1, 10**12), min_size=1, max_size=99, unique=True))
 @settings(max_examples=30, deadline=None)
-def test_few_rows_in_a_huge_key_space_cost_one_call(keys):
+def test_few_rows_in_a_huge_key_space_cost_one_call(keys: Sequence[int]) -> None:
     client = FakeCaspio(keys)
     assert keys_of(read(client, batch_size=1000, page_rows=100)) == sorted(keys)
     assert len(client.pages) == 1
 
 
 @pytest.mark.parametrize("limit", [1, 7, 100, 250, 10_000])
-def test_a_limit_takes_the_first_rows_and_no_more_calls_than_they_need(limit):
+def test_a_limit_takes_the_first_rows_and_no_more_calls_than_they_need(limit: int) -> None:
     client = FakeCaspio(range(1, 5001))
     batches = read(client, batch_size=200, parallel=4, page_rows=100, limit=limit)
     assert keys_of(batches) == list(range(1, 5001))[:limit]
@@ -167,25 +172,25 @@ def test_a_limit_takes_the_first_rows_and_no_more_calls_than_they_need(limit):
     assert batches[-1].high == min(limit, 5000)
 
 
-def test_a_limit_of_nothing_reads_nothing():
+def test_a_limit_of_nothing_reads_nothing() -> None:
     client = FakeCaspio(range(10))
     assert read(client, limit=0) == []
     assert client.pages == []
 
 
-def test_a_page_asks_for_no_fewer_rows_than_caspio_accepts():
+def test_a_page_asks_for_no_fewer_rows_than_caspio_accepts() -> None:
     client = FakeCaspio(range(1, 100))
     read(client, limit=1)
     assert client.limits == [5]
 
 
-def test_an_empty_table_costs_no_page():
+def test_an_empty_table_costs_no_page() -> None:
     client = FakeCaspio([])
     assert read(client) == []
     assert client.pages == []
 
 
-def test_rows_added_while_reading_are_no_reason_to_lose_any():
+def test_rows_added_while_reading_are_no_reason_to_lose_any() -> None:
     client = FakeCaspio(range(0, 4000, 2))
 
     async def run() -> list[int]:
@@ -202,38 +207,38 @@ def test_rows_added_while_reading_are_no_reason_to_lose_any():
     assert len(set(seen)) == len(seen)
 
 
-def test_the_condition_stays_whole_beside_the_key():
+def test_the_condition_stays_whole_beside_the_key() -> None:
     client = FakeCaspio(range(5))
     read(client, where="A=1 OR B=2")
     assert client.pages == ["(A=1 OR B=2) AND (PK_ID>-1 AND PK_ID<=4)"]
 
 
-def test_opening_tells_total_keys_and_the_time_of_caspio():
+def test_opening_tells_total_keys_and_the_time_of_caspio() -> None:
     reader = RecordReader(FakeCaspio([3, 9]), Source("T"), fields=[NAME])
     asyncio.run(reader.open())
     assert (reader.total, reader.low, reader.high, reader.opened.server_time) == (2, 3, 9, NOW)
 
 
-def test_pages_out_of_order_are_an_error_not_an_endless_loop():
+def test_pages_out_of_order_are_an_error_not_an_endless_loop() -> None:
     with pytest.raises(PermanentError, match="order"):
         read(FakeCaspio(range(50), shuffled=True), page_rows=10, batch_size=20)
 
 
-def test_a_key_that_repeats_is_a_configuration_error():
+def test_a_key_that_repeats_is_a_configuration_error() -> None:
     with pytest.raises(ConfigurationError, match="PK_ID is not unique, 1 rows"):
         read(FakeCaspio([1, 2, 2, 3]))
 
 
-def test_a_key_that_is_no_whole_number_is_a_configuration_error():
+def test_a_key_that_is_no_whole_number_is_a_configuration_error() -> None:
     client = FakeCaspio([1, 2])
-    client.keys = ["a", "b"]
+    client.keys = ["a", "b"]  # type: ignore[list-item]
     with pytest.raises(ConfigurationError, match="unique whole number"):
         read(client)
 
 
-def test_an_error_of_one_range_is_raised_as_it_is():
+def test_an_error_of_one_range_is_raised_as_it_is() -> None:
     class Failing(FakeCaspio):
-        async def records(self, _source, **_query):
+        async def records(self, source: Source, **query: Any) -> RecordPage:
             raise TransientError("reading table T: 503", status=503)
 
     with pytest.raises(TransientError, match="503"):
@@ -242,9 +247,11 @@ def test_an_error_of_one_range_is_raised_as_it_is():
 
 @given(key_sets(), st.integers(10, 200), st.randoms(use_true_random=False))
 @settings(max_examples=25, deadline=None)
-def test_a_read_that_failed_midway_goes_on_where_it_stood(keys, batch_size, chance):
+def test_a_read_that_failed_midway_goes_on_where_it_stood(
+    keys: Sequence[int], batch_size: int, chance: random.Random
+) -> None:
     class Flaky(FakeCaspio):
-        async def records(self, source, **query):
+        async def records(self, source: Source, **query: Any) -> RecordPage:
             page = await super().records(source, **query)
             if chance.random() < 0.1:
                 raise TransientError("reading table T: 503", status=503)
@@ -280,11 +287,11 @@ def test_a_read_that_failed_midway_goes_on_where_it_stood(keys, batch_size, chan
         (orjson.dumps([{"PK_ID": 8, "Name": '"PK_ID":99,'}]), (1, 8)),
     ],
 )
-def test_the_end_of_a_page_is_found_without_decoding_it(page, end):
-    assert RecordReader(FakeCaspio([]), Source("T"), fields=[NAME])._end(page) == end
+def test_the_end_of_a_page_is_found_without_decoding_it(page: Any, end: Any) -> None:
+    assert RecordReader(FakeCaspio([]), Source("T"), fields=[NAME]).end_of(page) == end
 
 
-def test_keys_become_conditions_of_bounded_length():
+def test_keys_become_conditions_of_bounded_length() -> None:
     conditions = keys_where(CaspioField("CustomerNo", "STRING"), [str(10**7 + one) for one in range(500)])
     assert len(conditions) > 1
     assert all(len(one) <= 900 for one in conditions)
@@ -292,10 +299,10 @@ def test_keys_become_conditions_of_bounded_length():
     assert sum(one.count(",") + 1 for one in conditions) == 500
 
 
-def test_keys_of_a_numeric_field_are_numbers_each_once():
+def test_keys_of_a_numeric_field_are_numbers_each_once() -> None:
     assert keys_where(CaspioField("No", "INTEGER"), ["5", "7", "5"]) == ["No IN (5,7)"]
 
 
-def test_a_key_that_is_no_number_is_named_by_its_field():
+def test_a_key_that_is_no_number_is_named_by_its_field() -> None:
     with pytest.raises(ConfigurationError, match="No is a number"):
         keys_where(CaspioField("No", "INTEGER"), ["5", "x"])

@@ -1,5 +1,7 @@
 """Fingerprints are the same for ever: a stored one must mean tomorrow what it meant when it was stored."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -136,7 +138,7 @@ def test_a_null_is_no_empty_value(dtype: pl.DataType, empty: object) -> None:
 
 
 def test_a_value_of_another_type_is_another_value() -> None:
-    values = [("5", pl.String), (5, pl.Int64), (5.0, pl.Float64), (["5"], pl.List(pl.String))]
+    values: list[tuple[Any, Any]] = [("5", pl.String), (5, pl.Int64), (5.0, pl.Float64), (["5"], pl.List(pl.String))]
     assert len({int(field_fingerprints(*one("n", value, dtype), SALT)[0, 0]) for value, dtype in values}) == 4
 
 
@@ -222,4 +224,4 @@ def test_an_empty_frame_has_binary_fingerprints() -> None:
     nothing = FRAME.clear()
     prints = field_fingerprints(nothing, COLUMNS, SALT)
     packed = row_fingerprints(nothing, COLUMNS, SALT), pack(prints), pack_mask(prints != 0)
-    assert [(series.dtype, len(series)) for series in packed] == [(pl.Binary, 0)] * 3
+    assert [(series.dtype, len(series)) for series in packed] == [(pl.Binary(), 0)] * 3

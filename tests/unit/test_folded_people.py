@@ -8,6 +8,7 @@ import pytest
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.identifiers import NAMING
+from caspio_sync.engagement.fold import fold
 from caspio_sync.errors import TransientError
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
@@ -176,7 +177,7 @@ def test_whoever_is_erased_while_events_are_folded_is_not_in_the_state(
     def erased_meanwhile(*given: Any, **named: Any) -> Any:
         monkeypatch.undo()
         erase(ledger, IDS, "c-1")
-        return folding.fold(*given, **named)
+        return fold(*given, **named)
 
     monkeypatch.setattr(folding, "fold", erased_meanwhile)
     with pytest.raises(TransientError, match="fold it again"):

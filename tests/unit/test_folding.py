@@ -14,8 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.clock import VirtualClock
+from caspio_sync.engagement.events import read_events
 from caspio_sync.engagement.series import CAMPAIGN_DAYS
 from caspio_sync.errors import TransientError
+from caspio_sync.ledger import bulk
 from caspio_sync.ledger import engagement as ledger_engagement
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.store import Ledger
@@ -106,8 +108,8 @@ def test_any_order_any_parts_any_repetition_are_one_state(tmp_path_factory: pyte
         Ledger.open(f"sqlite:///{home}/a.db", clock=clock) as ledger,
         Ledger.open(f"sqlite:///{home}/b.db", clock=clock) as at_once,
     ):
-        patch.setattr(folding, "_READ_AT_ONCE", read)
-        patch.setattr(folding, "_RECORDED_AT_ONCE", recorded)
+        patch.setattr(folding, "READ_AT_ONCE", read)
+        patch.setattr(folding, "RECORDED_AT_ONCE", recorded)
         left, arrived = list(arriving), 0
         while left:
             cut = data.draw(st.integers(1, len(left)))
@@ -166,7 +168,7 @@ def test_one_post_at_a_time_adds_up_to_the_same(
     equals = [event(EMAIL + "Send", 1, campaign_id=each, email=f"{each}@x.example") for each in ("a", "B", "_", "é")]
     events = [*a_day(), *equals, event(EMAIL + "Click", -90, source="late"), event(EMAIL + "Open", -95)]
     with Ledger.open(f"sqlite:///{tmp_path}/once.db", clock=clock) as at_once:
-        at_once._secret = ledger._erasure_secret()  # the same names for addresses
+        at_once.erasure_secret = ledger.erasure_secret  # the same names for addresses
         inbox.add([post(events)])
         fold_all(inbox, at_once, clock)
         with Inbox.open(f"sqlite:///{tmp_path}/apart.db", clock=clock) as apart:
@@ -194,15 +196,15 @@ def test_many_people_are_added_to_what_is_known_of_them(inbox: Inbox, ledger: Le
 
 def _fold_and_die(ledger_url: str, inbox_url: str, step: int) -> None:
     """A process that is killed when it comes to its write number `step`."""
-    clock, steps, upsert = VirtualClock(at(10 * 86_400)), iter(range(1000)), ledger_engagement.upsert
+    clock, steps, upsert = VirtualClock(at(10 * 86_400)), iter(range(1000)), bulk.upsert
 
     def dying(*given: Any, **named: Any) -> None:
         upsert(*given, **named)
         if next(steps) == step:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    ledger_engagement.upsert = dying  # type: ignore[assignment]
-    folding._READ_AT_ONCE = folding._RECORDED_AT_ONCE = 6
+    ledger_engagement.upsert = dying  # type: ignore[attr-defined]
+    folding.READ_AT_ONCE = folding.RECORDED_AT_ONCE = 6
     with Ledger.open(ledger_url, clock=clock) as ledger, Inbox.open(inbox_url, clock=clock) as inbox:
         fold_all(inbox, ledger, clock)
 
@@ -245,13 +247,12 @@ def test_posts_that_another_run_folded_are_not_folded_again(
     inbox: Inbox, ledger: Ledger, ledger_url: str, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inbox.add([post(a_day())])
-    read = folding.read_events
 
     def overtaken(posts: Any) -> pl.DataFrame:
-        monkeypatch.setattr(folding, "read_events", read)
+        monkeypatch.setattr(folding, "read_events", read_events)
         with Ledger.open(ledger_url, clock=clock) as other:
             fold_all(inbox, other, clock)
-        return read(posts)
+        return read_events(posts)
 
     monkeypatch.setattr(folding, "read_events", overtaken)
     with pytest.raises(TransientError, match="another shard folded"):

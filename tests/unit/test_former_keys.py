@@ -30,7 +30,7 @@ def test_the_migration_gives_such_keys_the_hash_of_what_one_sees(ledger_url: str
     keys = {1: "C-1", 2: f"C-2{HIDDEN}", 3: "\u3000C-3", 4: f"C{HIDDEN}4"}
     common = {"holds": 1, "sent_mapping_version": 1, "suite_version": 1, "mapping_version": 1, "verdict": "sent"}
     with Ledger.open(ledger_url) as ledger:
-        with ledger._write("rows of an older version") as connection:
+        with ledger.writing("rows of an older version") as connection:
             for sync, salt in salts.items():
                 old = text_hashes(pl.Series(list(keys.values())), salt).to_list()
                 for (number, key), hashed in zip(keys.items(), old, strict=True):
@@ -38,16 +38,16 @@ def test_the_migration_gives_such_keys_the_hash_of_what_one_sees(ledger_url: str
                     connection.execute(sa.insert(row).values(given))
             connection.execute(sa.insert(row).values(sync="sound", source_pk=1, key="a", key_hash=1, **common))
             mark_former_keys(connection)
-        with ledger._read("marks") as connection:
+        with ledger.reading("marks") as connection:
             marks = connection.execute(sa.select(meta.c.name).where(meta.c.name.contains("former"))).scalars().all()
         assert sorted(marks) == ["former keys of alias", "former keys of people"]
         for sync, salt in salts.items():
             ledger.hash_former_keys(sync, salt)
             wanted = key_hashes(pl.Series(list(keys.values())), salt).to_list()
-            with ledger._read("hashes") as connection:
+            with ledger.reading("hashes") as connection:
                 stored = sa.select(row.c.key_hash).where(row.c.sync == sync).order_by(row.c.source_pk)
                 assert connection.execute(stored).scalars().all() == wanted
-        with ledger._read("marks") as connection:
+        with ledger.reading("marks") as connection:
             assert connection.execute(sa.select(meta.c.name).where(meta.c.name.contains("former"))).all() == []
 
 

@@ -61,7 +61,7 @@ def test_a_new_inbox_never_gives_a_number_again(ledger_url: str, clock: VirtualC
     with Inbox.open(ledger_url, clock=clock) as inbox:
         inbox.add([a_post(str(number)) for number in range(50)])
         last = max(post.seq for part in inbox.posts(0) for post in part)
-        with inbox._write("lose everything") as connection:
+        with inbox.writing("lose everything") as connection:
             connection.execute(sa.text("DELETE FROM inbox_post"))
     clock.advance(1)
     with Inbox.open(ledger_url, clock=clock) as inbox:
@@ -132,7 +132,7 @@ def test_the_position_of_a_poll_is_kept_with_its_posts(inbox: Inbox) -> None:
 def test_a_full_database_keeps_all_of_a_group_or_nothing(tmp_path: Path, clock: VirtualClock) -> None:
     with Inbox.open(f"sqlite:///{tmp_path / 'inbox.db'}", clock=clock) as inbox:
         inbox.add([a_post("1")])
-        with inbox._write("limit the file") as connection:
+        with inbox.writing("limit the file") as connection:
             pages = connection.execute(sa.text("PRAGMA page_count")).scalar()
             connection.execute(sa.text(f"PRAGMA max_page_count={pages}"))
         large = Malformed("x", random.Random(1).randbytes(200_000))  # no compression makes it fit
@@ -151,13 +151,13 @@ def test_the_last_of_the_disk_is_left_to_others(tmp_path: Path, clock: VirtualCl
 
 
 def test_a_commit_is_on_the_disk(tmp_path: Path) -> None:
-    with Inbox.open(f"sqlite:///{tmp_path / 'inbox.db'}") as inbox, inbox._read("look") as connection:
+    with Inbox.open(f"sqlite:///{tmp_path / 'inbox.db'}") as inbox, inbox.reading("look") as connection:
         assert connection.execute(sa.text("PRAGMA synchronous")).scalar() == 2  # FULL
         assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "wal"
 
 
 @pytest.mark.parametrize("first", [Ledger, Inbox])
-def test_inbox_and_ledger_share_a_postgresql_database(first: type, postgresql_ledger: str) -> None:
+def test_inbox_and_ledger_share_a_postgresql_database(first: type[Ledger | Inbox], postgresql_ledger: str) -> None:
     second = Inbox if first is Ledger else Ledger
     with first.open(postgresql_ledger), second.open(postgresql_ledger), Inbox.open(postgresql_ledger) as inbox:
         inbox.add([a_post("1")])

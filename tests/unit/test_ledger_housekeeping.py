@@ -1,5 +1,7 @@
 """What housekeeping takes out of a ledger, and what it must leave."""
 
+import contextlib
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -60,7 +62,7 @@ def runs(ledger: Ledger) -> set[str]:
 
 
 def history(ledger: Ledger) -> set[str]:
-    with ledger._read("look") as connection:
+    with ledger.reading("look") as connection:
         return set(connection.execute(sa.select(schema.outcome.c.run)).scalars())
 
 
@@ -151,10 +153,10 @@ def test_the_file_shrinks(tmp_path: Path) -> None:
         for number in range(20):
             outcome(ledger, f"r{number}", 1, size=5000)
         clock.advance(86_400)
-        with ledger._read("measure") as connection:
+        with ledger.reading("measure") as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
         purged = ledger.purge(clock.now())
-        with ledger._read("measure") as connection:
+        with ledger.reading("measure") as connection:
             left = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             free = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
         assert purged.bytes_freed > 100_000
@@ -169,13 +171,16 @@ def test_a_running_sync_writes_between_two_deletions(tmp_path: Path, monkeypatch
         for number in range(4):
             outcome(ledger, f"r{number}", 1)
         clock.advance(86_400)
-        delete, written = ledger._delete, []
+        writing = ledger.writing
+        doings: list[str] = []
 
-        def then_write(*arguments: object) -> None:
-            delete(*arguments)  # type: ignore[arg-type]
-            running.start_run(run=f"beside{len(written)}", sync=SYNC, kind="profiles", mode="incremental")
-            written.append(1)
+        @contextlib.contextmanager
+        def then_another_writes(doing: str, **options: bool) -> Iterator[sa.Connection]:
+            with writing(doing, **options) as connection:
+                yield connection
+            running.start_run(run=f"beside{len(doings)}", sync=SYNC, kind="profiles", mode="incremental")
+            doings.append(doing)
 
-        monkeypatch.setattr(ledger, "_delete", then_write)
+        monkeypatch.setattr(ledger, "writing", then_another_writes)
         assert ledger.purge(clock.now()).outcomes == 4
-        assert len(written) == 3
+        assert doings.count("purge the ledger") > 4

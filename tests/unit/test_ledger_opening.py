@@ -27,7 +27,7 @@ def test_the_salt_is_made_once_a_ledger(ledger_url: str) -> None:
 
 
 def test_the_migrations_make_the_tables_that_the_code_uses(ledger_url: str) -> None:
-    with Ledger.open(ledger_url) as ledger, ledger._read("compare") as connection:
+    with Ledger.open(ledger_url) as ledger, ledger.reading("compare") as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": False})
         assert compare_metadata(context, metadata) == []
 
@@ -37,7 +37,7 @@ def test_the_known_version_is_the_newest_migration() -> None:
 
 
 def test_a_ledger_of_a_newer_version_is_refused(ledger_url: str) -> None:
-    with Ledger.open(ledger_url) as ledger, ledger._write("age") as connection:
+    with Ledger.open(ledger_url) as ledger, ledger.writing("age") as connection:
         connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '0999'"))
     with pytest.raises(ConfigurationError, match=r"version 0999.*newer caspio-sync"):
         Ledger.open(ledger_url)
@@ -111,7 +111,7 @@ def test_a_ledger_locked_by_another_process_is_transient(tmp_path: Path) -> None
 
 def test_a_full_disk_is_told_and_leaves_the_ledger_whole(tmp_path: Path) -> None:
     with Ledger.open(f"sqlite:///{tmp_path}/ledger.db") as ledger:
-        with ledger._read("measure") as connection:
+        with ledger.reading("measure") as connection:
             pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
             connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 1}")
         with pytest.raises(CaspioSyncError, match="disk is full"):
@@ -149,7 +149,7 @@ def test_no_statement_is_kept_prepared_on_postgresql(postgresql_ledger: str) -> 
         for _ in range(20):  # psycopg prepares what it meets a sixth time
             ledger.runs()
             ledger.start_run(run="r", sync="customers", kind="profiles", mode="full")
-        with ledger._read("look") as connection:
+        with ledger.reading("look") as connection:
             assert connection.exec_driver_sql("SELECT count(*) FROM pg_prepared_statements").scalar_one() == 0
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_is_deleted_in_the_middle_of_a_commit_is_told(tmp_path: Path
     with (
         Ledger.open(f"sqlite:///{file}") as ledger,
         pytest.raises(CaspioSyncError, match="Could not record outcomes"),
-        ledger._write("record outcomes"),
+        ledger.writing("record outcomes"),
     ):
         file.unlink()
 

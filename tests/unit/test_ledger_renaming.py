@@ -50,7 +50,7 @@ def sent(ledger: Ledger, sync: str, *pks: int) -> None:
 def under(ledger: Ledger, sync: str) -> dict[str, int]:
     """Entries of each table that bear a name."""
     found = {}
-    with ledger._read("count") as connection:
+    with ledger.reading("count") as connection:
         for table in schema.metadata.tables.values():
             if "sync" in table.c:
                 counted = sa.select(sa.func.count()).select_from(table).where(table.c.sync == sync)
@@ -113,7 +113,7 @@ def test_no_erasure_is_forgotten(ledger: Ledger, own: bool) -> None:
 
 def test_nothing_moves_under_a_run_that_is_at_work(ledger: Ledger) -> None:
     sent(ledger, PATH, 1)
-    with ledger._write("hold") as connection:
+    with ledger.writing("hold") as connection:
         connection.execute(
             sa.insert(schema.lease).values(
                 sync=PATH, low_pk=0, high_pk=9, holder="run 7", expires_at=START + timedelta(seconds=60), process=None
@@ -130,13 +130,13 @@ def test_of_two_that_open_at_once_the_second_leaves_what_the_first_took_over(
     """Were it deleted in favour of the empty former name, everything would be sent again."""
     sent(ledger, PATH, 1, 2, 3)
     with Ledger.open(ledger_url, clock=clock) as other:
-        write = other._write
+        write = other.writing
 
         def after_the_first(doing: str, **options: bool) -> AbstractContextManager[sa.Connection]:
             assert ledger.take_over("customers", [PATH]) == PATH
             return write(doing, **options)
 
-        monkeypatch.setattr(other, "_write", after_the_first)
+        monkeypatch.setattr(other, "writing", after_the_first)
         assert other.take_over("customers", [PATH]) is None
     assert under(ledger, "customers")["row"] == 3
 

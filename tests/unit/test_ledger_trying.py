@@ -18,7 +18,7 @@ def test_trying_leaves_nothing_behind(ledger_url: str) -> None:
 @pytest.mark.parametrize("table", ["row", "outcome"])
 def test_what_cannot_be_recorded_is_told(ledger_url: str, table: str) -> None:
     with Ledger.open(ledger_url) as ledger:
-        with ledger._write("break it") as connection:
+        with ledger.writing("break it") as connection:
             connection.execute(sa.text(f'ALTER TABLE "{table}" RENAME TO elsewhere'))
         with pytest.raises(CaspioSyncError, match="Could not record what is to be sent"):
             ledger.try_recording("customers", "r")

@@ -11,8 +11,8 @@ import pytest
 from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.lookups import PhoneLookup
 from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import CaspioField
+from tests.definitions import profiles
 
 DATA = Path(__file__).parents[1] / "data"
 HEAD = "kind: profiles\nsource: {table: T}\nidentity: {external_id: Id}\n"
@@ -24,7 +24,7 @@ def corpus(name: str) -> Any:
 
 def apply(field: str, **columns: list[str]) -> pl.DataFrame:
     fields = [CaspioField(name, "TEXT") for name in ("Id", *columns)]
-    mapping = ProfileMapping(parse_sync(f"{HEAD}fields: {{{field}}}\n", Path("x.yaml")), fields, ATTRIBUTE_VALUES)
+    mapping = ProfileMapping(profiles(f"{HEAD}fields: {{{field}}}\n", Path("x.yaml")), fields, ATTRIBUTE_VALUES)
     height = len(next(iter(columns.values())))
     uncastable = pl.Series([None] * height, dtype=pl.List(pl.String))
     frame = pl.DataFrame({"source_pk": range(height), "Id": [str(n) for n in range(height)]} | columns)

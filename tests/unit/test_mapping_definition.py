@@ -7,6 +7,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.sync_file import load_sync, parse_sync, sync_json_schema
+from tests.definitions import profiles
 
 SHIPPED = Path(__file__).parents[2] / "examples" / "customers.yaml"
 PATH = Path("syncs/people.yaml")
@@ -14,7 +15,7 @@ HEAD = "kind: profiles\nsource: {table: People}\nidentity: {external_id: Id}\n"
 
 
 def parse(text: str) -> ProfileSync:
-    return parse_sync(text, PATH)
+    return profiles(text, PATH)
 
 
 def refusal(text: str) -> str:

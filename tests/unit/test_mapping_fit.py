@@ -5,8 +5,8 @@ import pytest
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import CaspioField
+from tests.definitions import profiles
 
 TYPES = {
     "Id": "STRING", "Text": "STRING", "Long": "TEXT", "Mail": "STRING", "Phone": "STRING", "Country": "STRING",
@@ -18,7 +18,7 @@ FIELDS = [CaspioField(name, type_) for name, type_ in TYPES.items()]
 
 def a_mapping(fields: str, *, more: str = "", identity: str = "external_id: Id") -> ProfileMapping:
     text = f"kind: profiles\nsource: {{table: People}}\nidentity: {{{identity}}}\nfields: {{{fields}}}\n{more}"
-    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS, ATTRIBUTE_VALUES)
+    return ProfileMapping(profiles(text), FIELDS, ATTRIBUTE_VALUES)
 
 
 @pytest.mark.parametrize(
@@ -58,9 +58,9 @@ def test_a_stamp_in_a_windows_zone_asks_for_its_iana_name() -> None:
     fields = [CaspioField("Id", "STRING"), CaspioField("Stamp", "TIMESTAMP", time_zone="GMT Standard Time")]
     head = "kind: profiles\nsource: {table: T}\nidentity: {external_id: Id}\n"
     with pytest.raises(ConfigurationError, match="say which IANA zone"):
-        ProfileMapping(parse_sync(f"{head}fields: {{a: Stamp}}\n", Path("x.yaml")), fields, ATTRIBUTE_VALUES)
+        ProfileMapping(profiles(f"{head}fields: {{a: Stamp}}\n", Path("x.yaml")), fields, ATTRIBUTE_VALUES)
     named = f"{head}fields: {{a: {{from: Stamp, time_zone: Europe/London}}}}\n"
-    assert ProfileMapping(parse_sync(named, Path("x.yaml")), fields, ATTRIBUTE_VALUES).source_fields == ("Id", "Stamp")
+    assert ProfileMapping(profiles(named, Path("x.yaml")), fields, ATTRIBUTE_VALUES).source_fields == ("Id", "Stamp")
 
 
 def test_the_digest_is_that_of_what_the_mapping_does() -> None:

@@ -5,12 +5,10 @@ Each seed makes a table and a definition; MAPPING_SEEDS=1000-1200 plays others, 
 compared: the value and the verdict of every field, the JSON object that Braze would get, and fingerprints.
 """
 
-import importlib.util
 import json
 import os
 import random
 import string
-import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,14 +21,9 @@ from caspio_sync.ledger.fingerprints import field_fingerprints, row_fingerprints
 from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.objects import encode_objects, identifier_expression
 from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField, ok
-
-_SPEC = importlib.util.spec_from_file_location("mapping_model", Path(__file__).with_name("mapping_model.py"))
-assert _SPEC is not None
-assert _SPEC.loader is not None
-model = sys.modules.setdefault("mapping_model", importlib.util.module_from_spec(_SPEC))
-_SPEC.loader.exec_module(model)
+from tests.definitions import profiles
+from tests.unit import mapping_model as model
 
 DATA = Path(__file__).parents[1] / "data"
 FIRST, _, LAST = os.environ.get("MAPPING_SEEDS", "1-50").partition("-")
@@ -253,7 +246,7 @@ def test_the_mapping_makes_of_every_field_what_the_model_makes(seed: int) -> Non
     zone = dice.choice(ZONES)
     fields = {f"attribute {number}": a_field(dice, types) for number in range(COLUMNS)}
     definition = {"kind": "profiles", "source": {"table": "T", "time_zone": zone}, "identity": {"external_id": "Id"}, "fields": fields}  # fmt: skip
-    sync = parse_sync(yaml.safe_dump(definition, allow_unicode=True), Path("t.yaml"))
+    sync = profiles(yaml.safe_dump(definition, allow_unicode=True), Path("t.yaml"))
     mapping = ProfileMapping(sync, [CaspioField(name, type_) for name, type_ in types.items()], ATTRIBUTE_VALUES)
     schema: dict[str, Any] = {"source_pk": pl.Int64, "uncastable": pl.List(pl.String)} | {name: SOURCE_DTYPES[type_] for name, type_ in types.items()}  # fmt: skip
     frame = mapping.apply(

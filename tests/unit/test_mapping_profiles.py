@@ -1,7 +1,6 @@
 # ruff: noqa: DTZ001 - cells of Caspio are wall clocks without a zone
 import json
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -9,8 +8,8 @@ import pytest
 
 from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from tests.definitions import profiles
 
 TODAY = date(2026, 1, 1)
 TYPES = {
@@ -27,7 +26,7 @@ def a_mapping(fields: str, *, more: str = "", identity: str = "external_id: Id",
         f"kind: profiles\nsource: {{table: People, time_zone: {zone}}}\nidentity: {{{identity}}}\n"
         f"fields: {{{fields}}}\n{more}"
     )
-    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS, ATTRIBUTE_VALUES)
+    return ProfileMapping(profiles(text), FIELDS, ATTRIBUTE_VALUES)
 
 
 def rows(*given: dict[str, Any]) -> pl.DataFrame:

@@ -1,13 +1,11 @@
-from pathlib import Path
-
 import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.proposal import propose_sync
-from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import CaspioField
+from tests.definitions import profiles
 
 FIELDS = [
     CaspioField("CustomerNo", "STRING", unique=True),
@@ -29,7 +27,7 @@ FIELDS = [
 
 
 def test_a_proposal_can_be_read_and_fits_its_table() -> None:
-    sync = parse_sync(propose_sync("people", "People", FIELDS), Path("syncs/people.yaml"))
+    sync = profiles(propose_sync("people", "People", FIELDS))
     mapping = ProfileMapping(sync, FIELDS, ATTRIBUTE_VALUES)
     assert sync.identity.external_id == "CustomerNo"
     assert sync.source.cursor == "ChangedAt"
@@ -39,7 +37,7 @@ def test_a_proposal_can_be_read_and_fits_its_table() -> None:
 
 
 def test_names_that_braze_keeps_are_avoided() -> None:
-    sync = parse_sync(propose_sync("people", "People", FIELDS), Path("x.yaml"))
+    sync = profiles(propose_sync("people", "People", FIELDS))
     assert sync.fields["caspio_key"].source_field == "Key"
     assert sync.fields["caspio_gender"].source_field == "Gender"
 
@@ -64,7 +62,7 @@ def test_a_table_without_a_possible_key_is_refused() -> None:
 @pytest.mark.parametrize("name", ['say "a: b" #c', "a\u0085b", "line\u2028end", "\x7f\N{GRINNING FACE}", "a\\b", " a "])
 def test_odd_names_are_read_back_as_they_are(name: str) -> None:
     fields = [CaspioField("CustomerNo", "STRING", unique=True), CaspioField(name, "STRING")]
-    sync = parse_sync(propose_sync("people", "People", fields), Path("x.yaml"))
+    sync = profiles(propose_sync("people", "People", fields))
     assert [each.source_field for each in sync.fields.values()] == [name]
 
 

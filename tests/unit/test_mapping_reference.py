@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from caspio_sync.characters import trimmed
 from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from tests.definitions import profiles
 
 TODAY = date(2026, 1, 1)
 LONDON = ZoneInfo("Europe/London")
@@ -41,7 +41,7 @@ consent:
   email_subscribe: {from: Consent, map: {yes: subscribed, no: unsubscribed, unasked: null}}
 """
 MAPPING = ProfileMapping(
-    parse_sync(SYNC, Path("t.yaml")), [CaspioField(name, type_) for name, type_ in TYPES.items()], ATTRIBUTE_VALUES
+    profiles(SYNC, Path("t.yaml")), [CaspioField(name, type_) for name, type_ in TYPES.items()], ATTRIBUTE_VALUES
 )
 CONTROLS = {chr(code) for code in (*range(0x20), *range(0x7F, 0xA0))} - set("\t\n\r")
 

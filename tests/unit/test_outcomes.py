@@ -59,7 +59,7 @@ def test_the_frame_has_the_same_types_whether_or_not_something_was_refused() -> 
     )
 
 
-class Scripted:
+class Scripted(Sender):
     """A sender that gives answers as told; an error among them ends it, a number is a wait in turns of the loop."""
 
     def __init__(self, *script: Answer | Exception | int) -> None:
@@ -67,7 +67,7 @@ class Scripted:
         self.given = 0
         self.closed = False
 
-    async def send(self, _requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
+    async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         try:
             for each in self.script:
                 if isinstance(each, Exception):
@@ -83,6 +83,15 @@ class Scripted:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+    def ask_first(self) -> None:
+        """The script is played whatever was before."""
+
+    def allow_until(self, uptime: float) -> None:
+        """Nor does it look at the clock,"""
+
+    def take_share(self, share: float) -> None:
+        """or at a limit."""
 
 
 async def taken(requests: Iterable[Request]) -> AsyncIterator[Request]:
@@ -145,7 +154,7 @@ def test_a_slow_trickle_is_committed_by_time(monkeypatch: pytest.MonkeyPatch) ->
     commits, committed = Commits(), asyncio.Event()
 
     class Slow(Scripted):
-        async def send(self, _requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
+        async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
             yield an_answer(1, 0, 1)
             await committed.wait()  # would wait for ever if the end of the sending were what commits
 
@@ -173,7 +182,7 @@ def test_what_was_answered_before_the_sender_failed_is_committed(error: BaseExce
 
 def _failing(answers: list[Answer], error: BaseException) -> Scripted:
     class Failing(Scripted):
-        async def send(self, _requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
+        async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
             for answer in answers:
                 yield answer
             raise error

@@ -1,63 +1,21 @@
-"""Polls against the emulated Braze: what they bring, once, and what a bad answer does."""
+"""Polls against the emulated Braze: what they bring, and that it comes once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 
 import httpx
 import polars as pl
 import pytest
-from pydantic import SecretStr
 
-from caspio_sync.clients.braze_engagement import BrazeEngagementClient, instant
 from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.events import Post, read_events
 from caspio_sync.engagement.series import CAMPAIGN_DAYS
-from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.run.engagement.polls import KNOWN_STATES, Polls, poll_lists, poll_people
-from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
-from caspio_sync.sandbox.braze.emulator import BrazeSandbox
-
-START = datetime(2026, 1, 10, 12, tzinfo=UTC)
-NOTHING_KNOWN = pl.DataFrame(schema=KNOWN_STATES)
-
-
-def client_of(transport: httpx.AsyncBaseTransport, clock: VirtualClock) -> BrazeEngagementClient:
-    return BrazeEngagementClient(
-        endpoint="http://braze", api_key=SecretStr(SANDBOX_KEY), clock=clock, transport=transport, clients=1
-    )
-
-
-class Workspace:
-    """The emulator with c-0, c-1, … and polls of it, all by one virtual clock."""
-
-    def __init__(self, people: int = 3, **behaviour: Any) -> None:
-        self.clock = VirtualClock(START)
-        self.sandbox = BrazeSandbox(BrazeBehaviour(**behaviour), self.clock)
-        self.messaging = self.sandbox.messaging
-        self.messaging.add_campaign("cmp-1", "Autumn", edited=START)
-        self.messaging.add_canvas("cnv-1", "Welcome", edited=START)
-        for number in range(people):
-            attributes = {"external_id": f"c-{number}", "email": f"C{number}@example.com"}
-            self.sandbox._store.apply_attributes(attributes, START.timestamp())
-
-    def ask(self, poll: Callable[[Polls], AsyncIterator[Post]]) -> pl.DataFrame:
-        async def all_posts() -> list[Post]:
-            async with client_of(httpx.ASGITransport(self.sandbox.app), self.clock) as client:
-                return [post async for post in poll(Polls(client, self.clock))]
-
-        posts = asyncio.run(all_posts())
-        assert all(post.count == post.lines.count(b"\n") for post in posts)
-        return read_events([(number, post.lines) for number, post in enumerate(posts)])
-
-    def days(self, days: int) -> pl.DataFrame:
-        async def read() -> pl.DataFrame:
-            async with client_of(httpx.ASGITransport(self.sandbox.app), self.clock) as client:
-                return await Polls(client, self.clock).campaign_days(days=days)
-
-        return asyncio.run(read())
+from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, PERMISSIONS, SANDBOX_KEY
+from tests.unit.polled import NOTHING_KNOWN, START, Workspace, client_of
 
 
 def unsubscribe(workspace: Workspace, number: int, at: datetime) -> None:
@@ -223,171 +181,6 @@ def test_all_pages_of_campaigns_are_read() -> None:
         workspace.messaging.add_campaign(f"x-{number}", f"No {number}", edited=START)
         workspace.messaging.message("email.Open", "c-0", at=START, campaign_id=f"x-{number}")
     assert workspace.days(1)["campaign_id"].n_unique() == 150
-
-
-# The client.
-
-
-def answered(answer: httpx.Response, call: Callable[[BrazeEngagementClient], Any]) -> Any:
-    async def ask() -> Any:
-        async with client_of(httpx.MockTransport(lambda _: answer), VirtualClock()) as client:
-            return await call(client)
-
-    return asyncio.run(ask())
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"[]",
-        b'{"emails":{}}',
-        b'{"emails":[7]}',
-        b'{"emails":[{"email":null,"unsubscribed_at":"2026-01-01 00:00:00 +0000"}]}',
-        b'{"emails":[{"email":"a@b.c","unsubscribed_at":"yesterday"}]}',
-        b'{"emails":[{"email":"a@b.c"}]}',
-    ],
-)
-def test_a_list_that_cannot_be_read_is_asked_for_again(body: bytes) -> None:
-    with pytest.raises(TransientError, match="is not known to be the answer") as caught:
-        answered(httpx.Response(200, content=body), lambda client: client.unsubscribes(START.date(), START.date()))
-    assert "a@b.c" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "body",
-    [b'{"data":{}}', b'{"data":[{}]}', b'{"data":[{"time":"x"}]}', b'{"data":[{"time":"2026-01-01","messages":7}]}'],
-)
-def test_a_series_that_cannot_be_read(body: bytes) -> None:
-    with pytest.raises(TransientError):
-        answered(httpx.Response(200, content=body), lambda each: each.campaign_series("c", last=START.date(), days=1))
-
-
-@pytest.mark.parametrize(
-    "body", [b'{"users":[7]}', b'{"users":[{}]}', b'{"users":[{"subscription_groups":[{"id":1}]}]}']
-)
-def test_groups_that_cannot_be_read(body: bytes) -> None:
-    with pytest.raises(TransientError):
-        answered(httpx.Response(200, content=body), lambda client: client.user_groups(["c-0"]))
-
-
-def test_a_missing_permission_is_named() -> None:
-    workspace = Workspace(keys={SANDBOX_KEY: PERMISSIONS - {"email.unsubscribe"}})
-    with pytest.raises(ConfigurationError, match=r"email\.unsubscribe"):
-        workspace.ask(lambda polls: polls.unsubscribes(START.date()))
-
-
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda client: client.user_groups(["x"] * 51),
-        lambda client: client.campaign_series("c", last=START.date(), days=101),
-        lambda client: client.canvas_series("c", last=START.date(), days=15),
-    ],
-)
-def test_no_call_goes_beyond_a_limit(call: Callable[[BrazeEngagementClient], Any]) -> None:
-    with pytest.raises(PermanentError, match="at most"):
-        answered(httpx.Response(200), call)
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("2016-08-25 15:24:32 +0000", datetime(2016, 8, 25, 15, 24, 32, tzinfo=UTC)),
-        ("2020-07-10 15:00:00.000 UTC", datetime(2020, 7, 10, 15, tzinfo=UTC)),
-        ("2020-07-10T15:00:00.000Z", datetime(2020, 7, 10, 15, tzinfo=UTC)),
-        ("2020-07-10T17:00:00+02:00", datetime(2020, 7, 10, 15, tzinfo=UTC)),
-        ("2020-07-10", datetime(2020, 7, 10, tzinfo=UTC)),
-        ("soon", None),
-        ("0001-01-01T00:00:00+14:00", None),
-        ("9999-12-31T23:59:59-14:00", None),
-        (7, None),
-        (None, None),
-    ],
-)
-def test_times_as_braze_writes_them(text: Any, found: datetime | None) -> None:
-    assert instant(text) == found
-
-
-# Answers that are hostile, or mad.
-
-
-def read_from(answer: Callable[[httpx.Request], Any], poll: Callable[[Polls], Any]) -> Any:
-    """What a poll makes of a Braze that answers so."""
-    clock = VirtualClock(START)
-    transport = httpx.MockTransport(lambda request: httpx.Response(200, json=answer(request)))
-
-    async def ask() -> Any:
-        async with client_of(transport, clock) as client:
-            polling = poll(Polls(client, clock))
-            return [post async for post in polling] if isinstance(polling, AsyncIterator) else await polling
-
-    return asyncio.run(ask())
-
-
-@pytest.mark.parametrize(
-    "profile",
-    [
-        {"external_id": "c-0\0", "braze_id": 7, "email": ["a"], "user_aliases": "x", "campaigns_received": "y"},
-        {"external_id": {"a": 1}, "braze_id": "b", "user_aliases": [7], "campaigns_received": [7]},
-        {"external_id": "c-0", "email_subscribe": ["subscribed"], "push_subscribe": {"a": 1}},
-        {"external_id": "c-0", "campaigns_received": [{"last_received": START.isoformat(), "api_campaign_id": [1]}]},
-        {
-            "external_id": "c-0",
-            "campaigns_received": [
-                {"last_received": START.isoformat(), "api_campaign_id": "x", "engaged": 7, "name": "\0a\x1b"}
-            ],
-        },
-    ],
-)
-def test_a_profile_of_odd_values_makes_events_that_can_be_kept(profile: dict[str, Any]) -> None:
-    users = {"message": "success", "users": [{"push_subscribe": "subscribed", **profile}]}
-    posts = read_from(lambda _: users, lambda polls: polls.profiles(["c-0"], NOTHING_KNOWN, campaigns=True))
-    for post in posts:
-        assert b"\\u00" not in post.lines
-        found = read_events([(1, post.lines)])
-        assert set(found["external_id"]) <= {"c-0", None}
-        assert set(found["campaign_name"]) <= {"a", None}
-
-
-def test_groups_of_odd_values_make_events_that_can_be_kept() -> None:
-    user = {
-        "external_id": ["c-0"],
-        "email": 7,
-        "phone": {},
-        "subscription_groups": [{"id": "g\0", "status": "Subscribed", "channel": "e\x07mail"}],
-    }
-    (post,) = read_from(lambda _: {"users": [user]}, lambda polls: polls.group_states(["c-0"], NOTHING_KNOWN))
-    assert read_events([(1, post.lines)]).select("external_id", "email", "group_id", "channel").rows() == [
-        (None, None, "g", "email")
-    ]
-
-
-def test_a_list_that_gives_the_same_page_for_ever_is_read_once() -> None:
-    page = {"emails": [{"email": f"c-{each}@x.y", "unsubscribed_at": START.isoformat()} for each in range(500)]}
-    posts = read_from(lambda _: page, lambda polls: polls.unsubscribes(START.date()))
-    assert [post.count for post in posts] == [500]
-
-
-def test_campaigns_of_odd_names_days_and_counts() -> None:
-    """The same page for ever, a name that no database takes, days outside of what was asked, one day twice."""
-
-    def answer(request: httpx.Request) -> dict[str, Any]:
-        path = request.url.path
-        if path.endswith("/list"):
-            of = [{"id": f"x-{each}\0", "name": "Spring\0\x1b[2J"} for each in range(100)]
-            return {"campaigns": of if "campaigns" in path else [], "canvases": []}
-        days = ["2026-01-10", "2026-01-10", "2026-01-11", "2026-01-12", "2026-01-01", "9999-12-31", "0001-01-01"]
-        counts = [{"sent": 5 + place, "opens": 10**30, "clicks": -1} for place in range(len(days))]
-        return {"data": [{"time": day, "messages": {"email": [each]}} for day, each in zip(days, counts, strict=True)]}
-
-    found = read_from(answer, lambda polls: polls.campaign_days(days=2))
-    assert found["campaign_id"].unique(maintain_order=True).to_list() == [f"x-{each}" for each in range(100)]
-    assert found["campaign_name"].unique().to_list() == ["Spring[2J"]
-    assert found.filter(campaign_id="x-0").select("day", "sent", "opens", "clicks").rows() == [
-        (date(2026, 1, 10), 6, 0, 0),
-        (date(2026, 1, 11), 7, 0, 0),
-    ]
 
 
 # Into the inbox.

@@ -97,7 +97,12 @@ def test_a_burst_is_committed_in_few_commits_and_all_of_it_is_answered(
 ) -> None:
     groups: list[int] = []
     add = service.inbox.add
-    monkeypatch.setattr(service.inbox, "add", lambda posts: (groups.append(len(posts)), add(posts)))
+
+    def grouped(posts: Any) -> None:
+        groups.append(len(posts))
+        add(posts)
+
+    monkeypatch.setattr(service.inbox, "add", grouped)
 
     async def burst(client: httpx.AsyncClient) -> list[int]:
         posts = [client.post("/currents", content=body(*events(5, 5 * n)), headers=BEARER) for n in range(60)]
@@ -172,7 +177,7 @@ def test_no_body_breaks_the_service(tmp_path_factory: pytest.TempPathFactory, co
 
 def test_a_full_disk_is_told_so_and_nothing_is_lost(service: Service) -> None:
     """A database that may not grow answers as one on a full disk does: SQLITE_FULL."""
-    with service.inbox._write("limit the file") as connection:
+    with service.inbox.writing("limit the file") as connection:
         pages = connection.execute(sa.text("PRAGMA page_count")).scalar()
         connection.execute(sa.text(f"PRAGMA max_page_count={pages}"))
     noise = [
@@ -184,7 +189,7 @@ def test_a_full_disk_is_told_so_and_nothing_is_lost(service: Service) -> None:
         ill = await client.get("/healthz")
         assert full.headers["retry-after"] == "30"
         assert "inbox.db" not in full.text
-        with service.inbox._write("free the disk") as connection:
+        with service.inbox.writing("free the disk") as connection:
             connection.execute(sa.text("PRAGMA max_page_count=1000000"))
         again = await client.post("/currents", content=body(*noise), headers=BEARER)
         return [full.status_code, ill.status_code, again.status_code, (await client.get("/healthz")).status_code]
@@ -206,7 +211,7 @@ def test_a_full_place_is_told_outside_without_its_name(
     async def talk(client: httpx.AsyncClient) -> tuple[int, str]:
         refused = await client.post("/currents", content=body(*events(1)), headers=BEARER)
         assert refused.status_code == 503
-        service.receiver._commit.failure = None  # as before the first post
+        service.receiver.commit.failure = None  # as before the first post
         first, second = await client.get("/healthz"), await client.get("/healthz")
         assert first.json() == second.json() == {"inbox": "failing", "waiting_posts": 0}
         return second.status_code, (await client.get("/metrics")).text

@@ -32,7 +32,7 @@ async def served(inbox: Inbox, protocol: type[asyncio.Protocol]) -> AsyncIterato
     app = Receiver(inbox, tokens=[SecretStr(TOKEN)], body_limit=300 * KB).app
     config = uvicorn.Config(app, port=0, http=protocol, ws="none", lifespan="on", log_config=None, access_log=False)
     server = uvicorn.Server(config)
-    running = asyncio.create_task(server._serve())
+    running = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 - uvicorn tells nobody
         await asyncio.sleep(0.01)
     yield server.servers[0].sockets[0].getsockname()[1]

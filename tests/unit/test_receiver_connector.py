@@ -47,7 +47,7 @@ def test_duplicates_and_disorder_end_as_each_event_once(service: Service) -> Non
 
 
 def test_nothing_is_lost_by_a_post_that_is_too_large(service: Service) -> None:
-    service.receiver._body_limit = 5_000
+    service.receiver.body_limit = 5_000
     connector = delivered(service, events(300), duplicates=0)
     assert connector.answers[413] > 0
     assert (len(service.ids()), connector.dropped) == (300, [])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import orjson
 import polars as pl
@@ -31,7 +32,7 @@ def ids(request: Request) -> list[int]:
     return [int(each["external_id"]) for each in orjson.loads(request.body)["attributes"]]
 
 
-def filled(texts: pl.Series, **limits: int) -> list[Request]:
+def filled(texts: pl.Series, **limits: Any) -> list[Request]:
     bytes_ = limits.pop("request_bytes", REQUEST_BYTES)
     return list(fill_requests(texts, envelope=replace(TRACK, request_bytes=bytes_), first_number=1, **limits))
 

@@ -30,11 +30,11 @@ class Table:
         asked = where.partition(" IN (")[2].partition(")")[0]
         return [key for key in map(int, asked.split(",")) if key in self.keys]
 
-    async def records(self, _source: Source, *, where: str | None, **_query: Any) -> RecordPage:
+    async def records(self, source: Source, *, where: str | None, **_query: Any) -> RecordPage:
         self.calls.append("rows")
         return RecordPage(orjson.dumps([{"PK_ID": key} for key in self.gives(self._found(where or ""))]), NOW)
 
-    async def aggregate(self, _source: Source, *, select: str, where: str | None) -> Aggregate:
+    async def aggregate(self, source: Source, *, select: str, where: str | None) -> Aggregate:
         assert select == "COUNT(PK_ID) AS row_count"
         self.calls.append("count")
         return Aggregate({"row_count": self.counts(len(self._found(where or "")))}, NOW)

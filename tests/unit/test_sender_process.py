@@ -92,8 +92,8 @@ def said(answers: list[Answer]) -> list[tuple[object, ...]]:
 
 
 def pid_of(sender: ProcessSender) -> int:
-    assert sender._process is not None
-    return sender._process.pid
+    assert sender.process is not None
+    return sender.process.pid
 
 
 def is_running(pid: int) -> bool:
@@ -184,8 +184,8 @@ def test_a_child_that_is_killed_between_batches_is_replaced(slow_braze: SandboxP
         async with in_process(slow_braze) as sender:
             await answers_of(sender, requests_of(20))
             os.kill(pid_of(sender), signal.SIGKILL)
-            assert sender._process is not None
-            await sender._process.wait()
+            assert sender.process is not None
+            await sender.process.wait()
             assert len(await answers_of(sender, requests_of(20))) == 1
 
     asyncio.run(asyncio.wait_for(play(), 20))

@@ -2,6 +2,7 @@
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -97,7 +98,7 @@ def test_certificates_are_looked_at_however_the_scheme_is_written(monkeypatch: p
             given.append(options["verify"])
             super().__init__(**options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(_http.httpx, "AsyncClient", Client)
+    monkeypatch.setattr("caspio_sync.clients._http.httpx.AsyncClient", Client)
     endpoint = f"{scheme}://rest.fra-01.braze.eu"
     BrazeClient(endpoint=endpoint, api_key=destination_settings("braze").braze_api_key, clients=2)
     assert len(given) == 2
@@ -109,7 +110,8 @@ def test_certificates_are_looked_at_however_the_scheme_is_written(monkeypatch: p
 def test_an_own_authority_is_trusted_besides(monkeypatch: pytest.MonkeyPatch) -> None:
     own = Path(__file__).parents[1] / "data" / "certificates" / "authority.pem"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(own))
-    names = [dict(pair[0] for pair in each["subject"]) for each in _http._certificates().get_ca_certs()]
+    context: Any = _http.certificates()
+    names = [dict(pair[0] for pair in each["subject"]) for each in context.get_ca_certs()]
     assert {"commonName": "An authority of our own"} in names
 
 

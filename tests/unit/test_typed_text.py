@@ -1,7 +1,7 @@
 # ruff: noqa: DTZ001 - cells of Caspio are wall clocks without a zone
-"""What people type, and what it is read as: countries, moments, numbers, names, invisible characters."""
+"""What people type, and what it is read as: countries, numbers, names, invisible characters."""
 
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,47 +9,12 @@ import polars as pl
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.extraction.cells import source_frame
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.numbers import number_text, rounded
-from caspio_sync.mapping.objects import encode_objects, identifier_expression
 from caspio_sync.mapping.places import country_code, language_code, two_countries
-from caspio_sync.mapping.profiles import ProfileMapping
-from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from tests.definitions import profiles
+from tests.unit.typed_cells import JOINER, MARK, a_mapping, mapped, sent
 
-TYPES = {"Id": "STRING", "Text": "STRING", "Phone": "STRING", "Country": "STRING", "Number": "NUMBER", "When": "DATE/TIME", "Words": "LIST-STRING"}  # fmt: skip
-FIELDS = [CaspioField(name, type_) for name, type_ in TYPES.items()]
-MARK, JOINER = "\u200b", "\u200d"
 PERSIAN = "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"  # with a joiner inside
-
-
-def a_mapping(fields: str, identity: str = "external_id: Id", more: str = "") -> ProfileMapping:
-    text = f"kind: profiles\nsource: {{table: People}}\nidentity: {{{identity}}}\nfields: {{{fields}}}\n{more}"
-    return ProfileMapping(parse_sync(text, Path("people.yaml")), FIELDS, ATTRIBUTE_VALUES)
-
-
-def mapped(mapping: ProfileMapping, **cells: Any) -> dict[str, Any]:
-    schema: dict[str, Any] = {"source_pk": pl.Int64, "uncastable": pl.List(pl.String)}
-    schema |= {name: SOURCE_DTYPES[type_] for name, type_ in TYPES.items()}
-    rows = pl.DataFrame([{"source_pk": 1, "Id": "1"} | cells], schema=schema)
-    return mapping.apply(rows, today=date(2026, 1, 1)).to_dicts()[0]
-
-
-def sent(mapping: ProfileMapping, **cells: Any) -> str:
-    """The object that Braze would get."""
-    rows = pl.DataFrame(
-        [mapped(mapping, **cells)], schema_overrides={each.name: each.dtype for each in mapping.columns}
-    )
-    rows = rows.with_columns(pl.lit(value=True).alias(f"_send.{each.name}") for each in mapping.columns)
-    objects = encode_objects(
-        rows,
-        mapping.columns,
-        identifier=identifier_expression("external_id"),
-        travels=lambda name: f"_send.{name}",
-        update_only=False,
-    )
-    return str(objects[0])
 
 
 @pytest.mark.parametrize(
@@ -138,93 +103,6 @@ def test_of_a_number_with_an_unknown_country_the_country_is_named(country: str, 
     assert told in problems
     assert "0344" not in problems
     assert "9999" not in problems
-
-
-DAY, TIME = "2024-05-01", "2024-05-01T10:00:00Z"
-
-
-@pytest.mark.parametrize(
-    ("text", "day", "instant"),
-    [
-        ("2024-05-01T10:00:00.123Z", DAY, TIME),
-        ("2024-05-01 10:00:00+00:00", DAY, TIME),
-        ("2024-05-01T12:00+0200", DAY, TIME),
-        ("2024-05-01 12:00:00 +02", DAY, TIME),
-        ("2024-05-01T10:00:00,5z", DAY, TIME),
-        ("2024-05-01 10:00 UTC", DAY, TIME),
-        ("20240501T100000Z", DAY, TIME),
-        ("2024/05/01 10:00", DAY, TIME),
-        ("2024/5/1", DAY, "2024-05-01T00:00:00Z"),
-        ("20240501", DAY, "2024-05-01T00:00:00Z"),
-        (f"{MARK}2024-05-01T00:00:00Z\u200e", DAY, "2024-05-01T00:00:00Z"),
-        ("2024-05-01T23:30:00-05:00", DAY, "2024-05-02T04:30:00Z"),  # the day as it is written
-    ],
-)
-def test_a_moment_in_every_form_that_has_one_reading(text: str, day: str, instant: str) -> None:
-    fields = "dob: Text, a: {from: Text, type: date}, b: {from: Text, type: datetime}, o: {object: {t: {from: Text, type: datetime}}}"
-    row = mapped(a_mapping(fields), Text=text)
-    assert (row["dob"], row["a"], row["b"]) == (day, day, instant)
-    assert row["o"] == f'{{"t":{{"$time":"{instant}"}}}}'
-    assert row["problems"] is None
-
-
-@pytest.mark.parametrize(
-    "text", ["05/01/2024", "1.5.2024", "2024", "2024-05", "20241301", "1714557600", "2024-05-01T25:00", "2024-05-01Z"]
-)
-def test_other_text_is_no_moment_and_the_forms_are_named(text: str) -> None:
-    row = mapped(a_mapping("dob: Text, a: {from: Text, type: datetime}"), Text=text)
-    assert not row["dob__ok"]
-    assert not row["a__ok"]
-    assert "2024-05-31" in row["problems"]
-    assert "%m/%d/%Y" in row["problems"]
-    assert "3000" not in row["problems"]
-
-
-@pytest.mark.parametrize(
-    ("field", "text", "value"),
-    [
-        ('dob: {from: Text, transform: {date: "%m/%d/%Y"}}', "05/01/1990", "1990-05-01"),
-        ('dob: {from: Text, transform: {date: "%d.%m.%Y"}}', " 1.5.1990 ", "1990-05-01"),
-        ('a: {from: Text, transform: {date: "%d %B %Y"}}', "1 May 1990", "1990-05-01"),
-        ('a: {from: Text, type: datetime, transform: {date: "%m/%d/%Y %I:%M %p"}}', "05/01/1990 03:30 PM", "1990-05-01T15:30:00Z"),
-        ('a: {from: Text, transform: {date: "%m/%d/%Y"}}', "13/01/1990", None),
-        ('a: {from: Text, transform: {date: "%m/%d/%Y"}}', "1990-05-01", None),
-    ],
-)  # fmt: skip
-def test_dates_in_a_form_of_their_own(field: str, text: str, value: str | None) -> None:
-    row, name = mapped(a_mapping(field), Text=text), field.partition(":")[0]
-    assert (row[name] if row[f"{name}__ok"] else None) == value
-
-
-@pytest.mark.parametrize(
-    ("step", "said"),
-    [
-        ("date", "needs the form"),
-        ('{date: "%m/%d/%y"}', "two centuries"),
-        ('{date: "%d.%m."}', "year, month and day"),
-        ('{date: "%d/%m/%Y %H"}', "add %M"),
-        ('{date: "%d/%m/%Y %I:%M"}', "%I with %p"),
-        ('{date: "%D"}', "holds %D"),
-    ],
-)
-def test_a_form_that_cannot_be_read_is_refused(step: str, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
-        a_mapping(f"a: {{from: Text, transform: {step}}}")
-
-
-def test_a_form_stands_beside_text_alone() -> None:
-    with pytest.raises(ConfigurationError, match="`date` reads a date from text"):
-        a_mapping('a: {from: When, type: date, transform: {date: "%d/%m/%Y"}}')
-
-
-@pytest.mark.parametrize(
-    "cell", ["2024-05-01T10:00:00", "2024-05-01 10:00:00", "2024-05-01T10:00:00.000", "2024-05-01T10:00"]
-)
-def test_cells_of_caspios_dates_follow_the_same_grammar(cell: str) -> None:
-    page = f'[{{"PK_ID": 1, "When": "{cell}"}}, {{"PK_ID": 2, "When": "{cell}Z"}}]'.encode()
-    frame = source_frame([page], [CaspioField("When", "DATE/TIME")], "PK_ID")
-    assert frame["When"].to_list() == [datetime(2024, 5, 1, 10), None]
-    assert frame["uncastable"].to_list() == [None, ["When"]]
 
 
 def test_whole_numbers_travel_without_a_point_wherever_they_stand() -> None:
@@ -405,7 +283,7 @@ def test_subscription_groups_of_every_channel(channel: str) -> None:
 def test_only_whole_attributes_may_be_left_out(text: str, said: str) -> None:
     head = "kind: profiles\nsource: {table: People}\nidentity: {external_id: Id}\n"
     with pytest.raises(ConfigurationError, match=said):
-        parse_sync(head + text, Path("people.yaml"))
+        profiles(head + text)
 
 
 def test_items_are_written_whole_and_leave_nothing_out() -> None:
@@ -413,7 +291,7 @@ def test_items_are_written_whole_and_leave_nothing_out() -> None:
         "kind: catalog\nsource: {table: P}\ncatalog: {name: p}\nitem_id: Id\nfields: {a: {from: Text, on_bad: skip}}\n"
     )
     with pytest.raises(ConfigurationError, match="written whole"):
-        parse_sync(text, Path("p.yaml"))
+        profiles(text, Path("p.yaml"))
 
 
 def test_what_is_left_out_is_nothing_and_is_told() -> None:

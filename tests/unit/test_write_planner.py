@@ -1,6 +1,7 @@
 """The write planner: every wanted change exactly once, no call over the length, never more calls than one a row."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import polars as pl
@@ -15,7 +16,7 @@ from caspio_sync.writeback.planner import count_calls, plan_calls, within_budget
 
 COLUMNS = ("Consent", "Flag", "Bucket", "Day", "Exact")
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC).replace(tzinfo=None)  # a wall clock
-SCHEMA = {
+SCHEMA: dict[str, Any] = {
     SOURCE_PK: pl.Int64,
     "Consent": pl.String,
     "Flag": pl.Boolean,
@@ -33,7 +34,7 @@ row = st.tuples(
 tables = st.dictionaries(st.integers(1, 10**9), row, max_size=60)
 
 
-def frame(rows: dict[int, tuple]) -> pl.DataFrame:
+def frame(rows: dict[int, tuple[Any, ...]]) -> pl.DataFrame:
     return pl.DataFrame([(pk, *values) for pk, values in rows.items()], schema=SCHEMA, orient="row")
 
 
@@ -43,7 +44,9 @@ def as_json(value: object) -> object:
 
 @settings(max_examples=300, deadline=None)
 @given(tables, st.integers(10, 60))
-def test_every_change_is_written_once_within_the_length_by_no_more_calls_than_rows(rows: dict, room: int) -> None:
+def test_every_change_is_written_once_within_the_length_by_no_more_calls_than_rows(
+    rows: dict[int, tuple[Any, ...]], room: int
+) -> None:
     calls = plan_calls(frame(rows), COLUMNS, room=room)
     wanted = {
         (pk, name): as_json(value)

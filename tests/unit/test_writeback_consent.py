@@ -115,7 +115,7 @@ def test_both_sides_converge_with_one_echo_at_most(policy: Policy, steps: list[t
 
 
 def test_a_change_of_brazes_alone_is_written_also_where_it_loosens() -> None:
-    known = {"agreed": "unsubscribed", "agreed_at": at(1), "caspio": "unsubscribed"}
+    known: dict[str, Any] = {"agreed": "unsubscribed", "agreed_at": at(1), "caspio": "unsubscribed"}
     answer = decided(there="subscribed", there_at=at(5), **known)
     assert (answer["write"], answer["conflict"], answer["next_state"]) == ("subscribed", False, "subscribed")
 
@@ -141,13 +141,13 @@ def test_a_conflict_is_decided_by_its_policy(policy: Policy, caspio: str, braze:
 
 
 def test_newest_goes_by_the_stamp_where_the_row_has_one() -> None:
-    sides = {"caspio": "subscribed", "there": "unsubscribed", "there_at": at(50), "agreed": "opted_in"}
+    sides: dict[str, Any] = {"caspio": "subscribed", "there": "unsubscribed", "there_at": at(50), "agreed": "opted_in"}
     assert decided("newest", caspio_stamp=at(40), **sides)["write"] == "unsubscribed"
     assert decided("newest", caspio_stamp=at(60), **sides)["tell"]
 
 
 def test_news_from_before_caspios_own_change_do_not_undo_it() -> None:
-    known = {"caspio": "unsubscribed", "agreed": "unsubscribed", "agreed_at": at(60)}
+    known: dict[str, Any] = {"caspio": "unsubscribed", "agreed": "unsubscribed", "agreed_at": at(60)}
     answer = decided(there="subscribed", there_at=at(50), **known)
     assert (answer["conflict"], answer["write"], answer["tell"]) == (True, None, True)
 

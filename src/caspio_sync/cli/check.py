@@ -45,7 +45,7 @@ def check(
 
     Example: `caspio-sync check customers`
     """
-    examined = _examined(sync, write_test)
+    examined = examine_syncs(sync, write_test)
     if as_json:
         documents = [asdict(each) for each in examined]
         together = {"sync": sync, "findings": [finding for each in documents for finding in each["findings"]]}
@@ -56,7 +56,8 @@ def check(
         raise typer.Exit(ExitCode.CONFIGURATION)
 
 
-def _examined(sync: str | None, write_test: str | None) -> list[Examined]:
+def examine_syncs(sync: str | None, write_test: str | None) -> list[Examined]:
+    """Findings of accounts, ledger and sync files; without `sync` those of every file."""
     try:
         settings = every_setting()
     except ConfigurationError as error:

@@ -52,7 +52,7 @@ def serve(
     os.environ.update(_prefect(home, port))
     signals.end_in_own_time()
     with contextlib.ExitStack() as stack:
-        look = _command_elsewhere(port)
+        look = command_elsewhere(port)
         # Half an account is refused by the settings: it never makes way for the sandbox.
         if not named_accounts():
             stack.enter_context(_sandbox())
@@ -80,7 +80,7 @@ def serve(
         OUT.print("stopping")
 
 
-def _command_elsewhere(port: int) -> str:
+def command_elsewhere(port: int) -> str:
     """`doctor` for another shell, with what this one was told: else it would look at another account or ledger."""
     told = {name: os.environ[name] for name in (ENV_FILE_VARIABLE, *variables()) if os.environ.get(name)}
     secret = ", ".join(sorted(secret_variables() & told.keys()))

@@ -264,7 +264,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _certificates() -> ssl.SSLContext:
+def certificates() -> ssl.SSLContext:
     """Whom to trust: the system's authorities, or those of SSL_CERT_FILE; and those of REQUESTS_CA_BUNDLE.
 
     Raises:
@@ -316,12 +316,12 @@ class ConnectionPool:
             raise ConfigurationError(f"{clients} clients; set at least 1")
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         # For http as well: whatever the address says, no connection leaves a certificate unlooked at.
-        verify = _certificates()
+        verify = certificates()
         self._clients = [
             httpx.AsyncClient(transport=transport, limits=limits, verify=verify, trust_env=not is_loopback(url))
             for _ in range(clients)
         ]
-        self._in_flight = [0] * clients
+        self.in_flight = [0] * clients  # requests, by client
         self._free = asyncio.Semaphore(clients * connections)
         self._seconds = timeout_seconds
 
@@ -339,8 +339,8 @@ class ConnectionPool:
             ConfigurationError: the address or its certificate is wrong.
         """
         async with self._free:
-            lane = self._in_flight.index(min(self._in_flight))
-            self._in_flight[lane] += 1
+            lane = self.in_flight.index(min(self.in_flight))
+            self.in_flight[lane] += 1
             try:
                 async with asyncio.timeout(self._seconds if seconds is None else seconds):
                     response = await self._clients[lane].send(request, stream=True)
@@ -354,7 +354,7 @@ class ConnectionPool:
                 # Not as its cause, which is logged: the words of httpx quote what was sent and what came.
                 raise _no_answer(error, request, doing) from None
             finally:
-                self._in_flight[lane] -= 1
+                self.in_flight[lane] -= 1
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -56,7 +56,7 @@ class ProcessSender:
             "limits": asdict(limits),
             "envelopes": [asdict(each) for each in self._envelopes],
         }
-        self._process: Process | None = None
+        self.process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._waiting: dict[int, asyncio.Queue[dict[str, Any] | Exception]] = {}
         self._starting = asyncio.Lock()
@@ -78,8 +78,8 @@ class ProcessSender:
         self._tell_allowed()
 
     def _tell_allowed(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.write(_allowance(self._allowed_until, self._share))
+        if self.process is not None and self.process.stdin is not None:
+            self.process.stdin.write(_allowance(self._allowed_until, self._share))
 
     async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """As `Sender.send`; an error ends the process, and with it what it still holds."""
@@ -106,7 +106,7 @@ class ProcessSender:
 
     async def close(self) -> None:
         """End the process; the next `send` starts another."""
-        process, self._process = self._process, None
+        process, self.process = self.process, None
         if process is None:
             return
         with contextlib.suppress(ProcessLookupError):
@@ -119,8 +119,8 @@ class ProcessSender:
         async with self._starting:
             if self._reader is not None and self._reader.done():
                 await self.close()  # it ended between two batches
-            if self._process is None:
-                self._process = await asyncio.create_subprocess_exec(
+            if self.process is None:
+                self.process = await asyncio.create_subprocess_exec(
                     sys.executable,
                     "-m",
                     __name__,
@@ -129,10 +129,10 @@ class ProcessSender:
                     limit=_PIPE_BYTES,
                     start_new_session=True,  # a Ctrl-C in the terminal reaches the parent, which then ends it
                 )
-                await _write(self._process, orjson.dumps({**self._configuration, "parent": os.getpid()}))
+                await _write(self.process, orjson.dumps({**self._configuration, "parent": os.getpid()}))
                 self._tell_allowed()
-                self._reader = asyncio.create_task(self._read(self._process))
-            return self._process
+                self._reader = asyncio.create_task(self._read(self.process))
+            return self.process
 
     async def _feed(  # noqa: PLR0917 - what `send` and its feeder share
         self,

@@ -75,7 +75,7 @@ def _values(text: str, start: int, mark: str) -> Iterator[tuple[int, Piece | Non
             yield start + 1, None
             return
         try:
-            value, end = _DECODER.raw_decode(text, start)
+            value, end = DECODER.raw_decode(text, start)
         except (ValueError, RecursionError):
             end, left = _resumed(text, start, left, mark)
             yield end, Piece(None, text[start:end].rstrip(_BLANKS + ","), readable=False)
@@ -90,7 +90,7 @@ def _resumed(text: str, start: int, left: int, mark: str) -> tuple[int, int]:
         if left <= 0:
             break
         try:
-            value, end = _DECODER.raw_decode(text, found.end())
+            value, end = DECODER.raw_decode(text, found.end())
         except json.JSONDecodeError as error:
             left -= error.pos - found.end() + 1
         except (ValueError, RecursionError):
@@ -121,4 +121,4 @@ def _integer(digits: str) -> int | float:
     return int(digits) if len(digits) <= _INTEGER_DIGITS else float(digits)
 
 
-_DECODER = json.JSONDecoder(strict=False, parse_int=_integer, parse_float=_finite, parse_constant=lambda _: None)
+DECODER = json.JSONDecoder(strict=False, parse_int=_integer, parse_float=_finite, parse_constant=lambda _: None)

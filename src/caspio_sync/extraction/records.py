@@ -297,14 +297,14 @@ class RecordReader:
             order_by=f"{self._key} ASC",
             limit=self._page_rows,
         )
-        rows, last = self._end(page.rows)
+        rows, last = self.end_of(page.rows)
         if rows and not one.last < last <= one.high:
             raise TransientError(
                 f"reading {self._source}: a page for {within} ends at {last}; order or condition was not kept"
             )
         one.take(page.rows, rows, last, full=self._page_rows if self._trusting else 1)
 
-    def _end(self, page: bytes) -> tuple[int, int]:
+    def end_of(self, page: bytes) -> tuple[int, int]:
         """Rows of a page and its last key, without decoding it.
 
         A quote within a cell is escaped, so the marker occurs nowhere but where the key stands.

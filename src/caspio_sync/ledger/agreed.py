@@ -62,7 +62,7 @@ class Agreements(LedgerConnection):
         and the hash of the row's key (null: not noted yet).
         """
         statement = f"SELECT {', '.join(_STORED)} FROM agreed WHERE sync = ? AND source_pk BETWEEN ? AND ?"
-        with self._read("read what was agreed") as connection:
+        with self.reading("read what was agreed") as connection:
             return select_frame(connection, statement, (sync, low, high), _STORED).cast(AGREED_SCHEMA)
 
     def agree(self, sync: str, rows: pl.DataFrame, told: Told | None) -> None:
@@ -78,7 +78,7 @@ class Agreements(LedgerConnection):
         """
         times = pl.col("at", "news").dt.epoch("us").cast(pl.Int64)
         stored = rows.select(SOURCE_PK, "scope", "state", times, "key_hash")
-        with self._write("write down what was agreed", fenced=True) as connection:
+        with self.writing("write down what was agreed", fenced=True) as connection:
             upsert(
                 connection, tables.agreed, stored, constants={"sync": sync}, update=("state", "at", "news", "key_hash")
             )

@@ -150,7 +150,7 @@ class Audit(LedgerConnection):
             if not _holds(entry, before):
                 raise _broken(number, "it is not what was written, or the entry before it is not")
             before = entry["hash"]
-        with self._read("read the head of the audit trail") as connection:
+        with self.reading("read the head of the audit trail") as connection:
             head = _head(connection)
         if head.entries > number:
             raise _broken(number + 1, "it is missing, and all entries after it")
@@ -168,7 +168,7 @@ class Audit(LedgerConnection):
             chosen = sa.select(*columns).order_by(table.number).limit(_ENTRIES_A_READ)
             if after is not None:
                 chosen = chosen.where(table.number > after)
-            with self._read("read the audit trail") as connection:
+            with self.reading("read the audit trail") as connection:
                 rows = [dict(row) for row in connection.execute(chosen).mappings()]
             if not rows:
                 return

@@ -41,12 +41,12 @@ class Catalogs(LedgerConnection):
 
     def catalog_name(self, sync: str) -> str | None:
         """The catalog that the sync's items were sent to; None before the first."""
-        with self._read("read the catalog's name") as connection:
+        with self.reading("read the catalog's name") as connection:
             return connection.execute(sa.select(tables.catalog.c.name).where(tables.catalog.c.sync == sync)).scalar()
 
     def remember_catalog(self, sync: str, name: str) -> None:
         """The sync's items go to this catalog from now on."""
-        with self._write("remember the catalog") as connection:
+        with self.writing("remember the catalog") as connection:
             connection.execute(
                 insert(connection, tables.catalog)
                 .values(sync=sync, name=name)
@@ -67,7 +67,7 @@ class Catalogs(LedgerConnection):
         sent = (rows.sync == sync, rows.sent_fp.is_not(None))
         gone = {"sent_fp": None, "sent_fields": None, "sent_mapping_version": 0, "holds": 0}
         values = {"sent_fp": NO_VERSION, "sent_fields": None, "sent_mapping_version": 0} if items_exist else gone
-        with self._write("forget what was sent", fenced=True) as connection:
+        with self.writing("forget what was sent", fenced=True) as connection:
             count = connection.execute(sa.update(schema.row).where(*sent).values(values)).rowcount
             connection.execute(sa.delete(schema.cursor).where(cursor.sync == sync))
             if not items_exist:
@@ -80,7 +80,7 @@ class Catalogs(LedgerConnection):
             "SELECT source_pk, key, CASE WHEN sent_fp IS NOT NULL AND holds = 1 THEN 1 ELSE 0 END FROM row "
             f"WHERE sync = ? AND (verdict IS NULL OR verdict <> '{Verdict.DELETED.value}') ORDER BY source_pk"
         )
-        with self._read("list the items") as connection:
+        with self.reading("list the items") as connection:
             return select_frame(connection, statement, (sync,), _PRESENT_SCHEMA)
 
     def note_leaving(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame) -> None:
@@ -94,14 +94,14 @@ class Catalogs(LedgerConnection):
         """
         buffer = io.BytesIO()
         rows.select(_LEAVING_SCHEMA.names()).cast(_LEAVING_SCHEMA).write_ipc(buffer, compression="lz4")
-        with self._write("note what is leaving", fenced=True) as connection:
+        with self.writing("note what is leaving", fenced=True) as connection:
             values = {"sync": sync, "run": run, "batch": batch, "rows": buffer.getvalue()}
             connection.execute(insert(connection, tables.leaving).values(values).on_conflict_do_nothing())
 
     def note_left(self, *, sync: str, run: str, batch: int) -> None:
         """All that was handed to the sender of this batch has its outcome."""
         leaving = tables.leaving.c
-        with self._write("note what has left", fenced=True) as connection:
+        with self.writing("note what has left", fenced=True) as connection:
             mine = (leaving.sync == sync, leaving.run == run, leaving.batch == batch)
             connection.execute(sa.delete(tables.leaving).where(*mine))
 
@@ -112,7 +112,7 @@ class Catalogs(LedgerConnection):
             how many rows left without an outcome.
         """
         leaving, count = tables.leaving.c, 0
-        with self._write("doubt what was not recorded", fenced=True) as connection:
+        with self.writing("doubt what was not recorded", fenced=True) as connection:
             left = connection.execute(sa.select(tables.leaving).where(leaving.sync == sync)).all()
             for each in left:
                 told = history.delivered(connection, sync, each.run, each.batch).filter(pl.col("part") == PROFILE)
@@ -138,7 +138,7 @@ class Catalogs(LedgerConnection):
                 is new.
         """
         rows = [(sync, source_pk) for source_pk in going]
-        with self._write("note ids without a row", fenced=True) as connection:
+        with self.writing("note ids without a row", fenced=True) as connection:
             _abandon(connection, sync, keys)
             if rows:
                 connection.exec_driver_sql(placeholders(connection.dialect, _GOING), rows)
@@ -146,7 +146,7 @@ class Catalogs(LedgerConnection):
     def abandoned(self, sync: str) -> pl.Series:
         """Ids that were given up, or may have been made by a run that died, and whose item is not known to be gone."""
         statement = "SELECT key FROM abandoned WHERE sync = ? ORDER BY key"
-        with self._read("read ids without a row") as connection:
+        with self.reading("read ids without a row") as connection:
             return select_frame(connection, statement, (sync,), {KEY: pl.String()})[KEY]
 
     def record_deleted(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, mapping_version: int) -> None:
@@ -162,7 +162,7 @@ class Catalogs(LedgerConnection):
         """
         at = microseconds(self.now())
         gone = rows.filter(pl.col(SOURCE_PK).is_not_null()).sort(SOURCE_PK)
-        with self._write("record deletions", fenced=True) as connection:
+        with self.writing("record deletions", fenced=True) as connection:
             values = gone.select("reason", "request", run=pl.lit(run), at=pl.lit(at), sync=pl.lit(sync), pk=SOURCE_PK)
             if not gone.is_empty():
                 connection.exec_driver_sql(placeholders(connection.dialect, _DELETED), values.rows())
@@ -183,12 +183,12 @@ class Catalogs(LedgerConnection):
     def prices(self, sync: str, low: int, high: int) -> pl.DataFrame:
         """source_pk and `price` of the items of this range of `source_pk`, as they were last sent."""
         statement = "SELECT source_pk, price FROM price WHERE sync = ? AND source_pk BETWEEN ? AND ? ORDER BY source_pk"
-        with self._read("read prices") as connection:
+        with self.reading("read prices") as connection:
             return select_frame(connection, statement, (sync, low, high), _PRICE_SCHEMA)
 
     def record_prices(self, sync: str, rows: pl.DataFrame) -> None:
         """As `sending.record_prices`, for items that were not recorded as sent by `record_sent`."""
-        with self._write("record prices", fenced=True) as connection:
+        with self.writing("record prices", fenced=True) as connection:
             record_prices(connection, sync, rows)
 
     def rows_last_read(self, sync: str) -> int | None:
@@ -200,7 +200,7 @@ class Catalogs(LedgerConnection):
             .order_by(run.started_at.desc())
             .limit(_SWEEPS_LOOKED_AT)
         )
-        with self._read("read the last whole read") as connection:
+        with self.reading("read the last whole read") as connection:
             reports = connection.execute(last).scalars().all()
         # A run that went on from an interrupted one read the rest alone.
         return next((int(report["read"]) for report in reports if report.get("whole")), None)

@@ -91,15 +91,15 @@ class LedgerConnection:
         return self.now()
 
     def _prepare(self) -> None:
-        with self._read("open the ledger") as connection:
+        with self.reading("open the ledger") as connection:
             self._now(connection)
             if upgrade.is_current(connection):
                 return
-        with self._write("migrate the ledger") as connection:
+        with self.writing("migrate the ledger") as connection:
             upgrade.upgrade(connection, where=self.location)
 
     @contextlib.contextmanager
-    def _read(self, doing: str) -> Iterator[sa.Connection]:
+    def reading(self, doing: str) -> Iterator[sa.Connection]:
         """A transaction that sees one state of the ledger throughout."""
         # In memory there is one connection, so a reader would stand inside a writer's transaction.
         turn = self._write_lock if self._in_memory else contextlib.nullcontext()
@@ -108,7 +108,7 @@ class LedgerConnection:
             yield connection
 
     @contextlib.contextmanager
-    def _write(self, doing: str, *, fenced: bool = False) -> Iterator[sa.Connection]:
+    def writing(self, doing: str, *, fenced: bool = False) -> Iterator[sa.Connection]:
         """A transaction that is committed at the end of the block, and rolled back by an exception.
 
         Args:

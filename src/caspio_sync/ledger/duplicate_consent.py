@@ -54,7 +54,7 @@ class DuplicateConsent(LedgerConnection):
         statement = (
             f"SELECT source_pk, key_hash, states, heard FROM duplicate_consent WHERE sync = ? AND states <> '{SILENCE}'"
         )
-        with self._read("read what duplicates say") as connection:
+        with self.reading("read what duplicates say") as connection:
             return select_frame(connection, statement, (sync,), dict(WORDS))
 
     def note_duplicates(self, sync: str, said: pl.DataFrame, read: pl.Series) -> None:
@@ -66,7 +66,7 @@ class DuplicateConsent(LedgerConnection):
             read: `source_pk` of all rows that were read.
         """
         table = duplicate_consent
-        with self._write("note what duplicates say", fenced=True) as connection:
+        with self.writing("note what duplicates say", fenced=True) as connection:
             known = {each.source_pk: each for each in connection.execute(_of(sync, read))}
             if said.is_empty() and not known:
                 return
@@ -89,12 +89,12 @@ class DuplicateConsent(LedgerConnection):
         """
         statement = "UPDATE duplicate_consent SET heard = ? WHERE source_pk = ? AND states = ? AND sync = ?"
         rows = heard.select("heard", SOURCE_PK, "states", pl.lit(sync)).rows()
-        with self._write("note what was heard", fenced=True) as connection:
+        with self.writing("note what was heard", fenced=True) as connection:
             connection.exec_driver_sql(placeholders(connection.dialect, statement), rows)
 
     def note_gone(self, sync: str, words: pl.DataFrame) -> None:
         """Write down what was acknowledged of rows that are gone: WORDS, of which nothing is heard yet."""
-        with self._write("note what rows said that are gone", fenced=True) as connection:
+        with self.writing("note what rows said that are gone", fenced=True) as connection:
             upsert(
                 connection,
                 duplicate_consent,
@@ -105,7 +105,7 @@ class DuplicateConsent(LedgerConnection):
 
     def drop_duplicates(self, sync: str, source_pks: Sequence[int]) -> None:
         """Forget what rows said that are gone."""
-        with self._write("forget what duplicates said", fenced=True) as connection:
+        with self.writing("forget what duplicates said", fenced=True) as connection:
             _delete(connection, sync, list(source_pks))
 
     def unheeding_owners(self, sync: str) -> list[int]:
@@ -124,14 +124,14 @@ class DuplicateConsent(LedgerConnection):
             .distinct()
             .order_by(rows.source_pk)
         )
-        with self._read("look for owners of keys") as connection:
+        with self.reading("look for owners of keys") as connection:
             return [int(source_pk) for source_pk in connection.execute(chosen).scalars()]
 
     def settle_duplicates(self, sync: str) -> None:
         """Nobody is left to hear: the owners that were asked for are gone. What is silent needs no entry then."""
         table = duplicate_consent.c
         own = table.sync == sync
-        with self._write("settle what duplicates say", fenced=True) as connection:
+        with self.writing("settle what duplicates say", fenced=True) as connection:
             unheard = sa.update(duplicate_consent).where(own, table.heard.is_(None)).values(heard=SILENCE)
             connection.execute(unheard)
 

@@ -47,19 +47,19 @@ class Engagement(Erasures):
     def folded_to(self, sync: str) -> int:
         """`seq` of the last post that was folded; 0 before the first."""
         cursor = tables.engagement_cursor.c
-        with self._read("read how far the inbox was folded") as connection:
+        with self.reading("read how far the inbox was folded") as connection:
             return connection.execute(sa.select(cursor.seq).where(cursor.sync == sync)).scalar() or 0
 
     def folded_by_all(self) -> int | None:
         """`seq` of the last post that every sync has folded; None where none ever did."""
-        with self._read("read how far the inbox was folded") as connection:
+        with self.reading("read how far the inbox was folded") as connection:
             return connection.execute(sa.select(sa.func.min(tables.engagement_cursor.c.seq))).scalar()
 
     def not_seen(self, sync: str, events: pl.DataFrame) -> pl.DataFrame:
         """The events that no fold of this sync has recorded, each once; `events` as of `with_id_hashes`."""
         table = tables.engagement_seen.c
         frames = [pl.DataFrame(schema=EVENT_IDS)]
-        with self._read("read which events were folded") as connection:
+        with self.reading("read which events were folded") as connection:
             for numbers in integer_lists(events["hour"]):
                 hours = [int(number) for number in numbers.split(",")]
                 chosen = sa.select(table.hour, table.ids).where(table.sync == sync, table.hour.in_(hours))
@@ -71,7 +71,7 @@ class Engagement(Erasures):
 
     def erasures(self) -> tuple[int, int]:
         """Another pair of numbers whenever somebody was asked to be erased, or was released."""
-        with self._read("read who was erased") as connection:
+        with self.reading("read who was erased") as connection:
             return _erasures(connection)
 
     def record_fold(
@@ -92,10 +92,10 @@ class Engagement(Erasures):
             TransientError: meanwhile somebody was erased who may be among them, or the cursor is not at
                 `after` any more: another run has folded these posts.
         """
-        with self._read("read the salt") as connection:
+        with self.reading("read the salt") as connection:
             salt = self._salt_of(connection)
         contacts, consents = _with_hashes(folded.contacts, salt), _with_hashes(folded.consents, salt)
-        with self._write("record engagement", fenced=True) as connection:
+        with self.writing("record engagement", fenced=True) as connection:
             if _erasures(connection) != erasures:
                 raise TransientError(f"Somebody was erased while {sync} folded what was told: fold it again.")
             self._move_cursor(connection, sync, after, to)
@@ -116,7 +116,7 @@ class Engagement(Erasures):
             sync: name of the sync.
             people: PERSON.
         """
-        with self._read("read engagement") as connection:
+        with self.reading("read engagement") as connection:
             numbers = list(integer_lists(person_hashes(people, self._salt_of(connection))))
             contacts, consents = (
                 _read_state(connection, table, sync, columns, numbers)
@@ -129,7 +129,7 @@ class Engagement(Erasures):
         """PERSON and `last_at` of everybody of whom anything was told."""
         columns = {**dict.fromkeys(PERSON, pl.String()), "last_at": pl.Int64()}
         frames = []
-        with self._read("read of whom something is known") as connection:
+        with self.reading("read of whom something is known") as connection:
             for table in (tables.engagement, tables.engagement_consent):
                 statement = (
                     f"SELECT person_kind, person, max(last_at) FROM {table.name} WHERE sync = ? "
@@ -147,7 +147,7 @@ class Engagement(Erasures):
             since: first day, in UTC; Braze's own are of the company's time zone (Braze, 10.2).
         """
         first = (since - date(1970, 1, 1)).days
-        with self._read("read campaigns") as connection:
+        with self.reading("read campaigns") as connection:
             series, counted = (
                 _read_state(connection, table, sync, columns, where=f"AND day >= {first}")
                 for table, columns in ((tables.series_day, _SERIES), (tables.campaign_day, CAMPAIGN_DAYS))
@@ -160,7 +160,7 @@ class Engagement(Erasures):
 
     def campaign_names(self, sync: str) -> pl.DataFrame:
         """campaign_id (or a canvas's) and campaign_name, the newest."""
-        with self._read("read campaigns") as connection:
+        with self.reading("read campaigns") as connection:
             return self._campaign_names(connection, sync)
 
     def record_series(self, sync: str, days: pl.DataFrame) -> None:
@@ -183,7 +183,7 @@ class Engagement(Erasures):
             pl.coalesce("campaign_name", "canvas_name").alias("campaign_name"),
         ).with_columns(newest("campaign_name", pl.lit(at)))
         update = (*tables.SERIES_COUNTS, "campaign_name")
-        with self._write("record campaigns", fenced=True) as connection:
+        with self.writing("record campaigns", fenced=True) as connection:
             upsert(connection, tables.series_day, _stored(rows), constants={"sync": sync}, update=update)
 
     def address_digests(self, emails: pl.Series) -> pl.Series:
@@ -198,7 +198,7 @@ class Engagement(Erasures):
             events: EVENTS.
         """
         erased = pl.repeat(value=False, n=events.height, eager=True)
-        with self._read("read who was erased") as connection:
+        with self.reading("read who was erased") as connection:
             if connection.execute(sa.select(schema.erased.c.key_digest).limit(1)).first() is None:
                 return erased
         for column, kind in (("external_id", "external_id"), ("email", "email"), ("phone", "phone")):
@@ -218,7 +218,7 @@ class Engagement(Erasures):
         Returns:
             How many rows of the state are gone.
         """
-        with self._write("forget people", fenced=True) as connection:
+        with self.writing("forget people", fenced=True) as connection:
             return forget_people(connection, people.select(PERSON), self._salt_of(connection), sync=sync)
 
     def _blocked_values(self, keyspace: Keyspace, values: pl.Series) -> pl.Series:

@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 import polars as pl
@@ -96,8 +97,6 @@ class Erased:
 class Erasures(LedgerConnection):
     """The blocked keys, the steps of their erasure, and what they remove from the ledger."""
 
-    _secret: bytes | None = None
-
     def key_digests(self, keyspace: Keyspace, keys: Iterable[str]) -> list[str]:
         """HMAC-SHA256 of each key, hex, without case and outer blanks: Caspio compares so."""
         return self._digests(keyspace, map(_folded, keys))
@@ -107,7 +106,7 @@ class Erasures(LedgerConnection):
         return self._digests(keyspace, (key.strip().lower() for key in keys))
 
     def _digests(self, keyspace: Keyspace, folded: Iterable[str]) -> list[str]:
-        secret = self._erasure_secret()
+        secret = self.erasure_secret
         head = f"{keyspace.kind}\0{keyspace.label or ''}\0".encode()
         return [hmac.digest(secret, head + key.encode(), "sha256").hex() for key in folded]
 
@@ -122,7 +121,7 @@ class Erasures(LedgerConnection):
         nobody = pl.Series("blocked", [False], dtype=pl.Boolean).new_from_index(0, len(keys))
         if keys.null_count() == len(keys):  # as the former keys of most batches are
             return nobody
-        with self._read("read who was erased") as connection:
+        with self.reading("read who was erased") as connection:
             erased = set(connection.execute(sa.select(schema.erased.c.key_digest)).scalars())
         erased |= more
         if not erased:
@@ -139,7 +138,7 @@ class Erasures(LedgerConnection):
         """The entries of these keys, by digest, whichever sync made them."""
         table = schema.erased.c
         found: dict[str, Erased] = {}
-        with self._read("read who was erased") as connection:
+        with self.reading("read who was erased") as connection:
             for start in range(0, len(key_digests), _DIGESTS_A_QUERY):
                 chosen = sa.select(schema.erased).where(
                     table.key_digest.in_(key_digests[start : start + _DIGESTS_A_QUERY])
@@ -166,7 +165,7 @@ class Erasures(LedgerConnection):
         asked = dict(zip(self.key_digests(keyspace, keys), keys, strict=True))
         table = schema.erased
         done = sa.select(table.c.key_digest)
-        with self._write("request an erasure") as connection:
+        with self.writing("request an erasure") as connection:
             audit.lock(connection)
             for digest in connection.execute(done.where(table.c.state != PROVEN) if again else done).scalars():
                 asked.pop(digest, None)
@@ -203,14 +202,14 @@ class Erasures(LedgerConnection):
             .where(table.sync == sync, table.state != PROVEN)
             .order_by(table.at, table.key_digest)
         )
-        with self._read("read pending erasures") as connection:
+        with self.reading("read pending erasures") as connection:
             return [_erased(row) for row in connection.execute(chosen)]
 
     def mark_deleted(self, sync: str, key_digests: Sequence[str], *, details: Mapping[str, Any]) -> None:
         """Write down that a request to delete them was taken."""
         at = microseconds(self.now())
         digests = list(dict.fromkeys(key_digests))
-        with self._write("record a deletion") as connection:
+        with self.writing("record a deletion") as connection:
             audit.lock(connection)
             connection.execute(_of(sync, digests).values(state=DELETED))
             audit.append(connection, at=at, sync=sync, event=DELETED, subjects=dict.fromkeys(digests, details))
@@ -222,7 +221,7 @@ class Erasures(LedgerConnection):
             How many rows of the ledger are gone.
         """
         at = microseconds(self.now())
-        with self._write("record a proof") as connection:
+        with self.writing("record a proof") as connection:
             audit.lock(connection)
             gone = self._forget(connection, keyspace, proven)
             digests = list(gone)
@@ -244,7 +243,7 @@ class Erasures(LedgerConnection):
         asked = dict(zip(self.key_digests(keyspace, keys), keys, strict=True))
         asked |= dict(zip(self.former_digests(keyspace, keys), keys, strict=True))
         table = schema.erased.c
-        with self._write("release erased keys") as connection:
+        with self.writing("release erased keys") as connection:
             audit.lock(connection)
             blocked = connection.execute(sa.select(table.key_digest).where(table.key_digest.in_(list(asked)))).scalars()
             released = sorted(set(blocked))
@@ -265,7 +264,7 @@ class Erasures(LedgerConnection):
             batch.state == OPEN, batch.run.in_(sa.select(run.id).where(run.sync == sync))
         )
         written: dict[str, datetime] = {}
-        with self._read("read when rows were last sent") as connection:
+        with self.reading("read when rows were last sent") as connection:
             killed = connection.execute(open_batches).scalar()
             keys = _keys(keyspace, wanted)
             for asked, sent_at in self._bearing(connection, keyspace, list(keys)).select("asked", "sent_at").rows():
@@ -278,7 +277,7 @@ class Erasures(LedgerConnection):
 
     def known_rows(self, keyspace: Keyspace, key: str) -> int:
         """How many rows of the ledger bear this key, in all syncs of this identity."""
-        with self._read("look up a key") as connection:
+        with self.reading("look up a key") as connection:
             return len(self._bearing(connection, keyspace, [_folded(key)]))
 
     def _forget(self, connection: sa.Connection, keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, int]:
@@ -343,12 +342,12 @@ class Erasures(LedgerConnection):
         stored = sa.select(schema.meta.c.value).where(schema.meta.c.name == "salt")
         return int(connection.execute(stored).scalar_one())
 
-    def _erasure_secret(self) -> bytes:
-        if self._secret is None:
-            stored = sa.select(schema.meta.c.value).where(schema.meta.c.name == "erasure_secret")
-            with self._read("read the erasure secret") as connection:
-                self._secret = bytes.fromhex(connection.execute(stored).scalar_one())
-        return self._secret
+    @cached_property
+    def erasure_secret(self) -> bytes:
+        """What digests of keys are made with; each ledger has its own."""
+        stored = sa.select(schema.meta.c.value).where(schema.meta.c.name == "erasure_secret")
+        with self.reading("read the erasure secret") as connection:
+            return bytes.fromhex(connection.execute(stored).scalar_one())
 
 
 def _with_returns(connection: sa.Connection, bearing: pl.DataFrame) -> pl.DataFrame:

@@ -29,10 +29,10 @@ class FormerKeys(LedgerConnection):
         """
         mark, meta, row = MARK + sync, schema.meta.c, schema.row
         asked = sa.select(meta.value).where(meta.name == mark)
-        with self._read("read whether keys are to be hashed anew") as connection:
+        with self.reading("read whether keys are to be hashed anew") as connection:
             if connection.execute(asked).first() is None:
                 return
-        with self._write("hash keys anew") as connection:
+        with self.writing("hash keys anew") as connection:
             found = connection.execute(
                 sa.select(row.c.source_pk, row.c.key).where(row.c.sync == sync, with_blanks(connection, row.c.key))
             ).all()

@@ -52,7 +52,7 @@ class HandingOver(LedgerConnection):
     def rows_at(self, sync: str, source_pks: pl.Series) -> pl.DataFrame:
         """LEDGER_ROW_SCHEMA of these rows, as `read_rows` gives it, sorted by `source_pk`."""
         statement = f"SELECT {ROW_COLUMNS} FROM row WHERE sync = ? AND source_pk"
-        with self._read("read rows") as connection:
+        with self.reading("read rows") as connection:
             frames = [
                 unpacked(connection, f"{statement} IN ({numbers}) ORDER BY source_pk", (sync,))
                 for numbers in integer_lists(source_pks)
@@ -62,7 +62,7 @@ class HandingOver(LedgerConnection):
     def agreed_of(self, sync: str, key_hashes: pl.Series) -> pl.DataFrame:
         """key_hash and source_pk of the rows under which consent was agreed for these keys."""
         frames = [pl.DataFrame(schema=_AGREED_CLAIM)]
-        with self._read("look up keys") as connection:
+        with self.reading("look up keys") as connection:
             for numbers in integer_lists(signed(key_hashes)):
                 statement = (
                     f"SELECT DISTINCT key_hash, source_pk FROM agreed WHERE sync = ? AND key_hash IN ({numbers})"
@@ -79,7 +79,7 @@ class HandingOver(LedgerConnection):
             sync: name of the sync.
             pairs: PAIRS_SCHEMA.
         """
-        with self._write("hand rows over", fenced=True) as connection:
+        with self.writing("hand rows over", fenced=True) as connection:
             pairs = _still_so(connection, sync, pairs)
             for numbers in integer_lists(pairs.filter("stale")[SOURCE_PK]):
                 for table in _REMEMBERED:

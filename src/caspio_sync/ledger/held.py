@@ -78,7 +78,7 @@ class HeldRows(LedgerConnection):
             .order_by(rows.source_pk)
             .limit(limit)
         )
-        with self._read("look up duplicate keys") as connection:
+        with self.reading("look up duplicate keys") as connection:
             found = [tuple(row) for row in connection.execute(chosen)]
         return pl.DataFrame(found, schema=_CLAIMED_SCHEMA, orient="row").drop_nulls("holder")
 
@@ -94,7 +94,7 @@ class HeldRows(LedgerConnection):
             how many were not found.
         """
         rows, count = schema.row.c, 0
-        with self._write("note rows that are gone") as connection:
+        with self.writing("note rows that are gone") as connection:
             for start in range(0, len(source_pks), _PKS_A_STATEMENT):
                 chosen = source_pks[start : start + _PKS_A_STATEMENT]
                 count += connection.execute(
@@ -114,14 +114,14 @@ class HeldRows(LedgerConnection):
         chosen = sa.select(sa.func.min(rows.seen_at)).where(
             rows.sync == sync, _NOT_SENT, rows.verdict.in_(waiting), rows.seen_fp != NOT_FOUND
         )
-        with self._read("look for the oldest held row") as connection:
+        with self.reading("look for the oldest held row") as connection:
             oldest = connection.execute(chosen).scalar()
         return oldest if isinstance(oldest, datetime) else None
 
     def _source_pks(self, sync: str, *conditions: sa.ColumnElement[bool]) -> list[int]:
         rows = schema.row.c
         chosen = sa.select(rows.source_pk).where(rows.sync == sync, _NOT_SENT, *conditions).order_by(rows.source_pk)
-        with self._read("choose held rows") as connection:
+        with self.reading("choose held rows") as connection:
             return [int(source_pk) for source_pk in connection.execute(chosen).scalars()]
 
 

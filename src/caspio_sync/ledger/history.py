@@ -139,7 +139,7 @@ def of_row(connection: sa.Connection, sync: str, source_pk: int) -> list[dict[st
         last = connection.execute(sa.select(schema.former).where(*earlier).order_by(table.at.desc()).limit(1)).first()
         told += [
             each
-            for each in _under(connection, sync, source_pk)
+            for each in kept_under(connection, sync, source_pk)
             if (before is None or each["at"] < before) and (last is None or each["at"] >= last.at)
         ]
         if last is None:
@@ -161,7 +161,7 @@ def _borne(connection: sa.Connection, sync: str, source_pks: pl.Series) -> pl.Se
     return found
 
 
-def _under(connection: sa.Connection, sync: str, source_pk: int) -> list[dict[str, Any]]:
+def kept_under(connection: sa.Connection, sync: str, source_pk: int) -> list[dict[str, Any]]:
     """The outcomes of a PK_ID, whosever they are."""
     table = schema.outcome.c
     chosen = (

@@ -59,7 +59,7 @@ class Housekeeping(LedgerConnection):
         """
         outcome, batch, budget, incident = schema.outcome.c, schema.batch.c, schema.budget.c, schema.incident.c
         needed, forgotten = _needed(), self.now() - KEPT_IDS
-        with self._read("look for what is old") as connection:
+        with self.reading("look for what is old") as connection:
 
             def found(chosen: sa.Select[Any]) -> list[Any]:
                 return list(connection.execute(chosen).scalars())
@@ -82,7 +82,7 @@ class Housekeeping(LedgerConnection):
             # Batches first: a run without its batches is looked at again, a batch without its run is lost.
             self._delete(schema.batch, batch.run, runs)
             self._delete(schema.run, schema.run.c.id, runs)
-            with self._write("purge the ledger") as connection:
+            with self.writing("purge the ledger") as connection:
                 connection.execute(sa.delete(schema.budget).where(budget.window_start < month_ago))
                 connection.execute(sa.delete(schema.incident).where(incident.ended_at < before))
                 connection.execute(sa.delete(schema.former).where(schema.former.c.at < before))
@@ -92,7 +92,7 @@ class Housekeeping(LedgerConnection):
 
     def _delete(self, table: sa.Table, column: sa.ColumnElement[Any], values: Sequence[Any]) -> None:
         for chunk in _chunks(values):
-            with self._write("purge the ledger") as connection:
+            with self.writing("purge the ledger") as connection:
                 connection.execute(sa.delete(table).where(column.in_(chunk)))
 
     def _give_back(self) -> int:
@@ -101,7 +101,7 @@ class Housekeeping(LedgerConnection):
             return 0
         freed = 0
         while True:
-            with self._write("shrink the ledger") as connection:
+            with self.writing("shrink the ledger") as connection:
                 pages, size, mode = (
                     int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
                     for name in ("freelist_count", "page_size", "auto_vacuum")

@@ -42,7 +42,7 @@ class Incidents(LedgerConnection):
         table, now = schema.incident, self.now()
         own = (table.c.sync == sync, table.c.kind == kind)
         anew = {"since": now, "ended_at": None}
-        with self._write("note an incident") as connection:
+        with self.writing("note an incident") as connection:
             connection.execute(
                 insert(connection, table)
                 .values(sync=sync, kind=kind, **anew)
@@ -56,7 +56,7 @@ class Incidents(LedgerConnection):
     def note_told(self, sync: str, kind: str) -> None:
         """Write down that it was told."""
         table = schema.incident
-        with self._write("note an incident") as connection:
+        with self.writing("note an incident") as connection:
             connection.execute(
                 sa.update(table).where(table.c.sync == sync, table.c.kind == kind).values(told_at=self.now())
             )
@@ -64,7 +64,7 @@ class Incidents(LedgerConnection):
     def end_incident(self, sync: str, kind: str) -> None:
         """Write down that it is over."""
         table = schema.incident
-        with self._write("end an incident") as connection:
+        with self.writing("end an incident") as connection:
             connection.execute(
                 sa.update(table)
                 .where(table.c.sync == sync, table.c.kind == kind, table.c.ended_at.is_(None))
@@ -75,5 +75,5 @@ class Incidents(LedgerConnection):
         """Those that last, oldest first."""
         table = schema.incident
         chosen = sa.select(table).where(table.c.sync == sync, table.c.ended_at.is_(None)).order_by(table.c.since)
-        with self._read("read incidents") as connection:
+        with self.reading("read incidents") as connection:
             return [Incident(**found._mapping) for found in connection.execute(chosen)]  # noqa: SLF001 - public name

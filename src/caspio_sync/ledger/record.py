@@ -45,7 +45,7 @@ class Recording(LedgerConnection):
         if rows.is_empty():
             return
         at = microseconds(self.now())
-        with self._write("record outcomes", fenced=True) as connection:
+        with self.writing("record outcomes", fenced=True) as connection:
             known = known_keys(connection, sync, rows[SOURCE_PK])
             # One lazy query: a commit has few rows, and each eager step would cost more than what it does.
             rows = _with_moved(_checked(rows), known).with_columns(seen_fp="fp", at=pl.lit(at)).collect()
@@ -83,7 +83,7 @@ class Recording(LedgerConnection):
                 SOURCE_PK,
             )
         )
-        with self._write("rebase rows", fenced=True) as connection:
+        with self.writing("rebase rows", fenced=True) as connection:
             connection.exec_driver_sql(placeholders(connection.dialect, _REBASE), values.rows())
 
 

@@ -26,7 +26,7 @@ class Renaming(LedgerConnection):
         """The names that are paths; an empty list, at the cost of one look at a small table, nearly always."""
         name = schema.mapping.c.sync
         paths = sa.or_(*(name.like(f"%{each}") for each in ("/%", ".yaml", ".yml")))
-        with self._read("read the names of syncs") as connection:
+        with self.reading("read the names of syncs") as connection:
             return list(connection.execute(sa.select(name).where(paths).distinct().order_by(name)).scalars())
 
     def take_over(self, name: str, formers: Sequence[str]) -> str | None:
@@ -43,10 +43,10 @@ class Renaming(LedgerConnection):
             TransientError: a run under one of the names is under way.
         """
         asked = sa.select(schema.erased.c.sync).where(schema.erased.c.sync.in_(formers)).limit(1)
-        with self._read("read the state of a sync") as connection:
+        with self.reading("read the state of a sync") as connection:
             if _has_state(connection, name) and connection.execute(asked).first() is None:
                 return None
-        with self._write("take over the state of a sync") as connection:
+        with self.writing("take over the state of a sync") as connection:
             if connection.dialect.name == "postgresql":  # on SQLite, writers take turns from their first word on
                 connection.exec_driver_sql("LOCK TABLE lease IN SHARE ROW EXCLUSIVE MODE")
             own = _has_state(connection, name)  # another process may have been here since: what it took over stays

@@ -53,7 +53,7 @@ class Rows(LedgerConnection):
             present key. `seen_fp` and `verdict` are null for a row of which nothing but an
             opt-out was recorded.
         """
-        with self._read("read rows") as connection:
+        with self.reading("read rows") as connection:
             return unpacked(connection, _READ_ROWS, (sync, low, high))
 
     def claims(self, sync: str, key_hashes: pl.Series) -> pl.DataFrame:
@@ -69,7 +69,7 @@ class Rows(LedgerConnection):
             the last one seen. Two keys may share a hash: compare `key`.
         """
         frames = [pl.DataFrame(schema=_CLAIM_COLUMNS)]
-        with self._read("look up keys") as connection:
+        with self.reading("look up keys") as connection:
             # Left alone, SQLite prefers to walk all rows of the sync to a long IN list on the index.
             index = "INDEXED BY row_key" if connection.dialect.name == "sqlite" else ""
             for numbers in integer_lists(signed(key_hashes)):
@@ -92,7 +92,7 @@ class Rows(LedgerConnection):
             "SELECT source_pk, key FROM row WHERE sync = ? AND source_pk > ? AND holds = 1 AND sent_fp IS NOT NULL "
             f"ORDER BY source_pk LIMIT {int(limit)}"
         )
-        with self._read("read keys") as connection:
+        with self.reading("read keys") as connection:
             return select_frame(connection, statement, (sync, after), {SOURCE_PK: pl.Int64(), KEY: pl.String()})
 
     def delivered(self, sync: str, run: str, batch: int) -> pl.DataFrame:
@@ -101,7 +101,7 @@ class Rows(LedgerConnection):
         Returns:
             DELIVERED_SCHEMA, sorted by `source_pk`; every verdict counts, not only `sent`.
         """
-        with self._read("read outcomes") as connection:
+        with self.reading("read outcomes") as connection:
             return history.delivered(connection, sync, run, batch)
 
 

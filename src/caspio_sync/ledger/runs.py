@@ -127,7 +127,7 @@ class Runs(LedgerConnection):
             "low_pk": None if pk_range is None else pk_range[0],
             "high_pk": None if pk_range is None else pk_range[1],
         }
-        with self._write("start a run") as connection:
+        with self.writing("start a run") as connection:
             connection.execute(insert(connection, schema.run).values(values).on_conflict_do_nothing())
             found = connection.execute(sa.select(schema.run).where(schema.run.c.id == run)).one()
         return Run(**found._mapping)  # noqa: SLF001 - SQLAlchemy's public name for a row as a mapping
@@ -147,13 +147,13 @@ class Runs(LedgerConnection):
             "report": None if report is None else dict(report),
             "ended_at": self.now(),
         }
-        with self._write("finish a run") as connection:
+        with self.writing("finish a run") as connection:
             connection.execute(sa.update(schema.run).where(schema.run.c.id == run).values(values))
 
     def interrupt_run(self, run: str, *, exit_code: int) -> None:
         """Write down that a run is being broken off; where it has ended meanwhile, its end stands."""
         values = {"state": INTERRUPTED, "exit_code": exit_code, "ended_at": self.now()}
-        with self._write("interrupt a run") as connection:
+        with self.writing("interrupt a run") as connection:
             chosen = (schema.run.c.id == run, schema.run.c.state == RUNNING)
             connection.execute(sa.update(schema.run).where(*chosen).values(values))
 
@@ -176,7 +176,7 @@ class Runs(LedgerConnection):
         if low_pk is not None and high_pk is not None:
             dead.append(sa.or_(run.low_pk.is_(None), sa.and_(run.low_pk <= high_pk, run.high_pk >= low_pk)))
         values = {"state": KILLED, "exit_code": KILLED_CODE, "ended_at": self.now()}
-        with self._write("end killed runs", fenced=True) as connection:
+        with self.writing("end killed runs", fenced=True) as connection:
             found = connection.execute(sa.select(schema.run).where(*dead).order_by(run.started_at, run.id)).all()
             if found:
                 connection.execute(sa.update(schema.run).where(*dead).values(values))
@@ -187,25 +187,25 @@ class Runs(LedgerConnection):
         newest = sa.select(schema.run).order_by(schema.run.c.started_at.desc(), schema.run.c.id.desc()).limit(limit)
         if sync is not None:
             newest = newest.where(schema.run.c.sync == sync)
-        with self._read("read runs") as connection:
+        with self.reading("read runs") as connection:
             return [Run(**found._mapping) for found in connection.execute(newest)]  # noqa: SLF001 - public name
 
     def running_runs(self) -> list[Run]:
         """The runs of all syncs that are written down as running, oldest first."""
         run = schema.run.c
         running = sa.select(schema.run).where(run.state == RUNNING).order_by(run.started_at, run.id)
-        with self._read("read running runs") as connection:
+        with self.reading("read running runs") as connection:
             return [Run(**found._mapping) for found in connection.execute(running)]  # noqa: SLF001 - public name
 
     def runs_of(self, flow_runs: Sequence[str]) -> list[Run]:
         """The runs that an orchestrator's flow runs made, by their ids there; none for those that made no run."""
         made = sa.select(schema.run).where(schema.run.c.flow_run_id.in_(flow_runs))
-        with self._read("read runs of flow runs") as connection:
+        with self.reading("read runs of flow runs") as connection:
             return [Run(**found._mapping) for found in connection.execute(made)]  # noqa: SLF001 - public name
 
     def run_of(self, flow_run_id: str) -> Run | None:
         """The run that an orchestrator's run made; None where it was not opened (yet)."""
-        with self._read("read a run") as connection:
+        with self.reading("read a run") as connection:
             found = connection.execute(sa.select(schema.run).where(schema.run.c.flow_run_id == flow_run_id)).first()
         return None if found is None else Run(**found._mapping)  # noqa: SLF001 - public name
 
@@ -230,7 +230,7 @@ class Runs(LedgerConnection):
         }
         again = {name: values[name] for name in ("low_pk", "high_pk", "rows", "at")}
         batch = schema.batch.c
-        with self._write("open a batch", fenced=True) as connection:
+        with self.writing("open a batch", fenced=True) as connection:
             connection.execute(
                 insert(connection, schema.batch)
                 .values(values)
@@ -243,7 +243,7 @@ class Runs(LedgerConnection):
         """Write down how a batch ended: `recorded`, `blocked`, `failed`, with its counts (JSON-able)."""
         batch = schema.batch.c
         values = {"state": state, "counts": None if counts is None else dict(counts), "at": self.now()}
-        with self._write("close a batch", fenced=True) as connection:
+        with self.writing("close a batch", fenced=True) as connection:
             connection.execute(sa.update(schema.batch).where(batch.run == run, batch.number == number).values(values))
 
     def unfinished(self, sync: str) -> tuple[Unfinished, ...]:
@@ -265,7 +265,7 @@ class Runs(LedgerConnection):
         )
         found: list[Unfinished] = []
         recorded = pl.Series(dtype=pl.Int64)
-        with self._read("read unfinished batches") as connection:
+        with self.reading("read unfinished batches") as connection:
             last: dict[str, datetime] = {each[0]: each[1] for each in connection.execute(done)}
             read = {PARTIAL: last.get(SWEEP)}
             complete = max(last.values(), default=None)
@@ -285,18 +285,18 @@ class Runs(LedgerConnection):
         recorded = sa.select(sa.func.coalesce(sa.func.sum(batch.rows), 0)).where(
             batch.run == run, batch.state == RECORDED
         )
-        with self._read("read batches") as connection:
+        with self.reading("read batches") as connection:
             return int(connection.execute(recorded).scalar_one())
 
     def batches(self, run: str) -> list[Batch]:
         """The batches of a run by number."""
         chosen = sa.select(schema.batch).where(schema.batch.c.run == run).order_by(schema.batch.c.number)
-        with self._read("read batches") as connection:
+        with self.reading("read batches") as connection:
             return [Batch(**found._mapping) for found in connection.execute(chosen)]  # noqa: SLF001 - public name
 
     def cursor(self, sync: str) -> Cursor | None:
         """How far the sync has read; None before the first complete read."""
-        with self._read("read the cursor") as connection:
+        with self.reading("read the cursor") as connection:
             found = connection.execute(sa.select(schema.cursor).where(schema.cursor.c.sync == sync)).one_or_none()
         return None if found is None else Cursor(**found._mapping)  # noqa: SLF001 - public name
 
@@ -314,7 +314,7 @@ class Runs(LedgerConnection):
         values: dict[str, Any] = {"watermark": watermark, "where_digest": where_digest}
         if full_sweep_at is not None:
             values["full_sweep_at"] = full_sweep_at
-        with self._write("move the cursor", fenced=True) as connection:
+        with self.writing("move the cursor", fenced=True) as connection:
             connection.execute(
                 insert(connection, schema.cursor)
                 .values(sync=sync, **values)
@@ -336,7 +336,7 @@ class Runs(LedgerConnection):
         """Numbers of the mappings that read by rules before these."""
         table = schema.mapping.c
         chosen = sa.select(table.version).where(table.sync == sync, table.rules < rules)
-        with self._read("read mapping versions") as connection:
+        with self.reading("read mapping versions") as connection:
             return frozenset(connection.execute(chosen).scalars())
 
     def known_mapping_version(self, sync: str, digest: str) -> int | None:
@@ -350,7 +350,7 @@ class Runs(LedgerConnection):
     def mapping_fields(self, sync: str) -> dict[int, tuple[str, ...]]:
         """The columns of every mapping version of a sync, in the order in which `sent_fields` packs them."""
         versions = schema.mapping.c
-        with self._read("read mapping versions") as connection:
+        with self.reading("read mapping versions") as connection:
             found = connection.execute(sa.select(versions.version, versions.fields).where(versions.sync == sync))
             return {version: tuple(fields) for version, fields in found}
 
@@ -359,7 +359,7 @@ class Runs(LedgerConnection):
         return self._version(schema.suite, sync, digest, {})
 
     def _known_version(self, table: sa.Table, sync: str, digest: str) -> int | None:
-        with self._read("read versions") as connection:
+        with self.reading("read versions") as connection:
             found = connection.execute(_present_version(table, sync, digest)).scalar()
         return None if found is None else int(found)
 
@@ -368,7 +368,7 @@ class Runs(LedgerConnection):
         if found is not None:
             return found
         newest = sa.select(sa.func.coalesce(sa.func.max(table.c.version), 0)).where(table.c.sync == sync)
-        with self._write("add a version") as connection:
+        with self.writing("add a version") as connection:
             version = connection.execute(newest).scalar_one() + 1
             connection.execute(
                 insert(connection, table)

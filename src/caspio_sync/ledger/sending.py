@@ -39,7 +39,7 @@ class SendingRows(LedgerConnection):
             CaspioSyncError: the database refused otherwise; the message says what to do.
         """
         accepted = sorted(accepted, key=lambda each: each.start)
-        with self._write("record what was sent", fenced=True) as connection:
+        with self.writing("record what was sent", fenced=True) as connection:
             _record_sent(connection, sending, accepted, at=microseconds(self.now()))
 
     def try_recording(self, sync: str, run: str) -> None:
@@ -55,7 +55,7 @@ class SendingRows(LedgerConnection):
             pl.lit("").alias(KEY), key_hash=pl.lit(0), fp=nothing, sent_fields=nothing, changed=nothing
         )
         sending = Sending(sync=sync, run=run, batch=0, rows=rows, suite_version=0, mapping_version=0)
-        with contextlib.suppress(_TakenBackError), self._write("record what is to be sent", fenced=True) as connection:
+        with contextlib.suppress(_TakenBackError), self.writing("record what is to be sent", fenced=True) as connection:
             _record_sent(connection, sending, [Accepted(0, rows.height, 0, 0)], at=microseconds(self.now()))
             raise _TakenBackError
 

@@ -61,7 +61,7 @@ class Shards(LedgerConnection):
         left = sa.select(shard.low_pk, shard.high_pk, shard.rows).where(
             shard.sync == sync, shard.digest == digest, shard.asked == asked, shard.at >= since
         )
-        with self._read("look for a backfill") as connection:
+        with self.reading("look for a backfill") as connection:
             return [Shard(*each) for each in connection.execute(left.order_by(shard.low_pk))]
 
     def plan_shards(self, sync: str, shards: Sequence[Shard], *, digest: str, asked: str, before: datetime) -> None:
@@ -80,13 +80,13 @@ class Shards(LedgerConnection):
             }
             for each in shards
         ]
-        with self._write("plan a backfill") as connection:
+        with self.writing("plan a backfill") as connection:
             connection.execute(sa.delete(schema.shard).where(shard.sync == sync, sa.or_(same, shard.at < before)))
             connection.execute(sa.insert(schema.shard), values)
 
     def begin_shard(self, sync: str, *, digest: str, pk_range: tuple[int, int], run: str, after_pk: int | None) -> None:
         """Write down, before its first batch, which run reads a planned shard, and after which key."""
-        with self._write("begin a shard", fenced=True) as connection:
+        with self.writing("begin a shard", fenced=True) as connection:
             connection.execute(
                 sa.update(schema.shard).where(*_one(sync, digest, pk_range)).values(run=run, after_pk=after_pk)
             )
@@ -104,7 +104,7 @@ class Shards(LedgerConnection):
             .where(*_one(sync, digest, pk_range), run.state.in_(DIED))
             .order_by(run.started_at.desc())
         )
-        with self._read("look for an interrupted shard") as connection:
+        with self.reading("look for an interrupted shard") as connection:
             found = connection.execute(begun).first()
             if found is None:
                 return None
@@ -125,12 +125,12 @@ class Shards(LedgerConnection):
                 run.state.in_(DIED),
             ),
         )
-        with self._read("look for what a shard has sent") as connection:
+        with self.reading("look for what a shard has sent") as connection:
             return history.acknowledged(connection, sync, died.where(*_one(sync, digest, pk_range)), after_pk)
 
     def end_shard(self, sync: str, *, digest: str, pk_range: tuple[int, int]) -> None:
         """A shard has come to its end; nothing of it is left."""
-        with self._write("end a shard", fenced=True) as connection:
+        with self.writing("end a shard", fenced=True) as connection:
             connection.execute(sa.delete(schema.shard).where(*_one(sync, digest, pk_range)))
 
     def claim_keys(self, sync: str, keys: pl.DataFrame, *, run: str, batch: int) -> pl.DataFrame:
@@ -149,7 +149,7 @@ class Shards(LedgerConnection):
         alive = sa.select(runs.id).where(runs.sync == sync, runs.state == RUNNING)
         over = sa.or_(claim.run.not_in(alive), sa.and_(claim.run == run, claim.batch == batch))
         frames = [pl.DataFrame(schema=_CLAIMED)]
-        with self._write("claim keys", fenced=True) as connection:
+        with self.writing("claim keys", fenced=True) as connection:
             connection.execute(sa.delete(schema.claim).where(claim.sync == sync, over))
             constants: dict[str, Constant] = {"sync": sync, "run": run, "batch": batch}
             # Whoever came first stays: of a claim that is there nothing is overwritten but the key, by itself.
@@ -162,7 +162,7 @@ class Shards(LedgerConnection):
     def release_keys(self, *, run: str, batch: int) -> None:
         """A batch is recorded: from now on its rows tell their keys."""
         claim = schema.claim.c
-        with self._write("release keys") as connection:
+        with self.writing("release keys") as connection:
             connection.execute(sa.delete(schema.claim).where(claim.run == run, claim.batch == batch))
 
 

@@ -17,5 +17,5 @@ class Sharing(LedgerConnection):
             .select_from(one.join(two, one.c.key_hash == two.c.key_hash))
             .where(one.c.sync == sync, two.c.sync == other, one.c.sent_fp.is_not(None), two.c.sent_fp.is_not(None))
         )
-        with self._read("compare two syncs") as connection:
+        with self.reading("compare two syncs") as connection:
             return int(connection.execute(both).scalar_one())

@@ -31,14 +31,14 @@ class Sources(LedgerConnection):
 
     def known_source(self, sync: str) -> KnownSource | None:
         """What was remembered last; None before the first run."""
-        with self._read("read the source's fields") as connection:
+        with self.reading("read the source's fields") as connection:
             found = connection.execute(sa.select(schema.source).where(schema.source.c.sync == sync)).one_or_none()
         return None if found is None else KnownSource(**found._mapping)  # noqa: SLF001 - SQLAlchemy's public name
 
     def remember_source(self, sync: str, fields: dict[str, Any]) -> None:
         """Write down the fields; the former ones are forgotten."""
         values = {"fields": fields, "at": self.now()}
-        with self._write("remember the source's fields") as connection:
+        with self.writing("remember the source's fields") as connection:
             connection.execute(
                 insert(connection, schema.source)
                 .values(sync=sync, **values)

@@ -76,6 +76,6 @@ class Ledger(
 
     def _made_salt(self) -> int:
         present = sa.select(schema.meta.c.value).where(schema.meta.c.name == "salt")
-        with self._read("read the salt") as connection:
+        with self.reading("read the salt") as connection:
             found = connection.execute(present).scalar_one()
         return int(found)

@@ -100,7 +100,7 @@ class Stories(LedgerConnection):
             .where(rows.sync == sync, same)
             .order_by(rows.holds.desc(), sa.case((rows.key == key, 0), else_=1), rows.source_pk)
         )
-        with self._read("read a row's story") as connection:
+        with self.reading("read a row's story") as connection:
             found = connection.execute(claimants).all()
             if not found:
                 return None
@@ -139,7 +139,7 @@ class Stories(LedgerConnection):
             .order_by(rows.seen_at.desc(), rows.source_pk)
             .limit(limit)
         )
-        with self._read("list the quarantine") as connection:
+        with self.reading("list the quarantine") as connection:
             found = [tuple(held) for held in connection.execute(chosen)]
         return pl.DataFrame(found, schema=HELD_SCHEMA, orient="row")
 
@@ -152,12 +152,12 @@ class Stories(LedgerConnection):
             .group_by(rows.verdict)
             .order_by(rows.verdict)
         )
-        with self._read("count verdicts") as connection:
+        with self.reading("count verdicts") as connection:
             return {verdict: count for verdict, count in connection.execute(counted)}  # noqa: C416 - rows, not pairs, to mypy
 
     def newest_delivered(self, sync: str) -> datetime | None:
         """When a profile of this sync was last acknowledged; None where never."""
         rows = schema.row.c
-        with self._read("read the newest delivery") as connection:
+        with self.reading("read the newest delivery") as connection:
             newest = connection.execute(sa.select(sa.func.max(rows.sent_at)).where(rows.sync == sync)).scalar()
         return newest if isinstance(newest, datetime) else None

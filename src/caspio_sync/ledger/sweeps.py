@@ -47,7 +47,7 @@ class Sweeps(LedgerConnection):
             after_pk: everything up to here was read by the runs it goes on from; None where it begins anew.
         """
         values = {"run": run, "digest": digest, "began_at": began_at, "after_pk": after_pk}
-        with self._write("begin a sweep", fenced=True) as connection:
+        with self.writing("begin a sweep", fenced=True) as connection:
             connection.execute(
                 insert(connection, schema.sweep)
                 .values(sync=sync, **values)
@@ -56,7 +56,7 @@ class Sweeps(LedgerConnection):
 
     def forget_sweep(self, sync: str) -> None:
         """No run goes on from an earlier one: it came to its end, or something else was read or sent after it."""
-        with self._write("forget a sweep", fenced=True) as connection:
+        with self.writing("forget a sweep", fenced=True) as connection:
             connection.execute(sa.delete(schema.sweep).where(schema.sweep.c.sync == sync))
 
     def interrupted_sweep(self, sync: str, *, digest: str) -> InterruptedSweep | None:
@@ -78,7 +78,7 @@ class Sweeps(LedgerConnection):
             .join_from(schema.sweep, schema.run, sweep.run == run.id)
             .where(sweep.sync == sync, sweep.digest == digest, run.state.in_(DIED))
         )
-        with self._read("look for an interrupted sweep") as connection:
+        with self.reading("look for an interrupted sweep") as connection:
             found = connection.execute(begun).one_or_none()
             if found is None:
                 return None

@@ -78,7 +78,7 @@ class Verifications(LedgerConnection):
 
     def sent_pks(self, sync: str) -> pl.Series:
         """`source_pk` of every row of which a version was acknowledged, sorted."""
-        with self._read("list what was sent") as connection:
+        with self.reading("list what was sent") as connection:
             statement = f"SELECT source_pk {_SENT} ORDER BY source_pk"
             return select_frame(connection, statement, (sync,), {SOURCE_PK: pl.Int64()})[SOURCE_PK]
 
@@ -86,7 +86,7 @@ class Verifications(LedgerConnection):
         """SENT_SCHEMA of those of these rows of which a version was acknowledged, sorted by `source_pk`."""
         columns = ", ".join(name for name in SENT_SCHEMA if name != "sent_at")
         frames = [pl.DataFrame(schema=SENT_SCHEMA)]
-        with self._read("read what was sent") as connection:
+        with self.reading("read what was sent") as connection:
             for numbers in integer_lists(source_pks):
                 statement = f"SELECT {columns}, {_SENT_AT} {_SENT} AND source_pk IN ({numbers})"
                 frames.append(select_frame(connection, statement, (sync,), dict(SENT_SCHEMA)))
@@ -103,7 +103,7 @@ class Verifications(LedgerConnection):
             `sent` is true where `sent_rows` gives the row; `seen_at` is in microseconds since 1970.
         """
         frames = [pl.DataFrame(schema=_BEARER_SCHEMA)]
-        with self._read("look up keys") as connection:
+        with self.reading("look up keys") as connection:
             by_key = "INDEXED BY row_key" if connection.dialect.name == "sqlite" else ""
             for numbers in integer_lists(signed(key_hashes)):
                 statement = (
@@ -115,7 +115,7 @@ class Verifications(LedgerConnection):
 
     def verification(self, sync: str) -> Verification | None:
         """The last verification of a sync, finished or not; None where there was none."""
-        with self._read("read the verification") as connection:
+        with self.reading("read the verification") as connection:
             chosen = sa.select(schema.verification).where(schema.verification.c.sync == sync)
             found = connection.execute(chosen).first()
         return None if found is None else Verification(**found._mapping)  # noqa: SLF001 - public name
@@ -125,7 +125,7 @@ class Verifications(LedgerConnection):
         # The clock's microseconds are what the ledger keeps.
         begun = Verification(sync, self.now(), None, sample, _BEFORE_ALL, {}, seen=b"" if by_pages else None)
         table = schema.verification
-        with self._write("begin the verification") as connection:
+        with self.writing("begin the verification") as connection:
             connection.execute(sa.delete(table).where(table.c.sync == sync))
             connection.execute(
                 sa.insert(table).values(
@@ -177,7 +177,7 @@ class Verifications(LedgerConnection):
             SOURCE_PK,
             "found_fp",
         )
-        with self._write("record the verification") as connection:
+        with self.writing("record the verification") as connection:
             if not cleared.is_empty():
                 connection.exec_driver_sql(placeholders(connection.dialect, _CLEAR), cleared.rows())
                 # A run that reads everything is to meet these rows.
@@ -198,7 +198,7 @@ class Verifications(LedgerConnection):
     def end_verification(self, sync: str, counts: Mapping[str, Any]) -> None:
         """Everything has been looked at."""
         table = schema.verification
-        with self._write("end the verification") as connection:
+        with self.writing("end the verification") as connection:
             connection.execute(
                 sa.update(table).where(table.c.sync == sync).values(ended_at=self.now(), counts=dict(counts))
             )

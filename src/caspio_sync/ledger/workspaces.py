@@ -32,7 +32,7 @@ class Workspaces(LedgerConnection):
         """The accounts of the sync's rows; None before its first run, and for runs before revision 0005."""
         table = schema.workspace.c
         chosen = sa.select(table.caspio, table.destination, table.destination_key).where(table.sync == sync)
-        with self._read("read whose data it is") as connection:
+        with self.reading("read whose data it is") as connection:
             found = connection.execute(chosen).one_or_none()
         return None if found is None else Workspace(*found)
 
@@ -46,7 +46,7 @@ class Workspaces(LedgerConnection):
         """
         table = schema.workspace
         values = {**asdict(present), "at": self.now()}
-        with self._write("remember whose data it is") as connection:
+        with self.writing("remember whose data it is") as connection:
             connection.execute(
                 insert(connection, table)
                 .values(sync=sync, **values)
@@ -65,7 +65,7 @@ class Workspaces(LedgerConnection):
             .order_by(rows.sent_at.is_(None), rows.sent_at.desc(), rows.source_pk)
             .limit(limit)
         )
-        with self._read("read keys that were sent") as connection:
+        with self.reading("read keys that were sent") as connection:
             return [str(key) for key in connection.execute(chosen).scalars()]
 
 

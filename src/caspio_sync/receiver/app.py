@@ -59,7 +59,7 @@ class Receiver:
     ) -> None:
         self._inbox = inbox
         self._bearer = Bearer(tokens)
-        self._body_limit = body_limit
+        self.body_limit = body_limit
         self._queue_bytes = queue_bytes
         self._recent = RecentIds()
         self._named: set[str] = set()
@@ -81,7 +81,7 @@ class Receiver:
     @contextlib.asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
         async with GroupCommit(self._inbox, queue_bytes=self._queue_bytes) as commit:
-            self._commit = commit
+            self.commit = commit
             yield
 
     def _counted(self, path: str, endpoint: Endpoint) -> Endpoint:
@@ -116,7 +116,7 @@ class Receiver:
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, "the bearer token is missing or not ours")
         if request.headers.get("braze-currents-version", _VERSION) != _VERSION:
             raise RefusedPostError(HTTPStatus.NOT_IMPLEMENTED, "this version of Currents is new; update caspio-sync")
-        body = await read_body(request, self._body_limit)
+        body = await read_body(request, self.body_limit)
         if not body.strip():
             return _answer(HTTPStatus.OK, "nothing to keep")
         try:
@@ -132,7 +132,7 @@ class Receiver:
         if fresh or post.malformed:
             lines = event_lines(fresh.values())
             try:
-                await self._commit.add(Post(CURRENTS, lines, len(fresh), tuple(post.malformed)))
+                await self.commit.add(Post(CURRENTS, lines, len(fresh), tuple(post.malformed)))
             except QueueFullError as error:
                 raise RefusedPostError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=1) from None
             except CaspioSyncError:  # it names the file, which is nobody's business outside
@@ -160,7 +160,7 @@ class Receiver:
         """200 while posts can be taken, else 503; why stands in the log, for it names places and users."""
         try:
             await run_in_threadpool(self._inbox.check)
-            failure = self._commit.failure  # which is in the log already
+            failure = self.commit.failure  # which is in the log already
         except CaspioSyncError as error:
             failure = str(error)
             if self._unhealthy is None:
@@ -168,7 +168,7 @@ class Receiver:
         self._unhealthy = failure
         status = HTTPStatus.OK if failure is None else HTTPStatus.SERVICE_UNAVAILABLE
         word = "ok" if failure is None else "failing"
-        return JSONResponse({"inbox": word, "waiting_posts": self._commit.waiting}, status)
+        return JSONResponse({"inbox": word, "waiting_posts": self.commit.waiting}, status)
 
     async def _elsewhere(self, _request: Request, error: Exception) -> Response:
         """A path that is not ours, or a verb that it does not know."""
@@ -177,8 +177,8 @@ class Receiver:
         return JSONResponse({"message": error.detail}, error.status_code, error.headers)
 
     async def _tell(self, _request: Request) -> Response:
-        self.metrics.waiting.set(self._commit.waiting)
-        self.metrics.failing.set(self._commit.failure is not None)
+        self.metrics.waiting.set(self.commit.waiting)
+        self.metrics.failing.set(self.commit.failure is not None)
         with contextlib.suppress(CaspioSyncError):
             self.metrics.inbox_bytes.set(await run_in_threadpool(self._inbox.size))
         self.metrics.inbox_limit.set(self._inbox.limit_bytes)

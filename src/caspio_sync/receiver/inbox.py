@@ -21,11 +21,11 @@ from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.schema import Instant, microseconds
 
-_metadata = sa.MetaData()
+metadata = sa.MetaData()
 # `seq` grows with the time of arrival: a new or restored inbox never gives a number again that a fold has passed.
 _post = sa.Table(
     "inbox_post",
-    _metadata,
+    metadata,
     sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
@@ -34,7 +34,7 @@ _post = sa.Table(
 )
 _malformed = sa.Table(
     "inbox_malformed",
-    _metadata,
+    metadata,
     sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
@@ -44,7 +44,7 @@ _malformed = sa.Table(
 # How far each poll has read, in its own words.
 _poll = sa.Table(
     "inbox_poll",
-    _metadata,
+    metadata,
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("position", sa.Text, nullable=False),
 )
@@ -97,10 +97,10 @@ class Inbox(LedgerConnection):
                 self._folder = Path(str(engine.url.database)).absolute().parent
 
     def _prepare(self) -> None:
-        with self._write("open the inbox") as connection:
+        with self.writing("open the inbox") as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
-            _metadata.create_all(connection)
+            metadata.create_all(connection)
 
     # In.
 
@@ -126,7 +126,7 @@ class Inbox(LedgerConnection):
             for post in posts
             for each in post.malformed
         ]
-        with self._write("add to the inbox") as connection:
+        with self.writing("add to the inbox") as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
             _append(connection, _post, stored, microseconds(now))
@@ -158,7 +158,7 @@ class Inbox(LedgerConnection):
 
     def size(self) -> int:
         """Bytes that the inbox takes, room that was freed and is used again apart."""
-        with self._read("measure the inbox") as connection:
+        with self.reading("measure the inbox") as connection:
             if connection.dialect.name == "postgresql":
                 tables = [sa.func.pg_total_relation_size(table.name) for table in (_post, _malformed)]
                 return sum(int(each) for each in connection.execute(sa.select(*tables)).one())
@@ -180,7 +180,7 @@ class Inbox(LedgerConnection):
         chosen = sa.select(_post.c.seq, _post.c.source, _post.c.count, _post.c.events).order_by(_post.c.seq)
         while True:
             part: list[StoredPost] = []
-            with self._read("read the inbox") as connection:
+            with self.reading("read the inbox") as connection:
                 total = 0
                 for seq, source, count, lines in connection.execute(chosen.where(_post.c.seq > after)).yield_per(100):
                     part.append(StoredPost(seq, source, count, zlib.decompress(lines)))
@@ -197,19 +197,19 @@ class Inbox(LedgerConnection):
         counted = sa.select(
             sa.func.count(), sa.func.coalesce(sa.func.sum(_post.c.count), 0), sa.func.min(_post.c.received_at)
         ).where(_post.c.seq > after)
-        with self._read("count the inbox") as connection:
+        with self.reading("count the inbox") as connection:
             posts, events, oldest = connection.execute(counted).one()
         return Waiting(posts, int(events), oldest)
 
     def malformed(self) -> list[Malformed]:
         """The events that could not be read, oldest first, as far as they are not purged."""
         chosen = sa.select(_malformed.c.reason, _malformed.c.event).order_by(_malformed.c.seq)
-        with self._read("read malformed events") as connection:
+        with self.reading("read malformed events") as connection:
             return [Malformed(row.reason, zlib.decompress(row.event)) for row in connection.execute(chosen)]
 
     def polled(self, source: str) -> str | None:
         """How far a poll has read, None where it never did."""
-        with self._read("read a poll's position") as connection:
+        with self.reading("read a poll's position") as connection:
             position = connection.execute(sa.select(_poll.c.position).where(_poll.c.source == source)).scalar()
         return None if position is None else str(position)
 
@@ -228,7 +228,7 @@ class Inbox(LedgerConnection):
         """
         old = sa.and_(_post.c.seq <= folded, _post.c.received_at < before)
         if dry_run:
-            with self._read("count old posts") as connection:
+            with self.reading("count old posts") as connection:
                 return int(connection.execute(sa.select(sa.func.count()).select_from(_post).where(old)).scalar_one())
         gone = self._purge(_post, old)
         self._purge(_malformed, _malformed.c.received_at < before)
@@ -238,7 +238,7 @@ class Inbox(LedgerConnection):
         gone = 0
         slice_ = sa.select(table.c.seq).where(old).order_by(table.c.seq).limit(_PURGED_AT_ONCE)
         while True:
-            with self._write("purge the inbox") as connection:
+            with self.writing("purge the inbox") as connection:
                 seqs = connection.execute(slice_).scalars().all()
                 connection.execute(sa.delete(table).where(table.c.seq.in_(seqs)))
             gone += len(seqs)
@@ -270,7 +270,7 @@ class Inbox(LedgerConnection):
         left = [line for line, kept in zip(lines, mask, strict=True) if kept]
         values = {"count": len(left), "events": zlib.compress(b"".join(left), 1)}
         this = _post.c.seq == post.seq
-        with self._write("rewrite a post") as connection:
+        with self.writing("rewrite a post") as connection:
             connection.execute(sa.update(_post).where(this).values(values) if left else sa.delete(_post).where(this))
         return len(lines) - len(left)
 

@@ -101,7 +101,7 @@ def serve(
         app = _braze_app(behaviour or {})
     if faults is not None:
         app = FaultyApp(app, Faults.load(faults))
-    listener = _listen(port)
+    listener = listen(port)
     config = uvicorn.Config(
         app,
         http=SandboxProtocol,
@@ -127,7 +127,12 @@ def serve(
     run(server.serve(sockets=[listener]))
 
 
-def _listen(port: int) -> socket.socket:
+def listen(port: int) -> socket.socket:
+    """A socket that listens on loopback; 0 for whichever port is free.
+
+    Raises:
+        ConfigurationError: the port is taken.
+    """
     # With the protocol named, asyncio switches Nagle's delay off; without, every answer waits 40 ms for an ACK.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -31,7 +31,7 @@ class _Swallowing(TrackEndpoint):
 
 
 class _BlamingTheFirst(TrackEndpoint):
-    def named(self, request: Request, error: PermanentError) -> dict[int, str]:  # noqa: ARG002
+    def named(self, request: Request, error: PermanentError) -> dict[int, str]:
         return {0: self.words(error)}
 
 

@@ -2,6 +2,7 @@
 
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import orjson
 import polars as pl
@@ -125,7 +126,7 @@ _ROW = {
     "PrefixedAutonumber": "P1", "File": "GB", "Attachment": None, "ListString": {"1": "red", "2": "blue"}, "ListNumber": {"1": 1.5},
     "ListDateTime": {"1": "2026-01-01T00:00:00"},
 }  # fmt: skip
-_ODD = (
+_ODD: tuple[dict[str, Any], ...] = (
     {"File": "Turkey", "Guid": "344 530 39 44"}, {"File": "Congo"}, {"File": "no\u200b"}, {"File": "U.S.A."}, {"File": "woman"},
     {"String": "2024-05-01T10:00:00.123Z"}, {"String": "2024-05-01 10:00:00+00:00"}, {"String": "1990/05/01"}, {"String": "20260101"},
     {"Number": 9007199254740993}, {"Number": 1e20}, {"Number": 4.125}, {"String": "1e400"}, {"Integer": 2**63}, {"Integer": "12"},

@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.unit.cli.conftest import Shop
+
 HEAD = "kind: profiles\nsource: {table: Customers}\nidentity: {external_id: CustomerNo}\nfields:\n  spend: Spend\n"
 VIEW = "kind: profiles\nsource:\n  view: People\n  page_by: Number\nidentity: {external_id: CustomerNo}\nfields: {first_name: FirstName}\n"
 RETURN = "kind: engagement\nsource: {table: Customers}\nidentity: {external_id: CustomerNo}\n"
@@ -22,7 +24,7 @@ GATE = "gate:\n  expectations:\n  - type: expect_column_"
         (RETURN + "campaign_stats: {table: Bare, create: true}\n", "4: Bare lacks StatKey"),
     ],
 )  # fmt: skip
-def test_what_a_run_would_refuse_is_refused_with_its_line(shop, text, said):
+def test_what_a_run_would_refuse_is_refused_with_its_line(shop: Shop, text: str, said: str) -> None:
     shop.caspio.create_view("People", "Customers", ["CustomerNo", "FirstName"])
     shop.caspio.create_table("Bare", [{"Name": "Id", "Type": "STRING"}])
     shop.write_sync(text)
@@ -32,7 +34,7 @@ def test_what_a_run_would_refuse_is_refused_with_its_line(shop, text, said):
     assert shop.run("check", "customers").exit_code == 2
 
 
-def test_a_plan_tells_what_the_mapping_gains_and_loses_and_which_expectation_fails(shop):
+def test_a_plan_tells_what_the_mapping_gains_and_loses_and_which_expectation_fails(shop: Shop) -> None:
     shop.write_sync()
     shop.record({"A1": ("sent", None)})
     shop.write_sync(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from caspio_sync.sandbox.faults import Fault, Faults, FaultyApp
+from tests.unit.cli.conftest import Shop
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +20,7 @@ def levels(document: Any) -> list[str]:
     return [each["level"] for each in document["findings"]]
 
 
-def test_a_machine_with_nothing_wrong(shop: Any) -> None:
+def test_a_machine_with_nothing_wrong(shop: Shop) -> None:
     shop.write_sync()
     shop.record({"A1": ("sent", None)})
     with shop.ledger() as ledger:
@@ -32,7 +33,7 @@ def test_a_machine_with_nothing_wrong(shop: Any) -> None:
     assert set(levels(shop.document("doctor"))) == {"ok"}
 
 
-def test_an_orphaned_run_ends_with_exit_code_2_and_its_remedy(shop: Any) -> None:
+def test_an_orphaned_run_ends_with_exit_code_2_and_its_remedy(shop: Shop) -> None:
     shop.write_sync()
     shop.record({"A1": ("sent", None)})
     ended = shop.run("doctor")
@@ -41,7 +42,7 @@ def test_an_orphaned_run_ends_with_exit_code_2_and_its_remedy(shop: Any) -> None
     assert "1 to correct, 0 to think about" in ended.output
 
 
-def test_a_clock_that_is_wrong(shop: Any) -> None:
+def test_a_clock_that_is_wrong(shop: Shop) -> None:
     shop.write_sync()
     shop.clock.advance(timedelta(minutes=5).total_seconds())
     ended = shop.run("doctor")
@@ -58,21 +59,21 @@ def test_a_clock_that_is_wrong(shop: Any) -> None:
         ({"seconds": -3600.0}, "error", "3599 s ahead of Caspio's (its Date header); runs read on from the earlier"),
     ],
 )
-def test_a_date_of_caspios_that_cannot_be_right_is_named(shop: Any, date: Any, level: str, said: str) -> None:
+def test_a_date_of_caspios_that_cannot_be_right_is_named(shop: Shop, date: Any, level: str, said: str) -> None:
     shop.write_sync()
     faults = Faults(faults=(Fault(kind="date", **date),))
-    shop.caspio.app = FaultyApp(shop.caspio.app, faults, shop.clock)
+    shop.caspio.app = FaultyApp(shop.caspio.app, faults, shop.clock)  # type: ignore[assignment]
     found = [each for each in shop.document("doctor")["findings"] if said in each["what"]]
     assert [each["level"] for each in found] == [level]
 
 
-def test_caspio_out_of_reach_is_a_finding(shop: Any) -> None:
+def test_caspio_out_of_reach_is_a_finding(shop: Shop) -> None:
     shop.write_sync()
     shop.unreachable.add("caspio")
     assert "error" in levels(shop.document("doctor"))
 
 
-def test_a_server_that_does_not_answer(shop: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.write_sync()
     settings = importlib.import_module("prefect.settings")
     with socket.socket() as probe:

@@ -5,8 +5,9 @@ import jsonschema
 import pytest
 import yaml
 
-from caspio_sync.cli.look import duration
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.run.freshness import duration
+from tests.unit.cli.conftest import Shop
 
 HELD = {
     "A1": ("sent", None),
@@ -17,7 +18,7 @@ REPORT = {"read": 3, "new": 3, "changed": 0, "unchanged": 0, "sent": 1, "caspio_
 
 
 @pytest.fixture
-def recorded(shop):
+def recorded(shop: Shop) -> Shop:
     shop.write_sync()
     shop.record(HELD)
     with shop.ledger() as ledger:
@@ -30,7 +31,7 @@ def recorded(shop):
 # status
 
 
-def test_status_tells_the_last_run_the_cursor_and_the_rows(recorded):
+def test_status_tells_the_last_run_the_cursor_and_the_rows(recorded: Shop) -> None:
     state = recorded.document("status", "customers")
     assert state["last_run"]["exit_code"] == 0
     assert state["last_run"]["counts"]["read"] == 3
@@ -40,26 +41,26 @@ def test_status_tells_the_last_run_the_cursor_and_the_rows(recorded):
     assert state["newest_delivered_age_seconds"] == 600
 
 
-def test_status_for_people_says_the_same(recorded):
+def test_status_for_people_says_the_same(recorded: Shop) -> None:
     output = recorded.run("status").output
     assert "10 min ago" in output
     assert "quarantined 1, rejected 1, sent 1" in output
 
 
-def test_status_lists_files_without_runs_and_runs_without_files(recorded):
+def test_status_lists_files_without_runs_and_runs_without_files(recorded: Shop) -> None:
     recorded.write_sync(name="new")
     (recorded.folder / "syncs" / "customers.yaml").unlink()
     found = {each["sync"]: (each["has_file"], each["last_run"] is not None) for each in recorded.document("status")}
     assert found == {"customers": (False, True), "new": (True, False)}
 
 
-def test_status_calls_a_run_without_a_process_abandoned(shop):
+def test_status_calls_a_run_without_a_process_abandoned(shop: Shop) -> None:
     shop.write_sync()
     shop.record(HELD)
     assert shop.document("status", "customers")["last_run"]["state"] == "abandoned"
 
 
-def test_status_of_a_run_under_way_is_running(shop):
+def test_status_of_a_run_under_way_is_running(shop: Shop) -> None:
     shop.write_sync()
     shop.record(HELD)
     with shop.ledger() as ledger:
@@ -67,13 +68,13 @@ def test_status_of_a_run_under_way_is_running(shop):
     assert shop.document("status", "customers")["last_run"]["state"] == "running"
 
 
-def test_status_of_an_unknown_sync_names_the_others(recorded):
+def test_status_of_an_unknown_sync_names_the_others(recorded: Shop) -> None:
     result = recorded.run("status", "custmers")
     assert isinstance(result.exception, ConfigurationError)
     assert "there are: customers" in str(result.exception)
 
 
-def test_status_makes_no_call(recorded):
+def test_status_makes_no_call(recorded: Shop) -> None:
     calls = recorded.caspio.calls
     recorded.run("status")
     assert (recorded.caspio.calls, recorded.braze.requests) == (calls, 0)
@@ -82,7 +83,7 @@ def test_status_makes_no_call(recorded):
 # why
 
 
-def test_why_tells_what_was_sent_and_that_nothing_is_left(recorded):
+def test_why_tells_what_was_sent_and_that_nothing_is_left(recorded: Shop) -> None:
     told = recorded.document("why", "customers", "A1")
     assert told["caspio"]["values"]["FirstName"] == "Ada"
     assert told["mapped"]["values"]["email"] == "ada@example.com"
@@ -93,13 +94,13 @@ def test_why_tells_what_was_sent_and_that_nothing_is_left(recorded):
     assert outcome["fields"] == ["first_name", "email", "spend"]
 
 
-def test_why_names_the_fields_that_changed_since(recorded):
+def test_why_names_the_fields_that_changed_since(recorded: Shop) -> None:
     recorded.caspio.update_rows("Customers", {"Spend": 99}, "CustomerNo='A1'")
     told = recorded.document("why", "customers", "A1")
     assert (told["mapped"]["operation"], told["mapped"]["differs"]) == ("changed", ["spend"])
 
 
-def test_why_tells_which_expectation_a_row_fails(recorded):
+def test_why_tells_which_expectation_a_row_fails(recorded: Shop) -> None:
     told = recorded.document("why", "customers", "B2")
     failed = [check["name"] for check in told["mapped"]["checks"] if not check["passed"]]
     assert len(failed) == 1
@@ -108,7 +109,7 @@ def test_why_tells_which_expectation_a_row_fails(recorded):
     assert "not an address" not in told["mapped"]["problems"]
 
 
-def test_why_for_people_shows_values_gate_and_history(recorded):
+def test_why_for_people_shows_values_gate_and_history(recorded: Shop) -> None:
     output = recorded.run("why", "customers", "B2").output
     assert "not an address" in output
     assert "gate: not met" in output
@@ -116,32 +117,32 @@ def test_why_for_people_shows_values_gate_and_history(recorded):
     assert "Last acknowledged by Braze: never" in output
 
 
-def test_why_finds_a_key_whatever_its_case(recorded):
+def test_why_finds_a_key_whatever_its_case(recorded: Shop) -> None:
     assert recorded.document("why", "customers", "a1")["ledger"]["key"] == "A1"
 
 
-def test_why_of_a_row_no_run_has_seen(shop):
+def test_why_of_a_row_no_run_has_seen(shop: Shop) -> None:
     shop.write_sync()
     told = shop.document("why", "customers", "A1")
     assert told["ledger"] is None
     assert told["mapped"]["operation"] == "new"
 
 
-def test_why_of_a_row_that_is_gone_tells_the_ledgers_part(recorded):
+def test_why_of_a_row_that_is_gone_tells_the_ledgers_part(recorded: Shop) -> None:
     recorded.caspio.delete_rows("Customers", "CustomerNo='A1'")
     told = recorded.document("why", "customers", "A1")
     assert told["caspio"]["found"] is False
     assert told["ledger"]["verdict"] == "sent"
 
 
-def test_why_says_that_the_condition_leaves_a_row_out(recorded):
+def test_why_says_that_the_condition_leaves_a_row_out(recorded: Shop) -> None:
     text = (recorded.folder / "syncs" / "customers.yaml").read_text()
     recorded.write_sync(text.replace("  cursor: ChangedAt\n", "  cursor: ChangedAt\n  where: Spend > 100\n"))
     assert recorded.document("why", "customers", "A1")["caspio"]["left_out_by_where"] is True
     assert "does not meet source.where" in recorded.run("why", "customers", "A1").output
 
 
-def test_why_without_caspio_tells_the_ledgers_part(recorded, monkeypatch):
+def test_why_without_caspio_tells_the_ledgers_part(recorded: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASPIO_CLIENT_SECRET", "wrong-secret")
     result = recorded.run("why", "customers", "B2")
     assert result.exit_code == 0
@@ -150,7 +151,7 @@ def test_why_without_caspio_tells_the_ledgers_part(recorded, monkeypatch):
     assert recorded.document("why", "customers", "B2")["caspio"]["found"] is None
 
 
-def test_why_with_caspio_out_of_reach_tells_the_ledgers_part(recorded):
+def test_why_with_caspio_out_of_reach_tells_the_ledgers_part(recorded: Shop) -> None:
     recorded.unreachable.add("caspio")
     told = recorded.document("why", "customers", "A1")
     assert told["caspio"]["found"] is None
@@ -158,7 +159,7 @@ def test_why_with_caspio_out_of_reach_tells_the_ledgers_part(recorded):
     assert told["ledger"]["outcomes"][0]["verdict"] == "sent"
 
 
-def test_why_names_the_other_rows_with_the_key(shop):
+def test_why_names_the_other_rows_with_the_key(shop: Shop) -> None:
     text = shop.write_sync().read_text()
     shop.write_sync(
         text.replace("external_id: CustomerNo", "external_id: FirstName").replace("  first_name: FirstName\n", "")
@@ -169,14 +170,14 @@ def test_why_names_the_other_rows_with_the_key(shop):
     assert "More rows bear this key: PK_ID 2" in shop.run("why", "customers", "Ada").output
 
 
-def test_why_of_an_unknown_key_ends_with_what_to_do(recorded):
+def test_why_of_an_unknown_key_ends_with_what_to_do(recorded: Shop) -> None:
     result = recorded.run("why", "customers", "Z9")
     assert isinstance(result.exception, ConfigurationError)
     assert result.exception.exit_code == 2
     assert "quarantine list customers" in str(result.exception)
 
 
-def test_why_finds_a_row_by_its_mapped_key(shop):
+def test_why_finds_a_row_by_its_mapped_key(shop: Shop) -> None:
     text = shop.write_sync().read_text()
     text = text.replace("external_id: CustomerNo", "email: Email").replace("  email: Email\n  spend", "  spend")
     shop.write_sync(text)
@@ -188,43 +189,43 @@ def test_why_finds_a_row_by_its_mapped_key(shop):
 # quarantine
 
 
-def test_quarantine_lists_the_rows_our_gate_set_aside(recorded):
+def test_quarantine_lists_the_rows_our_gate_set_aside(recorded: Shop) -> None:
     (row,) = recorded.document("quarantine", "list", "customers")
     assert (row["key"], row["verdict"], row["run"]) == ("B2", "quarantined", "run-1")
     assert row["seen_at"].startswith("2026-03-02T12:00:00")
 
 
-def test_quarantine_lists_other_verdicts_when_asked(recorded):
+def test_quarantine_lists_other_verdicts_when_asked(recorded: Shop) -> None:
     options = ("--verdict", "quarantined", "--verdict", "rejected")
     assert {row["key"] for row in recorded.document("quarantine", "list", "customers", *options)} == {"B2", "C3"}
 
 
-def test_quarantine_says_when_the_list_is_cut(recorded):
+def test_quarantine_says_when_the_list_is_cut(recorded: Shop) -> None:
     options = ("--verdict", "quarantined", "--verdict", "rejected", "--limit", "1")
     output = recorded.run("quarantine", "list", "customers", *options).output
     assert "1 of 2 shown" in output
 
 
-def test_quarantine_shows_reasons_and_no_values(recorded):
+def test_quarantine_shows_reasons_and_no_values(recorded: Shop) -> None:
     output = recorded.run("quarantine", "list", "customers").output
     assert "email_format" in output
     assert "not an address" not in output
 
 
-def test_quarantine_of_an_unknown_sync_is_refused(recorded):
+def test_quarantine_of_an_unknown_sync_is_refused(recorded: Shop) -> None:
     assert isinstance(recorded.run("quarantine", "list", "nothing").exception, ConfigurationError)
 
 
 # schema
 
 
-def test_schema_is_valid_json_schema_that_takes_a_sound_sync(shop):
+def test_schema_is_valid_json_schema_that_takes_a_sound_sync(shop: Shop) -> None:
     schema = json.loads(shop.run("schema").stdout)
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.validate(yaml.safe_load(shop.write_sync().read_text()), schema)
 
 
-def test_schema_refuses_an_unknown_key(shop):
+def test_schema_refuses_an_unknown_key(shop: Shop) -> None:
     schema = json.loads(shop.run("schema").stdout)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate(yaml.safe_load(shop.write_sync().read_text()) | {"sauce": 1}, schema)
@@ -240,5 +241,5 @@ def test_schema_refuses_an_unknown_key(shop):
         (timedelta(seconds=-3), "0 s"),
     ],
 )
-def test_a_duration_reads_in_its_largest_unit(span, text):
+def test_a_duration_reads_in_its_largest_unit(span: timedelta, text: str) -> None:
     assert duration(span) == text

@@ -11,13 +11,13 @@ from tests.unit.cli.conftest import Shop
 
 
 @pytest.fixture(autouse=True)
-def _no_file_from_outside(monkeypatch):
+def _no_file_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(SYNC_FILE_VARIABLE, "")  # restored, whatever a command sets
 
 
 @pytest.mark.parametrize("given", ["customers", "syncs/customers.yaml", "./syncs/customers.yaml"])
 @pytest.mark.parametrize("command", [["check"], ["plan"], ["status"]])
-def test_a_path_that_tab_offers_is_the_sync(shop: Shop, command, given):
+def test_a_path_that_tab_offers_is_the_sync(shop: Shop, command: list[str], given: str) -> None:
     shop.write_sync()
     result = shop.run(*command, given, "--json")
     document = json.loads(result.output)
@@ -42,7 +42,7 @@ def test_a_path_that_tab_offers_is_the_sync(shop: Shop, command, given):
         ["init", "--table", "Customers"],
     ],
 )
-def test_no_command_takes_what_is_no_name(shop: Shop, command):
+def test_no_command_takes_what_is_no_name(shop: Shop, command: list[str]) -> None:
     arguments = [each or "kunden.de" for each in command] if None in command else [*command, "kunden.de"]
     result = shop.run(*arguments)
     assert isinstance(result.exception, ConfigurationError), result.output
@@ -50,7 +50,9 @@ def test_no_command_takes_what_is_no_name(shop: Shop, command):
 
 
 @pytest.mark.parametrize("command", [["status"], ["quarantine", "list"], ["quarantine", "export"]])
-def test_a_path_asks_for_no_key_where_the_name_does_not(shop: Shop, monkeypatch, command):
+def test_a_path_asks_for_no_key_where_the_name_does_not(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
     shop.write_sync()
     for name in account_variables():
         monkeypatch.delenv(name, raising=False)
@@ -58,7 +60,7 @@ def test_a_path_asks_for_no_key_where_the_name_does_not(shop: Shop, monkeypatch,
     assert result.exit_code == 0, result.exception
 
 
-def test_a_file_from_another_place_is_used_under_its_name(shop: Shop):
+def test_a_file_from_another_place_is_used_under_its_name(shop: Shop) -> None:
     shop.write_sync()
     draft = shop.folder / "draft.yaml"
     draft.write_text((shop.folder / "syncs" / "customers.yaml").read_text().replace("first_name", "called"))
@@ -68,7 +70,7 @@ def test_a_file_from_another_place_is_used_under_its_name(shop: Shop):
     assert "called" in document["samples"][0]
 
 
-def test_a_file_from_another_place_may_not_bear_the_name_of_another_sync(shop: Shop):
+def test_a_file_from_another_place_may_not_bear_the_name_of_another_sync(shop: Shop) -> None:
     shop.write_sync()
     (shop.folder / "customers.yaml").write_text("x: 1\n")
     result = shop.run("run", "./customers.yaml")
@@ -77,7 +79,7 @@ def test_a_file_from_another_place_may_not_bear_the_name_of_another_sync(shop: S
     assert not os.environ.get(SYNC_FILE_VARIABLE)
 
 
-def test_init_writes_no_second_file_of_a_name(shop: Shop):
+def test_init_writes_no_second_file_of_a_name(shop: Shop) -> None:
     (shop.folder / "syncs").mkdir()
     (shop.folder / "syncs" / "customers.yml").write_text("mine: true\n")
     result = shop.run("init", "customers", "--table", "Customers")
@@ -86,6 +88,6 @@ def test_init_writes_no_second_file_of_a_name(shop: Shop):
 
 
 @pytest.mark.parametrize("given", ["people", "syncs/people.yaml", "people.yml"])
-def test_init_takes_the_path_of_the_file_it_is_to_write(shop: Shop, given):
+def test_init_takes_the_path_of_the_file_it_is_to_write(shop: Shop, given: str) -> None:
     assert shop.run("init", given, "--table", "Customers").exit_code == 0
     assert [each.name for each in (shop.folder / "syncs").iterdir()] == ["people.yaml"]

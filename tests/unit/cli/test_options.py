@@ -1,16 +1,16 @@
 """Options of the command line that stand alone, and how keys are given."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from caspio_sync import __version__
 from caspio_sync.cli.run import split_keys
 from caspio_sync.errors import ConfigurationError
+from tests.unit.cli.conftest import Shop
 
 
-def test_the_version_needs_no_command(shop: Any) -> None:
+def test_the_version_needs_no_command(shop: Shop) -> None:
     ended = shop.run("--version")
     assert (ended.exit_code, ended.output) == (0, f"{__version__}\n")
 
@@ -38,7 +38,7 @@ def test_no_key_at_all_is_not_every_row(lists: list[str]) -> None:
 @pytest.mark.parametrize(
     "command", [("status",), ("quarantine", "list", "customers"), ("quarantine", "export", "customers"), ("audit", "verify")]
 )  # fmt: skip
-def test_looking_needs_no_key(shop: Any, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
+def test_looking_needs_no_key(shop: Shop, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]) -> None:
     shop.write_sync()
     shop.record({"A1": ("sent", None)})
     for name in (
@@ -55,7 +55,7 @@ def test_looking_needs_no_key(shop: Any, monkeypatch: pytest.MonkeyPatch, comman
 
 @pytest.mark.parametrize("command", ["check", "doctor"])
 @pytest.mark.parametrize(("mode", "told"), [(0o644, True), (0o640, True), (0o600, False)])
-def test_keys_that_others_can_read_are_warned_of(shop: Any, command: str, mode: int, told: bool) -> None:
+def test_keys_that_others_can_read_are_warned_of(shop: Shop, command: str, mode: int, told: bool) -> None:
     shop.write_sync()
     env_file = Path(".env")
     env_file.write_text("BRAZE_TRACK_LIMIT=3000\n", encoding="utf-8")

@@ -19,7 +19,7 @@ from caspio_sync.mapping.catalog_sync import CatalogSync
 from caspio_sync.run.catalogs.catalog_work import Kept, SchemaChange
 from caspio_sync.schemas import CatalogField, CatalogType
 
-_LOOK_SECONDS = 2.0
+LOOK_SECONDS = 2.0
 VISIBLE_SECONDS = 300.0  # how long new fields may take to be there (Braze, 2.2)
 
 
@@ -184,7 +184,7 @@ class CatalogKeeper:
                 raise TransientError(
                     f"catalog '{change.catalog}' does not show its fields after {VISIBLE_SECONDS:.0f} s; run again"
                 )
-            await self._clock.sleep(_LOOK_SECONDS)
+            await self._clock.sleep(LOOK_SECONDS)
 
     async def _found(self) -> Catalog | None:
         return (await self._calls.ask(self._client.catalogs)).named(self._sync.catalog.name)

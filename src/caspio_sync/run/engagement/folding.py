@@ -20,9 +20,9 @@ from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.receiver.inbox import Inbox
 
 # As many as fit in memory beside the next ones, which are read meanwhile.
-_READ_AT_ONCE = 25_000
+READ_AT_ONCE = 25_000
 # Every record writes to most pages of the state: the fewer the better.
-_RECORDED_AT_ONCE = 200_000
+RECORDED_AT_ONCE = 200_000
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ async def fold_inbox(
     """
     store, report = ledger.ledger, FoldReport()
     report.to = await ledger.do(store.folded_to, sync)
-    parts = inbox.posts(report.to, events=_READ_AT_ONCE)
+    parts = inbox.posts(report.to, events=READ_AT_ONCE)
 
     def read() -> _Part | None:
         posts = next(parts, None)
@@ -82,7 +82,7 @@ async def fold_inbox(
     try:
         while True:
             work = _Work(to=report.to, erasures=await ledger.do(store.erasures))
-            while work.events < _RECORDED_AT_ONCE and (part := await coming) is not None:
+            while work.events < RECORDED_AT_ONCE and (part := await coming) is not None:
                 coming = asyncio.create_task(asyncio.to_thread(read))  # while this part is folded and recorded
                 await _fold(sync, part, ledger, clock, work, kinds=kinds)
                 part = None  # its memory is the next one's

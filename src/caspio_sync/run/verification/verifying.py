@@ -128,7 +128,7 @@ async def _all_rows(stretches: Stretches, read_back: ReadBack, salt: int, watchi
     report, begun, ledger = stretches.findings.report, stretches.begun, stretches.ledger
     sent = await ledger.do(ledger.ledger.sent_pks, stretches.name)
     if begun.seen is None:
-        drawn = _drawn(sent, begun)
+        drawn = drawn_rows(sent, begun)
         left = drawn.filter(drawn > begun.done_pk)
         report.rows = report.looked_at + len(left)
         watching.announce(_estimate(report, left, read_back))
@@ -180,7 +180,7 @@ def _estimate_of_pages(report: VerifyReport, unseen: pl.Series, read_back: Paged
     )
 
 
-def _drawn(source_pks: pl.Series, begun: Verification) -> pl.Series:
+def drawn_rows(source_pks: pl.Series, begun: Verification) -> pl.Series:
     """The sample, drawn evenly and the same again when it goes on: the rows with the smallest hashes, by PK_ID."""
     if begun.sample is None or begun.sample >= len(source_pks):
         return source_pks

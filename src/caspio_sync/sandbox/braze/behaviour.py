@@ -37,7 +37,7 @@ class BrazeBehaviour(BaseModel):
     Times are seconds unless the name says otherwise, sizes are bytes.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
 
     # 1.2, 1.3: keys and what they may do.
     keys: Mapping[str, frozenset[str]] = Field(default_factory=lambda: {SANDBOX_KEY: PERMISSIONS})
@@ -124,6 +124,7 @@ class BrazeBehaviour(BaseModel):
     catalog_put_ids_error: Literal["ids-not-string", "ids-not-strings"] = "ids-not-string"
     catalog_filtered_chars: int = 1_000
     catalog_inventory_fields: frozenset[str] = frozenset()  # "products/stock"
+    catalog_large_items: frozenset[str] = frozenset()  # ids of items that are too large, whatever is in them
     catalog_arbitrary_errors: frozenset[str] = frozenset()  # ids of items that the single-item endpoints refuse
 
     # 8, 10.2: whether the last day of a list is within it is not said; pages of one address may be empty.

@@ -90,6 +90,8 @@ class ItemChecks:
 
     def _taken(self, verb: Verb, catalog: Catalog, item: Item) -> Item:
         """Nulls stay in an edit, where they clear; elsewhere they say nothing."""
+        if item["id"] in self._behaviour.catalog_large_items:
+            raise ValueProblem("items-too-large")
         fields, take, editing = catalog.fields, self._values.take, verb == "PATCH"
         taken: Item = {}
         for name, value in item.items():

@@ -58,12 +58,12 @@ class BrazeSandbox:
 
     def reset(self) -> None:
         """Forget all profiles, counts, windows and pending effects."""
-        self._store = ProfileStore(self.behaviour)
-        self._journal = Journal(self.behaviour, self._store)
-        self._user_endpoints = UserEndpoints(self.behaviour, self._store, self._journal)
+        self.store = ProfileStore(self.behaviour)
+        self.journal = Journal(self.behaviour, self.store)
+        self._user_endpoints = UserEndpoints(self.behaviour, self.store, self.journal)
         self._catalog_endpoints = CatalogEndpoints(self.behaviour)
-        self.messaging = Messaging(self.behaviour, self._store)
-        self._engagement_endpoints = EngagementEndpoints(self.behaviour, self._store, self.messaging)
+        self.messaging = Messaging(self.behaviour, self.store)
+        self._engagement_endpoints = EngagementEndpoints(self.behaviour, self.store, self.messaging)
         self.requests = 0
         self.statuses: Counter[int] = Counter()
 
@@ -72,7 +72,7 @@ class BrazeSandbox:
     @property
     def data_points(self) -> int:
         """Data points billed for everything accepted so far (reference, section 15)."""
-        return self._journal.data_points
+        return self.journal.data_points
 
     @property
     def log(self) -> list[AcceptedObject]:
@@ -91,7 +91,7 @@ class BrazeSandbox:
 
     def settle(self) -> None:
         """Let every accepted write take effect now, whatever its delay."""
-        self._journal.merge(until=_EVER)
+        self.journal.merge(until=_EVER)
         self._catalog_endpoints.catalogs.settle(_EVER)
 
     @property
@@ -108,13 +108,13 @@ class BrazeSandbox:
     def profiles(self) -> dict[str, dict[str, Any]]:
         """Identified profiles by external id, after all accepted writes; group states under `subscription_groups`."""
         self.settle()
-        return {key: full_profile(self._store.read(number)) for key, number in self._store.external_ids()}
+        return {key: full_profile(self.store.read(number)) for key, number in self.store.external_ids()}
 
     def profile(self, external_id: str) -> dict[str, Any] | None:
         """One of `profiles()`, None where there is none."""
         self.settle()
-        number = self._store.find(external_id=external_id)
-        return None if number is None else full_profile(self._store.read(number))
+        number = self.store.find(external_id=external_id)
+        return None if number is None else full_profile(self.store.read(number))
 
     def anonymous_profiles(self) -> list[dict[str, Any]]:
         """Profiles without an external id: by alias, e-mail, phone or push token; oldest first."""
@@ -127,7 +127,7 @@ class BrazeSandbox:
 
     def _every_profile(self) -> Iterator[dict[str, Any]]:
         self.settle()
-        return (full_profile(self._store.read(number)) for number in self._store.numbers())
+        return (full_profile(self.store.read(number)) for number in self.store.numbers())
 
     # HTTP.
 
@@ -226,7 +226,7 @@ class BrazeSandbox:
 
     async def _catch_up(self, until: float) -> None:
         """Merge what is due, in slices: a million pending profiles take a minute, in which others are answered."""
-        while self._journal.merge(until=until, at_most=10):  # noqa: ASYNC110 - work between turns, no waiting for an event
+        while self.journal.merge(until=until, at_most=10):  # noqa: ASYNC110 - work between turns, no waiting for an event
             await asyncio.sleep(0)
 
     # The sandbox's own routes, which need no key.
@@ -246,7 +246,7 @@ class BrazeSandbox:
             await _send(send, 200, orjson.dumps(self.counters()), [])
         elif route == ("GET", "/sandbox/state"):
             await self._catch_up(_EVER)
-            state = self.counters() | {"profiles": len(self._store), "data_points": self.data_points}
+            state = self.counters() | {"profiles": len(self.store), "data_points": self.data_points}
             state["catalogs"] = {name: len(catalog.items) for name, catalog in self.catalogs.items()}
             await _send(send, 200, orjson.dumps(state), [])
         elif route == ("GET", "/sandbox/profiles"):
@@ -267,7 +267,7 @@ class BrazeSandbox:
             "requests": self.requests,
             "objects": self.objects,
             "rejected": self.rejected,
-            "pending_requests": len(self._journal) + self._catalog_endpoints.catalogs.pending,
+            "pending_requests": len(self.journal) + self._catalog_endpoints.catalogs.pending,
             "statuses": {str(status): count for status, count in sorted(self.statuses.items())},
         }
 

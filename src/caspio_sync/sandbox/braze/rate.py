@@ -112,7 +112,7 @@ class TrackLimit:
         mau = behaviour.rate == "mau"
         form = Window if behaviour.burst_window == "fixed" else RollingWindow
         burst = form(behaviour.burst_limit, behaviour.burst_seconds)
-        self._windows = [Window(behaviour.hourly_limit, 3600), burst] if mau else [burst]
+        self.windows = [Window(behaviour.hourly_limit, 3600), burst] if mau else [burst]
         self._unlimited = behaviour.rate == "none"
         contract_form = "seconds" if mau else "epoch"
         contract_refusal = "x-ratelimit-retry-after" if mau else "x-ratelimit"
@@ -123,13 +123,13 @@ class TrackLimit:
         """Count one request at `now` (epoch seconds), or refuse it."""
         if self._unlimited:
             return Admission(admitted=True, headers=[])
-        for window in self._windows:
+        for window in self.windows:
             window.turn(now)
             if window.used >= window.limit:
                 return Admission(admitted=False, headers=spell_refusal(self._refusal, window, now))
-        for window in self._windows:
+        for window in self.windows:
             window.count(now)
-        return Admission(admitted=True, headers=spell(self._form, self._windows[0], now))
+        return Admission(admitted=True, headers=spell(self._form, self.windows[0], now))
 
 
 class ExportLimit:

@@ -34,6 +34,11 @@ class Tokens:
         self._access: dict[str, float] = {}
         self._refresh: dict[str, float] = {}
 
+    @property
+    def issued(self) -> list[str]:
+        """Every token that may still be used."""
+        return [*self._access, *self._refresh]
+
     def expire(self) -> None:
         """End every access token now."""
         self._access.clear()

@@ -83,7 +83,7 @@ class Account:
 
     def __init__(self, behaviour: CaspioBehaviour, clock: Clock, database: Path | None) -> None:
         self.behaviour = behaviour
-        self._clock = clock
+        self.clock = clock
         self._db = connect(str(database) if database else ":memory:")
         self._random = random.Random(behaviour.seed)  # noqa: S311 - reproducible, guards nothing
         self._zone = ZoneInfo(behaviour.account_time_zone)
@@ -191,15 +191,25 @@ class Account:
 
     # ---- records
 
+    def edit_unstamped(self, table: Table, statement: str) -> None:
+        """Change rows by SQLite's own SQL, behind Caspio's back: no timestamp moves."""
+        self._db.execute(statement)
+        self.change_fields(table, table.fields, {field.name: field.name for field in table.fields})
+
+    def renumber(self, table: Table) -> None:
+        """The next row gets PK_ID 1, as in a table that was made anew."""
+        self._db.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table.name,))
+        table.next_pk = 1
+
     def insert(self, table: Table, rows: Iterable[Mapping[str, Any]]) -> range:
         """Add rows in one transaction; their PK_IDs."""
         with self._transaction():
-            return table.insert(rows, self._clock.now())
+            return table.insert(rows, self.clock.now())
 
     def insert_frames(self, table: Table, frames: Iterable[pl.DataFrame]) -> range:
         """Add rows column by column (see caspio_import.py), in one transaction; their PK_IDs."""
         first = pk = table.next_pk
-        now = self._clock.now()
+        now = self.clock.now()
         with self._transaction():
             for frame in frames:
                 table.insert_prepared(prepared_frame(table, frame, pk, now))
@@ -211,7 +221,7 @@ class Account:
         """Change all rows that `where` (T-SQL) finds; their PK_IDs."""
         condition, parameters = self.condition(table, where)
         with self._transaction():
-            return table.update(values, condition, parameters, self._clock.now())
+            return table.update(values, condition, parameters, self.clock.now())
 
     def delete(self, table: Table, where: str) -> int:
         """Delete all rows that `where` (T-SQL) finds; how many."""
@@ -285,7 +295,7 @@ class Account:
         return statement, base.shape.projection(statement.names, pk=pk)
 
     def _call(self, literals: tuple[str, ...], limit: int, offset: int) -> Call:
-        now = self._clock.now()
+        now = self.clock.now()
         return Call(
             literals=literals,
             now=wall_clock(now, self._zone, milliseconds=True),

@@ -44,8 +44,8 @@ class CaspioSandbox:
     ) -> None:
         self.behaviour = behaviour or CaspioBehaviour()
         self.clock = clock or SystemClock()
-        self._account = Account(self.behaviour, self.clock, database)
-        self.app = CaspioApp(self.behaviour, self.clock, CaspioRoutes(self._account))
+        self.account = Account(self.behaviour, self.clock, database)
+        self.app = CaspioApp(self.behaviour, self.clock, CaspioRoutes(self.account))
 
     @property
     def calls(self) -> int:
@@ -58,36 +58,36 @@ class CaspioSandbox:
 
     def close(self) -> None:
         """Close the database; tables in memory are gone."""
-        self._account.close()
+        self.account.close()
 
     def tables(self) -> list[str]:
         """Names of the tables."""
-        return [table.name for table in self._account.tables.values()]
+        return [table.name for table in self.account.tables.values()]
 
     def create_table(self, name: str, fields: Sequence[Mapping[str, Any]]) -> None:
         """Create an empty table; `fields` in their write shape (2.2)."""
-        self._account.create_table(name, [dict(field) for field in fields])
+        self.account.create_table(name, [dict(field) for field in fields])
 
     def create_view(self, name: str, table: str, fields: Sequence[str], where: str | None = None) -> None:
         """Create a view of some fields of one table, and of the rows that `where` (T-SQL) finds."""
-        self._account.create_view(name, table, fields, where or "")
+        self.account.create_view(name, table, fields, where or "")
 
     def insert_rows(self, table: str, rows: Iterable[Mapping[str, Any]]) -> list[int]:
         """Insert rows, all or none; values as in a request body. Their PK_IDs."""
-        return list(self._account.insert(self._account.table(table), rows))
+        return list(self.account.insert(self.account.table(table), rows))
 
     def insert_frames(self, table: str, frames: Iterable[pl.DataFrame]) -> int:
         """Insert many rows, all or none: columns are fields, lists are List of ids, dates ISO text. How many."""
-        return len(self._account.insert_frames(self._account.table(table), frames))
+        return len(self.account.insert_frames(self.account.table(table), frames))
 
     def update_rows(self, table: str, values: Mapping[str, Any], where: str) -> list[int]:
         """Change all rows that `where` (T-SQL) finds; OnUpdate Timestamps move. Their PK_IDs."""
-        return self._account.update(self._account.table(table), values, where)
+        return self.account.update(self.account.table(table), values, where)
 
     def delete_rows(self, table: str, where: str) -> int:
         """Delete all rows that `where` (T-SQL) finds; how many."""
-        return self._account.delete(self._account.table(table), where)
+        return self.account.delete(self.account.table(table), where)
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """All records as REST reads them, PK_ID included, in PK_ID order."""
-        return self._account.all_records(self._account.table(table))
+        return self.account.all_records(self.account.table(table))
