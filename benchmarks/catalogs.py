@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 from benchmarks.world import opened, sandboxes
-from caspio_sync.run.catalogs.catalog_line import CATALOG
-from caspio_sync.run.context import SyncRun
-from caspio_sync.run.line import run_line
+from caspio_sync.engine.line import run_line
+from caspio_sync.engine.run import SyncRun
+from caspio_sync.kinds.catalog.line import CATALOG
 
 LATENCY_MS = 50
 SYNC = "groceries"

@@ -15,10 +15,10 @@ import polars as pl
 
 from caspio_sync.clock import SystemClock
 from caspio_sync.engagement.events import Post
+from caspio_sync.inbox import Inbox
+from caspio_sync.kinds.engagement.folding import FoldReport, fold_inbox
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
-from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.engagement.folding import FoldReport, fold_inbox
 
 CUSTOMERS = 200_000
 EVENTS_A_POST = 100  # as Braze posts them (Braze, 11.1)

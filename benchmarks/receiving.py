@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 import orjson
 
-from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.inbox import Inbox
 
 TOKEN = "YmVuY2htYXJrLXRva2Vu"
 EVENTS_A_POST = 100

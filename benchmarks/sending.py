@@ -7,14 +7,14 @@ from dataclasses import replace
 from pydantic import SecretStr
 
 from benchmarks.world import opened, read_all, sandboxes
-from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.concurrency import all_of
 from caspio_sync.delivery.requests import Request, fill_requests
-from caspio_sync.run import comparing
-from caspio_sync.run.line import move
-from caspio_sync.run.profile_line import PROFILES
-from caspio_sync.run.sending import planned_writes
-from caspio_sync.run.steps import MAP
+from caspio_sync.destinations.braze.client import BrazeClient
+from caspio_sync.engine import comparing
+from caspio_sync.engine.line import move
+from caspio_sync.engine.sending import planned_writes
+from caspio_sync.engine.steps import MAP
+from caspio_sync.kinds.profiles.line import PROFILES
 
 LATENCY_MS = 50
 FROM_MAPPED = replace(PROFILES, batch=[step for step in PROFILES.batch if step is not MAP])

@@ -7,10 +7,10 @@ from functools import partial
 import polars as pl
 
 from benchmarks.world import SYNC, read_all, sandboxes
+from caspio_sync.engine.opening import open_plan
 from caspio_sync.ledger.compare import Versions, compare
 from caspio_sync.ledger.schema import LEDGER_ROW_SCHEMA
-from caspio_sync.run.opening import open_plan
-from caspio_sync.run.report import RunOptions
+from caspio_sync.observe.report import RunOptions
 from caspio_sync.schemas import KEY, SOURCE_PK
 from caspio_sync.settings import load_settings
 

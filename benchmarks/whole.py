@@ -27,7 +27,7 @@ def measure(rows: int) -> dict[str, tuple[float, str]]:
 
 
 def main() -> None:
-    from caspio_sync.run.report import RunOptions
+    from caspio_sync.observe.report import RunOptions
     from caspio_sync.settings import load_settings
     from tasks.orchestration import use_prefect
 

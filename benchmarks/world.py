@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from caspio_sync.run.context import SyncRun
-from caspio_sync.run.line import Batch
-from caspio_sync.run.opening import open_run
-from caspio_sync.run.report import RunOptions
+from caspio_sync.engine.line import Batch
+from caspio_sync.engine.opening import open_run
+from caspio_sync.engine.run import SyncRun
+from caspio_sync.observe.report import RunOptions
 from caspio_sync.sandbox.server import SandboxProcesses
 from caspio_sync.settings import load_settings
 from expectations.suites import Gates

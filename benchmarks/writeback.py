@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
+from caspio_sync.caspio.write_planner import plan_calls
+from caspio_sync.kinds.engagement.wanted import BUCKETS
 from caspio_sync.schemas import SOURCE_PK
-from caspio_sync.writeback.planner import plan_calls
-from caspio_sync.writeback.wanted import BUCKETS
 
 # Households by the number of campaigns they received, 1 to 15 (counted in campaigns.parquet).
 RECEIVED = (277, 234, 209, 209, 164, 151, 109, 89, 48, 33, 23, 8, 2, 2, 1)

@@ -20,8 +20,8 @@ from types import MappingProxyType
 import polars as pl
 import pycountry
 
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.catalogs import LAST_PRICE, ROWS_LAST, ROWS_NOW
+from caspio_sync.kinds.catalog.definition import CatalogSync
+from caspio_sync.kinds.catalog.mapping import LAST_PRICE, ROWS_LAST, ROWS_NOW
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import CatalogType
 from expectations.gate import Expectation, expectation_from

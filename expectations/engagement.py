@@ -10,11 +10,11 @@ from types import MappingProxyType
 
 import polars as pl
 
+from caspio_sync.kinds.engagement.definition import MEASURES, EngagementSync
+from caspio_sync.kinds.engagement.mapping import CONSENT_SHARE, NEWS_AT, NOW, EngagementMapping, present, state
+from caspio_sync.kinds.engagement.wanted import BUCKETS
 from caspio_sync.mapping.definition import Sync
-from caspio_sync.mapping.engagement import CONSENT_SHARE, NEWS_AT, NOW, EngagementMapping, present, state
-from caspio_sync.mapping.engagement_sync import MEASURES, EngagementSync
 from caspio_sync.schemas import KEY, ok
-from caspio_sync.writeback.wanted import BUCKETS
 from expectations.gate import Expectation, Gate, GateLimits, expectation_from
 from expectations.rules import is_true, rule_column
 

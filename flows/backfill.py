@@ -8,12 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from pydantic import BaseModel, Field
 
-from caspio_sync.errors import TransientError
-from caspio_sync.ledger.runs import KILLED, RUNNING
-from caspio_sync.ledger.shards import Shard
-from caspio_sync.ledger.thread import LedgerThread
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.deployed.backfill import (
+from caspio_sync.deployed.backfill import (
     MOST_SHARDS,
     Backfill,
     BackfillReport,
@@ -26,9 +21,14 @@ from caspio_sync.run.deployed.backfill import (
     shard_options,
     show_progress,
 )
-from caspio_sync.run.kind import kind_named
-from caspio_sync.run.moment import Moment
-from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.kind import kind_named
+from caspio_sync.errors import TransientError
+from caspio_sync.ledger.runs import KILLED, RUNNING
+from caspio_sync.ledger.shards import Shard
+from caspio_sync.ledger.thread import LedgerThread
+from caspio_sync.moment import Moment
+from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.settings import SyncName, current_settings
 from flows.kinds import run_flow
 from tasks.ending import run_name, with_named_end

@@ -6,7 +6,7 @@ from prefect import flow
 from pydantic import BaseModel, Field
 
 from caspio_sync import startup
-from caspio_sync.run.deployed.housekeeping import HousekeepingReport
+from caspio_sync.deployed.housekeeping import HousekeepingReport
 from tasks.ending import run_name
 from tasks.housekeeping import publish, purge_history, purge_prefect
 

@@ -3,10 +3,10 @@
 import asyncio
 from typing import Any, get_type_hints
 
+from caspio_sync.engine.kind import kind_named
 from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.registry import found
-from caspio_sync.run.kind import kind_named
-from caspio_sync.run.report import RunOptions, RunReport
 from caspio_sync.settings import Settings
 
 

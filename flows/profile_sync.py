@@ -3,8 +3,8 @@
 from prefect import flow
 from pydantic import Field
 
-from caspio_sync.run.profile_line import PROFILES
-from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.kinds.profiles.line import PROFILES
+from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.settings import SyncName
 from tasks.ending import run_name, with_named_end
 from tasks.line import move

@@ -1,8 +1,8 @@
 """Sending to Braze under Prefect."""
 
-from caspio_sync.run.catalogs.catalog_line import DELETE_VANISHED, KEEP_SCHEMA
-from caspio_sync.run.profile_line import ERASE, IDENTIFY, OPT_OUTS, OPT_OUTS_OF_STAYING
-from caspio_sync.run.steps import SEND
+from caspio_sync.engine.steps import SEND
+from caspio_sync.kinds.catalog.line import DELETE_VANISHED, KEEP_SCHEMA
+from caspio_sync.kinds.profiles.line import ERASE, IDENTIFY, OPT_OUTS, OPT_OUTS_OF_STAYING
 from tasks.options import task_of
 
 erase = task_of(ERASE)

@@ -1,6 +1,6 @@
 """Reading from Caspio under Prefect."""
 
-from caspio_sync.run.line import EXTRACT
+from caspio_sync.engine.line import EXTRACT
 from tasks.options import task_of
 
 extract = task_of(EXTRACT)

@@ -12,7 +12,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.workers.process import ProcessWorker
 
-from caspio_sync.run.deployed.deployments import POOL_TYPE, PULL_STEPS, Deployment
+from caspio_sync.deployed.deployments import POOL_TYPE, PULL_STEPS, Deployment
 from tasks.server import our_deployments, reached_server
 
 if TYPE_CHECKING:

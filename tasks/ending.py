@@ -9,12 +9,12 @@ from prefect.context import FlowRunContext
 from prefect.states import Completed, Failed
 
 from caspio_sync import signals, startup
+from caspio_sync.deployed.backfill import BackfillReport
+from caspio_sync.deployed.deployments import not_on_schedule
+from caspio_sync.engine.summary import state_message
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.ledger.leases import LeaseHeldError
-from caspio_sync.run.deployed.backfill import BackfillReport
-from caspio_sync.run.deployed.deployments import not_on_schedule
-from caspio_sync.run.report import RunReport, end_name
-from caspio_sync.run.summary import state_message
+from caspio_sync.observe.report import RunReport, end_name
 from caspio_sync.settings import current_settings
 from tasks.shards import label_failed
 

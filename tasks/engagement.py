@@ -1,6 +1,6 @@
 """The engagement return under Prefect: what Braze told, what rows should hold, and writing it to Caspio."""
 
-from caspio_sync.run.engagement.return_line import GATHER, RECORD_WRITTEN, WANT, WRITE, WRITE_CAMPAIGNS
+from caspio_sync.kinds.engagement.line import GATHER, RECORD_WRITTEN, WANT, WRITE, WRITE_CAMPAIGNS
 from tasks.options import task_of
 
 gather = task_of(GATHER)

@@ -6,8 +6,8 @@ from datetime import timedelta
 from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.deployed.housekeeping import HousekeepingReport, purge_ledger
+from caspio_sync.deployed.housekeeping import HousekeepingReport, purge_ledger
+from caspio_sync.engine.connect import CONNECT
 from caspio_sync.settings import local_settings
 from tasks.options import REPEATED, without_values
 from tasks.orchestration import purge_flow_runs

@@ -1,6 +1,6 @@
 """The ledger's part of a run under Prefect: comparing before the gate, recording after the send."""
 
-from caspio_sync.run.steps import BASELINE, COMPARE, RECORD
+from caspio_sync.engine.steps import BASELINE, COMPARE, RECORD
 from tasks.options import task_of
 
 compare = task_of(COMPARE)

@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, TypeVar, cast
 
-from caspio_sync.run.context import SyncRun
-from caspio_sync.run.line import Line, Step, run_and_close
-from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.engine.line import Line, Step, run_and_close
+from caspio_sync.engine.run import SyncRun
+from caspio_sync.observe.report import RunOptions, RunReport
 from tasks import braze, caspio, engagement, ledger, quality, verification
 from tasks.options import TASKS
 from tasks.orchestration import opened_run

@@ -9,9 +9,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from caspio_sync import errors
+from caspio_sync.engine.line import RETRY_DELAYS, Step
+from caspio_sync.engine.run import SyncRun
 from caspio_sync.errors import TransientError
-from caspio_sync.run.context import SyncRun
-from caspio_sync.run.line import RETRY_DELAYS, Step
 
 P = ParamSpec("P")
 T = TypeVar("T")

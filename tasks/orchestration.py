@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
 
+from caspio_sync.engine.kind import kind_named
+from caspio_sync.engine.opening import open_run
+from caspio_sync.engine.run import SyncRun
 from caspio_sync.errors import ConfigurationError, without_values
+from caspio_sync.observe.report import RunOptions
 from caspio_sync.registry import KINDS
-from caspio_sync.run.context import SyncRun
-from caspio_sync.run.kind import kind_named
-from caspio_sync.run.opening import open_run
-from caspio_sync.run.report import RunOptions
 from caspio_sync.settings import current_settings
 from caspio_sync.state import state_folder
 from tasks.private_server import PrivateServer

@@ -1,7 +1,7 @@
 """Mapping and judging a batch under Prefect."""
 
-from caspio_sync.run.engagement.return_line import MAP_ROWS
-from caspio_sync.run.steps import GATE, MAP
+from caspio_sync.engine.steps import GATE, MAP
+from caspio_sync.kinds.engagement.line import MAP_ROWS
 from tasks.options import task_of
 
 map_rows = task_of(MAP)

@@ -7,8 +7,8 @@ from uuid import UUID
 from prefect.artifacts import acreate_markdown_artifact, acreate_progress_artifact, aupdate_progress_artifact
 from prefect.logging import get_run_logger
 
-from caspio_sync.run.context import SyncRun
-from caspio_sync.run.summary import headline, percent_moved, summary_lines
+from caspio_sync.engine.run import SyncRun
+from caspio_sync.engine.summary import headline, percent_moved, summary_lines
 
 PROGRESS = "Rows moved"
 

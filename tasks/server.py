@@ -21,9 +21,9 @@ from prefect.client.schemas.objects import FlowRun, StateType, WorkerStatus
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
+from caspio_sync.deployed.deployments import TAG
+from caspio_sync.deployed.server_state import DeployedSync, RunningFlow, ServerState
 from caspio_sync.errors import TransientError
-from caspio_sync.run.deployed.deployments import TAG
-from caspio_sync.run.deployed.server_state import DeployedSync, RunningFlow, ServerState
 
 if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse

@@ -11,7 +11,7 @@ from prefect.deployments import arun_deployment
 from prefect.exceptions import ObjectNotFound
 
 from caspio_sync.errors import ConfigurationError, TransientError
-from caspio_sync.run.report import ExitCode, RunOptions
+from caspio_sync.observe.report import ExitCode, RunOptions
 
 _EXIT_CODE = "caspio-sync.exit-code"  # label of a flow run that failed
 

@@ -7,8 +7,8 @@ import httpx
 from pydantic import SecretStr
 
 from caspio_sync.clock import Clock
+from caspio_sync.inbox import Inbox
 from caspio_sync.receiver.app import Receiver
-from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector
 
 _TOKEN = "a-token-of-sixteen"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.mapping.sync_file import parse_sync
 
 

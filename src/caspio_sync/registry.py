@@ -11,13 +11,14 @@ from typing import Any
 from caspio_sync.errors import ConfigurationError
 
 DEFAULT_DESTINATION = "braze"  # of a sync file that names none
+DEFAULT_TITLE = "Braze"  # of a report that names none: there was no other
 
 # Name in a sync file → `module:attribute`.
 KINDS: Mapping[str, str] = MappingProxyType(
     {
-        "profiles": "caspio_sync.run.profile_kind:PROFILES",
-        "catalog": "caspio_sync.run.catalogs.catalog_kind:CATALOG",
-        "engagement": "caspio_sync.run.engagement.engagement_kind:ENGAGEMENT",
+        "profiles": "caspio_sync.kinds.profiles.kind:PROFILES",
+        "catalog": "caspio_sync.kinds.catalog.kind:CATALOG",
+        "engagement": "caspio_sync.kinds.engagement.kind:ENGAGEMENT",
     }
 )
 DESTINATIONS: Mapping[str, str] = MappingProxyType({"braze": "caspio_sync.destinations.braze.destination:BRAZE"})
@@ -40,6 +41,6 @@ def load(table: Mapping[str, str], name: str, what: str) -> Any:
 
 
 def found(address: str) -> Any:
-    """What is at an address, such as "caspio_sync.run.profile_line:PROFILES"; its module is imported."""
+    """What is at an address, such as "caspio_sync.kinds.profiles.line:PROFILES"; its module is imported."""
     module, _, attribute = address.partition(":")
     return getattr(import_module(module), attribute)

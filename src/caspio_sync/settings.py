@@ -23,11 +23,11 @@ from pydantic_settings import BaseSettings
 
 from caspio_sync import registry
 from caspio_sync.characters import trimmed
-from caspio_sync.clients._http import is_address, is_in_clear, is_loopback
 from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.state import Folder, StateSettings, TypedSettings, closed
 from caspio_sync.sync_files import SyncFiles, bare_name, destination_in, shipped_examples
+from caspio_sync.wire.http import is_address, is_in_clear, is_loopback
 
 # Set by our own commands alone: the accounts are the sandbox's; one more sync file, from outside of the folder.
 SANDBOX_VARIABLE = "CASPIO_SYNC_SANDBOX"

@@ -12,16 +12,16 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients._answers import ForeignAnswerError
-from caspio_sync.clients._body import LARGEST
-from caspio_sync.clients._http import ConnectionPool, RateLimit, rate_limit, retry_after, server_time
-from caspio_sync.clients.braze_answers import EmailToIdentify
-from caspio_sync.clients.braze_catalogs import CatalogClient
-from caspio_sync.clients.braze_engagement import BrazeEngagementClient
-from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.caspio.client import CaspioClient
 from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.answers import EmailToIdentify
+from caspio_sync.destinations.braze.catalog_client import CatalogClient
+from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient
 from caspio_sync.errors import ConfigurationError, StoppedError, TransientError
 from caspio_sync.schemas import CatalogField
+from caspio_sync.wire.answers import ForeignAnswerError
+from caspio_sync.wire.body import LARGEST
+from caspio_sync.wire.http import ConnectionPool, RateLimit, rate_limit, retry_after, server_time
 from tests.clients.test_caspio import TABLE, FakeCaspio, page, rows
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)

@@ -9,21 +9,21 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients._http import UnavailableError
-from caspio_sync.clients._taken import ObjectError, Taken
-from caspio_sync.clients.braze_catalog_answers import (
+from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.catalog_answers import (
     CATALOGS_LIMIT,
     FIELDS_LIMIT,
     ITEMS_READ_LIMIT,
     ITEMS_WRITE_LIMIT,
     CatalogRefusedError,
 )
-from caspio_sync.clients.braze_catalogs import CatalogClient
-from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.catalog_client import CatalogClient
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.schemas import CatalogField
+from caspio_sync.wire.http import UnavailableError
+from caspio_sync.wire.taken import ObjectError, Taken
 
 T = TypeVar("T")
 FIELDS = [CatalogField("id", "string"), CatalogField("name", "string"), CatalogField("price", "number")]

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients._http import RateLimit
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_answers import DeleteAnswer
 from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.answers import DeleteAnswer
+from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
+from caspio_sync.wire.http import RateLimit
 
 ALIAS = {"alias_name": "ada", "alias_label": "crm"}
 LATEST = ["most_recently_updated"]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients.caspio import CaspioClient, RecordPage, RefusedError, Source
+from caspio_sync.caspio.client import CaspioClient, RecordPage, RefusedError, Source
 from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.schemas import CaspioField

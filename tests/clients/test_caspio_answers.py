@@ -8,8 +8,8 @@ from urllib.parse import parse_qs
 import httpx
 import pytest
 
-from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import identifier
+from caspio_sync.caspio.client import CaspioClient
+from caspio_sync.caspio.query import identifier
 from caspio_sync.errors import ConfigurationError, TransientError
 from tests.clients.test_caspio import TABLE, FakeCaspio, page, rows
 

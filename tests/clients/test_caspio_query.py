@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clients.caspio_query import and_, condition, encoded, identifier, in_list, literal
+from caspio_sync.caspio.query import and_, condition, encoded, identifier, in_list, literal
 from caspio_sync.errors import ConfigurationError
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=30)

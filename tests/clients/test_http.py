@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clients._http import (
+from caspio_sync.errors import ConfigurationError, TransientError
+from caspio_sync.wire.http import (
     ConnectionPool,
     RateLimit,
     RefusedError,
@@ -19,7 +20,6 @@ from caspio_sync.clients._http import (
     retry_after,
     server_time,
 )
-from caspio_sync.errors import ConfigurationError, TransientError
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 Handler = Callable[[httpx.Request], httpx.Response] | Callable[[httpx.Request], Coroutine[None, None, httpx.Response]]

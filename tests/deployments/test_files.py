@@ -206,9 +206,9 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
+    from caspio_sync import inbox
     from caspio_sync.engagement.events import Post
     from caspio_sync.ledger.store import Ledger
-    from caspio_sync.receiver import inbox
 
     owner, make = receiver_role
     if first == "owner":
@@ -346,7 +346,7 @@ def test_no_file_holds_a_secret() -> None:
 def test_the_automation_is_one_that_prefect_takes() -> None:
     from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 
-    from caspio_sync.run.deployed.deployments import TAG
+    from caspio_sync.deployed.deployments import TAG
 
     (found,) = read(DEPLOYMENTS / "automations" / "freshness.yaml")["automations"]
     automation = AutomationCore.model_validate(found)

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from caspio_sync.deployed.deployments import TAG, Deployment, deployments_of, prefect_file
+from caspio_sync.engine.schedules import DailyCalls, calls_a_run, daily_calls, most_runs_a_day, over_budget
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.run.deployed.deployments import TAG, Deployment, deployments_of, prefect_file
-from caspio_sync.run.deployed.schedules import DailyCalls, calls_a_run, daily_calls, most_runs_a_day, over_budget
 from caspio_sync.settings import Settings, account_variables, load_settings, named_accounts
 
 ROOT = Path(__file__).parents[2]
@@ -189,8 +189,8 @@ def test_one_of_them_that_is_not_enabled_does_not_count(settings: Settings) -> N
 
 @pytest.mark.parametrize("proposal", ["profiles", "catalog", "engagement"])
 def test_what_init_proposes_is_not_deployed(settings: Settings, proposal: str) -> None:
+    from caspio_sync.caspio.client import Source
     from caspio_sync.cli.init import propose
-    from caspio_sync.clients.caspio import Source
     from caspio_sync.schemas import CaspioField
 
     fields = [CaspioField("CustomerNo", "STRING", unique=True), CaspioField("LastOpened", "DATE/TIME")]

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.engine.destination import destination_of
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.destination import destination_of
 from caspio_sync.settings import current_settings, destination_settings, secret_variables
 from tests.destinations.stage import Stage
 from tests.flows.world import World

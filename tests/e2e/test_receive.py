@@ -18,7 +18,7 @@ import orjson
 import pytest
 
 from caspio_sync.engagement.events import read_events
-from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.inbox import Inbox
 from caspio_sync.sandbox.server import SandboxProcesses
 from tests.e2e.cluster import until
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from caspio_sync.clients.caspio import CaspioClient, Source
+from caspio_sync.caspio.client import CaspioClient, Source
 from caspio_sync.sandbox.server import SandboxProcesses
 
 pytestmark = pytest.mark.long

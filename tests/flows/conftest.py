@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from caspio_sync.run.connect import CONNECT
+from caspio_sync.engine.connect import CONNECT
 from tests.flows.catalog_shop import Shop
 from tests.flows.engine import repeat_at_once, without_engine
 from tests.flows.world import ENVIRONMENT, World

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from caspio_sync.run.line import bare
+from caspio_sync.engine.line import bare
 
 
 def without_engine(patch: pytest.MonkeyPatch) -> list[str]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from caspio_sync.run.connect import CONNECT
+from caspio_sync.engine.connect import CONNECT
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from tests.flows.catalog_shop import Shop
@@ -36,7 +36,7 @@ def live_through(world: World) -> Told:
     world.caspio.create_table("ErasureRequests", REQUESTS)
     world.sync(world.SYNC + ERASURE)
     told = Told()
-    CONNECT.set(replace(CONNECT.get(), engagement=lambda _run: told))
+    CONNECT.set(replace(CONNECT.get(), told=lambda _run: told))
     world.sync(RETURN, "engagement")
     shop = Shop(world)
     shop.open(6)

@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from caspio_sync.run.connect import CONNECT, open_inbox
-from caspio_sync.run.engagement.people import KnownPeople
+from caspio_sync.engine.connect import CONNECT, open_inbox
+from caspio_sync.kinds.engagement.people import KnownPeople
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.settings import current_settings
@@ -99,7 +99,7 @@ class Told:
 def told_by_braze(world: World) -> Told:
     """The sync, a table with its columns, and what Braze tells."""
     made = Told()
-    CONNECT.set(replace(CONNECT.get(), engagement=lambda _run: made))
+    CONNECT.set(replace(CONNECT.get(), told=lambda _run: made))
     world.sync()
     world.sync(RETURN, "engagement")
     return made

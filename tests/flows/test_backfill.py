@@ -14,15 +14,15 @@ import pytest
 import sqlalchemy as sa
 
 from caspio_sync.clock import VirtualClock
+from caspio_sync.deployed.backfill import BackfillError, BackfillReport
+from caspio_sync.engine.line import Batch, move
+from caspio_sync.engine.opening import open_run
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.kinds.profiles.line import PROFILES
 from caspio_sync.ledger.leases import LEASE_SECONDS, LeaseHeldError
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.deployed.backfill import BackfillError, BackfillReport
-from caspio_sync.run.line import Batch, move
-from caspio_sync.run.opening import open_run
-from caspio_sync.run.profile_line import PROFILES
-from caspio_sync.run.report import RunOptions
+from caspio_sync.observe.report import RunOptions
 from caspio_sync.settings import current_settings
 from expectations.suites import Gates
 from tests.flows.killing import KilledError, killed_after

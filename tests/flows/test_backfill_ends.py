@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from caspio_sync.deployed.backfill import BackfillError, BackfillReport
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.run.deployed.backfill import BackfillError, BackfillReport
 from tests.flows.world import World
 
 pytestmark = pytest.mark.usefixtures("prefect")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.engine.connect import CONNECT
 from caspio_sync.errors import TransientError
-from caspio_sync.run.connect import CONNECT
 from tests.flows.catalog_shop import Shop, product
 from tests.flows.engine import without_engine
 from tests.flows.returns import RETURN, customers
@@ -18,12 +18,20 @@ from tests.flows.world import World
 EVERYWHERE = {"extract", "map", "gate"}
 # Of each kind: its sync, the tasks besides those of all, which of them fails at first, and where.
 KINDS = {
-    "profiles": ("customers", {"erase", "compare", "send opt-outs", "send", "record"}, "comparing.compare_batch"),
-    "catalog": ("products", {"keep schema", "compare", "send", "record", "delete vanished"}, "comparing.compare_batch"),
+    "profiles": (
+        "customers",
+        {"erase", "compare", "send opt-outs", "send", "record"},
+        "engine.comparing.compare_batch",
+    ),
+    "catalog": (
+        "products",
+        {"keep schema", "compare", "send", "record", "delete vanished"},
+        "engine.comparing.compare_batch",
+    ),
     "engagement": (
         "engagement",
         {"gather", "want", "write", "record written", "write campaigns"},
-        "engagement.wanted_rows.want_batch",
+        "kinds.engagement.wanted_rows.want_batch",
     ),
 }
 # What no two runs have in common.
@@ -44,7 +52,7 @@ def failing_once(patch: pytest.MonkeyPatch, where: str) -> None:
     import importlib
 
     module, _, name = where.rpartition(".")
-    found = importlib.import_module(f"caspio_sync.run.{module}")
+    found = importlib.import_module(f"caspio_sync.{module}")
     step, calls = getattr(found, name), Counter[str]()
 
     async def failing(*args: Any, **kwargs: Any) -> Any:

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from caspio_sync.engine.connect import CONNECT
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.connect import CONNECT
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS, Shop
 from tests.flows.crashes import Crashed, crash_at

@@ -278,9 +278,9 @@ def test_a_catalog_that_braze_refuses_is_a_clear_error(shop: Shop) -> None:
 
 
 def test_a_second_run_beside_the_first_is_refused(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    from caspio_sync.engine.opening import open_run
     from caspio_sync.ledger.leases import LeaseHeldError
-    from caspio_sync.run.opening import open_run
-    from caspio_sync.run.report import RunOptions
+    from caspio_sync.observe.report import RunOptions
     from caspio_sync.settings import current_settings
 
     shop.open(3)

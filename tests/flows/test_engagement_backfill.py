@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from caspio_sync.run.report import RunOptions
+from caspio_sync.observe.report import RunOptions
 from tests.flows.returns import happens, posted, row, shop_with_currents  # noqa: F401 - a fixture
 from tests.flows.world import World
 

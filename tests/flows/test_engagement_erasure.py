@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
 from caspio_sync.engagement.events import Post, event_lines
-from caspio_sync.run.connect import open_inbox
-from caspio_sync.run.erasing import REASON
+from caspio_sync.engine.connect import open_inbox
+from caspio_sync.engine.erasing import REASON
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.settings import current_settings

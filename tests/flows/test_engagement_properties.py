@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.run.connect import CONNECT
+from caspio_sync.engine.connect import CONNECT
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from tests.flows.returns import RETURN, customers, posted

@@ -2,7 +2,7 @@
 
 import contextlib
 
-from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.inbox import Inbox
 from caspio_sync.settings import current_settings
 from tests.flows.returns import RETURN, customers, happens, posted, row, shop_with_currents  # noqa: F401 - a fixture
 from tests.flows.world import World

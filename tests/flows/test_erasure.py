@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.engine.erasing import REASON
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.erasing import REASON
 from tests.flows.killing import KilledError
 from tests.flows.world import World
 
@@ -331,7 +331,7 @@ def test_a_run_killed_while_it_sent_leaves_nobody_behind(world: World, monkeypat
 
 def test_what_braze_posted_of_an_erased_person_leaves_the_inbox(shop: World) -> None:
     from caspio_sync.engagement.events import Post, event_lines
-    from caspio_sync.receiver.inbox import Inbox
+    from caspio_sync.inbox import Inbox
 
     events = [{"event_id": f"e-{key}", "type": "t", "at": 1, "external_id": key} for key in ("c1", "c2", "C2 ")]
     with Inbox.open(f"sqlite:///{shop.folder / 'home' / 'inbox.db'}", clock=shop.clock) as inbox:

@@ -141,7 +141,7 @@ def test_a_batch_under_way_when_the_request_comes_does_not_bring_the_person_back
             asked.append(str(refused_elsewhere(shop)))
 
     shop.observer = ask
-    from caspio_sync.run.connect import CONNECT
+    from caspio_sync.engine.connect import CONNECT
 
     token = CONNECT.set(shop.connect())
     shop.run(full=True)
@@ -159,7 +159,7 @@ def refused_elsewhere(shop: World) -> CaspioSyncError:
     import contextvars
     from concurrent.futures import ThreadPoolExecutor
 
-    from caspio_sync.run.connect import CONNECT
+    from caspio_sync.engine.connect import CONNECT
 
     def run() -> CaspioSyncError:
         CONNECT.set(shop.connect())

@@ -83,9 +83,9 @@ def test_without_a_ledger_none_is_made(world: World) -> None:
 
 def test_posts_that_every_sync_has_folded_leave_the_inbox(world: World) -> None:
     from caspio_sync.engagement.events import Post, event_lines
+    from caspio_sync.inbox import Inbox
+    from caspio_sync.kinds.engagement.folding import fold_inbox
     from caspio_sync.ledger.thread import LedgerThread
-    from caspio_sync.receiver.inbox import Inbox
-    from caspio_sync.run.engagement.folding import fold_inbox
 
     def post(number: int) -> Post:
         return Post("currents", event_lines([{"event_id": f"e-{number}", "type": "t", "at": 1}]), 1)

@@ -129,7 +129,7 @@ def test_a_message_that_cannot_be_delivered_changes_nothing(
     caplog.set_level("DEBUG")
     receiver.status = 500 if place == "refuses" else 200
     receiver.delay = 2.0 if place == "slow" else 0.0
-    monkeypatch.setattr("caspio_sync.run.notification.PATIENCE_SECONDS", 0.5 if place == "slow" else 20.0)
+    monkeypatch.setattr("caspio_sync.observe.notification.PATIENCE_SECONDS", 0.5 if place == "slow" else 20.0)
     url = {"nowhere": "json://user:MARKED-PASSWORD@127.0.0.1:9", "no address": "nothing://MARKED-PASSWORD"}
     monkeypatch.setenv("CASPIO_SYNC_NOTIFY_URL", url.get(place, receiver.url))
     world.customers([world.person(number, Email="bad") for number in range(1, 31)])
@@ -150,7 +150,7 @@ def test_a_bug_is_told_without_its_words(world: World, receiver: Receiver, monke
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("c1@example.com is odd")
 
-    monkeypatch.setattr("caspio_sync.run.comparing.compare", broken)
+    monkeypatch.setattr("caspio_sync.engine.comparing.compare", broken)
     ended = world.ended()
     assert ended.code == 1
     assert "ValueError at" in ended.message
@@ -267,7 +267,7 @@ def test_too_many_rows_set_aside_are_told_with_where_to_look(world: World, recei
 
 
 def test_a_share_is_of_as_many_runs_as_it_takes() -> None:
-    from caspio_sync.run.incidents import lately
+    from caspio_sync.engine.incidents import lately
 
     few = {"sent": 4, "quarantined": 1}
     assert lately([few] * 10) == (4, 20)

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.engine.kind import kind_named
+from caspio_sync.engine.line import EXTRACT
 from caspio_sync.registry import KINDS, found
-from caspio_sync.run.kind import kind_named
-from caspio_sync.run.line import EXTRACT
 from caspio_sync.sandbox.data import load_customers
 from tests.flows.world import World
 
@@ -174,7 +174,7 @@ def test_a_bug_that_quotes_a_customer_leaves_nothing_of_it(world: World, caplog:
     def broken(*_: Any, **__: Any) -> None:
         raise ValueError("c1@example.com is odd")
 
-    monkeypatch.setattr("caspio_sync.run.comparing.compare", broken)
+    monkeypatch.setattr("caspio_sync.engine.comparing.compare", broken)
     ended = world.ended()
     assert ended.code == 1
     (found,) = [each for each in read("read_flow_runs") if str(each.id) == flow_run_id(world)]

@@ -10,10 +10,10 @@ import httpx
 import pytest
 import sqlalchemy as sa
 
+from caspio_sync.engine.selection import Selection, choose
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.selection import Selection, choose
-from caspio_sync.run.verification import verifying
 from caspio_sync.settings import current_settings
+from caspio_sync.verification import verifying
 from tests.flows.killing import KilledError, killed_after
 from tests.flows.world import World
 
@@ -86,7 +86,7 @@ def test_a_killed_sweep_goes_on_after_the_recorded_batches(many: World, monkeypa
         whole.append(chosen.whole)
         return chosen
 
-    monkeypatch.setattr("caspio_sync.run.opening.choose", watched)
+    monkeypatch.setattr("caspio_sync.engine.opening.choose", watched)
     began = dead_after(many, 2)
     reports: list[Any] = []
     pages = conditions_of(many, lambda: reports.append(many.run()))

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.line import Line, run_line
+from caspio_sync.engine.opening import open_run
+from caspio_sync.engine.run import SyncRun
+from caspio_sync.kinds.catalog.line import CATALOG
+from caspio_sync.kinds.engagement.line import RETURN
+from caspio_sync.kinds.profiles.line import PROFILES
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.catalogs.catalog_line import CATALOG
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.context import SyncRun
-from caspio_sync.run.engagement.return_line import RETURN
-from caspio_sync.run.line import Line, run_line
-from caspio_sync.run.opening import open_run
-from caspio_sync.run.profile_line import PROFILES
-from caspio_sync.run.report import RunOptions
+from caspio_sync.observe.report import RunOptions
 from caspio_sync.settings import current_settings
 from expectations.suites import Gates
 from tests.flows.test_both_ways import filled

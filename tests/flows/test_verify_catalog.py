@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
 from caspio_sync.errors import ConfigurationError, TransientError
-from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
+from caspio_sync.observe.verify_report import Estimate, VerifyReport
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import current_settings
 
-verifying = importlib.import_module("caspio_sync.run.verification.verifying")
-items_back = importlib.import_module("caspio_sync.run.catalogs.items_back")
+verifying = importlib.import_module("caspio_sync.verification.verifying")
+items_back = importlib.import_module("caspio_sync.destinations.braze.items_back")
 
 World = Any  # of conftest.py, which no test can import
 

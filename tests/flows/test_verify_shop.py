@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.run.verification.verify_report import VerifyReport
+from caspio_sync.observe.verify_report import VerifyReport
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.data import load_customers
 from caspio_sync.settings import current_settings
 
-verifying = importlib.import_module("caspio_sync.run.verification.verifying")
+verifying = importlib.import_module("caspio_sync.verification.verifying")
 
 World = Any  # of conftest.py, which no test can import
 

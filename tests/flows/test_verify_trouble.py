@@ -6,7 +6,7 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.ledger.leases import LeaseHeldError
-from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
+from caspio_sync.observe.verify_report import Estimate, VerifyReport
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
 from caspio_sync.destinations.braze.destination import BRAZE
+from caspio_sync.engine.workspace import THIS_MACHINE, host_of
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.run.workspace import THIS_MACHINE, host_of
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault

@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx
 
-from caspio_sync.run.verification.verify_report import VerifyReport
+from caspio_sync.observe.verify_report import VerifyReport
 from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP
 from caspio_sync.settings import current_settings
 from tests.flows.world import World
 
-verifying = importlib.import_module("caspio_sync.run.verification.verifying")
+verifying = importlib.import_module("caspio_sync.verification.verifying")
 MORE_FIELDS = [
     {"Name": "Phone", "Type": "STRING"},
     {"Name": "Born", "Type": "DATE/TIME"},

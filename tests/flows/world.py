@@ -10,15 +10,15 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.caspio.client import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
 from caspio_sync.delivery.sender import InlineSender
+from caspio_sync.engine.connect import CONNECT, Connect
+from caspio_sync.engine.destination import Account, Destination, Sink
+from caspio_sync.engine.plan import Plan
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.connect import CONNECT, Connect
-from caspio_sync.run.destination import Account, Destination, Sink
-from caspio_sync.run.planning import Plan
-from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import CutAnswer, Fault, Faults, FaultyApp, ResetAfter, ResetBefore

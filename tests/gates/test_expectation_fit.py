@@ -10,13 +10,13 @@ import polars as pl
 import pytest
 import yaml
 
+from caspio_sync.engine.kind import mapping_of
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.catalogs import CatalogMapping
+from caspio_sync.kinds.catalog.mapping import CatalogMapping
+from caspio_sync.kinds.engagement.mapping import EngagementMapping
+from caspio_sync.kinds.profiles.mapping import ProfileMapping
 from caspio_sync.mapping.definition import Sync
-from caspio_sync.mapping.engagement import EngagementMapping
-from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.run.kind import mapping_of
 from caspio_sync.schemas import DATETIME, SOURCE_DTYPES, CaspioField
 from expectations.rules import try_expectations
 from expectations.suites import gate_of, judged_frame

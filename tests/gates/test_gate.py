@@ -11,10 +11,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
-from caspio_sync.mapping.profile_sync import ProfileSync
-from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.kinds.profiles.definition import ProfileSync
+from caspio_sync.kinds.profiles.mapping import ProfileMapping
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from expectations.gate import Gate, GateLimits, Judgement, expectation_from
 from expectations.profiles import judged_frame

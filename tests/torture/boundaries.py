@@ -8,13 +8,13 @@ from typing import Any
 
 # Every boundary of the data path: before and after each of these a run may die.
 BOUNDARIES = {
-    "caspio_sync.run.reading:Reading": ("next_batch",),
-    "caspio_sync.run.comparing": ("map_batch", "open_batch", "compare_batch", "_claim"),
-    "caspio_sync.run.sending": ("send_opt_outs", "planned_writes", "send_batch"),
-    "caspio_sync.run.recording": ("record_batch", "close_batch", "record_blocked_batch"),
+    "caspio_sync.engine.reading:Reading": ("next_batch",),
+    "caspio_sync.engine.comparing": ("map_batch", "open_batch", "compare_batch", "_claim"),
+    "caspio_sync.engine.sending": ("send_opt_outs", "planned_writes", "send_batch"),
+    "caspio_sync.engine.recording": ("record_batch", "close_batch", "record_blocked_batch"),
     "expectations.suites:Gates": ("_judge",),
-    "caspio_sync.clients.caspio:CaspioClient": ("fields", "aggregate", "records"),
-    "caspio_sync.clients.braze:BrazeClient": ("track",),
+    "caspio_sync.caspio.client:CaspioClient": ("fields", "aggregate", "records"),
+    "caspio_sync.destinations.braze.client:BrazeClient": ("track",),
     "caspio_sync.ledger.store:Ledger": (
         "acquire_lease", "start_run", "mapping_version", "open_batch", "record", "record_sent", "rebase",
         "close_batch", "move_cursor", "finish_run", "release_lease", "begin_sweep", "forget_sweep",
@@ -24,11 +24,11 @@ BOUNDARIES = {
 }  # fmt: skip
 # Those that only syncs of catalogs pass, and those that only syncs of profiles do.
 CATALOG_BOUNDARIES = {
-    "caspio_sync.run.catalogs.catalog_schema:CatalogKeeper": ("look", "keep", "_create", "_add", "_delete", "_visible"),
-    "caspio_sync.run.catalogs.catalog_items": ("keep_schema",),
-    "caspio_sync.run.catalogs.catalog_work:CatalogWork": ("note_read", "release_keys"),
-    "caspio_sync.run.catalogs.vanished": ("find_vanished", "_still_there", "delete_vanished", "_record"),
-    "caspio_sync.clients.braze_catalogs:CatalogClient": (
+    "caspio_sync.destinations.braze.catalog_schema:CatalogKeeper": ("look", "keep", "_create", "_add", "_delete", "_visible"),
+    "caspio_sync.kinds.catalog.items": ("keep_schema",),
+    "caspio_sync.kinds.catalog.work:CatalogWork": ("note_read", "release_keys"),
+    "caspio_sync.kinds.catalog.vanished": ("find_vanished", "_still_there", "delete_vanished", "_record"),
+    "caspio_sync.destinations.braze.catalog_client:CatalogClient": (
         "catalogs", "create_catalog", "add_fields", "delete_field", "write_items",
     ),
     "caspio_sync.ledger.store:Ledger": (
@@ -38,14 +38,14 @@ CATALOG_BOUNDARIES = {
 }  # fmt: skip
 # Those that only an engagement return passes.
 RETURN_BOUNDARIES = {
-    "caspio_sync.receiver.inbox:Inbox": ("add",),
-    "caspio_sync.run.engagement.told": ("fold_inbox",),
+    "caspio_sync.inbox:Inbox": ("add",),
+    "caspio_sync.destinations.braze.engagement": ("fold_inbox",),
     "caspio_sync.ledger.engagement": ("_add",),  # inside a transaction
     "caspio_sync.ledger.store:Ledger": ("record_fold", "record_series", "agree"),
-    "caspio_sync.run.engagement.wanted_rows": ("want_batch",),
-    "caspio_sync.run.engagement.writing_back": ("write_batch", "record_written", "_agree"),
-    "caspio_sync.run.engagement.campaign_stats": ("write_days",),
-    "caspio_sync.clients.caspio:CaspioClient": ("update", "insert", "create_table"),
+    "caspio_sync.kinds.engagement.wanted_rows": ("want_batch",),
+    "caspio_sync.kinds.engagement.writing_back": ("write_batch", "record_written", "_agree"),
+    "caspio_sync.kinds.engagement.campaign_stats": ("write_days",),
+    "caspio_sync.caspio.client:CaspioClient": ("update", "insert", "create_table"),
 }
 _OF_PROFILES = ("sending.send_opt_outs", "BrazeClient.track")
 

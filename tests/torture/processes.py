@@ -166,7 +166,7 @@ def play(order: Order) -> int:
 
     from caspio_sync.cli.run import exit_code
     from caspio_sync.errors import CaspioSyncError
-    from caspio_sync.run.report import RunOptions, RunReport
+    from caspio_sync.observe.report import RunOptions, RunReport
 
     reports: list[RunReport] = []
     error: CaspioSyncError | None = None
@@ -192,8 +192,8 @@ def play(order: Order) -> int:
 
 def verify() -> int:
     """A verification of all rows, ten at a time."""
-    from caspio_sync.run.verification import verifying
     from caspio_sync.settings import current_settings
+    from caspio_sync.verification import verifying
 
     verifying.STRETCH_ROWS = 10
     report = asyncio.run(verifying.verify("customers", settings=current_settings(), sample=None))
@@ -210,10 +210,10 @@ def _tell(how: dict[str, Any]) -> None:
 def _shrink(order: Order) -> None:
     """Batches, requests and commits small enough that a few dozen rows cross every boundary several times."""
     from caspio_sync.delivery import outcomes, requests
+    from caspio_sync.destinations.braze import catalog_schema
+    from caspio_sync.engine import lease, opening
+    from caspio_sync.engine.prepared import prepare
     from caspio_sync.ledger import leases
-    from caspio_sync.run import lease, opening
-    from caspio_sync.run.catalogs import catalog_schema
-    from caspio_sync.run.prepared import prepare
 
     async def smaller(*args: Any, **kwargs: Any) -> Any:
         prepared = await prepare(*args, **kwargs)
@@ -235,11 +235,11 @@ def _shrink(order: Order) -> None:
 def _connect(order: Order, observer: Callable[[Any], None]) -> None:
     import httpx
 
-    from caspio_sync.clients.caspio import CaspioClient
+    from caspio_sync.caspio.client import CaspioClient
     from caspio_sync.clock import Clock, SystemClock
     from caspio_sync.delivery.sender import InlineSender, Sender
-    from caspio_sync.run.connect import CONNECT, Connect, sender_of
-    from caspio_sync.run.destination import Account, Destination, Sink
+    from caspio_sync.engine.connect import CONNECT, Connect, sender_of
+    from caspio_sync.engine.destination import Account, Destination, Sink
     from caspio_sync.settings import Settings, destination_settings
 
     class Shifted(SystemClock):

@@ -17,8 +17,8 @@ import pytest
 import sqlalchemy as sa
 
 from caspio_sync.clock import SystemClock
+from caspio_sync.inbox import Inbox
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox

@@ -9,10 +9,10 @@ import httpx
 import polars as pl
 from pydantic import SecretStr
 
-from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient
+from caspio_sync.destinations.braze.polls import KNOWN_STATES, Polls
 from caspio_sync.engagement.events import Post, read_events
-from caspio_sync.run.engagement.polls import KNOWN_STATES, Polls
 from caspio_sync.sandbox.braze.behaviour import SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 

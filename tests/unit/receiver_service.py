@@ -9,8 +9,8 @@ import orjson
 from pydantic import SecretStr
 
 from caspio_sync.engagement.events import read_events
+from caspio_sync.inbox import Inbox
 from caspio_sync.receiver.app import Receiver
-from caspio_sync.receiver.inbox import Inbox
 
 TOKEN = "c2FuZGJveC10b2tlbg=="
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

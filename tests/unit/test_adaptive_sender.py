@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clients._http import RateLimit, UnavailableError, rate_limit, retry_after
-from caspio_sync.clients._taken import Taken
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
 from caspio_sync.destinations.braze.requests import TRACK
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.rate import TrackLimit
+from caspio_sync.wire.http import RateLimit, UnavailableError, rate_limit, retry_after
+from caspio_sync.wire.taken import Taken
 
 WINDOW = 3.0
 # Not on a boundary of any window.

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.catalog_sync import CatalogSync
+from caspio_sync.kinds.catalog.definition import CatalogSync
 from caspio_sync.mapping.sync_file import parse_sync
 
 PATH = Path("syncs/products.yaml")

@@ -9,7 +9,7 @@ import polars as pl
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.mapping.catalog_items import encode_item_changes, encode_item_ids, encode_items
+from caspio_sync.destinations.braze.item_objects import encode_item_changes, encode_item_ids, encode_items
 from caspio_sync.schemas import CatalogType, MappedColumn
 
 NAUGHTY: list[str] = json.loads(

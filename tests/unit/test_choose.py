@@ -9,17 +9,17 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients.caspio import Source
+from caspio_sync.caspio.client import Source
+from caspio_sync.engine.kind import mapping_of
+from caspio_sync.engine.prepared import Prepared, read_digest
+from caspio_sync.engine.selection import Selection, choose
+from caspio_sync.engine.sharing import Shares
+from caspio_sync.engine.situation import look
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.runs import Cursor
 from caspio_sync.ledger.sweeps import InterruptedSweep
 from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.run.kind import mapping_of
-from caspio_sync.run.prepared import Prepared, read_digest
-from caspio_sync.run.report import RunOptions
-from caspio_sync.run.selection import Selection, choose
-from caspio_sync.run.sharing import Shares
-from caspio_sync.run.situation import look
+from caspio_sync.observe.report import RunOptions
 from caspio_sync.schemas import CaspioField
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from caspio_sync.engagement import lenient_json
-from caspio_sync.engagement.currents import MalformedEventError, UnreadablePostError, currents_event, read_post
-from caspio_sync.engagement.currents_words import KNOWN_TYPES
+from caspio_sync.destinations.braze import lenient_json
+from caspio_sync.destinations.braze.currents import MalformedEventError, UnreadablePostError, currents_event, read_post
+from caspio_sync.destinations.braze.currents_words import KNOWN_TYPES
 from caspio_sync.engagement.events import EVENTS, event_lines, read_events
 
 CLICK = "users.messages.email.Click"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.extraction.cutting import equal_in_keys, equal_in_rows
+from caspio_sync.caspio.cutting import equal_in_keys, equal_in_rows
 
 
 def cut(keys: list[int], parts: int) -> tuple[list[tuple[int, int, int]], int]:

@@ -12,10 +12,10 @@ from pydantic import Field
 from caspio_sync import registry
 from caspio_sync.destinations.braze.destination import BRAZE
 from caspio_sync.destinations.braze.profiles import ProfileSink
+from caspio_sync.engine.destination import destination_of
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.field import AsTuple, Strict
 from caspio_sync.mapping.sync_file import parse_sync, sync_json_schema
-from caspio_sync.run.destination import destination_of
 from caspio_sync.settings import current_settings, load_settings
 
 SYNC = "kind: profiles\nsource: {table: T}\nidentity: {external_id: No}\nfields: {a: A}\n"

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
-from caspio_sync.mapping.engagement import EngagementMapping
-from caspio_sync.mapping.engagement_sync import EngagementSync
+from caspio_sync.kinds.engagement.definition import EngagementSync
+from caspio_sync.kinds.engagement.mapping import EngagementMapping
 from caspio_sync.mapping.sync_file import load_sync, parse_sync, sync_json_schema
 from caspio_sync.schemas import CaspioField
 

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
-from caspio_sync.mapping.engagement import TAKES, EngagementMapping
-from caspio_sync.mapping.engagement_proposal import propose_engagement
-from caspio_sync.mapping.engagement_sync import FORMS, MEASURES, EngagementSync
+from caspio_sync.kinds.engagement.definition import FORMS, MEASURES, EngagementSync
+from caspio_sync.kinds.engagement.mapping import TAKES, EngagementMapping
+from caspio_sync.kinds.engagement.proposal import propose_engagement
 from caspio_sync.mapping.sync_file import load_sync, parse_sync
 from caspio_sync.sandbox.data import FIELDS
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField

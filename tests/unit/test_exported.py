@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from caspio_sync.mapping.exported import agrees, exported_field, exported_values
+from caspio_sync.destinations.braze.exported import agrees, exported_field, exported_values
 from caspio_sync.schemas import MappedColumn
 
 TEXT, NUMBER, WHOLE, FLAG, ITEMS = pl.String, pl.Float64, pl.Int64, pl.Boolean, pl.List(pl.String)

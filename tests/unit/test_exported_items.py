@@ -5,7 +5,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from caspio_sync.mapping.exported import agrees, item_values
+from caspio_sync.destinations.braze.exported import agrees, item_values
 from caspio_sync.schemas import CatalogType, MappedColumn
 
 TYPES: dict[CatalogType, MappedColumn] = {

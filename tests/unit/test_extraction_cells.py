@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caspio_sync.caspio.cells import source_frame
 from caspio_sync.errors import PermanentError
-from caspio_sync.extraction.cells import source_frame
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 

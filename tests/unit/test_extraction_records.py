@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clients.caspio import Aggregate, RecordPage, Source
+from caspio_sync.caspio.client import Aggregate, RecordPage, Source
+from caspio_sync.caspio.records import RecordReader, SourceBatch, keys_where
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
-from caspio_sync.extraction.records import RecordReader, SourceBatch, keys_where
 from caspio_sync.schemas import SOURCE_PK, CaspioField
 
 NAME = CaspioField("Name", "STRING")

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caspio_sync.caspio.window import lower_bound
+from caspio_sync.caspio.windows_zones import WINDOWS_ZONES, zone
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.extraction.window import lower_bound
-from caspio_sync.extraction.windows_zones import WINDOWS_ZONES, zone
 
 ZONES = ["UTC", "GMT Standard Time", "Pacific Standard Time", "Lord Howe Standard Time", "Morocco Standard Time",
          "Nepal Standard Time", "Chatham Islands Standard Time", "Pacific SA Standard Time", "Europe/Berlin"]  # fmt: skip

@@ -10,13 +10,13 @@ from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.engagement.fold import fold
 from caspio_sync.errors import TransientError
+from caspio_sync.inbox import Inbox
+from caspio_sync.kinds.engagement import folding
+from caspio_sync.kinds.engagement.folding import fold_inbox
+from caspio_sync.kinds.engagement.people import known_people, known_states
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
-from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.engagement import folding
-from caspio_sync.run.engagement.folding import fold_inbox
-from caspio_sync.run.engagement.people import known_people, known_states
 from tests.unit.engagement_model import (  # noqa: F401 - fixtures
     EMAIL,
     GROUP_CHANGE,

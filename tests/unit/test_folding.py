@@ -14,18 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.series import CAMPAIGN_DAYS
 from caspio_sync.engagement.events import read_events
-from caspio_sync.engagement.series import CAMPAIGN_DAYS
 from caspio_sync.errors import TransientError
+from caspio_sync.inbox import Inbox
+from caspio_sync.kinds.engagement import folding
+from caspio_sync.kinds.engagement.folding import fold_inbox
+from caspio_sync.kinds.engagement.people import KnownPeople, known_people
 from caspio_sync.ledger import bulk
 from caspio_sync.ledger import engagement as ledger_engagement
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
-from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.engagement import folding
-from caspio_sync.run.engagement.folding import fold_inbox
-from caspio_sync.run.engagement.people import KnownPeople, known_people
 from tests.unit.engagement_model import (  # noqa: F401 - fixtures
     EMAIL,
     PEOPLE,

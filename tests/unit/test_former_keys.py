@@ -5,13 +5,13 @@ import pytest
 import sqlalchemy as sa
 
 from caspio_sync.destinations.braze.identifiers import NAMING
+from caspio_sync.engine.owners import bears_its_key
 from caspio_sync.ledger.blanks import mark_former_keys
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes, text_hashes
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.schema import meta, row
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.owners import bears_its_key
 from caspio_sync.schemas import FORMER_KEY
 
 HIDDEN = "\u200b"

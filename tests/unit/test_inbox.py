@@ -13,8 +13,8 @@ import sqlalchemy as sa
 from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.events import Malformed, Post, event_lines, read_events
 from caspio_sync.errors import CaspioSyncError
+from caspio_sync.inbox import Inbox
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.receiver.inbox import Inbox
 
 
 def a_post(*ids: str, malformed: tuple[Malformed, ...] = (), email: str | None = None) -> Post:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from caspio_sync.engine.kind import Words, kind_named
+from caspio_sync.engine.line import Line
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.definition import CronSchedule
 from caspio_sync.mapping.sync_file import parse_sync
+from caspio_sync.observe.report import RunReport
 from caspio_sync.registry import KINDS, found
-from caspio_sync.run.kind import Words, kind_named
-from caspio_sync.run.line import Line
-from caspio_sync.run.report import RunReport
 
 ROOT = Path(__file__).parents[2]
 # Old deployments name them.
@@ -59,7 +59,7 @@ def test_a_registered_kind_is_whole(name: str) -> None:
     assert isinstance(found(kind.line), Line)
     assert callable(found(kind.examine))
     assert isinstance(kind.words, Words)
-    assert all([kind.words.row, kind.words.who, kind.words.taker, kind.words.look_at, kind.words.headline(report)])
+    assert all([kind.words.row, kind.words.who, kind.words.look_at, kind.words.headline(report)])
     assert "{apart}" in kind.words.part_ways
     assert len(kind.words.own(report)) == 3
     assert CronSchedule(cron=kind.cron)
@@ -100,7 +100,7 @@ def test_nothing_asks_for_a_kind_by_name() -> None:
         for path in (ROOT / folder).rglob("*.py")
         if "sandbox" not in path.parts and any(map(asks, ast.walk(ast.parse(path.read_text(encoding="utf-8")))))
     }
-    assert asking <= ALLOWED, "ask its `Kind` (run/kind.py) or its definition (mapping/definition.py)"
+    assert asking <= ALLOWED, "ask its `Kind` (engine/kind.py) or its definition (mapping/definition.py)"
 
 
 @pytest.mark.parametrize(
@@ -126,14 +126,14 @@ import sys
 from pathlib import Path
 from caspio_sync.cli import look, run
 from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.run import bare
-from caspio_sync.run.line import line_of
+from caspio_sync.cli import bare
+from caspio_sync.engine.line import line_of
 line_of(parse_sync("kind: profiles\\nsource: {table: T}\\nidentity: {external_id: I}\\nfields: {a: A}\\n", Path("t.yaml")))
 print(*(each for each in sys.modules if each.startswith("caspio_sync.")))
 """
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     modules = set(ran.stdout.split())
-    assert "caspio_sync.run.profile_line" in modules
+    assert "caspio_sync.kinds.profiles.line" in modules
     others = [kind_named(name) for name in KINDS if name != "profiles"]
     unwanted = {address.partition(":")[0] for each in others for address in (KINDS[each.name], each.line)}
     assert not unwanted & modules

@@ -13,11 +13,11 @@ from alembic.script import ScriptDirectory
 
 from caspio_sync.clock import SystemClock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
+from caspio_sync.inbox import Inbox
 from caspio_sync.ledger import migrations
 from caspio_sync.ledger.engine import database_url
 from caspio_sync.ledger.schema import REVISION, VERSION_TABLE, metadata
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.receiver.inbox import Inbox
 
 
 def test_the_salt_is_made_once_a_ledger(ledger_url: str) -> None:

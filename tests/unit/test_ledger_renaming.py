@@ -11,12 +11,12 @@ import sqlalchemy as sa
 
 from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.identifiers import NAMING
+from caspio_sync.engine.connect import open_ledger
 from caspio_sync.errors import TransientError
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.schema import RECORD_SCHEMA
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.connect import open_ledger
 from caspio_sync.settings import load_settings
 from tests.flows.world import ENVIRONMENT
 from tests.unit.test_ledger_rows import START, a_row

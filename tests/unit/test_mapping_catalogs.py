@@ -12,11 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from caspio_sync.destinations.braze.items import ITEM_VALUES
+from caspio_sync.engine.drift import Drift, FieldsThen, find_drift
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.catalogs import CatalogMapping, slug
-from caspio_sync.mapping.items import ITEM_VALUES
+from caspio_sync.kinds.catalog.mapping import CatalogMapping, slug
 from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.run.drift import Drift, FieldsThen, find_drift
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 NAUGHTY: list[str] = json.loads(

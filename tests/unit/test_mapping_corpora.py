@@ -8,9 +8,9 @@ import phonenumbers
 import polars as pl
 import pytest
 
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
+from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
+from caspio_sync.kinds.profiles.mapping import ProfileMapping
 from caspio_sync.mapping.lookups import PhoneLookup
-from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.schemas import CaspioField
 from tests.definitions import profiles
 

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.profile_sync import ProfileSync
+from caspio_sync.kinds.catalog.definition import CatalogSync
+from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.mapping.sync_file import load_sync, parse_sync, sync_json_schema
 from tests.definitions import profiles
 

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
-from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.kinds.profiles.mapping import ProfileMapping
 from caspio_sync.schemas import CaspioField
 from tests.definitions import profiles
 

@@ -17,10 +17,10 @@ import polars as pl
 import pytest
 import yaml
 
+from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
+from caspio_sync.destinations.braze.objects import encode_objects, identifier_expression
+from caspio_sync.kinds.profiles.mapping import ProfileMapping
 from caspio_sync.ledger.fingerprints import field_fingerprints, row_fingerprints
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
-from caspio_sync.mapping.objects import encode_objects, identifier_expression
-from caspio_sync.mapping.profiles import ProfileMapping
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField, ok
 from tests.definitions import profiles
 from tests.unit import mapping_model as model

@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.characters import trimmed
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
-from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
+from caspio_sync.kinds.profiles.mapping import ProfileMapping
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from tests.definitions import profiles
 

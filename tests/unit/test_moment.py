@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli.backfill import From
 from caspio_sync.cli.run import Since
-from caspio_sync.run.moment import read_moment
-from caspio_sync.run.report import RunOptions
+from caspio_sync.moment import read_moment
+from caspio_sync.observe.report import RunOptions
 
 MIDNIGHT = datetime(2026, 1, 31, tzinfo=UTC)
 TEN = datetime(2026, 1, 31, 10, tzinfo=UTC)

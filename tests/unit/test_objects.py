@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
+from caspio_sync.destinations.braze.objects import data_points, encode_objects, identifier_expression
 from caspio_sync.sandbox.braze.billing import attributes_points
 from caspio_sync.schemas import MappedColumn
 

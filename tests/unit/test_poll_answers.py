@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clients.braze_engagement import BrazeEngagementClient, instant
 from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient, instant
+from caspio_sync.destinations.braze.polls import Polls
 from caspio_sync.engagement.events import read_events
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
-from caspio_sync.run.engagement.polls import Polls
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY
 from tests.unit.polled import NOTHING_KNOWN, START, Workspace, client_of
 

@@ -9,11 +9,11 @@ import polars as pl
 import pytest
 
 from caspio_sync.clock import VirtualClock
+from caspio_sync.destinations.braze.polls import KNOWN_STATES, Polls, poll_lists, poll_people
+from caspio_sync.destinations.braze.series import CAMPAIGN_DAYS
 from caspio_sync.engagement.events import Post, read_events
-from caspio_sync.engagement.series import CAMPAIGN_DAYS
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.receiver.inbox import Inbox
-from caspio_sync.run.engagement.polls import KNOWN_STATES, Polls, poll_lists, poll_people
+from caspio_sync.inbox import Inbox
 from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, PERMISSIONS, SANDBOX_KEY
 from tests.unit.polled import NOTHING_KNOWN, START, Workspace, client_of
 

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 
 from caspio_sync.engagement.events import Post
 from caspio_sync.errors import CaspioSyncError
+from caspio_sync.inbox import Inbox
 from caspio_sync.receiver import app
-from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.receiver.recent import RecentIds
 from tests.unit.receiver_service import BEARER, TOKEN, Service, body, events
 

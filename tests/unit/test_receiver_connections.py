@@ -10,8 +10,8 @@ import pytest
 import uvicorn
 from pydantic import SecretStr
 
+from caspio_sync.inbox import Inbox
 from caspio_sync.receiver.app import Receiver
-from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.receiver.protocol import GuardedProtocol
 from tests.unit.receiver_service import TOKEN, body, events
 

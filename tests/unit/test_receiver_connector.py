@@ -11,7 +11,7 @@ import pytest
 from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.events import Post
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.inbox import Inbox
 from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector, State
 from tests.unit.receiver_service import TOKEN, URL, Service, events
 

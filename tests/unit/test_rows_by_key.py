@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from caspio_sync.clients.caspio import Aggregate, RecordPage, Source
+from caspio_sync.caspio.client import Aggregate, RecordPage, Source
+from caspio_sync.caspio.rows_by_key import rows_by_key
 from caspio_sync.errors import TransientError
-from caspio_sync.extraction.rows_by_key import rows_by_key
 from caspio_sync.schemas import SOURCE_PK, CaspioField
 
 NOW = datetime(2026, 5, 1, tzinfo=UTC)

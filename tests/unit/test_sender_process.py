@@ -12,10 +12,10 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients.braze import BrazeClient
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, Sender, SenderLimits
+from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
 from caspio_sync.destinations.braze.profiles import ProfileSink
 from caspio_sync.destinations.braze.requests import TRACK

@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clients import _http
-from caspio_sync.clients._http import ConnectionPool, is_in_clear
-from caspio_sync.clients.braze import BrazeClient
+from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.settings import destination_settings, load_settings, local_settings
+from caspio_sync.wire import http as _http
+from caspio_sync.wire.http import ConnectionPool, is_in_clear
 
 SOUND = {
     "CASPIO_INTEGRATION_URL": "https://c0abc123.caspio.com",
@@ -98,7 +98,7 @@ def test_certificates_are_looked_at_however_the_scheme_is_written(monkeypatch: p
             given.append(options["verify"])
             super().__init__(**options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("caspio_sync.clients._http.httpx.AsyncClient", Client)
+    monkeypatch.setattr("caspio_sync.wire.http.httpx.AsyncClient", Client)
     endpoint = f"{scheme}://rest.fra-01.braze.eu"
     BrazeClient(endpoint=endpoint, api_key=destination_settings("braze").braze_api_key, clients=2)
     assert len(given) == 2

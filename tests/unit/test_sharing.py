@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from caspio_sync.engine.sharing import beside
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.run.sharing import beside
 
 GROUP = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
 PEOPLE = (

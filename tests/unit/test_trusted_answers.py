@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_account import BrazeAccount
 from caspio_sync.clock import VirtualClock
 from caspio_sync.delivery.requests import Envelope, Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
+from caspio_sync.destinations.braze.account import BrazeAccount
+from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.destinations.braze.endpoints import ItemsEndpoint, TrackEndpoint
 from caspio_sync.destinations.braze.requests import TRACK, items_envelope
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, StoppedError

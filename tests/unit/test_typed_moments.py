@@ -5,8 +5,8 @@ from datetime import datetime
 
 import pytest
 
+from caspio_sync.caspio.cells import source_frame
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.extraction.cells import source_frame
 from caspio_sync.schemas import CaspioField
 from tests.unit.typed_cells import MARK, a_mapping, mapped
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clients.caspio_query import encoded
+from caspio_sync.caspio.query import encoded
+from caspio_sync.caspio.write_planner import count_calls, plan_calls, within_budget
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.schemas import SOURCE_PK
-from caspio_sync.writeback.planner import count_calls, plan_calls, within_budget
 
 COLUMNS = ("Consent", "Flag", "Bucket", "Day", "Exact")
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC).replace(tzinfo=None)  # a wall clock

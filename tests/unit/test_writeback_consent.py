@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.destinations.braze.consent import CONSENT
-from caspio_sync.writeback.consent import SIDES, Policy, settle
+from caspio_sync.kinds.engagement.consent import SIDES, Policy, settle
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 STATES = tuple(CONSENT.rank)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from caspio_sync.writeback import wanted
+from caspio_sync.kinds.engagement import wanted
 
 COUNTS = pl.DataFrame({"n": [0, 1, 2, 4, 5, 9, 10, 19, 20, 49, 50, 99, 100, 10**6, None]})
 

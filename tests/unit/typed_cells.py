@@ -5,9 +5,9 @@ from typing import Any
 
 import polars as pl
 
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
-from caspio_sync.mapping.objects import encode_objects, identifier_expression
-from caspio_sync.mapping.profiles import ProfileMapping
+from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
+from caspio_sync.destinations.braze.objects import encode_objects, identifier_expression
+from caspio_sync.kinds.profiles.mapping import ProfileMapping
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from tests.definitions import profiles
 

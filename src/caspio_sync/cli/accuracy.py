@@ -3,7 +3,7 @@
 from rich.markup import escape
 
 from caspio_sync.cli.show import OUT, number, seconds_text, show_table
-from caspio_sync.run.verification.verify_report import Estimate, VerifyReport
+from caspio_sync.observe.verify_report import Estimate, VerifyReport
 
 
 def estimate_text(estimate: Estimate) -> str:

@@ -14,8 +14,7 @@ from caspio_sync.cli.run import STOPPED, AsJson, Resend, Strict
 from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
-from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.run.deployed.backfill import (
+from caspio_sync.deployed.backfill import (
     MOST_SHARDS,
     PROGRESS,
     Backfill,
@@ -23,7 +22,8 @@ from caspio_sync.run.deployed.backfill import (
     BackfillReport,
     plan_backfill,
 )
-from caspio_sync.run.report import RunOptions
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.observe.report import RunOptions
 from caspio_sync.settings import current_settings
 
 From = Annotated[
@@ -107,7 +107,7 @@ def _backfilled(
 
     def backfilled() -> BackfillReport:
         if server is None:
-            from caspio_sync.run.bare import run_backfill as run_bare
+            from caspio_sync.cli.bare import run_backfill as run_bare
             from expectations.suites import Gates
 
             return run_bare(sync, options, shards, settings, Gates)

@@ -12,10 +12,10 @@ from caspio_sync.cli.findings import private_findings
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.cli.sync_name import AnySyncName
+from caspio_sync.engine.finding import Finding, findings_of
 from caspio_sync.env_file import settings_file
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.run.finding import Finding, findings_of
-from caspio_sync.run.report import ExitCode
+from caspio_sync.observe.report import ExitCode
 from caspio_sync.settings import every_setting
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}

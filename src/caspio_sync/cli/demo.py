@@ -7,15 +7,15 @@ from typing import Annotated, Any
 import orjson
 import typer
 
+from caspio_sync.caspio.client import Source
 from caspio_sync.cli.demo_mail import mail, post, receiver
 from caspio_sync.cli.run import run_shown, show_report
 from caspio_sync.cli.sandbox import environment, use_settings
 from caspio_sync.cli.show import OUT, number, show_table
-from caspio_sync.clients.caspio import Source
 from caspio_sync.clock import SystemClock
+from caspio_sync.engine.connect import caspio_client
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.connect import caspio_client
-from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 from caspio_sync.settings import load_settings
 from caspio_sync.sync_files import shipped_examples

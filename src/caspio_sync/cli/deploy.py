@@ -12,8 +12,8 @@ from caspio_sync import startup
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.server import named_server
 from caspio_sync.cli.show import OUT, show_json, show_table
+from caspio_sync.deployed.deployments import POOL, Deployments, deployments_of, prefect_file, refusal_by_budget
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.run.deployed.deployments import POOL, Deployments, deployments_of, prefect_file, refusal_by_budget
 from caspio_sync.settings import Settings, every_setting
 from caspio_sync.sync_files import shipped_examples
 

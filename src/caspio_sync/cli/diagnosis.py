@@ -8,16 +8,16 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from caspio_sync.extraction.window import OVERLAP
+from caspio_sync.caspio.window import OVERLAP
+from caspio_sync.deployed.server_state import RunningFlow, ServerState
+from caspio_sync.engine.finding import Finding
+from caspio_sync.engine.incidents import BLOCKED, LATE, SHARE
+from caspio_sync.engine.situation import is_ahead
+from caspio_sync.inbox import Waiting
 from caspio_sync.ledger.leases import Lease
 from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.runs import FAILED, KILLED, Run
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.receiver.inbox import Waiting
-from caspio_sync.run.deployed.server_state import RunningFlow, ServerState
-from caspio_sync.run.finding import Finding
-from caspio_sync.run.incidents import BLOCKED, LATE, SHARE
-from caspio_sync.run.situation import is_ahead
 
 # As much as cursors and ages can bear; leases lapse by the database's clock.
 SKEW = timedelta(seconds=30)

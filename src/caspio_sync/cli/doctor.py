@@ -9,6 +9,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from caspio_sync.caspio.client import Source
+from caspio_sync.caspio.query import identifier
+from caspio_sync.caspio.read_clock import ReadClock
 from caspio_sync.cli.deploy import Pool
 from caspio_sync.cli.diagnosis import (
     clock_finding,
@@ -22,19 +25,16 @@ from caspio_sync.cli.findings import private_findings
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.server import named_server
 from caspio_sync.cli.show import OUT, show_json
-from caspio_sync.clients.caspio import Source
-from caspio_sync.clients.caspio_query import identifier
+from caspio_sync.deployed.deployments import POOL
+from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.finding import Finding, findings_of
+from caspio_sync.engine.kind import kind_of
+from caspio_sync.engine.quota import count_calls
 from caspio_sync.env_file import settings_file
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.extraction.read_clock import ReadClock
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.deployed.deployments import POOL
-from caspio_sync.run.finding import Finding, findings_of
-from caspio_sync.run.kind import kind_of
-from caspio_sync.run.quota import count_calls
-from caspio_sync.run.report import ExitCode
+from caspio_sync.observe.report import ExitCode
 from caspio_sync.settings import Settings, every_setting
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}

@@ -12,15 +12,15 @@ from rich.markup import escape
 from caspio_sync.cli.run import AllowErasures, AsJson
 from caspio_sync.cli.show import ERR, OUT, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
+from caspio_sync.engine import erasing
+from caspio_sync.engine.erasure_requests import too_many
+from caspio_sync.engine.lease import hold_lease
+from caspio_sync.engine.opening import open_plan
+from caspio_sync.engine.run import SyncRun
 from caspio_sync.errors import ConfigurationError, GateBlockedError
 from caspio_sync.ledger.erasure import PROVEN
 from caspio_sync.ledger.leases import LeaseHeldError
-from caspio_sync.run import erasing
-from caspio_sync.run.context import SyncRun
-from caspio_sync.run.erasure_requests import too_many
-from caspio_sync.run.lease import hold_lease
-from caspio_sync.run.opening import open_plan
-from caspio_sync.run.report import ExitCode, RunOptions
+from caspio_sync.observe.report import ExitCode, RunOptions
 from caspio_sync.settings import current_settings
 
 BY_HAND = "by hand"
@@ -120,7 +120,7 @@ def _confirm(sync: str, subjects: list[erasing.Subject]) -> None:
         raise ConfigurationError(
             f"{sync}: erasing cannot be undone, and there is no terminal to ask; look with --dry-run, then give --yes"
         )
-    profiles = sum(each.in_braze for each in subjects)
+    profiles = sum(each.is_there for each in subjects)
     question = f"Delete {profiles} profiles in Braze for good and block {len(subjects)} keys? This cannot be undone."
     if not typer.confirm(question, err=True):
         ERR.print("nothing was done")
@@ -135,7 +135,7 @@ def _show(sync: str, subjects: list[erasing.Subject], *, as_json: bool, dry_run:
         "a dry run: nothing was written" if dry_run else "",
         ("key", "in Braze", "ledger rows", "erasure", "in the audit trail as"),
         [
-            (each.key, "yes" if each.in_braze else "no", each.ledger_rows, each.state or "none", each.digest)
+            (each.key, "yes" if each.is_there else "no", each.ledger_rows, each.state or "none", each.digest)
             for each in subjects
         ],
         right=("ledger rows",),

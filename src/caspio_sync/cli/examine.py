@@ -9,26 +9,26 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from caspio_sync import registry
+from caspio_sync.caspio.client import CaspioClient, Source
+from caspio_sync.caspio.windows_zones import zone
 from caspio_sync.cli.examine_rows import row_findings
 from caspio_sync.cli.file_findings import file_findings
 from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.look import open_ledger
-from caspio_sync.clients.caspio import CaspioClient, Source
 from caspio_sync.clock import Clock
+from caspio_sync.engine.connect import CONNECT, Connect
+from caspio_sync.engine.destination import destination_named
+from caspio_sync.engine.examination import Examine
+from caspio_sync.engine.finding import Finding, findings_of
+from caspio_sync.engine.kind import kind_of
+from caspio_sync.engine.prepared import Prepared, prepare
+from caspio_sync.engine.workspace import known_accounts
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.extraction.windows_zones import zone
 from caspio_sync.mapping.definition import Sync, seconds_of
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.connect import CONNECT, Connect
-from caspio_sync.run.destination import destination_named
-from caspio_sync.run.examination import Examine
-from caspio_sync.run.finding import Finding, findings_of
-from caspio_sync.run.freshness import duration
-from caspio_sync.run.kind import kind_of
-from caspio_sync.run.notification import is_address
-from caspio_sync.run.prepared import Prepared, prepare
-from caspio_sync.run.workspace import known_accounts
+from caspio_sync.observe.freshness import duration
+from caspio_sync.observe.notification import is_address
 from caspio_sync.settings import Settings
 
 

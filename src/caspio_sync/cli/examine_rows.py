@@ -4,15 +4,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from caspio_sync.caspio.client import CaspioClient, RefusedError, Source
+from caspio_sync.caspio.query import and_, identifier, is_reserved, literal, without_literals
+from caspio_sync.caspio.read_clock import ReadClock
 from caspio_sync.cli.diagnosis import clock_finding
-from caspio_sync.clients.caspio import CaspioClient, RefusedError, Source
-from caspio_sync.clients.caspio_query import and_, identifier, is_reserved, literal, without_literals
 from caspio_sync.clock import Clock
+from caspio_sync.engine.finding import Finding, findings_of
+from caspio_sync.engine.prepared import Prepared
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.extraction.read_clock import ReadClock
 from caspio_sync.mapping.definition import names
-from caspio_sync.run.finding import Finding, findings_of
-from caspio_sync.run.prepared import Prepared
 from caspio_sync.schemas import CaspioField
 
 _FEW = 5  # a smaller q.limit has been refused (Caspio, 3.1)

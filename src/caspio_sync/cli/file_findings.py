@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
+from caspio_sync.caspio.windows_zones import stamped_zone
 from caspio_sync.cli.look import open_ledger
-from caspio_sync.extraction.windows_zones import stamped_zone
-from caspio_sync.run.finding import Finding
-from caspio_sync.run.prepared import Prepared
-from caspio_sync.run.sharing import refuse_met
+from caspio_sync.engine.finding import Finding
+from caspio_sync.engine.prepared import Prepared
+from caspio_sync.engine.sharing import refuse_met
 from caspio_sync.settings import Settings
 
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
-from caspio_sync.clients.caspio import CaspioClient, Source
+from caspio_sync.caspio.client import CaspioClient, Source
+from caspio_sync.engine.finding import Finding
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.private_files import is_open
-from caspio_sync.run.finding import Finding
 
 
 def private_findings(env_file: Path, home: Path) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ import typer
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.server import named_server, own_records, use_server
 from caspio_sync.cli.show import OUT, show_json
-from caspio_sync.run.deployed.housekeeping import purge_ledger
+from caspio_sync.deployed.housekeeping import purge_ledger
 from caspio_sync.settings import local_settings
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count what would be removed.")]

@@ -11,19 +11,20 @@ import typer
 from rich.markup import escape
 
 from caspio_sync import startup
+from caspio_sync.caspio.client import Source
+from caspio_sync.caspio.windows_zones import stamped_zone
 from caspio_sync.cli.examine_rows import refused_names
 from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.cli.sync_name import new_name
-from caspio_sync.clients.caspio import Source
+from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.destination import destination_of
+from caspio_sync.engine.kind import kind_named, kind_of
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.extraction.windows_zones import stamped_zone
 from caspio_sync.mapping.definition import Sync
-from caspio_sync.mapping.proposal import NOTHING
+from caspio_sync.mapping.guesses import NOTHING
 from caspio_sync.mapping.sync_file import load_sync, parse_sync
 from caspio_sync.registry import KINDS
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.kind import kind_named, kind_of
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings, current_settings
 from caspio_sync.sync_files import SyncFiles
@@ -164,15 +165,17 @@ async def _fields(settings: Settings, source: Source) -> list[CaspioField]:
 def _show(path: Path, name: str, definition: Sync, fields: Sequence[CaspioField]) -> None:
     types = {each.name: each.type for each in fields}
     kind, roles = kind_of(definition), definition.roles()
+    title = destination_of(definition).title
     OUT.print(f"[bold]{escape(str(path))}[/] written; what was guessed:\n", soft_wrap=True)
     mapped = [(each, types[each], roles[each]) for each in types if each in roles]
-    show_table("", ("Caspio field", "type", "from Braze" if kind.returns else "in Braze"), mapped)
+    show_table("", ("Caspio field", "type", f"from {title}" if kind.returns else f"in {title}"), mapped)
     if left := [each for each in types if each not in roles]:
         OUT.print(f"\nnot mapped, look at the comments in the file: {escape(', '.join(left))}", soft_wrap=True)
     if definition.source.cursor is None and not kind.returns:
         OUT.print("no cursor: the table has no Timestamp field that is stamped on update, so every run reads all rows")
     OUT.print(
-        f"\nNext: read the file line by line ({kind.words.look_at}), then\n  caspio-sync check {name}\n"
+        f"\nNext: read the file line by line ({kind.words.look_at.format(title=title)}), then\n"
+        f"  caspio-sync check {name}\n"
         f"  caspio-sync plan {name}\n  caspio-sync run {name} --limit 100\n"
         "Schedules run it once its line `enabled: false` is removed."
     )

@@ -13,6 +13,11 @@ from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, number, show_json
 from caspio_sync.cli.sync_name import AnySyncName, SyncName
 from caspio_sync.cli.why import as_document, moment, show, tell
+from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.ending import PAST_RUNS
+from caspio_sync.engine.quota import caspio_account, utc_day
+from caspio_sync.engine.schedules import DAYS_A_MONTH
+from caspio_sync.engine.workspace import Accounts, accounts
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.incidents import Incident
 from caspio_sync.ledger.runs import RUNNING, Cursor, Run
@@ -20,12 +25,7 @@ from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.definition import seconds_of
 from caspio_sync.mapping.sync_file import load_sync, sync_json_schema
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.deployed.schedules import DAYS_A_MONTH
-from caspio_sync.run.ending import PAST_RUNS
-from caspio_sync.run.freshness import duration
-from caspio_sync.run.quota import caspio_account, utc_day
-from caspio_sync.run.workspace import Accounts, accounts
+from caspio_sync.observe.freshness import duration
 from caspio_sync.settings import LocalSettings, current_settings, local_settings
 from caspio_sync.sync_files import bare_name
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import typer
 
-from caspio_sync.run.moment import read_moment
+from caspio_sync.moment import read_moment
 
 
 def parse_moment(text: str | datetime) -> datetime | None:

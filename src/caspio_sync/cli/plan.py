@@ -23,12 +23,12 @@ from caspio_sync.cli.run import (
 from caspio_sync.cli.show import OUT, number, seconds_text, show_json, write
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.destinations.braze.identifying import identify_seconds
+from caspio_sync.engine.duplicates import Duplicates
+from caspio_sync.engine.line import line_of, plan_line
+from caspio_sync.engine.opening import open_plan
+from caspio_sync.engine.plan import ItemsPlan, Plan
 from caspio_sync.errors import ConfigurationError, GateBlockedError
-from caspio_sync.run.identifying import Duplicates
-from caspio_sync.run.line import line_of, plan_line
-from caspio_sync.run.opening import open_plan
-from caspio_sync.run.planning import ItemsPlan, Plan
-from caspio_sync.run.report import CheckTotals, RunOptions
+from caspio_sync.observe.report import CheckTotals, RunOptions
 from caspio_sync.settings import current_settings
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from caspio_sync.cli.show import number, seconds_text
-from caspio_sync.run.kind import kind_named
-from caspio_sync.run.planning import Plan
+from caspio_sync.engine.kind import kind_named
+from caspio_sync.engine.plan import Plan
 
 
 def plan_markdown(made: Plan) -> str:

@@ -25,7 +25,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
 from caspio_sync.mapping.cleaning import masked
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 from caspio_sync.settings import LocalSettings, Settings, current_settings, local_settings
 

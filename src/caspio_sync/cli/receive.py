@@ -32,8 +32,8 @@ def receive(
     import uvicorn
 
     from caspio_sync.event_loop import run
+    from caspio_sync.inbox import Inbox
     from caspio_sync.receiver.app import Receiver
-    from caspio_sync.receiver.inbox import Inbox
     from caspio_sync.receiver.protocol import GuardedProtocol
 
     settings = receiver_settings()

@@ -17,10 +17,10 @@ from caspio_sync.cli.moment_option import parse_moment
 from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import ERR, OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
+from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.kind import kind_named
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.kind import kind_named
-from caspio_sync.run.report import RunOptions, RunReport
+from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.settings import Settings, current_settings
 
 Full = Annotated[
@@ -189,7 +189,7 @@ def run_shown(
 
 
 def _bare() -> Callable[[str, RunOptions, Settings], RunReport]:
-    from caspio_sync.run.bare import run_sync
+    from caspio_sync.cli.bare import run_sync
     from expectations.suites import Gates
 
     return functools.partial(run_sync, gates=Gates)

@@ -20,9 +20,9 @@ from caspio_sync.cli.deploy import registered, show_left
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
 from caspio_sync.cli.server import serving
 from caspio_sync.cli.show import OUT
+from caspio_sync.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
 from caspio_sync.env_file import ENV_FILE_VARIABLE
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
-from caspio_sync.run.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
 from caspio_sync.settings import every_setting, named_accounts, secret_variables, variables
 from caspio_sync.state import state_folder
 

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import polars as pl
 
-from caspio_sync.clients.caspio import CaspioClient
-from caspio_sync.clients.caspio_query import and_, identifier
+from caspio_sync.caspio.cells import source_frame
+from caspio_sync.caspio.client import CaspioClient
+from caspio_sync.caspio.query import and_, identifier
+from caspio_sync.caspio.records import keys_where
+from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.destination import destination_of
+from caspio_sync.engine.line import Row, line_of, look_at
+from caspio_sync.engine.prepared import Prepared, prepare
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.extraction.cells import source_frame
-from caspio_sync.extraction.records import keys_where
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes, mask_names
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import Outcome, RowStory
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.connect import CONNECT
-from caspio_sync.run.destination import destination_of
-from caspio_sync.run.line import Row, line_of, look_at
-from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, MappedColumn, ok
 from caspio_sync.settings import Settings
 

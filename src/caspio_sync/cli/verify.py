@@ -9,12 +9,12 @@ from caspio_sync.cli.accuracy import estimate_text, show_verification
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import ERR, progress_bar, show_json
 from caspio_sync.cli.sync_name import SyncName
+from caspio_sync.destinations.braze.items_back import ItemsReadBack
+from caspio_sync.destinations.braze.profiles_back import ProfilesReadBack
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.run.catalogs.items_back import ItemsReadBack
-from caspio_sync.run.verification.reading_back import ProfilesReadBack
-from caspio_sync.run.verification.verifying import Watching
-from caspio_sync.run.verification.verifying import verify as verify_sync
 from caspio_sync.settings import current_settings
+from caspio_sync.verification.verifying import Watching
+from caspio_sync.verification.verifying import verify as verify_sync
 
 
 def verify(

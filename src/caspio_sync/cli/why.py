@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.cli.story import FoundRow, JudgedRow, find_row, find_story, judge_row, story_salt, travelled
+from caspio_sync.engine.destination import destination_of
+from caspio_sync.engine.kind import Words, kind_of
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
@@ -19,7 +21,6 @@ from caspio_sync.ledger.story import RowStory
 from caspio_sync.ledger.verification import BASELINE
 from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.kind import Words, kind_of
 from caspio_sync.schemas import Verdict
 from caspio_sync.settings import Settings
 
@@ -34,6 +35,7 @@ class Told:
         story: the ledger's part; None where it knows no such row.
         columns: the columns of every mapping version.
         words: of the sync's kind.
+        title: of its destination.
         on_missing: what the sync does when a row is gone.
         found: the row in Caspio; None where it is not there, or could not be read.
         judged: the row mapped and judged.
@@ -46,6 +48,7 @@ class Told:
     story: RowStory | None
     columns: Mapping[int, tuple[str, ...]]
     words: Words
+    title: str
     on_missing: str
     found: FoundRow | None = None
     judged: JudgedRow | None = None
@@ -67,6 +70,7 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
         find_story(ledger, sync, key, salt),
         ledger.mapping_fields(sync),
         kind_of(definition).words,
+        destination_of(definition).title,
         definition.on_missing,
     )
     sent = None
@@ -210,9 +214,12 @@ def _ledger_lines(told: Told) -> list[str]:
         reason = f": {story.reason}" if story.reason else ""
         lines.append(f"Last verdict: {story.verdict}, {moment(story.seen_at)}, run {story.run}{where}{reason}")
     if story.reason == BASELINE:
-        lines.append(f"Recorded as sent by a baseline at {moment(story.sent_at)}: Braze was taken to hold it already.")
+        lines.append(
+            f"Recorded as sent by a baseline at {moment(story.sent_at)}: {told.title} was taken to hold it already."
+        )
     else:
-        lines.append(f"Last acknowledged by {told.words.taker}: {moment(story.sent_at) if story.sent_at else 'never'}")
+        taker = told.words.taker or told.title
+        lines.append(f"Last acknowledged by {taker}: {moment(story.sent_at) if story.sent_at else 'never'}")
     if story.rivals:
         lines.append(f"The ledger knows more rows with this key: PK_ID {', '.join(map(str, story.rivals))}.")
     return lines

@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from caspio_sync.clients._taken import Taken
 from caspio_sync.delivery.requests import Request
 from caspio_sync.errors import PermanentError
+from caspio_sync.wire.taken import Taken
 
 
 class Endpoint(Protocol):

@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from caspio_sync.clients._http import RateLimit, RefusedError
-from caspio_sync.clients._pacing import Patience
 from caspio_sync.clock import Clock
 from caspio_sync.delivery.pacing import Announced, Pacer, announced_wait
 from caspio_sync.errors import PermanentError, TransientError
+from caspio_sync.wire.http import RateLimit, RefusedError
+from caspio_sync.wire.pacing import Patience
 
 _TRIES = 6  # half a minute of trouble; what lasts longer ends the command, which goes on where it stopped
 

@@ -9,9 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from caspio_sync.clients._http import RateLimit
-from caspio_sync.clients._pacing import Patience
-from caspio_sync.clients._taken import Taken
 from caspio_sync.clock import Clock, SystemClock, uptime_seconds
 from caspio_sync.delivery.endpoints import Endpoint
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
@@ -19,6 +16,9 @@ from caspio_sync.delivery.refusals import RefusedAlike
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.trust import Trust
 from caspio_sync.errors import PermanentError, TransientError
+from caspio_sync.wire.http import RateLimit
+from caspio_sync.wire.pacing import Patience
+from caspio_sync.wire.taken import Taken
 
 _LEASE_LOOK_SECONDS = 0.05
 REQUEST_SECONDS = 60.0  # one request, tries included; longer waits belong to the task and the schedule

@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from caspio_sync.clients._answers import ForeignAnswerError
 from caspio_sync.errors import StoppedError
+from caspio_sync.wire.answers import ForeignAnswerError
 
 MOST_DOUBTS = 3  # answers in a row that are not the vendor's; what they answered may have been taken, and billed
 

@@ -27,7 +27,7 @@ from caspio_sync.ledger.engagement_people import DIGEST_CHARACTERS, forget_peopl
 from caspio_sync.ledger.erasure import Erasures, Keyspace
 from caspio_sync.ledger.schema import microseconds
 
-# Braze keeps what it could not post for 7 days (Braze, 11.1).
+# The destination keeps what it could not post for 7 days (Braze, 11.1).
 KEPT_IDS = timedelta(days=14)
 _ROWS_AT_ONCE = 20_000  # as Python values
 _CAMPAIGN_DAY = {name: CAMPAIGN_DAYS[name] for name in CAMPAIGN_DAY_KEY}
@@ -144,7 +144,7 @@ class Engagement(Erasures):
 
         Args:
             sync: name of the sync.
-            since: first day, in UTC; Braze's own are of the company's time zone (Braze, 10.2).
+            since: first day, in UTC; the destination's own are of the company's time zone (Braze, 10.2).
         """
         first = (since - date(1970, 1, 1)).days
         with self.reading("read campaigns") as connection:
@@ -168,7 +168,7 @@ class Engagement(Erasures):
 
         Args:
             sync: name of the sync.
-            days: CAMPAIGN_DAYS of engagement/series.py.
+            days: CAMPAIGN_DAYS of destinations/braze/series.py.
         """
         at = self.now()
         rows = days.select(

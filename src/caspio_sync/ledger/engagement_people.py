@@ -53,7 +53,8 @@ def people_of(kind: str, label: str | None, keys: Sequence[tuple[str, str]]) -> 
 def forget_people(connection: sa.Connection, people: pl.DataFrame, salt: int, *, sync: str | None = None) -> int:
     """Take people out of the state, whatever the case of their names.
 
-    With somebody goes what is known of the person's addresses and Braze ids alone, unless somebody else bears them too.
+    With somebody goes what is known of the person's addresses alone, and of ids that the destination gave, unless
+    somebody else bears them too.
 
     Args:
         connection: in a write transaction.
@@ -107,7 +108,7 @@ def _delete(connection: sa.Connection, found: pl.DataFrame) -> int:
 
 
 def _borne_by_others(connection: sa.Connection, borne: pl.DataFrame) -> pl.DataFrame:
-    """Those addresses and Braze ids, as PERSON, that people of other names still bear."""
+    """Those addresses and ids of the destination's own, as PERSON, that people of other names still bear."""
     table = tables.engagement.c
     still: list[tuple[str, str]] = []
     for kind, value in ((EMAIL, table.address), (BRAZE_ID, table.braze_id)):

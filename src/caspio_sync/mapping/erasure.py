@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from caspio_sync.clients.caspio_query import condition
+from caspio_sync.caspio.query import condition
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.field import FieldName, Strict
 

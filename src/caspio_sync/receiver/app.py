@@ -19,12 +19,12 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from caspio_sync.engagement.currents import CurrentsPost, UnreadablePostError, read_post
+from caspio_sync.destinations.braze.currents import CurrentsPost, UnreadablePostError, read_post
 from caspio_sync.engagement.events import Post, event_lines
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
+from caspio_sync.inbox import Inbox
 from caspio_sync.receiver.access import Bearer, RefusedPostError, read_body
 from caspio_sync.receiver.commit import QUEUE_BYTES, GroupCommit, QueueFullError
-from caspio_sync.receiver.inbox import Inbox
 from caspio_sync.receiver.metrics import ReceiverMetrics
 from caspio_sync.receiver.recent import RecentIds
 

@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 from caspio_sync.engagement.events import Post
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
-from caspio_sync.receiver.inbox import Inbox
+from caspio_sync.inbox import Inbox
 
 _LOG = logging.getLogger(__name__)
 QUEUE_BYTES = 64 * 1024 * 1024

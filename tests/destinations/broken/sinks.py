@@ -7,19 +7,19 @@ from typing import Any
 import orjson
 import polars as pl
 
-from caspio_sync.clients._http import RateLimit
-from caspio_sync.clients._taken import ObjectError, Taken
-from caspio_sync.clients.braze_account import BrazeAccount
 from caspio_sync.delivery.requests import Request
+from caspio_sync.destinations.braze.account import BrazeAccount
 from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.destinations.braze.destination import BRAZE
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
 from caspio_sync.destinations.braze.profiles import ProfileSink
 from caspio_sync.destinations.braze.requests import TRACK
+from caspio_sync.engine.destination import Destination
+from caspio_sync.engine.writes import Write
 from caspio_sync.errors import PermanentError
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.run.destination import Destination
-from caspio_sync.run.writes import Write
+from caspio_sync.wire.http import RateLimit
+from caspio_sync.wire.taken import ObjectError, Taken
 
 
 class _Swallowing(TrackEndpoint):

@@ -10,14 +10,14 @@ import orjson
 import polars as pl
 from pydantic import SecretStr
 
-from caspio_sync.clients.braze_answers import EmailToIdentify
-from caspio_sync.clients.braze_catalogs import CatalogClient
-from caspio_sync.clients.braze_engagement import BrazeEngagementClient
 from caspio_sync.delivery.outcomes import outcomes
 from caspio_sync.delivery.requests import Envelope, Request, fill_requests
 from caspio_sync.delivery.sender import Answer as Delivered
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
+from caspio_sync.destinations.braze.answers import EmailToIdentify
+from caspio_sync.destinations.braze.catalog_client import CatalogClient
 from caspio_sync.destinations.braze.endpoints import ItemsEndpoint, TrackEndpoint
+from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient
 from caspio_sync.destinations.braze.requests import TRACK, items_envelope
 from caspio_sync.schemas import CatalogField, Verdict
 from tests.fuzz.judging import BoundedClock, BrokenPromiseError, Target

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from caspio_sync.clients.caspio import CaspioClient, Source
-from caspio_sync.extraction.cells import source_frame
-from caspio_sync.extraction.records import RecordReader
+from caspio_sync.caspio.cells import source_frame
+from caspio_sync.caspio.client import CaspioClient, Source
+from caspio_sync.caspio.records import RecordReader
 from caspio_sync.schemas import CaspioField
 from tests.fuzz.judging import BoundedClock, Target
 from tests.fuzz.targets.answers import HEADERS, Answer, Scripted, exchange, read_exchange

@@ -7,16 +7,16 @@ from typing import Any
 import orjson
 import polars as pl
 
+from caspio_sync.caspio.cells import source_frame
 from caspio_sync.destinations.braze.consent import CONSENT
-from caspio_sync.extraction.cells import source_frame
+from caspio_sync.destinations.braze.item_objects import encode_items
+from caspio_sync.destinations.braze.objects import encode_objects, identifier_expression
+from caspio_sync.engine.kind import mapping_of
+from caspio_sync.kinds.catalog.mapping import CatalogMapping
 from caspio_sync.ledger.compare import Versions, compare, send
 from caspio_sync.ledger.schema import LEDGER_ROW_SCHEMA
-from caspio_sync.mapping.catalog_items import encode_items
-from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.objects import encode_objects, identifier_expression
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.run.kind import mapping_of
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_DTYPES, SOURCE_PK, CaspioField
 from tests.fuzz.judging import BrokenPromiseError, Target
 

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from caspio_sync.engagement.events import read_events
 from caspio_sync.engagement.fold import fold
 from caspio_sync.engagement.identity import identified
+from caspio_sync.inbox import Inbox
 from caspio_sync.receiver.app import Receiver
-from caspio_sync.receiver.inbox import Inbox
 from tests.fuzz.judging import BrokenPromiseError, Target
 
 TOKEN = "Zk3v9QxW2mT7pL5sR8yB1nC4"

@@ -9,8 +9,8 @@ from unittest.mock import patch
 
 import httpx
 
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.caspio.client import CaspioClient
+from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.env_file import ENV_FILE_VARIABLE
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.settings import Settings, destination_settings, every_setting, receiver_settings

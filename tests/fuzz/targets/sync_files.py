@@ -8,8 +8,8 @@ from pathlib import Path
 
 from cronsim import CronSim
 
+from caspio_sync.engine.kind import mapping_of
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.run.kind import mapping_of
 from caspio_sync.sandbox.data import FIELDS
 from caspio_sync.sandbox.products import BOOK_FIELDS, PRODUCT_FIELDS
 from caspio_sync.schemas import CaspioField

@@ -15,16 +15,16 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from caspio_sync.clients.caspio import CaspioClient
+from caspio_sync.caspio.cells import source_frame
+from caspio_sync.caspio.client import CaspioClient
 from caspio_sync.clock import Clock, VirtualClock
 from caspio_sync.destinations.braze.consent import CONSENT
-from caspio_sync.extraction.cells import source_frame
+from caspio_sync.engine.connect import CONNECT, Connect
+from caspio_sync.engine.destination import Account, Destination
+from caspio_sync.engine.prepared import Prepared, prepare
 from caspio_sync.ledger.compare import Versions, compare
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.connect import CONNECT, Connect
-from caspio_sync.run.destination import Account, Destination
-from caspio_sync.run.prepared import Prepared, prepare
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.settings import Settings, current_settings, destination_settings

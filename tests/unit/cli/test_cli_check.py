@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
+from caspio_sync.engine.finding import findings_of
 from caspio_sync.errors import ConfigurationError, TransientError
-from caspio_sync.run.finding import findings_of
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from tests.unit.cli.conftest import Shop

@@ -9,10 +9,10 @@ import pytest
 
 from caspio_sync.cli.diagnosis import clock_finding, ledger_findings, place_findings, server_findings
 from caspio_sync.clock import VirtualClock
+from caspio_sync.deployed.server_state import DeployedSync, RunningFlow, ServerState
+from caspio_sync.engine.finding import Finding
 from caspio_sync.ledger import leases
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.run.deployed.server_state import DeployedSync, RunningFlow, ServerState
-from caspio_sync.run.finding import Finding
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FLOW = "11111111-1111-1111-1111-111111111111"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from caspio_sync.clients.caspio_query import is_reserved
+from caspio_sync.caspio.query import is_reserved
 from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from tests.definitions import profiles

@@ -5,23 +5,23 @@ from typing import cast
 
 import polars as pl
 
-from caspio_sync.clients.braze_account import BrazeAccount
-from caspio_sync.clients.braze_catalog_answers import ITEMS_READ_LIMIT, ITEMS_WRITE_LIMIT
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.delivery.sender import SenderLimits
+from caspio_sync.destinations.braze.account import BrazeAccount
+from caspio_sync.destinations.braze.catalog_answers import ITEMS_READ_LIMIT, ITEMS_WRITE_LIMIT
+from caspio_sync.destinations.braze.catalog_schema import CatalogKeeper
 from caspio_sync.destinations.braze.endpoints import ItemsEndpoint
+from caspio_sync.destinations.braze.item_objects import encode_item_changes, encode_item_ids, encode_items
+from caspio_sync.destinations.braze.items import ITEM_VALUES
+from caspio_sync.destinations.braze.items_back import ItemsReadBack
 from caspio_sync.destinations.braze.requests import items_envelope
+from caspio_sync.engine.destination import Sink
+from caspio_sync.engine.read_back import ReadBack
+from caspio_sync.engine.writes import KNOWN_THERE, Write
+from caspio_sync.kinds.catalog.definition import CatalogSync
+from caspio_sync.kinds.catalog.mapping import CatalogMapping
 from caspio_sync.ledger.compare import send
-from caspio_sync.mapping.catalog_items import encode_item_changes, encode_item_ids, encode_items
-from caspio_sync.mapping.catalog_sync import CatalogSync
-from caspio_sync.mapping.catalogs import CatalogMapping
-from caspio_sync.mapping.items import ITEM_VALUES
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.run.catalogs.catalog_schema import CatalogKeeper
-from caspio_sync.run.catalogs.items_back import ItemsReadBack
-from caspio_sync.run.destination import Sink
-from caspio_sync.run.verification.read_back import ReadBack
-from caspio_sync.run.writes import KNOWN_THERE, Write
 from caspio_sync.schemas import KEY
 
 _NEW = (pl.col("_op") == "new") & ~pl.col(KNOWN_THERE).fill_null(value=False)

@@ -3,15 +3,15 @@
 from collections.abc import Callable
 from types import MappingProxyType
 
-from caspio_sync.clients._http import Transport
-from caspio_sync.clients.braze_account import BrazeAccount
 from caspio_sync.clock import Clock
+from caspio_sync.destinations.braze.account import BrazeAccount
 from caspio_sync.destinations.braze.catalog import CatalogSink
 from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.destinations.braze.profiles import EngagementFeed, ProfileSink
 from caspio_sync.destinations.braze.settings import BrazeSettings
-from caspio_sync.run.destination import Destination
+from caspio_sync.engine.destination import Destination
+from caspio_sync.wire.http import Transport
 
 
 def _account(

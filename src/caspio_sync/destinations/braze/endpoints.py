@@ -3,13 +3,13 @@
 import orjson
 from pydantic import SecretStr
 
-from caspio_sync.clients._taken import Taken
-from caspio_sync.clients.braze import BrazeClient
-from caspio_sync.clients.braze_answers import TrackRefusedError, refusal_text
-from caspio_sync.clients.braze_catalog_answers import CatalogRefusedError
-from caspio_sync.clients.braze_catalogs import CatalogClient
 from caspio_sync.delivery.requests import Request
+from caspio_sync.destinations.braze.answers import TrackRefusedError, refusal_text
+from caspio_sync.destinations.braze.catalog_answers import CatalogRefusedError
+from caspio_sync.destinations.braze.catalog_client import CatalogClient
+from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.errors import ConfigurationError, PermanentError
+from caspio_sync.wire.taken import Taken
 
 
 class TrackEndpoint:

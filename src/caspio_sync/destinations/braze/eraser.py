@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from caspio_sync.clients.braze_account import BrazeAccount
-from caspio_sync.clients.braze_answers import (
+from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.destinations.braze.account import BrazeAccount
+from caspio_sync.destinations.braze.answers import (
     EXPORT_LIMIT,
     IDENTITY_LIMIT,
     MAX_DELETED_IDS,
     ids_an_export,
     refusal_text,
 )
-from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.ledger.erasure import Identifier
 
 T = TypeVar("T")

@@ -4,8 +4,10 @@ import math
 
 import polars as pl
 
-from caspio_sync.clients.braze_account import BrazeAccount
-from caspio_sync.clients.braze_answers import (
+from caspio_sync.concurrency import all_of
+from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.destinations.braze.account import BrazeAccount
+from caspio_sync.destinations.braze.answers import (
     EXPORT_LIMIT,
     IDENTITY_LIMIT,
     MAX_EXPORT_IDS,
@@ -14,10 +16,8 @@ from caspio_sync.clients.braze_answers import (
     EmailToIdentify,
     refusal_text,
 )
-from caspio_sync.concurrency import all_of
-from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.destinations.braze.profiles_back import ProfilesReadBack
 from caspio_sync.mapping.definition import Named
-from caspio_sync.run.verification.reading_back import ProfilesReadBack
 
 
 class Identifying:

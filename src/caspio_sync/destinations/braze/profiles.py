@@ -5,29 +5,29 @@ from collections.abc import Callable, Sequence
 import orjson
 import polars as pl
 
-from caspio_sync.clients.braze_account import BrazeAccount
-from caspio_sync.clients.braze_answers import EXPORT_LIMIT, ids_an_export
 from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.delivery.sender import SenderLimits
+from caspio_sync.destinations.braze.account import BrazeAccount
+from caspio_sync.destinations.braze.answers import EXPORT_LIMIT, ids_an_export
+from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
+from caspio_sync.destinations.braze.engagement import BrazeEngagement
 from caspio_sync.destinations.braze.eraser import UserEraser
 from caspio_sync.destinations.braze.identifiers import identifier
 from caspio_sync.destinations.braze.identifying import Identifying
+from caspio_sync.destinations.braze.objects import data_points, encode_objects, identifier_expression
+from caspio_sync.destinations.braze.profiles_back import ProfilesReadBack
 from caspio_sync.destinations.braze.requests import TRACK
+from caspio_sync.engine.destination import Sink
+from caspio_sync.engine.read_back import ReadBack
+from caspio_sync.engine.run import Opening
+from caspio_sync.engine.writes import Write
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.kinds.engagement.definition import EngagementSync
+from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.ledger.compare import opt_out, repeated, send
-from caspio_sync.mapping.attributes import ATTRIBUTE_VALUES
 from caspio_sync.mapping.definition import Named
-from caspio_sync.mapping.engagement_sync import EngagementSync
-from caspio_sync.mapping.objects import data_points, encode_objects, identifier_expression
-from caspio_sync.mapping.profile_sync import ProfileSync
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.run.context import Opening
-from caspio_sync.run.destination import Sink
-from caspio_sync.run.engagement.told import BrazeEngagement
-from caspio_sync.run.verification.read_back import ReadBack
-from caspio_sync.run.verification.reading_back import ProfilesReadBack
-from caspio_sync.run.writes import Write
 from caspio_sync.schemas import MappedColumn
 
 TEST_ATTRIBUTE = "caspio_sync_test"

@@ -1,0 +1,371 @@
+"""Reading a table or view whole, or what changed in it, in batches of bounded size, held against Caspio's own count.
+
+A page that holds fewer rows than were asked for may be the end of its range, or a server that gives fewer, or a fault.
+So a stretch of keys comes out only when it has as many rows as Caspio counts in it (docs/decisions/0021).
+"""
+
+import asyncio
+import math
+import re
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+import polars as pl
+
+from caspio_sync.caspio.cells import source_frame
+from caspio_sync.caspio.client import MAX_PAGE_ROWS, Aggregate, RecordPage, Source
+from caspio_sync.caspio.key_ranges import KeyRange, KeyRanges
+from caspio_sync.caspio.query import and_, identifier, in_list
+from caspio_sync.caspio.read_clock import ReadClock
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.concurrency import all_of
+from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
+from caspio_sync.schemas import SOURCE_DTYPES, SOURCE_PK, CaspioField
+
+_OVERFULL = 1.5  # times batch_size: what is held at most
+_LEAST_LIMIT = 5  # a smaller q.limit has been refused (Caspio, 3.1)
+_KEYS_CHARS = 900  # of q.where, escaped; leaves as much for the selected fields
+_WHOLE_NUMBER = re.compile(rb"\s*(-?\d+)(?:\.0*)?\s*[,}]")
+_NUMERIC = (pl.Int64, pl.Float64)
+
+
+class RecordSource(Protocol):
+    """What reading needs of `CaspioClient`."""
+
+    async def records(
+        self, source: Source, *, select: Sequence[str], where: str | None, order_by: str | None, limit: int
+    ) -> RecordPage:
+        """One page."""
+        ...
+
+    async def aggregate(self, source: Source, *, select: str, where: str | None) -> Aggregate:
+        """The one row of an aggregate."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBatch:
+    """A stretch of the key space, read whole.
+
+    Args:
+        number: 1 for the first batch of the read.
+        low: first key of the stretch; the stretches of a read follow each other without a gap.
+        high: last key of the stretch.
+        frame: source frame, sorted by `source_pk`; every row read whose key is within.
+    """
+
+    number: int
+    low: int
+    high: int
+    frame: pl.DataFrame
+
+
+class RecordReader:
+    """Reads the rows that meet a condition, each exactly once, in the order of their key.
+
+    Paging is always by the key, never by offset (Caspio, 3.2), also where the condition is about time: one way for
+    whole sweeps and for changes.
+
+    Args:
+        client: usually a `CaspioClient`.
+        source: table or view.
+        fields: what to read.
+        key_field: a unique whole number: PK_ID, or a base column in a view, whose PK_ID is text (Caspio, 2.3).
+        where: condition in T-SQL; None for all rows.
+        batch_size: rows a batch, about; never more than 1.5 times as many.
+        parallel: ranges read at the same time.
+        page_rows: rows a call, at most 1000.
+        limit: stop after so many rows; None for no limit.
+        clock: tells when the read was opened.
+    """
+
+    def __init__(
+        self,
+        client: RecordSource,
+        source: Source,
+        *,
+        fields: Sequence[CaspioField],
+        key_field: str = "PK_ID",
+        where: str | None = None,
+        batch_size: int = 50_000,
+        parallel: int = 8,
+        page_rows: int = MAX_PAGE_ROWS,
+        limit: int | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._client = client
+        self._source = source
+        self._fields = tuple(fields)
+        self._key_name = key_field
+        self._key = identifier(key_field)
+        self._where = where
+        self._clock = clock or SystemClock()
+        self._batch_size = batch_size if limit is None else max(1, min(batch_size, limit))
+        self._page_rows = min(page_rows, max(_LEAST_LIMIT, self._batch_size))
+        self._parallel = parallel
+        self._select = list(dict.fromkeys([key_field, *sorted(field.name for field in fields)]))
+        self._marker = f'"{key_field}":'.encode()
+        self.opened: ReadClock | None = None  # when; None before
+        self.total = 0  # rows that meet the condition, when the read was opened
+        self.counted = 0  # rows that Caspio counts in the stretches that came out
+        self.low: int | None = None  # smallest and largest key of these; None where there are none
+        self.high: int | None = None
+        self._ranges: KeyRanges | None = None  # None where there is nothing to read
+        self._left = limit
+        self._number = 0
+        self._next_key = self._reached = 0  # first key of the next stretch, last key that has been read
+        self._pages: list[bytes] = []  # of the next stretch, as far as it was read
+        self._rows = 0
+        self._trusting = True  # whether a short page is taken for the end of its range
+
+    async def open(self) -> ReadClock:
+        """Ask for the number of rows and their smallest and largest key: one call, and the times around it.
+
+        Raises:
+            As `CaspioClient.aggregate`; `TransientError` also where the three do not go together.
+        """
+        key = self._key
+        select = f"COUNT({key}) AS row_count,MIN({key}) AS low_key,MAX({key}) AS high_key"
+        asked_at = self._clock.now()
+        answer = await self._client.aggregate(self._source, select=select, where=self._where)
+        total = as_count(self._source, answer.row["row_count"])
+        low, high = self._whole(answer.row["low_key"]), self._whole(answer.row["high_key"])
+        if low is not None and high is not None and low <= high and total:
+            self._next_key, self._reached = low, low - 1
+            self._ranges = self._cut(low, high, total)
+        elif (total, low, high) != (0, None, None):
+            raise TransientError(
+                f"counting {self._source}: Caspio counts {total:,} rows, with {self._key_name} from {low} to {high}, "
+                "which cannot be; the next run asks again"
+            )
+        self.low, self.high = low, high
+        self.total = total
+        self.opened = ReadClock(asked_at, self._clock.now(), answer.server_time)
+        return self.opened
+
+    async def count_up_to(self, key: int) -> int:
+        """Rows that meet the condition and whose key is not above this one: one call.
+
+        Raises:
+            As `CaspioClient.aggregate`.
+        """
+        return await self._count(f"{self._key}<={key}")
+
+    async def _count(self, within: str) -> int:
+        return await rows_counted(self._client, self._source, self._key_name, and_(self._where, within))
+
+    def _cut(self, low: int, high: int, rows: int) -> KeyRanges:
+        return KeyRanges(low=low, high=high, total=rows, page_rows=self._page_rows, parallel=self._parallel)
+
+    def _whole(self, cell: Any) -> int | None:
+        if cell is None or cell == "":
+            return None
+        try:
+            if not isinstance(cell, bool) and (number := int(cell)) == float(cell):
+                return number
+        except (TypeError, ValueError, OverflowError):
+            pass
+        raise ConfigurationError(
+            f"{self._source}: {self._key_name} holds something else than whole numbers; "
+            "read by a field that is a unique whole number"
+        )
+
+    async def next_batch(self) -> SourceBatch | None:
+        """The next batch in the order of keys, None after the last; `open` comes first.
+
+        A call that failed may be repeated: it reads on where the failed one stood.
+
+        Raises:
+            As `CaspioClient.records`; `TransientError` also where Caspio gives fewer rows than it counts,
+            `PermanentError` where they do not come in the order of their key, and `ConfigurationError` where two share
+            one.
+        """
+        frame: pl.DataFrame | None = None
+        while frame is None or frame.is_empty():
+            if self._ranges is None or self._left == 0:
+                return None
+            await self._fill(self._ranges)
+            if self._reached < self._next_key:
+                return None
+            await self._complete()
+            low, high, pages = self._taken()
+            frame = await asyncio.to_thread(source_frame, pages, self._fields, self._key_name)
+            self._check_keys(frame[SOURCE_PK])
+        if self._left is not None:
+            if frame.height >= self._left:
+                frame = frame.head(self._left)
+                high = int(frame[SOURCE_PK][-1])
+            self._left -= frame.height
+        self._number += 1
+        return SourceBatch(self._number, low, high, frame)
+
+    async def batches(self) -> AsyncIterator[SourceBatch]:
+        """All batches, by `next_batch`."""
+        while (batch := await self.next_batch()) is not None:
+            yield batch
+
+    def _check_keys(self, keys: pl.Series) -> None:
+        """Paging by a key that repeats, or that the rows are not sorted by, loses rows without a trace."""
+        if not keys.is_sorted():
+            raise PermanentError(f"reading {self._source}: rows do not come in the order of {self._key_name}")
+        if repeated := len(keys) - keys.n_unique():
+            raise ConfigurationError(
+                f"{self._source}: {self._key_name} is not unique, {repeated} rows share its value with another; "
+                "read by a field that Caspio keeps unique"
+            )
+
+    async def _fill(self, ranges: KeyRanges) -> None:
+        """Read on until the next stretch is enough for a batch, or all that is left."""
+        while not ranges.exhausted and self._rows * 2 < self._batch_size:
+            held = self._rows + ranges.waiting_rows
+            reached, more, count = await self._round(ranges, self._batch_size - held, held)
+            self._reached = self._reached if reached is None else reached
+            self._pages += more
+            self._rows += count
+
+    async def _round(self, ranges: KeyRanges, room: int, held: int) -> tuple[int | None, list[bytes], int]:
+        """One round of parallel reading; what came out of it, as `KeyRanges.advance` gives it."""
+        most = math.floor((_OVERFULL * self._batch_size - held) / self._page_rows)
+        await self._read(ranges.plan(room), most)
+        return ranges.advance()
+
+    def _taken(self) -> tuple[int, int, list[bytes]]:
+        """First key, last key and pages of the stretch; the next one begins behind it."""
+        low, high, pages = self._next_key, self._reached, self._pages
+        self._next_key, self._pages, self._rows = high + 1, [], 0
+        return low, high, pages
+
+    async def _complete(self) -> None:
+        """Hold the stretch against Caspio's count of it, and read it once more where rows are missing.
+
+        From then on nothing but an empty page, or the last key, is taken for the end of a range.
+
+        Raises:
+            TransientError: rows are missing again. The stretch is kept: a repeated call looks again.
+        """
+        low, high = self._next_key, self._reached
+        count = await self._count_of(low, high)
+        if self._rows < count:
+            self._trusting = False
+            again, pages, rows = self._cut(low, high, count), [], 0
+            while not again.exhausted:
+                _, more, found = await self._round(again, count - rows, rows)
+                pages += more
+                rows += found
+            if rows < count:
+                raise TransientError(
+                    f"reading {self._source}: Caspio counts {count:,} rows with {self._key_name} from {low:,} to "
+                    f"{high:,}, and gives {rows:,}, also when asked again. Nothing of them was taken, and the cursor "
+                    "stays; the next run reads them again"
+                )
+            self._pages, self._rows = pages, rows
+        self.counted += count
+
+    async def _count_of(self, low: int, high: int) -> int:
+        """Rows that Caspio counts from one key to another; not asked where that is known.
+
+        Keys are unique: as many rows as there are keys are all of them. The count that opened the read stands for a
+        stretch that is all of it, unless rows came or went since.
+        """
+        if self._rows == high - low + 1:
+            return self._rows
+        if (low, high) == (self.low, self.high) and self._rows == self.total:
+            return self.total
+        return await self._count(f"{self._key}>={low} AND {self._key}<={high}")
+
+    async def _read(self, planned: Sequence[KeyRange], most_pages: int) -> None:
+        """Read ranges at the same time: a page each, and further ones while the batch has room."""
+        spare = max(0, most_pages - len(planned))
+
+        async def read(one: KeyRange) -> None:
+            nonlocal spare
+            await self._page(one)
+            while not one.done and spare:
+                spare -= 1
+                await self._page(one)
+
+        await all_of(read(one) for one in planned)
+
+    async def _page(self, one: KeyRange) -> None:
+        within = f"{self._key}>{one.last} AND {self._key}<={one.high}"
+        page = await self._client.records(
+            self._source,
+            select=self._select,
+            where=and_(self._where, within),
+            order_by=f"{self._key} ASC",
+            limit=self._page_rows,
+        )
+        rows, last = self.end_of(page.rows)
+        if rows and not one.last < last <= one.high:
+            raise TransientError(
+                f"reading {self._source}: a page for {within} ends at {last}; order or condition was not kept"
+            )
+        one.take(page.rows, rows, last, full=self._page_rows if self._trusting else 1)
+
+    def end_of(self, page: bytes) -> tuple[int, int]:
+        """Rows of a page and its last key, without decoding it.
+
+        A quote within a cell is escaped, so the marker occurs nowhere but where the key stands.
+        """
+        rows = page.count(self._marker)
+        found = _WHOLE_NUMBER.match(page, page.rfind(self._marker) + len(self._marker))
+        if rows and found:
+            return rows, int(found[1])
+        try:
+            decoded = orjson.loads(page)
+            return len(decoded), self._whole(decoded[-1][self._key_name]) or 0 if decoded else 0
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise TransientError(f"reading {self._source}: a page without {self._key_name}") from None
+
+
+async def rows_counted(client: RecordSource, source: Source, key_field: str, where: str | None) -> int:
+    """Rows that meet a condition, by Caspio's own count: one call.
+
+    Raises:
+        As `CaspioClient.aggregate`; `TransientError` also where the answer holds no count.
+    """
+    answer = await client.aggregate(source, select=f"COUNT({identifier(key_field)}) AS row_count", where=where)
+    return as_count(source, answer.row["row_count"])
+
+
+def as_count(source: Source, cell: Any) -> int:
+    """A count; it may come as text.
+
+    Raises:
+        TransientError: it is none.
+    """
+    try:
+        number = -1 if isinstance(cell, bool) else int(cell)
+    except (TypeError, ValueError, OverflowError):
+        number = -1
+    if number < 0:
+        raise TransientError(f"counting {source}: an answer without the number of rows; the next run asks again")
+    return number
+
+
+def keys_where(field: CaspioField, values: Iterable[str], budget_chars: int = _KEYS_CHARS) -> list[str]:
+    """Conditions that find rows by the values of one field, each short enough for a request's address.
+
+    Args:
+        field: usually the one that holds the identity.
+        values: as text; numbers are written as such for a numeric field.
+        budget_chars: characters a condition may take in the address, escapes counted.
+
+    Raises:
+        ConfigurationError: a value that is no number for a numeric field, or too long.
+    """
+    numeric = SOURCE_DTYPES.get(field.type) in _NUMERIC
+    wanted: list[object] = [_number(field, value) if numeric else value for value in dict.fromkeys(values)]
+    return in_list(field.name, wanted, budget_chars)
+
+
+def _number(field: CaspioField, text: str) -> int | float:
+    try:
+        number = float(text)
+        return int(text) if number.is_integer() and text.strip().lstrip("+-").isdecimal() else number
+    except ValueError:
+        raise ConfigurationError(
+            f"{field.name} is a number in Caspio, and one of the keys is none; check the keys"
+        ) from None

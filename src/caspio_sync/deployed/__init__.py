@@ -1,0 +1,1 @@
+"""What stands on a Prefect server: deployments, backfills in shards, housekeeping."""

@@ -1,0 +1,111 @@
+"""A Braze workspace: one client for each group of its endpoints, made when it is first needed."""
+
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
+
+from pydantic import SecretStr
+
+from caspio_sync.clock import Clock
+from caspio_sync.destinations.braze.catalog_client import CatalogClient
+from caspio_sync.destinations.braze.client import BrazeClient
+from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient
+from caspio_sync.wire.http import Transport
+
+C = TypeVar("C", BrazeClient, CatalogClient, BrazeEngagementClient)
+
+
+class BrazeAccount:
+    """A workspace, as the settings name it.
+
+    Args:
+        address: REST address of the instance.
+        api_key: REST API key, which belongs to one workspace.
+        clock: tells the time by which dates in headers become waits.
+        connections: requests in flight at the most, a client.
+        track_limit: requests to /users/track in 3 s, until an answer says otherwise.
+        transport: makes what answers a client instead of the network.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        api_key: SecretStr,
+        clock: Clock,
+        connections: int = 64,
+        track_limit: int = 3000,
+        transport: Callable[[], Transport] | None = None,
+    ) -> None:
+        self.address = address
+        self.clock = clock
+        self.connections = connections
+        self.track_limit = track_limit
+        self._key = api_key
+        self._transport = transport
+        self._made: list[BrazeClient | CatalogClient | BrazeEngagementClient] = []
+
+    @property
+    def secret(self) -> str:
+        """By which the workspace is known."""
+        return self._key.get_secret_value()
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """By which a process of its own reaches it."""
+        return {"endpoint": self.address, "api_key": self.secret, "clients": self.connections}
+
+    @cached_property
+    def users(self) -> BrazeClient:
+        """For profiles."""
+        return self._kept(self.new_users())
+
+    @cached_property
+    def catalogs(self) -> CatalogClient:
+        """For catalogs and their items."""
+        return self._kept(self.new_catalogs())
+
+    @cached_property
+    def engagement(self) -> BrazeEngagementClient:
+        """For what the workspace tells of engagement."""
+        return self._kept(BrazeEngagementClient(**self._arguments()))
+
+    def new_users(self) -> BrazeClient:
+        """A client for profiles, which whoever asked for it closes."""
+        return BrazeClient(**self._arguments())
+
+    def new_catalogs(self) -> CatalogClient:
+        """A client for catalogs, which whoever asked for it closes."""
+        return CatalogClient(**self._arguments())
+
+    async def aclose(self) -> None:
+        """Close every client that was made."""
+        for client in self._made:
+            await client.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _kept(self, client: C) -> C:
+        self._made.append(client)
+        return client
+
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            "endpoint": self.address,
+            "api_key": self._key,
+            "clock": self.clock,
+            "clients": self.connections,
+            "transport": None if self._transport is None else self._transport(),
+        }
+
+
+def braze(account: object) -> BrazeAccount:
+    """The account of a run whose rows go to Braze."""
+    return cast("BrazeAccount", account)

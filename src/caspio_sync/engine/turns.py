@@ -1,0 +1,92 @@
+"""The batches of a run that are under way: how many there may be, whose turn it is, and which keys they claim."""
+
+import asyncio
+import contextlib
+import gc
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from caspio_sync.caspio.records import SourceBatch
+from caspio_sync.observe.report import RunReport
+from caspio_sync.schemas import SOURCE_PK
+
+# A batch in every stage, and one being read: what is in memory at the most.
+BATCHES_UNDER_WAY = 3
+
+# A collection takes a tenth of a second, as long as a few thousand rows.
+_COLLECTED_ROWS = 25_000
+
+
+async def _nothing() -> None:
+    return None
+
+
+@dataclass(slots=True)
+class Turns:
+    """The batches that are under way.
+
+    Args:
+        report: is told how many seconds they have been moving.
+        observe: is called whenever a batch is done.
+    """
+
+    report: RunReport
+    observe: Callable[[], None]
+    _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BATCHES_UNDER_WAY))
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _claims: dict[int, pl.DataFrame] = field(default_factory=dict)
+    _uncollected: int = 0
+    _started: float | None = None
+    _after_batch: Callable[[], Awaitable[object]] = _nothing
+
+    def turn(self, stage: str) -> asyncio.Lock:
+        """A stage's lock: one batch at a time, in order, while the next ones wait or are in the stages before."""
+        return self._locks.setdefault(stage, asyncio.Lock())
+
+    async def with_room(self, read: Callable[[], Awaitable[SourceBatch | None]]) -> SourceBatch | None:
+        """Read a batch once there is room for one more; it keeps the room until it is done (`on_its_way`)."""
+        await self._room.acquire()
+        self._started = self._started or time.perf_counter()
+        batch = None
+        try:
+            batch = await read()
+        finally:
+            if batch is None:
+                self._room.release()
+        return batch
+
+    @contextlib.asynccontextmanager
+    async def on_its_way(self, batch: SourceBatch) -> AsyncIterator[None]:
+        """Hold the batch's place in memory until it is recorded."""
+        try:
+            yield
+        finally:
+            self._claims.pop(batch.number, None)
+            self._collect(batch.frame.height)
+            self._room.release()
+            self.report.seconds["moving"] = time.perf_counter() - (self._started or 0.0)
+            self.observe()
+            await self._after_batch()
+
+    def _collect(self, rows: int) -> None:
+        """What an orchestrator keeps of a task, its frames included, refers to itself and waits for the collector."""
+        self._uncollected += rows
+        if self._uncollected >= _COLLECTED_ROWS:
+            self._uncollected = 0
+            gc.collect()
+
+    def on_batch(self, call: Callable[[], Awaitable[object]]) -> None:
+        """Call this whenever a batch is done."""
+        self._after_batch = call
+
+    def claim(self, batch: int, keys: pl.DataFrame) -> None:
+        """Remember the keys of a batch under way (key_hash, source_pk): the ledger does not know them yet."""
+        self._claims[batch] = keys
+
+    def claims(self) -> pl.DataFrame:
+        """key_hash and source_pk of the rows of all batches that are not recorded yet."""
+        frames = list(self._claims.values())
+        return pl.concat(frames) if frames else pl.DataFrame(schema={"key_hash": pl.Int64, SOURCE_PK: pl.Int64})

@@ -1,0 +1,139 @@
+"""Are these the accounts that the ledger tells of? With others, every report would be green and nothing would be sent.
+
+Caspio's account is known by its host; the destination's by its host, which many share, and by the key, which may be
+rotated. A new key is one of the same account where it finds the profiles (or items) that were sent last.
+"""
+
+import ipaddress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from caspio_sync.clock import SystemClock
+from caspio_sync.engine.connect import Connect, account_of
+from caspio_sync.engine.destination import destination_named
+from caspio_sync.engine.kind import kind_of
+from caspio_sync.errors import ConfigurationError, PermanentError
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.workspaces import Workspace, key_digest
+from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.settings import Settings
+
+THIS_MACHINE = "this machine"  # emulators, whose ports change
+ASKED = 20  # keys that were sent, of which
+FOUND_SHARE = 0.8  # a rotated key must find so many: some profiles are deleted there
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """The accounts in the settings, held against those that the ledger knows of a sync.
+
+    Args:
+        present: those in the settings.
+        known: those in the ledger, None where it knows none yet.
+    """
+
+    present: Workspace
+    known: Workspace | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the ledger is still to learn of the present ones."""
+        return self.present != self.known
+
+
+def accounts(name: str, settings: Settings, ledger: Ledger) -> Accounts:
+    """The accounts of a sync, in the settings and in the ledger.
+
+    Raises:
+        ConfigurationError: the settings of its destination are not complete.
+    """
+    account = account_of(destination_named(settings.destination(name)), SystemClock())  # nobody is asked
+    present = Workspace(
+        caspio=host_of(settings.caspio_integration_url),
+        destination=host_of(account.address),
+        destination_key=key_digest(account.secret, ledger.salt),
+    )
+    return Accounts(present, ledger.workspace(name))
+
+
+async def known_accounts(
+    name: str, settings: Settings, ledger: Ledger, connect: Connect, *, same: bool = False
+) -> None:
+    """Whether the sync may go on with the accounts in the settings; the destination is asked where its key changed.
+
+    Args:
+        name: name of the sync.
+        settings: the accounts.
+        ledger: what was sent; called in this thread.
+        connect: how the destination is reached.
+        same: a person's word that these are the accounts the ledger tells of (`--same-workspace`).
+
+    Raises:
+        ConfigurationError: they are others, or that cannot be told; the message names the ways on.
+        TransientError: the destination did not answer.
+    """
+    found = accounts(name, settings, ledger)
+    present, known = found.present, found.known
+    if known is None or not found.changed or same:
+        return
+    destination = destination_named(settings.destination(name))
+    title, key = destination.title, f"the key of {destination.title} at {known.destination} is another one"
+    for side, before, now in (
+        ("Caspio", known.caspio, present.caspio),
+        (title, known.destination, present.destination),
+    ):
+        if before != now:
+            raise _others(name, f"the ledger tells of {side} at {before}, and the settings name {now}")
+    sync = load_sync(settings.sync_file(name))
+    keys = ledger.newest_sent(name, limit=ASKED)
+    if not keys:
+        # Where nothing was sent, nothing can be taken for sent; but people may be waiting for their erasure there.
+        if not kind_of(sync).returns and not ledger.pending_erasures(name):
+            return
+        raise _others(name, f"{key}, and no profile is known to look for")
+    try:
+        async with connect.account(destination, connect.clock) as account:
+            there = await destination.sink(sync).known(account, keys)
+    except (ConfigurationError, PermanentError) as error:
+        raise _others(
+            name,
+            f"{key}, and whether its workspace is the same cannot be told, for reading back what was sent failed: "
+            f"{error}",
+        ) from error
+    if there < FOUND_SHARE * len(keys):
+        raise _others(name, f"{key}, and it finds {there} of the {len(keys)} that were sent last")
+
+
+def remember_accounts(name: str, settings: Settings, ledger: Ledger) -> None:
+    """The accounts in the settings are the sync's from now on; to be called once `known_accounts` let it go on."""
+    found = accounts(name, settings, ledger)
+    if found.changed:
+        ledger.remember_workspace(name, found.present, instead_of=found.known)
+
+
+def _others(name: str, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name}: {why}. Nothing was read or sent. "
+        f"If this is the same account and workspace under another name or key: `caspio-sync run {name} "
+        "--same-workspace`. If it is another: give it a ledger of its own (CASPIO_SYNC_LEDGER_URL, or CASPIO_SYNC_HOME "
+        "for another folder). There the first run is a full send of every row, and where the workspace holds them "
+        f"already, `caspio-sync run {name} --baseline` records them as sent without sending"
+    )
+
+
+def host_of(address: str) -> str:
+    """What an address is known by: its host, and a port of its own; one word for every loopback address."""
+    text = address.strip()
+    parts = urlsplit(text if "://" in text else f"https://{text}")
+    host = (parts.hostname or "").rstrip(".")
+    if _is_loopback(host):
+        return THIS_MACHINE
+    usual = {"https": 443, "http": 80}.get(parts.scheme)
+    return host if parts.port in {None, usual} else f"{host}:{parts.port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

@@ -1,0 +1,1 @@
+"""What moves, whoever takes it: a folder a kind."""

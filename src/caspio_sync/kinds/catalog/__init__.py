@@ -1,0 +1,1 @@
+"""Products as items of a catalog."""

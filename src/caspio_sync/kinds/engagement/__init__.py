@@ -1,0 +1,1 @@
+"""What a destination learned of people, back into their rows."""

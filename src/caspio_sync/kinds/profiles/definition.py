@@ -1,0 +1,163 @@
+"""The definition of a profile sync: what `syncs/<name>.yaml` of `kind: profiles` may say."""
+
+from collections.abc import Collection, Iterator
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, WithJsonSchema, model_validator
+
+from caspio_sync.mapping.alias import Alias
+from caspio_sync.mapping.consent import Consent
+from caspio_sync.mapping.definition import Claim, Sync
+from caspio_sync.mapping.document import Location
+from caspio_sync.mapping.erasure import Erasure
+from caspio_sync.mapping.field import FieldName, PhoneRegion, Strict
+
+
+def _region(given: Any) -> Any:
+    return {"region": given} if isinstance(given, str) else given
+
+
+_REGION_SCHEMA = {"anyOf": [{"type": "string"}, {"type": "object", "properties": {"from": {"type": "string"}}}]}
+
+
+class Identity(Strict):
+    """What names a profile: exactly one identifier.
+
+    Args:
+        external_id: the Caspio field with the id.
+        user_alias: a field and a fixed label.
+        email: the field with the address.
+        phone: the field with the number; `region` says how numbers without a country code are read.
+        region: a region code, or `{from: Field}`; only with `phone`.
+        on_new: "create" makes profiles that are not known there, "update_only" leaves them; "identify_by_email" gives
+            the external id to the profile that is known by the row's address alone, and makes one where there is none.
+    """
+
+    external_id: FieldName | None = None
+    user_alias: Alias | None = None
+    email: FieldName | None = None
+    phone: FieldName | None = None
+    region: Annotated[PhoneRegion | None, BeforeValidator(_region), WithJsonSchema(_REGION_SCHEMA)] = None
+    on_new: Literal["create", "identify_by_email", "update_only"] = "create"
+
+    @model_validator(mode="after")
+    def _one_identifier(self) -> Self:
+        if sum(one is not None for one in (self.external_id, self.user_alias, self.email, self.phone)) != 1:
+            raise ValueError("needs exactly one of `external_id`, `user_alias`, `email` and `phone`")
+        if self.region is not None and self.phone is None:
+            raise ValueError("`region` says how phone numbers are read; it needs `phone`")
+        return self
+
+    @property
+    def kind(self) -> Literal["external_id", "user_alias", "email", "phone"]:
+        """Name of the identifier."""
+        if self.external_id is not None:
+            return "external_id"
+        if self.user_alias is not None:
+            return "user_alias"
+        return "email" if self.email is not None else "phone"
+
+    @property
+    def source_field(self) -> str:
+        """The Caspio field that holds the key."""
+        return self.external_id or (self.user_alias.name if self.user_alias else None) or self.email or self.phone or ""
+
+    @property
+    def label(self) -> str | None:
+        """The alias label; None for the other kinds."""
+        return self.user_alias.label if self.user_alias else None
+
+
+class ProfileSync(Sync):
+    """A sync of Caspio rows to user profiles.
+
+    Args:
+        kind: always "profiles".
+        source: table or view, paging, cursor, condition, time zone.
+        identity: what names a profile.
+        fields: attribute → where it comes from, in the order of the file.
+        consent: subscription states.
+        batch_size: rows extracted, compared, gated and sent together.
+        gate: limits and expectations.
+        on_missing: what happens to profiles whose row is gone: they are kept.
+        erasure: whom to erase before anything is sent.
+        schedule: cron line for deployments.
+    """
+
+    kind: Literal["profiles"]
+    identity: Identity
+    consent: Consent = Consent()
+    on_missing: Literal["keep"] = "keep"
+    erasure: Erasure | None = None
+
+    @model_validator(mode="after")
+    def _sends_something(self) -> Self:
+        if not self.fields and not self.consent.columns:
+            raise ValueError("maps nothing; name at least one attribute under `fields` or a state under `consent`")
+        return self
+
+    @property
+    def key_place(self) -> Location:
+        """As `Sync.key_place`."""
+        return ("identity", self.identity.kind)
+
+    @property
+    def people(self) -> Identity:
+        """As `Sync.people`."""
+        return self.identity
+
+    @property
+    def present_where(self) -> None:
+        """As `Sync.present_where`: a profile stays whose row the condition leaves out."""
+        return
+
+    def claims(self) -> dict[Claim, str]:
+        """As `Sync.claims`: attributes and consent."""
+        place = ("profiles", self.destination, self.identity.kind, self.identity.label or "")
+        return {(*place, name): name for name in (*self.fields, *self.consent.columns)}
+
+    def without(self, names: Collection[str]) -> Self:
+        """As `Sync.without`."""
+        fields = {name: field for name, field in self.fields.items() if name not in names}
+        groups = tuple(each for each in self.consent.subscription_groups if each.column not in names)
+        states = {name: None for name in ("email_subscribe", "push_subscribe") if name in names}
+        require = tuple(each for each in self.consent.required if each not in names)
+        left = self.consent.model_copy(update={"subscription_groups": groups, "require": require, **states})
+        return self.model_copy(update={"fields": fields, "consent": left})
+
+    def roles(self) -> dict[str, str]:
+        """As `Sync.roles`."""
+        return self._sent("profile")
+
+    def needed_fields(self) -> Iterator[tuple[str, str]]:
+        """As `Sync.needed_fields`."""
+        region = self.identity.region
+        if region is not None and region.source_field is not None:
+            yield region.source_field, "the country of the key (identity.region)"
+        for column, state in self.consent.columns.items():
+            yield state.source_field, f"a consent state (consent: {column})"
+
+    def only(self, field: str) -> Self:
+        """As `Sync.only`."""
+        return self.model_copy(update={"fields": {field: self.fields[field]}, "consent": Consent()})
+
+    def contradictions(self) -> Iterator[tuple[Location, str]]:
+        """As `Sync.contradictions`."""
+        identity = self.identity
+        if identity.on_new == "identify_by_email" and (identity.external_id is None or "email" not in self.fields):
+            lacks = "`external_id` as identity" if identity.external_id is None else "`email` under `fields`"
+            text = (
+                "identify_by_email gives external ids to profiles that are known by their address alone; "
+                f"it needs {lacks}. Add it, or write `create` or `update_only`"
+            )
+            yield ("identity", "on_new"), text
+
+    def of_keys(self, field: str | None = None) -> Self:
+        """The sync without its attributes: what makes keys alone, from the identity's field or from another one."""
+        identity = self.identity
+        if field is not None:
+            # A region read from a field of the source is in no other table: numbers there carry their country.
+            at = {"user_alias": Alias(name=field, label=identity.label or "")} if identity.user_alias else {}
+            region = identity.region.model_copy(update={"source_field": None}) if identity.region else None
+            identity = identity.model_copy(update={identity.kind: field, "region": region, **at})
+        return self.model_copy(update={"identity": identity, "fields": {}, "consent": Consent()})

@@ -1,0 +1,96 @@
+"""The line of profiles."""
+
+import polars as pl
+
+from caspio_sync.engine import erasing, sending
+from caspio_sync.engine.duplicate_consent import read_owners_again, settle_words
+from caspio_sync.engine.line import Batch, Line, Step
+from caspio_sync.engine.plan import Planning, count_opt_outs
+from caspio_sync.engine.run import SyncRun
+from caspio_sync.engine.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, plan_first
+from caspio_sync.kinds.profiles.identifying import identify_new
+from caspio_sync.kinds.profiles.work import ProfileWork
+from caspio_sync.schemas import SOURCE_PK
+from caspio_sync.verification.step import VERIFY
+
+_KNOWN = pl.col("_op") == "changed"
+
+
+async def _erase(run: SyncRun) -> None:
+    """Delete whom the sync's `erasure:` names, and block them; a repeated call goes on where the failed one stood."""
+    await erasing.erase_named(run)
+
+
+async def _send_opt_outs(run: SyncRun, batch: Batch) -> None:
+    """What became more restrictive, alone and ahead of everything else of these users; though the run is blocked.
+
+    A new row's consent travels with it.
+    """
+    leaving = batch.changes if run.blocked else batch.changes.filter(_KNOWN)
+    batch.opt_outs = await sending.send_opt_outs(run, batch.source.number, leaving)
+
+
+async def _plan_opt_outs(_: Planning, run: SyncRun, batch: Batch) -> None:
+    count_opt_outs(run, batch.changes.filter(_KNOWN))
+
+
+async def _send_opt_outs_of_staying(run: SyncRun, batch: Batch) -> None:
+    """Where a new row has to stay, its opt-out leaves all the same."""
+    await sending.send_opt_outs(run, batch.source.number, _staying(run, batch).filter(~_KNOWN))
+
+
+async def _plan_opt_outs_of_staying(_: Planning, run: SyncRun, batch: Batch) -> None:
+    count_opt_outs(run, _staying(run, batch).filter(~_KNOWN))
+
+
+def _staying(run: SyncRun, batch: Batch) -> pl.DataFrame:
+    """The changes that will not leave: held by the gate, alone or with their batch, or without a required consent."""
+    if batch.blocked is not None:
+        return batch.changes
+    leaving, _ = sending.without_required_consent(run, batch.accepted)
+    return batch.changes.join(leaving, on=SOURCE_PK, how="anti", maintain_order="left")
+
+
+async def _identify(run: SyncRun[ProfileWork], batch: Batch) -> None:
+    """New rows' ids, given to the profiles known by their addresses alone; repeating it is harmless."""
+    batch.accepted = await identify_new(run, batch.source.number, batch.accepted)
+
+
+def _identifies(run: SyncRun[ProfileWork]) -> bool:
+    return run.work.definition.identity.on_new == "identify_by_email"
+
+
+async def _settle_words(run: SyncRun) -> None:
+    """Of whom duplicates said something: whoever was asked for and not found has nobody to tell."""
+    await settle_words(run)
+
+
+def _heeds(run: SyncRun) -> bool:
+    return run.reading.again
+
+
+ERASE = Step("erase", _erase, plan=plan_first)
+OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
+OPT_OUTS_OF_STAYING = Step("send opt-outs", _send_opt_outs_of_staying, plan=_plan_opt_outs_of_staying, turn="gate")
+IDENTIFY = Step("identify", _identify, turn="send", when=_identifies)
+SETTLE = Step("", _settle_words, when=_heeds)
+
+PROFILES = Line(
+    before=(ERASE,),
+    batch=(
+        MAP,
+        COMPARE,
+        OPT_OUTS,
+        STOP,
+        GATE,
+        OPT_OUTS_OF_STAYING,
+        BLOCK,
+        BASELINE,
+        IDENTIFY,
+        SEND,
+        RECORD,
+    ),
+    again=read_owners_again,  # of whom another row says "no"
+    after=(SETTLE,),
+    closed=(VERIFY,),
+)

@@ -1,0 +1,31 @@
+"""What a run of a profile sync keeps besides what every run does."""
+
+from functools import cached_property
+
+from caspio_sync.engine.destination import KnownByAddress
+from caspio_sync.engine.run import Opening, Work
+from caspio_sync.kinds.profiles.definition import ProfileSync
+from caspio_sync.kinds.profiles.mapping import ProfileMapping
+
+
+class ProfileWork(Work):
+    """What identifying new rows goes by; its calls keep one pace over all batches.
+
+    Args:
+        opening: of the run.
+        definition: the sync.
+    """
+
+    def __init__(self, opening: Opening, definition: ProfileSync) -> None:
+        self.definition = definition
+        self._opening = opening
+
+    @cached_property
+    def known(self) -> KnownByAddress:
+        """Finds who is known by an address alone; made for the first new row."""
+        return self._opening.sink.known_by_address(self._opening.clients.account)
+
+
+async def profile_work(opening: Opening, definition: ProfileSync, _mapping: ProfileMapping) -> ProfileWork:
+    """The work of a profile sync."""
+    return ProfileWork(opening, definition)

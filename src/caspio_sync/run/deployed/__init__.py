@@ -1,1 +1,0 @@
-"""What stands on a Prefect server: deployments, schedules, backfills in shards, housekeeping."""

@@ -1,0 +1,1 @@
+"""HTTP as every vendor needs it: bounded bodies, masked texts, which answers count."""

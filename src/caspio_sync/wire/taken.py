@@ -1,0 +1,37 @@
+"""What an answer to rows that were sent tells, whoever gives it."""
+
+from dataclasses import dataclass
+
+from caspio_sync.wire.http import RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectError:
+    """An object that an accepted request left out.
+
+    Args:
+        index: position in its input array; None where the entry names none that can be used.
+        input_array: name of the array; None where the entry does not say.
+        type: the vendor's code or sentence, values masked.
+    """
+
+    index: int | None
+    input_array: str | None
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A 2xx to a write: queued, apart from the objects in `errors`; what fails later may be told nowhere.
+
+    Args:
+        status: HTTP status.
+        errors: objects that were left out.
+        rate: the answer's rate window.
+        doubt: why the answer is not known to be the vendor's; then nothing is known of any object. "" for its own.
+    """
+
+    status: int
+    errors: tuple[ObjectError, ...]
+    rate: RateLimit
+    doubt: str = ""

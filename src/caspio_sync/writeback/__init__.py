@@ -1,1 +1,0 @@
-"""caspio-sync: what is written back into Caspio, by the fewest calls."""
