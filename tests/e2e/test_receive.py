@@ -21,6 +21,7 @@ from caspio_sync.engagement.events import read_events
 from caspio_sync.inbox import Inbox
 from caspio_sync.sandbox.server import SandboxProcesses
 from tests.e2e.cluster import until
+from tests.postgresql import PostgreSQL
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "c2FuZGJveC10b2tlbg=="
@@ -117,7 +118,7 @@ def test_what_was_answered_before_a_kill_is_in_the_inbox(
 
 
 def test_while_its_database_is_away_it_refuses_and_then_takes_the_same_post(
-    tmp_path: Path, postgresql_server: Any, postgresql_ledger: str
+    tmp_path: Path, postgresql_server: PostgreSQL, postgresql_ledger: str
 ) -> None:
     """Braze sends what was answered with a 503 again."""
     process = Process(tmp_path, CASPIO_SYNC_LEDGER_URL=postgresql_ledger)

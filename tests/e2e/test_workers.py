@@ -4,11 +4,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from tests.e2e.cluster import PEOPLE, Cluster, running, shards_of, until
+from tests.postgresql import PostgreSQL
 
 pytestmark = [
     pytest.mark.long,
@@ -24,7 +24,7 @@ PICKY, STRICT = (
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory, postgresql_server: Any) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory, postgresql_server: PostgreSQL) -> Iterator[Cluster]:
     with running(tmp_path_factory.mktemp("cluster"), postgresql_server, rows=ROWS, name="workers") as made:
         made.sync("people")
         made.sync("picky", PICKY + "gate: {max_quarantined_rows: 1000}\n")
@@ -114,7 +114,7 @@ def test_the_server_is_killed_and_started_again_while_a_run_is_under_way(cluster
     assert cluster.final(cluster.trigger("people", limit=10))[1] == "Completed"
 
 
-def test_postgresql_is_restarted_while_a_run_is_under_way(cluster: Cluster, postgresql_server: Any) -> None:
+def test_postgresql_is_restarted_while_a_run_is_under_way(cluster: Cluster, postgresql_server: PostgreSQL) -> None:
     """Ledger and Prefect lose their database at once; what was acknowledged is not sent again."""
     newest = max(number for number, _ in cluster.outcomes("people"))
     cluster.emulators.arrived.clear()

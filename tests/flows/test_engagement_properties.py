@@ -123,6 +123,7 @@ moves = st.lists(
 )
 
 
+@pytest.mark.long
 @settings(
     max_examples=int(os.environ.get("CONSENT_EXAMPLES", "25")),
     deadline=None,

@@ -74,6 +74,7 @@ def plant(world: World, drifts: dict[str, dict[str, Any]]) -> None:
     asyncio.run(send())
 
 
+@pytest.mark.long
 def test_everything_that_was_sent_is_found_and_planted_drifts_alone_are_told_and_repaired(shop: World) -> None:
     sound = shop.profiles()
     report = verify_all(shop)

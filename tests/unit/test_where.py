@@ -36,4 +36,4 @@ def test_every_question_is_answered_by_a_place() -> None:
 
 
 def test_what_is_gone_is_missed() -> None:
-    assert "no_such_name" not in names_in(ROOT / "src" / "caspio_sync" / "run" / "line.py")
+    assert "no_such_name" not in names_in(ROOT / "src" / "caspio_sync" / "engine" / "line.py")

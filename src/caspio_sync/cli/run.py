@@ -165,7 +165,7 @@ def run_shown(
     if server is None and not private:
         if not quiet:
             ERR.print(WITHOUT_SERVER, soft_wrap=True)
-        run_sync = _bare()
+        run_sync = bare_runner()
     else:
         use_server(settings.home, server)
         from flows.kinds import run_sync  # imports Prefect, whose settings are read then
@@ -188,7 +188,8 @@ def run_shown(
             CONNECT.reset(token)
 
 
-def _bare() -> Callable[[str, RunOptions, Settings], RunReport]:
+def bare_runner() -> Callable[[str, RunOptions, Settings], RunReport]:
+    """What runs a sync in this process without Prefect."""
     from caspio_sync.cli.bare import run_sync
     from expectations.suites import Gates
 

@@ -137,7 +137,7 @@ def test_whatever_a_server_answers_it_is_there(server: HTTPServer, path: str) ->
 
 def test_a_bare_run_loads_neither_prefect_nor_the_gate() -> None:
     program = (
-        "import sys; from caspio_sync.cli import run; run._bare(); "
+        "import sys; from caspio_sync.cli import run; run.bare_runner(); "
         "sys.exit(', '.join({'prefect', 'great_expectations', 'pandas', 'fastapi'} & sys.modules.keys()) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
