@@ -104,6 +104,10 @@ class TransientError(CallError):
         return self.status == HTTPStatus.TOO_MANY_REQUESTS
 
 
+class LedgerFullError(CaspioSyncError):
+    """The ledger's disk is full: what is to be written down waits until there is space."""
+
+
 class PermanentError(CallError):
     """The same call will be refused again."""
 

@@ -1,7 +1,8 @@
 """What a run sends and asks with: made when it is first needed, and closed with the run."""
 
+import contextlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from caspio_sync.caspio.client import CaspioClient
@@ -25,6 +26,7 @@ class Clients:
     _sender: Sender | None = None
     _allowed_until: float = math.inf
     _share: float = 1.0
+    _pauses: int = 0
 
     def sender(self, rows: int, *, ask_first: bool) -> Sender:
         """The sender; a run without changes never makes one.
@@ -36,7 +38,7 @@ class Clients:
         if self._sender is None:
             self._sender = self.make_sender(rows)
             self._sender.allow_until(self._allowed_until)
-            self._sender.take_share(self._share)
+            self._sender.take_share(self._usable)
             if ask_first:
                 self._sender.ask_first()
         return self._sender
@@ -50,9 +52,27 @@ class Clients:
     def take_share(self, share: float) -> None:
         """Use this part (0 to 1) of the destination's and Caspio's limits at most, nothing while it is 0."""
         self._share = share
-        self.caspio.take_share(share)
+        self._tell()
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Send and ask nothing in the block; afterwards the share is what it was."""
+        self._pauses += 1
+        self._tell()
+        try:
+            yield
+        finally:
+            self._pauses -= 1
+            self._tell()
+
+    @property
+    def _usable(self) -> float:
+        return 0.0 if self._pauses else self._share
+
+    def _tell(self) -> None:
+        self.caspio.take_share(self._usable)
         if self._sender is not None:
-            self._sender.take_share(share)
+            self._sender.take_share(self._usable)
 
     async def close(self) -> None:
         """Close what was made."""

@@ -258,7 +258,7 @@ async def record_erased(run: SyncRun, batch: int, erased: pl.DataFrame) -> None:
         suite_version=pl.lit(run.versions.suite, dtype=pl.Int64),
         mapping_version=pl.lit(run.versions.mapping, dtype=pl.Int64),
     )
-    await run.ledger.do(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=rows)
+    await run.persist(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=rows)
     count_erased(run, erased)
 
 

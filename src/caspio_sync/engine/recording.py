@@ -46,7 +46,7 @@ async def close_batch(
     await _settle(run, comparison.settled)
     await run.work.note_left(run, batch.number)
     await check_batch(run, batch, comparison, left=left)
-    await ledger.do(
+    await run.persist(
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )
     await note_heard(run, batch.number)
@@ -58,7 +58,7 @@ async def close_batch(
 async def record_blocked_batch(run: SyncRun, batch: SourceBatch, reason: str) -> None:
     """Record that a batch was blocked; its rows are read again by the next run."""
     ledger = run.ledger
-    await ledger.do(ledger.ledger.close_batch, run.id, batch.number, state="blocked", counts={"reason": reason})
+    await run.persist(ledger.ledger.close_batch, run.id, batch.number, state="blocked", counts={"reason": reason})
 
 
 async def record_rows(run: SyncRun, batch: int, rows: pl.DataFrame, verdict: Verdict) -> None:
@@ -104,7 +104,7 @@ async def record_outcomes(run: SyncRun, batch: int, rows: pl.DataFrame, *, part:
         pl.when(KEY_UNIQUE).then(run.versions.suite).otherwise(OF_A_DUPLICATE).cast(pl.Int64).alias("suite_version"),
         pl.lit(run.versions.mapping, dtype=pl.Int64).alias("mapping_version"),
     )
-    await run.ledger.do(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=record)
+    await run.persist(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=record)
     if part == "profile":
         count_full(run, rows.filter(pl.col("verdict") != Verdict.SENT.value), -1)
         run.report.count_outcomes(rows, name=run.example_column)
@@ -122,7 +122,7 @@ async def _settle(run: SyncRun, settled: pl.DataFrame) -> None:
         mapping_version=pl.lit(run.versions.mapping, dtype=pl.Int64),
         suite_version=pl.lit(run.versions.suite, dtype=pl.Int64),
     )
-    await run.ledger.do(run.ledger.ledger.rebase, sync=run.name, rows=rows)
+    await run.persist(run.ledger.ledger.rebase, sync=run.name, rows=rows)
 
 
 def _note_times(run: SyncRun, rows: pl.DataFrame) -> None:

@@ -1,6 +1,7 @@
 """One run of a sync: made whole when it is opened, handed to every step, and closed at the end."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from caspio_sync.engine.quota import CaspioQuota
 from caspio_sync.engine.reading import Reading
 from caspio_sync.engine.selection import Selection
 from caspio_sync.engine.turns import Turns
-from caspio_sync.errors import GateBlockedError, StoppedError
+from caspio_sync.errors import CaspioSyncError, GateBlockedError, LedgerFullError, StoppedError, TransientError
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.runs import Run
@@ -32,6 +33,10 @@ from caspio_sync.observe.freshness import ChangeTimes
 from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.observe.writeback_report import WritebackReport
 from caspio_sync.schemas import KEY, SOURCE_PK
+
+# Seconds that a run waits for a ledger that is away: a database that is restarted, a lock, a disk that is full.
+LEDGER_PATIENCE = 300.0
+_LEDGER_LOOK = 2.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -231,6 +236,37 @@ class SyncRun(Generic[W]):
     def block(self, error: GateBlockedError) -> None:
         """From now on nothing is sent, opt-outs apart, and the run ends with this error."""
         self.blocks.append(error)
+
+    async def persist(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """As `LedgerThread.do`, for what has to be written down: where the ledger is away, nothing is sent meanwhile.
+
+        Args:
+            call: harmless where it is repeated.
+            args: of the call.
+            kwargs: of the call.
+
+        Raises:
+            LeaseHeldError: another run took the sync over meanwhile.
+            CaspioSyncError: the ledger refuses for good, or was away for `LEDGER_PATIENCE` seconds.
+        """
+        with contextlib.suppress(TransientError, LedgerFullError):
+            return await self.ledger.do(call, *args, **kwargs)
+        since = self.clock.monotonic()
+        with self.clients.paused():
+            while True:
+                await self.clock.sleep(_LEDGER_LOOK)
+                away = self.clock.monotonic() - since
+                try:
+                    result = await self.ledger.do(call, *args, **kwargs)
+                except (TransientError, LedgerFullError) as error:
+                    if away < LEDGER_PATIENCE:
+                        continue
+                    raise CaspioSyncError(
+                        f"{error} The run waited for {away:.0f} seconds, and sent nothing meanwhile. What was sent "
+                        "before and is not written down is sent again by the next run"
+                    ) from error
+                self.report.notes.append(f"waited {away:.0f} seconds for the ledger; nothing was sent meanwhile")
+                return result
 
     async def timed(self, stage: str, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run in a thread (polars lets go of the GIL), and count the time as the stage's."""

@@ -66,7 +66,7 @@ async def send_batch(
     Raises:
         TransientError, ConfigurationError: as the sender says.
     """
-    delivered = await run.ledger.do(run.ledger.ledger.delivered, run.name, run.id, batch)
+    delivered = await run.persist(run.ledger.ledger.delivered, run.name, run.id, batch)
     done = delivered.filter(pl.col("part") == "profile").select(SOURCE_PK)
     waiting = accepted.join(done, on=SOURCE_PK, how="anti", maintain_order="left") if done.height else accepted
     if opt_outs is not None:
@@ -134,7 +134,7 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
         whole = [each for each in answers if not each.rejected and not each.unknown]
         if whole:
             accepted = [Accepted(each.start, each.count, each.number, each.status) for each in whole]
-            await run.ledger.do(run.ledger.ledger.record_sent, sending, accepted)
+            await run.persist(run.ledger.ledger.record_sent, sending, accepted)
             run.report.count_sent(sum(each.count for each in whole))
             points = rows[POINTS]
             run.report.data_points += sum(int(points[each.start : each.start + each.count].sum()) for each in whole)

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError, LedgerFullError, TransientError
 from caspio_sync.ledger import upgrade
 from caspio_sync.ledger.engine import database_file, make_engine
 
@@ -158,7 +158,7 @@ class LedgerConnection:
 _SQLITE_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
     ("SQLITE_BUSY", TransientError, "it is locked by another process. Try again when that run or tool has ended"),
     ("SQLITE_LOCKED", TransientError, "it is locked by another connection. Try again"),
-    ("SQLITE_FULL", CaspioSyncError, "the disk is full. Free space; what was committed before is kept"),
+    ("SQLITE_FULL", LedgerFullError, "the disk is full. Free space; what was committed before is kept"),
     ("SQLITE_IOERR", CaspioSyncError, "the disk refused. Check its space and health; committed work is kept"),
     ("SQLITE_READONLY", ConfigurationError, "the file or its folder is read-only. Give this user the right to write"),
     ("SQLITE_CANTOPEN", ConfigurationError, "the file cannot be opened. Check the path and its rights"),
@@ -168,7 +168,7 @@ _SQLITE_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
 _POSTGRESQL_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
     ("40", TransientError, "another process wrote at the same time. Try again"),
     ("55P03", TransientError, "it is locked by another process. Try again"),
-    ("53100", CaspioSyncError, "the database server's disk is full. Free space; what was committed before is kept"),
+    ("53100", LedgerFullError, "the database server's disk is full. Free space; what was committed before is kept"),
     ("53", TransientError, "the database server lacks resources. Try again"),
     ("08", TransientError, "the connection was lost. Try again"),
     ("57", TransientError, "the database server is stopping or ended the connection. Try again"),

@@ -113,7 +113,7 @@ async def delete_vanished(run: SyncRun[CatalogWork]) -> None:
     kept = found.settle.filter(pl.col("reason") == BORNE)[KEY]
     going = rows[SOURCE_PK].drop_nulls()
     if len(kept) or len(going):
-        await run.ledger.do(run.ledger.ledger.abandon, run.name, pl.concat([kept, ids[KEY]]), going=going)
+        await run.persist(run.ledger.ledger.abandon, run.name, pl.concat([kept, ids[KEY]]), going=going)
     if not found.settle.is_empty():
         await _record(run, found.settle.with_columns(request=unasked, status=unasked))
 
@@ -173,7 +173,7 @@ def _too_many(run: SyncRun[CatalogWork], known: pl.DataFrame, noted: pl.Series, 
 
 
 async def _record(run: SyncRun, rows: pl.DataFrame) -> None:
-    await run.ledger.do(
+    await run.persist(
         run.ledger.ledger.record_deleted,
         sync=run.name,
         run=run.id,

@@ -113,32 +113,32 @@ class CatalogWork(Work):
             return
         self.given_up.append(given_up)
         if not run.planned:
-            await run.ledger.do(run.ledger.ledger.abandon, run.name, given_up)
+            await run.persist(run.ledger.ledger.abandon, run.name, given_up)
 
     async def release_keys(self, run: SyncRun, former: pl.DataFrame) -> None:
         """Should one of these rows come back to its id, the item holds the other row's values."""
         if not run.planned and not former.is_empty():
-            await run.ledger.do(run.ledger.ledger.abandon, run.name, former[KEY], going=former[SOURCE_PK])
+            await run.persist(run.ledger.ledger.abandon, run.name, former[KEY], going=former[SOURCE_PK])
 
     async def note_leaving(self, run: SyncRun, batch: int, rows: pl.DataFrame) -> None:
         """Should the run die, the catalog may have these items as they are now, and the new ids."""
         if not rows.is_empty():
             leaving = rows.select(SOURCE_PK, pl.when(pl.col("_op") == "new").then(KEY).alias(KEY))
-            await run.ledger.do(run.ledger.ledger.note_leaving, sync=run.name, run=run.id, batch=batch, rows=leaving)
+            await run.persist(run.ledger.ledger.note_leaving, sync=run.name, run=run.id, batch=batch, rows=leaving)
 
     async def note_unknown(self, run: SyncRun, rows: pl.DataFrame) -> None:
         """The catalog may have these items, or not."""
         if not rows.is_empty():
-            await run.ledger.do(run.ledger.ledger.abandon, run.name, rows[KEY])
+            await run.persist(run.ledger.ledger.abandon, run.name, rows[KEY])
 
     async def note_taken(self, run: SyncRun, rows: pl.DataFrame) -> None:
         """Write down what these items cost."""
         if self.kept and not rows.is_empty():
-            await run.ledger.do(run.ledger.ledger.record_prices, run.name, rows.with_columns(self.kept))
+            await run.persist(run.ledger.ledger.record_prices, run.name, rows.with_columns(self.kept))
 
     async def note_left(self, run: SyncRun, batch: int) -> None:
         """Nothing of the batch is on its way any more."""
-        await run.ledger.do(run.ledger.ledger.note_left, sync=run.name, run=run.id, batch=batch)
+        await run.persist(run.ledger.ledger.note_left, sync=run.name, run=run.id, batch=batch)
 
 
 async def catalog_work(opening: Opening, definition: CatalogSync, mapping: CatalogMapping) -> CatalogWork:

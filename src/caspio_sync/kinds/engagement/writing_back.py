@@ -101,13 +101,13 @@ async def record_written(  # noqa: PLR0917 - what each stage left
     )
     columns = [*_RECORD, "verdict", "reason", "request", "status"]
     told = pl.concat([outcomes.select(columns), unwritten.select(columns)])
-    await ledger.do(ledger.ledger.record, sync=run.name, run=run.id, batch=batch.number, rows=_recorded(run, told))
+    await run.persist(ledger.ledger.record, sync=run.name, run=run.id, batch=batch.number, rows=_recorded(run, told))
     run.report.count_outcomes(told, name=run.example_column)
     await record_erased(run, batch.number, rows.erased)
     await _agree(run, own, rows, held, written)
     if not rows.settled.is_empty():
-        await ledger.do(ledger.ledger.rebase, sync=run.name, rows=rows.settled)
-    await ledger.do(
+        await run.persist(ledger.ledger.rebase, sync=run.name, rows=rows.settled)
+    await run.persist(
         ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
     )
     run.report.batches += 1
@@ -166,4 +166,4 @@ async def _agree(
         layouts, identity = await ledger.do(ledger.ledger.mapping_fields, returned.profiles), own.profiles.identity
         salt = identity_salt(ledger.ledger.salt, identity.kind, identity.label)
         told = Told(returned.profiles, tell, layouts, salt)
-    await ledger.do(ledger.ledger.agree, run.name, agreed, told)
+    await run.persist(ledger.ledger.agree, run.name, agreed, told)
