@@ -161,7 +161,7 @@ class World:
         """A run as the flow it is; raises what ends it."""
         from flows.kinds import run_sync
 
-        return run_sync(name, RunOptions(**options), current_settings())
+        return run_sync(name, RunOptions(**options), current_settings(name))
 
     def ended(self, name: str = "customers", **options: Any) -> Ended:
         """A run as the command line makes it, with what its user would see."""

@@ -13,6 +13,7 @@ from caspio_sync.cli.run import AllowErasures, AsJson
 from caspio_sync.cli.show import ERR, OUT, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.engine import erasing
+from caspio_sync.engine.erasing import Subject
 from caspio_sync.engine.erasure_requests import too_many
 from caspio_sync.engine.lease import hold_lease
 from caspio_sync.engine.opening import open_plan
@@ -129,7 +130,7 @@ def _confirm(sync: str, subjects: list[erasing.Subject]) -> None:
 
 def _show(sync: str, subjects: list[erasing.Subject], *, as_json: bool, dry_run: bool) -> None:
     if as_json:
-        show_json({"sync": sync, "dry_run": dry_run, "subjects": [asdict(each) for each in subjects]})
+        show_json({"sync": sync, "dry_run": dry_run, "subjects": [_told(each) for each in subjects]})
         return
     show_table(
         "a dry run: nothing was written" if dry_run else "",
@@ -140,3 +141,8 @@ def _show(sync: str, subjects: list[erasing.Subject], *, as_json: bool, dry_run:
         ],
         right=("ledger rows",),
     )
+
+
+def _told(subject: Subject) -> dict[str, object]:
+    """As programs know it, who read the key of the first destination."""
+    return {"in_braze" if name == "is_there" else name: value for name, value in asdict(subject).items()}

@@ -159,7 +159,7 @@ def run_shown(
     Returns:
         The last report (None where the run could not be opened), and the error that ended the run.
     """
-    settings = current_settings()
+    settings = current_settings(sync)
     signals.remark(STOPPED)
     server = named_server(settings.home)
     if server is None and not private:
