@@ -109,7 +109,7 @@ def quarantine_show(
 
     Example: `caspio-sync quarantine show customers 17850`
     """
-    settings = current_settings(sync)
+    settings = current_settings()
     with open_ledger(settings) as ledger:
         story = _held_story(settings, ledger, sync, key)
         told = tell(settings, ledger, sync, key)
