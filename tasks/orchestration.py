@@ -95,7 +95,11 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
             yield run
 
 
-OTHER_FLOWS = ("backfill", "housekeeping")  # besides the flow of each kind
+def our_flows() -> list[str]:
+    """Prefect's names of our flows."""
+    return [*(kind_named(each).flow_name for each in KINDS), "backfill", "housekeeping"]
+
+
 _AT_ONCE = 50  # flow runs, and artifacts, a look
 
 
@@ -114,9 +118,7 @@ async def purge_flow_runs(before: datetime, *, dry_run: bool) -> tuple[int, int]
     from prefect.client.schemas.objects import TERMINAL_STATES  # noqa: PLC0415
     from prefect.exceptions import ObjectNotFound  # noqa: PLC0415
 
-    ours = filters.FlowFilter(
-        name=filters.FlowFilterName(any_=[*(kind_named(each).flow_name for each in KINDS), *OTHER_FLOWS])
-    )
+    ours = filters.FlowFilter(name=filters.FlowFilterName(any_=our_flows()))
     ended = filters.FlowRunFilter(
         end_time=filters.FlowRunFilterEndTime(before_=before),
         state=filters.FlowRunFilterState(type=filters.FlowRunFilterStateType(any_=list(TERMINAL_STATES))),

@@ -13,8 +13,9 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import httpx
@@ -192,12 +193,11 @@ class Cluster:
         kill(self.server.pid)
         self.server.wait()
 
-    def start_worker(self, name: str, *, limit: int = 4) -> None:
-        """A worker that is a machine of its own."""
-        self.workers[name] = self._spawn(
-            name, "prefect", "worker", "start", "--pool", "caspio-sync", "--type", "process", "--name", name,
-            "--limit", str(limit),
-        )  # fmt: skip
+    def start_worker(self, name: str, *, limit: int = 4, kind: str = "warm") -> None:
+        """A worker that is a machine of its own: warm, or Prefect's process worker."""
+        pool = ("--pool", "caspio-sync")
+        command = ("caspio_sync", "worker") if kind == "warm" else ("prefect", "worker", "start", *pool, "--type", kind)
+        self.workers[name] = self._spawn(name, *command, "--name", name, "--limit", str(limit))
 
     def kill_worker(self, name: str) -> None:
         """The worker and every run on it, at once."""
@@ -207,7 +207,16 @@ class Cluster:
 
     def at_work(self) -> bool:
         """Whether a worker has a process that runs a flow."""
-        return any(descendants(worker.pid) for worker in self.workers.values())
+        return any(self.forks(name) for name in self.workers)
+
+    def fork_server(self, name: str) -> int | None:
+        """Process that a warm worker's runs are forks of; None as long as there is none."""
+        found = [each for each in descendants(self.workers[name].pid) if is_fork_server(each)]
+        return found[0] if len(found) == 1 else None
+
+    def forks(self, name: str) -> list[int]:
+        """The processes of a worker's runs."""
+        return [each for each in descendants(self.workers[name].pid) if not is_fork_server(each)]
 
     def command(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """`caspio-sync …` as CI calls it: exit code and standard output."""
@@ -246,11 +255,12 @@ class Cluster:
         """Prefect's answer."""
         return asked("GET" if body is None else "POST", f"{self.api_url}/{path}", body)
 
-    def trigger(self, deployment: str, **parameters: Any) -> str:
-        """A custom run; its id."""
+    def trigger(self, deployment: str, *, env: Mapping[str, str] = MappingProxyType({}), **parameters: Any) -> str:
+        """A custom run with these parameters, and variables of its job; its id."""
         (found,) = self.api("deployments/filter", {"deployments": {"name": {"any_": [deployment]}}})
         given = {**found["parameters"]["parameters"], **parameters}
-        return str(self.api(f"deployments/{found['id']}/create_flow_run", {"parameters": {"parameters": given}})["id"])
+        body = {"parameters": {"parameters": given}, "job_variables": {"env": dict(env)} if env else {}}
+        return str(self.api(f"deployments/{found['id']}/create_flow_run", body)["id"])
 
     def state(self, flow_run: str) -> tuple[str, str, str | None]:
         """Type, name and message of a flow run's state."""
@@ -290,6 +300,13 @@ class Cluster:
             worker.wait()
         if self.server is not None and self.server.poll() is None:
             self.kill_server()
+
+
+def is_fork_server(pid: int) -> bool:
+    """Whether it leads its session; a fork, which has the same command line, does not."""
+    with contextlib.suppress(OSError):
+        return b"tasks.fork_server" in Path(f"/proc/{pid}/cmdline").read_bytes() and os.getsid(pid) == pid
+    return False
 
 
 def kill(pid: int) -> None:

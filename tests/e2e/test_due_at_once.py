@@ -1,4 +1,4 @@
-"""Ten deployments due in one minute, on each of Prefect's databases: each runs once, and ends well."""
+"""Deployments due in one minute, on each of Prefect's databases and workers: each runs once, and ends well."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.filterwarnings(r"ignore:unclosed <socket\.socket .*127\.0\.0\.1:ResourceWarning"),
 ]
 
-SYNCS, ROWS = 10, 300
+ROWS = 300
 
 
 def ended(cluster: Cluster) -> dict[str, str]:
@@ -25,23 +25,27 @@ def ended(cluster: Cluster) -> dict[str, str]:
     return {each["parameters"]["parameters"]["sync"]: each["state"]["name"] for each in runs}
 
 
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_ten_deployments_are_due_at_once(database: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+@pytest.mark.parametrize(
+    ("database", "syncs", "workers", "limit"), [("sqlite", 20, ["warm"], 4), ("postgresql", 10, ["process"] * 2, 3)]
+)
+def test_many_deployments_are_due_at_once(
+    *, database: str, syncs: int, workers: list[str], limit: int, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     server: Any = request.getfixturevalue("postgresql_server") if database == "postgresql" else None
     with running(tmp_path, server, rows=ROWS, name="due") as cluster:
         due = (datetime.now(UTC) + timedelta(seconds=90)).replace(second=0)
-        for number in range(SYNCS):
+        for number in range(syncs):
             # Each sees profiles of its own: two syncs may not write one attribute.
             identity = f"identity: {{user_alias: {{name: CustomerNo, label: l{number}}}}}"
             text = PEOPLE.replace("identity: {external_id: CustomerNo}", identity)
             cluster.sync(f"people{number}", text.replace("0 0 1 1 *", f"{due.minute} {due.hour} * * *"))
         cluster.deploy(paused=False)
-        for name in ("one", "two"):
-            cluster.start_worker(name, limit=3)
-        until("the end of ten runs", lambda: len(ended(cluster)) == SYNCS, every=2, patience=500)
-        assert ended(cluster) == {f"people{number}": "Completed" for number in range(SYNCS)}
+        for number, kind in enumerate(workers):
+            cluster.start_worker(f"w{number}", limit=limit, kind=kind)
+        until("the end of all runs", lambda: len(ended(cluster)) == syncs, every=2, patience=500)
+        assert ended(cluster) == {f"people{number}": "Completed" for number in range(syncs)}
         with cluster.ledger() as ledger:
-            for number in range(SYNCS):
+            for number in range(syncs):
                 assert ledger.verdict_counts(f"people{number}") == {"sent": ROWS}
                 assert len(ledger.runs(f"people{number}")) == 1
-        assert cluster.emulators.braze.objects == SYNCS * ROWS
+        assert cluster.emulators.braze.objects == syncs * ROWS

@@ -1,4 +1,4 @@
-"""`caspio-sync serve` as a user starts it: a real Prefect server, a process worker, the sandbox, nothing from outside.
+"""`caspio-sync serve` as a user starts it: a real Prefect server, a warm worker, the sandbox, nothing from outside.
 
 One server for the whole story: a schedule fires, a run by hand, a run whose machine dies, the doctor, and the end.
 """
@@ -9,11 +9,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from caspio_sync.ledger.runs import KILLED, RUNNING
 from caspio_sync.ledger.store import Ledger
+from tests.e2e.prefect_api import asked
 
 pytestmark = [
     pytest.mark.long,
@@ -45,10 +45,11 @@ def test_from_the_first_schedule_to_ctrl_c(machine: Any, until: Any) -> None:
 
     # From here on by hand.
     for schedule in deployment["schedules"]:
-        httpx.patch(
+        asked(
+            "PATCH",
             f"http://127.0.0.1:{machine.port}/api/deployments/{deployment['id']}/schedules/{schedule['id']}",
-            json={"active": False},
-        ).raise_for_status()
+            {"active": False},
+        )
     until("quiet", lambda: machine.is_quiet(deployment["id"]))
     parameters = {"parameters": {"sync": "customers", "keys": ["12747", "12748"]}}
     by_hand = machine.api(f"deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
@@ -68,7 +69,7 @@ def test_from_the_first_schedule_to_ctrl_c(machine: Any, until: Any) -> None:
         every=0.02,
     )
     pid = machine.holder_pid()
-    workers = [each for each, line in machine.family().items() if "worker start" in line]
+    workers = [each for each, line in machine.family().items() if "caspio_sync worker" in line]
     assert pid is not None
     assert workers
     for each in workers:

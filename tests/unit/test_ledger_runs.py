@@ -1,7 +1,9 @@
 """Runs, batches, cursors, versions and leases, on both databases."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 
 import pytest
 
@@ -71,6 +73,24 @@ def test_versions_count_per_sync_and_are_found_again(ledger: Ledger) -> None:
     assert ledger.mapping_fields("a") == {1: ("x",), 2: ("y",)}
     assert ledger.mapping_fields("b") == {1: ("q", "p")}
     assert [ledger.suite_version("a", digest) for digest in ("x", "y", "x")] == [1, 2, 1]
+
+
+def test_shards_that_begin_at_once_agree_on_versions(ledger: Ledger, ledger_url: str) -> None:
+    """Two of each digest, all at the same moment."""
+    meet = Barrier(4)
+
+    def shard(number: int) -> list[int]:
+        with Ledger.open(ledger_url) as own:
+            found = []
+            for turn in range(20):
+                meet.wait(30)
+                found.append(own.suite_version(f"sync {turn}", str(number % 2)))
+            return found
+
+    with ThreadPoolExecutor(4) as threads:
+        first, second, third, fourth = threads.map(shard, range(4))
+    assert (first, second) == (third, fourth)
+    assert all({one, two} == {1, 2} for one, two in zip(first, second, strict=True))
 
 
 def test_a_second_holder_is_refused_and_told_of_the_first(ledger: Ledger) -> None:

@@ -88,6 +88,11 @@ COMMANDS: Mapping[str, Entry] = MappingProxyType(
             "Run everything on this machine until Ctrl-C: Prefect's server and UI, every sync's deployment, "
             "one worker.",
         ),
+        "worker": Entry(
+            "worker",
+            "worker",
+            "Take the runs of the deployments on Prefect's server until Ctrl-C.",
+        ),
         "doctor": Entry(
             "doctor",
             "doctor",

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from caspio_sync import startup
 from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.server import named_server
+from caspio_sync.cli.server import required_server
 from caspio_sync.cli.show import OUT, show_json, show_table
 from caspio_sync.deployed.deployments import POOL, Deployments, deployments_of, prefect_file, refusal_by_budget
 from caspio_sync.errors import ConfigurationError
@@ -60,7 +60,8 @@ def deploy(
         return
     show_table("", ("deployment", "would be" if dry_run else "was", ""), [(c.name, c.action, c.note) for c in changes])
     show_left(found)
-    OUT.print(f"\nA worker takes their runs: `prefect worker start --pool {pool} --type process`, or `make serve`")
+    chosen = "" if pool == POOL else f" --pool {pool}"
+    OUT.print(f"\nA worker takes their runs: `caspio-sync worker{chosen}`, or `make serve`")
 
 
 def show_left(found: Deployments) -> None:
@@ -79,11 +80,7 @@ def registered(
             against an account that is not the sandbox's.
         TransientError: the server, or Caspio, does not answer.
     """
-    if (server := named_server(settings.home)) is None:
-        raise ConfigurationError(
-            "no Prefect server is named: set PREFECT_API_URL, such as http://127.0.0.1:4200/api, or let `make serve` "
-            "start one. (Runs by hand or by cron need none.)"
-        )
+    server = required_server(settings.home)
     if not settings.sandbox and settings.syncs.resolve() == shipped_examples().resolve():
         raise ConfigurationError(
             f"{settings.syncs} holds the shipped examples, which are for the sandbox alone (one of them writes to "

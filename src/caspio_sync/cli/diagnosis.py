@@ -217,7 +217,7 @@ def _of_lease(lease: Lease, run: Run | None, now: datetime) -> Finding:
 
 
 def _of_pool(server: ServerState, ledger_url: str) -> Iterator[Finding]:
-    start = f"`CASPIO_SYNC_FOLDER=$PWD prefect worker start --pool {server.pool} --type process`"
+    start = f"`caspio-sync worker --pool {server.pool}`"
     if not server.pool_exists:
         yield Finding("error", f"the server has no work pool {server.pool}", "`caspio-sync deploy` makes it")
         return

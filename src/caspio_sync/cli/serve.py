@@ -20,7 +20,7 @@ from caspio_sync.cli.deploy import registered, show_left
 from caspio_sync.cli.sandbox import SANDBOX_ENV, SANDBOX_HOME, environment, use_settings
 from caspio_sync.cli.server import serving
 from caspio_sync.cli.show import OUT
-from caspio_sync.deployed.deployments import FOLDER_VARIABLE, POOL, POOL_TYPE, deployments_of
+from caspio_sync.deployed.deployments import FOLDER_VARIABLE, POOL, deployments_of
 from caspio_sync.env_file import ENV_FILE_VARIABLE
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientError
 from caspio_sync.settings import every_setting, named_accounts, secret_variables, variables
@@ -28,8 +28,6 @@ from caspio_sync.state import state_folder
 
 SERVE_HOME = Path(".caspio-sync/serve")
 HOST = "127.0.0.1"
-# Runs at once on this worker, by a count of its own living processes: after an outage many are late together.
-RUNS_AT_ONCE = 4
 _PATIENCE_SECONDS = 600.0  # a new database on a busy machine takes minutes
 
 
@@ -65,8 +63,7 @@ def serve(
         _await_server(server, port, home)
         stack.enter_context(serving(state_folder(settings.home), f"http://{HOST}:{port}/api"))
         changes = registered(settings, found, pool=POOL, prune=prune)
-        command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", POOL_TYPE]
-        command += ["--name", f"serve-{socket.gethostname()}", "--limit", str(RUNS_AT_ONCE)]
+        command = [sys.executable, "-m", "caspio_sync", "worker", "--name", f"serve-{socket.gethostname()}"]
         worker = stack.enter_context(_process(command, home, "worker"))
         OUT.print(f"[bold]UI: http://{HOST}:{port}[/]  ({len(changes)} deployments; logs in {SERVE_HOME})")
         show_left(found)

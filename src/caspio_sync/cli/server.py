@@ -28,6 +28,20 @@ def named_server(home: Path) -> str | None:
     return os.environ.get(VARIABLE, "").strip() or _of_profile() or _served(home)
 
 
+def required_server(home: Path) -> str:
+    """As `named_server`.
+
+    Raises:
+        ConfigurationError: none is named.
+    """
+    if (server := named_server(home)) is None:
+        raise ConfigurationError(
+            f"no Prefect server is named: set {VARIABLE}, such as {_EXAMPLE}, or let `make serve` start one. (Runs by "
+            "hand or by cron need none.)"
+        )
+    return server
+
+
 def own_records(home: Path) -> Path:
     """Where runs keep Prefect's records that had a server of their own."""
     return home / "prefect" / "prefect.db"

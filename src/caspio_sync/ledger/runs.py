@@ -364,18 +364,14 @@ class Runs(LedgerConnection):
         return None if found is None else int(found)
 
     def _version(self, table: sa.Table, sync: str, digest: str, further: Mapping[str, Any]) -> int:
-        found = self._known_version(table, sync, digest)
-        if found is not None:
-            return found
         newest = sa.select(sa.func.coalesce(sa.func.max(table.c.version), 0)).where(table.c.sync == sync)
-        with self.writing("add a version") as connection:
-            version = connection.execute(newest).scalar_one() + 1
-            connection.execute(
-                insert(connection, table)
-                .values(sync=sync, digest=digest, version=version, **further)
-                .on_conflict_do_nothing(index_elements=[table.c.sync, table.c.digest])
-            )
-            return int(connection.execute(_present_version(table, sync, digest)).scalar_one())
+        while (found := self._known_version(table, sync, digest)) is None:
+            with self.writing("add a version") as connection:
+                version = connection.execute(newest).scalar_one() + 1
+                # Another shard may add the same digest just now, or another digest under the same number.
+                values = insert(connection, table).values(sync=sync, digest=digest, version=version, **further)
+                connection.execute(values.on_conflict_do_nothing())
+        return found
 
 
 def _present_version(table: sa.Table, sync: str, digest: str) -> sa.Select[tuple[Any]]:
