@@ -211,7 +211,8 @@ def test_a_killed_return_is_finished_by_the_next_run(  # noqa: PLR0917 - fixture
 
 
 @pytest.mark.parametrize(
-    ("at", "count"), [("engagement._add:after", 2), ("engagement.fold_inbox:before", 1), ("CaspioClient.update:after", 1)]
+    ("at", "count"),
+    [("engagement._add:after", 2), ("engagement.fold_inbox:before", 1), ("CaspioClient.update:after", 1)],
 )
 def test_and_on_postgresql(  # noqa: PLR0917 - fixtures
     arena: Arena, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path, at: str, count: int

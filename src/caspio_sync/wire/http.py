@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
+from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
@@ -317,10 +317,10 @@ class ConnectionPool:
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
         # For http as well: whatever the address says, no connection leaves a certificate unlooked at.
         verify = certificates()
-        self._clients = [
-            httpx.AsyncClient(transport=transport, limits=limits, verify=verify, trust_env=not is_loopback(url))
-            for _ in range(clients)
-        ]
+        self._make = partial(
+            httpx.AsyncClient, transport=transport, limits=limits, verify=verify, trust_env=not is_loopback(url)
+        )
+        self._clients: dict[int, httpx.AsyncClient] = {}  # made when the first request comes to one
         self.in_flight = [0] * clients  # requests, by client
         self._free = asyncio.Semaphore(clients * connections)
         self._seconds = timeout_seconds
@@ -341,6 +341,8 @@ class ConnectionPool:
         async with self._free:
             lane = self.in_flight.index(min(self.in_flight))
             self.in_flight[lane] += 1
+            if lane not in self._clients:
+                self._clients[lane] = self._make()
             try:
                 async with asyncio.timeout(self._seconds if seconds is None else seconds):
                     response = await self._clients[lane].send(request, stream=True)
@@ -358,7 +360,7 @@ class ConnectionPool:
 
     async def aclose(self) -> None:
         """Close every connection."""
-        for client in self._clients:
+        for client in self._clients.values():
             await client.aclose()
 
     async def __aenter__(self) -> Self:
