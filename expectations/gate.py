@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import polars as pl
 
+from caspio_sync.engine.gates import Judgement
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.schemas import HELD_BEFORE, PROBLEMS, CheckResult
 from expectations.fit import base_of, columns_of, viewed
@@ -48,30 +49,6 @@ class GateLimits:
     max_quarantined_share: float = 0.1
     min_rows: int = 200
     max_quarantined_rows: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """What the gate says of a batch.
-
-    Args:
-        accepted: rows that may go on.
-        held: rows set aside, with `reason` (names of the failed expectations, and what is wrong, masked).
-        checks: a result for each expectation.
-        blocked: why nothing of the batch may be sent; None where the rest may go on.
-        seconds: how long it took.
-    """
-
-    accepted: pl.DataFrame
-    held: pl.DataFrame
-    checks: tuple[CheckResult, ...]
-    blocked: str | None
-    seconds: float
-
-    @classmethod
-    def of_nothing(cls, rows: pl.DataFrame) -> "Judgement":
-        """Of a batch without a row, which needs no gate: a run that finds no change does not import one."""
-        return cls(rows, rows.with_columns(reason=pl.lit("")), (), None, 0.0)
 
 
 class Gate:

@@ -8,9 +8,10 @@ from typing import Any
 
 import polars as pl
 
+from caspio_sync.engine.gates import Judgement
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
-from expectations.gate import Expectation, Gate, Judgement
+from expectations.gate import Expectation, Gate
 from expectations.rules import gate_with
 
 

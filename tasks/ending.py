@@ -38,7 +38,6 @@ class Parameters(Protocol):
     @property
     def sync(self) -> str:
         """Name of the sync."""
-        ...
 
 
 P = TypeVar("P", bound=Parameters)

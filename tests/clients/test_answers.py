@@ -13,7 +13,6 @@ import pytest
 from pydantic import SecretStr
 
 from caspio_sync.caspio.client import CaspioClient
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.answers import EmailToIdentify
 from caspio_sync.destinations.braze.catalog_client import CatalogClient
 from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient
@@ -23,6 +22,7 @@ from caspio_sync.wire.answers import ForeignAnswerError
 from caspio_sync.wire.body import LARGEST
 from caspio_sync.wire.http import ConnectionPool, RateLimit, rate_limit, retry_after, server_time
 from tests.clients.test_caspio import TABLE, FakeCaspio, page, rows
+from tests.virtual_clock import VirtualClock
 
 NOW = datetime(2026, 5, 1, 12, 0, tzinfo=UTC)
 EPOCH = int(NOW.timestamp())

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.answers import DeleteAnswer
 from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.wire.http import RateLimit
+from tests.virtual_clock import VirtualClock
 
 ALIAS = {"alias_name": "ada", "alias_label": "crm"}
 LATEST = ["most_recently_updated"]

@@ -10,9 +10,9 @@ import pytest
 from pydantic import SecretStr
 
 from caspio_sync.caspio.client import CaspioClient, RecordPage, RefusedError, Source
-from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.schemas import CaspioField
+from tests.virtual_clock import VirtualClock
 
 SECRET = "a-secret-of-the-profile"
 TABLE = Source("Customers")

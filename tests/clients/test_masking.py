@@ -10,11 +10,11 @@ import pytest
 from pydantic import SecretStr
 
 from caspio_sync.caspio.client import CaspioClient
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.catalog_client import CatalogClient
 from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.wire.masking import masked, struck
+from tests.virtual_clock import VirtualClock
 
 KEY = "3f1c0b1e-94d2/4c51+a7e0-5b1f2c9d8e70"
 FORMS = {

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.wire.pacing import Pace, RollingWindow
+from tests.virtual_clock import VirtualClock
 
 
 def admitted(calls: int, *windows: RollingWindow, pauses: tuple[float, ...] = ()) -> list[float]:

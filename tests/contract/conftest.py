@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
+from tests.virtual_clock import VirtualClock
 
 HOST = "https://c0abc123.caspio.com"
 API = "/integrations/rest/v3/"

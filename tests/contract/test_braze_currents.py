@@ -10,10 +10,10 @@ import httpx
 import orjson
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, BrazeBehaviour
 from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector, State
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from tests.virtual_clock import VirtualClock
 
 AT = datetime(2026, 1, 1, 10, tzinfo=UTC)
 PLAIN = {"duplicates": 0, "disorder": False}

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from tests.virtual_clock import VirtualClock
 
 START = datetime(2026, 1, 1, 10, 59, 30, tzinfo=UTC)
 LATEST = ["most_recently_updated"]

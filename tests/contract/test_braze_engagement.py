@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, PERMISSIONS, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from tests.virtual_clock import VirtualClock
 
 START = datetime(2026, 1, 10, 12, tzinfo=UTC)
 DAYS = {"start_date": "2026-01-01", "end_date": "2026-01-31"}

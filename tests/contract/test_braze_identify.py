@@ -9,13 +9,13 @@ import orjson
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.answers import EmailToIdentify
 from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.errors import ConfigurationError, PermanentError
 from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.wire.http import UnavailableError
+from tests.virtual_clock import VirtualClock
 
 T = TypeVar("T")
 HEADERS = {"Authorization": "Bearer sandbox-key"}

@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
 from tests.contract.conftest import FORM, HOST, talk
+from tests.virtual_clock import VirtualClock
 
 TABLES = "/integrations/rest/v3/tables"
 

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
 from tests.contract.conftest import API, FIELDS, a_filled_account, get, talk
+from tests.virtual_clock import VirtualClock
 
 ATTACHMENT = {
     *("AttachmentPermittedFileTypes", "AttachmentMinFileSize", "AttachmentMaxFileSize", "AttachmentSmartResizer"),

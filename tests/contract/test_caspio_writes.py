@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox, Refusal
 from tests.contract.conftest import API, talk
+from tests.virtual_clock import VirtualClock
 
 RECORDS = f"{API}tables/T/records"
 FIELDS: list[dict[str, Any]] = [

@@ -13,7 +13,6 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.deployed.backfill import BackfillError, BackfillReport
 from caspio_sync.engine.line import Batch, move
 from caspio_sync.engine.opening import open_run
@@ -27,6 +26,7 @@ from caspio_sync.settings import current_settings
 from expectations.suites import Gates
 from tests.flows.killing import KilledError, killed_after
 from tests.flows.world import World
+from tests.virtual_clock import VirtualClock
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State

@@ -5,10 +5,10 @@ from collections import Counter
 
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.products import load_books, load_products
 from tests.flows import shipped_catalog_rules as rules
+from tests.virtual_clock import VirtualClock
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.world import World
+from tests.virtual_clock import VirtualClock
 
 RECORDS = "/integrations/rest/v3/tables/Customers/records"
 ANY = "/integrations/rest"

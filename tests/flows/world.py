@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from caspio_sync.caspio.client import CaspioClient
-from caspio_sync.clock import Clock, VirtualClock
+from caspio_sync.clock import Clock
 from caspio_sync.delivery.sender import InlineSender
 from caspio_sync.engine.connect import CONNECT, Connect
 from caspio_sync.engine.destination import Account, Destination, Sink
@@ -23,6 +23,7 @@ from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import CutAnswer, Fault, Faults, FaultyApp, ResetAfter, ResetBefore
 from caspio_sync.settings import Settings, current_settings, destination_settings
+from tests.virtual_clock import VirtualClock
 
 SHIPPED = Path(__file__).parents[2] / "examples"
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote
 
 import caspio_sync
-from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
+from tests.virtual_clock import VirtualClock
 
 SOURCE = str(Path(caspio_sync.__file__).parent)
 # What only an input that hangs takes: of the processor, whatever else the machine does, and by the clock.

@@ -8,13 +8,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from caspio_sync.engine.gates import Judgement
 from caspio_sync.engine.kind import mapping_of
 from caspio_sync.kinds.catalog.definition import CatalogSync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from expectations.catalog import judged_frame
-from expectations.gate import Judgement
 from expectations.rules import MAX_ROW_EXPECTATIONS
 from expectations.suites import gate_of, suite_of
 from expectations.suites import judged_frame as judged_frame_of

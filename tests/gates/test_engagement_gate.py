@@ -9,13 +9,13 @@ from typing import Any
 import polars as pl
 import pytest
 
+from caspio_sync.engine.gates import Judgement
 from caspio_sync.engine.kind import mapping_of
 from caspio_sync.kinds.engagement.definition import EngagementSync
 from caspio_sync.kinds.engagement.mapping import CONSENT_SHARE, NEWS_AT, NOW, EngagementMapping, present
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 from expectations.engagement import judged_frame
-from expectations.gate import Judgement
 from expectations.suites import gate_of
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -12,11 +12,12 @@ import polars as pl
 import pytest
 
 from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
+from caspio_sync.engine.gates import Judgement
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.kinds.profiles.mapping import ProfileMapping
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
-from expectations.gate import Gate, GateLimits, Judgement, expectation_from
+from expectations.gate import Gate, GateLimits, expectation_from
 from expectations.profiles import judged_frame
 from expectations.rules import MAX_ROW_EXPECTATIONS
 from expectations.suites import gate_of, suite_of

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 from hypothesis import strategies as st
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.events import EVENTS, Post, event_lines
 from caspio_sync.inbox import Inbox
 from caspio_sync.kinds.engagement.folding import FoldReport, fold_inbox
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
+from tests.virtual_clock import VirtualClock
 
 SYNC = "engagement"
 START = datetime(2026, 7, 1, 9, 0, tzinfo=UTC)

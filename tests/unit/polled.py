@@ -9,12 +9,12 @@ import httpx
 import polars as pl
 from pydantic import SecretStr
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient
 from caspio_sync.destinations.braze.polls import KNOWN_STATES, Polls
 from caspio_sync.engagement.events import Post, read_events
 from caspio_sync.sandbox.braze.behaviour import SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
+from tests.virtual_clock import VirtualClock
 
 START = datetime(2026, 1, 10, 12, tzinfo=UTC)
 

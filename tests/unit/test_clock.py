@@ -3,7 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from caspio_sync.clock import SystemClock, VirtualClock
+from caspio_sync.clock import SystemClock
+from tests.virtual_clock import VirtualClock
 
 
 def test_sleepers_wake_in_the_order_of_their_deadlines_at_their_times() -> None:

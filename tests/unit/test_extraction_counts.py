@@ -11,10 +11,10 @@ import pytest
 from caspio_sync.caspio.client import Aggregate, Source
 from caspio_sync.caspio.read_clock import ReadClock
 from caspio_sync.caspio.records import RecordReader
-from caspio_sync.clock import VirtualClock
 from caspio_sync.errors import TransientError
 from caspio_sync.schemas import SOURCE_PK
 from tests.unit.test_extraction_records import NAME, NOW, FakeCaspio, keys_laid_out, keys_of, read
+from tests.virtual_clock import VirtualClock
 
 Spoil = Callable[[int, list[int]], list[int]]
 

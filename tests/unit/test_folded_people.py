@@ -6,7 +6,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.engagement.fold import fold
 from caspio_sync.errors import TransientError
@@ -32,6 +31,7 @@ from tests.unit.engagement_model import (  # noqa: F401 - fixtures
     rows_of,
     stored_state,
 )
+from tests.virtual_clock import VirtualClock
 
 
 def test_somebody_unknown_is_found_when_the_row_appears(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
@@ -185,12 +185,3 @@ def test_whoever_is_erased_while_events_are_folded_is_not_in_the_state(
     assert people(ledger) == set()
     fold_all(inbox, ledger, clock)
     assert people(ledger) == {("external_id", "c-2")}
-
-
-def test_people_whose_row_never_appeared_can_be_forgotten(inbox: Inbox, ledger: Ledger, clock: VirtualClock) -> None:
-    inbox.add([post([event(EMAIL + "Open", day * 86_400, external_id=f"c-{day}") for day in range(3)])])
-    fold_all(inbox, ledger, clock)
-    known = known_people(ledger, SYNC, rows_of(key=[0], external_id=["c-0"]))
-    unknown = ledger.known_people(SYNC).join(known.names, on=["person_kind", "person"], how="anti")
-    assert ledger.forget_people(SYNC, unknown.filter(pl.col("last_at") < at(86_401))) == 1
-    assert people(ledger) == {("external_id", "c-0"), ("external_id", "c-2")}

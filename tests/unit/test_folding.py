@@ -13,7 +13,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.series import CAMPAIGN_DAYS
 from caspio_sync.engagement.events import read_events
 from caspio_sync.errors import TransientError
@@ -44,6 +43,7 @@ from tests.unit.engagement_model import (  # noqa: F401 - fixtures
     rows_of,
     stored_state,
 )
+from tests.virtual_clock import VirtualClock
 
 BEGAN = date(2026, 7, 1)
 

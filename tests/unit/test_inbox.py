@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.events import Malformed, Post, event_lines, read_events
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.inbox import Inbox
 from caspio_sync.ledger.store import Ledger
+from tests.virtual_clock import VirtualClock
 
 
 def a_post(*ids: str, malformed: tuple[Malformed, ...] = (), email: str | None = None) -> Post:

@@ -14,13 +14,13 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.ledger.audit import FIRST_HASH, AuditBrokenError, chained
 from caspio_sync.ledger.erasure import Erased, Keyspace
 from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.store import Ledger
+from tests.virtual_clock import VirtualClock
 
 START = datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
 IDS = Keyspace("external_id", naming=NAMING)

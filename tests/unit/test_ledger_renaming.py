@@ -9,7 +9,6 @@ import polars as pl
 import pytest
 import sqlalchemy as sa
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.engine.connect import open_ledger
 from caspio_sync.errors import TransientError
@@ -20,6 +19,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.settings import load_settings
 from tests.flows.world import ENVIRONMENT
 from tests.unit.test_ledger_rows import START, a_row
+from tests.virtual_clock import VirtualClock
 
 PATH = "syncs/customers.yaml"
 

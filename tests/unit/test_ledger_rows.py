@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.ledger.schema import CLAIM_SCHEMA, LEDGER_ROW_SCHEMA, RECORD_SCHEMA
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.schemas import Verdict
+from tests.virtual_clock import VirtualClock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -7,9 +7,9 @@ from threading import Barrier
 
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.store import Ledger
+from tests.virtual_clock import VirtualClock
 
 START = datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=UTC)
 

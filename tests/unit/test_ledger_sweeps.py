@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.ledger.store import Ledger
+from tests.virtual_clock import VirtualClock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BEGAN = START - timedelta(seconds=3)

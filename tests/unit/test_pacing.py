@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait, backoff
 from caspio_sync.errors import TransientError
+from tests.virtual_clock import VirtualClock
 
 
 def most_in_any_window(times: list[float], seconds: float) -> int:

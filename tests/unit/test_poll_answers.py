@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient, instant
 from caspio_sync.destinations.braze.polls import Polls
 from caspio_sync.engagement.events import read_events
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY
 from tests.unit.polled import NOTHING_KNOWN, START, Workspace, client_of
+from tests.virtual_clock import VirtualClock
 
 # The client.
 
@@ -119,26 +119,18 @@ def read_from(answer: Callable[[httpx.Request], Any], poll: Callable[[Polls], An
 @pytest.mark.parametrize(
     "profile",
     [
-        {"external_id": "c-0\0", "braze_id": 7, "email": ["a"], "user_aliases": "x", "campaigns_received": "y"},
-        {"external_id": {"a": 1}, "braze_id": "b", "user_aliases": [7], "campaigns_received": [7]},
+        {"external_id": "c-0\0", "braze_id": 7, "email": ["a"], "user_aliases": "x"},
+        {"external_id": {"a": 1}, "braze_id": "b", "user_aliases": [7]},
         {"external_id": "c-0", "email_subscribe": ["subscribed"], "push_subscribe": {"a": 1}},
-        {"external_id": "c-0", "campaigns_received": [{"last_received": START.isoformat(), "api_campaign_id": [1]}]},
-        {
-            "external_id": "c-0",
-            "campaigns_received": [
-                {"last_received": START.isoformat(), "api_campaign_id": "x", "engaged": 7, "name": "\0a\x1b"}
-            ],
-        },
     ],
 )
 def test_a_profile_of_odd_values_makes_events_that_can_be_kept(profile: dict[str, Any]) -> None:
     users = {"message": "success", "users": [{"push_subscribe": "subscribed", **profile}]}
-    posts = read_from(lambda _: users, lambda polls: polls.profiles(["c-0"], NOTHING_KNOWN, campaigns=True))
+    posts = read_from(lambda _: users, lambda polls: polls.profiles(["c-0"], NOTHING_KNOWN))
     for post in posts:
         assert b"\\u00" not in post.lines
         found = read_events([(1, post.lines)])
         assert set(found["external_id"]) <= {"c-0", None}
-        assert set(found["campaign_name"]) <= {"a", None}
 
 
 def test_groups_of_odd_values_make_events_that_can_be_kept() -> None:

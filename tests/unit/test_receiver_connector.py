@@ -8,12 +8,12 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.engagement.events import Post
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.inbox import Inbox
 from caspio_sync.sandbox.braze.currents import CurrentsBehaviour, CurrentsConnector, State
 from tests.unit.receiver_service import TOKEN, URL, Service, events
+from tests.virtual_clock import VirtualClock
 
 
 @pytest.fixture

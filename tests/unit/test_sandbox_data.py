@@ -6,10 +6,10 @@ import phonenumbers
 import polars as pl
 import pytest
 
-from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.build_data import customers, zones_of
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.data import DATA, FIELDS, TABLE, draw_customers, load_customers, read_lists
+from tests.build_sandbox_data import customers, zones_of
+from tests.virtual_clock import VirtualClock
 
 
 def a_loaded_sandbox(rows: int | None = None, seed: int = 1) -> CaspioSandbox:

@@ -6,8 +6,6 @@ from typing import Any
 import polars as pl
 import pytest
 
-from caspio_sync.clock import VirtualClock
-from caspio_sync.sandbox.build_data import products
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.data import DATA
 from caspio_sync.sandbox.products import (
@@ -25,6 +23,8 @@ from caspio_sync.sandbox.products import (
     read_products,
 )
 from caspio_sync.sandbox.shop import load_shop
+from tests.build_sandbox_data import products
+from tests.virtual_clock import VirtualClock
 
 Rows = list[dict[str, Any]]
 

@@ -11,13 +11,13 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
 from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
 from caspio_sync.destinations.braze.requests import TRACK
 from caspio_sync.errors import ConfigurationError, TransientError
+from tests.virtual_clock import VirtualClock
 
 Handler = Callable[[list[str]], httpx.Response]
 OK = {"message": "success"}

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.delivery.pacing import Pacer
 from caspio_sync.engine.quota import CaspioQuota
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.wire.pacing import Pace, RollingWindow
+from tests.virtual_clock import VirtualClock
 
 LIMIT, WINDOW = 300, 3.0
 

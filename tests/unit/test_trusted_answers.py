@@ -10,7 +10,6 @@ import polars as pl
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.clock import VirtualClock
 from caspio_sync.delivery.requests import Envelope, Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
 from caspio_sync.destinations.braze.account import BrazeAccount
@@ -18,6 +17,7 @@ from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.destinations.braze.endpoints import ItemsEndpoint, TrackEndpoint
 from caspio_sync.destinations.braze.requests import TRACK, items_envelope
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, StoppedError
+from tests.virtual_clock import VirtualClock
 
 OK = httpx.Response(201, json={"message": "success"})
 NOBODY = httpx.Response(200, json={"message": "blocked by policy"})

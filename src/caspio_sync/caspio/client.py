@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -27,6 +26,7 @@ from caspio_sync.caspio.wide import in_turn, joined, selections
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.schemas import CaspioField
+from caspio_sync.wire.closing import Closing
 from caspio_sync.wire.http import ConnectionPool, RefusedError, server_time
 from caspio_sync.wire.pacing import Pace, Quota, RollingWindow
 
@@ -50,7 +50,7 @@ class Source:
         return f"{'view' if self.is_view else 'table'} {self.name}"
 
 
-class CaspioClient:
+class CaspioClient(Closing):
     """Caspio's REST API v3, paced, with a token that renews itself.
 
     Reads are repeated within 60 s in all; writes never are after a failure that leaves open whether they took effect.
@@ -112,14 +112,6 @@ class CaspioClient:
     def take_share(self, share: float) -> None:
         """From now on use this part of what the account allows; the rest is for other processes of ours."""
         self._pace.take_share(share)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close every connection."""

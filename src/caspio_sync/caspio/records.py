@@ -38,11 +38,9 @@ class RecordSource(Protocol):
         self, source: Source, *, select: Sequence[str], where: str | None, order_by: str | None, limit: int
     ) -> RecordPage:
         """One page."""
-        ...
 
     async def aggregate(self, source: Source, *, select: str, where: str | None) -> Aggregate:
         """The one row of an aggregate."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

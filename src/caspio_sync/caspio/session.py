@@ -72,6 +72,7 @@ class _Token:
     renew_at: float  # by the monotonic clock
 
 
+@dataclass(kw_only=True, eq=False)
 class CaspioSession:
     """Makes calls in the name of one web services profile.
 
@@ -85,27 +86,18 @@ class CaspioSession:
         clock: all waiting goes through it.
     """
 
-    def __init__(
-        self,
-        *,
-        token_url: str,
-        client_id: str,
-        client_secret: SecretStr,
-        pool: ConnectionPool,
-        pace: Pace,
-        timeout_seconds: float,
-        clock: Clock,
-    ) -> None:
-        self._token_url = token_url
-        self._client_id = client_id
-        self._client_secret = client_secret
-        self._pool = pool
-        self._pace = pace
-        self._seconds = timeout_seconds
-        self._clock = clock
+    token_url: str
+    client_id: str
+    client_secret: SecretStr
+    pool: ConnectionPool
+    pace: Pace
+    timeout_seconds: float
+    clock: Clock
+
+    def __post_init__(self) -> None:
         self._token: _Token | None = None
         self._renewing = asyncio.Lock()
-        self._patience = Patience("Caspio", clock)
+        self._patience = Patience("Caspio", self.clock)
         self._jitter = random.Random()  # noqa: S311 - spreads repeated calls, guards nothing
         self.calls = 0
         self.quota: Quota | None = None
@@ -141,7 +133,7 @@ class CaspioSession:
                 return answer
             budget.left -= wait
             tries += 1
-            await self._clock.sleep(wait)
+            await self.clock.sleep(wait)
 
     def _backoff(self, tries: int, retry_after: float | None) -> float:
         """Doubling waits, shortened at random by up to half so that parallel calls do not come back together."""
@@ -157,7 +149,7 @@ class CaspioSession:
             response = await self._attempt(call, budget, token)
         if not response.is_success:
             raise refusal(
-                response, call.doing, now=self._clock.now(), remedies=_REMEDIES, ambiguous_5xx=not call.is_read
+                response, call.doing, now=self.clock.now(), remedies=_REMEDIES, ambiguous_5xx=not call.is_read
             )
         return response
 
@@ -170,23 +162,23 @@ class CaspioSession:
             headers["Content-Type"] = call.content_type
         if self.quota is not None:
             await self.quota.admit()
-        await self._pace.admit()
-        started = self._clock.monotonic()
+        await self.pace.admit()
+        started = self.clock.monotonic()
         try:
             return await self._leave(call, budget, headers)
         finally:
-            self._pace.answered()
-            budget.left -= self._clock.monotonic() - started
+            self.pace.answered()
+            budget.left -= self.clock.monotonic() - started
 
     async def _leave(self, call: Call, budget: _Budget, headers: dict[str, str]) -> httpx.Response:
-        seconds = min(self._seconds, budget.left)
+        seconds = min(self.timeout_seconds, budget.left)
         if seconds <= 0:  # what came before it, such as a slow token, took all of the time
             raise TransientError(f"{call.doing}: no time left of {BUDGET_SECONDS:.0f} s, tries included")
         request = httpx.Request(
-            call.method, call.url, headers=headers, content=call.content, extensions=self._pool.extensions(seconds)
+            call.method, call.url, headers=headers, content=call.content, extensions=self.pool.extensions(seconds)
         )
         self.calls += 1
-        return await self._pool.send(request, call.doing, seconds=seconds)
+        return await self.pool.send(request, call.doing, seconds=seconds)
 
     async def _current_token(self, budget: _Budget, refused: _Token | None = None) -> _Token:
         """The token, renewed where it is about to expire or is the refused one; by one task at a time."""
@@ -200,19 +192,19 @@ class CaspioSession:
 
     def _usable(self, refused: _Token | None) -> _Token | None:
         token = self._token
-        good = token is not None and token is not refused and self._clock.monotonic() < token.renew_at
+        good = token is not None and token is not refused and self.clock.monotonic() < token.renew_at
         return token if good else None
 
     async def _ask_token(self, budget: _Budget) -> _Token:
         """A new token by client credentials: of refresh tokens only the newest 1,000 live (Caspio, 1.2)."""
         form = {
             "grant_type": "client_credentials",
-            "client_id": self._client_id,
-            "client_secret": self._client_secret.get_secret_value(),
+            "client_id": self.client_id,
+            "client_secret": self.client_secret.get_secret_value(),
         }
         call = Call(
             "POST",
-            self._token_url,
+            self.token_url,
             "asking Caspio for a token",
             urlencode(form).encode(),
             "application/x-www-form-urlencoded",
@@ -220,7 +212,7 @@ class CaspioSession:
         try:
             response = await self._attempt(call, budget, None)
             if not response.is_success:
-                raise refusal(response, call.doing, now=self._clock.now(), remedies=_REMEDIES)
+                raise refusal(response, call.doing, now=self.clock.now(), remedies=_REMEDIES)
             return self._read_token(response)
         except RefusedError as error:
             raise ConfigurationError(f"{error}; {_REMEDIES[HTTPStatus.UNAUTHORIZED]}") from error
@@ -242,4 +234,4 @@ class CaspioSession:
         if not 1 <= lifetime <= _LONGEST_LIFE_SECONDS:
             lifetime = BUDGET_SECONDS
         early = min(RENEW_EARLY_SECONDS, lifetime / 2)
-        return _Token(text, self._clock.monotonic() + lifetime - early)
+        return _Token(text, self.clock.monotonic() + lifetime - early)

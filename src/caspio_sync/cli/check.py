@@ -8,7 +8,7 @@ import typer
 from rich.markup import escape
 
 from caspio_sync.cli.examine import Examined, examine
-from caspio_sync.cli.findings import private_findings
+from caspio_sync.cli.findings import private_findings, show_findings
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.cli.sync_name import AnySyncName
@@ -17,8 +17,6 @@ from caspio_sync.env_file import settings_file
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.observe.report import ExitCode
 from caspio_sync.settings import every_setting
-
-_STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 WriteTest = Annotated[
     str | None,
@@ -74,10 +72,7 @@ def examine_syncs(sync: str | None, write_test: str | None) -> list[Examined]:
 def _show(examined: list[Examined]) -> None:
     for each in examined:
         OUT.print(f"[bold]{escape(each.sync or 'accounts')}[/]")
-        for finding in each.findings:
-            OUT.print(f"  [{_STYLES[finding.level]}]{finding.level:<7}[/] {escape(finding.what)}", soft_wrap=True)
-            if finding.remedy:
-                OUT.print(f"          → {escape(finding.remedy)}", soft_wrap=True)
+        show_findings(each.findings, indent="  ")
     findings = [finding for each in examined for finding in each.findings]
     errors = sum(finding.level == "error" for finding in findings)
     warnings = sum(finding.level == "warning" for finding in findings)

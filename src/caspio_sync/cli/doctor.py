@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from caspio_sync.caspio.client import Source
 from caspio_sync.caspio.query import identifier
@@ -21,7 +20,7 @@ from caspio_sync.cli.diagnosis import (
     place_findings,
     server_findings,
 )
-from caspio_sync.cli.findings import private_findings
+from caspio_sync.cli.findings import private_findings, show_findings
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.server import named_server
 from caspio_sync.cli.show import OUT, show_json
@@ -37,7 +36,6 @@ from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.report import ExitCode
 from caspio_sync.settings import Settings, every_setting
 
-_STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 _MOUNTS = Path("/proc/mounts")
 
 
@@ -146,10 +144,7 @@ async def _clock(settings: Settings) -> list[Finding]:
 
 
 def _show(findings: list[Finding]) -> None:
-    for finding in findings:
-        OUT.print(f"[{_STYLES[finding.level]}]{finding.level:<7}[/] {escape(finding.what)}", soft_wrap=True)
-        if finding.remedy:
-            OUT.print(f"        → {escape(finding.remedy)}", soft_wrap=True)
+    show_findings(findings)
     errors = sum(each.level == "error" for each in findings)
     warnings = sum(each.level == "warning" for each in findings)
     OUT.print(f"\n{errors} to correct, {warnings} to think about" if errors or warnings else "\nnothing is wrong")

@@ -1,6 +1,6 @@
 """The looking behind `caspio-sync check`: accounts, sync files, tables, gates. Reads only, the write test apart."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
@@ -18,7 +18,6 @@ from caspio_sync.cli.look import open_ledger
 from caspio_sync.clock import Clock
 from caspio_sync.engine.connect import CONNECT, Connect
 from caspio_sync.engine.destination import destination_named
-from caspio_sync.engine.examination import Examine
 from caspio_sync.engine.finding import Finding, findings_of
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.prepared import Prepared, prepare
@@ -30,6 +29,8 @@ from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.freshness import duration
 from caspio_sync.observe.notification import is_address
 from caspio_sync.settings import Settings
+
+_Look = Callable[[Prepared, Settings, CaspioClient], Awaitable[list[Finding]]]
 
 
 @dataclass(slots=True)
@@ -168,7 +169,7 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         sync.findings += _cursor_findings(prepared)
         sync.findings += _freshness_findings(definition, clock.now())
         sync.findings += _identity_findings(prepared)
-        look: Examine = registry.found(kind_of(definition).examine)
+        look: _Look = registry.found(kind_of(definition).examine)
         sync.findings += await look(prepared, settings, caspio)
         sync.findings += await row_findings(prepared, caspio, clock)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)

@@ -1,13 +1,27 @@
-"""What `caspio-sync check` and `doctor` look at of every sync: private files, and whether its table is there."""
+"""What `caspio-sync check` and `doctor` share: private files, whether a table is there, how findings are shown."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
+from rich.markup import escape
+
 from caspio_sync.caspio.client import CaspioClient, Source
+from caspio_sync.cli.show import OUT
 from caspio_sync.engine.finding import Finding
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.private_files import is_open
+
+_STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
+
+
+def show_findings(findings: Sequence[Finding], indent: str = "") -> None:
+    """Each with its level before it, and its remedy below."""
+    for finding in findings:
+        level = f"{indent}[{_STYLES[finding.level]}]{finding.level:<7}[/]"
+        OUT.print(f"{level} {escape(finding.what)}", soft_wrap=True)
+        if finding.remedy:
+            OUT.print(f"{indent}        → {escape(finding.remedy)}", soft_wrap=True)
 
 
 def private_findings(env_file: Path, home: Path) -> Iterator[Finding]:

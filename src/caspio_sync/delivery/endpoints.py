@@ -13,7 +13,6 @@ class Endpoint(Protocol):
     @property
     def title(self) -> str:
         """Of the destination, for people."""
-        ...
 
     async def deliver(self, request: Request, *, seconds: float) -> Taken:
         """Send a request.
@@ -27,7 +26,6 @@ class Endpoint(Protocol):
             PermanentError: the whole request was refused.
             ConfigurationError: nothing of this kind will be taken until a person has changed something.
         """
-        ...
 
     async def ask(self) -> None:
         """Ask for something that writes nothing and costs nothing, to hear whether it is the destination who answers.
@@ -36,16 +34,12 @@ class Endpoint(Protocol):
             ForeignAnswerError: it is not.
             TransientError, ConfigurationError: as `deliver`.
         """
-        ...
 
     def named(self, request: Request, error: PermanentError) -> dict[int, str]:
         """Indexes of the objects that the refusal of a request names, and the words for each."""
-        ...
 
     def words(self, error: PermanentError) -> str:
         """The destination's own words for a refusal."""
-        ...
 
     async def aclose(self) -> None:
         """Close every connection."""
-        ...

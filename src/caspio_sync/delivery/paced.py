@@ -18,7 +18,6 @@ class Answered(Protocol):
     @property
     def rate(self) -> RateLimit:
         """What the headers said."""
-        ...
 
 
 A = TypeVar("A", bound=Answered)

@@ -60,23 +60,18 @@ class Sender(Protocol):
             ConfigurationError: the destination refuses the key, the permission or everything that is sent.
             StoppedError: refused for five minutes for being asked too often, or somebody else answers.
         """
-        ...
 
     def ask_first(self) -> None:
         """The run before did not know who answered: ask for what costs nothing before anything leaves."""
-        ...
 
     def allow_until(self, uptime: float) -> None:
         """Begin no request after this moment (of `uptime_seconds`), until it is moved on; at first there is none."""
-        ...
 
     def take_share(self, share: float) -> None:
         """From now on use this part of the limit at most, nothing while it is 0; at first it is the whole."""
-        ...
 
     async def close(self) -> None:
         """Let go of connections and processes."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

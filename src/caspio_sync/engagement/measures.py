@@ -36,16 +36,6 @@ MEASURES = pl.Schema(
 """Beside the key, one row a Caspio row. Of a channel by which nothing was told the counts are null, not 0: without
 Currents nobody knows how many mails somebody opened."""
 
-STANDING = pl.Schema(
-    {
-        "scope": pl.String(),  # a channel, or the id of a subscription group
-        "state": pl.String(),
-        "at": INSTANT,  # since when, as far as is known
-        "source": pl.String(),  # Braze's state_change_source, or the poll that told it
-    }
-)
-"""Beside the key, one row a Caspio row, scope, and whether the REST API wrote it: our own writes come back so."""
-
 
 def measures(contacts: pl.DataFrame, names: pl.DataFrame) -> pl.DataFrame:
     """`key` and MEASURES, sorted by key; people who are one row are added up.
@@ -78,7 +68,10 @@ def _told(channel: str, count: str) -> pl.Expr:
 
 
 def standing(consents: pl.DataFrame) -> pl.DataFrame:
-    """`key` and STANDING, sorted: of several states the newest, of equally new ones the most restrictive.
+    """What stands, sorted: of several states the newest, of equally new ones the most restrictive.
+
+    One a `key`, `scope` (a channel, or the id of a subscription group) and whether the REST API wrote it, for our own
+    writes come back so: `state`, since when as far as is known (`at`), and the `source` that told of it.
 
     A poll tells which state there is, and not since when: a state that is only seen stands since it was first seen, so
     that looking again makes it no newer. Where it was seen before another state as well, it stands since that one.

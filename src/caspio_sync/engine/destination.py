@@ -39,16 +39,13 @@ class Account(AbstractAsyncContextManager[Any, None], Protocol):
     @property
     def secret(self) -> str:
         """Its key, by which it is told from others at the same address."""
-        ...
 
     @property
     def arguments(self) -> Mapping[str, Any]:
         """By which a process of its own reaches it, secrets among them; as JSON takes them."""
-        ...
 
     async def aclose(self) -> None:
         """Close every connection."""
-        ...
 
 
 class Eraser(Protocol):
@@ -71,15 +68,12 @@ class Eraser(Protocol):
         Raises:
             ConfigurationError, TransientError: as the destination says.
         """
-        ...
 
     async def left(self, identifiers: Sequence[Identifier]) -> list[Identifier]:
         """Those that are still there, or cannot be looked for; as `delete` raises."""
-        ...
 
     async def probe(self) -> str:
         """By which right the key may delete; nobody is, and `delete` raises alike where it may not."""
-        ...
 
 
 class KnownByAddress(Protocol):
@@ -88,15 +82,12 @@ class KnownByAddress(Protocol):
     @property
     def requests(self) -> int:
         """Requests made so far."""
-        ...
 
     async def unknown(self, keys: pl.Series) -> pl.Series:
         """Whether nobody there has this key."""
-        ...
 
     async def bearers(self, address: str) -> list[bool]:
         """Of each who has this address there: whether they have a key."""
-        ...
 
     async def identify(self, rows: pl.DataFrame) -> list[tuple[str, str]]:
         """Give the key of each row to whoever has its address and no key; key and reason of the rows refused.
@@ -104,7 +95,6 @@ class KnownByAddress(Protocol):
         Args:
             rows: `key` and `email`, each address once.
         """
-        ...
 
 
 class Keeper(Protocol):
@@ -116,7 +106,6 @@ class Keeper(Protocol):
         Raises:
             ConfigurationError: what is there does not go together with the mapping.
         """
-        ...
 
     async def keep(self, expected: Any) -> Any:
         """Make it; harmless where it is repeated.
@@ -124,7 +113,6 @@ class Keeper(Protocol):
         Args:
             expected: what `look` said when the run was opened: what went missing since was not asked for.
         """
-        ...
 
 
 class Sink(Generic[A]):

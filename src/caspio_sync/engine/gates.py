@@ -1,6 +1,7 @@
 """What a run asks of its gates. They are `expectations`, handed in by whoever opens the run."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -11,49 +12,42 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import CheckResult
 
 
-class Judged(Protocol):
-    """What a gate says of rows."""
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a gate says of a batch.
 
-    @property
-    def accepted(self) -> pl.DataFrame:
-        """Rows that may go on."""
-        ...
+    Args:
+        accepted: rows that may go on.
+        held: rows set aside, with `reason` (names of the failed expectations, and what is wrong, masked).
+        checks: a result for each expectation.
+        blocked: why nothing of the batch may be sent; None where the rest may go on.
+        seconds: how long it took.
+    """
 
-    @property
-    def held(self) -> pl.DataFrame:
-        """Rows set aside, with `reason`."""
-        ...
+    accepted: pl.DataFrame
+    held: pl.DataFrame
+    checks: tuple[CheckResult, ...]
+    blocked: str | None
+    seconds: float
 
-    @property
-    def checks(self) -> Sequence[CheckResult]:
-        """A result for each expectation."""
-        ...
-
-    @property
-    def blocked(self) -> str | None:
-        """Why none of them may go on; None where the accepted may."""
-        ...
-
-    @property
-    def seconds(self) -> float:
-        """How long it took."""
-        ...
+    @classmethod
+    def of_nothing(cls, rows: pl.DataFrame) -> "Judgement":
+        """Of a batch without a row, which needs no gate: a run that finds no change does not import one."""
+        return cls(rows, rows.with_columns(reason=pl.lit("")), (), None, 0.0)
 
 
 class Gates(Protocol):
     """The gates of a run."""
 
-    async def rows(self, changes: pl.DataFrame) -> Judged:
+    async def rows(self, changes: pl.DataFrame) -> Judgement:
         """Judge the full mapped rows of everything new or changed.
 
         Raises:
             ConfigurationError: an expectation of the sync file cannot be evaluated.
         """
-        ...
 
-    async def campaign_days(self, days: pl.DataFrame, counts: Sequence[str], now: datetime) -> Judged:
+    async def campaign_days(self, days: pl.DataFrame, counts: Sequence[str], now: datetime) -> Judgement:
         """Judge what is to be written into the table of campaigns: its columns of counts; `now` is aware."""
-        ...
 
 
 MakeGates = Callable[[str, Sync, RowMapping], Gates]
@@ -63,10 +57,10 @@ def no_gates(name: str, _sync: Sync, _mapping: RowMapping) -> Gates:
     """For a run that comes to no gate: one that is opened to look, or to erase."""
 
     class NoGates:
-        async def rows(self, changes: pl.DataFrame) -> Judged:  # noqa: ARG002
+        async def rows(self, changes: pl.DataFrame) -> Judgement:  # noqa: ARG002
             raise RuntimeError(f"{name} was opened without a gate")
 
-        async def campaign_days(self, days: pl.DataFrame, counts: Sequence[str], now: datetime) -> Judged:  # noqa: ARG002
+        async def campaign_days(self, days: pl.DataFrame, counts: Sequence[str], now: datetime) -> Judgement:  # noqa: ARG002
             raise RuntimeError(f"{name} was opened without a gate")
 
     return NoGates()

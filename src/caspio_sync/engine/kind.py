@@ -23,7 +23,6 @@ class MakeMapping(Protocol[S_contra]):
         self, sync: S_contra, fields: Sequence[CaspioField], values: ValueRules, *, absent: Collection[str] = ()
     ) -> RowMapping:
         """The mapping, by what the destination takes."""
-        ...
 
 
 class Propose(Protocol):
@@ -39,7 +38,6 @@ class Propose(Protocol):
         returned: Mapping[str, str] = ...,
     ) -> str:
         """YAML text that can be read as it is, with comments on what to look at."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ class Kind(Generic[S]):
         work: address of what makes a run's `Work` of an `Opening`, a definition and its mapping (see `registry.found`).
         line: address of its `Line`.
         flow: its flow, as `module.function`.
-        examine: address of its `Examine`: what `check` looks at besides.
+        examine: address of what `check` looks at besides; takes a prepared sync, settings and the Caspio client.
         propose: for `init`.
         guess_back: columns of a table that by their names hold what this kind writes, and what that is.
         cron: when schedules run a sync that reads changes, unless its file says when.

@@ -52,19 +52,6 @@ class Batch:
         ended: it goes no further.
     """
 
-    __slots__ = (
-        "accepted",
-        "blocked",
-        "changes",
-        "compared",
-        "ended",
-        "held",
-        "mapped",
-        "opt_outs",
-        "outstanding",
-        "source",
-        "written",
-    )
     mapped: pl.DataFrame
     changes: pl.DataFrame
     compared: Any
@@ -73,6 +60,7 @@ class Batch:
     outstanding: Outstanding
     written: pl.DataFrame
 
+    # No dataclass: Prefect reads every field of one that a task is given, and some are not there yet.
     def __init__(self, source: SourceBatch) -> None:
         self.source = source
         self.opt_outs: pl.DataFrame | None = None
@@ -192,7 +180,6 @@ class Station(Protocol):
 
     def __call__(self, step: Step[P, R_co], /) -> Callable[Concatenate[SyncRun, P], Awaitable[R_co]]:
         """The step as a call: its own, or a task that wraps it."""
-        ...
 
 
 def bare(step: Step[P, R_co]) -> Callable[Concatenate[SyncRun, P], Awaitable[R_co]]:

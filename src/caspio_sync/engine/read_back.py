@@ -33,21 +33,17 @@ class ReadBack(Protocol):
     @property
     def requests(self) -> int:
         """Requests made so far."""
-        ...
 
     def planned(self, rows: int) -> tuple[int, float, float]:
         """Requests that so many rows take, and the seconds: at the usual limit, and at the slowest there is."""
-        ...
 
     async def held(self, keys: Sequence[str]) -> list[Held]:
         """What the destination holds under each key."""
-        ...
 
     async def values(
         self, column: MappedColumn, held: Sequence[Mapping[str, Any]], keys: Sequence[str]
     ) -> pl.DataFrame:
         """A readable column's `value` and `type` (the JSON type it came in) in what `held` gave for these keys."""
-        ...
 
     def agrees(self, column: MappedColumn, wanted: pl.Series, held: pl.DataFrame) -> pl.DataFrame:
         """`equal`: whether what was sent is held, in whatever spelling; `retyped`: whether in another JSON type.
@@ -57,7 +53,6 @@ class ReadBack(Protocol):
             wanted: its values in the mapped frame; null where it was cleared.
             held: of the same rows, as `values` gives it.
         """
-        ...
 
 
 class CursorRefusedError(Exception):
@@ -103,8 +98,6 @@ class PagedReadBack(ReadBack, Protocol):
         Raises:
             CursorRefusedError: the cursor is not known any more: read again from the start.
         """
-        ...
 
     def again(self, pages: Pages) -> Callable[[Sequence[str]], Awaitable[list[Held]]]:
         """Reads what was on these pages anew."""
-        ...

@@ -157,15 +157,11 @@ async def _record(run: SyncRun, batch: Batch) -> None:
     await recording.record_batch(run, batch.source, batch.compared, batch.held, batch.outstanding)
 
 
-def _is_baseline(run: SyncRun) -> bool:
-    return run.options.baseline
-
-
 MAP = Step("map", _map, plan=_plan_map, alone=_map_alone, turn="compare", repeated=False)
 COMPARE = holding_against("compare", _compare, _compare_alone)
 STOP = Step("", _stop, turn="gate")
 GATE = Step("gate", _judge, plan=_plan_judge, alone=_judge_alone, turn="gate", repeated=False)
 BLOCK = Step("", _block, turn="gate")
-BASELINE = Step("record baseline", _record_baseline, turn="record", when=_is_baseline)
+BASELINE = Step("record baseline", _record_baseline, turn="record", when=lambda run: run.options.baseline)
 SEND = Step("send", _send, plan=_plan_send, turn="send")
 RECORD = Step("record", _record, turn="record")

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import engagement_schema as tables
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger import schema
-from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame, upsert
+from caspio_sync.ledger.bulk import placeholders, select_among, select_frame, upsert
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.record import NO_VERSION
 from caspio_sync.schemas import SOURCE_PK, Verdict
@@ -93,10 +93,7 @@ class Agreements(LedgerConnection):
 
 def _sent(connection: sa.Connection, sync: str, source_pks: pl.Series) -> pl.DataFrame:
     statement = f"SELECT {', '.join(_SENT)} FROM row WHERE sync = ? AND holds = 1 AND sent_fp IS NOT NULL AND source_pk"
-    frames = [
-        select_frame(connection, f"{statement} IN ({numbers})", (sync,), _SENT) for numbers in integer_lists(source_pks)
-    ]
-    return pl.concat([pl.DataFrame(schema=_SENT), *frames])
+    return select_among(connection, statement, (sync,), source_pks, _SENT)
 
 
 def _again(known: pl.DataFrame, told: Told) -> Iterator[tuple[object, ...]]:

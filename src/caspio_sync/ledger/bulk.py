@@ -109,6 +109,20 @@ def select_frame(
     return pl.concat([empty, *frames], rechunk=True)
 
 
+def select_among(
+    connection: sa.Connection,
+    statement: str,
+    parameters: Sequence[Constant],
+    values: pl.Series,
+    schema: Mapping[str, pl.DataType],
+) -> pl.DataFrame:
+    """As `select_frame`, of a statement that ends in the column which is to be one of these integers."""
+    some = (f"{statement} IN ({numbers})" for numbers in integer_lists(values))
+    return pl.concat(
+        [pl.DataFrame(schema=schema), *(select_frame(connection, each, parameters, schema) for each in some)]
+    )
+
+
 def integer_lists(values: pl.Series) -> Iterator[str]:
     """Integers as the insides of `IN (…)`, sorted and cut to what a database parses at ease."""
     numbers = values.drop_nulls().unique().sort().cast(pl.String)

@@ -11,7 +11,7 @@ from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import placeholders, select_frame, upsert
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.record import NO_VERSION
-from caspio_sync.ledger.runs import SWEEP, insert
+from caspio_sync.ledger.runs import SWEEP, insert, put
 from caspio_sync.ledger.schema import DELETION, PROFILE, microseconds
 from caspio_sync.ledger.sending import record_prices
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
@@ -47,11 +47,7 @@ class Catalogs(LedgerConnection):
     def remember_catalog(self, sync: str, name: str) -> None:
         """The sync's items go to this catalog from now on."""
         with self.writing("remember the catalog") as connection:
-            connection.execute(
-                insert(connection, tables.catalog)
-                .values(sync=sync, name=name)
-                .on_conflict_do_update(index_elements=[tables.catalog.c.sync], set_={"name": name})
-            )
+            put(connection, tables.catalog, sync, {"name": name})
 
     def forget_sent(self, sync: str, *, items_exist: bool) -> int:
         """Let the next whole read send every item again, and be one: its cursor is forgotten.

@@ -1,6 +1,6 @@
 """What a destination learned about people: a fold adds to it, and moves its cursor in the same transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import polars as pl
@@ -22,8 +22,8 @@ from caspio_sync.engagement.measures import campaign_names
 from caspio_sync.errors import TransientError
 from caspio_sync.ledger import engagement_schema as tables
 from caspio_sync.ledger import schema
-from caspio_sync.ledger.bulk import Merge, integer_lists, select_frame, upsert
-from caspio_sync.ledger.engagement_people import DIGEST_CHARACTERS, forget_people, person_hashes
+from caspio_sync.ledger.bulk import Merge, integer_lists, select_among, select_frame, upsert
+from caspio_sync.ledger.engagement_people import DIGEST_CHARACTERS, person_hashes
 from caspio_sync.ledger.erasure import Erasures, Keyspace
 from caspio_sync.ledger.schema import microseconds
 
@@ -117,9 +117,9 @@ class Engagement(Erasures):
             people: PERSON.
         """
         with self.reading("read engagement") as connection:
-            numbers = list(integer_lists(person_hashes(people, self._salt_of(connection))))
+            hashes = person_hashes(people, self._salt_of(connection))
             contacts, consents = (
-                _read_state(connection, table, sync, columns, numbers)
+                _read_state(connection, table, sync, columns, hashes)
                 for table, columns in ((tables.engagement, CONTACTS), (tables.engagement_consent, CONSENTS))
             )
         # People whose names differ by case alone share a hash.
@@ -208,19 +208,6 @@ class Engagement(Erasures):
             erased |= self._blocked_values(Keyspace("user_alias", label), names)
         return erased
 
-    def forget_people(self, sync: str, people: pl.DataFrame) -> int:
-        """Take people out of the state of a sync, such as those whose row never appeared.
-
-        Args:
-            sync: name of the sync.
-            people: PERSON.
-
-        Returns:
-            How many rows of the state are gone.
-        """
-        with self.writing("forget people", fenced=True) as connection:
-            return forget_people(connection, people.select(PERSON), self._salt_of(connection), sync=sync)
-
     def _blocked_values(self, keyspace: Keyspace, values: pl.Series) -> pl.Series:
         distinct = values.drop_nulls().unique()
         blocked = distinct.filter(self.blocked(keyspace, distinct))
@@ -251,7 +238,7 @@ def _read_state(
     table: sa.Table,
     sync: str,
     columns: pl.Schema,
-    hashes: Sequence[str] | None = None,
+    hashes: pl.Series | None = None,
     *,
     where: str = "",
 ) -> pl.DataFrame:
@@ -262,10 +249,7 @@ def _read_state(
     if hashes is None:
         found = select_frame(connection, statement, (sync,), stored)
     else:
-        some = [f"{statement} AND person_hash IN ({numbers})" for numbers in hashes]
-        found = pl.concat(
-            [pl.DataFrame(schema=stored), *(select_frame(connection, each, (sync,), stored) for each in some)]
-        )
+        found = select_among(connection, f"{statement} AND person_hash", (sync,), hashes, stored)
     # From a day's number to the day by way of 32 bits, as polars has it.
     days = [name for name, dtype in columns.items() if dtype == pl.Date]
     return found.with_columns(pl.col(days).cast(pl.Int32)).cast(columns)

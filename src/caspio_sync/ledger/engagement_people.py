@@ -50,7 +50,7 @@ def people_of(kind: str, label: str | None, keys: Sequence[tuple[str, str]]) -> 
     return pl.DataFrame(people.get(kind, []), dict.fromkeys(PERSON, pl.String), orient="row")
 
 
-def forget_people(connection: sa.Connection, people: pl.DataFrame, salt: int, *, sync: str | None = None) -> int:
+def forget_people(connection: sa.Connection, people: pl.DataFrame, salt: int) -> None:
     """Take people out of the state, whatever the case of their names.
 
     With somebody goes what is known of the person's addresses alone, and of ids that the destination gave, unless
@@ -60,13 +60,9 @@ def forget_people(connection: sa.Connection, people: pl.DataFrame, salt: int, *,
         connection: in a write transaction.
         people: PERSON.
         salt: the ledger's.
-        sync: of this sync alone; None for all.
-
-    Returns:
-        How many rows are gone.
     """
-    found = _found(connection, people, salt, sync)
-    gone = _delete(connection, found)
+    found = _found(connection, people, salt)
+    _delete(connection, found)
     borne = pl.concat(
         [
             found.select(pl.lit(EMAIL).alias("person_kind"), pl.col("address").alias("person")),
@@ -74,18 +70,17 @@ def forget_people(connection: sa.Connection, people: pl.DataFrame, salt: int, *,
         ]
     ).drop_nulls()
     alone = borne.unique().join(_borne_by_others(connection, borne), on=PERSON, how="anti")
-    return gone + _delete(connection, _found(connection, alone, salt, sync))
+    _delete(connection, _found(connection, alone, salt))
 
 
-def _found(connection: sa.Connection, people: pl.DataFrame, salt: int, sync: str | None) -> pl.DataFrame:
+def _found(connection: sa.Connection, people: pl.DataFrame, salt: int) -> pl.DataFrame:
     named = people.select("person_kind", folded=pl.col("person").str.to_lowercase())
     # With the names of all syncs, the key's own order finds the hashes.
-    of_sync = "sync IN (SELECT sync FROM engagement_cursor)" if sync is None else "sync = ?"
-    parameters = () if sync is None else (sync, sync)
+    where = "sync IN (SELECT sync FROM engagement_cursor) AND person_hash IN"
     frames = [pl.DataFrame(schema=_FOUND)]
     for numbers in integer_lists(person_hashes(people, salt)):
-        statement = _FIND.format(chosen=f"{of_sync} AND person_hash IN ({numbers})")
-        frames.append(select_frame(connection, statement, parameters, _FOUND))
+        statement = _FIND.format(chosen=f"{where} ({numbers})")
+        frames.append(select_frame(connection, statement, (), _FOUND))
     # Two people may share a hash.
     return (
         pl.concat(frames)
@@ -95,16 +90,14 @@ def _found(connection: sa.Connection, people: pl.DataFrame, salt: int, sync: str
     )
 
 
-def _delete(connection: sa.Connection, found: pl.DataFrame) -> int:
+def _delete(connection: sa.Connection, found: pl.DataFrame) -> None:
     keys = found.select(_KEY).unique().rows()
     if not keys:
-        return 0
-    gone = 0
+        return
     for table in (tables.engagement, tables.engagement_consent):
         own = " AND ".join(f"{name} = ?" for name in _KEY)
         statement = placeholders(connection.dialect, f"DELETE FROM {table.name} WHERE {own}")
-        gone += connection.exec_driver_sql(statement, keys).rowcount
-    return gone
+        connection.exec_driver_sql(statement, keys)
 
 
 def _borne_by_others(connection: sa.Connection, borne: pl.DataFrame) -> pl.DataFrame:

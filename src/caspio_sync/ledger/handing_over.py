@@ -12,7 +12,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import catalog_schema, engagement_schema, schema
-from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame, signed
+from caspio_sync.ledger.bulk import integer_lists, placeholders, select_among, signed
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.rows import ROW_COLUMNS, unpacked
 from caspio_sync.schemas import SOURCE_PK, Verdict
@@ -30,6 +30,7 @@ PAIRS_SCHEMA = pl.Schema(
 MOVES_SCHEMA = pl.Schema({"former_pk": pl.Int64(), SOURCE_PK: pl.Int64()})
 _REMEMBERED = (schema.row, catalog_schema.price, engagement_schema.agreed)
 _AMONG = "WHERE sync = ? AND source_pk IN ({})"
+_FORMER = {"former_pk": pl.Int64(), "_hash": pl.Int64()}
 _AGREED_CLAIM = {"key_hash": pl.Int64(), SOURCE_PK: pl.Int64()}
 
 
@@ -61,14 +62,10 @@ class HandingOver(LedgerConnection):
 
     def agreed_of(self, sync: str, key_hashes: pl.Series) -> pl.DataFrame:
         """key_hash and source_pk of the rows under which consent was agreed for these keys."""
-        frames = [pl.DataFrame(schema=_AGREED_CLAIM)]
+        statement = "SELECT DISTINCT key_hash, source_pk FROM agreed WHERE sync = ? AND key_hash"
         with self.reading("look up keys") as connection:
-            for numbers in integer_lists(signed(key_hashes)):
-                statement = (
-                    f"SELECT DISTINCT key_hash, source_pk FROM agreed WHERE sync = ? AND key_hash IN ({numbers})"
-                )
-                frames.append(select_frame(connection, statement, (sync,), _AGREED_CLAIM))
-        return pl.concat(frames).sort("key_hash", SOURCE_PK)
+            found = select_among(connection, statement, (sync,), signed(key_hashes), _AGREED_CLAIM)
+        return found.sort("key_hash", SOURCE_PK)
 
     def hand_over(self, sync: str, pairs: pl.DataFrame) -> None:
         """Rows take over all that was remembered of those that bore their key, in one transaction.
@@ -96,11 +93,9 @@ class HandingOver(LedgerConnection):
 
 def _still_so(connection: sa.Connection, sync: str, pairs: pl.DataFrame) -> pl.DataFrame:
     """The pairs whose former row was not recorded under another key meanwhile, by a batch that was under way."""
-    found = [pl.DataFrame(schema={"former_pk": pl.Int64, "_hash": pl.Int64})]
-    for numbers in integer_lists(pairs["former_pk"]):
-        statement = f"SELECT source_pk, key_hash FROM row {_AMONG.format(numbers)}"
-        found.append(select_frame(connection, statement, (sync,), found[0].schema))
-    there = pairs.join(pl.concat(found), on="former_pk", how="left", maintain_order="left")
+    statement = "SELECT source_pk, key_hash FROM row WHERE sync = ? AND source_pk"
+    found = select_among(connection, statement, (sync,), pairs["former_pk"], _FORMER)
+    there = pairs.join(found, on="former_pk", how="left", maintain_order="left")
     same = (pl.col("_hash") == pl.col("key_hash")).fill_null(value=True)
     return there.filter(same).drop("_hash")
 

@@ -7,7 +7,7 @@ recording asks first.
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.ledger.bulk import integer_lists, select_frame
+from caspio_sync.ledger.bulk import select_among, select_frame
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 
@@ -18,13 +18,10 @@ def known_keys(connection: sa.Connection, sync: str, source_pks: pl.Series) -> p
     statement = f"SELECT source_pk, key, key_hash, {was_sent} FROM row WHERE sync = ? AND source_pk"
     low, high = int(source_pks.min()), int(source_pks.max())  # type: ignore[arg-type]  # never null
     if high - low < 4 * len(source_pks):
-        frames = [select_frame(connection, f"{statement} BETWEEN ? AND ?", (sync, low, high), columns)]
+        found = select_frame(connection, f"{statement} BETWEEN ? AND ?", (sync, low, high), columns)
     else:
-        frames = [
-            select_frame(connection, f"{statement} IN ({numbers})", (sync,), columns)
-            for numbers in integer_lists(source_pks)
-        ]
-    return pl.concat(frames).with_columns(known=pl.lit(value=True))
+        found = select_among(connection, statement, (sync,), source_pks, columns)
+    return found.with_columns(known=pl.lit(value=True))
 
 
 def moved() -> pl.Expr:

@@ -1,12 +1,12 @@
 """What the ledger knows of source rows: read by range, by key, by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import history
-from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, signed
+from caspio_sync.ledger.bulk import Constant, select_among, select_frame, signed
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.schema import CLAIM_SCHEMA, LEDGER_ROW_SCHEMA
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
@@ -68,19 +68,9 @@ class Rows(LedgerConnection):
             key owns it. `holds` is true where a version with this very key was acknowledged, false where it is only
             the last one seen. Two keys may share a hash: compare `key`.
         """
-        frames = [pl.DataFrame(schema=_CLAIM_COLUMNS)]
         with self.reading("look up keys") as connection:
-            # Left alone, SQLite prefers to walk all rows of the sync to a long IN list on the index.
-            index = "INDEXED BY row_key" if connection.dialect.name == "sqlite" else ""
-            for numbers in integer_lists(signed(key_hashes)):
-                statement = (
-                    f"SELECT key_hash, source_pk, key, holds FROM row {index} "
-                    f"WHERE sync = ? AND key_hash IN ({numbers})"
-                )
-                frames.append(select_frame(connection, statement, (sync,), _CLAIM_COLUMNS))
-        return (
-            pl.concat(frames).cast(CLAIM_SCHEMA).sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False])
-        )
+            rows = of_keys(connection, sync, ", ".join(_CLAIM_COLUMNS), key_hashes, _CLAIM_COLUMNS)
+        return rows.cast(CLAIM_SCHEMA).sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False])
 
     def sent_keys(self, sync: str, *, after: int, limit: int) -> pl.DataFrame:
         """Keys under which something was acknowledged, of the next rows after a `source_pk`.
@@ -103,6 +93,16 @@ class Rows(LedgerConnection):
         """
         with self.reading("read outcomes") as connection:
             return history.delivered(connection, sync, run, batch)
+
+
+def of_keys(
+    connection: sa.Connection, sync: str, columns: str, key_hashes: pl.Series, schema: Mapping[str, pl.DataType]
+) -> pl.DataFrame:
+    """These columns, with `schema`, of the rows that bear one of these keys."""
+    # Left alone, SQLite prefers to walk all rows of the sync to a long IN list on the index.
+    index = "INDEXED BY row_key" if connection.dialect.name == "sqlite" else ""
+    statement = f"SELECT {columns} FROM row {index} WHERE sync = ? AND key_hash"
+    return select_among(connection, statement, (sync,), signed(key_hashes), schema)
 
 
 def unpacked(connection: sa.Connection, statement: str, parameters: Sequence[Constant]) -> pl.DataFrame:

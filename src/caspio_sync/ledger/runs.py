@@ -315,11 +315,7 @@ class Runs(LedgerConnection):
         if full_sweep_at is not None:
             values["full_sweep_at"] = full_sweep_at
         with self.writing("move the cursor", fenced=True) as connection:
-            connection.execute(
-                insert(connection, schema.cursor)
-                .values(sync=sync, **values)
-                .on_conflict_do_update(index_elements=[schema.cursor.c.sync], set_=values)
-            )
+            put(connection, schema.cursor, sync, values)
 
     def mapping_version(self, sync: str, digest: str, fields: Sequence[str], *, rules: int = 1) -> int:
         """Number of the mapping with this digest, from 1; a new digest gets the next one.
@@ -381,3 +377,9 @@ def _present_version(table: sa.Table, sync: str, digest: str) -> sa.Select[tuple
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """The dialect's INSERT, which knows ON CONFLICT; both spell it alike."""
     return (sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert)(table)
+
+
+def put(connection: sa.Connection, table: sa.Table, sync: str, values: Mapping[str, Any]) -> None:
+    """The one row of a sync, in place of the former one."""
+    added = insert(connection, table).values(sync=sync, **values)
+    connection.execute(added.on_conflict_do_update(index_elements=[table.c.sync], set_=values))

@@ -8,7 +8,7 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import history, schema
-from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, upsert
+from caspio_sync.ledger.bulk import Constant, select_among, upsert
 from caspio_sync.ledger.compare import NO_ROWS
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.runs import DIED, RUNNING
@@ -148,16 +148,14 @@ class Shards(LedgerConnection):
         claim, runs = schema.claim.c, schema.run.c
         alive = sa.select(runs.id).where(runs.sync == sync, runs.state == RUNNING)
         over = sa.or_(claim.run.not_in(alive), sa.and_(claim.run == run, claim.batch == batch))
-        frames = [pl.DataFrame(schema=_CLAIMED)]
         with self.writing("claim keys", fenced=True) as connection:
             connection.execute(sa.delete(schema.claim).where(claim.sync == sync, over))
             constants: dict[str, Constant] = {"sync": sync, "run": run, "batch": batch}
             # Whoever came first stays: of a claim that is there nothing is overwritten but the key, by itself.
             upsert(connection, schema.claim, keys.select(*_CLAIMED), constants=constants, update=["key_hash"])
-            for numbers in integer_lists(keys["key_hash"]):
-                statement = f"SELECT key_hash, source_pk FROM claim WHERE sync = ? AND key_hash IN ({numbers})"
-                frames.append(select_frame(connection, statement, (sync,), _CLAIMED))
-        return pl.concat(frames).join(keys, on=["key_hash", SOURCE_PK], how="anti")
+            statement = "SELECT key_hash, source_pk FROM claim WHERE sync = ? AND key_hash"
+            claimed = select_among(connection, statement, (sync,), keys["key_hash"], _CLAIMED)
+        return claimed.join(keys, on=["key_hash", SOURCE_PK], how="anti")
 
     def release_keys(self, *, run: str, batch: int) -> None:
         """A batch is recorded: from now on its rows tell their keys."""

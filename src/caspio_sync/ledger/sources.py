@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.runs import insert
+from caspio_sync.ledger.runs import put
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,5 @@ class Sources(LedgerConnection):
 
     def remember_source(self, sync: str, fields: dict[str, Any]) -> None:
         """Write down the fields; the former ones are forgotten."""
-        values = {"fields": fields, "at": self.now()}
         with self.writing("remember the source's fields") as connection:
-            connection.execute(
-                insert(connection, schema.source)
-                .values(sync=sync, **values)
-                .on_conflict_do_update(index_elements=[schema.source.c.sync], set_=values)
-            )
+            put(connection, schema.source, sync, {"fields": fields, "at": self.now()})

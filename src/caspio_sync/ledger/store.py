@@ -1,8 +1,7 @@
 """The ledger: for every row of every sync, what was last acknowledged, what was last seen, and its verdict."""
 
-import sqlalchemy as sa
+from functools import cached_property
 
-from caspio_sync.ledger import schema
 from caspio_sync.ledger.agreed import Agreements
 from caspio_sync.ledger.audit import Audit
 from caspio_sync.ledger.budgets import Budgets
@@ -65,17 +64,8 @@ class Ledger(
     it refuses for good; the message says what to do.
     """
 
-    _salt: int | None = None
-
-    @property
+    @cached_property
     def salt(self) -> int:
         """64 bits, made once a ledger: fingerprints of one ledger tell nothing about those of another."""
-        if self._salt is None:
-            self._salt = self._made_salt()
-        return self._salt
-
-    def _made_salt(self) -> int:
-        present = sa.select(schema.meta.c.value).where(schema.meta.c.name == "salt")
         with self.reading("read the salt") as connection:
-            found = connection.execute(present).scalar_one()
-        return int(found)
+            return self._salt_of(connection)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.runs import DIED, OPEN, RECORDED, insert
+from caspio_sync.ledger.runs import DIED, OPEN, RECORDED, put
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,7 @@ class Sweeps(LedgerConnection):
         """
         values = {"run": run, "digest": digest, "began_at": began_at, "after_pk": after_pk}
         with self.writing("begin a sweep", fenced=True) as connection:
-            connection.execute(
-                insert(connection, schema.sweep)
-                .values(sync=sync, **values)
-                .on_conflict_do_update(index_elements=[schema.sweep.c.sync], set_=values)
-            )
+            put(connection, schema.sweep, sync, values)
 
     def forget_sweep(self, sync: str) -> None:
         """No run goes on from an earlier one: it came to its end, or something else was read or sent after it."""

@@ -9,8 +9,9 @@ import polars as pl
 import sqlalchemy as sa
 
 from caspio_sync.ledger import history, schema
-from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame, signed
+from caspio_sync.ledger.bulk import placeholders, select_among, select_frame
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.rows import of_keys
 from caspio_sync.ledger.schema import SENT_SCHEMA, VERIFIED, microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
@@ -85,12 +86,9 @@ class Verifications(LedgerConnection):
     def sent_rows(self, sync: str, source_pks: pl.Series) -> pl.DataFrame:
         """SENT_SCHEMA of those of these rows of which a version was acknowledged, sorted by `source_pk`."""
         columns = ", ".join(name for name in SENT_SCHEMA if name != "sent_at")
-        frames = [pl.DataFrame(schema=SENT_SCHEMA)]
+        statement = f"SELECT {columns}, {_SENT_AT} {_SENT} AND source_pk"
         with self.reading("read what was sent") as connection:
-            for numbers in integer_lists(source_pks):
-                statement = f"SELECT {columns}, {_SENT_AT} {_SENT} AND source_pk IN ({numbers})"
-                frames.append(select_frame(connection, statement, (sync,), dict(SENT_SCHEMA)))
-        return pl.concat(frames).sort(SOURCE_PK)
+            return select_among(connection, statement, (sync,), source_pks, dict(SENT_SCHEMA)).sort(SOURCE_PK)
 
     def bearers(self, sync: str, key_hashes: pl.Series) -> pl.DataFrame:
         """Every row that bears one of these keys, deleted ones too: source_pk, key, verdict, seen_at, and `sent`.
@@ -102,16 +100,9 @@ class Verifications(LedgerConnection):
         Returns:
             `sent` is true where `sent_rows` gives the row; `seen_at` is in microseconds since 1970.
         """
-        frames = [pl.DataFrame(schema=_BEARER_SCHEMA)]
+        columns = f"source_pk, key, verdict, seen_at, CASE WHEN {_IS_SENT} THEN 1 ELSE 0 END"
         with self.reading("look up keys") as connection:
-            by_key = "INDEXED BY row_key" if connection.dialect.name == "sqlite" else ""
-            for numbers in integer_lists(signed(key_hashes)):
-                statement = (
-                    f"SELECT source_pk, key, verdict, seen_at, CASE WHEN {_IS_SENT} THEN 1 ELSE 0 END "
-                    f"FROM row {by_key} WHERE sync = ? AND key_hash IN ({numbers})"
-                )
-                frames.append(select_frame(connection, statement, (sync,), _BEARER_SCHEMA))
-        return pl.concat(frames).with_columns(pl.col("sent") == 1)
+            return of_keys(connection, sync, columns, key_hashes, _BEARER_SCHEMA).with_columns(pl.col("sent") == 1)
 
     def verification(self, sync: str) -> Verification | None:
         """The last verification of a sync, finished or not; None where there was none."""

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.runs import insert
+from caspio_sync.ledger.runs import put
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +47,7 @@ class Workspaces(LedgerConnection):
         table = schema.workspace
         values = {**asdict(present), "at": self.now()}
         with self.writing("remember whose data it is") as connection:
-            connection.execute(
-                insert(connection, table)
-                .values(sync=sync, **values)
-                .on_conflict_do_update(index_elements=[table.c.sync], set_=values)
-            )
+            put(connection, table, sync, values)
             if instead_of is not None:
                 same = (table.c[name] == value for name, value in asdict(instead_of).items())
                 connection.execute(sa.update(table).where(*same).values(values))

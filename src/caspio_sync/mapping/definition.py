@@ -166,22 +166,18 @@ class Named(Protocol):
     @property
     def kind(self) -> str:
         """Name of the identifier."""
-        ...
 
     @property
     def source_field(self) -> str:
         """The Caspio field that holds the key."""
-        ...
 
     @property
     def label(self) -> str | None:
         """What else a key needs to be one of its own: the label of a user alias, the name of a catalog."""
-        ...
 
     @property
     def on_new(self) -> str:
         """What becomes of a key that is not known there, such as "create"."""
-        ...
 
 
 Claim = tuple[str, ...]  # one thing that a sync writes outside

@@ -25,7 +25,6 @@ class _Registered(Protocol):
 
     def faults(self, data: Mapping[str, Any], values: ValueRules, /) -> Iterable[Fault]:
         """What is wrong with a file that the definition does not know."""
-        ...
 
 
 def load_sync(path: Path) -> Sync:

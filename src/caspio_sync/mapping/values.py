@@ -143,17 +143,9 @@ def _whole(cell: pl.Expr, _: Circumstances) -> pl.Expr:
     return pl.when(cell == cell.floor()).then(cell).cast(pl.Int64, strict=False)
 
 
-def _integer_of_text(cell: pl.Expr, _: Circumstances) -> pl.Expr:
-    return trimmed_values(cell).cast(pl.Int64, strict=False)
-
-
 def _number(cell: pl.Expr, at: Circumstances) -> pl.Expr:
     number = cell.cast(pl.Float64, strict=False)
     return number if at.decimals is None else rounded(number, at.decimals)
-
-
-def _number_of_text(cell: pl.Expr, at: Circumstances) -> pl.Expr:
-    return _number(trimmed_values(cell), at)
 
 
 def _flag_of_integer(cell: pl.Expr, _: Circumstances) -> pl.Expr:
@@ -165,32 +157,12 @@ def _flag_of_text(cell: pl.Expr, _: Circumstances) -> pl.Expr:
     return pl.when(word.is_in(_TRUE)).then(statement=True).when(word.is_in(_FALSE)).then(statement=False)
 
 
-def _date(cell: pl.Expr, _: Circumstances) -> pl.Expr:
-    return moments.date_text(cell)
-
-
-def _date_of_text(cell: pl.Expr, at: Circumstances) -> pl.Expr:
-    return moments.date_of_text(trimmed_values(cell), at.form)
-
-
 def _utc(cell: pl.Expr, at: Circumstances) -> pl.Expr:
     return moments.utc_text(cell, at.zone)
 
 
-def _utc_of_text(cell: pl.Expr, at: Circumstances) -> pl.Expr:
-    return moments.utc_of_text(trimmed_values(cell), at.zone, at.form)
-
-
 def _text_of_integer(cell: pl.Expr, _: Circumstances) -> pl.Expr:
     return cell.cast(pl.String)
-
-
-def _text_of_number(cell: pl.Expr, _: Circumstances) -> pl.Expr:
-    return number_text(cell)
-
-
-def _digits_of_number(cell: pl.Expr, _: Circumstances) -> pl.Expr:
-    return whole_digits(cell)
 
 
 def _born_in_time(value: pl.Expr, today: date) -> pl.Expr:
@@ -214,10 +186,6 @@ def _between(low: float, high: float) -> Callable[[pl.Expr, date], pl.Expr]:
     return lambda value, _: value.is_between(low, high)
 
 
-def _exact_integer(value: pl.Expr, _: date) -> pl.Expr:
-    return value.is_between(-EXACT_INTEGER, EXACT_INTEGER, closed="none")
-
-
 def _items(count: int, chars: int) -> Callable[[pl.Expr, date], pl.Expr]:
     def holds(value: pl.Expr, _: date) -> pl.Expr:
         longest = value.list.eval(pl.element().str.len_chars()).list.max().fill_null(0)
@@ -239,15 +207,26 @@ def array_rule(count: int, chars: int) -> Rule:
 
 
 TEXT: Mapping[SourceKind, Reading] = {"text": _same}
-WORDS: Mapping[SourceKind, Reading] = {"text": _same, "integer": _text_of_integer, "number": _digits_of_number}
+WORDS: Mapping[SourceKind, Reading] = {
+    "text": _same,
+    "integer": _text_of_integer,
+    "number": lambda cell, _: whole_digits(cell),
+}
 _ANY_TEXT: Mapping[SourceKind, Reading] = {
     **WORDS,
-    "number": _text_of_number,
+    "number": lambda cell, _: number_text(cell),
     "boolean": _text_of_integer,
     "moment": _utc,
 }
-_NUMBERS: Mapping[SourceKind, Reading] = {"number": _number, "integer": _number, "text": _number_of_text}
-_DATES: Mapping[SourceKind, Reading] = {"moment": _date, "text": _date_of_text}
+_NUMBERS: Mapping[SourceKind, Reading] = {
+    "number": _number,
+    "integer": _number,
+    "text": lambda cell, at: _number(trimmed_values(cell), at),
+}
+_DATES: Mapping[SourceKind, Reading] = {
+    "moment": lambda cell, _: moments.date_text(cell),
+    "text": lambda cell, at: moments.date_of_text(trimmed_values(cell), at.form),
+}
 _FLAGS: Mapping[SourceKind, Reading] = {"boolean": _same, "integer": _flag_of_integer, "text": _flag_of_text}
 
 NO_WHOLE_NUMBER = "is no whole number below 2^53"
@@ -281,8 +260,12 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "integer": Rule(
             "integer_range",
             NO_WHOLE_NUMBER,
-            {"integer": _same, "number": _whole, "text": _integer_of_text},
-            _exact_integer,
+            {
+                "integer": _same,
+                "number": _whole,
+                "text": lambda cell, _: trimmed_values(cell).cast(pl.Int64, strict=False),
+            },
+            lambda value, _: value.is_between(-EXACT_INTEGER, EXACT_INTEGER, closed="none"),
             pl.Int64,
         ),
         "number": Rule(
@@ -293,7 +276,10 @@ RULES: Mapping[str, Rule] = MappingProxyType(
         "datetime": Rule(
             "datetime_value",
             "is no time up to the year 3000",
-            {"moment": _utc, "text": _utc_of_text},
+            {
+                "moment": _utc,
+                "text": lambda cell, at: moments.utc_of_text(trimmed_values(cell), at.zone, at.form),
+            },
             _dated,
             dated=True,
             unread=_NO_TIME,

@@ -6,11 +6,11 @@ domains, the telephone numbers are the numbering plans' examples with other last
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import numpy as np
@@ -18,6 +18,7 @@ import numpy.typing as npt
 import phonenumbers
 import polars as pl
 
+from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.data_dirt import soil
 
 DATA = Path(__file__).parent / "data"
@@ -30,58 +31,38 @@ NEWSLETTER_GROUP = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
 SMS_OFFERS_GROUP = "b7c4a4a2-58f0-4c6e-8a51-5a0c9f2f7d22"
 
 INTERESTS = (
-    "Kitchen",
-    "Garden",
-    "Christmas",
-    "Toys",
-    "Stationery",
-    "Lighting",
-    "Vintage",
-    "Jewellery",
-    "Baking",
-    "Bags",
-    "Party",
-    "Bathroom",
-)
-_LONDON = "GMT Standard Time"
+    "Kitchen", "Garden", "Christmas", "Toys", "Stationery", "Lighting", "Vintage", "Jewellery", "Baking", "Bags",
+    "Party", "Bathroom",
+)  # fmt: skip
+LONDON = "GMT Standard Time"
+
+
+def fields(type_: str, names: str) -> list[Mapping[str, Any]]:
+    """Fields of one type, as Caspio's POST /tables takes them; `names` stand apart by blanks."""
+    return [{"Name": name, "Type": type_} for name in names.split()]
+
 
 FIELDS: tuple[Mapping[str, Any], ...] = (
     {"Name": "CustomerNo", "Type": "STRING", "Unique": True},
-    {"Name": "FirstName", "Type": "STRING"},
-    {"Name": "LastName", "Type": "STRING"},
-    {"Name": "Email", "Type": "STRING"},
-    {"Name": "Phone", "Type": "STRING"},
-    {"Name": "Country", "Type": "STRING"},
-    {"Name": "City", "Type": "STRING"},
-    {"Name": "Language", "Type": "STRING"},
-    {"Name": "Gender", "Type": "STRING"},
-    {"Name": "BirthDate", "Type": "DATE/TIME"},
-    {"Name": "TimeZone", "Type": "STRING"},
-    {"Name": "Orders", "Type": "INTEGER"},
-    {"Name": "Items", "Type": "INTEGER"},
-    {"Name": "Spend", "Type": "CURRENCY"},
-    {"Name": "AverageOrder", "Type": "NUMBER"},
-    {"Name": "FirstOrder", "Type": "DATE/TIME"},
-    {"Name": "LastOrder", "Type": "DATE/TIME"},
-    {"Name": "FavouriteProduct", "Type": "STRING"},
-    {"Name": "Wholesale", "Type": "YES/NO"},
+    *fields("STRING", "FirstName LastName Email Phone Country City Language Gender"),
+    *fields("DATE/TIME", "BirthDate"),
+    *fields("STRING", "TimeZone"),
+    *fields("INTEGER", "Orders Items"),
+    *fields("CURRENCY", "Spend"),
+    *fields("NUMBER", "AverageOrder"),
+    *fields("DATE/TIME", "FirstOrder LastOrder"),
+    *fields("STRING", "FavouriteProduct"),
+    *fields("YES/NO", "Wholesale"),
     {"Name": "Interests", "Type": "LIST-STRING", "ListField": list(INTERESTS)},
-    {"Name": "EmailConsent", "Type": "STRING"},
-    {"Name": "PushConsent", "Type": "STRING"},
-    {"Name": "Newsletter", "Type": "YES/NO"},
-    {"Name": "SmsOffers", "Type": "YES/NO"},
-    {"Name": "Notes", "Type": "TEXT"},
+    *fields("STRING", "EmailConsent PushConsent"),
+    *fields("YES/NO", "Newsletter SmsOffers"),
+    *fields("TEXT", "Notes"),
     # What Braze learns of them (syncs/engagement.yaml); empty until it is written back.
-    {"Name": "HardBounced", "Type": "YES/NO"},
-    {"Name": "EngagedLately", "Type": "YES/NO"},
-    {"Name": "LastOpened", "Type": "DATE/TIME"},
-    {"Name": "LastClicked", "Type": "DATE/TIME"},
-    {"Name": "EmailOpens", "Type": "STRING"},
-    {"Name": "EmailClicks", "Type": "STRING"},
-    {"Name": "LastCampaign", "Type": "STRING"},
-    {"Name": "PreferredChannel", "Type": "STRING"},
-    {"Name": "CreatedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": False, "TimeZone": _LONDON},
-    {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": _LONDON},
+    *fields("YES/NO", "HardBounced EngagedLately"),
+    *fields("DATE/TIME", "LastOpened LastClicked"),
+    *fields("STRING", "EmailOpens EmailClicks LastCampaign PreferredChannel"),
+    {"Name": "CreatedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": False, "TimeZone": LONDON},
+    {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": LONDON},
 )
 
 # Capitals come with the countries; the shop's home has more than one city.
@@ -94,18 +75,6 @@ DOMAINS = np.array(["example.com", "example.org", "example.net", "mail.example.c
 NOTES = np.array(["prefers the phone", "VIP", "asked for a catalogue", "moved house", "do not ring before ten"])
 
 Strings = npt.NDArray[np.object_]
-
-
-class Account(Protocol):
-    """What loading needs of the sandbox."""
-
-    def create_table(self, name: str, fields: Sequence[Mapping[str, Any]]) -> None:
-        """Create an empty table."""
-        ...
-
-    def insert_frames(self, table: str, frames: Iterable[pl.DataFrame]) -> int:
-        """Insert rows, all or none; how many."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +195,7 @@ def _bad_emails() -> Strings:
     return _strings(text for text in sound if 0 < len(text) <= 255)
 
 
-def load_customers(sandbox: Account, rows: int | None = None, seed: int = 1) -> int:
+def load_customers(sandbox: CaspioSandbox, rows: int | None = None, seed: int = 1) -> int:
     """Create the Customers table and fill it.
 
     Args:
@@ -267,21 +236,8 @@ def _bought_anew(shop: pl.DataFrame, start: int, rng: np.random.Generator) -> pl
 def _people(bought: pl.DataFrame, lists: Lists, rng: np.random.Generator) -> pl.DataFrame:
     """Invent the person behind each customer number."""
     size = bought.height
-    columns: dict[str, Strings] = {
-        name: np.empty(size, dtype=object)
-        for name in (
-            "FirstName",
-            "LastName",
-            "first",
-            "last",
-            "Phone",
-            "City",
-            "Language",
-            "Gender",
-            "TimeZone",
-            "bad_phone",
-        )
-    }
+    names = "FirstName LastName first last Phone City Language Gender TimeZone bad_phone"
+    columns: dict[str, Strings] = {name: np.empty(size, dtype=object) for name in names.split()}
     countries = bought["Country"].to_numpy()
     for word, place in lists.places.items():
         where = np.flatnonzero(countries == word)

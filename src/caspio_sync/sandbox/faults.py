@@ -21,11 +21,10 @@ transport turns them into those.
 import asyncio
 import math
 import random
-from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import orjson
 import yaml
@@ -33,13 +32,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import ConfigurationError
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Headers = list[tuple[bytes, bytes]]
+from caspio_sync.sandbox.asgi import App, Headers, Message, Receive, Scope, Send
 
 Kind = Literal[
     "latency",
@@ -211,23 +204,15 @@ class FaultyApp:
 
     async def _strike(self, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
         match fault.kind:
-            case "refuse":
+            case "refuse" | "status" | "expired_token" | "foreign":
                 await drain(receive)
-                await _answer(send, 429, _text(fault, '{"message":"Rate Limited"}'), self._refusal(fault))
-            case "status":
-                await drain(receive)
-                await _answer(send, fault.status, _text(fault, ""), [])
-            case "expired_token":
-                await drain(receive)
-                await _answer(send, 401, _text(fault, ""), [(b"www-authenticate", b"Bearer")])
+                status, text, headers = self._instead(fault)
+                await _answer(send, status, (text if fault.body is None else fault.body).encode(), headers)
             case "reset_before":
                 await _drop(scope, ResetBefore("connection reset before the request was taken"))
             case "reset_after":
                 await self._app(scope, receive, _swallow)
                 await _drop(scope, ResetAfter("connection reset after the request was taken"))
-            case "foreign":
-                await drain(receive)
-                await _answer(send, 200, _text(fault, "{}"), [])
             case "short":
                 await _shorten(fault.rows, self._app, scope, receive, send)
             case "date":
@@ -277,6 +262,15 @@ class FaultyApp:
         told = datetime.fromtimestamp(self._clock.now().timestamp() + fault.seconds, UTC)
         return [] if fault.header == "absent" else [(b"date", format_datetime(told, usegmt=True).encode())]
 
+    def _instead(self, fault: Fault) -> tuple[int, str, Headers]:
+        answers: dict[str, tuple[int, str, Headers]] = {
+            "refuse": (429, '{"message":"Rate Limited"}', self._refusal(fault)),
+            "status": (fault.status, "", []),
+            "expired_token": (401, "", [(b"www-authenticate", b"Bearer")]),
+            "foreign": (200, "{}", []),
+        }
+        return answers[fault.kind]
+
     def _refusal(self, fault: Fault) -> Headers:
         now = self._clock.now().timestamp()
         wait = math.ceil(fault.seconds)
@@ -295,10 +289,6 @@ class FaultyApp:
 
 def _rate_headers(limit: bytes, remaining: bytes, reset: bytes) -> Headers:
     return [(b"x-ratelimit-limit", limit), (b"x-ratelimit-remaining", remaining), (b"x-ratelimit-reset", reset)]
-
-
-def _text(fault: Fault, otherwise: str) -> bytes:
-    return (otherwise if fault.body is None else fault.body).encode()
 
 
 def _without_length(start: Message) -> Headers:

@@ -1,8 +1,8 @@
 """The sandbox's product tables: a gift shop's Products, a Books table, and a grocer's Groceries on request.
 
 All values are the published sets' own, dirt included (`data/NOTICE.md`; how a code's many prices and texts became one
-row is said in `build_data.products`). Two columns are not: the set has no address (Url, on a reserved domain) and names
-its currency in words only.
+row is said in `tests.build_sandbox_data.products`). Two columns are not: the set has no address (Url, on a reserved
+domain) and names its currency in words only.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from caspio_sync.sandbox.data import DATA, Account
+from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
+from caspio_sync.sandbox.data import DATA, LONDON, fields
 
 PRODUCTS = "Products"
 BOOKS = "Books"
@@ -28,70 +29,52 @@ MARKETS = (
 
 # A unique text field compares without case in Caspio, and this shop's codes come in two spellings: it cannot be unique.
 PRODUCT_FIELDS: tuple[Mapping[str, Any], ...] = (
-    {"Name": "StockCode", "Type": "STRING"},
-    {"Name": "Name", "Type": "STRING"},
-    {"Name": "OtherNames", "Type": "TEXT"},
-    {"Name": "Notes", "Type": "TEXT"},
-    {"Name": "Price", "Type": "CURRENCY"},
-    {"Name": "Currency", "Type": "STRING"},
-    {"Name": "Sold", "Type": "INTEGER"},
-    {"Name": "Orders", "Type": "INTEGER"},
-    {"Name": "FirstSold", "Type": "DATE/TIME"},
-    {"Name": "LastSold", "Type": "DATE/TIME"},
+    *fields("STRING", "StockCode Name"),
+    *fields("TEXT", "OtherNames Notes"),
+    *fields("CURRENCY", "Price"),
+    *fields("STRING", "Currency"),
+    *fields("INTEGER", "Sold Orders"),
+    *fields("DATE/TIME", "FirstSold LastSold"),
     {"Name": "Markets", "Type": "LIST-STRING", "ListField": list(MARKETS)},
-    {"Name": "Url", "Type": "STRING"},
-    {
-        "Name": "ChangedAt",
-        "Type": "TIMESTAMP",
-        "OnInsert": True,
-        "OnUpdate": True,
-        "TimeZone": "GMT Standard Time",
-    },
+    *fields("STRING", "Url"),
+    {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": LONDON},
 )
 
 # 5,841 authors are too many for a list field, which holds 1,000 values (Caspio, list data types): columns instead.
 # Nothing is stamped: a table that is imported anew each time has no such field.
 BOOK_FIELDS: tuple[Mapping[str, Any], ...] = (
     {"Name": "BookNo", "Type": "INTEGER", "Unique": True},
-    {"Name": "Title", "Type": "STRING"},
-    {"Name": "OriginalTitle", "Type": "STRING"},
-    {"Name": "Authors", "Type": "TEXT"},
-    *({"Name": name, "Type": "STRING"} for name in AUTHOR_FIELDS),
-    {"Name": "Year", "Type": "NUMBER"},
-    {"Name": "Language", "Type": "STRING"},
-    {"Name": "Isbn", "Type": "STRING"},
-    {"Name": "Isbn13", "Type": "STRING"},
-    {"Name": "Editions", "Type": "INTEGER"},
-    {"Name": "Rating", "Type": "NUMBER"},
-    {"Name": "Ratings", "Type": "INTEGER"},
-    {"Name": "ImageUrl", "Type": "STRING"},
+    *fields("STRING", "Title OriginalTitle"),
+    *fields("TEXT", "Authors"),
+    *fields("STRING", " ".join(AUTHOR_FIELDS)),
+    *fields("NUMBER", "Year"),
+    *fields("STRING", "Language Isbn Isbn13"),
+    *fields("INTEGER", "Editions"),
+    *fields("NUMBER", "Rating"),
+    *fields("INTEGER", "Ratings"),
+    *fields("STRING", "ImageUrl"),
 )
 
 GROCERY_FIELDS: tuple[Mapping[str, Any], ...] = (
     {"Name": "ProductNo", "Type": "STRING", "Unique": True},
-    {"Name": "Manufacturer", "Type": "STRING"},
-    {"Name": "Department", "Type": "STRING"},
-    {"Name": "Brand", "Type": "STRING"},
-    {"Name": "Category", "Type": "STRING"},
-    {"Name": "Kind", "Type": "STRING"},
-    {"Name": "PackageSize", "Type": "STRING"},
+    *fields("STRING", "Manufacturer Department Brand Category Kind PackageSize"),
     {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": "UTC"},
 )
 
 
-def load_products(sandbox: Account) -> int:
+def load_products(sandbox: CaspioSandbox) -> int:
     """Create the Products table, 4,070 rows, and fill it; rows loaded."""
     sandbox.create_table(PRODUCTS, PRODUCT_FIELDS)
     return sandbox.insert_frames(PRODUCTS, [read_products()])
 
 
-def load_books(sandbox: Account) -> int:
+def load_books(sandbox: CaspioSandbox) -> int:
     """Create the Books table, 10,000 rows, and fill it; rows loaded."""
     sandbox.create_table(BOOKS, BOOK_FIELDS)
     return sandbox.insert_frames(BOOKS, [read_books()])
 
 
-def load_groceries(sandbox: Account) -> int:
+def load_groceries(sandbox: CaspioSandbox) -> int:
     """Create the Groceries table, 92,331 rows, and fill it; rows loaded."""
     sandbox.create_table(GROCERIES, GROCERY_FIELDS)
     return sandbox.insert_frames(GROCERIES, [read_groceries()])

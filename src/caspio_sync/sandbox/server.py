@@ -26,7 +26,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.event_loop import run
-from caspio_sync.sandbox.faults import ABORT, App, Faults, FaultyApp
+from caspio_sync.sandbox.asgi import App
+from caspio_sync.sandbox.faults import ABORT, Faults, FaultyApp
 
 Kind = Literal["caspio", "braze"]
 

@@ -1,10 +1,11 @@
 """What the sandbox's Caspio account holds when it starts."""
 
-from caspio_sync.sandbox.data import Account, load_customers
+from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
+from caspio_sync.sandbox.data import load_customers
 from caspio_sync.sandbox.products import load_books, load_groceries, load_products
 
 
-def load_shop(sandbox: Account, *, customers: int | None = None, seed: int = 1, grocery: bool = False) -> None:
+def load_shop(sandbox: CaspioSandbox, *, customers: int | None = None, seed: int = 1, grocery: bool = False) -> None:
     """Create and fill the tables Customers, Products and Books.
 
     Args:

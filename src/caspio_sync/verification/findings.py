@@ -1,6 +1,7 @@
 """What a verification has found so far, and what of it the ledger is to take back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ from caspio_sync.schemas import KEY, SOURCE_PK, MappedColumn
 from caspio_sync.verification.looking import Look
 
 
+@dataclass(slots=True, eq=False)
 class Findings:
     """Counts looks.
 
@@ -22,11 +24,10 @@ class Findings:
         by_key: whether rows are shown by their keys; keys that are personal are not.
     """
 
-    def __init__(self, report: VerifyReport, columns: Sequence[MappedColumn], title: str, *, by_key: bool) -> None:
-        self.report = report
-        self._columns = columns
-        self._title = title
-        self._by_key = by_key
+    report: VerifyReport
+    columns: Sequence[MappedColumn]
+    title: str
+    by_key: bool
 
     def count(self, look: Look) -> None:
         """Count rows that have been judged."""
@@ -38,7 +39,7 @@ class Findings:
         missing = rows["state"] == "missing"
         report.count_difference(f"({report.thing})", int(missing.sum()), self._examples(rows.filter(missing)))
         differs = look.compared & ~look.equal & ~missing.to_numpy()[:, None]
-        for place, column in enumerate(self._columns):
+        for place, column in enumerate(self.columns):
             those = pl.Series(differs[:, place])
             examples = self._examples(rows.filter(those))
             report.count_difference(column.name, int(those.sum()), examples, kept=int(look.kept[:, place].sum()))
@@ -54,9 +55,9 @@ class Findings:
         differs = look.compared & ~look.equal
         again = differs & ~look.kept
         masks = fp.pack_mask(differs)
-        names = [column.name for column in self._columns]
+        names = [column.name for column in self.columns]
         distinct = masks.unique()
-        told = [f"differs in {self._title}: " + ", ".join(fp.mask_names(mask, names)) for mask in distinct.to_list()]
+        told = [f"differs in {self.title}: " + ", ".join(fp.mask_names(mask, names)) for mask in distinct.to_list()]
         frame = look.rows.select(SOURCE_PK, found_fp="sent_fp").with_columns(
             masks,
             pl.Series("gone", gone),
@@ -66,9 +67,9 @@ class Findings:
             kept=pl.Series(look.kept.any(axis=1)),
         )
         self.report.cleared += int(frame["clears"].sum())
-        stays = f"; the consent in {self._title} is the stricter one and stays"
+        stays = f"; the consent in {self.title} is the stricter one and stays"
         stricter = pl.when("kept").then(pl.lit(stays)).otherwise(pl.lit(""))
-        place = self._title if self.report.thing == "profile" else "the catalog"
+        place = self.title if self.report.thing == "profile" else "the catalog"
         nothing, there = f"{place} has no such {self.report.thing}", ~pl.col("gone")
         return frame.with_columns(
             left_fp=pl.when(there).then(pl.lit(NO_VERSION)),
@@ -77,5 +78,5 @@ class Findings:
         )
 
     def _examples(self, rows: pl.DataFrame) -> list[str]:
-        shown = pl.col(KEY) if self._by_key else pl.format("PK_ID {}", SOURCE_PK)
+        shown = pl.col(KEY) if self.by_key else pl.format("PK_ID {}", SOURCE_PK)
         return rows.head(3).select(shown.alias("shown"))["shown"].to_list()

@@ -67,6 +67,7 @@ class Look:
         )
 
 
+@dataclass(eq=False)
 class Looking:
     """Looks at rows.
 
@@ -80,26 +81,17 @@ class Looking:
         clock: tells how long ago a row was sent.
     """
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        *,
-        caspio: CaspioClient,
-        read_back: ReadBack,
-        salt: int,
-        layouts: dict[int, tuple[str, ...]],
-        words: pl.DataFrame,
-        clock: Clock,
-    ) -> None:
-        self._prepared = prepared
-        self._columns = prepared.mapping.columns
-        self._consent = destination_of(prepared.definition).consent
-        self._caspio = caspio
-        self._read_back = read_back
-        self._salt = salt
-        self._layouts = layouts
-        self._words = words
-        self._clock = clock
+    prepared: Prepared
+    caspio: CaspioClient
+    read_back: ReadBack
+    salt: int
+    layouts: dict[int, tuple[str, ...]]
+    words: pl.DataFrame
+    clock: Clock
+
+    def __post_init__(self) -> None:
+        self.columns = self.prepared.mapping.columns
+        self.consent = destination_of(self.prepared.definition).consent
 
     async def at(
         self, known: pl.DataFrame, held: ReadHeld | None = None, *, settled_at: datetime | None = None
@@ -111,38 +103,38 @@ class Looking:
             held: gives what is held under each key, where it was read otherwise than `ReadBack.held` reads it.
             settled_at: what was sent later is not judged; by default five minutes before now.
         """
-        mapped = with_former_keys(self._prepared.mapping.apply(await self._source(known[SOURCE_PK])), known)
-        hashes = fp.key_hashes(mapped[KEY], self._salt)
-        mapped = restrained(mapped, hashes, self._words, self._columns, self._consent, owners=known[SOURCE_PK])
-        mapped = mapped.with_columns(fp.row_fingerprints(mapped, self._columns, self._salt))
+        mapped = with_former_keys(self.prepared.mapping.apply(await self._source(known[SOURCE_PK])), known)
+        hashes = fp.key_hashes(mapped[KEY], self.salt)
+        mapped = restrained(mapped, hashes, self.words, self.columns, self.consent, owners=known[SOURCE_PK])
+        mapped = mapped.with_columns(fp.row_fingerprints(mapped, self.columns, self.salt))
         rows = known.join(mapped.select(SOURCE_PK, "fp", now=KEY), on=SOURCE_PK, how="left", maintain_order="left")
         same = (pl.col("fp") == pl.col("sent_fp")) & (pl.col("now") == pl.col(KEY))
         state = pl.when(pl.col("fp").is_null()).then(pl.lit("gone")).when(same).then(pl.lit("equal"))
         rows = rows.with_columns(state=state.otherwise(pl.lit("pending")))
         present = rows.with_row_index("place").filter(pl.col("state") == "equal")
         wanted = present.select(SOURCE_PK).join(mapped, on=SOURCE_PK, how="left", maintain_order="left")
-        profiles = await (held or self._read_back.held)(present[KEY].to_list())
+        profiles = await (held or self.read_back.held)(present[KEY].to_list())
         states = pl.Series([each if isinstance(each, str) else "equal" for each in profiles], dtype=pl.String)
         look = self._blank(rows)
         places = present["place"].to_numpy()
         look.acknowledged[places] = self._acknowledged(present)
-        wants = fp.field_fingerprints(wanted, self._columns, self._salt)
-        readable = np.array([column in self._read_back.readable for column in self._columns], dtype=np.bool_)
+        wants = fp.field_fingerprints(wanted, self.columns, self.salt)
+        readable = np.array([column in self.read_back.readable for column in self.columns], dtype=np.bool_)
         sent = (look.acknowledged[places] == wants) & (wants != fp.NEVER_SENT) & readable
         look.compared[places] = sent & ~(states == "ambiguous").to_numpy()[:, None]
         await self._hold_against(look, places, wanted, profiles)
-        return self._judged(look, places, states, settled_at or self._clock.now() - timedelta(seconds=SETTLE_SECONDS))
+        return self._judged(look, places, states, settled_at or self.clock.now() - timedelta(seconds=SETTLE_SECONDS))
 
     def _blank(self, rows: pl.DataFrame) -> Look:
-        shape = (rows.height, len(self._columns))
+        shape = (rows.height, len(self.columns))
         flags = [np.zeros(shape, dtype=np.bool_) for _ in range(4)]
         return Look(rows, np.zeros(shape, dtype=np.uint64), *flags)
 
     def _acknowledged(self, rows: pl.DataFrame) -> fp.FieldPrints:
-        names = [column.name for column in self._columns]
+        names = [column.name for column in self.columns]
         prints = np.full((rows.height, len(names)), fp.NEVER_SENT, dtype=np.uint64)
         for (version,), group in rows.with_row_index("at").group_by("sent_mapping_version"):
-            stored = self._layouts[int(str(version))]
+            stored = self.layouts[int(str(version))]
             prints[group["at"].to_numpy()] = fp.unpack(group["sent_fields"], stored, names)
         return prints
 
@@ -154,18 +146,18 @@ class Looking:
         users = [each for each in profiles if not isinstance(each, str)]
         at, wanted = places[found], wanted.filter(pl.Series(found))
         stricter: dict[str, Flags] = {}
-        for place, column in enumerate(self._columns):
-            if column not in self._read_back.readable or not users:
+        for place, column in enumerate(self.columns):
+            if column not in self.read_back.readable or not users:
                 continue
-            exported = await self._read_back.values(column, users, wanted[KEY].to_list())
-            agreed = self._read_back.agrees(column, wanted[column.name], exported)
+            exported = await self.read_back.values(column, users, wanted[KEY].to_list())
+            agreed = self.read_back.agrees(column, wanted[column.name], exported)
             look.equal[at, place] = agreed["equal"].to_numpy()
             look.retyped[at, place] = agreed["retyped"].to_numpy()
             if column.role != "attribute":
                 stricter[column.name] = self._rank(exported["value"]) > self._rank(wanted[column.name])
                 look.kept[at, place] = stricter[column.name]
-        resets = {each.name: self._consent.reset_by(each) for each in self._columns if each.name in stricter}
-        for place, column in enumerate(self._columns):
+        resets = {each.name: self.consent.reset_by(each) for each in self.columns if each.name in stricter}
+        for place, column in enumerate(self.columns):
             # With a new address its consent travels, and would undo the one that was given to the destination itself.
             strict = [stricter[name] for name, triggers in resets.items() if triggers == (column.name,)]
             if strict:
@@ -177,7 +169,7 @@ class Looking:
     def _judged(self, look: Look, places: npt.NDArray[np.uint32], states: pl.Series, settled_at: datetime) -> Look:
         """The look with a state a row."""
         differs = (look.compared & ~look.equal).any(axis=1)
-        update_only = self._prepared.definition.identity.on_new == "update_only"
+        update_only = self.prepared.definition.identity.on_new == "update_only"
         told = look.rows["state"].scatter(places, states)
         recent = (pl.col("sent_at") > microseconds(settled_at)).fill_null(value=False)
         rows = look.rows.with_columns(told, pl.Series("differs", differs)).with_columns(
@@ -201,7 +193,7 @@ class Looking:
 
     async def _source(self, source_pks: pl.Series) -> pl.DataFrame:
         """The rows as Caspio has them, those that meet the sync's condition; a few more may be among them."""
-        prepared, key = self._prepared, self._prepared.key
+        prepared, key = self.prepared, self.prepared.key
         low, high = int(source_pks.min() or 0), int(source_pks.max() or 0)  # type: ignore[arg-type]  # never null
         if high - low >= DENSE * len(source_pks):
             return await self._by_key(source_pks)
@@ -211,12 +203,12 @@ class Looking:
 
     async def _stretch(self, low: int, high: int) -> list[bytes]:
         """The rows of a stretch of keys, page by page."""
-        prepared, pages, last = self._prepared, [], low - 1
+        prepared, pages, last = self.prepared, [], low - 1
         select = list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields]))
         key = identifier(prepared.key.name)
         while last < high:
             where = and_(prepared.definition.source.where, f"{key}>{last} AND {key}<={high}")
-            page = await self._caspio.records(
+            page = await self.caspio.records(
                 prepared.source, select=select, where=where, order_by=f"{key} ASC", limit=MAX_PAGE_ROWS
             )
             pages.append(page.rows)
@@ -225,10 +217,10 @@ class Looking:
         return pages
 
     async def _by_key(self, source_pks: pl.Series) -> pl.DataFrame:
-        prepared, where = self._prepared, self._prepared.definition.source.where
+        prepared, where = self.prepared, self.prepared.definition.source.where
         return await rows_by_key(
-            self._caspio, prepared.source, prepared.key, source_pks, fields=prepared.selected, where=where
+            self.caspio, prepared.source, prepared.key, source_pks, fields=prepared.selected, where=where
         )
 
     def _rank(self, states: pl.Series) -> npt.NDArray[np.int8]:
-        return states.replace_strict(dict(self._consent.rank), default=-1, return_dtype=pl.Int8).to_numpy()
+        return states.replace_strict(dict(self.consent.rank), default=-1, return_dtype=pl.Int8).to_numpy()

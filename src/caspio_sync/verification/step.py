@@ -14,8 +14,4 @@ async def _verify(run: SyncRun) -> None:
     run.observe()
 
 
-def _asks_for_a_sample(run: SyncRun) -> bool:
-    return run.options.verify_sample is not None
-
-
-VERIFY = Step("verify", _verify, when=_asks_for_a_sample, repeated=False)
+VERIFY = Step("verify", _verify, when=lambda run: run.options.verify_sample is not None, repeated=False)

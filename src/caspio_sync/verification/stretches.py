@@ -35,6 +35,7 @@ class HeldBy:
     absence_counts: bool = True
 
 
+@dataclass(eq=False)
 class Stretches:
     """Looks at one stretch after the other.
 
@@ -49,27 +50,17 @@ class Stretches:
         version: number of the present mapping.
     """
 
-    def __init__(  # noqa: PLR0917 - the parts of a verification, each once
-        self,
-        name: str,
-        ledger: LedgerThread,
-        clock: Clock,
-        read_back: ReadBack,
-        looking: Looking,
-        findings: Findings,
-        begun: Verification,
-        version: int,
-    ) -> None:
-        self.name = name
-        self.ledger = ledger
-        self.clock = clock
-        self.findings = findings
-        self.begun = begun
-        self._read_back = read_back
-        self._counted = read_back.requests
-        self._looking = looking
-        self._version = version
-        self._number = 0
+    name: str
+    ledger: LedgerThread
+    clock: Clock
+    read_back: ReadBack
+    looking: Looking
+    findings: Findings
+    begun: Verification
+    version: int
+
+    def __post_init__(self) -> None:
+        self._counted, self._number = self.read_back.requests, 0
 
     async def look_at(
         self, source_pks: pl.Series, *, held: HeldBy | None = None, done: Callable[[pl.Series], Progress] | None = None
@@ -114,14 +105,14 @@ class Stretches:
 
     async def _look(self, source_pks: pl.Series, held: HeldBy | None, read: ReadHeld | None) -> Look:
         known = await self.ledger.do(self.ledger.ledger.sent_rows, self.name, source_pks)
-        return await self._looking.at(known, read, settled_at=None if held is None else held.settled_at)
+        return await self.looking.at(known, read, settled_at=None if held is None else held.settled_at)
 
     async def _record(self, drifted: Look, progress: Progress) -> None:
         report = self.findings.report
         self._number += 1
         rows = self.findings.taken_back(drifted)
-        report.requests += self._read_back.requests - self._counted
-        self._counted = self._read_back.requests
+        report.requests += self.read_back.requests - self._counted
+        self._counted = self.read_back.requests
         await self.ledger.do(
             self.ledger.ledger.record_verified,
             self.name,
@@ -130,5 +121,5 @@ class Stretches:
             progress=progress,
             counts=report.model_dump(mode="json"),
             drifted=rows,
-            mapping_version=self._version,
+            mapping_version=self.version,
         )

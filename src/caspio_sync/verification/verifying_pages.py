@@ -4,6 +4,7 @@ pages ─▶ ids ─▶ rows of the ledger ─▶ looked at as rows are; ids of 
 """
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 import polars as pl
@@ -19,71 +20,69 @@ from caspio_sync.verification.looking import SETTLE_SECONDS
 from caspio_sync.verification.stretches import LEASE_WAIT_SECONDS, HeldBy, Stretches
 
 
+@dataclass(slots=True, eq=False)
 class PageWalk:
     """Reads a catalog from its first page to its last, some pages together.
 
     Args:
-        stretches: looks at the rows, and writes down how far the walk came.
+        looks: looks at the rows, and writes down how far the walk came.
         read_back: reads the pages.
         salt: what hashes of keys are salted with.
         cursor: where to go on; None for the start.
         seen: rows whose items have been on a page before; no row is looked at twice.
     """
 
-    def __init__(
-        self, stretches: Stretches, read_back: PagedReadBack, salt: int, cursor: str | None, seen: pl.Series
-    ) -> None:
-        self._stretches = stretches
-        self._read_back = read_back
-        self._salt = salt
-        self._cursor = cursor
-        self._seen = seen
+    looks: Stretches
+    read_back: PagedReadBack
+    salt: int
+    cursor: str | None
+    seen: pl.Series
 
     def unseen(self, source_pks: pl.Series) -> pl.Series:
         """Those of these rows whose items have been on no page."""
-        return source_pks.filter(~source_pks.is_in(self._seen.implode()))
+        return source_pks.filter(~source_pks.is_in(self.seen.implode()))
 
     async def stretches(self) -> AsyncIterator[None]:
         """Read all pages; comes back whenever some are written down."""
-        report = self._stretches.findings.report
-        while self._cursor != ALL_READ:
-            asked_at = self._stretches.clock.now()
+        report = self.looks.findings.report
+        while self.cursor != ALL_READ:
+            asked_at = self.looks.clock.now()
             try:
-                pages = await self._read_back.some_pages(self._cursor)
+                pages = await self.read_back.some_pages(self.cursor)
             except CursorRefusedError:  # after a long interruption: again from the start, past what was seen
-                self._cursor, report.pages, report.extra, report.undeleted = None, 0, 0, 0
+                self.cursor, report.pages, report.extra, report.undeleted = None, 0, 0, 0
                 continue
             ids = pl.Series(KEY, list(pages.items), dtype=pl.String)
-            hashes = key_hashes(ids, self._salt)
+            hashes = key_hashes(ids, self.salt)
             bearers = await self._bearers(ids, hashes)
             rows = self.unseen(bearers.filter("sent")[SOURCE_PK].sort())
             report.pages += len(pages.read)
             await self._count_others(ids, hashes, bearers, microseconds(asked_at - timedelta(seconds=SETTLE_SECONDS)))
             cursor = pages.next_cursor or ALL_READ
-            seen = pl.concat([self._seen, rows])
-            held = HeldBy(pages.held, self._read_back.again(pages), absence_counts=False)
+            seen = pl.concat([self.seen, rows])
+            held = HeldBy(pages.held, self.read_back.again(pages), absence_counts=False)
 
             def done(left: pl.Series, seen: pl.Series = seen, cursor: str = cursor) -> Progress:
-                self._seen = seen.filter(~seen.is_in(left.implode()))
-                return Progress(page_cursor=cursor, seen=pack_pks(self._seen))
+                self.seen = seen.filter(~seen.is_in(left.implode()))
+                return Progress(page_cursor=cursor, seen=pack_pks(self.seen))
 
-            await self._stretches.look_at(rows, held=held, done=done)
-            self._cursor = cursor
+            await self.looks.look_at(rows, held=held, done=done)
+            self.cursor = cursor
             yield
 
     async def _bearers(self, ids: pl.Series, hashes: pl.Series) -> pl.DataFrame:
-        ledger = self._stretches.ledger
-        found = await ledger.do(ledger.ledger.bearers, self._stretches.name, hashes)
+        ledger = self.looks.ledger
+        found = await ledger.do(ledger.ledger.bearers, self.looks.name, hashes)
         return found.filter(pl.col(KEY).is_in(ids.implode()))
 
     async def _count_others(self, ids: pl.Series, hashes: pl.Series, bearers: pl.DataFrame, settled: int) -> None:
         """Count items that no row bears. One whose deletion came to nothing is to be deleted again."""
-        store, name, report = self._stretches.ledger, self._stretches.name, self._stretches.findings.report
+        store, name, report = self.looks.ledger, self.looks.name, self.looks.findings.report
         abandoned = await store.do(store.ledger.abandoned, name)
         report.extra += len(ids.filter(~ids.is_in(bearers[KEY].implode()) & ~ids.is_in(abandoned.implode())))
         if _deleted(bearers, settled).is_empty():
             return
-        async with hold_lease(name, store, self._stretches.clock, of="verification", wait_seconds=LEASE_WAIT_SECONDS):
+        async with hold_lease(name, store, self.looks.clock, of="verification", wait_seconds=LEASE_WAIT_SECONDS):
             again = _deleted(await self._bearers(ids, hashes), settled)
             report.undeleted += len(again)
             if len(again):

@@ -13,8 +13,7 @@ from email.utils import parsedate_to_datetime
 from functools import cache, partial
 from http import HTTPStatus
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -22,6 +21,7 @@ import httpx
 from caspio_sync.errors import CallError, ConfigurationError, PermanentError, TransientError
 from caspio_sync.wire.answers import disowned, foreign, parsed
 from caspio_sync.wire.body import bound
+from caspio_sync.wire.closing import Closing
 from caspio_sync.wire.masking import masked
 
 USER_AGENT = "caspio-sync"
@@ -287,7 +287,7 @@ def _trusting(_instead: str | None, besides: str | None) -> ssl.SSLContext:  # O
     return context
 
 
-class ConnectionPool:
+class ConnectionPool(Closing):
     """Several httpx clients of few connections each; a request goes to the one with the fewest in flight.
 
     Waiting happens before a client, never in its pool. Every request has a time limit for all of it: httpx's own
@@ -362,14 +362,6 @@ class ConnectionPool:
         """Close every connection."""
         for client in self._clients.values():
             await client.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
 
 def _no_answer(error: Exception, request: httpx.Request, doing: str) -> CallError | ConfigurationError:

@@ -20,7 +20,6 @@ class Quota(Protocol):
 
     async def admit(self) -> None:
         """Wait until one more call is within it, and count the call."""
-        ...
 
 
 class Patience:

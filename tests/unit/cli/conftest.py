@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from caspio_sync.caspio.cells import source_frame
 from caspio_sync.caspio.client import CaspioClient
-from caspio_sync.clock import Clock, VirtualClock
+from caspio_sync.clock import Clock
 from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.engine.connect import CONNECT, Connect
 from caspio_sync.engine.destination import Account, Destination
@@ -28,6 +28,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.settings import Settings, current_settings, destination_settings
+from tests.virtual_clock import VirtualClock
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

@@ -15,10 +15,10 @@ HEAVY = {"polars", "sqlalchemy", "httpx", "pydantic_settings", "prefect", "great
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_says_what_the_command_says(name: str) -> None:
-    module, attribute, said = COMMANDS[name]
-    found = getattr(importlib.import_module(f"caspio_sync.cli.{module}"), attribute)
+    module = {"status": "look", "why": "look", "schema": "look"}.get(name, name)
+    found = getattr(importlib.import_module(f"caspio_sync.cli.{module}"), name)
     own = found.info.help if isinstance(found, typer.Typer) else inspect.getdoc(found)
-    assert str(own).split("\n\n")[0].replace("\n", " ") == said
+    assert str(own).split("\n\n")[0].replace("\n", " ") == COMMANDS[name]
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["no-such-command"]])

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from caspio_sync.cli.diagnosis import clock_finding, ledger_findings, place_findings, server_findings
-from caspio_sync.clock import VirtualClock
 from caspio_sync.deployed.server_state import DeployedSync, RunningFlow, ServerState
 from caspio_sync.engine.finding import Finding
 from caspio_sync.ledger import leases
 from caspio_sync.ledger.store import Ledger
+from tests.virtual_clock import VirtualClock
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 FLOW = "11111111-1111-1111-1111-111111111111"

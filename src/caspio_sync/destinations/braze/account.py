@@ -1,9 +1,9 @@
 """A Braze workspace: one client for each group of its endpoints, made when it is first needed."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import SecretStr
 
@@ -11,12 +11,14 @@ from caspio_sync.clock import Clock
 from caspio_sync.destinations.braze.catalog_client import CatalogClient
 from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient
+from caspio_sync.wire.closing import Closing
 from caspio_sync.wire.http import Transport
 
 C = TypeVar("C", BrazeClient, CatalogClient, BrazeEngagementClient)
 
 
-class BrazeAccount:
+@dataclass(kw_only=True, eq=False)
+class BrazeAccount(Closing):
     """A workspace, as the settings name it.
 
     Args:
@@ -28,28 +30,20 @@ class BrazeAccount:
         transport: makes what answers a client instead of the network.
     """
 
-    def __init__(
-        self,
-        *,
-        address: str,
-        api_key: SecretStr,
-        clock: Clock,
-        connections: int = 64,
-        track_limit: int = 3000,
-        transport: Callable[[], Transport] | None = None,
-    ) -> None:
-        self.address = address
-        self.clock = clock
-        self.connections = connections
-        self.track_limit = track_limit
-        self._key = api_key
-        self._transport = transport
+    address: str
+    api_key: SecretStr
+    clock: Clock
+    connections: int = 64
+    track_limit: int = 3000
+    transport: Callable[[], Transport] | None = None
+
+    def __post_init__(self) -> None:
         self._made: list[BrazeClient | CatalogClient | BrazeEngagementClient] = []
 
     @property
     def secret(self) -> str:
         """By which the workspace is known."""
-        return self._key.get_secret_value()
+        return self.api_key.get_secret_value()
 
     @property
     def arguments(self) -> Mapping[str, Any]:
@@ -84,14 +78,6 @@ class BrazeAccount:
         for client in self._made:
             await client.aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
-
     def _kept(self, client: C) -> C:
         self._made.append(client)
         return client
@@ -99,10 +85,10 @@ class BrazeAccount:
     def _arguments(self) -> dict[str, Any]:
         return {
             "endpoint": self.address,
-            "api_key": self._key,
+            "api_key": self.api_key,
             "clock": self.clock,
             "clients": self.connections,
-            "transport": None if self._transport is None else self._transport(),
+            "transport": None if self.transport is None else self.transport(),
         }
 
 

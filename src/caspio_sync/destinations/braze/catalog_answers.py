@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Literal
 
 from caspio_sync.schemas import CatalogField
@@ -13,10 +12,7 @@ WriteMethod = Literal["PUT", "PATCH", "DELETE"]
 MAX_ITEMS = 50  # an asynchronous request (Braze, 9.1)
 MAX_NEW_FIELDS = 50  # a request to /catalogs/{name}/fields (Braze, 9.1)
 MAX_FIELDS = 500  # a catalog, by the API (Braze, 9.1)
-MAX_NAME_CHARS = 250  # a catalog's, a field's, an item's id, a description (Braze, 9.1)
 MAX_VALUE_CHARS = 5_000  # a value (Braze, 9.1)
-MAX_OBJECT_DEPTH = 50  # of a value (Braze, 9.1)
-MAX_ARRAY_ELEMENTS = 100  # of an array field, each a string (Braze, 9.1)
 ITEMS_PER_PAGE = 50  # GET /catalogs/{name}/items (Braze, 9.2)
 
 # Braze's limits (Braze, 2.1), as requests and seconds; each is one pool for all that is named.
@@ -28,13 +24,12 @@ FIELDS_LIMIT = (50, 60.0)  # fields and selections
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """A catalog as Braze has it; `updated_at` is aware, None where it was not told or cannot be read."""
+    """A catalog as Braze has it."""
 
     name: str
     description: str
     fields: tuple[CatalogField, ...]
     num_items: int
-    updated_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

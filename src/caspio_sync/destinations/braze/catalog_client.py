@@ -1,7 +1,6 @@
 """Braze's REST API: catalogs, their fields and items."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
@@ -214,16 +213,7 @@ def _catalog(entry: Mapping[str, Any]) -> Catalog:
         description=str(entry.get("description") or ""),
         fields=tuple(CatalogField(str(field["name"]), str(field["type"])) for field in entry["fields"]),
         num_items=count if isinstance(count, int) else 0,
-        updated_at=_instant(entry.get("updated_at")),
     )
-
-
-def _instant(text: Any) -> datetime | None:
-    try:
-        instant = datetime.fromisoformat(text)
-    except (TypeError, ValueError):
-        return None
-    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _items(response: httpx.Response, doing: str) -> list[dict[str, Any]]:

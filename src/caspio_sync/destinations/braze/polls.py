@@ -5,7 +5,7 @@ as the current day always is, is told once.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -48,7 +48,6 @@ KNOWN_STATES = pl.Schema({"external_id": pl.String(), "scope": pl.String(), "sta
 # leaves it and moves the others up while it is being read.
 _OVERLAP = 25
 _STATE_FIELDS = {"email": "email_subscribe", "push": "push_subscribe"}
-_CHANNELS = {"opened_email": "email", "clicked_email": "email", "opened_push": "push"}
 
 
 class Polls:
@@ -141,21 +140,17 @@ class Polls:
             if events:
                 yield _post(GROUP_STATES, events)
 
-    async def profiles(
-        self, external_ids: Sequence[str], known: pl.DataFrame, *, campaigns: bool = False
-    ) -> AsyncIterator[Post]:
-        """Global states of people, and, if asked for, the campaigns they received.
+    async def profiles(self, external_ids: Sequence[str], known: pl.DataFrame) -> AsyncIterator[Post]:
+        """Global states of people.
 
         A state counts from the time that Braze gives with it, else from now on if it is not the known one.
 
         Args:
             external_ids: whom to ask for.
             known: `KNOWN_STATES`.
-            campaigns: also the last time each campaign reached them; Braze then answers 250 times a minute only.
         """
         states = _as_set(known)
         fields = ["external_id", "braze_id", "email", "user_aliases", *_STATE_FIELDS.values()]
-        fields += ["campaigns_received"] if campaigns else []
         for some in _cut(external_ids, MAX_EXPORT_IDS):
             answer = await self._exports.ask(partial(self._braze.export_users, some, fields))
             events = [event for user in answer.users for event in self._profile_events(user, states)]
@@ -163,7 +158,8 @@ class Polls:
                 yield _post(PROFILES, events)
 
     def _profile_events(self, user: dict[str, Any], states: set[tuple[str, str, str]]) -> Iterable[dict[str, Any]]:
-        alias = next(_objects(user, "user_aliases"), {})
+        aliases = user.get("user_aliases")
+        alias = next((each for each in (aliases if isinstance(aliases, list) else ()) if isinstance(each, dict)), {})
         who = {
             "external_id": user.get("external_id"),
             "braze_id": user.get("braze_id"),
@@ -181,14 +177,6 @@ class Polls:
             if at is not None or (key, scope, state) not in states:
                 says = {**who, "channel": scope, "state": state}
                 yield _event(POLLED_PROFILE, f"{key} {scope} {state}", at or self._clock.now(), says)
-        for campaign in _objects(user, "campaigns_received"):
-            at, campaign_id = instant(campaign.get("last_received")), campaign.get("api_campaign_id")
-            if at is not None and campaign_id:
-                engaged = campaign.get("engaged")
-                told = engaged if isinstance(engaged, dict | list) else ()
-                channel = next((ours for theirs, ours in _CHANNELS.items() if theirs in told), None)
-                says = {**who, "channel": channel, "campaign_id": campaign_id, "campaign_name": campaign.get("name")}
-                yield _event(POLLED_PROFILE, f"{key} {campaign_id}", at, says)
 
     async def campaign_days(self, *, days: int) -> pl.DataFrame:
         """Counts of every campaign and canvas for the last days, today included, with the schema `CAMPAIGN_DAYS`.
@@ -249,23 +237,20 @@ async def poll_lists(inbox: Inbox, polls: Polls, *, first: date) -> dict[str, in
     return told
 
 
-async def poll_people(
-    inbox: Inbox, polls: Polls, external_ids: Sequence[str], known: pl.DataFrame, *, campaigns: bool = False
-) -> int:
-    """Read the states of some people, and what else their profiles tell; how many events that made.
+async def poll_people(inbox: Inbox, polls: Polls, external_ids: Sequence[str], known: pl.DataFrame) -> int:
+    """Read the states of some people; how many events that made.
 
     Args:
         inbox: keeps the events.
         polls: of the workspace.
         external_ids: whom to ask for.
         known: `KNOWN_STATES`; what is known is not told again.
-        campaigns: also which campaigns reached them; Braze then answers 250 times a minute only (Braze, 2.1).
 
     Raises:
         TransientError: as `poll_lists`.
     """
     states = await _keep(inbox, polls.group_states(external_ids, known))
-    return states + await _keep(inbox, polls.profiles(external_ids, known, campaigns=campaigns))
+    return states + await _keep(inbox, polls.profiles(external_ids, known))
 
 
 async def _keep(inbox: Inbox, posts: AsyncIterator[Post]) -> int:
@@ -287,12 +272,6 @@ def _event(kind: str, says: str, at: datetime, columns: dict[str, Any]) -> dict[
 
 def _lower(address: Any) -> str | None:
     return address.lower() if isinstance(address, str) else None
-
-
-def _objects(user: Mapping[str, Any], name: str) -> Iterator[Mapping[str, Any]]:
-    """The objects in a list of a profile, where it is one."""
-    listed = user.get(name)
-    return (each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict))
 
 
 def _post(source: str, events: list[dict[str, Any]]) -> Post:

@@ -6,18 +6,8 @@ from typing import Any
 import polars as pl
 
 from caspio_sync.destinations.braze.engagement_client import Series
+from caspio_sync.ledger.engagement_schema import SERIES_COUNTS
 
-_COUNTS = (
-    "sent",
-    "delivered",
-    "opens",
-    "unique_opens",
-    "clicks",
-    "unique_clicks",
-    "bounces",
-    "unsubscribes",
-    "complaints",
-)
 CAMPAIGN_DAYS = pl.Schema(
     {
         "campaign_id": pl.String(),  # or canvas_id
@@ -26,7 +16,7 @@ CAMPAIGN_DAYS = pl.Schema(
         "canvas_name": pl.String(),
         "day": pl.Date(),  # of the company's time zone
         "channel": pl.String(),  # in the words of EVENTS
-        **dict.fromkeys(_COUNTS, pl.Int64()),
+        **dict.fromkeys(SERIES_COUNTS, pl.Int64()),
     }
 )
 # Braze's channel: ours, and our count by Braze's counters; several are added up. Seen counts as opened where nothing
@@ -35,7 +25,7 @@ _PUSH = ("push", {"sent": ("sent",), "opens": ("direct_opens",), "bounces": ("bo
 _CHANNELS: Mapping[str, tuple[str, Mapping[str, tuple[str, ...]]]] = {
     "email": (
         "email",
-        {**{name: (name,) for name in _COUNTS if name != "complaints"}, "complaints": ("reported_spam",)},
+        {**{name: (name,) for name in SERIES_COUNTS if name != "complaints"}, "complaints": ("reported_spam",)},
     ),
     **dict.fromkeys(("ios_push", "android_push", "kindle_push", "web_push"), _PUSH),
     "webhook": ("webhook", {"sent": ("sent",), "bounces": ("errors",)}),

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from types import MappingProxyType, TracebackType
-from typing import ClassVar, Self
+from types import MappingProxyType
+from typing import ClassVar
 
 import httpx
 from pydantic import SecretStr
@@ -12,10 +12,11 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.destinations.braze.answers import BRAZE_ENDPOINTS
 from caspio_sync.errors import CallError, ConfigurationError
 from caspio_sync.wire.answers import disowned, document
+from caspio_sync.wire.closing import Closing
 from caspio_sync.wire.http import USER_AGENT, ConnectionPool, RateLimit, RefusedError, rate_limit, refusal
 
 
-class BrazeSession:
+class BrazeSession(Closing):
     """Braze's REST API: one attempt a call; repeating and pacing belong to the caller.
 
     Args:
@@ -65,14 +66,6 @@ class BrazeSession:
         self._seconds = timeout_seconds
         self._remedies = _remedies(self.PERMISSIONS)
         self.calls = 0
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.aclose()
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -13,19 +13,9 @@ from caspio_sync.schemas import KEY
 from caspio_sync.verification.step import VERIFY
 
 
-async def _keep_schema(run: SyncRun[CatalogWork]) -> None:
-    """Make the catalog, or the fields it lacks; a repeated call looks first what is there."""
-    await catalog_items.keep_schema(run)
-
-
 async def _look_back(run: SyncRun[CatalogWork], batch: Batch) -> None:
     """What the gate holds items against: their last price, and how many rows there were."""
     batch.changes = await catalog_items.with_last_read(run, batch.changes)
-
-
-async def _delete_vanished(run: SyncRun[CatalogWork]) -> None:
-    """Delete the items whose row is gone; a repeated call goes on where the failed one stood."""
-    await vanished.delete_vanished(run)
 
 
 async def _plan_vanished(planning: Planning, run: SyncRun[CatalogWork]) -> None:
@@ -51,9 +41,9 @@ async def _plan_vanished(planning: Planning, run: SyncRun[CatalogWork]) -> None:
     )
 
 
-KEEP_SCHEMA = Step("keep schema", _keep_schema, plan=plan_first)
+KEEP_SCHEMA = Step("keep schema", catalog_items.keep_schema, plan=plan_first)
 LOOK_BACK = Step("", _look_back, plan=alike(_look_back), turn="gate")
-DELETE_VANISHED = Step("delete vanished", _delete_vanished, plan=_plan_vanished)
+DELETE_VANISHED = Step("delete vanished", vanished.delete_vanished, plan=_plan_vanished)
 
 CATALOG = Line(
     before=(KEEP_SCHEMA,),

@@ -1,10 +1,9 @@
 """A first sync file for a table of products: guesses by field name and type, every one of them open to correction."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.guesses import NOTHING
 from caspio_sync.mapping.proposed_lines import DISABLED, KEY_TYPES, LEFT_OUT, bare, cursor, quoted, why, zone_line
 from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
@@ -13,12 +12,7 @@ _ID = re.compile(r"(?:sku|code|id|no|nr|number|isbn|ean|gtin)$")
 
 
 def propose_catalog(
-    name: str,
-    table: str,
-    fields: Sequence[CaspioField],
-    *,
-    time_zone: str | None = None,
-    returned: Mapping[str, str] = NOTHING,  # noqa: ARG001
+    name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None, **_: object
 ) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
@@ -27,7 +21,6 @@ def propose_catalog(
         table: of the source.
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
-        returned: columns that hold what comes back; of no matter here.
 
     Raises:
         ConfigurationError: no field can name an item.

@@ -16,11 +16,6 @@ from caspio_sync.kinds.engagement.gathering import EngagementWork
 from caspio_sync.schemas import Verdict
 
 
-async def _gather(run: SyncRun[EngagementWork]) -> None:
-    """Poll the destination, and fold what arrived; what was folded once is not folded again."""
-    await gathering.gather(run)
-
-
 async def _want(run: SyncRun[EngagementWork], batch: Batch) -> pl.DataFrame:
     """What differs between the rows and what the destination told of their people."""
     wanted = await wanted_rows.want_batch(run, batch.source, batch.mapped)
@@ -107,7 +102,7 @@ async def _plan_campaigns(planning: Planning, run: SyncRun[EngagementWork]) -> N
 
 
 # A dry run folds for good, too: it is counted once whoever folds it, and nobody's row is changed.
-GATHER = Step("gather", _gather, plan=alike(_gather))
+GATHER = Step("gather", gathering.gather, plan=alike(gathering.gather))
 MAP_ROWS = replace(MAP, plan=alike(MAP.do))
 WANT = holding_against("want", _want, _want_alone)
 WRITE = Step("write", _write, plan=_plan_write, turn="write")

@@ -17,7 +17,7 @@ class KnownPeople:
 
     Args:
         measures: `key` and MEASURES, of rows of which something is known.
-        consents: `key` and STANDING.
+        consents: as `standing` gives them.
         names: PERSON of the people that these rows are, each once.
     """
 

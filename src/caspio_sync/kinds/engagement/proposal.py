@@ -12,7 +12,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.engagement.definition import FORMS, MEASURES, Form, is_of_frames
 from caspio_sync.kinds.engagement.mapping import TAKES
 from caspio_sync.mapping.consent_proposal import channel_of, groups_of, scopes_of
-from caspio_sync.mapping.guesses import NOTHING, TEXTS, is_state, key_of, meant
+from caspio_sync.mapping.guesses import TEXTS, is_state, key_of, meant
 from caspio_sync.mapping.proposed_lines import DISABLED, bare, quoted, why, zone_line
 from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import CaspioField
@@ -61,12 +61,7 @@ _SPOKEN = MappingProxyType({"YES/NO": "Yes/No", "DATE/TIME": "Date/Time", "STRIN
 
 
 def propose_engagement(
-    name: str,
-    table: str,
-    fields: Sequence[CaspioField],
-    *,
-    time_zone: str | None = None,
-    returned: Mapping[str, str] = NOTHING,  # noqa: ARG001
+    name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None, **_: object
 ) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
@@ -75,7 +70,6 @@ def propose_engagement(
         table: that is read and written.
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
-        returned: columns that hold what comes back; of no matter here.
 
     Raises:
         ConfigurationError: no field can name a person, or none seems made for what comes back.

@@ -15,16 +15,12 @@ class Engagement(Protocol):
 
     async def gather(self, run: SyncRun) -> Mapping[str, int]:
         """Poll, and fold what arrived; numbers for the report by name."""
-        ...
 
     def resolve(self, people: pl.DataFrame) -> KnownPeople:
         """What is known of these rows: key (Int64), external_id, alias_label, alias_name, email."""
-        ...
 
     def people(self) -> int:
         """How many people something is known of."""
-        ...
 
     def campaign_days(self, since: date) -> pl.DataFrame:
         """campaign_id, campaign_name, day, channel and counts, from that day on."""
-        ...

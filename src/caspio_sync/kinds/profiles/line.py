@@ -56,24 +56,16 @@ async def _identify(run: SyncRun[ProfileWork], batch: Batch) -> None:
     batch.accepted = await identify_new(run, batch.source.number, batch.accepted)
 
 
-def _identifies(run: SyncRun[ProfileWork]) -> bool:
-    return run.work.definition.identity.on_new == "identify_by_email"
-
-
-async def _settle_words(run: SyncRun) -> None:
-    """Of whom duplicates said something: whoever was asked for and not found has nobody to tell."""
-    await settle_words(run)
-
-
-def _heeds(run: SyncRun) -> bool:
-    return run.reading.again
-
-
 ERASE = Step("erase", _erase, plan=plan_first)
 OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
 OPT_OUTS_OF_STAYING = Step("send opt-outs", _send_opt_outs_of_staying, plan=_plan_opt_outs_of_staying, turn="gate")
-IDENTIFY = Step("identify", _identify, turn="send", when=_identifies)
-SETTLE = Step("", _settle_words, when=_heeds)
+IDENTIFY = Step(
+    "identify",
+    _identify,
+    turn="send",
+    when=lambda run: run.work.definition.identity.on_new == "identify_by_email",
+)
+SETTLE = Step("", settle_words, when=lambda run: run.reading.again)
 
 PROFILES = Line(
     before=(ERASE,),

@@ -99,56 +99,25 @@ def normal_phone(value: str) -> str:
     return f"+1{digits}" if len(digits) == 10 and not value.lstrip().startswith("+") else f"+{digits}"
 
 
+def _of(kind: type, fits: Callable[[Any], Any] = lambda _: True) -> Callable[[Any], Any]:
+    """Drops all but values of this very type that fit."""
+    return lambda value: value if type(value) is kind and fits(value) else DROPPED
+
+
+def _is_day(value: str) -> bool:
+    try:
+        return bool(_DAY.fullmatch(value) and date.fromisoformat(value))
+    except ValueError:
+        return False
+
+
 def _country(value: object) -> Any:
     # A name that cannot be mapped is stored as null, which removes what stood there.
     return country_code(value) if type(value) is str else DROPPED
 
 
-def _language(value: object) -> Any:
-    return value if type(value) is str and value in language_codes() else DROPPED
-
-
-def _dob(value: object) -> Any:
-    if type(value) is not str or not _DAY.fullmatch(value):
-        return DROPPED
-    try:
-        date.fromisoformat(value)
-    except ValueError:
-        return DROPPED
-    return value
-
-
-def _gender(value: object) -> Any:
-    return value if type(value) is str and value in {"M", "F", "O", "N", "P"} else DROPPED
-
-
 def _time_zone(value: object) -> Any:
     return (time_zone(value) or DROPPED) if type(value) is str else DROPPED
-
-
-def _image_url(value: object) -> Any:
-    return value if type(value) is str and len(value) <= IMAGE_URL_CHARS else DROPPED
-
-
-def _instant(value: object) -> Any:
-    return value if type(value) is str and parse_instant(value) else DROPPED
-
-
-def _flag(value: object) -> Any:
-    return value if type(value) is bool else DROPPED
-
-
-def _record(value: object) -> Any:
-    return value if type(value) is dict else DROPPED
-
-
-def _phone(value: object) -> Any:
-    # Invalid numbers are kept, only flagged.
-    return value if type(value) is str and value else DROPPED
-
-
-def _as_it_is(value: object) -> Any:
-    return value
 
 
 def standard_attributes(behaviour: BrazeBehaviour) -> dict[str, Callable[[Any], Any]]:
@@ -160,23 +129,18 @@ def standard_attributes(behaviour: BrazeBehaviour) -> dict[str, Callable[[Any], 
     def text(value: object) -> Any:
         return fit_text(value, behaviour.long_strings)
 
+    instant = _of(str, parse_instant)
     return {
-        "first_name": text,
-        "last_name": text,
-        "home_city": text,
-        "phone": _phone,
+        **dict.fromkeys(("first_name", "last_name", "home_city"), text),
+        "phone": _of(str, len),  # invalid numbers are kept, only flagged
         "country": _country,
-        "language": _language,
-        "dob": _dob,
-        "gender": _gender,
+        "language": _of(str, lambda value: value in language_codes()),
+        "dob": _of(str, _is_day),
+        "gender": _of(str, {"M", "F", "O", "N", "P"}.__contains__),
         "time_zone": _time_zone,
-        "image_url": _image_url,
-        "date_of_first_session": _instant,
-        "date_of_last_session": _instant,
-        "marked_email_as_spam_at": _instant,
-        "email_open_tracking_disabled": _flag,
-        "email_click_tracking_disabled": _flag,
-        "facebook": _record,
-        "twitter": _record,
-        "push_tokens": _as_it_is,
+        "image_url": _of(str, lambda value: len(value) <= IMAGE_URL_CHARS),
+        **dict.fromkeys(("date_of_first_session", "date_of_last_session", "marked_email_as_spam_at"), instant),
+        **dict.fromkeys(("email_open_tracking_disabled", "email_click_tracking_disabled"), _of(bool)),
+        **dict.fromkeys(("facebook", "twitter"), _of(dict)),
+        "push_tokens": lambda value: value,
     }

@@ -2,29 +2,16 @@
 
 from typing import Any, Literal
 
-import orjson
-
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.catalogs import Catalog
 from caspio_sync.sandbox.braze.catalogs_errors import MAX_CHARS, NAME, entry, refuse, refused
 from caspio_sync.sandbox.braze.catalogs_values import ValueProblem, Values
-from caspio_sync.sandbox.braze.track import RefusedError
+from caspio_sync.sandbox.braze.track import read_body
 
 MAX_ITEMS = 50
 _NAMING = frozenset({"invalid-fields", "ids-not-unique"})  # the errors that the pages show with an item's id
 Item = dict[str, Any]
 Verb = Literal["POST", "PUT", "PATCH", "DELETE"]
-
-
-def read_body(body: bytes) -> dict[str, Any]:
-    """The document; raises `RefusedError` (400) where it is none."""
-    try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RefusedError(400, "Bad Request: the body is not valid JSON in UTF-8") from error
-    if type(payload) is not dict:
-        raise RefusedError(400, "Bad Request: the body must be a JSON object")
-    return payload
 
 
 class ItemChecks:

@@ -5,8 +5,8 @@ from typing import Any
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.catalogs import Catalog, Catalogs
 from caspio_sync.sandbox.braze.catalogs_errors import MAX_CHARS, NAME, refuse
-from caspio_sync.sandbox.braze.catalogs_items import read_body
 from caspio_sync.sandbox.braze.catalogs_values import FIELD_TYPES
+from caspio_sync.sandbox.braze.track import read_body
 
 MAX_FIELDS = 500
 MAX_NEW_FIELDS = 50

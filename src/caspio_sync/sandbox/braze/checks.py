@@ -51,12 +51,12 @@ def has_whitespace(value: object) -> bool:
     return type(value) is str and any(character.isspace() for character in value)
 
 
-def _email_state(value: object) -> str | None:
-    return None if type(value) is str and value in STATES else "BAD_EMAIL_SUBSCRIPTION_STATE"
+def _state(problem: str) -> Check:
+    return lambda value: None if type(value) is str and value in STATES else problem
 
 
-def _push_state(value: object) -> str | None:
-    return None if type(value) is str and value in STATES else "BAD_PUSH_SUBSCRIPTION_STATE"
+def _boolean(name: str) -> Check:
+    return lambda value: None if type(value) is bool else f"'{name}' must be a boolean"
 
 
 def _number(value: object) -> bool:
@@ -90,14 +90,6 @@ def _push_token(token: object) -> str | None:
     if device is not None and (type(device) is not str or not 8 <= len(device.encode()) <= 255):
         return "BAD_DEVICE_ID"
     return None
-
-
-def _update_only(value: object) -> str | None:
-    return None if type(value) is bool else "'_update_existing_only' must be a boolean"
-
-
-def _merge_objects(value: object) -> str | None:
-    return None if type(value) is bool else "'_merge_objects' must be a boolean"
 
 
 def _groups(known: Mapping[str, str]) -> Check:
@@ -179,13 +171,12 @@ class AttributeChecks:
         self._identity = IdentityChecks(behaviour)
         self._blocked = behaviour.blocked_external_ids
         checks: dict[str, Check] = {
-            "email_subscribe": _email_state,
-            "push_subscribe": _push_state,
+            "email_subscribe": _state("BAD_EMAIL_SUBSCRIPTION_STATE"),
+            "push_subscribe": _state("BAD_PUSH_SUBSCRIPTION_STATE"),
             "subscription_groups": _groups(behaviour.subscription_groups),
             "current_location": _location,
             "push_tokens": _push_tokens,
-            "_update_existing_only": _update_only,
-            "_merge_objects": _merge_objects,
+            **{name: _boolean(name) for name in ("_update_existing_only", "_merge_objects")},
         }
         if behaviour.bad_email_rejects_object:
             checks["email"] = email_problem

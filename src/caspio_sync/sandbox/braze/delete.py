@@ -8,7 +8,7 @@ import orjson
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.checks import alias_problem, id_text
 from caspio_sync.sandbox.braze.profiles import ProfileStore
-from caspio_sync.sandbox.braze.track import RefusedError
+from caspio_sync.sandbox.braze.track import RefusedError, read_json
 
 MAX_DELETED = 50
 KINDS = ("external_ids", "user_aliases", "braze_ids", "email_addresses", "phone_numbers")
@@ -21,10 +21,7 @@ class DeleteRequest:
     """A checked body; raises `RefusedError` (400) where Braze would refuse it."""
 
     def __init__(self, body: bytes, behaviour: BrazeBehaviour) -> None:
-        try:
-            payload = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise RefusedError(400, "Bad Request: the body is not valid JSON in UTF-8") from error
+        payload = read_json(body)
         given = [kind for kind in KINDS if kind in payload] if type(payload) is dict else []
         if len(given) != 1:
             raise RefusedError(400, f"Bad Request: exactly one of {', '.join(KINDS)} is required")

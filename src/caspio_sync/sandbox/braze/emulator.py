@@ -7,13 +7,14 @@ than the work itself.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 import orjson
 
 from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.sandbox.asgi import Message, Receive, Scope, Send, live
 from caspio_sync.sandbox.braze import messaging_routes
 from caspio_sync.sandbox.braze.attributes import phone_is_valid
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
@@ -28,11 +29,6 @@ from caspio_sync.sandbox.braze.profiles import ProfileStore
 from caspio_sync.sandbox.braze.rate import NO_WINDOW, Headers
 from caspio_sync.sandbox.braze.track import RefusedError
 from caspio_sync.sandbox.braze.user_endpoints import AcceptedObject, UserEndpoints
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
 _EVER = float("inf")
@@ -134,7 +130,7 @@ class BrazeSandbox:
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI application; uvicorn takes a method for one only when told `interface="asgi3"`."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await live(receive, send)
             return
         path = scope["path"]
         if path.startswith("/sandbox/"):
@@ -306,11 +302,3 @@ async def _send_lines(send: Send, objects: Iterable[dict[str, Any]]) -> None:
         lines = b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in chunk)
         await send({"type": "http.response.body", "body": lines, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

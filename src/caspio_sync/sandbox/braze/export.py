@@ -9,7 +9,7 @@ from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.checks import alias_problem, id_text
 from caspio_sync.sandbox.braze.dates import iso, looks_like_instant, parse_instant
 from caspio_sync.sandbox.braze.profiles import ProfileStore, Record
-from caspio_sync.sandbox.braze.track import RefusedError
+from caspio_sync.sandbox.braze.track import RefusedError, read_body
 
 MAX_IDS = 50
 FIELDS = frozenset(
@@ -63,12 +63,7 @@ class ExportRequest:
     """A checked body of the export; raises `RefusedError` (400) where Braze would refuse it."""
 
     def __init__(self, body: bytes, behaviour: BrazeBehaviour) -> None:
-        try:
-            payload = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise RefusedError(400, "Bad Request: the body is not valid JSON in UTF-8") from error
-        if type(payload) is not dict:
-            raise RefusedError(400, "Bad Request: the body must be a JSON object")
+        payload = read_body(body)
         self.fields = _fields(payload, behaviour)
         self._payload = payload
         self._behaviour = behaviour

@@ -3,12 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-import orjson
-
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.checks import alias_problem, email_problem, id_text
 from caspio_sync.sandbox.braze.profiles import ProfileStore, Record
-from caspio_sync.sandbox.braze.track import RefusedError
+from caspio_sync.sandbox.braze.track import RefusedError, read_json
 
 MAX_IDS = 50
 EXTERNAL_ID_BYTES = 987
@@ -21,10 +19,7 @@ _ORDERS = frozenset({"most_recently_updated", "least_recently_updated"})
 
 def check_identify(body: bytes, behaviour: BrazeBehaviour) -> int:
     """How many entries a body holds; raises `RefusedError` (400) where Braze would refuse it."""
-    try:
-        payload = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise RefusedError(400, "Bad Request: the body is not valid JSON in UTF-8") from error
+    payload = read_json(body)
     if type(payload) is not dict or not any(payload.get(name) for name in IDENTIFY_ARRAYS):
         raise RefusedError(400, f"Bad Request: one of {', '.join(IDENTIFY_ARRAYS)} is required")
     entries = [(name, payload.get(name) or []) for name in IDENTIFY_ARRAYS]

@@ -44,7 +44,6 @@ class ProfileStore:
         # Both addresses have paths of their own.
         self._standard_phone = self._standard.pop("phone")
         self._writes = 0
-        self._deleted = 0
         # When a profile was last written, ahead of all others where it has an external id.
         self._recency = array("q")
         self.on_state: Callable[[Record, str, str, float], None] = lambda *_: None

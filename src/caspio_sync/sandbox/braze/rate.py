@@ -100,24 +100,13 @@ def spell_refusal(form: str, window: Window, now: float) -> Headers:
     return []
 
 
-class TrackLimit:
-    """The limit on `/users/track` by contract.
+class PoolLimit:
+    """A pool of so many requests in so many seconds, shared by several endpoints (Braze, rate limits)."""
 
-    Data-point contracts: 3,000 requests in 3 s, reset told as an epoch, also on a 429. MAU contracts: an hourly limit
-    and a burst limit, reset told as seconds remaining, and a 429 carries only `X-Ratelimit-Retry-After`
-    (Braze, POST /users/track).
-    """
-
-    def __init__(self, behaviour: BrazeBehaviour) -> None:
-        mau = behaviour.rate == "mau"
-        form = Window if behaviour.burst_window == "fixed" else RollingWindow
-        burst = form(behaviour.burst_limit, behaviour.burst_seconds)
-        self.windows = [Window(behaviour.hourly_limit, 3600), burst] if mau else [burst]
+    def __init__(self, behaviour: BrazeBehaviour, requests: int, seconds: int) -> None:
+        self.windows = [Window(requests, seconds)]
         self._unlimited = behaviour.rate == "none"
-        contract_form = "seconds" if mau else "epoch"
-        contract_refusal = "x-ratelimit-retry-after" if mau else "x-ratelimit"
-        self._form = contract_form if behaviour.rate_headers == "contract" else behaviour.rate_headers
-        self._refusal = contract_refusal if behaviour.refusal == "contract" else behaviour.refusal
+        self._form, self._refusal = "epoch", "x-ratelimit"
 
     def admit(self, now: float) -> Admission:
         """Count one request at `now` (epoch seconds), or refuse it."""
@@ -132,39 +121,21 @@ class TrackLimit:
         return Admission(admitted=True, headers=spell(self._form, self.windows[0], now))
 
 
-class ExportLimit:
-    """40/s where fields are named and neither campaigns nor canvases are, 250/min else (Braze, rate limits)."""
+class TrackLimit(PoolLimit):
+    """The limit on `/users/track` by contract.
+
+    Data-point contracts: 3,000 requests in 3 s, reset told as an epoch, also on a 429. MAU contracts: an hourly limit
+    and a burst limit, reset told as seconds remaining, and a 429 carries only `X-Ratelimit-Retry-After`
+    (Braze, POST /users/track).
+    """
 
     def __init__(self, behaviour: BrazeBehaviour) -> None:
-        self._fast = Window(behaviour.export_per_second, 1)
-        self._slow = Window(behaviour.export_per_minute, 60)
-        self._unlimited = behaviour.rate == "none"
-
-    def admit(self, now: float, *, slow: bool) -> Admission:
-        """Count one export at `now` (epoch seconds), or refuse it; `slow` where it costs the fast limit."""
-        if self._unlimited:
-            return Admission(admitted=True, headers=[])
-        window = self._slow if slow else self._fast
-        window.turn(now)
-        if window.used >= window.limit:
-            return Admission(admitted=False, headers=spell_refusal("x-ratelimit", window, now))
-        window.used += 1
-        return Admission(admitted=True, headers=spell("epoch", window, now))
-
-
-class PoolLimit:
-    """A pool of so many requests in so many seconds, shared by several endpoints (Braze, rate limits)."""
-
-    def __init__(self, behaviour: BrazeBehaviour, requests: int, seconds: int) -> None:
-        self._window = Window(requests, seconds)
-        self._unlimited = behaviour.rate == "none"
-
-    def admit(self, now: float) -> Admission:
-        """Count one request at `now` (epoch seconds), or refuse it."""
-        if self._unlimited:
-            return Admission(admitted=True, headers=[])
-        self._window.turn(now)
-        if self._window.used >= self._window.limit:
-            return Admission(admitted=False, headers=spell_refusal("x-ratelimit", self._window, now))
-        self._window.used += 1
-        return Admission(admitted=True, headers=spell("epoch", self._window, now))
+        super().__init__(behaviour, behaviour.hourly_limit, 3600)
+        mau = behaviour.rate == "mau"
+        form = Window if behaviour.burst_window == "fixed" else RollingWindow
+        burst = form(behaviour.burst_limit, behaviour.burst_seconds)
+        self.windows = [*self.windows, burst] if mau else [burst]
+        contract_form = "seconds" if mau else "epoch"
+        contract_refusal = "x-ratelimit-retry-after" if mau else "x-ratelimit"
+        self._form = contract_form if behaviour.rate_headers == "contract" else behaviour.rate_headers
+        self._refusal = contract_refusal if behaviour.refusal == "contract" else behaviour.refusal

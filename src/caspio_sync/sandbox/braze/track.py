@@ -39,11 +39,26 @@ class RefusedError(Exception):
         return orjson.dumps(answer)
 
 
+def read_json(body: bytes) -> Any:
+    """The document; raises `RefusedError` (400) where it is none."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise RefusedError(400, "Bad Request: the body is not valid JSON in UTF-8") from error
+
+
+def read_body(body: bytes) -> dict[str, Any]:
+    """The object; raises `RefusedError` (400) where it is none."""
+    payload = read_json(body)
+    if type(payload) is not dict:
+        raise RefusedError(400, "Bad Request: the body must be a JSON object")
+    return payload
+
+
 @dataclass(frozen=True, slots=True)
 class Acceptance:
     """An accepted request: what it held, how many objects were queued, which were not, and the answer's body."""
 
-    payload: dict[str, list[Any]]
     queued: int
     rejected: frozenset[tuple[str, int]]
     answer: bytes
@@ -72,7 +87,7 @@ class TrackEndpoint:
         if attributes and len(payload) == 1:
             problem = self._attributes.problem
             if all([problem(item) is None for item in attributes]):  # noqa: C419 - a list is faster than a generator here
-                return Acceptance(payload, len(attributes), _NOTHING_REJECTED, _plain_answer(len(attributes)))
+                return Acceptance(len(attributes), _NOTHING_REJECTED, _plain_answer(len(attributes)))
         return self._judge_each(payload)
 
     def _judge_each(self, payload: dict[str, list[Any]]) -> Acceptance:
@@ -95,15 +110,10 @@ class TrackEndpoint:
             answer["errors"] = errors
             if not queued and self._behaviour.all_rejected_status == 400:
                 raise RefusedError(400, "No objects could be processed", errors)
-        return Acceptance(payload, queued, frozenset(rejected), orjson.dumps(answer))
+        return Acceptance(queued, frozenset(rejected), orjson.dumps(answer))
 
     def _read(self, body: bytes) -> dict[str, list[Any]]:
-        try:
-            payload = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise RefusedError(400, "Bad Request: the body is not valid JSON in UTF-8") from error
-        if type(payload) is not dict:
-            raise RefusedError(400, "Bad Request: the body must be a JSON object")
+        payload = read_body(body)
         arrays = {array: payload[array] for array in ARRAYS if array in payload}
         for array, items in arrays.items():
             if type(items) is not list:

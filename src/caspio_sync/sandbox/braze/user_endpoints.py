@@ -12,7 +12,7 @@ from caspio_sync.sandbox.braze.export import ExportRequest, is_slow
 from caspio_sync.sandbox.braze.identify import check_identify
 from caspio_sync.sandbox.braze.journal import Journal, Rejected, accepted_objects
 from caspio_sync.sandbox.braze.profiles import ProfileStore
-from caspio_sync.sandbox.braze.rate import Admission, ExportLimit, PoolLimit, TrackLimit
+from caspio_sync.sandbox.braze.rate import Admission, PoolLimit, TrackLimit
 from caspio_sync.sandbox.braze.track import TrackEndpoint
 
 _NONE_REJECTED: Rejected = frozenset()
@@ -40,11 +40,14 @@ class UserEndpoints:
         self._store = store
         self._journal = journal
         self._judge = TrackEndpoint(behaviour).judge
-        track, export = TrackLimit(behaviour), ExportLimit(behaviour)
+        track = TrackLimit(behaviour)
+        # 40/s where fields are named and neither campaigns nor canvases are, 250/min else (Braze, rate limits).
+        fast = PoolLimit(behaviour, behaviour.export_per_second, 1)
+        slow = PoolLimit(behaviour, behaviour.export_per_minute, 60)
         identity = PoolLimit(behaviour, behaviour.identity_per_minute, 60)
 
         def admit_export(call: Call) -> Admission:
-            return export.admit(call.now, slow=is_slow(call.body))
+            return (slow if is_slow(call.body) else fast).admit(call.now)
 
         self._routes = {
             "/users/track": Endpoint("users.track", lambda call: track.admit(call.now), self._track),

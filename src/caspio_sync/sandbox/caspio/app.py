@@ -2,7 +2,7 @@
 
 import math
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from email.utils import format_datetime
 from http import HTTPStatus
@@ -12,15 +12,13 @@ from urllib.parse import parse_qsl
 import orjson
 
 from caspio_sync.clock import Clock
+from caspio_sync.sandbox.asgi import Receive, Scope, Send, live
 from caspio_sync.sandbox.caspio.access import CallLimits, TokenRefusal, Tokens, TooManyCalls
 from caspio_sync.sandbox.caspio.behaviour import MAX_URI_CHARS, CaspioBehaviour, Refusal, no_object
 from caspio_sync.sandbox.caspio.query import refuse_options
 
 PREFIX = "/integrations/rest/v3/"
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +71,9 @@ class CaspioApp:
         self.tokens = Tokens(behaviour, clock)
         self.calls = 0
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: D102 - ASGI
         if scope["type"] == "lifespan":
-            await _lifespan(receive, send)
+            await live(receive, send)
             return
         body = b""
         more = True
@@ -158,11 +156,3 @@ class CaspioApp:
             "RequestId": request_id,
         }
         return Answer(refusal.status, orjson.dumps(body), headers)
-
-
-async def _lifespan(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -1,6 +1,7 @@
 """The T-SQL functions that a query may call, each written out for SQLite; others are refused."""
 
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Any, Protocol
 
 from sqlglot import exp
@@ -18,19 +19,15 @@ class Scalars(Protocol):
 
     def scalar(self, node: Any) -> Value:
         """A value, or a literal that waits for its type."""
-        ...
 
     def read(self, node: Any) -> Value:
         """A value, or a literal by its own type."""
-        ...
 
     def text(self, node: Any) -> str:
         """The SQL of a scalar."""
-        ...
 
     def written(self, literal: Value, kind: str | None = None) -> str:
         """A literal as a parameter of that kind, or of its own."""
-        ...
 
 
 def function(to: Scalars, node: Any) -> Value:
@@ -102,16 +99,13 @@ def _number_of_row(_to: Scalars, _node: Any) -> Value:
     return Value("ROW_NUMBER()", "integer")
 
 
-def _now(to: Scalars, _node: Any) -> Value:
-    if to.inline is not None:
-        raise sql_error("The emulator's views have no clock.")
-    return Value(to.bindings.add(lambda call: call.now), "date")
+def _now(clock: str) -> Callable[[Scalars, Any], Value]:
+    def write(to: Scalars, _node: Any) -> Value:
+        if to.inline is not None:
+            raise sql_error("The emulator's views have no clock.")
+        return Value(to.bindings.add(attrgetter(clock)), "date")
 
-
-def _utc_now(to: Scalars, _node: Any) -> Value:
-    if to.inline is not None:
-        raise sql_error("The emulator's views have no clock.")
-    return Value(to.bindings.add(lambda call: call.utc_now), "date")
+    return write
 
 
 def _date(to: Scalars, node: Any) -> str:
@@ -198,8 +192,8 @@ _FUNCTIONS: dict[type, Callable[[Scalars, Any], Value]] = {
     exp.Min: _extreme("MIN"),
     exp.Max: _extreme("MAX"),
     exp.RowNumber: _number_of_row,
-    exp.CurrentTimestamp: _now,
-    exp.UtcTimestamp: _utc_now,
+    exp.CurrentTimestamp: _now("now"),
+    exp.UtcTimestamp: _now("utc_now"),
     exp.DateAdd: _date_add,
     exp.DateDiff: _date_difference,
     exp.Year: _part(1, 4),

@@ -14,27 +14,23 @@ from caspio_sync.sandbox.caspio.time import SECONDS_CHARS, WINDOWS_ZONES, read_w
 
 PK_ID = "PK_ID"
 
-# Type, by its spelling without spaces and underscores (2.3) → spelling shown, and what the database below holds.
-TYPES = {
-    "AUTONUMBER": ("AUTONUMBER", "integer"),
-    "PREFIXEDAUTONUMBER": ("PREFIXED AUTONUMBER", "text"),
-    "GUID": ("GUID", "text"),
-    "RANDOMID": ("RANDOM ID", "text"),
-    "STRING": ("STRING", "text"),
-    "TEXT": ("TEXT", "text"),
-    "PASSWORD": ("PASSWORD", "password"),
-    "NUMBER": ("NUMBER", "number"),
-    "INTEGER": ("INTEGER", "integer"),
-    "CURRENCY": ("CURRENCY", "number"),
-    "DATE/TIME": ("DATE/TIME", "date"),
-    "TIMESTAMP": ("TIMESTAMP", "date"),
-    "YES/NO": ("YES/NO", "bit"),
-    "FILE": ("FILE", "text"),
-    "ATTACHMENT": ("ATTACHMENT", "text"),
-    "LIST-STRING": ("LIST-STRING", "list"),
-    "LIST-NUMBER": ("LIST-NUMBER", "list"),
-    "LIST-DATE/TIME": ("LIST-DATE/TIME", "list"),
+
+def fold_type(spelling: str) -> str:
+    """The key of TYPES: one type is spelled several ways across versions (2.3)."""
+    return spelling.upper().replace(" ", "").replace("_", "")
+
+
+_KINDS = {
+    "integer": ("AUTONUMBER", "INTEGER"),
+    "text": ("PREFIXED AUTONUMBER", "GUID", "RANDOM ID", "STRING", "TEXT", "FILE", "ATTACHMENT"),
+    "password": ("PASSWORD",),
+    "number": ("NUMBER", "CURRENCY"),
+    "date": ("DATE/TIME", "TIMESTAMP"),
+    "bit": ("YES/NO",),
+    "list": ("LIST-STRING", "LIST-NUMBER", "LIST-DATE/TIME"),
 }
+# Type, as `fold_type` has it (2.3) → spelling shown, and what the database below holds.
+TYPES = {fold_type(shown): (shown, kind) for kind, types in _KINDS.items() for shown in types}
 GENERATED = frozenset({"AUTONUMBER", "PREFIXED AUTONUMBER", "GUID", "RANDOM ID"})
 READ_ONLY = GENERATED | {"TIMESTAMP", "FILE", "ATTACHMENT"}
 NEVER_UNIQUE = frozenset({"TEXT", "YES/NO", "FILE", "ATTACHMENT", "PASSWORD"})
@@ -113,11 +109,6 @@ class Field:
         """The field in its write shape: ListField as an array, Editable left out."""
         shown = {name: value for name, value in self.as_read().items() if name != "Editable"}
         return {**shown, "ListField": list(self.list_field.values()) or None}
-
-
-def fold_type(spelling: str) -> str:
-    """The key of TYPES: one type is spelled several ways across versions (2.3)."""
-    return spelling.upper().replace(" ", "").replace("_", "")
 
 
 def check_properties(model: Any) -> Any:
@@ -214,7 +205,8 @@ def cell_maker(made: Field, behaviour: CaspioBehaviour) -> MakeCell:
     name = b"," + orjson.dumps(made.name) + b":" if made.readable else b""
 
     def make(value: Any) -> Cell:
-        stored = read(value)
+        # A Yes/No is never null (2.3): null is read as No.
+        stored = read(value) if value is not None else 0 if kind == "bit" else None
         return stored, name + show(stored, kind, items) if name else b""
 
     return make
@@ -240,9 +232,7 @@ _BITS = {"true": True, "false": False, "1": True, "0": False}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 
 
-def _text(value: Any, limit: int) -> str | None:
-    if value is None:
-        return None
+def _text(value: Any, limit: int) -> str:
     if not isinstance(value, str) or len(value) > limit or "\0" in value or not _encodable(value):
         raise ValueError
     return value
@@ -258,9 +248,7 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _integer(value: Any) -> int | None:
-    if value is None:
-        return None
+def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         raise ValueError
     if int(value) not in INTEGER_RANGE:
@@ -268,34 +256,25 @@ def _integer(value: Any) -> int | None:
     return int(value)
 
 
-def _number(value: Any, places: int | None) -> float | None:
-    if value is None:
-        return None
+def _number(value: Any, places: int | None) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError
     return float(value) if places is None else round(float(value), places)
 
 
 def _bit(value: Any) -> int:
-    # A Yes/No is never null (2.3): null is read as No.
-    if value is None:
-        return 0
     if not isinstance(value, bool):
         raise ValueError  # noqa: TRY004 - one error for every value that does not match its type
     return int(value)
 
 
-def _date(value: Any, account: ZoneInfo | None) -> str | None:
-    if value is None:
-        return None
+def _date(value: Any, account: ZoneInfo | None) -> str:
     if not isinstance(value, str):
         raise ValueError  # noqa: TRY004 - as above
     return read_written(value, account)
 
 
-def _list(value: Any, items: dict[int, Any]) -> str | None:
-    if value is None:
-        return None
+def _list(value: Any, items: dict[int, Any]) -> str:
     if isinstance(value, str):
         value = [int(item) for item in re.findall(r"\[(\d+)\]", value)] if _LIST_TEXT.fullmatch(value) else None
     if not isinstance(value, list | tuple):

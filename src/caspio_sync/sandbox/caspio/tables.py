@@ -257,10 +257,6 @@ def _as_written(value: Any, kind: str) -> Any:
     return bool(value) if kind == "bit" else value
 
 
-def _guid(_field: Field, _pk: int, rng: random.Random) -> str:
-    return str(uuid.UUID(int=rng.getrandbits(128), version=4))
-
-
 def _random_id(field: Field, _pk: int, rng: random.Random) -> str:
     alphabet = {"0": string.digits, "U": string.ascii_uppercase}.get(
         field.format or "", string.digits + string.ascii_uppercase
@@ -268,17 +264,9 @@ def _random_id(field: Field, _pk: int, rng: random.Random) -> str:
     return (field.prefix or "") + "".join(rng.choices(alphabet, k=field.length or 12))
 
 
-def _prefixed(field: Field, pk: int, _rng: random.Random) -> str:
-    return f"{field.prefix or ''}{pk:0{len(field.format or '1')}}"
-
-
-def _number(_field: Field, pk: int, _rng: random.Random) -> int:
-    return pk
-
-
 _GENERATE: dict[str, Callable[[Field, int, random.Random], Any]] = {
-    "AUTONUMBER": _number,
-    "PREFIXED AUTONUMBER": _prefixed,
-    "GUID": _guid,
+    "AUTONUMBER": lambda _field, pk, _rng: pk,
+    "PREFIXED AUTONUMBER": lambda field, pk, _rng: f"{field.prefix or ''}{pk:0{len(field.format or '1')}}",
+    "GUID": lambda _field, _pk, rng: str(uuid.UUID(int=rng.getrandbits(128), version=4)),
     "RANDOM ID": _random_id,
 }

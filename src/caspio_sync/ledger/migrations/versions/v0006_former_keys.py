@@ -6,8 +6,6 @@ from caspio_sync.ledger.blanks import mark_former_keys
 
 revision = "0006"
 down_revision = "0005"
-branch_labels = None
-depends_on = None
 
 
 def upgrade() -> None:

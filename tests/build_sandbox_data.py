@@ -1,8 +1,8 @@
 """Builds what the sandbox's customers are drawn from, and its product tables, out of the published data sets.
 
-    python -m caspio_sync.sandbox.build_data FOLDER
+    python -m tests.build_sandbox_data FOLDER
 
-FOLDER holds one folder a data set, named as those in `data/`; sources and licences stand in `data/NOTICE.md`. The
+FOLDER holds one folder a data set, named as those in `sandbox/data/`; sources and licences stand in its `NOTICE.md`. The
 output is committed: only a change of this file, or of a data set, asks for another run.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-DATA = Path(__file__).parent / "data"
+from caspio_sync.sandbox.data import DATA
 
 # The shop's country words that are no country's name, and the region whose customers they stand for.
 COUNTRY_WORDS = {
