@@ -60,6 +60,16 @@ def test_a_path_asks_for_no_key_where_the_name_does_not(
     assert result.exit_code == 0, result.exception
 
 
+@pytest.mark.parametrize("command", [["run"], ["plan"], ["verify"], ["backfill", "--pk", "1..2"], ["erase", "A1"]])
+def test_what_sends_asks_for_the_keys_first(shop: Shop, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    shop.write_sync()
+    monkeypatch.delenv("BRAZE_API_KEY")
+    result = shop.run(command[0], "customers", *command[1:])
+    assert "BRAZE_API_KEY: not set" in f"{result.output} {result.exception}"
+    assert shop.caspio.calls == 0
+    assert not (shop.folder / ".caspio-sync" / "ledger.db").exists()
+
+
 def test_a_file_from_another_place_is_used_under_its_name(shop: Shop) -> None:
     shop.write_sync()
     draft = shop.folder / "draft.yaml"
