@@ -13,6 +13,7 @@ from caspio_sync import registry
 from caspio_sync.errors import ConfigurationError
 
 ENDINGS = (".yaml", ".yml")
+MOST_BYTES = 2_000_000  # of a sync file
 # What the names of Prefect's artifacts and deployments take.
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -33,11 +34,14 @@ def fault_in_name(name: str) -> str | None:
 def destination_in(path: Path) -> str:
     """The destination that a sync file names; the default where none can be read, of which the file's findings tell."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        document = None
-    named = document.get("destination") if isinstance(document, dict) else None
-    return named if isinstance(named, str) else registry.DEFAULT_DESTINATION
+        with path.open(encoding="utf-8-sig") as file:
+            # Nodes alone: made into values, a text such as 2024-02-30 would be a date that there is not.
+            root = yaml.compose(file.read(MOST_BYTES), Loader=yaml.BaseLoader)
+    except (OSError, ValueError, OverflowError, yaml.YAMLError, RecursionError):
+        root = None
+    pairs = root.value if isinstance(root, yaml.MappingNode) else []
+    named = (value for key, value in pairs if key.value == "destination" and isinstance(value, yaml.ScalarNode))
+    return next((str(value.value) for value in named), registry.DEFAULT_DESTINATION)
 
 
 @dataclass(frozen=True, slots=True)

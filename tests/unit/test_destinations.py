@@ -17,6 +17,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.field import AsTuple, Strict
 from caspio_sync.mapping.sync_file import parse_sync, sync_json_schema
 from caspio_sync.settings import current_settings, load_settings
+from caspio_sync.sync_files import destination_in
 
 SYNC = "kind: profiles\nsource: {table: T}\nidentity: {external_id: No}\nfields: {a: A}\n"
 CATALOG = "kind: catalog\nsource: {table: T}\ncatalog: {name: c}\nitem_id: No\nfields: {a: A}\n"
@@ -106,3 +107,21 @@ def test_a_destination_that_no_sync_names_is_asked_for_nothing(tmp_path: Path, m
     for syncs in (["people"], ["not there"], None):
         with pytest.raises(ConfigurationError, match="BRAZE_API_KEY: not set"):
             load_settings(syncs=syncs)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["empty: [2024-02-30]", "empty: [0x_]", "? [a]\n: b", "\t", "a: *b"],
+    ids=["no date", "no number", "no word", "tab", "no anchor"],
+)
+def test_whatever_else_a_file_says_its_destination_is_read(tmp_path: Path, line: str) -> None:
+    """Of what cannot be read its findings tell, and not a bug report before any setting is read."""
+    file = tmp_path / "people.yaml"
+    file.write_text(f"{line}\n{SYNC}")
+    assert destination_in(file) == "braze"
+
+
+def test_the_destination_of_a_file_is_read_as_the_file_is(tmp_path: Path) -> None:
+    file = tmp_path / "people.yaml"
+    file.write_text(f"{SYNC}empty: [2024-02-30]\ndestination: mailer\n", encoding="utf-8-sig")
+    assert destination_in(file) == "mailer"

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.document import MOST_BYTES, MOST_LEVELS, parse_document, read_document
+from caspio_sync.mapping.document import MOST_LEVELS, parse_document, read_document
+from caspio_sync.sync_files import MOST_BYTES, destination_in
 
 HEAD = "kind: profiles\n"
 BOMB = f"{HEAD}a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
@@ -29,6 +30,10 @@ REFUSED = {
     "UTF-16 without mark": (HEAD.encode("utf-16-be"), r"a.yaml:1: is not YAML: it holds the sign U\+0000; remove it"),
     "UTF-32": (HEAD.encode("utf-32"), "a.yaml: is UTF-32; save it as UTF-8"),
     "cp1252": (f"{HEAD}a: Köln\n".encode("cp1252"), r"a.yaml:2: is not UTF-8 \(byte 0xf6; perhaps Windows-1252"),
+    "no sign": (
+        HEAD.encode() + rb'a: "\UFFFFFFFF"',
+        "a.yaml: is not YAML: an escape that stands for no sign; remove it",
+    ),
     "BEL": (f"{HEAD}a: \x07\n".encode(), r"a.yaml:2: is not YAML: it holds the sign U\+0007; remove it"),
     "NUL by escape": (HEAD.encode() + rb'a: "\0"', r"a.yaml:2: a text with the sign U\+0000"),
     "half an emoji": (HEAD.encode() + rb'a: {"\ud83d": 1}', "a.yaml:2: a text .* or with half of a surrogate pair"),
@@ -48,6 +53,13 @@ def test_it_is_refused_at_once_with_its_place(tmp_path: Path, data: bytes, said:
         read_document(path)
     assert time.process_time() - began < 20  # the bomb took 36 s and 2.4 GB
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
+
+
+@pytest.mark.parametrize("data", [data for data, _ in REFUSED.values()], ids=REFUSED)
+def test_its_destination_is_asked_for_before_it_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes(data)
+    assert destination_in(path) == "braze"
 
 
 def test_what_people_write_is_read(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from caspio_sync.clock import SystemClock
 from caspio_sync.engine.connect import Connect, account_of
-from caspio_sync.engine.destination import destination_named
+from caspio_sync.engine.destination import destination_named, destination_of
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.errors import ConfigurationError, PermanentError
 from caspio_sync.ledger.store import Ledger
@@ -69,14 +69,15 @@ async def known_accounts(
         same: a person's word that these are the accounts the ledger tells of (`--same-workspace`).
 
     Raises:
-        ConfigurationError: they are others, or that cannot be told; the message names the ways on.
+        ConfigurationError: they are others, or that cannot be told; the message names the ways on. Or as `load_sync`.
         TransientError: the destination did not answer.
     """
+    sync = load_sync(settings.sync_file(name))  # first, for what is wrong in it is told with file and line
     found = accounts(name, settings, ledger)
     present, known = found.present, found.known
     if known is None or not found.changed or same:
         return
-    destination = destination_named(settings.destination(name))
+    destination = destination_of(sync)
     title, key = destination.title, f"the key of {destination.title} at {known.destination} is another one"
     for side, before, now in (
         ("Caspio", known.caspio, present.caspio),
@@ -84,7 +85,6 @@ async def known_accounts(
     ):
         if before != now:
             raise _others(name, f"the ledger tells of {side} at {before}, and the settings name {now}")
-    sync = load_sync(settings.sync_file(name))
     keys = ledger.newest_sent(name, limit=ASKED)
     if not keys:
         # Where nothing was sent, nothing can be taken for sent; but people may be waiting for their erasure there.

@@ -16,12 +16,11 @@ from typing import Any
 import yaml
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.sync_files import SyncFiles
+from caspio_sync.sync_files import MOST_BYTES, SyncFiles
 
 Location = tuple[str | int, ...]
 Fault = tuple[Location, str]  # what is wrong at a place of the file, and what to do
 
-MOST_BYTES = 2_000_000
 MOST_VALUES = 200_000  # with each alias written out
 MOST_LEVELS = 150
 _MARKS = {
@@ -120,6 +119,8 @@ def parse_document(text: str, path: Path) -> Document:
         ) from None
     except RecursionError:
         raise ConfigurationError(f"{path}: is nested over {MOST_LEVELS} levels deep; correct the file") from None
+    except (ValueError, OverflowError):  # \\UFFFFFFFF: there are not so many
+        raise ConfigurationError(f"{path}: is not YAML: an escape that stands for no sign; remove it") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path}: is not YAML: {str(error).splitlines()[0]}; correct the file") from None
     if not isinstance(root, yaml.MappingNode):
