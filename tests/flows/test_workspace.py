@@ -3,10 +3,13 @@
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
+from caspio_sync import registry
 from caspio_sync.cli.main import app
 from caspio_sync.destinations.braze.destination import BRAZE
 from caspio_sync.engine.workspace import THIS_MACHINE, host_of
@@ -22,6 +25,7 @@ from tests.flows.world import World
 WAYS_ON = (
     r"Nothing was read or sent\..*--same-workspace.*CASPIO_SYNC_LEDGER_URL.*CASPIO_SYNC_HOME.*full send.*--baseline"
 )
+MAILER = replace(BRAZE, name="mailer", title="Mailer", sinks={"profiles": BRAZE.sinks["profiles"]})
 ROTATED, NARROW = "rotated-key", "narrow-key"
 
 
@@ -214,6 +218,41 @@ class TestAnotherKey:
         assert world.ended("engagement").code == 2
         assert {row["Newsletter"] for row in world.caspio.rows("Customers")} == {"yes"}
         assert world.ended("engagement", same_workspace=True).code == 0
+
+
+class TestAnotherDestination:
+    """At the same address, with the same key: what one was sent the other was not."""
+
+    @pytest.fixture(autouse=True)
+    def _mailer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(registry, "DESTINATIONS", {**registry.DESTINATIONS, "mailer": f"{__name__}:MAILER"})
+
+    @pytest.mark.parametrize("options", [{}, {"same_workspace": True}, {"resend": True}])
+    def test_a_sync_that_names_another_is_refused(self, sent: World, options: dict[str, Any]) -> None:
+        sent.sync(f"{sent.SYNC}destination: mailer\n")
+        ended = sent.ended(**options)
+        assert ended.code == 2
+        assert "syncs/customers.yaml:" in ended.message
+        assert "the ledger tells of what went to Braze, and the file names Mailer" in ended.message
+        assert "went to Braze" in str(sent.refused_plan())
+        assert sent.sent() == []
+        sent.sync()
+        assert sent.run().sent == 0
+
+    def test_a_sync_of_its_own_goes_there(self, sent: World) -> None:
+        sent.sync(f"{sent.SYNC}destination: mailer\n", name="letters")
+        assert sent.run("letters").sent == 20
+
+    def test_a_new_key_of_one_is_not_the_others(self, sent: World, set_to: Callable[..., None]) -> None:
+        sent.sync(f"{sent.SYNC}destination: mailer\n", name="letters")
+        sent.run("letters")
+        another_key(sent, set_to)
+        sent.run()
+        with sent.ledger() as ledger:
+            here, there = ledger.workspace("customers"), ledger.workspace("letters")
+        assert here is not None
+        assert there is not None
+        assert here.destination_key != there.destination_key
 
 
 def test_another_workspace_has_a_ledger_of_its_own(sent: World, set_to: Callable[..., None]) -> None:

@@ -1,7 +1,7 @@
 """`caspio-sync status`, `why` and `schema`: looking, without changing anything."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -14,6 +14,7 @@ from caspio_sync.cli.show import OUT, number, show_json
 from caspio_sync.cli.sync_name import AnySyncName, SyncName
 from caspio_sync.cli.why import as_document, moment, show, tell
 from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.destination import title_of
 from caspio_sync.engine.ending import PAST_RUNS
 from caspio_sync.engine.quota import caspio_account, utc_day
 from caspio_sync.engine.schedules import DAYS_A_MONTH
@@ -262,18 +263,25 @@ def _document(state: SyncState) -> dict[str, Any]:
 def _workspace_document(found: Accounts | None) -> dict[str, Any] | None:
     if found is None or found.known is None:
         return None
-    return {"caspio": found.known.caspio, "braze": found.known.destination, "same_in_settings": not found.changed}
+    return {
+        "caspio": found.known.caspio,
+        found.known.destination: found.known.address,
+        "same_in_settings": not found.changed,
+    }
 
 
 def _workspace_line(found: Accounts | None) -> str:
     if found is None or found.known is None:
         return "none yet: the first run takes those in the settings"
     known, present = found.known, found.present
-    line = f"Caspio {known.caspio} to Braze {known.destination}"
-    if (known.caspio, known.destination) != (present.caspio, present.destination):
-        others = f"{present.caspio} to {present.destination}"
+    title = title_of(known.destination)
+    line = f"Caspio {known.caspio} to {title} {known.address}"
+    if known.destination != present.destination:
+        return f"{line}; the sync file names {title_of(present.destination)}: runs are refused and say why"
+    if replace(known, destination_key=present.destination_key) != present:
+        others = f"{present.caspio} to {present.address}"
         return f"{line}; the settings name OTHERS ({others}): runs are refused and say why"
-    return f"{line}; the key of Braze is a new one: the next run looks whose it is" if found.changed else line
+    return f"{line}; the key of {title} is a new one: the next run looks whose it is" if found.changed else line
 
 
 def _freshness_document(state: SyncState) -> dict[str, Any]:

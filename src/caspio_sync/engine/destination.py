@@ -279,6 +279,11 @@ def destination_named(name: str) -> Destination:
     return found
 
 
+def title_of(name: str) -> str:
+    """A destination as people say it; its name where there is none of that name any more."""
+    return destination_named(name).title if name in registry.DESTINATIONS else name
+
+
 def destination_of(sync: Sync) -> Destination:
     """Where the rows of a sync go; as `destination_named`."""
     return destination_named(sync.destination)

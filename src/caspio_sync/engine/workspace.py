@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from caspio_sync.clock import SystemClock
 from caspio_sync.engine.connect import Connect, account_of
-from caspio_sync.engine.destination import destination_named, destination_of
+from caspio_sync.engine.destination import destination_named, destination_of, title_of
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.errors import ConfigurationError, PermanentError
 from caspio_sync.ledger.store import Ledger
@@ -47,10 +47,12 @@ def accounts(name: str, settings: Settings, ledger: Ledger) -> Accounts:
     Raises:
         ConfigurationError: the settings of its destination are not complete.
     """
-    account = account_of(destination_named(settings.destination(name)), SystemClock())  # nobody is asked
+    destination = destination_named(settings.destination(name))
+    account = account_of(destination, SystemClock())  # nobody is asked
     present = Workspace(
         caspio=host_of(settings.caspio_integration_url),
-        destination=host_of(account.address),
+        destination=destination.name,
+        address=host_of(account.address),
         destination_key=key_digest(account.secret, ledger.salt),
     )
     return Accounts(present, ledger.workspace(name))
@@ -75,13 +77,21 @@ async def known_accounts(
     sync = load_sync(settings.sync_file(name))  # first, for what is wrong in it is told with file and line
     found = accounts(name, settings, ledger)
     present, known = found.present, found.known
-    if known is None or not found.changed or same:
+    if known is None or not found.changed:
         return
     destination = destination_of(sync)
-    title, key = destination.title, f"the key of {destination.title} at {known.destination} is another one"
+    title, key = destination.title, f"the key of {destination.title} at {known.address} is another one"
+    if known.destination != present.destination:  # whatever a person says of the accounts
+        raise ConfigurationError(
+            f"{sync.where('destination')}: the ledger tells of what went to {title_of(known.destination)}, and the "
+            f"file names {title}, where nothing of it is. Nothing was read or sent. Give the file another name: then "
+            "it is a sync of its own, whose first run sends every row"
+        )
+    if same:
+        return
     for side, before, now in (
         ("Caspio", known.caspio, present.caspio),
-        (title, known.destination, present.destination),
+        (title, known.address, present.address),
     ):
         if before != now:
             raise _others(name, f"the ledger tells of {side} at {before}, and the settings name {now}")

@@ -263,10 +263,11 @@ workspace = sa.Table(
     "workspace",
     metadata,
     sa.Column("sync", sa.Text, primary_key=True),
-    sa.Column("caspio", sa.Text, nullable=False),  # hosts
-    sa.Column("destination", sa.Text, nullable=False),  # its host
+    sa.Column("caspio", sa.Text, nullable=False),  # its host
+    sa.Column("address", sa.Text, nullable=False),  # the destination's host
     sa.Column("destination_key", sa.Text, nullable=False),  # salted hash of the key there
     sa.Column("at", Instant, nullable=False),
+    sa.Column("destination", sa.Text, nullable=False),  # its name
 )
 
 # The PK_ID that a row bore before its table was filled again: its history stands under it.

@@ -16,12 +16,14 @@ class Workspace:
 
     Args:
         caspio: host of the Caspio account.
-        destination: host of the destination, which many accounts may share.
+        destination: its name.
+        address: host of the destination, which many accounts may share.
         destination_key: salted hash of the key there, which belongs to one account.
     """
 
     caspio: str
     destination: str
+    address: str
     destination_key: str
 
 
@@ -31,7 +33,9 @@ class Workspaces(LedgerConnection):
     def workspace(self, sync: str) -> Workspace | None:
         """The accounts of the sync's rows; None before its first run, and for runs before revision 0005."""
         table = schema.workspace.c
-        chosen = sa.select(table.caspio, table.destination, table.destination_key).where(table.sync == sync)
+        chosen = sa.select(table.caspio, table.destination, table.address, table.destination_key).where(
+            table.sync == sync
+        )
         with self.reading("read whose data it is") as connection:
             found = connection.execute(chosen).one_or_none()
         return None if found is None else Workspace(*found)
