@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from caspio_sync import registry
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.sandbox.data import load_customers
 from caspio_sync.sandbox.faults import Fault
@@ -263,6 +264,19 @@ def test_a_run_that_cannot_be_asked_so_is_refused(world: World, told: Told) -> N
         world.run("engagement", baseline=True)
     world.sync(RETURN.replace("profiles: customers", "profiles: engagement"), "engagement")
     with pytest.raises(ConfigurationError, match=r"engagement.yaml:\d+: 'engagement' is no profile sync of Customers"):
+        world.run("engagement")
+
+
+def test_the_profile_sync_that_is_told_sends_to_where_the_states_come_from(
+    world: World, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a state that Caspio wins is told to somebody else, and here the looser one stays."""
+    known = {**registry.DESTINATIONS, "mailer": "tests.flows.test_workspace:MAILER"}
+    monkeypatch.setattr(registry, "DESTINATIONS", known)
+    customers(world, 1)
+    world.sync(f"{world.SYNC}destination: mailer\n")
+    world.sync(RETURN, "engagement")
+    with pytest.raises(ConfigurationError, match=r"'customers' is no profile sync of Customers; .* columns to Braze"):
         world.run("engagement")
 
 

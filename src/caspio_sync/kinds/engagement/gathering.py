@@ -70,15 +70,16 @@ async def gather(run: SyncRun[EngagementWork]) -> None:
 
 
 def check_profiles(definition: EngagementSync) -> Sync | None:
-    """The profile sync that is told of conflicts, which must be about the same rows."""
+    """The profile sync that is told of conflicts, which must send the same rows to where these states come from."""
     name = definition.returned.profiles
     if name is None:
         return None
     profiles = load_sync(current_settings().sync_file(name))
-    if profiles.people is None or profiles.source.name != definition.source.name:
+    same = (profiles.source.name, profiles.destination) == (definition.source.name, definition.destination)
+    if profiles.people is None or not same:
         raise ConfigurationError(
             f"{definition.where('consent', 'profiles')}: '{name}' is no profile sync of {definition.source.name}; "
-            f"name the one that carries these columns to {destination_of(profiles).title}"
+            f"name the one that carries these columns to {destination_of(definition).title}"
         )
     return profiles
 
