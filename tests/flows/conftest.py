@@ -85,13 +85,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _left_alone(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No test elsewhere meets what Prefect leaves behind where there was a server: its connections."""
+    """No test elsewhere meets what Prefect leaves behind where there was a server, or what runs that were killed do."""
     yield
     tests = (each for each in request.session.items if isinstance(each, pytest.Function) and each.path == request.path)
-    if not any("prefect" in each.fixturenames for each in tests):
-        return
-    # The one for events keeps itself alive from a thread, by random numbers, which hypothesis takes for a test's.
-    importlib.import_module("prefect.events.worker").EventsWorker.drain_all(at_exit=False)
+    if any("prefect" in each.fixturenames for each in tests):
+        # The one for events keeps itself alive from a thread, by random numbers, which hypothesis takes for a test's.
+        importlib.import_module("prefect.events.worker").EventsWorker.drain_all(at_exit=False)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
