@@ -243,6 +243,13 @@ class TestAnotherDestination:
         sent.sync(f"{sent.SYNC}destination: mailer\n", name="letters")
         assert sent.run("letters").sent == 20
 
+    def test_people_are_told_of_it_by_its_name(self, sent: World) -> None:
+        sent.sync(f"{sent.SYNC}destination: mailer\n", name="letters")
+        for command in ("run letters", "why letters c1", "plan letters --markdown", "erase letters c1 --dry-run"):
+            told = CliRunner().invoke(app, command.split())
+            assert (told.exit_code, "Mailer" in told.output) == (0, True), command
+            assert "Braze" not in told.output, command
+
     def test_a_new_key_of_one_is_not_the_others(self, sent: World, set_to: Callable[..., None]) -> None:
         sent.sync(f"{sent.SYNC}destination: mailer\n", name="letters")
         sent.run("letters")

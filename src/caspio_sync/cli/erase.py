@@ -36,7 +36,7 @@ def erase(
     allow_erasures: AllowErasures = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete people's profiles in Braze for good, and never make them again (GDPR, CCPA).
+    """Delete people's profiles in {title} for good, and never make them again (GDPR, CCPA).
 
     Each key is blocked first, then deleted, then looked for until Braze no longer has it; its rows and history leave
     the ledger. Every step stands in the audit trail: `caspio-sync audit export`. `--release` lifts the block: a row
@@ -62,25 +62,26 @@ async def _erase(sync: str, texts: list[str], dry_run: bool, yes: bool, options:
     """How many deletions are not proven yet."""
     settings = current_settings(sync)
     async with open_plan(sync, options, settings=settings, make_ledger=not dry_run) as run:
-        keys = erasing.keys_by_hand(run, texts)
+        keys, title = erasing.keys_by_hand(run, texts), run.destination.title
         subjects = await erasing.look_up(run, keys)
         if dry_run:
-            _show(sync, subjects, as_json=as_json, dry_run=True)
+            _show(sync, subjects, title, as_json=as_json, dry_run=True)
             return 0
         fresh = sum(each.state in {None, PROVEN} for each in subjects)
         if (stopped := await too_many(run, fresh, f"{sync}: {BY_HAND}")) is not None:
             raise GateBlockedError(stopped)
         if not yes:
-            _confirm(sync, subjects)
+            _confirm(sync, subjects, title)
         await erasing.request(run, keys, by=BY_HAND, again=True)
         await _perform(run)
         subjects = await erasing.look_up(run, keys)
-        _show(sync, subjects, as_json=as_json, dry_run=False)
+        _show(sync, subjects, title, as_json=as_json, dry_run=False)
     left = sum(each.state != PROVEN for each in subjects)
     if left and not as_json:
         OUT.print(
-            f"{left} of {len(subjects)} deletions are not proven yet: Braze may take 5 minutes, also for what was sent "
-            "just before. The keys are blocked; the next run, or this command again, deletes what is left and proves it"
+            f"{left} of {len(subjects)} deletions are not proven yet: {title} may take 5 minutes, also for what was "
+            "sent just before. The keys are blocked; the next run, or this command again, deletes what is left and "
+            "proves it"
         )
     return left
 
@@ -116,25 +117,25 @@ async def _release(sync: str, texts: list[str], *, as_json: bool) -> None:
         OUT.print("note: whom erasure: in the sync file still names is erased again; take the request out first")
 
 
-def _confirm(sync: str, subjects: list[erasing.Subject]) -> None:
+def _confirm(sync: str, subjects: list[erasing.Subject], title: str) -> None:
     if not sys.stdin.isatty():
         raise ConfigurationError(
             f"{sync}: erasing cannot be undone, and there is no terminal to ask; look with --dry-run, then give --yes"
         )
     profiles = sum(each.is_there for each in subjects)
-    question = f"Delete {profiles} profiles in Braze for good and block {len(subjects)} keys? This cannot be undone."
+    question = f"Delete {profiles} profiles in {title} for good and block {len(subjects)} keys? This cannot be undone."
     if not typer.confirm(question, err=True):
         ERR.print("nothing was done")
         raise typer.Exit(0)
 
 
-def _show(sync: str, subjects: list[erasing.Subject], *, as_json: bool, dry_run: bool) -> None:
+def _show(sync: str, subjects: list[erasing.Subject], title: str, *, as_json: bool, dry_run: bool) -> None:
     if as_json:
         show_json({"sync": sync, "dry_run": dry_run, "subjects": [_told(each) for each in subjects]})
         return
     show_table(
         "a dry run: nothing was written" if dry_run else "",
-        ("key", "in Braze", "ledger rows", "erasure", "in the audit trail as"),
+        ("key", f"in {title}", "ledger rows", "erasure", "in the audit trail as"),
         [
             (each.key, "yes" if each.is_there else "no", each.ledger_rows, each.state or "none", each.digest)
             for each in subjects

@@ -96,7 +96,7 @@ def show_plan(made: Plan) -> None:
     does = "send" if made.report.writeback is None else "write"
     OUT.print(f"[bold]A run would {does} {number(made.to_send)} rows[/] (a dry run: nothing was written)\n")
     if made.items is not None:
-        _show_items(made.items)
+        _show_items(made.items, made.report.destination)
     show_report(made.report)
     for line in gate_lines(made.report.checks):
         OUT.print(escape(line), soft_wrap=True)
@@ -129,7 +129,7 @@ def _failing(check: CheckTotals) -> str:
     return "not met" if check.failed == 1 else f"{number(check.failed)} of {number(check.rows)} rows fail it"
 
 
-def _show_items(items: ItemsPlan) -> None:
+def _show_items(items: ItemsPlan, title: str) -> None:
     for line in items.schema_changes or ["nothing to change"]:
         OUT.print(f"[bold]schema:[/] {escape(line)}", soft_wrap=True)
     deletes = "not known before a whole read under the present condition" if items.delete is None else items.delete
@@ -137,7 +137,7 @@ def _show_items(items: ItemsPlan) -> None:
     OUT.print(
         f"items: write {number(items.write)}, delete {deletes}{escape(shown)}, unchanged {number(items.unchanged)}"
     )
-    OUT.print(f"{number(items.requests)} requests, {seconds_text(items.seconds)} at Braze's limit\n")
+    OUT.print(f"{number(items.requests)} requests, {seconds_text(items.seconds)} at {title}'s limit\n")
 
 
 def duplicates_text(found: Duplicates) -> str:

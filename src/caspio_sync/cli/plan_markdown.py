@@ -26,7 +26,7 @@ def _lines(made: Plan) -> Iterator[str]:
         ("new", report.new),
         ("changed", report.changed),
         ("unchanged", report.unchanged),
-        ("requests to Braze", report.requests),
+        (f"requests to {report.destination}", report.requests),
         ("Caspio calls a run, little changed", made.calls_a_run),
     ]
     if kind_named(report.kind).words.billed:

@@ -202,7 +202,7 @@ def released(report: RunReport, asked: int, verdicts: Iterable[str]) -> str:
         for name, rows in report.verdicts.items()
         if name != Verdict.SENT
     )
-    as_sent = f", {number(report.unchanged)} as Braze has them already" if report.unchanged else ""
+    as_sent = f", {number(report.unchanged)} as {report.destination} has them already" if report.unchanged else ""
     unread = asked - report.read
     gone = f", {number(unread)} not found in Caspio or not read" if unread > 0 else ""
     again = f", {held}" if held else ""
@@ -257,7 +257,7 @@ def _show(told: Told, story: RowStory) -> None:
         soft_wrap=True,
     )
     acknowledged = moment(story.sent_at) if story.sent_at else "never"
-    OUT.print(f"last acknowledged by Braze: {acknowledged}")
+    OUT.print(f"last acknowledged by {told.title}: {acknowledged}")
     if told.error is not None:
         OUT.print(escape(f"the row could not be read and judged again: {told.error}"), soft_wrap=True)
     elif told.found is None:
@@ -271,7 +271,7 @@ def _show(told: Told, story: RowStory) -> None:
     values[KEY] = judged.key
     show_table(
         "as it is mapped now, values masked",
-        ("in Braze", "value", ""),
+        (f"in {told.title}", "value", ""),
         [
             (name, "-" if value is None else value, "ill-formed" if name in bad else "")
             for name, value in values.items()

@@ -225,12 +225,12 @@ def show_report(report: RunReport) -> None:
     rejected = report.verdicts.get("rejected", 0) + report.held.get("rejected", 0)
     known = f" ({number(sum(report.held.values()))} of these known from before)" if report.held else ""
     seconds = report.seconds
-    words = kind_named(report.kind).words
+    words, title = kind_named(report.kind).words, report.destination
     show_table(
         "",
         ("rows", "", "cost", ""),
         [
-            ("read", report.read, "requests to Braze", report.requests),
+            ("read", report.read, f"requests to {title}", report.requests),
             ("new", report.new, "calls to Caspio", report.caspio_calls),
             ("changed", report.changed, "data points billed", words.free or report.data_points),
             (
@@ -242,14 +242,14 @@ def show_report(report: RunReport) -> None:
             ("sent", report.sent, "rows a second", report.rows_per_second),
             *([("deleted", report.deleted, "", "")] if words.deletes else []),
             ("quarantined", quarantined, "gate, seconds", f"{seconds.get('gate', 0.0):.2f}"),
-            ("rejected by Braze", rejected, "moving, seconds", f"{seconds.get('moving', 0.0):.2f}"),
+            (f"rejected by {title}", rejected, "moving, seconds", f"{seconds.get('moving', 0.0):.2f}"),
         ],
         right=("",),
     )
     if report.mode == "sweep" and report.baseline:
         OUT.print(
-            f"[bold]baseline: {number(report.baseline)} rows recorded as sent; nothing was sent to Braze, opt-outs "
-            f"neither.[/] Where Braze may hold another consent: `caspio-sync verify {report.sync} --all`"
+            f"[bold]baseline: {number(report.baseline)} rows recorded as sent; nothing was sent to {title}, opt-outs "
+            f"neither.[/] Where {title} may hold another consent: `caspio-sync verify {report.sync} --all`"
         )
     if report.left_to_send:
         OUT.print(f"changed since they were recorded, left to the next run: {number(report.left_to_send)} rows")

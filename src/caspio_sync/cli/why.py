@@ -154,7 +154,7 @@ def show(told: Told) -> None:
         cells = [(name, _cell(value)) for name, value in told.found.values.items()]
         show_table("in Caspio now", ("field", "value"), cells)
     if told.judged is not None:
-        _show_judged(told.judged)
+        _show_judged(told.judged, told.title)
     if story is not None and story.outcomes:
         _show_outcomes(told, story)
 
@@ -177,7 +177,7 @@ def _caspio_lines(told: Told) -> list[str]:
         others = ", ".join(map(str, found.others))
         lines.append(f"More rows bear this key: PK_ID {others}. Only one of them is sent; give the others another key.")
     if judged is not None and told.erasure is None:
-        lines += [*judged.restrained, _difference(judged)]
+        lines += [*judged.restrained, _difference(judged, told.title)]
     return lines
 
 
@@ -186,17 +186,17 @@ def _what_becomes(told: Told) -> str:
     if told.story is not None and told.story.verdict == Verdict.DELETED:
         return "The catalog's item was deleted."
     if told.on_missing == "keep":
-        return f"Braze keeps the {told.words.row} (on_missing: keep)."
+        return f"{told.title} keeps the {told.words.row} (on_missing: keep)."
     return f"The next whole read deletes its {told.words.row}: `caspio-sync run {told.sync} --full`."
 
 
-def _difference(judged: JudgedRow) -> str:
+def _difference(judged: JudgedRow, title: str) -> str:
     fields = ", ".join(judged.differs) or "nothing that would be sent"
     if judged.operation == "new":
-        return f"Braze has acknowledged nothing of the row; where the gate lets it through, it carries: {fields}."
+        return f"{title} has acknowledged nothing of the row; where the gate lets it through, it carries: {fields}."
     if judged.operation == "changed":
-        return f"The row differs from what Braze acknowledged in: {fields}."
-    return "Braze acknowledged the row as it is: nothing is left to send."
+        return f"The row differs from what {title} acknowledged in: {fields}."
+    return f"{title} acknowledged the row as it is: nothing is left to send."
 
 
 def _ledger_lines(told: Told) -> list[str]:
@@ -225,7 +225,7 @@ def _ledger_lines(told: Told) -> list[str]:
     return lines
 
 
-def _show_judged(judged: JudgedRow) -> None:
+def _show_judged(judged: JudgedRow, title: str) -> None:
     OUT.print()
     values = {"(key)": judged.key, **judged.values}
     bad = {"(key)" if name == "key" else name for name in judged.ill_formed}
@@ -234,7 +234,7 @@ def _show_judged(judged: JudgedRow) -> None:
         (name, _cell(value), ", ".join([*(["ill-formed"] * (name in bad)), *(["differs"] * (name in differs))]))
         for name, value in values.items()
     ]
-    show_table("as it is mapped", ("in Braze", "value", ""), rows)
+    show_table("as it is mapped", (f"in {title}", "value", ""), rows)
     if judged.problems:
         OUT.print(f"what is wrong: {escape(judged.problems)}", soft_wrap=True)
     OUT.print()
