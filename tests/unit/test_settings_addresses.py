@@ -1,5 +1,6 @@
 """Where the accounts are: no secret leaves in clear, and no certificate goes unlooked at."""
 
+import asyncio
 import ssl
 from pathlib import Path
 from typing import Any
@@ -98,10 +99,18 @@ def test_certificates_are_looked_at_however_the_scheme_is_written(monkeypatch: p
             given.append(options["verify"])
             super().__init__(**options)  # type: ignore[arg-type]
 
+        async def send(self, *_: object, **__: object) -> httpx.Response:
+            await asyncio.sleep(0)
+            raise httpx.ConnectError("nobody is asked here")
+
+    async def ask_twice() -> None:
+        endpoint = f"{scheme}://rest.fra-01.braze.eu"
+        async with BrazeClient(endpoint=endpoint, api_key=destination_settings("braze").braze_api_key) as braze:
+            await asyncio.gather(braze.probe_track(), braze.probe_track(), return_exceptions=True)
+
     monkeypatch.setattr("caspio_sync.wire.http.httpx.AsyncClient", Client)
-    endpoint = f"{scheme}://rest.fra-01.braze.eu"
-    BrazeClient(endpoint=endpoint, api_key=destination_settings("braze").braze_api_key, clients=2)
-    assert len(given) == 2
+    asyncio.run(ask_twice())
+    assert len(given) == 2  # made when the first request comes to one
     for context in given:
         assert isinstance(context, ssl.SSLContext)
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
