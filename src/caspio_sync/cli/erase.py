@@ -36,7 +36,7 @@ def erase(
     allow_erasures: AllowErasures = False,
     as_json: AsJson = False,
 ) -> None:
-    """Delete people's profiles in {title} for good, and never make them again (GDPR, CCPA).
+    """Delete people's profiles in Braze for good, and never make them again (GDPR, CCPA).
 
     Each key is blocked first, then deleted, then looked for until Braze no longer has it; its rows and history leave
     the ledger. Every step stands in the audit trail: `caspio-sync audit export`. `--release` lifts the block: a row

@@ -48,16 +48,18 @@ def sync_json_schema() -> dict[str, Any]:
     return title | TypeAdapter(Annotated[kinds, Field(discriminator="kind")]).json_schema(by_alias=True)
 
 
-@cache
 def _model(kind: str, *destinations: str) -> type[Sync]:
     """The definition of a kind, with the section `options` that its sinks at these destinations bring."""
     model = _registered(kind).definition
     sinks = [sinks_at(each)[kind] for each in destinations if kind in sinks_at(each)]
-    found: list[Any] = [each.options for each in sinks if each.options is not None]
-    if not found:
-        return model
+    found = [each.options for each in sinks if each.options is not None]
+    return _with_options(model, *found, alone=len(destinations) == 1) if found else model
+
+
+@cache
+def _with_options(model: type[Sync], *found: Any, alone: bool) -> type[Sync]:
     needed = any(field.is_required() for each in found for field in each.model_fields.values())
-    default = ... if needed and len(destinations) == 1 else None if needed else found[0]()
+    default = ... if needed and alone else None if needed else found[0]()
     options: Any = (reduce(or_, found), default)
     return cast("type[Sync]", create_model(model.__name__, __base__=model, options=options))
 
