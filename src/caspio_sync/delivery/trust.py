@@ -24,6 +24,7 @@ class Trust:
         self._heard = False
         self._doubts: list[str] = []
         self._turn = asyncio.Lock()
+        self._ended = ""  # why nothing leaves any more; else those that wait for their turn would ask as well
 
     def ask_first(self) -> None:
         """The run before ended in doubt: let nothing leave before the vendor has answered what costs nothing."""
@@ -38,6 +39,9 @@ class Trust:
         if self._heard and not self._doubts:
             return False
         await self._turn.acquire()
+        if self._ended:
+            self._turn.release()
+            raise StoppedError(self._ended)
         if len(self._doubts) >= MOST_DOUBTS:
             self._turn.release()
             raise StoppedError(self._stopped(f"{MOST_DOUBTS} answers in a row are not", self._doubts[-1]))
@@ -62,7 +66,8 @@ class Trust:
         try:
             await self._ask()
         except ForeignAnswerError as error:
-            raise StoppedError(self._stopped("as in the run before, an answer is not", str(error))) from None
+            self._ended = self._stopped("as in the run before, an answer is not", str(error))
+            raise StoppedError(self._ended) from None
         self._asks_first = False
 
     def heard(self) -> None:
