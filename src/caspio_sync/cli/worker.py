@@ -44,10 +44,8 @@ def worker(
     from tasks.warm_worker import WarmWorker
 
     async def start() -> None:
-        for number in (
-            signal.SIGTERM,
-            signal.SIGHUP,
-        ):  # as Ctrl-C: asyncio cancels what is under way, and all is closed
+        # As Ctrl-C: asyncio cancels what is under way, and all is closed.
+        for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, signal.raise_signal, signal.SIGINT)
         taking = WarmWorker(work_pool_name=pool, name=name or f"warm-{socket.gethostname()}", limit=limit)
         await taking.start(with_healthcheck=with_healthcheck)
