@@ -62,7 +62,9 @@ class Server:
 
     def forked(self, engine: str, **environment: str) -> int:
         """A fork that runs this text as Prefect's engine; its pid."""
-        (self.folder / "prefect" / "engine.py").write_text(engine)
+        written = self.folder / "engine.py"
+        written.write_text(engine)
+        written.replace(self.folder / "prefect" / "engine.py")  # whole at once: the fork before may just be reading it
         self.channel.send(Wanted(7, {"PREFECT_API_URL": "one", **environment}, str(self.folder)))
         begun = self.heard()
         assert isinstance(begun, Begun)
