@@ -1,6 +1,7 @@
 """Backfill: chosen rows of any kind of sync, cut into shards; each is a run of the sync's own flow."""
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -33,10 +34,11 @@ from caspio_sync.settings import SyncName, current_settings
 from flows.kinds import run_flow
 from tasks.ending import run_name, with_named_end
 from tasks.server import mark_killed
-from tasks.shards import flow_runs_of, labelled_exit_code, trigger
+from tasks.shards import flow_runs_of, give_up, labelled_exit_code, trigger
 
 _LOOK_SECONDS = 2.0
 _MOST_TRIES = 3  # of a shard whose workers die
+_SILENT_SECONDS = 120.0  # without a word of a shard that a worker took, until the worker counts as dead
 
 
 class BackfillParameters(BaseModel, frozen=True, extra="forbid"):
@@ -100,13 +102,25 @@ def run_backfill(parameters: BackfillParameters) -> BackfillReport:
 
 @dataclass
 class _Followed:
-    """A shard on its way: which flow run it is, and how many it was before."""
+    """A shard on its way: which flow run it is, how many it was before, and since when nothing is heard of it."""
 
     shard: Shard
     flow_run: UUID
     tries: int = 1
+    silent_since: float | None = None  # on the monotonic clock
     read: int = 0
     ended: ShardReport | None = None
+
+    def is_silent(self, now: float, *, heard: bool) -> bool:
+        """Whether its worker counts as dead: one that dies before the run has its lease leaves it Pending, or Running.
+
+        Args:
+            now: on the monotonic clock.
+            heard: whether it is under way, waits for whoever writes these rows, or was not taken yet.
+        """
+        if heard or self.silent_since is None:
+            self.silent_since = None if heard else now
+        return self.silent_since is not None and now - self.silent_since >= _SILENT_SECONDS
 
 
 async def _on_workers(planned: Backfill, options: RunOptions, *, follow: bool) -> list[ShardReport]:
@@ -130,9 +144,10 @@ async def _on_workers(planned: Backfill, options: RunOptions, *, follow: bool) -
             except TransientError:  # a server that is started again; the shards go on meanwhile
                 found = {}
             for each in waiting:
-                dead = await _look(ledger, planned, each, found.get(each.flow_run), strict=options.strict)
+                now = connect.clock.monotonic()
+                dead = await _look(ledger, planned, each, found.get(each.flow_run), now, strict=options.strict)
                 if dead and each.tries < _MOST_TRIES:
-                    each.flow_run, each.tries = await start(each.shard), each.tries + 1
+                    each.flow_run, each.tries, each.silent_since = await start(each.shard), each.tries + 1, None
                 elif dead:
                     each.ended = shard_ended(
                         each.shard,
@@ -149,7 +164,7 @@ async def _on_workers(planned: Backfill, options: RunOptions, *, follow: bool) -
 
 
 async def _look(
-    ledger: LedgerThread, planned: Backfill, followed: _Followed, flow_run: FlowRun | None, *, strict: bool
+    ledger: LedgerThread, planned: Backfill, followed: _Followed, flow_run: FlowRun | None, now: float, *, strict: bool
 ) -> bool:
     """Note where a shard stands, and how it ended; whether its process died."""
     kept = await ledger.do(ledger.ledger.leases, planned.sync)
@@ -175,6 +190,11 @@ async def _look(
     if run is not None and (run.state == KILLED or (run.state == RUNNING and not held)):
         await mark_killed([str(followed.flow_run)])
         return True
+    waits = held or not (state.is_pending() or state.is_running())
+    if followed.is_silent(now, heard=run is not None or waits):
+        with contextlib.suppress(TransientError):  # at the next look
+            await give_up(followed.flow_run)
+            return True
     return False
 
 

@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 from caspio_sync.engine.kind import kind_named
 from caspio_sync.engine.opening import open_run
@@ -79,6 +80,7 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
     from expectations.suites import Gates  # noqa: PLC0415
     from tasks.report import published  # noqa: PLC0415
     from tasks.server import hide_keys, mark_killed  # noqa: PLC0415
+    from tasks.shards import refuse_given_up  # noqa: PLC0415
 
     chosen = RunOptions(**options.model_dump(include=set(RunOptions.model_fields), by_alias=True))
     own_id = flow_run.get_id()
@@ -90,6 +92,8 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
             name, chosen, settings=current_settings(name), gates=Gates, flow_run=own_id, on_killed=mark_killed
         ) as run,
     ):
+        if chosen.wait and chosen.pk_range and own_id is not None:  # what it waited for may have been long
+            await refuse_given_up(UUID(own_id))
         await publish(run)
         with without_values():  # Prefect stores and logs what a flow raises
             yield run

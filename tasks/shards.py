@@ -12,8 +12,10 @@ from prefect.exceptions import ObjectNotFound
 
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.observe.report import ExitCode, RunOptions
+from tasks.server import mark_killed
 
 _EXIT_CODE = "caspio-sync.exit-code"  # label of a flow run that failed
+_GIVEN_UP = "caspio-sync.given-up"  # label of a flow run whose shard is another one's by now
 
 
 async def trigger(deployment: str, sync: str, options: RunOptions, *, name: str) -> UUID:
@@ -57,6 +59,34 @@ async def flow_runs_of(ids: Sequence[UUID]) -> dict[UUID, FlowRun]:
     except Exception as error:  # noqa: BLE001 - httpx stays with the clients; whatever it is, the shards go on
         raise TransientError(f"the Prefect server did not answer: {type(error).__name__}") from None
     return {each.id: each for each in found}
+
+
+async def give_up(flow_run: UUID) -> None:
+    """Have the server say Crashed of a shard's flow run, and the run itself, should it live after all, do nothing.
+
+    Raises:
+        TransientError: the server did not answer; nothing is given up then.
+    """
+    try:
+        async with get_client() as client:
+            await client.update_flow_run_labels(flow_run, {_GIVEN_UP: True})
+    except Exception as error:  # noqa: BLE001 - as above
+        raise TransientError(f"the Prefect server did not answer: {type(error).__name__}") from None
+    await mark_killed([str(flow_run)])
+
+
+async def refuse_given_up(flow_run: UUID) -> None:
+    """Stop a run that `give_up` was said of.
+
+    Raises:
+        TransientError: it was, or the server did not answer.
+    """
+    found = (await flow_runs_of([flow_run])).get(flow_run)
+    if found is not None and _GIVEN_UP in found.labels:
+        raise TransientError(
+            "this run began so late that the backfill took its worker for dead and gave its rows to another run: "
+            "nothing was sent by this one"
+        )
 
 
 async def label_failed(flow_run: UUID, exit_code: int) -> None:

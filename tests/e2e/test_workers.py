@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.cluster import PEOPLE, Cluster, running, shards_of, until
+from tests.e2e.cluster import PATIENCE, PEOPLE, Cluster, running, shards_of, until
 from tests.postgresql import PostgreSQL
 
 pytestmark = [
@@ -76,7 +76,7 @@ def test_a_worker_dies_and_another_finishes_its_shards(cluster: Cluster) -> None
     )  # fmt: skip
     until("the first rows in Braze", lambda: len(cluster.emulators.arrived) > ROWS // 8, every=0.02)
     cluster.kill_worker("one")
-    out, err = command.communicate(timeout=300)
+    out, err = command.communicate(timeout=2 * PATIENCE)
     assert command.returncode == 0, err
     assert all(each["exit_code"] == 0 for each in shards_of(out))
     arrived = Counter(cluster.emulators.arrived)

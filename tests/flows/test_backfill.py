@@ -18,7 +18,7 @@ from caspio_sync.engine.line import Batch, move
 from caspio_sync.engine.opening import open_run
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.profiles.line import PROFILES
-from caspio_sync.ledger.leases import LEASE_SECONDS, LeaseHeldError
+from caspio_sync.ledger.leases import LEASE_SECONDS, Lease, LeaseHeldError
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.observe.report import RunOptions
@@ -278,6 +278,8 @@ class Workers:
         self.ending = ending  # how flow runs end that cannot even be opened
         self._prefect = importlib.import_module("prefect.states")  # whose settings are read at its first import
         self.dying = dying  # shards whose process is killed after its first batch
+        self.silent = 0  # shards whose worker dies before their run has begun
+        self.given_up: list[UUID] = []
         self.waiting: list[tuple[UUID, RunOptions]] = []
         self.states: dict[UUID, State[Any]] = {}
         self.marked: list[UUID] = []
@@ -299,6 +301,10 @@ class Workers:
         if self.waiting:
             flow_run, options = self.waiting.pop(0)
             self.states[flow_run] = self._prefect.Running()
+            if self.silent > 0:
+                self.silent -= 1
+                self.states[flow_run] = self._prefect.Pending()
+                return await self.flow_runs_of(ids)
             dies, self.dying = self.dying > 0, self.dying - 1
             with contextlib.suppress(KilledError):
                 await self._work(flow_run, options, dies=dies)
@@ -307,6 +313,9 @@ class Workers:
 
     async def mark_killed(self, flow_runs: list[str]) -> None:
         self.marked += map(UUID, flow_runs)
+
+    async def give_up(self, flow_run: UUID) -> None:
+        self.given_up.append(flow_run)
 
     async def _work(self, flow_run: UUID, options: RunOptions, *, dies: bool) -> None:
         def silent(*_: Any, **__: Any) -> None:
@@ -328,7 +337,7 @@ def on_workers(
     world: World, monkeypatch: pytest.MonkeyPatch, dying: int = 0, ending: dict[str, Any] | None = None
 ) -> Workers:
     workers = Workers(world.clock, dying, ending)
-    for name in ("trigger", "flow_runs_of", "mark_killed"):
+    for name in ("trigger", "flow_runs_of", "mark_killed", "give_up"):
         monkeypatch.setattr(f"flows.backfill.{name}", getattr(workers, name))
     return workers
 
@@ -344,6 +353,32 @@ def test_a_shard_whose_worker_died_is_given_to_another_and_goes_on(
     assert [(each.state, each.exit_code) for each in report.shards] == [("Completed", 0)] * 2
     assert sorted(each.report.read for each in report.shards if each.report) == [1000, 2000]
     assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(1, PEOPLE + 1))
+
+
+def test_a_shard_whose_worker_died_before_it_began_is_given_to_another(
+    many: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is Pending for ever, and in no ledger."""
+    workers = on_workers(many, monkeypatch)
+    workers.silent = 1
+    began = many.clock.monotonic()
+    report = backfilled(pk_range=(1, PEOPLE), shards=2, resend=True, on_workers=True)
+    assert 120 <= many.clock.monotonic() - began < 180
+    assert [(each.state, each.exit_code) for each in report.shards] == [("Completed", 0)] * 2
+    assert len(workers.given_up) == 1
+    assert str(workers.given_up[0]) not in {each.flow_run for each in report.shards}
+    assert sorted(int(each["external_id"][1:]) for each in many.sent()) == list(range(1, PEOPLE + 1))
+
+
+def test_a_shard_that_waits_for_another_run_is_not_taken_for_dead(many: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = on_workers(many, monkeypatch)
+    workers.silent = 1
+    began = many.clock.monotonic()
+    other = Lease("customers", 1, PEOPLE, "run of somebody else", many.clock.now())
+    monkeypatch.setattr(Ledger, "leases", lambda *_: [other] if many.clock.monotonic() - began < 300 else [])
+    backfilled(pk_range=(1, PEOPLE), on_workers=True)
+    assert many.clock.monotonic() - began >= 300 + 120  # from the end of the other one
+    assert len(workers.given_up) == 1
 
 
 def test_a_shard_whose_workers_keep_dying_is_given_up(many: World, monkeypatch: pytest.MonkeyPatch) -> None:

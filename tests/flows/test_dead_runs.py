@@ -90,6 +90,18 @@ def test_a_server_in_trouble_does_not_fail_the_run(world: World, monkeypatch: py
     assert world.run().sent == 1
 
 
+def test_a_run_that_was_given_up_and_lives_after_all_sends_nothing(world: World) -> None:
+    from caspio_sync.errors import TransientError
+    from tasks.shards import give_up, refuse_given_up
+
+    late, other = UUID(flow_run("customers", "Running")), UUID(flow_run("customers", "Running"))
+    asyncio.run(give_up(late))
+    assert state_of(str(late)) == ("CRASHED", "Killed")
+    with pytest.raises(TransientError, match="another run: nothing was sent"):
+        asyncio.run(refuse_given_up(late))
+    asyncio.run(refuse_given_up(other))
+
+
 def test_the_doctor_finds_and_repairs_what_is_left(world: World) -> None:
     """A kill between the ledger's word and Prefect's."""
     from caspio_sync.cli.diagnosis import server_findings
