@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 import orjson
 
+from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
+from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS, PRODUCTS_SYNC, product
 from tests.flows.gateway import between, refusing
@@ -79,6 +81,14 @@ class Stage:
         faults = [Fault(kind="reset_after", path=self.path, nth=nth)] if nth else []
         self.world.break_braze(*faults)
 
+    def slow_down(self, requests: int) -> None:
+        """From here on the vendor takes so many of these requests a window; before the table is filled."""
+        raise NotImplementedError
+
+    def refused_for_haste(self) -> int:
+        """Requests that were too many."""
+        return self.world.braze.statuses[429]
+
     def outcomes(self) -> dict[str, tuple[str, str | None]]:
         """Verdict and reason of each row of the ledger, by key."""
         with self.world.ledger() as ledger:
@@ -102,6 +112,9 @@ class BrazeProfiles(Stage):
     def arrived(self) -> dict[str, float]:
         return {key: each["custom_attributes"]["spend"] for key, each in self.world.profiles().items()}
 
+    def slow_down(self, requests: int) -> None:
+        self.world.braze = BrazeSandbox(BrazeBehaviour(burst_limit=requests), self.world.clock)
+
     def state(self, key: str) -> str:
         """The consent that Braze holds."""
         return str(self.world.profiles()[key]["email_subscribe"])
@@ -122,3 +135,6 @@ class BrazeItems(Stage):
 
     def arrived(self) -> dict[str, float]:
         return {key: item["price"] for key, item in self.world.braze.catalogs["products"].items.items()}
+
+    def slow_down(self, requests: int) -> None:
+        self.world.braze = BrazeSandbox(BrazeBehaviour(catalog_writes_per_minute=requests), self.world.clock)

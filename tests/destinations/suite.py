@@ -17,6 +17,8 @@ from caspio_sync.settings import current_settings, destination_settings, secret_
 from tests.destinations.stage import Stage
 from tests.flows.world import World
 
+FIND_OUT = 2  # requests that are refused before a limit is known
+
 
 class SinkSuite:
     """The promises, a test each."""
@@ -52,6 +54,14 @@ class SinkSuite:
         ended = stage.ended()
         assert max(map(len, stage.bodies)) <= stage.most
         assert (ended.code, stage.arrived()) == (0, stage.expected())
+
+    def test_the_limit_that_the_vendor_keeps_is_followed(self, stage: Stage) -> None:
+        """Whatever the settings say of it: a few requests find out, and no more are refused."""
+        stage.slow_down(4)
+        stage.fill(12 * stage.most)
+        ended = stage.ended()
+        assert (ended.code, stage.arrived()) == (0, stage.expected())
+        assert stage.refused_for_haste() <= FIND_OUT
 
     def test_a_lost_answer_ends_as_when_lost_says(self, stage: Stage) -> None:
         stage.fill(5)

@@ -16,7 +16,7 @@ from caspio_sync.destinations.braze.profiles import ProfileSink
 from caspio_sync.destinations.braze.requests import TRACK
 from caspio_sync.engine.destination import Destination
 from caspio_sync.engine.writes import Write
-from caspio_sync.errors import PermanentError
+from caspio_sync.errors import PermanentError, TransientError
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.wire.http import RateLimit
 from caspio_sync.wire.taken import ObjectError, Taken
@@ -41,6 +41,18 @@ class _NeverSure(TrackEndpoint):
         return replace(answer, errors=(ObjectError(None, None, "something"),))
 
 
+class _Hurried(TrackEndpoint):
+    """Tells nothing of limits, and asks again at once."""
+
+    async def deliver(self, request: Request, *, seconds: float, tries: int = 4) -> Taken:
+        try:
+            return replace(await super().deliver(request, seconds=seconds), rate=RateLimit())
+        except TransientError:
+            if tries == 1:
+                raise
+            return await self.deliver(request, seconds=seconds, tries=tries - 1)
+
+
 class _Blabbing(TrackEndpoint):
     secret = ""
 
@@ -61,6 +73,11 @@ class BlamesTheFirst(ProfileSink):
 class IsNeverSure(ProfileSink):
     def endpoint(self, account: BrazeAccount) -> TrackEndpoint:
         return _NeverSure(account.new_users())
+
+
+class IgnoresLimits(ProfileSink):
+    def endpoint(self, account: BrazeAccount) -> TrackEndpoint:
+        return _Hurried(account.new_users())
 
 
 class TellsItsKey(ProfileSink):
@@ -136,6 +153,7 @@ def _of(sink: type[ProfileSink]) -> Destination:
 SWALLOWS_REFUSALS = _of(SwallowsRefusals)
 BLAMES_THE_FIRST = _of(BlamesTheFirst)
 IS_NEVER_SURE = _of(IsNeverSure)
+IGNORES_LIMITS = _of(IgnoresLimits)
 TELLS_ITS_KEY = _of(TellsItsKey)
 SENDS_TOO_MUCH = _of(SendsTooMuch)
 ADDS_UP = _of(AddsUp)

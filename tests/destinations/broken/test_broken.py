@@ -14,6 +14,7 @@ BREAKS = {
     "test_each_row_has_one_outcome_and_what_is_called_sent_has_arrived": "SWALLOWS_REFUSALS",
     "test_a_refusal_is_led_back_to_its_row": "BLAMES_THE_FIRST",
     "test_no_request_holds_more_than_the_vendor_allows": "SENDS_TOO_MUCH",
+    "test_the_limit_that_the_vendor_keeps_is_followed": "IGNORES_LIMITS",
     "test_a_lost_answer_ends_as_when_lost_says": "ADDS_UP",
     "test_a_second_run_sends_nothing": "IS_NEVER_SURE",
     "test_a_change_arrives": "KEEPS_CHANGES",
