@@ -276,9 +276,11 @@ def _tried(kind: type[_Kind], file: Path) -> tuple[_Kind | None, list[str]]:
 
 def _destinations(syncs: Iterable[str] | None, file: Path) -> list[str]:
     """The destinations that sync files name, each once; of one that there is not, the sync file's findings tell."""
+    if syncs is not None and not (syncs := list(syncs)):
+        return []
     local, _ = _tried(LocalSettings, file)
     if local is None or (syncs is None and not local.sync_files.names):
-        named = [registry.DEFAULT_DESTINATION] if syncs is None or list(syncs) else []
+        named = [registry.DEFAULT_DESTINATION]
     else:
         named = [local.destination(each) for each in (local.sync_files.names if syncs is None else syncs)]
     return [each for each in dict.fromkeys(named) if each in registry.DESTINATIONS]
