@@ -26,6 +26,13 @@ def test_the_salt_is_made_once_a_ledger(ledger_url: str) -> None:
         assert 0 <= first.salt < 2**64
 
 
+def test_each_ledger_has_secrets_of_its_own(tmp_path: Path) -> None:
+    ledgers = [Ledger.open(f"sqlite:///{tmp_path}/{number}.db") for number in range(3)]
+    assert len({each.salt for each in ledgers}) == len({each.erasure_secret for each in ledgers}) == len(ledgers)
+    for each in ledgers:
+        each.close()
+
+
 def test_the_migrations_make_the_tables_that_the_code_uses(ledger_url: str) -> None:
     with Ledger.open(ledger_url) as ledger, ledger.reading("compare") as connection:
         context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE, "compare_type": False})
