@@ -24,11 +24,16 @@ def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         with warnings.catch_warnings():
             # Imports alone warn of what the imported deprecate among themselves, before any line of ours runs.
             warnings.simplefilter("ignore")
-            for module in ("great_expectations.expectations", "flows.kinds", "flows.backfill"):
+            # pytest imports hypothesis at the end, and that asks the collector who refers to what is frozen below.
+            for module in ("hypothesis", "great_expectations.expectations", "flows.kinds", "flows.backfill"):
                 importlib.import_module(module)
         gc.collect()
         gc.freeze()  # else every collection of a session goes through a million objects that were imported here
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            # A run freezes what it finds and gives it back at its end, what was imported along with it.
+            patch.setattr(gc, "freeze", lambda: None)
+            patch.setattr(gc, "unfreeze", lambda: None)
+            yield
 
 
 @pytest.fixture(scope="session")
