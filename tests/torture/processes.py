@@ -84,14 +84,15 @@ class Order:
 class Boundaries:
     """Counts the passings of every boundary, and ends the process at the one that was ordered."""
 
-    def __init__(self, order: Order) -> None:
-        self._order = order
+    order: Order  # of the child: the boundaries are watched before there is one
+
+    def __init__(self) -> None:
         self._passed: Counter[str] = Counter()
 
     def __call__(self, point: str) -> None:
         self._passed[point] += 1
-        if point == self._order.at and self._passed[point] == self._order.count:
-            end(self._order)
+        if point == self.order.at and self._passed[point] == self.order.count:
+            end(self.order)
 
 
 def end(order: Order) -> None:
@@ -117,8 +118,9 @@ def without_engine() -> None:
     report.published = quiet  # type: ignore[attr-defined]
 
 
-def prepare_everything() -> None:
-    """Import what a run imports; the first gate of a process costs more than the others."""
+def prepare_everything() -> Boundaries:
+    """Import what a run imports, with its boundaries watched; the first gate of a process costs more than the others."""
+    boundaries = Boundaries()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in (
@@ -129,12 +131,23 @@ def prepare_everything() -> None:
         ):  # fmt: skip
             with contextlib.suppress(ModuleNotFoundError):
                 importlib.import_module(name)
+        watch(boundaries)
+        # After the watch: they take the functions that are watched into their lines.
+        for name in (
+            "flows.profile_sync", "flows.catalog_sync", "flows.engagement_return", "caspio_sync.kinds.profiles.kind",
+            "caspio_sync.kinds.catalog.kind", "caspio_sync.kinds.engagement.kind", "expectations.profiles",
+            "expectations.catalog", "caspio_sync.destinations.braze.destination", "caspio_sync.verification.verifying",
+            "encodings.ascii", "encodings.utf_8_sig",
+        ):  # fmt: skip
+            importlib.import_module(name)
     gc.collect()
     gc.freeze()
+    return boundaries
 
 
-def play(order: Order) -> int:
+def play(order: Order, boundaries: Boundaries) -> int:
     """One run in this (forked) process; its exit code."""
+    boundaries.order = order
     warnings.simplefilter("ignore")
     os.chdir(order.folder)
     environment = {
@@ -158,7 +171,6 @@ def play(order: Order) -> int:
     _shrink(order)
     if order.gate == "plain":
         plain_gate()
-    watch(Boundaries(order))
     if order.after is not None:
         timer = threading.Timer(order.after, end, [order])
         timer.daemon = True
@@ -276,7 +288,7 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
 
 def serve() -> None:
     """Fork a child an order, and tell what becomes of it."""
-    prepare_everything()
+    boundaries = prepare_everything()
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -302,19 +314,19 @@ def serve() -> None:
             for line in lines:
                 child = os.fork()
                 if not child:
-                    run_as_child(Order(**orjson.loads(line)))
+                    run_as_child(Order(**orjson.loads(line)), boundaries)
                 children.add(child)
                 tell({"started": child})
 
 
-def run_as_child(order: Order) -> None:
+def run_as_child(order: Order, boundaries: Boundaries) -> None:
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     code = 1
     try:
         os.dup2(os.open(os.devnull, os.O_RDWR), 0)
         os.dup2(2, 1)
-        code = play(order)
+        code = play(order, boundaries)
     except BaseException:
         import traceback
 
