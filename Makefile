@@ -10,6 +10,11 @@ PYTHON ?= $(shell for each in python3.12 python3.13 python3.11 python3 python; d
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --constraint constraints.txt
+# Files go to whoever is free in the order of tests/conftest.py. Long tests also wait for servers and for minutes of
+# a schedule: one worker more than cores.
+WORKERS := -n $(if $(LONG),3,2) --dist loadfile --no-loadscope-reorder
+# Bytecode is kept even where the environment says otherwise: every process that a test starts would compile us again.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help demo demo-reset serve test fuzz torture coverage lint bench setup setup-dev clean
 
@@ -26,7 +31,7 @@ serve: setup ## Prefect's server with its UI, a deployment for each sync, and a 
 	@$(BIN)/caspio-sync serve --port $(or $(PORT),4200)
 
 test: setup-dev ## run the test suite; LONG=1 with the long tests (servers, workers, kills), as CI does
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(if $(LONG),,-m 'not long') $(ARGS)
+	@$(BIN)/python -m pytest $(WORKERS) $(if $(LONG),,-m 'not long') $(ARGS)
 
 fuzz: setup-dev ## fuzz what comes from outside for SECONDS=60 in all; TARGET=name for one of it, SEED=n for other dice
 	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60) --seed $(or $(SEED),1) $(if $(TARGET),--target $(TARGET),)
@@ -36,7 +41,7 @@ torture: setup-dev ## kill the sync by 5,000 seeded schedules; SEEDS=n for so ma
 		$(BIN)/python -m pytest $(if $(SEED),,-n 2) -q tests/torture $(ARGS)
 
 coverage: setup-dev ## run the suite and show what it covers
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
+	@$(BIN)/python -m pytest $(WORKERS) --cov --cov-report=term:skip-covered $(ARGS)
 
 lint: setup-dev ## linters, types and import contracts
 	$(BIN)/ruff check .

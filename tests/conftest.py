@@ -1,4 +1,4 @@
-"""Ledgers on both databases: SQLite in a file, and a PostgreSQL server started for the session where its binaries are."""
+"""The order of files; ledgers on SQLite in a file, and on a PostgreSQL server of the session where its binaries are."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -10,6 +10,14 @@ from tests.new_ledgers import migrated_once, unsynchronised
 from tests.postgresql import PostgreSQL, missing, started
 
 _SCHEMAS = count(1)
+# A worker has a whole file at a time: what takes long begins first, so that none works alone at the end.
+_FIRST = ("torture", "e2e", "flows", "unit")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files; tests of a file stay together and as they are written."""
+    ranks = {Path(__file__).parent / name: rank for rank, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: min((ranks[each] for each in item.path.parents if each in ranks), default=len(ranks)))
 
 
 @pytest.fixture(scope="session", autouse=True)
