@@ -1,5 +1,6 @@
 """The console script, and `python -m caspio_sync`: signals and process first, then the command line."""
 
+import gc
 import sys
 
 from caspio_sync import signals, startup
@@ -12,6 +13,8 @@ def main() -> None:
     try:
         signals.install()
         startup.prepare()
+        sys.modules.setdefault("trio", None)  # type: ignore[arg-type]  # httpcore loads it where somebody installed it
+        gc.set_threshold(50_000)  # the usual 700 look through thousands of modules while they are loaded
         from caspio_sync.cli.main import run_command  # noqa: PLC0415 - takes seconds; a Ctrl-C finds us ready
 
         code = run_command()
@@ -22,6 +25,7 @@ def main() -> None:
         signals.end()
     if signals.is_ending() or code == signals.exit_code():
         signals.end()
+    gc.freeze()  # else the interpreter looks for garbage in all there is, twice, before it ends
     sys.exit(code)
 
 
