@@ -5,8 +5,6 @@ import io
 import os
 from pathlib import Path
 
-from dotenv import dotenv_values
-
 from caspio_sync.errors import ConfigurationError
 
 ENV_FILE_VARIABLE = "CASPIO_SYNC_ENV_FILE"
@@ -47,4 +45,6 @@ def read_env_file(path: Path) -> dict[str, str | None]:
         raise ConfigurationError(
             f"{path}, line {line}: not UTF-8; the file is in another encoding, perhaps Windows-1252; {remedy}"
         ) from None
+    from dotenv import dotenv_values  # noqa: PLC0415 - 20 ms, for those that read settings
+
     return dotenv_values(stream=io.StringIO(text))

@@ -12,7 +12,6 @@ from collections.abc import MutableMapping
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 
 from caspio_sync.errors import ConfigurationError
 
@@ -20,6 +19,7 @@ _PRIVATE_UMASK = 0o077
 _usual_umask: int | None = None
 
 _SCHEMES = ("http", "https", "socks5", "socks5h")
+_KNOWING_PROXIES = ("darwin", "win32")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 # A name, an IPv4 address or a network of these, as httpx takes them; with a port or without.
 _PLAIN_HOST = re.compile(r"\.?[a-z0-9_][a-z0-9_.-]*(:\d{1,5}|/\d{1,2})?", re.IGNORECASE)
@@ -63,7 +63,11 @@ def settle_proxies(environment: MutableMapping[str, str]) -> None:
     Raises:
         ConfigurationError: a proxy's address cannot be read, or needs what is not installed.
     """
-    # On macOS and Windows also the system's own; there, setting NO_PROXY alone would switch those off.
+    if sys.platform not in _KNOWING_PROXIES and not any(name.lower().endswith("_proxy") for name in environment):
+        return
+    from urllib.request import getproxies  # noqa: PLC0415 - loads HTTP and TLS, and few have a proxy
+
+    # Where the system knows proxies also those; there, setting NO_PROXY alone would switch them off.
     found = getproxies()
     proxies = {scheme: found.get(scheme, "").strip() for scheme in ("http", "https", "all")}
     for scheme, url in proxies.items():

@@ -12,17 +12,19 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, Any, Literal, TextIO
+from typing import IO, TYPE_CHECKING, Any, Literal, TextIO
 
 from rich.console import Console
 from rich.errors import MarkupError
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from caspio_sync.characters import without_controls
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 # JSON leaves them as they are, and terminals take U+009B for the begin of a command.
 _C1 = re.compile(r"[\x7f-\x9f]")
@@ -169,8 +171,10 @@ def show_table(
     OUT.print(table)
 
 
-def progress_bar(*, quiet: bool) -> Progress:
+def progress_bar(*, quiet: bool) -> "Progress":
     """A bar on standard error, where that is a terminal; gone in the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=ERR, transient=True, disable=quiet or not ERR.is_terminal)
 
