@@ -11,6 +11,7 @@ import yaml
 
 from caspio_sync import registry
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.yaml_nodes import composed
 
 ENDINGS = (".yaml", ".yml")
 MOST_BYTES = 2_000_000  # of a sync file
@@ -34,9 +35,8 @@ def fault_in_name(name: str) -> str | None:
 def destination_in(path: Path) -> str:
     """The destination that a sync file names; the default where none can be read, of which the file's findings tell."""
     try:
-        with path.open(encoding="utf-8-sig") as file:
-            # Nodes alone: made into values, a text such as 2024-02-30 would be a date that there is not.
-            root = yaml.compose(file.read(MOST_BYTES), Loader=yaml.BaseLoader)
+        with path.open(encoding="utf-8-sig", newline="") as file:  # the very text that the file's document is made of
+            root = composed(file.read(MOST_BYTES))
     except (OSError, ValueError, OverflowError, yaml.YAMLError, RecursionError):
         root = None
     pairs = root.value if isinstance(root, yaml.MappingNode) else []

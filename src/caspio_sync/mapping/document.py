@@ -17,6 +17,7 @@ import yaml
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.sync_files import MOST_BYTES, SyncFiles
+from caspio_sync.yaml_nodes import composed
 
 Location = tuple[str | int, ...]
 Fault = tuple[Location, str]  # what is wrong at a place of the file, and what to do
@@ -104,11 +105,11 @@ def _decoded(data: bytes, path: Path) -> str:
         ) from None
 
 
-@lru_cache(maxsize=64)  # a run reads its file several times, and those of all other syncs: 25 ms each
+@lru_cache(maxsize=64)  # a run reads its file several times, and those of all other syncs
 def parse_document(text: str, path: Path) -> Document:
     """As `read_document`, from the file's text; nobody changes what a document holds."""
     try:
-        root = yaml.compose(text, Loader=_Loader)
+        root = composed(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{path}:{line}: is not YAML: {error.problem}; correct the line") from None
@@ -145,24 +146,6 @@ def _missing(path: Path) -> str:
     known = SyncFiles(path.parent).names
     advice = f"there are: {', '.join(known)}" if known else f"write one with `caspio-sync init {path.stem} --table T`"
     return f"{path}: there is no such sync; {advice}"
-
-
-class _Loader(yaml.SafeLoader):
-    """Types of the YAML 1.2 core schema: no sexagesimal numbers, no dates, no yes and no, no merge keys."""
-
-    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own attribute
-
-
-_Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""])
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-_Loader.add_implicit_resolver("tag:yaml.org,2002:int", re.compile(r"^[-+]?[0-9]{1,18}$"), list("-+0123456789"))
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?$"),
-    list("-+.0123456789"),
-)
 
 
 _LEADING_ZERO = re.compile(r"^[-+]?0[0-9]")
