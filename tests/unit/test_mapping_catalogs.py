@@ -46,7 +46,10 @@ def mapped(mapping: CatalogMapping, *given_rows: dict[str, Any]) -> list[dict[st
     schema: dict[str, Any] = {"source_pk": pl.Int64, "uncastable": pl.List(pl.String)}
     schema |= {name: SOURCE_DTYPES[type_] for name, type_ in TYPES.items()}
     rows = [{"source_pk": number, "Code": f"c{number}"} | row for number, row in enumerate(given_rows)]
-    return mapping.apply(pl.DataFrame(rows, schema=schema)).to_dicts()
+    source = pl.DataFrame(rows, schema=schema)
+    frame = mapping.apply(source)
+    assert mapping.keys(source).equals(frame.select("source_pk", "key"))
+    return frame.to_dicts()
 
 
 def value(field: str, **cells: Any) -> tuple[Any, bool]:

@@ -36,7 +36,9 @@ def rows(*given: dict[str, Any]) -> pl.DataFrame:
 
 
 def mapped(mapping: ProfileMapping, *given: dict[str, Any]) -> list[dict[str, Any]]:
-    return mapping.apply(rows(*given), today=TODAY).to_dicts()
+    frame = mapping.apply(rows(*given), today=TODAY)
+    assert mapping.keys(rows(*given)).equals(frame.select("source_pk", "key"))
+    return frame.to_dicts()
 
 
 def one(field: str, **cells: Any) -> tuple[Any, bool]:

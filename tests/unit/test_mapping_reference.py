@@ -123,6 +123,7 @@ def test_the_mapping_is_what_a_plain_reading_of_its_rules_says(given_rows: list[
     schema |= {name: SOURCE_DTYPES[type_] for name, type_ in TYPES.items()}
     frame = pl.DataFrame([{"source_pk": n} | row for n, row in enumerate(given_rows)], schema=schema)
     mapped = MAPPING.apply(frame, today=TODAY).to_dicts()
+    assert MAPPING.keys(frame).to_dicts() == [{"source_pk": row["source_pk"], "key": row["key"]} for row in mapped]
     for source, row in zip(given_rows, mapped, strict=True):
         wanted = expected(source)
         got = {name: row[name] for name in wanted}

@@ -6,7 +6,7 @@ from caspio_sync.caspio.client import CaspioClient
 from caspio_sync.caspio.query import identifier
 from caspio_sync.caspio.rows_by_key import rows_by_key
 from caspio_sync.engine.prepared import Prepared
-from caspio_sync.schemas import KEY, SOURCE_PK
+from caspio_sync.schemas import KEY
 from caspio_sync.text_columns import trimmed_values
 
 _ASKED_ONE_BY_ONE = 100  # about as many as one call names
@@ -28,7 +28,7 @@ async def present_keys(caspio: CaspioClient, prepared: Prepared, source_pks: pl.
             source_pks = source_pks.clear()
     within = prepared.definition.present_where
     rows = await rows_by_key(caspio, prepared.source, prepared.key, source_pks, fields=prepared.selected, where=within)
-    return prepared.mapping.apply(rows).select(SOURCE_PK, pl.col(KEY).alias("present_key"))
+    return prepared.mapping.keys(rows).rename({KEY: "present_key"})
 
 
 def bears_its_key() -> pl.Expr:

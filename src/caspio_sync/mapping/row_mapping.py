@@ -132,29 +132,8 @@ class RowMapping:
         Returns:
             source_pk, key, every mapped column, `<column>__ok` for those in `checked`, _former_key and problems.
         """
-        today = today or datetime.now(UTC).date()
         source = source.with_columns(pl.lit(None, SOURCE_DTYPES[each.type]).alias(each.name) for each in self._absent)
-        any_uncastable = source.get_column(UNCASTABLE).null_count() < source.height
-        # Lazy, so that what several cells need, and both branches of a condition, is computed once.
-        frame = (
-            without_controls(source, self._texts)
-            .lazy()
-            .select(
-                SOURCE_PK,
-                UNCASTABLE,
-                self._former_key.alias(FORMER_KEY),
-                *(cell.prepared.alias(f"p{cell.number}") for cell in self._ways),
-            )
-            .collect()
-        )
-        frame = frame.with_columns(
-            *(self._looked_up(cell, frame) for cell in self._ways if callable(cell.rule.lookup)),
-            *(cell.read.alias(f"r{cell.number}") for cell in self._ways if cell.rule.lookup is None),
-        )
-        frame = frame.with_columns(self._numbers(cell, frame) for cell in self._ways if cell.rule.lookup == "phone")
-        frame = frame.with_columns(
-            cell.holds(today, any_uncastable=any_uncastable).alias(f"k{cell.number}") for cell in self._ways
-        )
+        frame = self._read(source, self._ways, today or datetime.now(UTC).date())
         mapped = (
             frame.lazy()
             .select(
@@ -170,6 +149,38 @@ class RowMapping:
         mapped = mapped.with_columns(self._within_size(plan) for plan in self._plans if plan.column.encoding == "json")
         empty = (pl.lit(None, dtype=pl.String).alias(column.name) for column in self._kept)
         return mapped.with_columns(self._problems(source, frame, mapped), *empty)
+
+    def keys(self, source: pl.DataFrame) -> pl.DataFrame:
+        """`source_pk` and `key` of the mapped frame, and nothing else of it."""
+        numbers = {cell.number for cell in (self._key.region, self._key) if cell is not None}
+        ways = [cell for cell in self._ways if cell.number in numbers]
+        frame = self._read(source, ways, datetime.now(UTC).date())
+        return frame.select(SOURCE_PK, self._key.value.alias(KEY))
+
+    def _read(self, source: pl.DataFrame, ways: Sequence[Cell], today: date) -> pl.DataFrame:
+        """The working frame of these cells (see cells.py)."""
+        any_uncastable = source.get_column(UNCASTABLE).null_count() < source.height
+        fields = {cell.field.name for cell in ways}
+        # Lazy, so that what several cells need, and both branches of a condition, is computed once.
+        frame = (
+            without_controls(source, [name for name in self._texts if name in fields])
+            .lazy()
+            .select(
+                SOURCE_PK,
+                UNCASTABLE,
+                self._former_key.alias(FORMER_KEY),
+                *(cell.prepared.alias(f"p{cell.number}") for cell in ways),
+            )
+            .collect()
+        )
+        frame = frame.with_columns(
+            *(self._looked_up(cell, frame) for cell in ways if callable(cell.rule.lookup)),
+            *(cell.read.alias(f"r{cell.number}") for cell in ways if cell.rule.lookup is None),
+        )
+        frame = frame.with_columns(self._numbers(cell, frame) for cell in ways if cell.rule.lookup == "phone")
+        return frame.with_columns(
+            cell.holds(today, any_uncastable=any_uncastable).alias(f"k{cell.number}") for cell in ways
+        )
 
     @property
     def _former_key(self) -> pl.Expr:
