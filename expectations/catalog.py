@@ -18,8 +18,8 @@ from functools import cache
 from types import MappingProxyType
 
 import polars as pl
-import pycountry
 
+from caspio_sync.deferred import pycountry
 from caspio_sync.kinds.catalog.definition import CatalogSync
 from caspio_sync.kinds.catalog.mapping import LAST_PRICE, ROWS_LAST, ROWS_NOW
 from caspio_sync.mapping.row_mapping import RowMapping

@@ -1,8 +1,8 @@
 """A run, or a backfill, without an orchestrator: the same line of steps, tried again after the same delays."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
-from caspio_sync.deployed.backfill import BackfillReport, plan_backfill, report_of, run_here
 from caspio_sync.engine.gates import MakeGates
 from caspio_sync.engine.line import line_of, run_and_close
 from caspio_sync.engine.opening import open_run
@@ -10,6 +10,9 @@ from caspio_sync.errors import without_values
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.settings import Settings
+
+if TYPE_CHECKING:
+    from caspio_sync.deployed.backfill import BackfillReport
 
 
 def run_sync(name: str, options: RunOptions, settings: Settings, gates: MakeGates) -> RunReport:
@@ -28,15 +31,16 @@ async def run(name: str, options: RunOptions, settings: Settings, gates: MakeGat
         return await run_and_close(open_run(name, options, settings=settings, gates=gates), line)
 
 
-def run_backfill(sync: str, options: RunOptions, shards: int, settings: Settings, gates: MakeGates) -> BackfillReport:
+def run_backfill(sync: str, options: RunOptions, shards: int, settings: Settings, gates: MakeGates) -> "BackfillReport":
     """Run a backfill in this process, shard by shard, and wait for it.
 
     Raises:
         BackfillError: a shard did not end well.
         ConfigurationError, TransientError: as `plan_backfill`.
     """
+    from caspio_sync.deployed.backfill import plan_backfill, report_of, run_here
 
-    async def backfill() -> BackfillReport:
+    async def backfill() -> "BackfillReport":
         planned = await plan_backfill(sync, options, shards, settings=settings)
         ended = await run_here(planned, options, lambda chosen: run(sync, chosen, settings, gates))
         return report_of(planned, options, ended)

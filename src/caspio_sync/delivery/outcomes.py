@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-import numpy as np
 import polars as pl
 
+from caspio_sync.deferred import np
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.sender import Answer, Sender
 from caspio_sync.schemas import Verdict

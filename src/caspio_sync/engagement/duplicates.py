@@ -4,9 +4,10 @@ An event that comes again bears the same id and the same time. So ids are kept b
 of 64 bits: of all that were ever seen, only those of the hours at hand are looked at.
 """
 
-import numpy as np
 import polars as pl
 import xxhash
+
+from caspio_sync.deferred import np
 
 EVENT_IDS = pl.Schema({"hour": pl.Int64(), "id_hash": pl.UInt64()})
 _HOUR = 3_600_000_000  # microseconds

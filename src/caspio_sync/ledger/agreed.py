@@ -1,13 +1,15 @@
 """Consent as Caspio and the destination last agreed on it: what either holds against it is that side's own change."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
 
+from caspio_sync.deferred import np
 from caspio_sync.ledger import engagement_schema as tables
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger import schema
@@ -15,6 +17,9 @@ from caspio_sync.ledger.bulk import placeholders, select_among, select_frame, up
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.record import NO_VERSION
 from caspio_sync.schemas import SOURCE_PK, Verdict
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _STORED = {
     SOURCE_PK: pl.Int64(),

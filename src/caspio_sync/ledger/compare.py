@@ -3,18 +3,22 @@
 A pure function; the ledger is read before it and written after it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from caspio_sync.consent import ConsentRules
+from caspio_sync.deferred import np
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.runs import Unfinished
 from caspio_sync.schemas import HELD_BEFORE, KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, MappedColumn, Verdict, ok
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 KEY_UNIQUE = ok("key_unique")
 OPT_OUT = "_opt_out"  # whether any consent became more restrictive

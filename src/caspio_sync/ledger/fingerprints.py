@@ -5,17 +5,22 @@ packed in the order of the mapping version's columns) tell which fields did; the
 only. Both are salted per ledger, so that a ledger alone does not tell that two customers share an address.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
 import polars as pl
 import xxhash
 
+from caspio_sync.deferred import np
 from caspio_sync.schemas import KEY, PROBLEMS, MappedColumn
 from caspio_sync.text_columns import trimmed_values
 
-FieldPrints = npt.NDArray[np.uint64]  # shape (rows, columns)
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+FieldPrints: TypeAlias = "npt.NDArray[np.uint64]"  # shape (rows, columns)
 
 # Reserved field fingerprints; a value's own hash never takes them.
 NEVER_SENT = 0  # nothing was acknowledged for this field

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
+from caspio_sync.deferred import np
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.schema import DELIVERED_SCHEMA, PROFILE, instant

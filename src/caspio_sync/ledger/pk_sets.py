@@ -2,9 +2,9 @@
 
 import zlib
 
-import numpy as np
 import polars as pl
 
+from caspio_sync.deferred import np
 from caspio_sync.schemas import SOURCE_PK
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 
 from caspio_sync.ledger import history, schema
@@ -376,7 +375,11 @@ def _present_version(table: sa.Table, sync: str, digest: str) -> sa.Select[tuple
 
 def insert(connection: sa.Connection, table: sa.Table) -> Any:
     """The dialect's INSERT, which knows ON CONFLICT; both spell it alike."""
-    return (sqlite_insert if connection.dialect.name == "sqlite" else postgresql_insert)(table)
+    if connection.dialect.name == "sqlite":
+        return sqlite_insert(table)
+    from sqlalchemy.dialects.postgresql import insert as postgresql_insert  # noqa: PLC0415 - for those who have one
+
+    return postgresql_insert(table)
 
 
 def put(connection: sa.Connection, table: sa.Table, sync: str, values: Mapping[str, Any]) -> None:

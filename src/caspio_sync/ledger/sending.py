@@ -3,15 +3,17 @@
 A commit then binds ready values and nothing else: one statement for the rows of a request.
 """
 
+from __future__ import annotations
+
 import contextlib
 from collections.abc import Iterable, Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 import sqlalchemy as sa
 
+from caspio_sync.deferred import np
 from caspio_sync.ledger import catalog_schema, history, schema
 from caspio_sync.ledger.bulk import upsert, upsert_statement
 from caspio_sync.ledger.connection import LedgerConnection
@@ -19,6 +21,9 @@ from caspio_sync.ledger.leases import LOWEST_PK
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _PREPARED = (SOURCE_PK, KEY, "key_hash", "sent_fp", "seen_fp", "sent_fields")
 _OF_REQUEST = ("request", "sent_at", "seen_at")

@@ -7,10 +7,10 @@ garbage and Caspio's own import lets them in. A cell of nothing but blanks is nu
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-import numpy as np
 import polars as pl
 
 from caspio_sync.characters import CONTROLS
+from caspio_sync.deferred import np
 from caspio_sync.mapping.field import Scalar, Transform
 from caspio_sync.mapping.former_rules import titled, trimmed
 from caspio_sync.text_columns import trimmed_values
@@ -28,6 +28,9 @@ TEXT_TRANSFORMS: MappingProxyType[str, Callable[[pl.Expr], pl.Expr]] = MappingPr
 )
 
 
+_FEW_BYTES = 10_000
+
+
 def without_controls(source: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     """The frame with the control characters of its text and list columns `names` taken out."""
     suspects = [name for name in names if _may_hold_controls(source.get_column(name))]
@@ -41,7 +44,9 @@ def _may_hold_controls(values: pl.Series) -> bool:
     if not joined:
         return False
     rare = b"\x7f" in joined or b"\xc2" in joined  # \xc2 leads the C1 controls, and a few signs such as £
-    return rare or int(np.frombuffer(joined, dtype=np.uint8).min()) < ord(" ")
+    # For few rows numpy is not worth being loaded.
+    lowest = min(joined) if len(joined) < _FEW_BYTES else int(np.frombuffer(joined, dtype=np.uint8).min())
+    return rare or lowest < ord(" ")
 
 
 def _replaced_controls(values: pl.Expr, dtype: pl.DataType) -> pl.Expr:

@@ -4,16 +4,15 @@ from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 
-import phonenumbers
 import polars as pl
 
 from caspio_sync.characters import trimmed
+from caspio_sync.deferred import phonenumbers
 from caspio_sync.text_columns import is_ascii
 
 # Written internationally, only set apart by these, a number needs no parser: 26 µs each, and nearly all differ.
 _SET_APART = r"^tel:|[\s\-./]"
 _INTERNATIONAL = r"^\+[0-9]{6,15}$"
-_CALLING_CODES = "|".join(str(code) for code in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE, reverse=True))
 _NUMBER_KINDS = (
     "fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number", "voip", "pager", "uan",
     "voicemail",
@@ -79,12 +78,19 @@ def _international() -> pl.Expr:
 
 def _planned(numbers: pl.Series) -> pl.Series:
     """The numbers that their calling code's plan knows; null for the others."""
-    codes = numbers.str.extract(rf"^\+({_CALLING_CODES})")
+    if not numbers.count():
+        return numbers
+    codes = numbers.str.extract(rf"^\+({_calling_codes()})")
     known = pl.Series([False]).new_from_index(0, len(numbers))
     for code in codes.drop_nulls().unique().to_list():
         places = (codes == code).arg_true()
         known = known.scatter(places, numbers.gather(places).str.contains(_plan(int(code))))
     return numbers.zip_with(known, pl.Series([None], dtype=pl.String).new_from_index(0, len(numbers)))
+
+
+@cache
+def _calling_codes() -> str:
+    return "|".join(str(code) for code in sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE, reverse=True))
 
 
 @cache

@@ -2,9 +2,9 @@
 
 from decimal import Decimal
 
-import numpy as np
 import polars as pl
 
+from caspio_sync.deferred import np
 from caspio_sync.mapping.former_rules import are_former
 
 # From here on two whole numbers share one double: whoever reads JSON numbers as doubles cannot tell them apart.

@@ -10,9 +10,8 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-import pycountry
-
 from caspio_sync.characters import trimmed
+from caspio_sync.deferred import pycountry
 
 _MORE_COUNTRIES = {
     "GB": "UK, Great Britain, Britain, England, Scotland, Wales, Northern Ireland",

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
 import polars as pl
 
+from caspio_sync.deferred import np
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.record import NO_VERSION
 from caspio_sync.observe.verify_report import VerifyReport

@@ -3,12 +3,13 @@
 ledger rows + source frame ─▶ mapped frame ─▶ rows that still are what was sent ─▶ profiles or items ─▶ one state a row
 """
 
+from __future__ import annotations
+
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from caspio_sync.caspio.cells import source_frame
@@ -16,6 +17,7 @@ from caspio_sync.caspio.client import MAX_PAGE_ROWS, CaspioClient
 from caspio_sync.caspio.query import and_, identifier
 from caspio_sync.caspio.rows_by_key import rows_by_key
 from caspio_sync.clock import Clock
+from caspio_sync.deferred import np
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.engine.prepared import Prepared
 from caspio_sync.engine.read_back import Held, ReadBack
@@ -25,11 +27,14 @@ from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK
 
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
 # Between dependent calls (Braze, 2.2).
 SETTLE_SECONDS = 300
 DENSE = 2  # a stretch with a wanted row in so many keys is read whole
 
-Flags = npt.NDArray[np.bool_]
+Flags: TypeAlias = "npt.NDArray[np.bool_]"
 ReadHeld = Callable[[Sequence[str]], Awaitable[list[Held]]]
 
 
@@ -54,7 +59,7 @@ class Look:
     kept: Flags
     retyped: Flags
 
-    def only(self, chosen: pl.Series) -> "Look":
+    def only(self, chosen: pl.Series) -> Look:
         """The rows where `chosen` is true."""
         mask = chosen.to_numpy()
         return Look(

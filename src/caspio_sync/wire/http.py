@@ -315,8 +315,10 @@ class ConnectionPool(Closing):
         if clients < 1:
             raise ConfigurationError(f"{clients} clients; set at least 1")
         limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
-        # For http as well: whatever the address says, no connection leaves a certificate unlooked at.
-        verify = certificates()
+        # For http as well: whatever the address says, no connection leaves a certificate unlooked at. On this machine
+        # nobody's is taken: reading whom the system trusts takes 20 ms.
+        alone = is_loopback(url) and httpx.URL(url).scheme == "http"
+        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if alone else certificates()
         self._make = partial(
             httpx.AsyncClient, transport=transport, limits=limits, verify=verify, trust_env=not is_loopback(url)
         )
