@@ -12,7 +12,6 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.deferred import np
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.schema import DELIVERED_SCHEMA, PROFILE, instant
@@ -50,10 +49,9 @@ def append_sent(
     connection: sa.Connection, sending: Sending, answered: pl.DataFrame, accepted: Sequence[Accepted], *, at: int
 ) -> None:
     """Append the outcomes of requests that were accepted whole, sorted by their first row, and their rows."""
-    counts = [each.count for each in accepted]
     stretch = answered.select(SOURCE_PK, "changed").with_columns(
-        pl.Series("request", np.repeat([each.request for each in accepted], counts), dtype=pl.Int64),
-        pl.Series("status", np.repeat([each.status for each in accepted], counts), dtype=pl.Int64),
+        pl.Series("request", [each.request for each in accepted for _ in range(each.count)], dtype=pl.Int64),
+        pl.Series("status", [each.status for each in accepted for _ in range(each.count)], dtype=pl.Int64),
         verdict=pl.lit(Verdict.SENT.value),
         reason=pl.lit(None, dtype=pl.String),
     )

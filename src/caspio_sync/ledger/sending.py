@@ -3,17 +3,13 @@
 A commit then binds ready values and nothing else: one statement for the rows of a request.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterable, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
 
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.deferred import np
 from caspio_sync.ledger import catalog_schema, history, schema
 from caspio_sync.ledger.bulk import upsert, upsert_statement
 from caspio_sync.ledger.connection import LedgerConnection
@@ -21,9 +17,6 @@ from caspio_sync.ledger.leases import LOWEST_PK
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
 
 _PREPARED = (SOURCE_PK, KEY, "key_hash", "sent_fp", "seen_fp", "sent_fields")
 _OF_REQUEST = ("request", "sent_at", "seen_at")
@@ -96,9 +89,9 @@ def record_prices(connection: sa.Connection, sync: str, rows: pl.DataFrame) -> N
     upsert(connection, catalog_schema.price, prices, constants={"sync": sync}, update=("price",))
 
 
-def places_of(accepted: Sequence[Accepted]) -> npt.NDArray[np.int64]:
+def places_of(accepted: Sequence[Accepted]) -> list[int]:
     """The places of these requests' rows, one request after the other."""
-    return np.concatenate([np.arange(each.start, each.start + each.count) for each in accepted])
+    return list(chain.from_iterable(range(each.start, each.start + each.count) for each in accepted))
 
 
 def _statement(dialect: sa.Dialect, sending: Sending, count: int, *, is_moved: bool) -> str:
