@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import catalogs, engagement, receiving, scheduled, sending, stages, whole, writeback
+from benchmarks import catalogs, engagement, receiving, scheduled, sending, stages, starting, whole, writeback
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Sizes:
         fast_posts: to the receiver, flat out.
         events: to fold.
         customers: whose day is written back.
+        turns: of each command beside its imports.
         scheduled_runs: on a worker.
         scheduled_minutes: of ten syncs that run every minute.
     """
@@ -32,11 +33,12 @@ class Sizes:
     fast_posts: int = 2_000
     events: int = 1_000_000
     customers: int = 100_000
+    turns: int = 7
     scheduled_runs: int = 3
     scheduled_minutes: int = 3
 
 
-TINY = Sizes(2_000, 1_000, 2_000, 100, 100, 20_000, 2_000, 1, 0)
+TINY = Sizes(2_000, 1_000, 2_000, 100, 100, 20_000, 2_000, 1, 1, 0)
 
 
 def main() -> None:
@@ -57,6 +59,7 @@ def main() -> None:
         lambda: engagement.measure(sizes.events),
         lambda: writeback.measure(sizes.customers),
         lambda: whole.measure(sizes.whole_rows),
+        lambda: starting.measure(sizes.turns),
         lambda: scheduled.measure(runs=sizes.scheduled_runs, minutes=sizes.scheduled_minutes),
     )
     for part in parts:

@@ -19,8 +19,8 @@ SYNCS = Path(__file__).parents[1] / "examples"
 
 
 @contextlib.contextmanager
-def sandboxes(rows: int, *, latency_ms: int = 0, grocery: bool = False) -> Iterator[SandboxProcesses]:
-    """Both emulators as processes, and the environment under which everything uses them."""
+def sandboxes(rows: int | None = None, *, latency_ms: int = 0, grocery: bool = False) -> Iterator[SandboxProcesses]:
+    """Both emulators as processes, and the environment under which everything uses them; with the shop's own rows."""
     with (
         tempfile.TemporaryDirectory(prefix="caspio-sync-bench-") as home,
         SandboxProcesses(
