@@ -10,9 +10,8 @@ from rich.markup import escape
 
 from caspio_sync.characters import trimmed
 from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.show import OUT, number, show_json
+from caspio_sync.cli.show import OUT, moment, number, show_json
 from caspio_sync.cli.sync_name import AnySyncName, SyncName
-from caspio_sync.cli.why import as_document, moment, show, tell
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.destination import title_of
 from caspio_sync.engine.ending import PAST_RUNS
@@ -141,6 +140,8 @@ def why(
 
     Example: `caspio-sync why customers 17850`
     """
+    from caspio_sync.cli.why import as_document, show, tell  # the engine's whole line, of which a status needs nothing
+
     if not trimmed(key):
         raise ConfigurationError("the key is empty; give the value of the row's identity field")
     settings = current_settings()

@@ -15,10 +15,10 @@ from rich.markup import escape
 from caspio_sync.characters import trimmed
 from caspio_sync.cli.look import chosen_syncs, iso_text, open_ledger
 from caspio_sync.cli.run import AsJson, Strict, end, run_shown
-from caspio_sync.cli.show import ERR, OUT, number, show_json, show_table, spreadsheet_cell, written
+from caspio_sync.cli.show import ERR, OUT, moment, number, show_json, show_table, spreadsheet_cell, written
 from caspio_sync.cli.story import find_story, story_salt
 from caspio_sync.cli.sync_name import SyncName
-from caspio_sync.cli.why import Told, as_document, moment, tell
+from caspio_sync.cli.why import Told, as_document, tell
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.ledger.store import Ledger

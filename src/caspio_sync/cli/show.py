@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, TextIO
 
@@ -182,6 +182,11 @@ def progress_bar(*, quiet: bool) -> "Progress":
 def number(value: float) -> str:
     """A number as people read it: 1,234 or 0.25."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.2f}"
+
+
+def moment(at: datetime | None) -> str:
+    """An instant as people read it, in UTC."""
+    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def seconds_text(seconds: float) -> str:

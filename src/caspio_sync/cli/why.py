@@ -5,12 +5,12 @@ import json
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from rich.markup import escape
 
-from caspio_sync.cli.show import OUT, show_table
+from caspio_sync.cli.show import OUT, moment, show_table
 from caspio_sync.cli.story import FoundRow, JudgedRow, find_row, find_story, judge_row, story_salt, travelled
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.engine.kind import Words, kind_of
@@ -264,11 +264,6 @@ def _show_outcomes(told: Told, story: RowStory) -> None:
             OUT.print(f"    {escape(each.reason)}", soft_wrap=True)
         if fields := travelled(each, told.columns):
             OUT.print(f"    fields: {escape(', '.join(fields))}", soft_wrap=True)
-
-
-def moment(at: datetime | None) -> str:
-    """An instant as people read it, in UTC."""
-    return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _cell(value: Any) -> str:
