@@ -218,6 +218,17 @@ class Cluster:
         """The processes of a worker's runs."""
         return [each for each in descendants(self.workers[name].pid) if not is_fork_server(each)]
 
+    def processes(self) -> set[int]:
+        """Everything that has this folder in its environment, Prefect's server apart."""
+        found = set()
+        for each in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
+                mark = f"CASPIO_SYNC_FOLDER={self.folder}".encode()
+                if each.name.isdigit() and mark in (each / "environ").read_bytes():
+                    found.add(int(each.name))
+        assert self.server is not None
+        return {each for each in found if os.getsid(each) != self.server.pid}
+
     def command(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """`caspio-sync …` as CI calls it: exit code and standard output."""
         done = self.started(*arguments, **environment)

@@ -49,3 +49,6 @@ def test_many_deployments_are_due_at_once(
                 assert ledger.verdict_counts(f"people{number}") == {"sent": ROWS}
                 assert len(ledger.runs(f"people{number}")) == 1
         assert cluster.emulators.braze.objects == syncs * ROWS
+        if workers == ["warm"]:  # the worker and what it forks from are left, and no run's process
+            own = {cluster.workers["w0"].pid, cluster.fork_server("w0")}
+            until("the end of each fork", lambda: cluster.processes() == own, patience=40)

@@ -88,6 +88,11 @@ def test_from_the_first_schedule_to_ctrl_c(machine: Any, until: Any) -> None:
         assert code == 0, said
         report = json.loads(said[said.index("{") :])
         assert any("was killed" in note for note in report["notes"])
+        # By hand, it is a run in the UI of the server that `serve` runs, of no deployment.
+        seen = machine.api(f"flow_runs/{machine.newest().flow_run_id}")
+        assert (machine.newest().id, seen["deployment_id"]) == (report["run"], None)
+        assert seen["state"]["type"] == "COMPLETED"
+        assert machine.api("task_runs/filter", {"flow_runs": {"id": {"any_": [seen["id"]]}}})
     finally:
         for each in workers:
             os.kill(each, signal.SIGCONT)

@@ -40,23 +40,7 @@ def nothing_is_left_over(cluster: Cluster) -> Iterator[None]:
     cluster.emulators.away = False
     until("the end of each fork", lambda: not cluster.at_work(), patience=SECONDS)
     server = until("one fork server", lambda: cluster.fork_server("one"), patience=SECONDS)
-    assert of_the_cluster(cluster) == {cluster.workers["one"].pid, server}
-
-
-def of_the_cluster(cluster: Cluster) -> set[int]:
-    """Everything that has the cluster's folder in its environment, Prefect's server apart."""
-    found = set()
-    for each in Path("/proc").iterdir():
-        try:
-            if (
-                each.name.isdigit()
-                and f"CASPIO_SYNC_FOLDER={cluster.folder}".encode() in (each / "environ").read_bytes()
-            ):
-                found.add(int(each.name))
-        except OSError:  # ended meanwhile, or somebody else's
-            continue
-    assert cluster.server is not None
-    return {each for each in found if os.getsid(each) != cluster.server.pid}
+    assert cluster.processes() == {cluster.workers["one"].pid, server}
 
 
 def is_running(cluster: Cluster, run: str) -> bool:
