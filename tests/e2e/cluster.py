@@ -220,14 +220,14 @@ class Cluster:
 
     def processes(self) -> set[int]:
         """Everything that has this folder in its environment, Prefect's server apart."""
-        found = set()
-        for each in Path("/proc").iterdir():
-            with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
-                mark = f"CASPIO_SYNC_FOLDER={self.folder}".encode()
-                if each.name.isdigit() and mark in (each / "environ").read_bytes():
-                    found.add(int(each.name))
         assert self.server is not None
-        return {each for each in found if os.getsid(each) != self.server.pid}
+        found, mark = set(), f"CASPIO_SYNC_FOLDER={self.folder}".encode()
+        for pid in (int(each.name) for each in Path("/proc").iterdir() if each.name.isdigit()):
+            with contextlib.suppress(OSError):  # ended meanwhile, or somebody else's
+                is_ours = mark in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+                if is_ours and os.getsid(pid) != self.server.pid:
+                    found.add(pid)
+        return found
 
     def command(self, *arguments: str, **environment: str) -> tuple[int, str]:
         """`caspio-sync …` as CI calls it: exit code and standard output."""
