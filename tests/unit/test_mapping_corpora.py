@@ -10,6 +10,7 @@ import pytest
 
 from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
 from caspio_sync.kinds.profiles.mapping import ProfileMapping
+from caspio_sync.mapping import lookups
 from caspio_sync.mapping.lookups import PhoneLookup
 from caspio_sync.schemas import CaspioField
 from tests.definitions import profiles
@@ -96,7 +97,11 @@ def test_text_is_not_normalised(text: str) -> None:
     assert apply("note: Text", Text=[text]).get_column("note").to_list() == [text]
 
 
-def test_the_numbering_plan_and_the_parser_agree_on_examples_and_their_neighbours() -> None:
+@pytest.mark.parametrize("worth_a_pattern", [1, 20])  # each by its pattern; the rare ones by the parser
+def test_the_numbering_plan_and_the_parser_agree_on_examples_and_their_neighbours(
+    monkeypatch: pytest.MonkeyPatch, worth_a_pattern: int
+) -> None:
+    monkeypatch.setattr(lookups, "_WORTH_A_PATTERN", worth_a_pattern)
     shipped = files("caspio_sync.sandbox").joinpath("data", "phone-numbers", "example_numbers.csv").read_bytes()
     examples = pl.read_csv(shipped, infer_schema=False)
     written = [text for form in ("e164", "international", "rfc3966") for text in examples[form] if text]

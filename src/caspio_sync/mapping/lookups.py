@@ -1,5 +1,6 @@
 """Values that a table or a parser has to judge: resolved once per distinct value, remembered across batches."""
 
+from collections import Counter
 from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
@@ -18,6 +19,7 @@ _NUMBER_KINDS = (
     "voicemail",
 )  # fmt: skip
 _REMEMBERED = 500_000
+_WORTH_A_PATTERN = 300
 _SEPARATOR = "\x1f"
 
 
@@ -47,10 +49,14 @@ class Lookup:
 
 
 class PhoneLookup:
-    """Phone numbers in E.164: international ones by the numbering plan's own patterns, the rest by the parser."""
+    """Phone numbers in E.164: international ones by the numbering plan's own patterns, the rest by the parser.
+
+    The pattern of a calling code is made once hundreds of its numbers have come: it takes as long as parsing them.
+    """
 
     def __init__(self) -> None:
         self._lookup = Lookup(_phone)
+        self._seen: Counter[str] = Counter()  # international numbers by their calling code
 
     def __call__(self, numbers: pl.Series, regions: pl.Series) -> pl.Series:
         """E.164 of each number; null for what is no valid number (libphonenumber's word).
@@ -63,29 +69,29 @@ class PhoneLookup:
             # Direction marks, as address books paste them, are no part of a number wherever they stand.
             numbers = numbers.str.replace_all(r"\p{Cf}", "")
         frame = pl.DataFrame({"number": numbers, "region": regions})
-        international = frame.select(_international()).to_series()
+        international = frame.select(self._international()).to_series()
         pair = pl.concat_str(pl.col("region").fill_null(""), pl.lit(_SEPARATOR), pl.col("number"))
         answers = self._lookup(frame.select(pl.when(international.is_null()).then(pair)).to_series())
         return international.zip_with(international.is_not_null(), answers)
 
+    def _international(self) -> pl.Expr:
+        """The number in E.164 where it is written internationally and valid; else null, for the parser to judge."""
+        tidy = pl.col("number").str.replace_all(_SET_APART, "")
+        written = pl.when(tidy.str.contains(_INTERNATIONAL)).then(tidy)
+        return written.map_batches(self._planned, return_dtype=pl.String)
 
-def _international() -> pl.Expr:
-    """The number in E.164 where it is written internationally and valid; else null, for the parser to judge."""
-    tidy = pl.col("number").str.replace_all(_SET_APART, "")
-    written = pl.when(tidy.str.contains(_INTERNATIONAL)).then(tidy)
-    return written.map_batches(_planned, return_dtype=pl.String)
-
-
-def _planned(numbers: pl.Series) -> pl.Series:
-    """The numbers that their calling code's plan knows; null for the others."""
-    if not numbers.count():
-        return numbers
-    codes = numbers.str.extract(rf"^\+({_calling_codes()})")
-    known = pl.Series([False]).new_from_index(0, len(numbers))
-    for code in codes.drop_nulls().unique().to_list():
-        places = (codes == code).arg_true()
-        known = known.scatter(places, numbers.gather(places).str.contains(_plan(int(code))))
-    return numbers.zip_with(known, pl.Series([None], dtype=pl.String).new_from_index(0, len(numbers)))
+    def _planned(self, numbers: pl.Series) -> pl.Series:
+        """The numbers that their calling code's plan knows; null for the others, and for those of a rare code."""
+        if not numbers.count():
+            return numbers
+        codes = numbers.str.extract(rf"^\+({_calling_codes()})")
+        known = pl.Series([False]).new_from_index(0, len(numbers))
+        for code, count in codes.drop_nulls().value_counts().iter_rows():
+            self._seen[code] += count
+            if self._seen[code] >= _WORTH_A_PATTERN:
+                places = (codes == code).arg_true()
+                known = known.scatter(places, numbers.gather(places).str.contains(_plan(int(code))))
+        return numbers.zip_with(known, pl.Series([None], dtype=pl.String).new_from_index(0, len(numbers)))
 
 
 @cache
