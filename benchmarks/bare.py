@@ -1,4 +1,4 @@
-"""What httpx reaches alone: ready bodies, nothing read, nothing written down; `python -m benchmarks.bare URL KEY ROWS`."""
+"""What httpx reaches alone, with ready bodies: `python -m benchmarks.bare URL KEY ROWS`."""
 
 import asyncio
 import json

@@ -50,7 +50,7 @@ class Costs:
     def _look(self) -> None:
         while True:
             time.sleep(1 / _LOOKS_A_SECOND)
-            frame = sys._current_frames().get(self._main)
+            frame = sys._current_frames().get(self._main)  # noqa: SLF001 - its documented name
             if frame is not None and frame.f_code.co_name != "select":
                 self._seen[next(_ours(frame), "the event loop")] += 1
 

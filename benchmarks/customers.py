@@ -42,7 +42,7 @@ _AT_A_TIME = 100_000
 
 
 def customers(first: int, count: int, *, changed_every: int = 0) -> pl.DataFrame:
-    """The rows from `first` on, as Caspio would give them; two fields of each n-th differ where `changed_every` is n."""
+    """The rows from `first` on, as Caspio would give them; two fields of each `changed_every`-th differ."""
     i = pl.col("i")
     edited = (i % changed_every == 0) if changed_every else pl.lit(value=False)
 

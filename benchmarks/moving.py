@@ -1,4 +1,4 @@
-"""`caspio-sync run` as a user has it, from its start to its end, beside httpx alone; both against a vendor that costs little.
+"""`caspio-sync run` as a user has it, whole, beside httpx alone; both against a vendor that costs little.
 
 `python -m benchmarks.moving --rows 500000` for this alone.
 """
@@ -168,9 +168,7 @@ def measure(rows: int) -> dict[str, tuple[float, str]]:
     """A first load, then a run that finds nothing changed, then one in which two fields of each row changed."""
     with vendor(rows) as at, tempfile.TemporaryDirectory(prefix="caspio-sync-bench-") as home:
         at.reset(latency_ms=LATENCY_MS)
-        bare = json.loads(
-            run([sys.executable, "-m", "benchmarks.bare", at.url, at.key, str(rows)], _environment()).out
-        )
+        bare = json.loads(run([sys.executable, "-m", "benchmarks.bare", at.url, at.key, str(rows)], _environment()).out)
         _delivered(at, rows)
         ours = OurRuns(at, Path(home))
         at.reset(latency_ms=LATENCY_MS)

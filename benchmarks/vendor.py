@@ -185,9 +185,9 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.WriteTransport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.WriteTransport, transport)  # uvloop's is none by its class
+        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's is none by its class
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's own
         self._transport = None
 
     def data_received(self, data: bytes) -> None:

@@ -26,7 +26,7 @@ class Budgets(LedgerConnection):
         """
         table = schema.budget
         own = (table.c.account == account, table.c.window_start == day)
-        with self.writing("count calls") as connection:
+        with self.writing("count calls", fold=False) as connection:
             first = insert(connection, table).values(account=account, window_start=day, used=0)
             connection.execute(first.on_conflict_do_nothing())
             used = connection.execute(sa.select(table.c.used).where(*own).with_for_update()).scalar_one()
@@ -51,7 +51,7 @@ class Budgets(LedgerConnection):
         """
         table = schema.budget
         own = table.c.account == account
-        with self.writing("count calls") as connection:
+        with self.writing("count calls", fold=False) as connection:
             if connection.dialect.name == "postgresql":
                 # Rows that are not there yet cannot be locked; the second of two processes waits for the table.
                 connection.exec_driver_sql("LOCK TABLE budget IN SHARE ROW EXCLUSIVE MODE")
@@ -75,7 +75,7 @@ class Budgets(LedgerConnection):
     def give_calls_back(self, account: str, day: datetime, calls: int) -> None:
         """Take back the count of calls that were not made."""
         table = schema.budget
-        with self.writing("count calls") as connection:
+        with self.writing("count calls", fold=False) as connection:
             connection.execute(
                 sa.update(table)
                 .where(table.c.account == account, table.c.window_start == day)
@@ -88,5 +88,5 @@ class Budgets(LedgerConnection):
         chosen = sa.select(sa.func.coalesce(sa.func.sum(table.used), 0)).where(
             table.account == account, table.window_start >= since
         )
-        with self.reading("read the calls made") as connection:
+        with self.reading("read the calls made", fold=False) as connection:
             return int(connection.execute(chosen).scalar_one())

@@ -79,17 +79,17 @@ def _copy(
     merge: Mapping[str, Merge],
 ) -> None:
     """As `upsert`, by way of a table that lasts as long as the transaction: a quarter of the time in PostgreSQL."""
-    dialect, names = connection.dialect, ",".join(_quoted(connection.dialect, columns))
+    dialect, names = connection.dialect, ",".join(quoted(connection.dialect, columns))
     staging, name = f"incoming_{table.name}", dialect.identifier_preparer.quote(table.name)
-    fixed = ",".join([*(_literal(dialect, value) for value in constants.values()), names])
-    into = ",".join(_quoted(dialect, [*constants, *columns]))
+    fixed = ",".join([*(literal(dialect, value) for value in constants.values()), names])
+    into = ",".join(quoted(dialect, [*constants, *columns]))
     cursor: Any = connection.connection.cursor()  # the driver's own: SQLAlchemy knows no COPY
     try:
         cursor.execute(f"CREATE TEMP TABLE {staging} ON COMMIT DROP AS SELECT {names} FROM {name} WITH NO DATA")
         with cursor.copy(f"COPY {staging} ({names}) FROM STDIN") as copy:
             for row in values:
                 copy.write_row(row)
-        conflict = _on_conflict(dialect, table, update, merge)
+        conflict = on_conflict(dialect, table, update, merge)
         cursor.execute(f"INSERT INTO {name} ({into}) SELECT {fixed} FROM {staging} {conflict}")
         cursor.execute(f"DROP TABLE {staging}")
     finally:
@@ -163,21 +163,23 @@ def upsert_statement(
     merge: Mapping[str, Merge] = _NOTHING,
 ) -> str:
     """INSERT of `count` rows with one mark a column; `update` and `merge` say what to do where the key is taken."""
-    fixed = [_literal(dialect, value) for value in constants.values()]
+    fixed = [literal(dialect, value) for value in constants.values()]
     mark = placeholders(dialect, "?")
     one = f"({','.join([*fixed, *[mark] * len(columns)])})"
-    into = ",".join(_quoted(dialect, [*constants, *columns]))
+    into = ",".join(quoted(dialect, [*constants, *columns]))
     return (
         f"INSERT INTO {dialect.identifier_preparer.quote(table.name)} ({into}) VALUES {','.join([one] * count)} "
-        + _on_conflict(dialect, table, update, merge)
+        + on_conflict(dialect, table, update, merge)
     )
 
 
-def _quoted(dialect: sa.Dialect, names: Sequence[str]) -> list[str]:
+def quoted(dialect: sa.Dialect, names: Sequence[str]) -> list[str]:
+    """Names of columns as a statement holds them."""
     return [dialect.identifier_preparer.quote(name) for name in names]
 
 
-def _on_conflict(dialect: sa.Dialect, table: sa.Table, update: Sequence[str], merge: Mapping[str, Merge]) -> str:
+def on_conflict(dialect: sa.Dialect, table: sa.Table, update: Sequence[str], merge: Mapping[str, Merge]) -> str:
+    """The end of an INSERT: what becomes of a row whose primary key is taken."""
     quote = dialect.identifier_preparer.quote
     key = ",".join(quote(column.name) for column in table.primary_key)
     changes = ",".join(
@@ -198,7 +200,8 @@ def _merged(dialect: sa.Dialect, column: sa.Column[Any], how: Merge) -> str:
     return f"{'least' if how == 'min' else 'greatest'}({there}{by_bytes},{comes})"
 
 
-def _literal(dialect: sa.Dialect, value: Constant) -> str:
+def literal(dialect: sa.Dialect, value: Constant) -> str:
+    """A value as a statement holds it."""
     if value is None:
         return "NULL"
     return str(sa.literal(value).compile(dialect=dialect, compile_kwargs={"literal_binds": True}))

@@ -35,6 +35,7 @@ class LedgerConnection:
         self._file_id: tuple[int, int] | None = None  # device and inode of the file that was opened
         self._write_lock = threading.RLock()
         self._in_memory = isinstance(engine.pool, StaticPool)
+        self._is_prepared = False  # its tables are there
 
     @classmethod
     def open(cls, url: str, *, clock: Clock | None = None, busy_timeout_seconds: float = BUSY_TIMEOUT_SECONDS) -> Self:
@@ -55,6 +56,7 @@ class LedgerConnection:
         ledger = cls(engine, clock=clock or SystemClock())
         try:
             ledger._prepare()
+            ledger._is_prepared = True
             ledger._file_id = ledger._present_file()
         except BaseException:
             engine.dispose()
@@ -99,8 +101,17 @@ class LedgerConnection:
             upgrade.upgrade(connection, where=self.location)
 
     @contextlib.contextmanager
-    def reading(self, doing: str) -> Iterator[sa.Connection]:
-        """A transaction that sees one state of the ledger throughout."""
+    def reading(self, doing: str, *, fold: bool = True) -> Iterator[sa.Connection]:
+        """A transaction that sees one state of the ledger throughout.
+
+        Args:
+            doing: what it does, for the message of an error.
+            fold: see to it first that rows tell what was acknowledged of them; False for what reads no rows, or may
+                see them as they were when their batch began.
+        """
+        if fold and self._is_prepared and self._unfolded(doing):
+            with self.writing(doing):
+                pass
         # In memory there is one connection, so a reader would stand inside a writer's transaction.
         turn = self._write_lock if self._in_memory else contextlib.nullcontext()
         self._check_file(doing)
@@ -108,12 +119,13 @@ class LedgerConnection:
             yield connection
 
     @contextlib.contextmanager
-    def writing(self, doing: str, *, fenced: bool = False) -> Iterator[sa.Connection]:
+    def writing(self, doing: str, *, fenced: bool = False, fold: bool = True) -> Iterator[sa.Connection]:
         """A transaction that is committed at the end of the block, and rolled back by an exception.
 
         Args:
             doing: what it does, for the message of an error.
             fenced: refuse where a lease was taken by this object and is no longer its own.
+            fold: as for `reading`.
         """
         self._check_file(doing)
         with self._write_lock, self._translated(doing), self._engine.connect() as connection:
@@ -121,11 +133,20 @@ class LedgerConnection:
             with connection.begin():
                 if fenced:
                     self._check_lease(connection)
+                if fold and self._is_prepared:
+                    self._fold(connection)
                 yield connection
                 self._check_file(doing)
 
     def _check_lease(self, connection: sa.Connection) -> None:
         """See `Leases`."""
+
+    def _unfolded(self, doing: str) -> bool:  # noqa: ARG002
+        """See `SendingRows`."""
+        return False
+
+    def _fold(self, connection: sa.Connection) -> None:
+        """See `SendingRows`."""
 
     def _present_file(self) -> tuple[int, int] | None:
         """Device and inode of the SQLite file; None where there is none."""

@@ -27,6 +27,7 @@ from caspio_sync.ledger.engagement_schema import agreed
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
 from caspio_sync.ledger.runs import OPEN
 from caspio_sync.ledger.schema import instant, microseconds
+from caspio_sync.ledger.sending import forget_sending
 from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.text_columns import trimmed_values
 
@@ -284,6 +285,8 @@ class Erasures(LedgerConnection):
         """Take people's rows, history and mentions out of the ledger; how many rows are gone, by digest."""
         keys = _keys(keyspace, people)
         _forget_in_reports(connection, list(keys))
+        salt = identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label)
+        forget_sending(connection, key_hashes(pl.Series(list(keys), dtype=pl.String), salt))
         bearing = self._bearing(connection, keyspace, list(keys))
         for (sync,), rows in _with_returns(connection, bearing).group_by("sync"):
             history.forget(connection, str(sync), rows[SOURCE_PK])

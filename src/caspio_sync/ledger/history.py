@@ -47,15 +47,15 @@ def append(connection: sa.Connection, rows: pl.DataFrame, *, sync: str, run: str
 
 def append_sent(
     connection: sa.Connection, sending: Sending, answered: pl.DataFrame, accepted: Sequence[Accepted], *, at: int
-) -> None:
-    """Append the outcomes of requests that were accepted whole, sorted by their first row, and their rows."""
+) -> int:
+    """Append the outcomes of requests that were accepted whole, sorted by their first row; their number."""
     stretch = answered.select(SOURCE_PK, "changed").with_columns(
         pl.Series("request", [each.request for each in accepted for _ in range(each.count)], dtype=pl.Int64),
         pl.Series("status", [each.status for each in accepted for _ in range(each.count)], dtype=pl.Int64),
         verdict=pl.lit(Verdict.SENT.value),
         reason=pl.lit(None, dtype=pl.String),
     )
-    _append(
+    return _append(
         connection,
         stretch,
         sync=sending.sync,
@@ -67,8 +67,9 @@ def append_sent(
     )
 
 
-def _append(connection: sa.Connection, stretch: pl.DataFrame, *, at: int, **about: object) -> None:
-    connection.execute(sa.insert(schema.outcome).values(**about, at=instant(at), **_packed(stretch)))
+def _append(connection: sa.Connection, stretch: pl.DataFrame, *, at: int, **about: object) -> int:
+    added = connection.execute(sa.insert(schema.outcome).values(**about, at=instant(at), **_packed(stretch)))
+    return int(added.inserted_primary_key.number)  # type: ignore[union-attr]  # of an insert of one row
 
 
 def _packed(stretch: pl.DataFrame) -> dict[str, Any]:

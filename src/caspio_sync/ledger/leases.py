@@ -75,7 +75,7 @@ class Leases(LedgerConnection):
         """
         table = schema.lease.c
         overlap = sa.and_(table.sync == sync, table.low_pk <= high_pk, table.high_pk >= low_pk)
-        with self.writing("take the lease") as connection:
+        with self.writing("take the lease", fold=False) as connection:
             if connection.dialect.name == "postgresql":
                 # Rows that are not there yet cannot be locked; the second of two takers waits for the table.
                 connection.exec_driver_sql("LOCK TABLE lease IN SHARE ROW EXCLUSIVE MODE")
@@ -107,7 +107,7 @@ class Leases(LedgerConnection):
         Raises:
             LeaseHeldError: it lapsed and was taken over; the caller has to stop writing.
         """
-        with self.writing("renew the lease") as connection:
+        with self.writing("renew the lease", fold=False) as connection:
             now = self._now(connection)
             kept = replace(lease, expires_at=now + timedelta(seconds=LEASE_SECONDS))
             renewed = connection.execute(
@@ -128,13 +128,13 @@ class Leases(LedgerConnection):
 
     def release_lease(self, lease: Lease) -> None:
         """Give a lease back; nothing happens where another has taken it over."""
-        with self.writing("release the lease") as connection:
+        with self.writing("release the lease", fold=False) as connection:
             connection.execute(sa.delete(schema.lease).where(*_own(lease)))
         self._taken = None
 
     def even_share(self, lease: Lease) -> float:
         """What a holder's share of the accounts' limits should be: as much as that of any other run under way."""
-        with self.reading("read leases") as connection:
+        with self.reading("read leases", fold=False) as connection:
             return 1 / (1 + len(self._other_shares(connection, lease)))
 
     def take_share(self, lease: Lease) -> float:
@@ -145,7 +145,7 @@ class Leases(LedgerConnection):
         Returns:
             The share from now on; 0 until the others have given way.
         """
-        with self.writing("take a share of the limits") as connection:
+        with self.writing("take a share of the limits", fold=False) as connection:
             if connection.dialect.name == "postgresql":
                 connection.exec_driver_sql("LOCK TABLE lease IN SHARE ROW EXCLUSIVE MODE")
             others = self._other_shares(connection, lease)
@@ -164,7 +164,7 @@ class Leases(LedgerConnection):
         """The leases on a sync that have not lapsed, and whose process is not known to be dead, by range."""
         table = schema.lease.c
         chosen = sa.select(schema.lease).where(table.sync == sync).order_by(table.low_pk)
-        with self.reading("read leases") as connection:
+        with self.reading("read leases", fold=False) as connection:
             standing = chosen.where(table.expires_at > self._now(connection))
             found = [Lease(**each._mapping) for each in connection.execute(standing)]  # noqa: SLF001 - public name
         return [each for each in found if not has_died(each.process)]
@@ -172,7 +172,7 @@ class Leases(LedgerConnection):
     def all_leases(self) -> list[Lease]:
         """Every lease that was not given back, lapsed or not, by sync and range."""
         table = schema.lease.c
-        with self.reading("read leases") as connection:
+        with self.reading("read leases", fold=False) as connection:
             found = connection.execute(sa.select(schema.lease).order_by(table.sync, table.low_pk))
             return [Lease(**each._mapping) for each in found]  # noqa: SLF001 - public name
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import history
 from caspio_sync.ledger.bulk import Constant, select_among, select_frame, signed
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.schema import CLAIM_SCHEMA, LEDGER_ROW_SCHEMA
+from caspio_sync.ledger.schema import CLAIM_SCHEMA, LEDGER_ROW_SCHEMA, outcome, unfolded
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _VERDICT_CODES = {verdict: number for number, verdict in enumerate(Verdict, start=1)}
@@ -53,8 +53,19 @@ class Rows(LedgerConnection):
             present key. `seen_fp` and `verdict` are null for a row of which nothing but an
             opt-out was recorded.
         """
-        with self.reading("read rows") as connection:
+        with self.reading("read rows", fold=self._unfolded_within(sync, low, high)) as connection:
             return unpacked(connection, _READ_ROWS, (sync, low, high))
+
+    def _unfolded_within(self, sync: str, low: int, high: int) -> bool:
+        """Whether rows of this range are still to learn what was acknowledged of them."""
+        overlapping = (
+            sa.select(outcome.c.number)
+            .join_from(unfolded, outcome, unfolded.c.number == outcome.c.number)
+            .where(outcome.c.sync == sync, outcome.c.low_pk <= high, outcome.c.high_pk >= low)
+            .limit(1)
+        )
+        with self.reading("read rows", fold=False) as connection:
+            return connection.execute(overlapping).first() is not None
 
     def claims(self, sync: str, key_hashes: pl.Series) -> pl.DataFrame:
         """Which rows bear these keys.
@@ -63,12 +74,14 @@ class Rows(LedgerConnection):
             sync: name of the sync.
             key_hashes: Int64, or UInt64 of the same bits; nulls are passed over.
 
+        A batch that is being sent is not asked: it has claimed its keys (`Turns.claim`, and `claim_keys` for others).
+
         Returns:
             CLAIM_SCHEMA, one row a claimant, sorted by `key_hash`, then holders first, then `source_pk`: the first of a
             key owns it. `holds` is true where a version with this very key was acknowledged, false where it is only
             the last one seen. Two keys may share a hash: compare `key`.
         """
-        with self.reading("look up keys") as connection:
+        with self.reading("look up keys", fold=False) as connection:
             rows = of_keys(connection, sync, ", ".join(_CLAIM_COLUMNS), key_hashes, _CLAIM_COLUMNS)
         return rows.cast(CLAIM_SCHEMA).sort("key_hash", "holds", SOURCE_PK, descending=[False, True, False])
 
@@ -91,7 +104,7 @@ class Rows(LedgerConnection):
         Returns:
             DELIVERED_SCHEMA, sorted by `source_pk`; every verdict counts, not only `sent`.
         """
-        with self.reading("read outcomes") as connection:
+        with self.reading("read outcomes", fold=False) as connection:
             return history.delivered(connection, sync, run, batch)
 
 

@@ -179,6 +179,9 @@ class Runs(LedgerConnection):
             found = connection.execute(sa.select(schema.run).where(*dead).order_by(run.started_at, run.id)).all()
             if found:
                 connection.execute(sa.update(schema.run).where(*dead).values(values))
+            running = sa.select(run.id).where(run.state == RUNNING)
+            left = (schema.sending.c.sync == sync, schema.sending.c.run.not_in(running))
+            connection.execute(sa.delete(schema.sending).where(*left))
         return [Run(**{**each._mapping, **values}) for each in found]  # noqa: SLF001 - public name
 
     def runs(self, sync: str | None = None, *, limit: int = 20) -> list[Run]:
@@ -229,7 +232,7 @@ class Runs(LedgerConnection):
         }
         again = {name: values[name] for name in ("low_pk", "high_pk", "rows", "at")}
         batch = schema.batch.c
-        with self.writing("open a batch", fenced=True) as connection:
+        with self.writing("open a batch", fenced=True, fold=False) as connection:
             connection.execute(
                 insert(connection, schema.batch)
                 .values(values)
@@ -242,8 +245,10 @@ class Runs(LedgerConnection):
         """Write down how a batch ended: `recorded`, `blocked`, `failed`, with its counts (JSON-able)."""
         batch = schema.batch.c
         values = {"state": state, "counts": None if counts is None else dict(counts), "at": self.now()}
+        sending = schema.sending.c
         with self.writing("close a batch", fenced=True) as connection:
             connection.execute(sa.update(schema.batch).where(batch.run == run, batch.number == number).values(values))
+            connection.execute(sa.delete(schema.sending).where(sending.run == run, sending.batch == number))
 
     def unfinished(self, sync: str) -> tuple[Unfinished, ...]:
         """The batches that a run left open, and whose rows no later run is sure to have read.

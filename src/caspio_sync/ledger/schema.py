@@ -2,6 +2,8 @@
 
     row      one a source row: what was last acknowledged (`sent_*`) and what was last seen (`seen_*`) with its verdict
     outcome  one a commit: what became of its rows, the history behind `why`
+    sending  one a batch that is under way: its rows as they will be once acknowledged (see sending.py)
+    unfolded one a commit of which its rows are still to learn
     audit    append-only, hash-chained: every step of an erasure
     batch, run, sweep, cursor, lease, budget, erased, verification, source, workspace, former, incident, mapping,
     suite, meta: one noun each
@@ -23,7 +25,7 @@ from sqlalchemy.types import TypeDecorator
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 # The newest migration this package knows; a test holds it to the head of `migrations/versions`.
-REVISION = "0009"
+REVISION = "0010"
 VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"
@@ -112,6 +114,25 @@ outcome = sa.Table(
 )
 sa.Index("outcome_rows", outcome.c.sync, outcome.c.low_pk, outcome.c.high_pk)
 sa.Index("outcome_batch", outcome.c.sync, outcome.c.run, outcome.c.batch)
+
+# The rows of a batch that is being sent, as `row` is to have them once they are acknowledged.
+sending = sa.Table(
+    "sending",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("run", sa.Text, primary_key=True),
+    sa.Column("batch", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("suite_version", sa.BigInteger, nullable=False),
+    sa.Column("mapping_version", sa.BigInteger, nullable=False),
+    sa.Column("rows", sa.LargeBinary, nullable=False),  # an Arrow frame
+)
+
+# Outcomes, by number, of which `row` does not tell yet.
+unfolded = sa.Table(
+    "unfolded",
+    metadata,
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+)
 
 run = sa.Table(
     "run",

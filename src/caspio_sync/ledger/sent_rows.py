@@ -42,6 +42,5 @@ class Sending:
     ) -> None:
         self.sync, self.run, self.batch = sync, run, batch
         self.rows = rows.with_columns(signed(rows["key_hash"]))
-        self.any_moved = bool(rows["moved"].any())
-        self.statements: dict[tuple[int, bool], str] = {}
+        self.is_noted = False  # whether the ledger has its rows, as they will be once acknowledged
         self.suite_version, self.mapping_version = suite_version, mapping_version
