@@ -29,8 +29,8 @@ class Costs:
     """Processor seconds by thread and stage."""
 
     def __init__(self) -> None:
-        self.seconds: dict[str, float] = collections.Counter()
-        self._seen: dict[str, int] = collections.Counter()
+        self.seconds: dict[str, float] = collections.defaultdict(float)
+        self._seen: dict[str, float] = collections.defaultdict(float)
         self._main = threading.get_ident()
         threading.Thread(target=self._look, daemon=True).start()
 
@@ -48,17 +48,21 @@ class Costs:
         return counted
 
     def _look(self) -> None:
+        before = time.perf_counter()
         while True:
             time.sleep(1 / _LOOKS_A_SECOND)
-            frame = sys._current_frames().get(self._main)  # noqa: SLF001 - its documented name
+            frame, now = sys._current_frames().get(self._main), time.perf_counter()  # noqa: SLF001 - its documented name
             if frame is not None and frame.f_code.co_name != "select":
-                self._seen[next(_ours(frame), "the event loop")] += 1
+                self._seen[next(_ours(frame), "the event loop")] += (
+                    now - before
+                )  # a call that let no one look is longer
+            before = now
 
     def share_out(self) -> None:
         """Share the main thread's time out by what it was seen at."""
         spent, looks = time.thread_time(), sum(self._seen.values())
-        for place, count in self._seen.items():
-            self.seconds[f"main {place}"] += spent * count / looks
+        for place, seen in self._seen.items():
+            self.seconds[f"main {place}"] += spent * seen / looks
 
 
 def _ours(frame: FrameType | None) -> Iterator[str]:
@@ -77,8 +81,8 @@ def instrumented(out: Path) -> None:
 
     started, costs = time.thread_time(), Costs()
     to_thread, do = asyncio.to_thread, LedgerThread.do
-    asyncio.to_thread = lambda call, /, *args, **kwargs: to_thread(costs.timed("worker", call), *args, **kwargs)  # type: ignore[assignment]
-    LedgerThread.do = lambda self, call, *args, **kwargs: do(self, costs.timed("ledger", call), *args, **kwargs)  # type: ignore[method-assign,assignment]
+    asyncio.to_thread = lambda call, /, *args, **kwargs: to_thread(costs.timed("worker", call), *args, **kwargs)
+    LedgerThread.do = lambda self, call, *args, **kwargs: do(self, costs.timed("ledger", call), *args, **kwargs)  # type: ignore[method-assign]
     try:
         main()
     finally:
@@ -118,7 +122,7 @@ def main() -> None:
         spent = json.loads(out.read_text(encoding="utf-8"))
         took = at.counts()["processor"]
     whole = spent.pop("in all")
-    threads: dict[str, float] = collections.Counter()
+    threads: dict[str, float] = collections.defaultdict(float)
     for place, seconds in spent.items():
         threads[place.partition(" ")[0]] += seconds
     threads["not told apart"] = whole - sum(threads.values())

@@ -133,7 +133,13 @@ def test_columns_arrive_as_they_are_in_either_database(ledger: Ledger) -> None:
 
 def _columns_arrive(connection: sa.Connection, rows: list[tuple[int, str, bytes]]) -> None:
     frame = pl.DataFrame(rows, schema={SOURCE_PK: pl.Int64, KEY: pl.String, "sent_fp": pl.Binary}, orient="row")
-    shared = {"sync": "it's: a ? sync", "holds": 1, "sent_mapping_version": 1, "suite_version": 0, "mapping_version": 0}
+    shared: dict[str, str | int | None] = {
+        "sync": "it's: a ? sync",
+        "holds": 1,
+        "sent_mapping_version": 1,
+        "suite_version": 0,
+        "mapping_version": 0,
+    }
     for _ in range(2):  # the second time in place of the first
         upsert_columns(connection, schema.row, frame, constants=shared, update=(KEY, "sent_fp"))
     table = schema.row.c

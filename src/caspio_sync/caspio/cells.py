@@ -1,7 +1,7 @@
 """Pages of JSON into the source frame: every cell cast by the type its field declares."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
@@ -19,11 +19,11 @@ _EXACT_INTEGERS = 2**53
 _RAW = "\x00"  # before a column's text; no field can be named so
 
 
-def source_frame(pages: Sequence[bytes], fields: Sequence[CaspioField], key_field: str) -> pl.DataFrame:
+def source_frame(pages: Sequence[bytes | pl.DataFrame], fields: Sequence[CaspioField], key_field: str) -> pl.DataFrame:
     """The source frame of some pages.
 
     Args:
-        pages: JSON arrays of records.
+        pages: JSON arrays of records, or what `flat_text` made of them.
         fields: the columns, in this order; an absent key is a null.
         key_field: the field that becomes `source_pk`.
 
@@ -37,7 +37,9 @@ def source_frame(pages: Sequence[bytes], fields: Sequence[CaspioField], key_fiel
     """
     names = list(dict.fromkeys([key_field, *(field.name for field in fields)]))
     lists = [field.name for field in fields if _dtype(field) == _LIST]
-    texts = [_text_frame(page, names, lists) for page in pages]
+    texts = [
+        page.select(names) if isinstance(page, pl.DataFrame) else _text_frame(page, names, lists) for page in pages
+    ]
     text = pl.concat(texts) if texts else pl.DataFrame(schema=dict.fromkeys(names, pl.String))
     text = text.rename({name: _RAW + name for name in names})
     lookups = {name: _lists(text[_RAW + name]) for name in lists}
@@ -51,6 +53,35 @@ def source_frame(pages: Sequence[bytes], fields: Sequence[CaspioField], key_fiel
     if lost := frame[SOURCE_PK].null_count():
         raise PermanentError(f"reading records: {lost} rows without a whole number in {key_field}")
     return frame
+
+
+def flat_text(page: bytes, names: Sequence[str]) -> pl.DataFrame | None:
+    """A page as text, a column a field, where each row surely has each field and no cell is an object or a list.
+
+    An absent field is read as null: there are as many nulls as the page says `null` of it, or one is absent. Half an
+    emoji is read as NUL here, and no JSON to others.
+
+    Args:
+        page: JSON array of records.
+        names: the fields that each row must have.
+
+    Returns:
+        None where it is not known to be so; the page may be good all the same.
+    """
+    if page.count(b"[") != 1 or b"\\ud" in page or b"\\uD" in page:
+        return None
+    try:
+        text = pl.read_json(page, schema=dict.fromkeys(names, pl.String))
+    except ComputeError:
+        return None
+    if text.is_empty() or page.count(b"{") != text.height:
+        return None
+    told = (page.count(f'"{name}":null'.encode()) == nulls for name, nulls in _nulls(text) if nulls)
+    return text if all(told) else None
+
+
+def _nulls(text: pl.DataFrame) -> Iterator[tuple[str, int]]:
+    return zip(text.columns, text.null_count().row(0), strict=True)
 
 
 def _dtype(field: CaspioField) -> Any:

@@ -17,8 +17,8 @@ from caspio_sync.caspio.answers import (
     created,
     fields_of,
     names_of,
+    page_of,
     result,
-    rows_of,
 )
 from caspio_sync.caspio.query import URL_LIMIT, and_, encoded, field_name, identifier
 from caspio_sync.caspio.session import Call, CaspioSession
@@ -164,7 +164,9 @@ class CaspioClient(Closing):
         calls = [self._call("GET", source, doing, {"q.select": _select(part), **rest}) for part in parts]
         for _ in range(_LOOKS):
             pages = [await self._page(call, doing, part) for call, part in zip(calls, parts, strict=True)]
-            rows = pages[0].rows if len(pages) == 1 else joined([page.rows for page in pages], select[0])
+            if len(pages) == 1:
+                return pages[0]
+            rows = joined([page.rows for page in pages], select[0])
             if rows is not None:
                 return RecordPage(rows, pages[0].server_time)
         raise TransientError(
@@ -185,9 +187,7 @@ class CaspioClient(Closing):
         return len(self._selections(source, select, _rest(where, order_by, MAX_PAGE_ROWS)))
 
     async def _page(self, call: Call, doing: str, names: Sequence[str]) -> RecordPage:
-        return await self._session.call(
-            call, lambda response: RecordPage(rows_of(response, doing, names), server_time(response.headers))
-        )
+        return await self._session.call(call, lambda response: page_of(response, doing, names), reads_long=True)
 
     async def aggregate(self, source: Source, *, select: str, where: str | None = None) -> Aggregate:
         """GET the one row of aggregates such as `COUNT(PK_ID) AS n`, without limit or page (Caspio, 3.1).

@@ -3,6 +3,11 @@
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import polars as pl
+
+Page: TypeAlias = bytes | pl.DataFrame  # a JSON array, or the same as text
 
 # A range is planned this many standard deviations below whole pages: its last page is nearly full, hardly ever followed
 # by another one that is nearly empty.
@@ -21,7 +26,7 @@ class KeyRange:
         density: expected rows a key.
         last: largest key read so far.
         rows: rows read so far.
-        pages: JSON arrays read so far.
+        pages: read so far.
         tip: rows a key in the newest page.
         done: whether everything in the range has been read.
     """
@@ -31,7 +36,7 @@ class KeyRange:
     density: float
     last: int = 0
     rows: int = 0
-    pages: list[bytes] = field(default_factory=list)
+    pages: list[Page] = field(default_factory=list)
     tip: float = 0.0
     done: bool = False
 
@@ -48,7 +53,7 @@ class KeyRange:
         """Rows that the range is expected to hold; keys are unique, so never more than its width."""
         return max(1.0, self.density * self.width)
 
-    def take(self, page: bytes, rows: int, last: int, *, full: int) -> None:
+    def take(self, page: Page, rows: int, last: int, *, full: int) -> None:
         """Keep a page; one that has fewer rows than a `full` one, or ends on the last key, is the range's last."""
         if rows:
             self.pages.append(page)
@@ -144,7 +149,7 @@ class KeyRanges:
         rows = pages * self._page_rows
         return max(rows - _DEVIATIONS * math.sqrt(rows * (1 - density)), rows / 2)
 
-    def advance(self) -> tuple[int | None, list[bytes], int]:
+    def advance(self) -> tuple[int | None, list[Page], int]:
         """What is complete at the front after a round was read.
 
         Returns:
@@ -152,7 +157,7 @@ class KeyRanges:
         """
         self._split_stopped()
         self._learn()
-        high, pages, rows = None, [], 0
+        high, pages, rows = None, list[Page](), 0
         while self._tiling and self._tiling[0].done:
             one = self._tiling.popleft()
             high = one.high

@@ -16,7 +16,7 @@ import polars as pl
 
 from caspio_sync.caspio.cells import source_frame
 from caspio_sync.caspio.client import MAX_PAGE_ROWS, Aggregate, RecordPage, Source
-from caspio_sync.caspio.key_ranges import KeyRange, KeyRanges
+from caspio_sync.caspio.key_ranges import KeyRange, KeyRanges, Page
 from caspio_sync.caspio.query import and_, identifier, in_list
 from caspio_sync.caspio.read_clock import ReadClock
 from caspio_sync.clock import Clock, SystemClock
@@ -114,7 +114,7 @@ class RecordReader:
         self._left = limit
         self._number = 0
         self._next_key = self._reached = 0  # first key of the next stretch, last key that has been read
-        self._pages: list[bytes] = []  # of the next stretch, as far as it was read
+        self._pages: list[Page] = []  # of the next stretch, as far as it was read
         self._rows = 0
         self._trusting = True  # whether a short page is taken for the end of its range
 
@@ -223,13 +223,13 @@ class RecordReader:
             self._pages += more
             self._rows += count
 
-    async def _round(self, ranges: KeyRanges, room: int, held: int) -> tuple[int | None, list[bytes], int]:
+    async def _round(self, ranges: KeyRanges, room: int, held: int) -> tuple[int | None, list[Page], int]:
         """One round of parallel reading; what came out of it, as `KeyRanges.advance` gives it."""
         most = math.floor((_OVERFULL * self._batch_size - held) / self._page_rows)
         await self._read(ranges.plan(room), most)
         return ranges.advance()
 
-    def _taken(self) -> tuple[int, int, list[bytes]]:
+    def _taken(self) -> tuple[int, int, list[Page]]:
         """First key, last key and pages of the stretch; the next one begins behind it."""
         low, high, pages = self._next_key, self._reached, self._pages
         self._next_key, self._pages, self._rows = high + 1, [], 0
@@ -247,7 +247,7 @@ class RecordReader:
         count = await self._count_of(low, high)
         if self._rows < count:
             self._trusting = False
-            again, pages, rows = self._cut(low, high, count), [], 0
+            again, pages, rows = self._cut(low, high, count), list[Page](), 0
             while not again.exhausted:
                 _, more, found = await self._round(again, count - rows, rows)
                 pages += more
@@ -295,12 +295,14 @@ class RecordReader:
             order_by=f"{self._key} ASC",
             limit=self._page_rows,
         )
-        rows, last = self.end_of(page.rows)
+        rows, last = self.end_of(page.rows)  # which are not kept where they were decoded
         if rows and not one.last < last <= one.high:
             raise TransientError(
                 f"reading {self._source}: a page for {within} ends at {last}; order or condition was not kept"
             )
-        one.take(page.rows, rows, last, full=self._page_rows if self._trusting else 1)
+        one.take(
+            page.rows if page.text is None else page.text, rows, last, full=self._page_rows if self._trusting else 1
+        )
 
     def end_of(self, page: bytes) -> tuple[int, int]:
         """Rows of a page and its last key, without decoding it.

@@ -22,6 +22,7 @@ BUDGET_SECONDS = 60.0  # for a call: tries and the waits between them, not the w
 RENEW_EARLY_SECONDS = 60.0
 _LONGEST_LIFE_SECONDS = 366 * 86_400.0  # of a token
 _TOKEN = re.compile(r"[\x21-\x7e]+")  # what a header can carry (RFC 6750)
+_LARGE_BYTES = 65_536  # of an answer: less is read sooner than a thread begins
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 15.0
 
@@ -102,7 +103,7 @@ class CaspioSession:
         self.calls = 0
         self.quota: Quota | None = None
 
-    async def call(self, call: Call, read: Callable[[httpx.Response], _Answer]) -> _Answer:
+    async def call(self, call: Call, read: Callable[[httpx.Response], _Answer], *, reads_long: bool = False) -> _Answer:
         """Make a call and read its answer.
 
         A read is repeated while another attempt may help and the 60 s last; a write only where it surely had no effect.
@@ -110,6 +111,7 @@ class CaspioSession:
         Args:
             call: what to ask.
             read: makes a value of a successful answer; a TransientError it raises counts as a failed attempt.
+            reads_long: whether it takes its time with a large answer, which a thread is for.
 
         Raises:
             TransientError: the last attempt's; with `ambiguous` a write may have taken effect.
@@ -121,7 +123,9 @@ class CaspioSession:
         tries = 0
         while True:
             try:
-                answer = read(await self._authorised(call, budget))
+                response = await self._authorised(call, budget)
+                in_thread = reads_long and len(response.content) > _LARGE_BYTES
+                answer = await asyncio.to_thread(read, response) if in_thread else read(response)
             except TransientError as error:
                 if error.rate_limited:
                     self._patience.refused(error)

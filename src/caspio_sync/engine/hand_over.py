@@ -13,6 +13,7 @@ from caspio_sync.engine.owners import bears_its_key, present_keys
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.ledger.compare import left_unrecorded
 from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.ledger.handing_over import PAIRS_SCHEMA
 from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK
 
 _CLAIM = pl.Schema({"key_hash": pl.Int64, SOURCE_PK: pl.Int64, "holds": pl.Boolean, "own": pl.Int64, KEY: pl.String})
@@ -74,6 +75,8 @@ def heirs(run: SyncRun, claims: Claims, new: pl.DataFrame, known: pl.DataFrame) 
         new: source_pk, key, _former_key and key_hash of rows.
         known: the ledger's rows of the batch (LEDGER_ROW_SCHEMA).
     """
+    if claims.gone.is_empty():
+        return PAIRS_SCHEMA.to_frame()
     # A key that another row has, in Caspio or in a batch under way, is not free to be taken over.
     taken = pl.concat([claims.standing, run.turns.claims().with_columns(holds=pl.lit(value=True))])
     taken = taken.join(new, on=[SOURCE_PK, "key_hash"], how="anti")

@@ -208,6 +208,7 @@ async def run_line(run: SyncRun, line: Line, station: Station = bare) -> None:
     Raises:
         CaspioSyncError: as the first step that failed says.
     """
+    run.turns.orchestrated = station is not bare
     await _go_by(run, line.before, station)
     await _move_all(run, line, station)
     if line.again is not None and await line.again(run):

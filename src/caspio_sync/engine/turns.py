@@ -18,6 +18,8 @@ BATCHES_UNDER_WAY = 3
 
 # A collection takes a tenth of a second, as long as a few thousand rows.
 _COLLECTED_ROWS = 25_000
+_NEW, _EVERYTHING = 1, 2  # generations of the collector
+_WHOLE_EACH = 16  # collections
 
 
 async def _nothing() -> None:
@@ -31,14 +33,19 @@ class Turns:
     Args:
         report: is told how many seconds they have been moving.
         observe: is called whenever a batch is done.
+
+    Attributes:
+        orchestrated: whether somebody keeps what its tasks were given until it is collected as garbage.
     """
 
     report: RunReport
     observe: Callable[[], None]
+    orchestrated: bool = False
     _room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(BATCHES_UNDER_WAY))
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     _claims: dict[int, pl.DataFrame] = field(default_factory=dict)
     _uncollected: int = 0
+    _collections: int = 0
     _started: float | None = None
     _after_batch: Callable[[], Awaitable[object]] = _nothing
 
@@ -72,11 +79,16 @@ class Turns:
             await self._after_batch()
 
     def _collect(self, rows: int) -> None:
-        """What an orchestrator keeps of a task, its frames included, refers to itself and waits for the collector."""
+        """What an orchestrator keeps of a task, its frames included, refers to itself and waits for the collector.
+
+        Without one little does: looking at what is new is mostly enough, and leaves out all that was imported.
+        """
         self._uncollected += rows
         if self._uncollected >= _COLLECTED_ROWS:
             self._uncollected = 0
-            gc.collect()
+            self._collections += 1
+            everything = self.orchestrated or self._collections % _WHOLE_EACH == 0
+            gc.collect(_EVERYTHING if everything else _NEW)
 
     def on_batch(self, call: Callable[[], Awaitable[object]]) -> None:
         """Call this whenever a batch is done."""
