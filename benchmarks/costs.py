@@ -112,13 +112,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.costs")
     parser.add_argument("--rows", type=int, default=300_000)
     parser.add_argument("--again", action="store_true", help="of the run after the first, which finds nothing changed")
+    parser.add_argument("--changed-every", type=int, default=0, help="with --again: of so many rows one has changed")
     options = parser.parse_args()
     with vendor(options.rows) as at, tempfile.TemporaryDirectory(prefix="caspio-sync-bench-") as home:
         at.reset(latency_ms=LATENCY_MS)
         ours, out = OurRuns(at, Path(home)), Path(home, "costs.json")
         if options.again:
             ours.run()
-        ran, _ = ours.run(module=["-m", "benchmarks.costs", "--of-a-run", str(out)])
+            at.reset(latency_ms=LATENCY_MS, changed_every=options.changed_every)
+        more = ["--full"] if options.again else []
+        ran, report = ours.run(*more, module=["-m", "benchmarks.costs", "--of-a-run", str(out)])
         spent = json.loads(out.read_text(encoding="utf-8"))
         took = at.counts()["processor"]
     whole = spent.pop("in all")
@@ -132,7 +135,9 @@ def main() -> None:
             if place.startswith(f"{thread} ") and part > whole / 300:
                 print(f"{part / options.rows * 1e6:16.2f}  {place.partition(' ')[2]}")
     print(f"{whole / options.rows * 1e6:8.2f} µs a row in all, and the vendor's {took / options.rows * 1e6:.2f}")
-    print(f"{ran.seconds:.1f} s, {ran.peak_mb:.0f} MB")
+    print(
+        f"{ran.seconds:.1f} s, {ran.peak_mb:.0f} MB", {name: round(each, 1) for name, each in report["seconds"].items()}
+    )
 
 
 if __name__ == "__main__":

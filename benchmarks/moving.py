@@ -68,7 +68,7 @@ class Ran:
     Args:
         seconds: from its start to its end.
         processor: seconds of all its processes.
-        peak_mb: of all its processes together, pages they share counted once a process.
+        peak_mb: of all its processes together, pages that several of them use counted once.
         out: what it printed.
     """
 
@@ -115,10 +115,12 @@ def _tree(pid: int) -> Iterator[int]:
 
 
 def _resident(pid: int) -> int:
+    """Bytes; of pages that several processes use, each has its part."""
     try:
-        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * resource.getpagesize()
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except OSError:
         return 0
+    return 1024 * sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
 
 
 def _processor_of_children() -> float:

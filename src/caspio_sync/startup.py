@@ -36,6 +36,8 @@ def prepare() -> None:
     if _usual_umask is None:
         _usual_umask = os.umask(_PRIVATE_UMASK)
     settle_proxies(os.environ)
+    # polars' allocator keeps freed pages for ten seconds, in which several batches come and go. Read when it is loaded.
+    os.environ.setdefault("_RJEM_MALLOC_CONF", "dirty_decay_ms:200,muzzy_decay_ms:0")
 
 
 def share(path: Path) -> None:

@@ -14,7 +14,8 @@ from caspio_sync.delivery.requests import Envelope, Request, fill_requests
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
 from caspio_sync.destinations.braze.account import BrazeAccount
 from caspio_sync.destinations.braze.client import BrazeClient
-from caspio_sync.destinations.braze.endpoints import ItemsEndpoint, TrackEndpoint
+from caspio_sync.destinations.braze.endpoints import TrackEndpoint
+from caspio_sync.destinations.braze.item_endpoint import ItemsEndpoint
 from caspio_sync.destinations.braze.requests import TRACK, items_envelope
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, StoppedError
 from tests.virtual_clock import VirtualClock

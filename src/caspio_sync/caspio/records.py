@@ -43,7 +43,7 @@ class RecordSource(Protocol):
         """The one row of an aggregate."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SourceBatch:
     """A stretch of the key space, read whole.
 
@@ -58,6 +58,10 @@ class SourceBatch:
     low: int
     high: int
     frame: pl.DataFrame
+
+    def let_go(self) -> None:
+        """Keep the keys alone, for everybody who holds this batch: its cells are not needed any more."""
+        self.frame = self.frame.select(SOURCE_PK)
 
 
 class RecordReader:

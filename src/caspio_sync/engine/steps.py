@@ -59,6 +59,8 @@ def holding_against(
     async def do(run: SyncRun, batch: Batch) -> None:
         await comparing.open_batch(run, batch.source)
         await hold(run, batch)
+        batch.source.let_go()
+        del batch.mapped
 
     async def plan(_: Planning, run: SyncRun, batch: Batch) -> None:
         count_erased(run, await hold(run, batch))
@@ -121,8 +123,7 @@ async def _plan_judge(planning: Planning, run: SyncRun, batch: Batch) -> None:
 async def _block(run: SyncRun, batch: Batch) -> None:
     """Where the gate blocks the batch, nothing of it is sent, opt-outs apart; the cursor stays and the run ends."""
     if batch.blocked is None:
-        # What is sent is in `accepted`; the wide frames before it end here.
-        del batch.mapped, batch.changes
+        del batch.changes  # what is sent of them is in `accepted`
         return
     source = batch.source
     run.block(

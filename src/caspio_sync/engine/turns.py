@@ -87,6 +87,9 @@ class Turns:
         if self._uncollected >= _COLLECTED_ROWS:
             self._uncollected = 0
             self._collections += 1
+            if self._collections == 1 and not self.orchestrated:
+                gc.freeze()  # what the first batch had imported: looking through it once takes half a second
+                return
             everything = self.orchestrated or self._collections % _WHOLE_EACH == 0
             gc.collect(_EVERYTHING if everything else _NEW)
 

@@ -122,7 +122,7 @@ class Erasures(LedgerConnection):
         nobody = pl.Series("blocked", [False], dtype=pl.Boolean).new_from_index(0, len(keys))
         if keys.null_count() == len(keys):  # as the former keys of most batches are
             return nobody
-        with self.reading("read who was erased") as connection:
+        with self.reading("read who was erased", fold=False) as connection:
             erased = set(connection.execute(sa.select(schema.erased.c.key_digest)).scalars())
         erased |= more
         if not erased:

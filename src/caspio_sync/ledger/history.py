@@ -49,7 +49,7 @@ def append_sent(
     connection: sa.Connection, sending: Sending, answered: pl.DataFrame, accepted: Sequence[Accepted], *, at: int
 ) -> int:
     """Append the outcomes of requests that were accepted whole, sorted by their first row; their number."""
-    stretch = answered.select(SOURCE_PK, "changed").with_columns(
+    stretch = answered.with_columns(
         pl.Series("request", [each.request for each in accepted for _ in range(each.count)], dtype=pl.Int64),
         pl.Series("status", [each.status for each in accepted for _ in range(each.count)], dtype=pl.Int64),
         verdict=pl.lit(Verdict.SENT.value),

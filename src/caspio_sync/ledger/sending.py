@@ -100,7 +100,7 @@ def _record_sent(connection: sa.Connection, sending: Sending, accepted: Sequence
     """Write down that requests, sorted by their first row, were accepted."""
     if not sending.is_noted:
         _note_sending(connection, sending)
-    number = history.append_sent(connection, sending, sending.rows[places_of(accepted)], accepted, at=at)
+    number = history.append_sent(connection, sending, sending.told[places_of(accepted)], accepted, at=at)
     connection.execute(sa.insert(unfolded).values(number=number))
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from caspio_sync.ledger.bulk import signed
+from caspio_sync.schemas import SOURCE_PK
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +43,6 @@ class Sending:
     ) -> None:
         self.sync, self.run, self.batch = sync, run, batch
         self.rows = rows.with_columns(signed(rows["key_hash"]))
+        self.told = rows.select(SOURCE_PK, "changed")  # what the history keeps of them
         self.is_noted = False  # whether the ledger has its rows, as they will be once acknowledged
         self.suite_version, self.mapping_version = suite_version, mapping_version

@@ -16,8 +16,9 @@ from caspio_sync.delivery.sender import Answer as Delivered
 from caspio_sync.delivery.sender import InlineSender, SenderLimits
 from caspio_sync.destinations.braze.answers import EmailToIdentify
 from caspio_sync.destinations.braze.catalog_client import CatalogClient
-from caspio_sync.destinations.braze.endpoints import ItemsEndpoint, TrackEndpoint
+from caspio_sync.destinations.braze.endpoints import TrackEndpoint
 from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient
+from caspio_sync.destinations.braze.item_endpoint import ItemsEndpoint
 from caspio_sync.destinations.braze.requests import TRACK, items_envelope
 from caspio_sync.schemas import CatalogField, Verdict
 from tests.fuzz.judging import BoundedClock, BrokenPromiseError, Target

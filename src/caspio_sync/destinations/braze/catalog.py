@@ -10,7 +10,7 @@ from caspio_sync.delivery.sender import SenderLimits
 from caspio_sync.destinations.braze.account import BrazeAccount
 from caspio_sync.destinations.braze.catalog_answers import ITEMS_READ_LIMIT, ITEMS_WRITE_LIMIT
 from caspio_sync.destinations.braze.catalog_schema import CatalogKeeper
-from caspio_sync.destinations.braze.endpoints import ItemsEndpoint
+from caspio_sync.destinations.braze.item_endpoint import ItemsEndpoint
 from caspio_sync.destinations.braze.item_objects import encode_item_changes, encode_item_ids, encode_items
 from caspio_sync.destinations.braze.items import ITEM_VALUES
 from caspio_sync.destinations.braze.items_back import ItemsReadBack
@@ -32,7 +32,7 @@ class CatalogSink(Sink[BrazeAccount]):
 
     values = ITEM_VALUES
     when_lost = "repeat"  # items hold whole values
-    endpoint_place = "caspio_sync.destinations.braze.endpoints:items"
+    endpoint_place = "caspio_sync.destinations.braze.item_endpoint:items"
 
     def __init__(self, sync: CatalogSync) -> None:
         self._name = sync.catalog.name
