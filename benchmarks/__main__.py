@@ -1,12 +1,17 @@
-"""`make bench` (`JSON=file` writes the metrics): every stage alone, the sending as a whole, and the whole run."""
+"""`make bench` (`JSON=file` writes the metrics): every stage alone, the sending as a whole, and the whole run.
+
+Ends with 1 where a share of httpx fell under 0.7 of the one in docs/benchmarks.md: the machine has no part in it.
+"""
 
 import argparse
 import json
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import catalogs, engagement, receiving, scheduled, sending, stages, starting, whole, writeback
+from benchmarks import catalogs, engagement, moving, receiving, scheduled, sending, stages, starting, whole, writeback
 
 
 @dataclass(frozen=True)
@@ -15,6 +20,7 @@ class Sizes:
 
     Args:
         rows: for stages and sending.
+        moved_rows: of the whole command, beside httpx alone.
         whole_rows: of the whole run.
         items: of the catalog; None for all there are.
         paced_posts: to the receiver, 200 a second.
@@ -27,6 +33,7 @@ class Sizes:
     """
 
     rows: int = 200_000
+    moved_rows: int = 500_000
     whole_rows: int = 1_000_000
     items: int | None = None
     paced_posts: int = 3_000
@@ -38,7 +45,10 @@ class Sizes:
     scheduled_minutes: int = 3
 
 
-TINY = Sizes(2_000, 1_000, 2_000, 100, 100, 20_000, 2_000, 1, 1, 0)
+_SHARE = re.compile(r"^\| (\S+_share_of_httpx|send\.share_of_bare_httpx) \| ([\d.]+)", re.MULTILINE)
+_KEPT = 0.7
+
+TINY = Sizes(2_000, 2_000, 1_000, 2_000, 100, 100, 20_000, 2_000, 1, 1, 0)
 
 
 def main() -> None:
@@ -46,14 +56,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("--json", type=Path, help="write {'metrics': {name: {'value', 'unit'}}} to this file")
     parser.add_argument("--rows", type=int, default=usual.rows, help="rows for stages and sending")
+    parser.add_argument("--moved-rows", type=int, default=usual.moved_rows, help="rows of the command beside httpx")
     parser.add_argument("--whole-rows", type=int, default=usual.whole_rows, help="rows of the whole run")
     parser.add_argument("--tiny", action="store_true", help="so little of each that it only shows whether it works")
     options = parser.parse_args()
-    sizes = TINY if options.tiny else replace(usual, rows=options.rows, whole_rows=options.whole_rows)
+    sizes = (
+        TINY
+        if options.tiny
+        else replace(usual, rows=options.rows, moved_rows=options.moved_rows, whole_rows=options.whole_rows)
+    )
     metrics: dict[str, tuple[float, str]] = {}
     parts: tuple[Callable[[], dict[str, tuple[float, str]]], ...] = (
         lambda: stages.measure(sizes.rows),
         lambda: sending.measure(sizes.rows),
+        lambda: moving.measure(sizes.moved_rows),
         lambda: catalogs.measure(sizes.items),
         lambda: receiving.measure(sizes.paced_posts, sizes.fast_posts),
         lambda: engagement.measure(sizes.events),
@@ -70,6 +86,19 @@ def main() -> None:
     if options.json:
         document = {"metrics": {name: {"value": value, "unit": unit} for name, (value, unit) in metrics.items()}}
         options.json.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    if not options.tiny and (slower := fallen({name: value for name, (value, _) in metrics.items()})):
+        sys.exit("slower than docs/benchmarks.md says: " + "; ".join(slower))
+
+
+def fallen(metrics: Mapping[str, float], told: str | None = None) -> list[str]:
+    """Which shares of httpx fell under 0.7 of those that docs/benchmarks.md tells."""
+    told = (Path(__file__).parents[1] / "docs" / "benchmarks.md").read_text(encoding="utf-8") if told is None else told
+    last = {name: float(share) for name, share in _SHARE.findall(told)}
+    return [
+        f"{name} is {metrics[name]:.2f}, was {share:.2f}"
+        for name, share in last.items()
+        if name in metrics and metrics[name] < _KEPT * share
+    ]
 
 
 if __name__ == "__main__":

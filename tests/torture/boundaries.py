@@ -21,6 +21,7 @@ BOUNDARIES = {
     ),
     # Inside a transaction: written and not committed.
     "caspio_sync.ledger.history": ("append", "append_sent"),
+    "caspio_sync.ledger.sending": ("_note_sending", "_fold_batch"),  # inside a transaction
 }  # fmt: skip
 # Those that only syncs of catalogs pass, and those that only syncs of profiles do.
 CATALOG_BOUNDARIES = {

@@ -14,7 +14,7 @@ from tests.torture.watched_profiles import WatchedProfiles
 # Passed once a run, or once a batch, or once a request.
 _JUDGED = 0.03  # share of the runs that Great Expectations judges: it takes four times as long as the rest of a run
 _LONG = 0.08
-_OFTEN = ("record_sent", "track", "write_items", "records", "append", "append_sent", "record:")
+_OFTEN = ("record_sent", "track", "write_items", "records", "append", "append_sent", "_fold_batch", "record:")
 _DISTURBED = 0.12  # share of the runs of catalogs before which somebody touches the catalog itself
 
 
