@@ -68,7 +68,7 @@ def flat_text(page: bytes, names: Sequence[str]) -> pl.DataFrame | None:
     Returns:
         None where it is not known to be so; the page may be good all the same.
     """
-    if page.count(b"[") != 1 or b"\\ud" in page or b"\\uD" in page:
+    if page.count(b"[") != 1 or (b"\\" in page and (b"\\ud" in page or b"\\uD" in page)):
         return None
     try:
         text = pl.read_json(page, schema=dict.fromkeys(names, pl.String))
