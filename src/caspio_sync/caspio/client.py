@@ -83,6 +83,7 @@ class CaspioClient(Closing):
         window_seconds: float = 300,
     ) -> None:
         clock = clock or SystemClock()
+        self.connections = connections
         self._base = _integration_url(integration_url)
         self._pool = ConnectionPool(
             url=self._base, clients=1, connections=connections, timeout_seconds=timeout_seconds, transport=transport

@@ -102,6 +102,7 @@ class Prepared:
             key_field=self.key.name,
             where=where,
             batch_size=self.definition.batch_size,
+            parallel=caspio.connections,
             limit=limit,
             clock=clock,
         )
