@@ -19,6 +19,7 @@ from caspio_sync.ledger.audit import FIRST_HASH, AuditBrokenError, chained
 from caspio_sync.ledger.erasure import Erased, Keyspace
 from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.ledger.schema import microseconds
+from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.ledger.store import Ledger
 from tests.virtual_clock import VirtualClock
 
@@ -277,3 +278,21 @@ def test_an_entry_that_was_added_is_named(ledger: Ledger, ledger_url: str) -> No
 def test_a_proof_of_somebody_unknown_is_harmless(ledger: Ledger) -> None:
     ledger.mark_proven("customers", IDS, [Erased("0" * 64, "deleted", ({"external_id": "c9"},))])
     assert ledger.erased(["0" * 64]) == {}
+
+
+def test_proof_takes_a_person_out_of_a_batch_that_was_being_sent_as_well(ledger: Ledger) -> None:
+    ledger.start_run(run="r1", sync="customers", kind="profiles", mode="sweep")
+    keys = pl.Series(["C1", "c2", "C3"])
+    rows = pl.DataFrame({"source_pk": [1, 2, 3], "key": keys}).with_columns(
+        key_hashes(keys, ledger.salt),
+        *(pl.lit(bytes(16)).alias(name) for name in ("fp", "sent_fields", "changed")),
+        moved=pl.lit(value=False),
+    )
+    sending = Sending(sync="customers", run="r1", batch=1, rows=rows, suite_version=1, mapping_version=1)
+    ledger.record_sent(sending, [Accepted(0, 1, 1, 201)])  # then the run is killed
+    assert proven(ledger, "C1", "C2") == 1  # of the second one nobody knows whether it was sent
+    with ledger.reading("look") as connection:
+        kept = connection.execute(sa.text("SELECT rows FROM sending")).scalar_one()
+    assert pl.read_ipc(bytes(kept))["key"].to_list() == ["C3"]
+    assert ledger.read_rows("customers", 1, 3).is_empty()
+    assert ledger.delivered("customers", "r1", 1).is_empty()
