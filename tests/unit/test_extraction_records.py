@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caspio_sync.caspio.client import Aggregate, RecordPage, Source
-from caspio_sync.caspio.records import RecordReader, SourceBatch, keys_where
+from caspio_sync.caspio.query import keys_where
+from caspio_sync.caspio.records import RecordReader, SourceBatch
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.schemas import SOURCE_PK, CaspioField
 
@@ -45,7 +46,14 @@ class FakeCaspio:
         return Aggregate({"row_count": len(within), "low_key": low, "high_key": high}, NOW)
 
     async def records(
-        self, source: Source, *, select: Sequence[str], where: str | None, order_by: str | None, limit: int
+        self,
+        source: Source,
+        *,
+        select: Sequence[str],
+        where: str | None,
+        order_by: str | None,
+        limit: int,
+        check_fields: bool = True,
     ) -> RecordPage:
         assert order_by == "PK_ID ASC"
         low, high = (int(number) for number in re.search(r"PK_ID>(-?\d+) AND PK_ID<=(-?\d+)", where).groups())

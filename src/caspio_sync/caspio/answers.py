@@ -33,7 +33,8 @@ class RecordPage:
     """One answer of GET records.
 
     Args:
-        rows: the JSON array of the rows, undecoded; each has every field that was asked for.
+        rows: the JSON array of the rows, undecoded; each has every field that was asked for, unless the caller looks
+            itself (`CaspioClient.records`).
         server_time: when Caspio answered, in UTC; None where it did not say.
         text: the rows as text, a column a field, where they were decoded for looking at them (`cells.flat_text`).
     """
@@ -69,7 +70,7 @@ def page_of(response: httpx.Response, doing: str, names: Sequence[str]) -> Recor
     Args:
         response: of GET records.
         doing: in the words of an error.
-        names: the fields that each row must have, as they were asked for.
+        names: the fields that each row must have, as they were asked for; none where the caller looks itself.
 
     Raises:
         ForeignAnswerError: as `result`, or a row lacks a field: read as empty, it would empty the attribute
@@ -85,9 +86,11 @@ def page_of(response: httpx.Response, doing: str, names: Sequence[str]) -> Recor
             page = orjson.dumps(result(response, doing))
         except TypeError:  # over 254 levels
             raise foreign(response, doing, "a cell nested deeper than any of Caspio's") from None
-    text = flat_text(page, names)
-    if text is None and not _has_fields(page, names):
-        raise foreign(response, doing, "rows that lack fields which were asked for")
+    text = None
+    if names:
+        text = flat_text(page, names)
+        if text is None and not has_fields(page, names):
+            raise foreign(response, doing, "rows that lack fields which were asked for")
     return RecordPage(page, server_time(response.headers), text)
 
 
@@ -178,7 +181,7 @@ def _json(response: httpx.Response, doing: str) -> dict[str, Any]:
     return body
 
 
-def _has_fields(page: bytes, names: Sequence[str]) -> bool:
+def has_fields(page: bytes, names: Sequence[str]) -> bool:
     """Whether each row has every field, by decoding every one of them."""
     rows = parsed(page)
     wanted = set(names)

@@ -7,10 +7,15 @@ from datetime import date, datetime
 from decimal import Decimal
 from urllib.parse import quote
 
+import polars as pl
+
 from caspio_sync.caspio.tsql_words import RESERVED
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
 
 URL_LIMIT = 2047  # characters of a request's address, beyond it 414 (Caspio, 3.1)
+_KEYS_CHARS = 900  # of q.where, escaped; leaves as much for the selected fields
+_NUMERIC = (pl.Int64, pl.Float64)
 
 # RFC 3986 lets these stand in a query; "+", "&", ";" and "#" mean something else to a server.
 _QUERY_SAFE = "'(),:*=@/!$?"
@@ -163,3 +168,29 @@ def _chunks(literals: Iterable[str], room: int) -> Iterator[list[str]]:
         used += size
     if chunk:
         yield chunk
+
+
+def keys_where(field: CaspioField, values: Iterable[str], budget_chars: int = _KEYS_CHARS) -> list[str]:
+    """Conditions that find rows by the values of one field, each short enough for a request's address.
+
+    Args:
+        field: usually the one that holds the identity.
+        values: as text; numbers are written as such for a numeric field.
+        budget_chars: characters a condition may take in the address, escapes counted.
+
+    Raises:
+        ConfigurationError: a value that is no number for a numeric field, or too long.
+    """
+    numeric = SOURCE_DTYPES.get(field.type) in _NUMERIC
+    wanted: list[object] = [_number(field, value) if numeric else value for value in dict.fromkeys(values)]
+    return in_list(field.name, wanted, budget_chars)
+
+
+def _number(field: CaspioField, text: str) -> int | float:
+    try:
+        number = float(text)
+        return int(text) if number.is_integer() and text.strip().lstrip("+-").isdecimal() else number
+    except ValueError:
+        raise ConfigurationError(
+            f"{field.name} is a number in Caspio, and one of the keys is none; check the keys"
+        ) from None

@@ -7,35 +7,42 @@ So a stretch of keys comes out only when it has as many rows as Caspio counts in
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
 import polars as pl
 
-from caspio_sync.caspio.cells import source_frame
+from caspio_sync.caspio.answers import has_fields
+from caspio_sync.caspio.cells import flat_text, source_frame
 from caspio_sync.caspio.client import MAX_PAGE_ROWS, Aggregate, RecordPage, Source
 from caspio_sync.caspio.key_ranges import KeyRange, KeyRanges, Page
-from caspio_sync.caspio.query import and_, identifier, in_list
+from caspio_sync.caspio.query import and_, identifier
+from caspio_sync.caspio.raw_rows import NOBODY, Met, Sieve, Sifted, prints_of, with_prints
 from caspio_sync.caspio.read_clock import ReadClock
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.concurrency import all_of
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
-from caspio_sync.schemas import SOURCE_DTYPES, SOURCE_PK, CaspioField
+from caspio_sync.schemas import SOURCE_PK, CaspioField
 
 _OVERFULL = 1.5  # times batch_size: what is held at most
 _LEAST_LIMIT = 5  # a smaller q.limit has been refused (Caspio, 3.1)
-_KEYS_CHARS = 900  # of q.where, escaped; leaves as much for the selected fields
 _WHOLE_NUMBER = re.compile(rb"\s*(-?\d+)(?:\.0*)?\s*[,}]")
-_NUMERIC = (pl.Int64, pl.Float64)
 
 
 class RecordSource(Protocol):
     """What reading needs of `CaspioClient`."""
 
     async def records(
-        self, source: Source, *, select: Sequence[str], where: str | None, order_by: str | None, limit: int
+        self,
+        source: Source,
+        *,
+        select: Sequence[str],
+        where: str | None,
+        order_by: str | None,
+        limit: int,
+        check_fields: bool = True,
     ) -> RecordPage:
         """One page."""
 
@@ -51,17 +58,27 @@ class SourceBatch:
         number: 1 for the first batch of the read.
         low: first key of the stretch; the stretches of a read follow each other without a gap.
         high: last key of the stretch.
-        frame: source frame, sorted by `source_pk`; every row read whose key is within.
+        frame: source frame, sorted by `source_pk`; every row read whose key is within, those in `met` apart.
+        prints: source_pk and raw_print (UInt64) of the frame's rows; None where they have none.
+        met: rows that a sieve took out before they were decoded.
     """
 
     number: int
     low: int
     high: int
     frame: pl.DataFrame
+    prints: pl.DataFrame | None = None
+    met: Met = NOBODY
+
+    @property
+    def rows(self) -> int:
+        """How many rows were read."""
+        return self.frame.height + self.met.height
 
     def let_go(self) -> None:
         """Keep the keys alone, for everybody who holds this batch: its cells are not needed any more."""
         self.frame = self.frame.select(SOURCE_PK)
+        self.prints, self.met = None, self.met.counted()
 
 
 class RecordReader:
@@ -81,6 +98,7 @@ class RecordReader:
         page_rows: rows a call, at most 1000.
         limit: stop after so many rows; None for no limit.
         clock: tells when the read was opened.
+        sieve: takes rows out before they are decoded; never where there is a limit.
     """
 
     def __init__(
@@ -96,6 +114,7 @@ class RecordReader:
         page_rows: int = MAX_PAGE_ROWS,
         limit: int | None = None,
         clock: Clock | None = None,
+        sieve: Sieve | None = None,
     ) -> None:
         self._client = client
         self._source = source
@@ -116,6 +135,7 @@ class RecordReader:
         self.high: int | None = None
         self._ranges: KeyRanges | None = None  # None where there is nothing to read
         self._left = limit
+        self._sieve = sieve if limit is None else None
         self._number = 0
         self._next_key = self._reached = 0  # first key of the next stretch, last key that has been read
         self._pages: list[Page] = []  # of the next stretch, as far as it was read
@@ -184,24 +204,48 @@ class RecordReader:
             `PermanentError` where they do not come in the order of their key, and `ConfigurationError` where two share
             one.
         """
-        frame: pl.DataFrame | None = None
-        while frame is None or frame.is_empty():
+        frame, sifted = pl.DataFrame(), Sifted([])
+        while frame.height + sifted.met.height == 0:
             if self._ranges is None or self._left == 0:
                 return None
             await self._fill(self._ranges)
             if self._reached < self._next_key:
                 return None
-            await self._complete()
+            count = await self._complete()
             low, high, pages = self._taken()
-            frame = await asyncio.to_thread(source_frame, pages, self._fields, self._key_name)
-            self._check_keys(frame[SOURCE_PK])
+            sifted, frame = await self._decoded(low, high, pages)
+            self._check_keys(sifted.keys(frame[SOURCE_PK]))
+            self.counted += count
         if self._left is not None:
             if frame.height >= self._left:
                 frame = frame.head(self._left)
                 high = int(frame[SOURCE_PK][-1])
             self._left -= frame.height
         self._number += 1
-        return SourceBatch(self._number, low, high, frame)
+        return SourceBatch(self._number, low, high, frame, sifted.prints_at(frame[SOURCE_PK]), sifted.met)
+
+    async def _decoded(self, low: int, high: int, pages: list[Page]) -> tuple[Sifted, pl.DataFrame]:
+        """The stretch sifted, and the source frame of the rows that are left."""
+        if self._sieve is None or not self._sieve.takes_out:
+            frame = await asyncio.to_thread(source_frame, pages, self._fields, self._key_name)
+            return Sifted(pages, prints_of(pages)), frame
+        sifted = await self._sieve(low, high, pages)
+        texts = await asyncio.to_thread(self._looked_at, sifted.pages)
+        if len(texts) < len(sifted.pages):
+            self._next_key = low  # a repeated call finds that rows are missing, and reads them once more
+            raise TransientError(f"reading {self._source}: rows that lack fields which were asked for")
+        return sifted, await asyncio.to_thread(source_frame, texts, self._fields, self._key_name)
+
+    def _looked_at(self, pages: Sequence[Page]) -> list[Page]:
+        """Those of some pages, nobody has looked at which, whose rows have every field."""
+        texts: list[Page] = []
+        for page in pages:
+            text = page if isinstance(page, pl.DataFrame) else flat_text(page, self._select)
+            if text is not None:
+                texts.append(text)
+            elif isinstance(page, bytes) and has_fields(page, self._select):
+                texts.append(page)
+        return texts
 
     async def batches(self) -> AsyncIterator[SourceBatch]:
         """All batches, by `next_batch`."""
@@ -239,8 +283,8 @@ class RecordReader:
         self._next_key, self._pages, self._rows = high + 1, [], 0
         return low, high, pages
 
-    async def _complete(self) -> None:
-        """Hold the stretch against Caspio's count of it, and read it once more where rows are missing.
+    async def _complete(self) -> int:
+        """Hold the stretch against Caspio's count of it, which it gives, and read it once more where rows are missing.
 
         From then on nothing but an empty page, or the last key, is taken for the end of a range.
 
@@ -263,7 +307,7 @@ class RecordReader:
                     "stays; the next run reads them again"
                 )
             self._pages, self._rows = pages, rows
-        self.counted += count
+        return count
 
     async def _count_of(self, low: int, high: int) -> int:
         """Rows that Caspio counts from one key to another; not asked where that is known.
@@ -298,15 +342,17 @@ class RecordReader:
             where=and_(self._where, within),
             order_by=f"{self._key} ASC",
             limit=self._page_rows,
+            check_fields=self._sieve is None or not self._sieve.takes_out,  # else where rows are decoded
         )
         rows, last = self.end_of(page.rows)  # which are not kept where they were decoded
         if rows and not one.last < last <= one.high:
             raise TransientError(
                 f"reading {self._source}: a page for {within} ends at {last}; order or condition was not kept"
             )
-        one.take(
-            page.rows if page.text is None else page.text, rows, last, full=self._page_rows if self._trusting else 1
-        )
+        kept: Page = page.rows if page.text is None else page.text
+        if self._sieve is not None and isinstance(kept, pl.DataFrame):
+            kept = await asyncio.to_thread(with_prints, kept, page.rows, self._key_name, self._sieve.salt)
+        one.take(kept, rows, last, full=self._page_rows if self._trusting else 1)
 
     def end_of(self, page: bytes) -> tuple[int, int]:
         """Rows of a page and its last key, without decoding it.
@@ -347,29 +393,3 @@ def as_count(source: Source, cell: Any) -> int:
     if number < 0:
         raise TransientError(f"counting {source}: an answer without the number of rows; the next run asks again")
     return number
-
-
-def keys_where(field: CaspioField, values: Iterable[str], budget_chars: int = _KEYS_CHARS) -> list[str]:
-    """Conditions that find rows by the values of one field, each short enough for a request's address.
-
-    Args:
-        field: usually the one that holds the identity.
-        values: as text; numbers are written as such for a numeric field.
-        budget_chars: characters a condition may take in the address, escapes counted.
-
-    Raises:
-        ConfigurationError: a value that is no number for a numeric field, or too long.
-    """
-    numeric = SOURCE_DTYPES.get(field.type) in _NUMERIC
-    wanted: list[object] = [_number(field, value) if numeric else value for value in dict.fromkeys(values)]
-    return in_list(field.name, wanted, budget_chars)
-
-
-def _number(field: CaspioField, text: str) -> int | float:
-    try:
-        number = float(text)
-        return int(text) if number.is_integer() and text.strip().lstrip("+-").isdecimal() else number
-    except ValueError:
-        raise ConfigurationError(
-            f"{field.name} is a number in Caspio, and one of the keys is none; check the keys"
-        ) from None

@@ -6,8 +6,8 @@ import polars as pl
 
 from caspio_sync.caspio.cells import source_frame
 from caspio_sync.caspio.client import MAX_PAGE_ROWS, Source
-from caspio_sync.caspio.query import and_, identifier
-from caspio_sync.caspio.records import RecordSource, keys_where
+from caspio_sync.caspio.query import and_, identifier, keys_where
+from caspio_sync.caspio.records import RecordSource
 from caspio_sync.concurrency import all_of
 from caspio_sync.errors import TransientError
 from caspio_sync.schemas import SOURCE_PK, CaspioField

@@ -9,8 +9,7 @@ import polars as pl
 
 from caspio_sync.caspio.cells import source_frame
 from caspio_sync.caspio.client import CaspioClient
-from caspio_sync.caspio.query import and_, identifier
-from caspio_sync.caspio.records import keys_where
+from caspio_sync.caspio.query import and_, identifier, keys_where
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.engine.line import Row, line_of, look_at

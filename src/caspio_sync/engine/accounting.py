@@ -28,9 +28,9 @@ async def check_batch(run: SyncRun, batch: SourceBatch, compared: Comparison, *,
     delivered = await run.ledger.do(run.ledger.ledger.delivered, run.name, run.id, batch.number)
     told = delivered.filter(pl.col("part") == "profile").height
     settled = compared.unchanged + sum(compared.held.values()) + compared.settled.height
-    if (missing := batch.frame.height - settled - told - left) > 0:
+    if (missing := batch.rows - settled - told - left) > 0:
         raise ShortfallError(
-            f"{run.name}: {missing:,} of the {batch.frame.height:,} rows with PK_ID {batch.low:,} to {batch.high:,} "
+            f"{run.name}: {missing:,} of the {batch.rows:,} rows with PK_ID {batch.low:,} to {batch.high:,} "
             f"got no verdict. {_NEXT.format(name=run.name)}"
         )
 

@@ -3,13 +3,15 @@
 source frame ─▶ map_batch ─▶ compare_batch ─▶ (gate) ─▶ sending.send_batch ─▶ recording.record_batch
 """
 
+import asyncio
 from dataclasses import replace
 from itertools import chain
 
 import polars as pl
 
+from caspio_sync.caspio.cells import source_frame
 from caspio_sync.caspio.records import SourceBatch
-from caspio_sync.engine.duplicate_consent import heed, keep_words_of_gone, note_words
+from caspio_sync.engine.duplicate_consent import heed, keep_words_of_gone, note_words, words_known
 from caspio_sync.engine.erasing import withhold_erased
 from caspio_sync.engine.hand_over import Claims, find_claims, heirs, take_over
 from caspio_sync.engine.kind import mapping_of
@@ -27,21 +29,41 @@ from caspio_sync.ledger.compare import (
     left_unrecorded,
     send,
 )
+from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.ledger.former_keys import with_former_keys
+from caspio_sync.ledger.raw_prints import PRINTS
 from caspio_sync.mapping.former_rules import under_former_rules
 from caspio_sync.observe.freshness import CHANGED_AT
-from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict
+from caspio_sync.schemas import FORMER_KEY, KEY, PROBLEMS, SOURCE_PK, Verdict
 
 _NO_SUITE = -1
 
 
 async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
-    """The batch's mapped frame."""
-    run.report.read += batch.frame.height
+    """The batch's mapped frame; rows that a sieve took out come back into the batch where they are needed after all."""
+    run.report.read += batch.rows
     run.reading.note_found(batch.frame)
-    mapped = await run.timed("map", run.mapping.apply, batch.frame)
+    mapped = await _mapped(run, batch.frame)
+    if batch.met.height == 0 or not (others := await _met_beside(run, batch, mapped)).any():
+        return mapped
+    pages, prepared = batch.met.pages(others), run.prepared
+    back = await asyncio.to_thread(source_frame, pages, prepared.read_fields, prepared.key.name)
+    batch.frame, batch.met = pl.concat([batch.frame, back]).sort(SOURCE_PK), batch.met.without(others)
+    return pl.concat([mapped, await _mapped(run, back)]).sort(SOURCE_PK)
+
+
+async def _mapped(run: SyncRun, frame: pl.DataFrame) -> pl.DataFrame:
+    mapped = await run.timed("map", run.mapping.apply, frame, today=run.clock.now().date())
     cursor = run.definition.source.cursor
-    return mapped.with_columns(batch.frame[cursor].alias(CHANGED_AT)) if cursor and run.times.known else mapped
+    return mapped.with_columns(frame[cursor].alias(CHANGED_AT)) if cursor and run.times.known else mapped
+
+
+async def _met_beside(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> pl.Series:
+    """Which rows that were met bear the key of another row: what becomes of either hangs on both."""
+    words = await words_known(run)
+    hashes = pl.concat([key_hashes(mapped[KEY], run.salt), words["key_hash"]]).drop_nulls()
+    met = batch.met.rows
+    return met["key_hash"].is_in(hashes.implode()) | met[SOURCE_PK].is_in(words[SOURCE_PK].implode())
 
 
 async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
@@ -55,13 +77,13 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
         number=batch.number,
         low_pk=batch.low,
         high_pk=batch.high,
-        rows=batch.frame.height,
+        rows=batch.rows,
     )
 
 
 async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """New and changed rows of a batch, each key claimed by one row; what duplicates say is all it writes."""
-    known = await run.ledger.do(run.ledger.ledger.read_rows, run.name, batch.low, batch.high)
+    known = await _known(run, batch)
     own, mapped = mapped, await heed(run, mapped, known)
     comparison = await _compared(run, batch, mapped, known)
     claims = await _claims(run, mapped, comparison.changes)
@@ -81,7 +103,9 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     await note_words(run, batch.number, own, changes)
     comparison = _without_held_alike(run, replace(comparison, changes=changes), known)
     changes = comparison.changes
-    await run.work.note_read(run, mapped, known)
+    comparison = replace(comparison, unchanged=comparison.unchanged + batch.met.height)
+    await run.work.note_read(run, mapped, known, batch.met.rows[SOURCE_PK])
+    await _keep(run, batch, own, mapped, comparison)
     report = run.report
     report.unchanged += comparison.unchanged
     for verdict, rows in comparison.held.items():
@@ -92,6 +116,7 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     report.unchanged += comparison.settled.height
     held = comparison.held_rows
     count_full(run, mapped if held.is_empty() else mapped.filter(~pl.col(SOURCE_PK).is_in(held.implode())), 1)
+    report.data_points_full += int(batch.met.rows["price"].sum())
     changed = pl.col("_op") == "changed"
     sums = changes.select(
         (pl.col(send(column.name)) & changed).sum().alias(column.name) for column in run.mapping.columns
@@ -102,6 +127,37 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     if run.times.known:
         run.times.begin(batch.number, changes[CHANGED_AT])
     return comparison
+
+
+async def _known(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
+    """What the ledger knows of the batch's rows, those apart that a sieve took out."""
+    ledger = run.ledger.ledger
+    if batch.frame.height < batch.met.height:
+        return await run.ledger.do(ledger.rows_at, run.name, batch.frame[SOURCE_PK])
+    return await run.ledger.do(ledger.read_rows, run.name, batch.low, batch.high)
+
+
+async def _keep(
+    run: SyncRun, batch: SourceBatch, own: pl.DataFrame, mapped: pl.DataFrame, comparison: Comparison
+) -> None:
+    """Remember what the batch's rows became: those that are sound, and became so by their own cells alone."""
+    sieve, prints = run.reading.sieve, batch.prints
+    if sieve is None or prints is None or prints.is_empty():
+        return
+    states = [column.name for column in run.mapping.columns if column.role != "attribute"]
+    heeding = pl.lit(value=False)
+    if mapped is not own:
+        heeding = pl.any_horizontal(heeding, *(pl.col(name).ne_missing(own[name]) for name in states))
+    withheld = pl.concat([comparison.held_rows, comparison.erased[SOURCE_PK]])
+    sound = mapped.filter(
+        pl.col(PROBLEMS).is_null(),
+        pl.col(FORMER_KEY).is_null(),  # its key is another one where the ledger says so
+        ~heeding,
+        ~pl.col(SOURCE_PK).is_in(withheld.implode()),
+    )
+    price = run.sink.price(sound, run.mapping.columns, None).cast(pl.Int64).alias("price")
+    rows = sound.select(SOURCE_PK, price).join(prints, on=SOURCE_PK).join(comparison.prints, on=SOURCE_PK)
+    await sieve.keep(batch.low, batch.high, rows.select(PRINTS.names()), prints[SOURCE_PK])
 
 
 def count_full(run: SyncRun, rows: pl.DataFrame, sign: int) -> None:

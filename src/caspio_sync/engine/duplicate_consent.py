@@ -6,8 +6,7 @@ after the last batch: owners of keys that a duplicate said something new of are 
 
 import polars as pl
 
-from caspio_sync.caspio.query import and_
-from caspio_sync.caspio.records import keys_where
+from caspio_sync.caspio.query import and_, keys_where
 from caspio_sync.engine.owners import present_keys
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.ledger.compare import KEY_UNIQUE
@@ -37,7 +36,7 @@ async def heed(run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> pl.Da
     """
     if not _tells_consent(run):
         return mapped
-    columns, words = run.mapping.columns, await _words(run)
+    columns, words = run.mapping.columns, await words_known(run)
     alone = words.is_empty() and not mapped[KEY].drop_nulls().str.to_lowercase().is_duplicated().any()
     if run.options.baseline or alone:
         return mapped
@@ -66,7 +65,7 @@ async def keep_words_of_gone(run: SyncRun, pairs: pl.DataFrame) -> None:
     said = acknowledged_words(owners, run.mapping.columns, run.versions.columns, run.consent, run.salt)
     if said.is_empty():
         return
-    before = (await _words(run)).join(said, on=SOURCE_PK, how="anti")
+    before = (await words_known(run)).join(said, on=SOURCE_PK, how="anti")
     run.words.known = pl.concat([before, said])
     if not run.planned:
         await run.ledger.do(store.note_gone, run.name, said)
@@ -81,14 +80,14 @@ async def note_words(run: SyncRun, batch: int, mapped: pl.DataFrame, changes: pl
         mapped: its rows as they are.
         changes: its changes, claimed.
     """
-    if not _tells_consent(run):
+    if not _tells_consent(run) or mapped.is_empty():
         return
     columns = run.mapping.columns
     duplicates = changes.filter(~pl.col(KEY_UNIQUE), pl.col(KEY).is_not_null()).select(SOURCE_PK, KEY_HASH)
     rows = mapped.join(duplicates, on=SOURCE_PK, how="inner", maintain_order="left")
     said = rows.select(SOURCE_PK, KEY_HASH).with_columns(states_of(rows, columns, without=run.consent.most_lenient))
     fresh = said.filter(pl.col("states") != SILENCE).with_columns(heard=pl.lit(None, dtype=pl.String))
-    before = (await _words(run)).join(mapped, on=SOURCE_PK, how="anti")
+    before = (await words_known(run)).join(mapped, on=SOURCE_PK, how="anti")
     words = run.words
     words.known = pl.concat([before, fresh.select(WORDS.names())])
     if run.planned:
@@ -133,7 +132,8 @@ async def settle_words(run: SyncRun) -> None:
         await run.ledger.do(run.ledger.ledger.settle_duplicates, run.name)
 
 
-async def _words(run: SyncRun) -> pl.DataFrame:
+async def words_known(run: SyncRun) -> pl.DataFrame:
+    """WORDS of the duplicates that were read in this run and before."""
     if run.words.known is None:
         run.words.known = await run.ledger.do(run.ledger.ledger.duplicate_words, run.name)
     return run.words.known

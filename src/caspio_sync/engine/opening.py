@@ -35,6 +35,7 @@ from caspio_sync.engine.reading import Reading
 from caspio_sync.engine.run import Opening, SyncRun, Work
 from caspio_sync.engine.selection import check_options, choose
 from caspio_sync.engine.sharing import refuse_met
+from caspio_sync.engine.sieve import RowSieve
 from caspio_sync.engine.situation import freed, look
 from caspio_sync.engine.turns import Turns
 from caspio_sync.engine.workspace import known_accounts, remember_accounts
@@ -275,6 +276,12 @@ async def _make(
     if not planned or (settings.caspio_calls_per_day and settings.has_ledger):
         await quota.made(caspio.calls)
         caspio.hold_to(quota)
+    sieve = None
+    # Where a field cannot be read now, a row is not what it is.
+    if work.sifts and selection.whole and not planned and not mapping.stopped:
+        takes_out = not options.whole and not work.sends_all
+        sieve = RowSieve(name, prepared, ledger, situation.versions, clock=clock, takes_out=takes_out)
+        await sieve.begin()
     turns, cursor, after = Turns(report, observe), definition.source.cursor, selection.goes_on_from
     zone = None if cursor is None else prepared.fields[cursor].time_zone
     return SyncRun(
@@ -291,7 +298,10 @@ async def _make(
         gates=gates(name, definition, mapping),
         times=change_times(cursor, zone, situation.read_up_to(now)),
         reading=Reading(
-            readers=[prepared.reader(caspio, where, clock, limit=options.limit) for where in selection.conditions],
+            readers=[
+                prepared.reader(caspio, where, clock, limit=options.limit, sieve=sieve)
+                for where in selection.conditions
+            ],
             options=options,
             key_field=mapping.identity.source_field,
             goes_on_from=None if after is None else after.began_at,
@@ -299,6 +309,7 @@ async def _make(
             quota=quota,
             report=report,
             turns=turns,
+            sieve=sieve,
         ),
         turns=turns,
         work=work,

@@ -7,6 +7,7 @@ from itertools import chain
 
 from caspio_sync.caspio.client import CaspioClient, Source
 from caspio_sync.caspio.query import and_, identifier
+from caspio_sync.caspio.raw_rows import Sieve
 from caspio_sync.caspio.records import RecordReader
 from caspio_sync.clock import Clock
 from caspio_sync.engine.drift import Drift, FieldsThen, find_drift
@@ -92,9 +93,15 @@ class Prepared:
         return [*self.selected, *dated]
 
     def reader(
-        self, caspio: CaspioClient, where: str | None, clock: Clock, *, limit: int | None = None
+        self,
+        caspio: CaspioClient,
+        where: str | None,
+        clock: Clock,
+        *,
+        limit: int | None = None,
+        sieve: Sieve | None = None,
     ) -> RecordReader:
-        """Reads the sync's rows that meet a condition; `limit` of them at most."""
+        """Reads the sync's rows that meet a condition; `limit` of them at most, sifted by `sieve`."""
         return RecordReader(
             caspio,
             self.source,
@@ -105,6 +112,7 @@ class Prepared:
             parallel=caspio.connections,
             limit=limit,
             clock=clock,
+            sieve=sieve,
         )
 
     @property

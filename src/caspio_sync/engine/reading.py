@@ -12,6 +12,7 @@ from caspio_sync.caspio.client import MAX_PAGE_ROWS
 from caspio_sync.caspio.records import RecordReader, SourceBatch
 from caspio_sync.characters import trimmed
 from caspio_sync.engine.quota import CaspioQuota
+from caspio_sync.engine.sieve import RowSieve
 from caspio_sync.engine.turns import Turns
 from caspio_sync.observe.report import RunOptions, RunReport
 
@@ -29,6 +30,7 @@ class Reading:
         quota: is told how many the reading will take, about.
         report: the run's counts.
         turns: the batches under way.
+        sieve: knows rows that are as they were; None where all are mapped, and none is remembered.
         handed: rows that came from Caspio.
         again: whether rows are read once more, for what their duplicates say.
         batches: that were read.
@@ -43,6 +45,7 @@ class Reading:
     quota: CaspioQuota
     report: RunReport
     turns: Turns
+    sieve: RowSieve | None = None
     handed: int = 0
     again: bool = False
     batches: int = 0
@@ -67,7 +70,7 @@ class Reading:
             self.report.counted = sum(each.counted for each in self.readers)
             if batch is not None:
                 self.batches += 1
-                self.handed += batch.frame.height
+                self.handed += batch.rows
                 self.report.add_seconds("extract", time.perf_counter() - started)
                 return replace(batch, number=self.batches)
         return None

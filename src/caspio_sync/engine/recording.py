@@ -46,9 +46,7 @@ async def close_batch(
     await _settle(run, comparison.settled)
     await run.work.note_left(run, batch.number)
     await check_batch(run, batch, comparison, left=left)
-    await run.persist(
-        ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
-    )
+    await run.persist(ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.rows})
     await note_heard(run, batch.number)
     run.times.end(batch.number)
     await release_claims(run, batch.number)

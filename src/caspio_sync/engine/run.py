@@ -48,11 +48,13 @@ class Work:
     Attributes:
         sends_all: whether everything is sent, whatever the ledger says was sent before.
         patches: whether what the destination has is edited instead of replaced.
+        sifts: whether a row that is nothing but unchanged is of no further interest.
         writeback: what a run reports of its writing to Caspio; None where it does not.
     """
 
     sends_all: bool = False
     patches: bool = False
+    sifts: bool = False
     writeback: WritebackReport | None = None
 
     @property
@@ -65,8 +67,15 @@ class Work:
         """What has to change at the destination before the first row may leave, for people; None: nothing."""
         return None
 
-    async def note_read(self, run: "SyncRun", mapped: pl.DataFrame, known: pl.DataFrame) -> None:
-        """A batch was read, and nothing of it sent yet; `known`: the ledger's rows of its range, before it."""
+    async def note_read(self, run: "SyncRun", mapped: pl.DataFrame, known: pl.DataFrame, met: pl.Series) -> None:
+        """A batch was read, and nothing of it sent yet.
+
+        Args:
+            run: the run.
+            mapped: its mapped frame.
+            known: what the ledger knew of these rows before it (LEDGER_ROW_SCHEMA).
+            met: `source_pk` of its other rows, which are as they were.
+        """
 
     async def release_keys(self, run: "SyncRun", former: pl.DataFrame) -> None:
         """Other rows take the keys of these over: source_pk and key, as the ledger has them."""

@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from caspio_sync.caspio.query import and_, identifier, literal
-from caspio_sync.caspio.records import keys_where
+from caspio_sync.caspio.query import and_, identifier, keys_where, literal
 from caspio_sync.caspio.window import OVERLAP, lower_bound, upper_bound
 from caspio_sync.engine.prepared import Prepared, read_digest
 from caspio_sync.engine.situation import Situation, goes_on, is_ahead

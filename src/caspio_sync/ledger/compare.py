@@ -84,6 +84,7 @@ class Comparison:
         held: number of rows held back under the same version before, by verdict.
         held_rows: `source_pk` of these.
         erased: `source_pk` and `key_hash` of rows taken from the changes because their key was erased.
+        prints: `source_pk` and `fp` of every row of the mapped frame, in its order.
     """
 
     changes: pl.DataFrame
@@ -94,10 +95,11 @@ class Comparison:
     erased: pl.DataFrame = field(
         default_factory=lambda: pl.DataFrame(schema={SOURCE_PK: pl.Int64, "key_hash": pl.Int64})
     )
+    prints: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     def without_changes(self) -> Self:
-        """The same without its changes, which are most of what a batch holds in memory."""
-        return replace(self, changes=self.changes.clear())
+        """The same without its changes and prints, which are most of what a batch holds in memory."""
+        return replace(self, changes=self.changes.clear(), prints=self.prints.clear())
 
 
 def compare(
@@ -188,6 +190,7 @@ def compare(
         unchanged=counts.get("unchanged", 0),
         held={verdict: counts[verdict] for verdict in HELD if counts.get(verdict)},
         held_rows=rows.filter(pl.col("_state").is_in(list(HELD)))[SOURCE_PK],
+        prints=rows.select(SOURCE_PK, "fp"),
     )
 
 

@@ -25,6 +25,7 @@ from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.engagement_schema import agreed
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
+from caspio_sync.ledger.raw_prints import forget_prints
 from caspio_sync.ledger.runs import OPEN
 from caspio_sync.ledger.schema import instant, microseconds
 from caspio_sync.ledger.sending import forget_sending
@@ -295,6 +296,7 @@ class Erasures(LedgerConnection):
                 for table in (schema.row, schema.former, agreed, duplicate_consent):
                     chosen = sa.delete(table).where(table.c.sync == sync, table.c.source_pk.in_(pks))
                     connection.execute(chosen)
+            forget_prints(connection, str(sync), rows[SOURCE_PK])
         bearers = people_of(
             keyspace.kind,
             keyspace.label,

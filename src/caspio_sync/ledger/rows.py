@@ -41,6 +41,8 @@ _PACKED_SCHEMA = {
 }
 _CLAIM_COLUMNS = {"key_hash": pl.Int64(), SOURCE_PK: pl.Int64(), KEY: pl.String(), "holds": pl.Int64()}
 
+_ACKNOWLEDGED = {SOURCE_PK: pl.Int64(), "key_hash": pl.Int64(), "fp": pl.Binary()}
+
 
 class Rows(LedgerConnection):
     """Reading rows in bulk."""
@@ -55,6 +57,18 @@ class Rows(LedgerConnection):
         """
         with self.reading("read rows", fold=self._unfolded_within(sync, low, high)) as connection:
             return unpacked(connection, _READ_ROWS, (sync, low, high))
+
+    def acknowledged(self, sync: str, low: int, high: int) -> pl.DataFrame:
+        """source_pk, key_hash and fp of the rows in low..high of which the very version last seen was acknowledged.
+
+        None of them is held, owed, in doubt, drifted or deleted. Sorted by `source_pk`.
+        """
+        statement = (
+            "SELECT source_pk, key_hash, sent_fp FROM row WHERE sync = ? AND source_pk BETWEEN ? AND ? "
+            "AND verdict = 'sent' AND holds = 1 AND sent_fp = seen_fp ORDER BY source_pk"
+        )
+        with self.reading("read rows", fold=self._unfolded_within(sync, low, high)) as connection:
+            return select_frame(connection, statement, (sync, low, high), _ACKNOWLEDGED)
 
     def _unfolded_within(self, sync: str, low: int, high: int) -> bool:
         """Whether rows of this range are still to learn what was acknowledged of them."""

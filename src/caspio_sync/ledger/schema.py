@@ -8,7 +8,7 @@
     batch, run, sweep, cursor, lease, budget, erased, verification, source, workspace, former, incident, mapping,
     suite, meta: one noun each
     those of catalogs in catalog_schema.py, those of engagement in engagement_schema.py
-    shard, claim: what only backfills need
+    shard, claim: what only backfills need; raw_print: what rows become (raw_prints.py)
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
 1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.
@@ -25,7 +25,7 @@ from sqlalchemy.types import TypeDecorator
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 # The newest migration this package knows; a test holds it to the head of `migrations/versions`.
-REVISION = "0010"
+REVISION = "0011"
 VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"

@@ -15,6 +15,7 @@ from caspio_sync.ledger.held import HeldRows
 from caspio_sync.ledger.housekeeping import Housekeeping
 from caspio_sync.ledger.incidents import Incidents
 from caspio_sync.ledger.leases import Leases
+from caspio_sync.ledger.raw_prints import RawPrints
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.renaming import Renaming
 from caspio_sync.ledger.rows import Rows
@@ -31,6 +32,7 @@ from caspio_sync.ledger.workspaces import Workspaces
 
 class Ledger(
     Rows,
+    RawPrints,
     Recording,
     SendingRows,
     Runs,

@@ -81,6 +81,7 @@ class CatalogWork(Work):
     rows_last: int | None
     seen: list[pl.Series] = field(default_factory=list)
     given_up: list[pl.Series] = field(default_factory=list)
+    sifts = True
 
     @property
     def kept(self) -> tuple[pl.Expr, ...]:
@@ -93,16 +94,17 @@ class CatalogWork(Work):
         """What the schema lacks."""
         return f"the catalog is to change first ({'; '.join(self.change.lines)})" if self.change.lines else None
 
-    async def note_read(self, run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame) -> None:
+    async def note_read(self, run: SyncRun, mapped: pl.DataFrame, known: pl.DataFrame, met: pl.Series) -> None:
         """Remember which rows are there, and which ids they go by no longer.
 
         Args:
             run: the run.
             mapped: a batch's mapped frame.
-            known: the ledger's rows of the same range (LEDGER_ROW_SCHEMA).
+            known: what the ledger knew of these rows (LEDGER_ROW_SCHEMA).
+            met: `source_pk` of the batch's other rows, which go by the ids that they went by.
         """
         if run.selection.whole:
-            self.seen.append(mapped[SOURCE_PK])
+            self.seen += [mapped[SOURCE_PK], met]
         sent = known.filter(pl.col("sent_fp").is_not_null()).select(SOURCE_PK, former=KEY)
         given_up = (
             mapped.select(SOURCE_PK, KEY)

@@ -107,9 +107,7 @@ async def record_written(  # noqa: PLR0917 - what each stage left
     await _agree(run, own, rows, held, written)
     if not rows.settled.is_empty():
         await run.persist(ledger.ledger.rebase, sync=run.name, rows=rows.settled)
-    await run.persist(
-        ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.frame.height}
-    )
+    await run.persist(ledger.ledger.close_batch, run.id, batch.number, state=RECORDED, counts={"rows": batch.rows})
     run.report.batches += 1
 
 

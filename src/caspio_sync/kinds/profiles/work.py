@@ -16,6 +16,8 @@ class ProfileWork(Work):
         definition: the sync.
     """
 
+    sifts = True
+
     def __init__(self, opening: Opening, definition: ProfileSync) -> None:
         self.definition = definition
         self._opening = opening
