@@ -6,8 +6,10 @@ from typing import Any
 
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from caspio_sync.destinations.braze import lenient_json
+from caspio_sync.destinations.braze import currents, lenient_json
 from caspio_sync.destinations.braze.currents import MalformedEventError, UnreadablePostError, currents_event, read_post
 from caspio_sync.destinations.braze.currents_words import KNOWN_TYPES
 from caspio_sync.engagement.events import EVENTS, event_lines, read_events
@@ -249,3 +251,37 @@ def test_events_of_several_posts_keep_their_order_and_their_post() -> None:
     frame = read_events([*posts, (12, b"")])
     assert frame.select("event_id", "seq").rows() == [(f"{seq}-{place}", seq) for seq in (4, 9) for place in range(3)]
     assert read_events([]).schema == EVENTS
+
+
+_TEXTS = st.sampled_from(
+    ["a", "Höhe", "a@b.example", "A@B.example ", "", "[REDACTED]", "x" * 201, "half\x00way", "+49170", 7, None]
+)
+_NAMES = (
+    "campaign_id", "campaign_name", "canvas_id", "subscription_group_id", "state_change_source", "email_address",
+    "channel_identifier", "to_phone_number", "channel", "subscription_status", "machine_open", "is_suspected_bot_click",
+    "url", "new_there",
+)  # fmt: skip
+
+
+@given(
+    kind=st.sampled_from(
+        ["users.messages.email.Open", "users.messages.sms.Send", "users.behaviors.Purchase", "new.Type"]
+    ),
+    user=st.dictionaries(st.sampled_from(["external_user_id", "user_id", "timezone"]), _TEXTS),
+    properties=st.dictionaries(st.sampled_from(_NAMES), _TEXTS | st.sampled_from(["true", "sms"]), max_size=5),
+)
+def test_the_texts_of_an_event_are_read_alike_at_once_and_one_by_one(
+    kind: str, user: dict[str, Any], properties: dict[str, Any]
+) -> None:
+    event = an_event(kind, user=user, properties=properties)
+    at_once = _outcome(event)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(currents, "_add_at_once", lambda *_: False)
+        assert _outcome(event) == at_once
+
+
+def _outcome(event: dict[str, Any]) -> dict[str, Any] | str:
+    try:
+        return currents_event(event)
+    except MalformedEventError as error:
+        return str(error)

@@ -101,11 +101,12 @@ def read_events(posts: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
     events = pl.read_ndjson(lines, schema=_LINE)
     if _CONTROL in lines:
         events = events.with_columns(pl.col(pl.String).str.replace_all(CONTROLS, ""))
+    limits = {name: most for name, most in MOST_BYTES.items() if name != "type"}
+    longest = events.select(pl.col(name).str.len_bytes().max() for name in limits).row(0, named=True)
+    too_long = [name for name, most in limits.items() if (longest[name] or 0) > most]
     return (
         events.with_columns(
-            pl.when(pl.col(name).str.len_bytes() <= most).then(name).alias(name)
-            for name, most in MOST_BYTES.items()
-            if name != "type"
+            pl.when(pl.col(name).str.len_bytes() <= limits[name]).then(name).alias(name) for name in too_long
         )
         .select(
             pl.exclude("at", *_ALWAYS),

@@ -1,6 +1,8 @@
 """What Braze Currents posts (Braze, 11.1): events of any type, each as a row of `events.EVENTS`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,7 +13,8 @@ from caspio_sync.destinations.braze.lenient_json import Piece, read_lists
 from caspio_sync.engagement.events import MOST_BYTES, Malformed
 
 _LATEST_SECONDS = 1 << 32  # `time` has 32 bits; what is larger is no Unix time in seconds
-_REDACTED = "[REDACTED]"  # a field that Braze is set to remove (Braze, 11.3)
+_NOTHING = frozenset({"", "[REDACTED]"})  # the latter: a field that Braze is set to remove (Braze, 11.3)
+_SHORT = min(MOST_BYTES.values())
 # Braze's name: our column. An address or number stands under one of several names; the first that has a value holds.
 _USER = (("external_user_id", "external_id"), ("user_id", "braze_id"))
 _PROPERTIES = (
@@ -24,6 +27,7 @@ _PROPERTIES = (
 )
 _EMAILS = ("email_address", "channel_identifier")
 _PHONES = ("to_phone_number", "user_phone_number", "phone_number", "channel_identifier")
+_TOLD_OTHERWISE = frozenset({"channel", "subscription_status"})
 _LIST, _MARK = "events", "event_type"  # a post's events, and what each of them has
 _TRUE = (True, "true")  # `machine_open` is a text, others are booleans (Braze, 11.5)
 
@@ -105,17 +109,19 @@ def currents_event(raw: Any) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise MalformedEventError("an event is no object")
     user, properties = _object(raw, "user"), _object(raw, "properties")
-    event_id, kind, seconds = _text(raw, "id"), _text(raw, "event_type"), raw.get("time")
+    event_id, kind, seconds = _text(raw.get("id"), "id"), _text(raw.get("event_type"), "event_type"), raw.get("time")
     if event_id is None or kind is None:
         raise MalformedEventError("id is missing" if event_id is None else "event_type is missing")
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < _LATEST_SECONDS:
         raise MalformedEventError("time is no Unix time in seconds")
     event: dict[str, Any] = {"event_id": event_id, "type": kind, "at": round(seconds * 1_000_000)}
-    _add_columns(event, kind, user, properties)
-    for column, most in MOST_BYTES.items():
-        if column in event and len(event[column].encode()) > most:
-            raise MalformedEventError(f"{column} has more than {most} bytes")
-    if more := _more(raw, user, properties, known=kind in KNOWN_TYPES):
+    form = _form(kind, tuple(raw), tuple(user), tuple(properties))
+    if not _add_at_once(event, form, user, properties):
+        _add_columns(event, form, user, properties)
+        for column, most in MOST_BYTES.items():
+            if column in event and len(event[column].encode()) > most:
+                raise MalformedEventError(f"{column} has more than {most} bytes")
+    if not form.is_known and (more := _more(raw, user, properties, known=kind in KNOWN_TYPES)):
         try:
             orjson.dumps(more)
         except TypeError:
@@ -124,30 +130,118 @@ def currents_event(raw: Any) -> dict[str, Any]:
     return event
 
 
-def _add_columns(event: dict[str, Any], kind: str, user: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
-    for part, columns in ((user, _USER), (properties, _PROPERTIES)):
+class _Form(NamedTuple):
+    """What all events of one type have in common that have the same fields.
+
+    Args:
+        user: which fields of the user become which columns.
+        properties: the same of the properties.
+        emails: fields that may hold the address, in their order.
+        phones: fields that may hold the number.
+        channel: that its type tells; None where the event tells it.
+        is_state: whether an event that names no channel is about the one that its address belongs to.
+        is_known: whether neither the type nor any field is new to us.
+        of_user: gives the values of `user`, `of_properties` those of `properties` and the address or number.
+        columns: which these become; None where it takes more to tell.
+    """
+
+    user: tuple[tuple[str, str], ...]
+    properties: tuple[tuple[str, str], ...]
+    emails: tuple[str, ...]
+    phones: tuple[str, ...]
+    channel: str | None
+    is_state: bool
+    is_known: bool
+    of_user: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    of_properties: Callable[[Mapping[str, Any]], tuple[Any, ...]]
+    columns: tuple[str, ...] | None
+
+
+@lru_cache(maxsize=2_000)
+def _form(kind: str, fields: tuple[str, ...], user: tuple[str, ...], properties: tuple[str, ...]) -> _Form:
+    words, names = kind.split("."), (*fields, *user, *properties)
+    of_user = tuple(pair for pair in _USER if pair[0] in user)
+    of_properties = tuple(pair for pair in _PROPERTIES if pair[0] in properties)
+    emails = tuple(name for name in _EMAILS if name in properties)
+    phones = tuple(name for name in _PHONES if name in properties)
+    channel = CHANNELS.get(words[2], words[2]) if kind.startswith("users.messages.") and len(words) > 3 else None
+    told = (*of_properties, *((name, "email") for name in emails), *((name, "phone") for name in phones))
+    simple = channel is not None and len(emails) + len(phones) <= 1 and not _TOLD_OTHERWISE.intersection(properties)
+    simple = simple and len(kind.encode()) <= _SHORT
+    return _Form(
+        user=of_user,
+        properties=of_properties,
+        emails=emails,
+        phones=phones,
+        channel=channel,
+        is_state=kind.startswith("users.behaviors.subscription"),
+        is_known=kind in KNOWN_TYPES and KNOWN_FIELDS.issuperset(names),
+        of_user=_values_of([name for name, _ in of_user]),
+        of_properties=_values_of([name for name, _ in told]),
+        columns=tuple(column for _, column in (*of_user, *told)) if simple else None,
+    )
+
+
+def _values_of(names: Sequence[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda part: tuple(part[name] for name in names)
+
+
+def _add_at_once(event: dict[str, Any], form: _Form, user: Mapping[str, Any], properties: Mapping[str, Any]) -> bool:
+    """As `_add_columns`, in a third of the time, for the texts of nearly all events: plain, short, none of them empty.
+
+    Returns:
+        Whether they are so; where not, nothing was added.
+    """
+    if form.columns is None:
+        return False
+    values = (*form.of_user(user), *form.of_properties(properties))
+    try:
+        together = "".join(values)
+    except TypeError:
+        return False
+    plain = len(together) <= _SHORT and together.isascii() and together.isprintable()
+    told = dict(zip(form.columns, values, strict=True))
+    if not plain or not _NOTHING.isdisjoint(values) or "@" in told.get("phone", ""):
+        return False
+    if "email" in told:
+        if "@" not in told["email"]:
+            return False
+        told["email"] = trimmed(told["email"]).lower()
+    event.update(told, channel=form.channel)
+    _add_flags(event, properties)
+    return True
+
+
+def _add_columns(event: dict[str, Any], form: _Form, user: Mapping[str, Any], properties: Mapping[str, Any]) -> None:
+    for part, columns in ((user, form.user), (properties, form.properties)):
         for theirs, ours in columns:
-            if theirs in part and (text := _text(part, theirs)) is not None:
+            if (text := _text(part[theirs], theirs)) is not None:
                 event[ours] = text
-    _add_address(event, properties)
+    _add_address(event, form, properties)
+    _add_flags(event, properties)
+    if (status := _text(properties.get("subscription_status"), "subscription_status")) is not None:
+        event["state"] = trimmed(status).lower().replace(" ", "_")  # `Opted In` becomes opted_in
+    if (channel := _channel(form, properties, event)) is not None:
+        event["channel"] = channel
+
+
+def _add_flags(event: dict[str, Any], properties: Mapping[str, Any]) -> None:
     if properties.get("machine_open") in _TRUE:
         event["machine_open"] = True
     if properties.get("is_suspected_bot_click") in _TRUE:
         event["bot_click"] = True
-    if (status := _text(properties, "subscription_status")) is not None:
-        event["state"] = trimmed(status).lower().replace(" ", "_")  # `Opted In` becomes opted_in
-    if (channel := _channel(kind, _text(properties, "channel"), event)) is not None:
-        event["channel"] = channel
 
 
-def _add_address(event: dict[str, Any], properties: Mapping[str, Any]) -> None:
+def _add_address(event: dict[str, Any], form: _Form, properties: Mapping[str, Any]) -> None:
     """E-mail in lower case, or number. A hash that Braze is set to send in its place is neither (Braze, 11.3)."""
-    for name in _EMAILS:
-        if name in properties and (email := _text(properties, name)) is not None and "@" in email:
+    for name in form.emails:
+        if (email := _text(properties[name], name)) is not None and "@" in email:
             event["email"] = trimmed(email).lower()
             break
-    for name in _PHONES:
-        if name in properties and (phone := _text(properties, name)) is not None and "@" not in phone:
+    for name in form.phones:
+        if (phone := _text(properties[name], name)) is not None and "@" not in phone:
             event["phone"] = phone
             break
 
@@ -174,23 +268,23 @@ def _object(raw: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return value
 
 
-def _text(part: Mapping[str, Any], name: str) -> str | None:
-    value = part.get(name)
+def _text(value: Any, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
         raise MalformedEventError(f"{name} is no text")
     text = value if value.isprintable() else without_controls(value)
-    return None if text in {"", _REDACTED} else text
+    return None if text in _NOTHING else text
 
 
-def _channel(kind: str, named: str | None, event: Mapping[str, Any]) -> str | None:
-    words = kind.split(".")
-    if kind.startswith("users.messages.") and len(words) > 3:
-        return CHANNELS.get(words[2], words[2])
+def _channel(form: _Form, properties: Mapping[str, Any], event: Mapping[str, Any]) -> str | None:
+    named = _text(properties.get("channel"), "channel")
+    if form.channel is not None:
+        return form.channel
     if named is not None:
-        return CHANNELS.get(named.strip().lower(), named.strip().lower())
-    if not kind.startswith("users.behaviors.subscription"):
+        word = named.strip().lower()
+        return CHANNELS.get(word, word)
+    if not form.is_state:
         return None
     if "email" in event:
         return "email"

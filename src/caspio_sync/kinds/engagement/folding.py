@@ -1,13 +1,17 @@
 """Folding the inbox into the ledger: a part of its posts at a time, each recorded with the cursor behind it.
 
-A run that is killed between two steps goes on after the last part that was recorded; the part it was at adds nothing
-until then, and everything once.
+    posts ─▶ read (20,000 events) ─▶ fold ─▶ together (150,000) ─▶ record, while the next ones are read and folded
+
+A run that is killed between two steps goes on after the last part that was recorded; what it was at adds nothing until
+then, and everything once.
 """
 
 import asyncio
+import functools
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import polars as pl
 
@@ -15,14 +19,16 @@ from caspio_sync.clock import Clock
 from caspio_sync.engagement.duplicates import EVENT_IDS, with_id_hashes
 from caspio_sync.engagement.events import read_events
 from caspio_sync.engagement.fold import Folded, fold, together
-from caspio_sync.engagement.identity import KINDS, identified
+from caspio_sync.engagement.identity import KINDS, Digests, identified
 from caspio_sync.inbox import Inbox
+from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
 
 # As many as fit in memory beside the next ones, which are read meanwhile.
-READ_AT_ONCE = 25_000
+READ_AT_ONCE = 20_000
 # Every record writes to most pages of the state: the fewer the better.
-RECORDED_AT_ONCE = 200_000
+RECORDED_AT_ONCE = 150_000
+_ADDRESSES = 200_000  # whose hashes are remembered, 70 bytes each
 
 
 @dataclass(slots=True)
@@ -78,21 +84,26 @@ async def fold_inbox(
         events = with_id_hashes(read_events([(post.seq, post.lines) for post in posts]), store.salt)
         return _Part(posts[-1].seq, len(posts), events)
 
+    # In threads of their own, not the ledger's, which records meanwhile.
+    fold_part = functools.partial(_fold, sync, store, _remembered(store.address_digests), kinds, clock.now)
     coming = asyncio.create_task(asyncio.to_thread(read))
+    recording: asyncio.Task[None] | None = None
+    recorded = _Work(to=report.to, erasures=(0, 0))
     try:
         while True:
-            work = _Work(to=report.to, erasures=await ledger.do(store.erasures))
+            work = _Work(to=recorded.to, erasures=await asyncio.to_thread(store.erasures))
             while work.events < RECORDED_AT_ONCE and (part := await coming) is not None:
-                coming = asyncio.create_task(asyncio.to_thread(read))  # while this part is folded and recorded
-                await _fold(sync, part, ledger, clock, work, kinds=kinds)
+                coming = asyncio.create_task(asyncio.to_thread(read))  # while this part is folded
+                await asyncio.to_thread(fold_part, part, work, recorded.ids)
                 part = None  # its memory is the next one's
+            if recording is not None:
+                await recording
             if not work.posts:
                 return report
-            folded, ids = together(work.folded), pl.concat(work.ids)
-            await ledger.do(store.record_fold, sync, folded, ids, after=report.to, to=work.to, erasures=work.erasures)
-            report.take(work, folded)
+            recording = asyncio.create_task(_record(sync, ledger, work, report))
+            recorded = work
     finally:
-        await asyncio.gather(coming, return_exceptions=True)  # a thread cannot be stopped
+        await asyncio.gather(coming, *([recording] if recording else []), return_exceptions=True)  # no thread stops
 
 
 @dataclass(slots=True)
@@ -118,27 +129,51 @@ class _Work:
     ids: list[pl.DataFrame] = field(default_factory=list)
 
 
-async def _fold(
+async def _record(sync: str, ledger: LedgerThread, work: _Work, report: FoldReport) -> None:
+    folded, ids = await asyncio.to_thread(lambda: (together(work.folded), pl.concat(work.ids)))
+    work.folded.clear()  # its memory is the next one's
+    record = ledger.ledger.record_fold
+    await ledger.do(record, sync, folded, ids, after=report.to, to=work.to, erasures=work.erasures)
+    report.take(work, folded)
+
+
+def _fold(  # noqa: PLR0917 - what a part is folded by
     sync: str,
-    part: _Part,
-    ledger: LedgerThread,
-    clock: Clock,
-    work: _Work,
-    *,
+    store: Ledger,
+    digests: Digests,
     kinds: Sequence[str],
+    now: Callable[[], datetime],
+    part: _Part,
+    work: _Work,
+    before: Sequence[pl.DataFrame],
 ) -> None:
-    store, now = ledger.ledger, clock.now()
-    fresh = await ledger.do(store.not_seen, sync, part.events)
-    for ids in work.ids:
+    """Fold a part; `before`: the ids of what is being recorded, which the ledger may not know yet."""
+    fresh = store.not_seen(sync, part.events)
+    for ids in (*before, *work.ids):
         fresh = fresh.join(ids, on=EVENT_IDS.names(), how="anti")
-    erased = await ledger.do(store.erased_events, fresh)
-    kept = fresh.filter(~erased)
-    work.folded.append(
-        await asyncio.to_thread(lambda: fold(identified(kept, store.address_digests, kinds=kinds), now=now))
-    )
+    kept = fresh.filter(~store.erased_events(fresh))
+    work.folded.append(fold(identified(kept, digests, kinds=kinds), now=now()))
     work.ids.append(fresh.select(EVENT_IDS.names()))
     work.to = part.to
     work.posts += part.posts
     work.events += part.events.height
     work.duplicates += part.events.height - fresh.height
     work.erased += fresh.height - kept.height
+
+
+def _remembered(digests: Digests) -> Digests:
+    """The same; an address that comes again is not hashed again."""
+    known = pl.DataFrame(schema={"email": pl.String, "address": pl.String})
+
+    def remembered(emails: pl.Series) -> pl.Series:
+        nonlocal known
+        asked = emails.to_frame("email")
+        fresh = asked.join(known, on="email", how="anti").unique()["email"]
+        before = known if known.height < _ADDRESSES else known.clear()
+        found = pl.DataFrame({"email": fresh, "address": digests(fresh)})
+        known = pl.concat([known, found])
+        result = asked.join(known, on="email", how="left", maintain_order="left")["address"]
+        known = pl.concat([before, found], rechunk=True)
+        return result
+
+    return remembered
