@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from caspio_sync.caspio.raw_rows import cut, pages_of, raw_prints
 
-texts = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 cells = st.none() | st.booleans() | texts | st.sampled_from(['{"PK_ID":', '},{"PK_ID":1', "]}", '"PK_ID":'])
 records_of_a_table = st.builds(
     lambda pk, name, tags: {"PK_ID": pk, "Name": name, "Tags": tags},
@@ -33,7 +33,7 @@ def test_every_row_is_cut_out_whole_and_put_back(records: list[dict[str, Any]]) 
 def test_rows_have_the_same_print_where_every_cell_is_the_same(
     some: list[dict[str, Any]], others: list[dict[str, Any]]
 ) -> None:
-    prints = {}
+    prints: dict[int, dict[str, Any]] = {}
     for records in (some, others):
         found = cut([orjson.dumps(records)], "PK_ID")
         assert found is not None

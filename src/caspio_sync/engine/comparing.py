@@ -32,6 +32,7 @@ from caspio_sync.ledger.compare import (
 from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.ledger.former_keys import with_former_keys
 from caspio_sync.ledger.raw_prints import PRINTS
+from caspio_sync.ledger.schema import LEDGER_ROW_SCHEMA
 from caspio_sync.mapping.former_rules import under_former_rules
 from caspio_sync.observe.freshness import CHANGED_AT
 from caspio_sync.schemas import FORMER_KEY, KEY, PROBLEMS, SOURCE_PK, Verdict
@@ -43,7 +44,10 @@ async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
     """The batch's mapped frame; rows that a sieve took out come back into the batch where they are needed after all."""
     run.report.read += batch.rows
     run.reading.note_found(batch.frame)
-    mapped = await _mapped(run, batch.frame)
+    nothing = batch.frame.is_empty() and run.reading.nothing is not None
+    mapped = run.reading.nothing_mapped if nothing else await _mapped(run, batch.frame)
+    if batch.frame.is_empty():
+        run.reading.nothing_mapped = mapped
     if batch.met.height == 0 or not (others := await _met_beside(run, batch, mapped)).any():
         return mapped
     pages, prepared = batch.met.pages(others), run.prepared
@@ -83,6 +87,8 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
 
 async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) -> Comparison:
     """New and changed rows of a batch, each key claimed by one row; what duplicates say is all it writes."""
+    if batch.frame.is_empty() and (nothing := run.reading.nothing) is not None:
+        return await _all_met(run, batch, mapped, nothing)
     known = await _known(run, batch)
     own, mapped = mapped, await heed(run, mapped, known)
     comparison = await _compared(run, batch, mapped, known)
@@ -126,7 +132,18 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
             report.changed_fields[name] = report.changed_fields.get(name, 0) + rows
     if run.times.known:
         run.times.begin(batch.number, changes[CHANGED_AT])
+    if batch.frame.is_empty():
+        run.reading.nothing = comparison
     return comparison
+
+
+async def _all_met(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, nothing: Comparison) -> Comparison:
+    """Of a batch without any other row there is nothing to find: it is as the one before it that had none."""
+    rows = batch.met.rows
+    await run.work.note_read(run, mapped, LEDGER_ROW_SCHEMA.to_frame(), rows[SOURCE_PK])
+    run.report.unchanged += rows.height
+    run.report.data_points_full += int(rows["price"].sum())
+    return replace(nothing, unchanged=rows.height)
 
 
 async def _known(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:

@@ -14,6 +14,7 @@ from caspio_sync.characters import trimmed
 from caspio_sync.engine.quota import CaspioQuota
 from caspio_sync.engine.sieve import RowSieve
 from caspio_sync.engine.turns import Turns
+from caspio_sync.ledger.compare import Comparison
 from caspio_sync.observe.report import RunOptions, RunReport
 
 
@@ -35,6 +36,8 @@ class Reading:
         again: whether rows are read once more, for what their duplicates say.
         batches: that were read.
         found: of the keys that were asked for, as Caspio compares them.
+        nothing: what was found of a batch of which a sieve took out every row; None before the first.
+        nothing_mapped: its mapped frame.
     """
 
     readers: list[RecordReader]
@@ -50,6 +53,8 @@ class Reading:
     again: bool = False
     batches: int = 0
     found: set[str] = field(default_factory=set)
+    nothing: Comparison | None = None
+    nothing_mapped: pl.DataFrame = field(default_factory=pl.DataFrame)
 
     @property
     def began_at(self) -> datetime | None:
