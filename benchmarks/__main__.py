@@ -11,7 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmarks import catalogs, engagement, moving, receiving, scheduled, sending, stages, starting, whole, writeback
+from benchmarks import (
+    catalogs,
+    engagement,
+    growing,
+    moving,
+    receiving,
+    scheduled,
+    sending,
+    stages,
+    starting,
+    whole,
+    writeback,
+)
 
 
 @dataclass(frozen=True)
@@ -30,6 +42,7 @@ class Sizes:
         turns: of each command beside its imports.
         scheduled_runs: on a worker.
         scheduled_minutes: of ten syncs that run every minute.
+        growing: tables, by their rows, of which a run is to cost the same a row.
     """
 
     rows: int = 200_000
@@ -43,12 +56,13 @@ class Sizes:
     turns: int = 7
     scheduled_runs: int = 3
     scheduled_minutes: int = 3
+    growing: tuple[int, ...] = growing.SIZES
 
 
 _SHARE = re.compile(r"^\| (\S+_share_of_httpx|send\.share_of_bare_httpx) \| ([\d.]+)", re.MULTILINE)
 _KEPT = 0.7
 
-TINY = Sizes(2_000, 2_000, 1_000, 2_000, 100, 100, 20_000, 2_000, 1, 1, 0)
+TINY = Sizes(2_000, 2_000, 1_000, 2_000, 100, 100, 20_000, 2_000, 1, 1, 0, (1_000,))
 
 
 def main() -> None:
@@ -76,6 +90,7 @@ def main() -> None:
         lambda: writeback.measure(sizes.customers),
         lambda: whole.measure(sizes.whole_rows),
         lambda: starting.measure(sizes.turns),
+        lambda: growing.measure(sizes.growing),
         lambda: scheduled.measure(runs=sizes.scheduled_runs, minutes=sizes.scheduled_minutes),
     )
     for part in parts:

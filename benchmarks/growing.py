@@ -23,7 +23,11 @@ def _measure(rows: int) -> Iterator[tuple[str, tuple[float, str]]]:
     size = f"{rows // 1_000_000}m" if rows >= 1_000_000 else f"{rows // 1000}k"
     with vendor(rows) as at, tempfile.TemporaryDirectory(prefix="caspio-sync-bench-") as home:
         ours = OurRuns(at, Path(home))
-        for name, sent, every in (("first", rows, 0), ("same", 0, 0), ("hundredth", -(-rows // _CHANGED_EVERY), _CHANGED_EVERY)):
+        for name, sent, every in (
+            ("first", rows, 0),
+            ("same", 0, 0),
+            ("hundredth", -(-rows // _CHANGED_EVERY), _CHANGED_EVERY),
+        ):
             ran = _run(at, ours, sent, changed_every=every)
             yield f"growing.{name}_{size}_rows_per_second", (rows / ran.seconds, "rows/s, start included")
             yield f"growing.{name}_{size}_processor_per_row", (ran.processor / rows * 1e6, "µs, start included")

@@ -44,9 +44,9 @@ def sandboxes(rows: int | None = None, *, latency_ms: int = 0, grocery: bool = F
 
 
 @contextlib.asynccontextmanager
-async def opened(sync: str = SYNC, *, limit: int | None = None) -> AsyncIterator[SyncRun]:
+async def opened(sync: str = SYNC, *, limit: int | None = None, full: bool = True) -> AsyncIterator[SyncRun]:
     """A run of a sync without Prefect, which reads everything, or so many rows."""
-    async with open_run(sync, RunOptions(full=True, limit=limit), settings=load_settings(), gates=Gates) as run:
+    async with open_run(sync, RunOptions(full=full, limit=limit), settings=load_settings(), gates=Gates) as run:
         run.report.expected = 1_000_000  # lets the sender be a process of its own, as in a run of that size
         yield run
 
