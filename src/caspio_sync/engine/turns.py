@@ -72,7 +72,7 @@ class Turns:
             yield
         finally:
             self._claims.pop(batch.number, None)
-            self._collect(batch.frame.height)
+            self._collect(batch.rows)
             self._room.release()
             self.report.seconds["moving"] = time.perf_counter() - (self._started or 0.0)
             self.observe()
