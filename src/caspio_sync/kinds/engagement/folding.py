@@ -10,6 +10,7 @@ import asyncio
 import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -84,26 +85,28 @@ async def fold_inbox(
         events = with_id_hashes(read_events([(post.seq, post.lines) for post in posts]), store.salt)
         return _Part(posts[-1].seq, len(posts), events)
 
-    # In threads of their own, not the ledger's, which records meanwhile.
     fold_part = functools.partial(_fold, sync, store, _remembered(store.address_digests), kinds, clock.now)
-    coming = asyncio.create_task(asyncio.to_thread(read))
     recording: asyncio.Task[None] | None = None
     recorded = _Work(to=report.to, erasures=(0, 0))
-    try:
-        while True:
-            work = _Work(to=recorded.to, erasures=await asyncio.to_thread(store.erasures))
-            while work.events < RECORDED_AT_ONCE and (part := await coming) is not None:
-                coming = asyncio.create_task(asyncio.to_thread(read))  # while this part is folded
-                await asyncio.to_thread(fold_part, part, work, recorded.ids)
-                part = None  # its memory is the next one's
-            if recording is not None:
-                await recording
-            if not work.posts:
-                return report
-            recording = asyncio.create_task(_record(sync, ledger, work, report))
-            recorded = work
-    finally:
-        await asyncio.gather(coming, *([recording] if recording else []), return_exceptions=True)  # no thread stops
+    # A thread each, besides the ledger's, which records: of any of a dozen, each would keep the memory it took once.
+    with ThreadPoolExecutor(1, "read inbox") as reader, ThreadPoolExecutor(1, "fold") as folder:
+        in_thread = asyncio.get_running_loop().run_in_executor
+        coming = in_thread(reader, read)
+        try:
+            while True:
+                work = _Work(to=recorded.to, erasures=await in_thread(folder, store.erasures))
+                while work.events < RECORDED_AT_ONCE and (part := await coming) is not None:
+                    coming = in_thread(reader, read)  # while this part is folded
+                    await in_thread(folder, fold_part, part, work, recorded.ids)
+                    part = None  # its memory is the next one's
+                if recording is not None:
+                    await recording
+                if not work.posts:
+                    return report
+                recording = asyncio.create_task(_record(sync, ledger, work, report))
+                recorded = work
+        finally:
+            await asyncio.gather(coming, *([recording] if recording else []), return_exceptions=True)
 
 
 @dataclass(slots=True)
@@ -130,11 +133,15 @@ class _Work:
 
 
 async def _record(sync: str, ledger: LedgerThread, work: _Work, report: FoldReport) -> None:
-    folded, ids = await asyncio.to_thread(lambda: (together(work.folded), pl.concat(work.ids)))
-    work.folded.clear()  # its memory is the next one's
-    record = ledger.ledger.record_fold
-    await ledger.do(record, sync, folded, ids, after=report.to, to=work.to, erasures=work.erasures)
-    report.take(work, folded)
+    after = report.to
+
+    def record() -> Folded:
+        folded, ids = together(work.folded), pl.concat(work.ids)
+        ledger.ledger.record_fold(sync, folded, ids, after=after, to=work.to, erasures=work.erasures)
+        work.folded.clear()  # its memory is the next one's
+        return folded
+
+    report.take(work, await ledger.do(record))
 
 
 def _fold(  # noqa: PLR0917 - what a part is folded by
