@@ -5,25 +5,29 @@
 A hash of such a text is the row's raw print: while it is the same, so is every cell.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 import xxhash
 
 from caspio_sync.caspio.client import MAX_PAGE_ROWS
 from caspio_sync.caspio.key_ranges import Page
+from caspio_sync.deferred import np
 from caspio_sync.schemas import SOURCE_PK
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _END = b"},"
 RAW_PRINT = "raw_print"
 _COLUMN = "\x01raw_print"  # no field can be named so
 
-RawPrints = npt.NDArray[np.uint64]
+RawPrints: TypeAlias = "npt.NDArray[np.uint64]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +53,11 @@ class Met:
         """Pages of these of them (Boolean, one a row)."""
         return list(pages_of(list(compress(self.texts, chosen)), self.key_field))
 
-    def counted(self) -> "Met":
+    def counted(self) -> Met:
         """The same without their texts, which are most of what they hold in memory."""
         return Met(self.rows, [], self.key_field)
 
-    def without(self, chosen: pl.Series) -> "Met":
+    def without(self, chosen: pl.Series) -> Met:
         """The others than these."""
         return Met(self.rows.filter(~chosen), list(compress(self.texts, ~chosen)), self.key_field)
 

@@ -9,10 +9,10 @@ nothing that changes a row has to think of it. It is kept by stretches of keys, 
 
 from datetime import date, timedelta
 
-import numpy as np
 import polars as pl
 import sqlalchemy as sa
 
+from caspio_sync.deferred import np
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import integer_lists, placeholders, select_frame
 from caspio_sync.ledger.connection import LedgerConnection
@@ -40,7 +40,7 @@ PRINTS = pl.Schema(
         "price": pl.Int64(),
     }
 )
-_PACKED = np.dtype([("pk", "<i8"), ("raw", "<u8"), ("fp", "V16"), ("price", "<i4")])
+_PACKED = [("pk", "<i8"), ("raw", "<u8"), ("fp", "V16"), ("price", "<i4")]  # of numpy's dtype
 _STRETCHES = {
     "low_pk": pl.Int64(),
     "high_pk": pl.Int64(),
