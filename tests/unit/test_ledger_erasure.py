@@ -18,6 +18,7 @@ from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.ledger.audit import FIRST_HASH, AuditBrokenError, chained
 from caspio_sync.ledger.erasure import Erased, Keyspace
 from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.ledger.raw_prints import PRINTS
 from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.ledger.store import Ledger
@@ -296,3 +297,12 @@ def test_proof_takes_a_person_out_of_a_batch_that_was_being_sent_as_well(ledger:
     assert pl.read_ipc(bytes(kept))["key"].to_list() == ["C3"]
     assert ledger.read_rows("customers", 1, 3).is_empty()
     assert ledger.delivered("customers", "r1", 1).is_empty()
+
+
+def test_what_a_row_became_is_forgotten_with_the_person(ledger: Ledger) -> None:
+    record(ledger, {1: "c1", 2: "c2"})
+    prints = pl.DataFrame([(1, 11, b"1" * 16, 3), (2, 22, b"2" * 16, 3)], PRINTS, orient="row")
+    ledger.record_prints("customers", "d", prints, prints["source_pk"], low=1, high=2, today=START.date())
+    assert ledger.has_prints("customers", "d")
+    proven(ledger, "c1")
+    assert not ledger.has_prints("customers", "d")
