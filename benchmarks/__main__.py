@@ -1,6 +1,6 @@
 """`make bench` (`JSON=file` writes the metrics): every stage alone, the sending as a whole, and the whole run.
 
-Ends with 1 where a share of httpx fell under 0.7 of the one in docs/benchmarks.md: the machine has no part in it.
+Ends with 1 where a share of httpx fell under 0.7 of the one in docs/benchmarks.md; rates go by the machine.
 """
 
 import argparse

@@ -31,7 +31,7 @@ _HEADER = struct.Struct("<IIIB")  # number, start, count, which of the envelopes
 _ALLOWED = struct.Struct("<dd")  # until when, and which share of the limit
 _PIPE_BYTES = 1 << 20
 # Room for a whole batch, so that the sender never starves while the next one is prepared.
-_LOOK_AHEAD = 1000
+_LOOK_AHEAD = 500
 _PARENT_SECONDS = 0.1
 _LOST: dict[str, Any] = {"error": "lost", "message": "the sender process ended before it answered"}
 

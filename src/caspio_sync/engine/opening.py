@@ -13,6 +13,7 @@ ended    its record: `done`, `blocked`, `failed` or `interrupted`        (see en
 """
 
 import contextlib
+import ctypes
 import functools
 import gc
 import math
@@ -49,6 +50,8 @@ from caspio_sync.observe.freshness import change_times
 from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.registry import found
 from caspio_sync.settings import Settings
+
+_M_ARENA_MAX = -8  # of mallopt(3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,7 @@ async def open_run(
     connect = CONNECT.get()
     async with contextlib.AsyncExitStack() as stack:
         watch = await stack.enter_async_context(told(name, settings, connect))
+        _share_free_memory()
         stack.enter_context(_collecting_by_batch())
         looked = await _look(name, options, settings, stack)
         ledger, wait_seconds = looked.ledger, math.inf if options.wait else 0.0
@@ -338,6 +342,12 @@ def _nothing() -> None:
 def _stretched(report: RunReport, observe: Callable[[], None], why: str) -> None:
     report.stretched = why
     observe()
+
+
+def _share_free_memory() -> None:
+    """Have the threads of a run share what the C library holds free; each would keep a part of a batch for itself."""
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # glibc alone knows the call
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 @contextlib.contextmanager

@@ -206,7 +206,7 @@ class Sync(Strict):
         registry.DEFAULT_DESTINATION
     )
     fields: Mapping[str, FieldMapping] = Field(default_factory=dict)
-    batch_size: int = Field(default=30_000, ge=BATCH_ROWS[0], le=BATCH_ROWS[1])
+    batch_size: int = Field(default=25_000, ge=BATCH_ROWS[0], le=BATCH_ROWS[1])
     gate: Gate = Gate()
     schedule: CronSchedule | None = None
     freshness: Annotated[str, AfterValidator(_span)] | None = None
