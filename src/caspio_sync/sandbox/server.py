@@ -157,6 +157,7 @@ def _caspio_app(
     load_shop(sandbox, customers=rows, seed=seed, grocery=grocery)
     for view in views:
         make_view(sandbox, view)
+    sandbox.deliveries.at_once = True
     app: App = sandbox.app
     return app
 

@@ -237,6 +237,13 @@ class Account:
         )
         return table.shape.projection(table.shape.names, pk="number").page(rows.fetchall())
 
+    def matching(self, table: Table, where: str) -> dict[int, dict[str, Any]]:
+        """The records that `where` (T-SQL) finds, all fields, by PK_ID."""
+        condition, parameters = self.condition(table, where)
+        rows = self._db.execute(f'SELECT _row FROM "{table.name}" AS r0 WHERE {condition}', parameters)
+        records = [orjson.loads(row[:-1]) for (row,) in rows]
+        return {record[PK_ID]: record for record in records}
+
     def all_records(self, table: Table) -> list[dict[str, Any]]:
         """Every record of a table as REST shows it, in PK_ID order."""
         rows = self._db.execute(f'SELECT _row FROM "{table.name}" ORDER BY PK_ID')

@@ -19,6 +19,7 @@ from caspio_sync.sandbox.caspio.query import refuse_options
 
 PREFIX = "/integrations/rest/v3/"
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
+DOOR = "/sandbox/datasheet/"  # the emulator's own: what a person does in Caspio, without a token and without a bill
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +62,14 @@ class CaspioApp:
         behaviour: switches of the account and service.
         clock: Date header, tokens, limits.
         route: answers what lies below the API's prefix; raises Refusal.
+        door: answers what lies below DOOR; raises Refusal.
     """
 
-    def __init__(self, behaviour: CaspioBehaviour, clock: Clock, route: Route) -> None:
+    def __init__(self, behaviour: CaspioBehaviour, clock: Clock, route: Route, door: Route) -> None:
         self._behaviour = behaviour
         self._clock = clock
         self._route = route
+        self._door = door
         self._limits = CallLimits(behaviour, clock)
         self.tokens = Tokens(behaviour, clock)
         self.calls = 0
@@ -84,7 +87,7 @@ class CaspioApp:
             body += message.get("body", b"")
             more = message.get("more_body", False)
         # Every request is billed, refused ones and token requests too (4.1).
-        self.calls += 1
+        self.calls += not scope["path"].startswith(DOOR)
         answer = self._answer(scope, body)
         headers = {
             "Content-Type": "application/json; charset=utf-8",
@@ -113,6 +116,8 @@ class CaspioApp:
         authorization = headers.get("authorization", "")
         if path == TOKEN_PATH and scope["method"] == "POST":
             return self._token(body, authorization)
+        if path.startswith(DOOR):
+            return self._door(_request(scope, headers, body, resource, DOOR))
         if not path.startswith(PREFIX):
             raise no_object(path)
         self._limits.take()
@@ -120,13 +125,9 @@ class CaspioApp:
             raise Refusal(HTTPStatus.FORBIDDEN, "IpForbidden", "Access from this IP address is forbidden.")
         if not self.tokens.valid(authorization):
             return self._unauthorized()
-        parameters = {
-            name.lower().removeprefix("q."): value for name, value in parse_qsl(query, keep_blank_values=True)
-        }
-        refuse_options(parameters)
-        segments = tuple(part for part in path[len(PREFIX) :].split("/") if part)
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        return self._route(Request(scope["method"], segments, parameters, media_type, body, resource))
+        request = _request(scope, headers, body, resource, PREFIX)
+        refuse_options(request.parameters)
+        return self._route(request)
 
     def _token(self, body: bytes, authorization: str) -> Answer:
         if self._behaviour.token_calls_limited:
@@ -156,3 +157,11 @@ class CaspioApp:
             "RequestId": request_id,
         }
         return Answer(refusal.status, orjson.dumps(body), headers)
+
+
+def _request(scope: Mapping[str, Any], headers: Mapping[str, str], body: bytes, resource: str, prefix: str) -> Request:
+    query = scope["query_string"].decode("latin-1")
+    parameters = {name.lower().removeprefix("q."): value for name, value in parse_qsl(query, keep_blank_values=True)}
+    segments = tuple(part for part in scope["path"][len(prefix) :].split("/") if part)
+    media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    return Request(scope["method"], segments, parameters, media_type, body, resource)

@@ -49,6 +49,22 @@ class CaspioBehaviour(BaseModel):
         window_seconds: length of that window.
         calls_per_second: calls in any second before 429, None for no limit (4.1).
         retry_after: whether a 429 carries Retry-After (4.1).
+        all_objects: whether the profile has "Enable access to all objects", without which webhooks are refused (1.3).
+        account_id: `accountId` of messages (5.3).
+        webhook_multicast: whether the plan allows several URLs a webhook (5.1).
+        webhook_calls_per_second: the plan's maximum of CallThrottling, and its default (5.5).
+        webhook_batch: a statement that changes n rows makes n messages ("each"), or one ("together") (5.3, OPEN).
+        triggered_tables: tables with a triggered action, whose lists messages leave out (5.2).
+        webhook_secret_in_payload: whether the default payload holds the secret (5.4).
+        webhook_signature_header: header of the signature; "" for none (5.4, OPEN).
+        webhook_signature_encoding: "hex" or "base64" (5.4, OPEN).
+        webhook_signature_prefix: before the signature, such as "sha256=" (5.4, OPEN).
+        webhook_loss: share of messages that never leave.
+        webhook_duplicates: share of messages that are called twice, under one messageId.
+        webhook_disorder: whether messages overtake each other (5.5).
+        webhook_delay_seconds: between a change and its call.
+        webhook_attempts: how often a call is made that is not taken (5.5, OPEN).
+        webhook_retry_seconds: before the second attempt; twice as long before each further one.
         token_calls_limited: whether token requests count towards the two limits; they are always billed (4.1).
         seed: of everything random: shuffles, GUIDs, Random IDs.
     """
@@ -84,6 +100,22 @@ class CaspioBehaviour(BaseModel):
     window_seconds: float = 300
     calls_per_second: int | None = None
     retry_after: bool = False
+    all_objects: bool = True
+    account_id: str = "c0abc123"
+    webhook_multicast: bool = False
+    webhook_calls_per_second: int = 10
+    webhook_batch: Literal["each", "together"] = "each"
+    triggered_tables: frozenset[str] = frozenset()
+    webhook_secret_in_payload: bool = True
+    webhook_signature_header: str = "X-Caspio-Signature"
+    webhook_signature_encoding: Literal["hex", "base64"] = "hex"
+    webhook_signature_prefix: str = ""
+    webhook_loss: float = 0.0
+    webhook_duplicates: float = 0.0
+    webhook_disorder: bool = False
+    webhook_delay_seconds: float = 0.0
+    webhook_attempts: int = 1
+    webhook_retry_seconds: float = 60.0
     token_calls_limited: bool = False
     seed: int = 1
 

@@ -7,6 +7,8 @@ caspio_account.py    tables and views by name, reads and writes in transactions
 caspio_tables.py     one table: checks, stamps, uniqueness
 caspio_records.py    records as stored JSON, cut to the selected fields
 caspio_query.py, caspio_expressions.py, caspio_calls.py, caspio_functions.py    T-SQL in SQLite's words
+webhooks.py, changes.py, messages.py, deliveries.py    outgoing webhooks, what they hear, post, and how it goes astray
+datasheet.py           changes by a person in Caspio
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +21,11 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.sandbox.caspio.account import Account
 from caspio_sync.sandbox.caspio.app import CaspioApp
 from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour, Refusal
+from caspio_sync.sandbox.caspio.changes import Changes
+from caspio_sync.sandbox.caspio.datasheet import Datasheet
+from caspio_sync.sandbox.caspio.deliveries import Deliveries
 from caspio_sync.sandbox.caspio.routes import CaspioRoutes
+from caspio_sync.sandbox.caspio.webhooks import Webhooks
 
 __all__ = ["CaspioBehaviour", "CaspioSandbox", "Refusal"]
 
@@ -27,8 +33,9 @@ __all__ = ["CaspioBehaviour", "CaspioSandbox", "Refusal"]
 class CaspioSandbox:
     """An emulated account; its HTTP side is `app`.
 
-    The methods here act as an import does: no call is counted, no right is checked, and text may hold any character.
-    They raise Refusal, with the status, Code and Message that the API would answer.
+    The methods here act as an import does: no call is counted, no right is checked, no webhook hears of it, and text
+    may hold any character. A person's changes are made by `datasheet`. They raise Refusal, with the status, Code and
+    Message that the API would answer.
 
     Args:
         behaviour: switches of the account and service.
@@ -45,7 +52,12 @@ class CaspioSandbox:
         self.behaviour = behaviour or CaspioBehaviour()
         self.clock = clock or SystemClock()
         self.account = Account(self.behaviour, self.clock, database)
-        self.app = CaspioApp(self.behaviour, self.clock, CaspioRoutes(self.account))
+        self.webhooks = Webhooks(self.account, self.clock)
+        self.deliveries = Deliveries(self.account, self.webhooks, self.clock)
+        changes = Changes(self.account, self.webhooks, self.deliveries.announce)
+        self.datasheet = Datasheet(self.account, changes)
+        routes = CaspioRoutes(self.account, changes, self.webhooks)
+        self.app = CaspioApp(self.behaviour, self.clock, routes, self.datasheet)
 
     @property
     def calls(self) -> int:

@@ -9,8 +9,11 @@ import orjson
 from caspio_sync.sandbox.caspio.account import Account, Reading, forbidden
 from caspio_sync.sandbox.caspio.app import Answer, Request, Route
 from caspio_sync.sandbox.caspio.behaviour import MAX_RECORDS, Refusal, bad_body, bad_query, no_field, no_object
+from caspio_sync.sandbox.caspio.changes import Changes
 from caspio_sync.sandbox.caspio.fields import Field, check_properties, read_field
+from caspio_sync.sandbox.caspio.requests import json_body, json_object, required_where, wants_rows
 from caspio_sync.sandbox.caspio.tables import Table
+from caspio_sync.sandbox.caspio.webhooks import Webhooks
 
 LAST_BASIC_PLANE = "\uffff"
 
@@ -64,11 +67,15 @@ class CaspioRoutes:
     """Finds and runs the operation of a request.
 
     Args:
-        account: what is read and written.
+        account: what is read.
+        changes: what is written goes through them.
+        webhooks: answer for themselves.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, changes: Changes, webhooks: Webhooks) -> None:
         self._account = account
+        self._changes = changes
+        self._webhooks = webhooks
         self._behaviour = account.behaviour
 
     def __call__(self, request: Request) -> Answer:
@@ -80,6 +87,8 @@ class CaspioRoutes:
                 return self._by_method(request, **self._table_routes(self._table(name), rest))
             case ("views", *rest):
                 return self._views(request, rest)
+            case ("outgoingWebhooks", *_):
+                return self._webhooks(request)
         raise no_object("/".join(request.path))
 
     def _table_routes(self, table: Table, rest: list[str]) -> dict[str, Route]:
@@ -183,10 +192,10 @@ class CaspioRoutes:
             body = json_object(asked)
             if set(body) != {"Value"}:
                 raise bad_body("a password is changed by Value")
-            return self._affected(len(self._account.update(table, {field.name: body["Value"]}, required_where(asked))))
+            return self._affected(len(self._changes.update(table, {field.name: body["Value"]}, required_where(asked))))
 
         def reset(asked: Request) -> Answer:
-            return self._affected(len(self._account.update(table, {field.name: None}, required_where(asked))))
+            return self._affected(len(self._changes.update(table, {field.name: None}, required_where(asked))))
 
         return {"PUT": put, "DELETE": reset}
 
@@ -207,7 +216,7 @@ class CaspioRoutes:
         if isinstance(body, list) and not self._behaviour.array_insert:
             raise bad_body("one JSON object is expected, not an array")
         rows = [self._row(table, row) for row in (body if isinstance(body, list) else [body])]
-        keys = list(self._account.insert(table, rows))
+        keys = list(self._changes.insert(table, rows))
         if wants_rows(request):
             return Answer(HTTPStatus.CREATED, b'{"Result":' + self._account.records(table, keys) + b"}")
         location = {"Location": f"{request.resource}/{keys[-1]}"} if keys else {}
@@ -223,7 +232,7 @@ class CaspioRoutes:
         if passwords:
             raise table.read_only(passwords)
         lists_only = all(table.by_name[name.lower()].kind == "list" for name in values)
-        keys = self._account.update(table, values, where)
+        keys = self._changes.update(table, values, where)
         if lists_only and self._behaviour.list_only_update == "lost":
             if wants_rows(request):
                 raise Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "InternalError", "An internal error occurred.")
@@ -242,7 +251,7 @@ class CaspioRoutes:
 
     def _delete(self, request: Request, table: Table) -> Answer:
         self._writable(table)
-        return self._affected(self._account.delete(table, required_where(request)))
+        return self._affected(self._changes.delete(table, required_where(request)))
 
     def _affected(self, count: int) -> Answer:
         return Answer(HTTPStatus.OK, b'{"RecordsAffected":%d}' % count)
@@ -292,39 +301,3 @@ class CaspioRoutes:
             case ["fields", name]:
                 raise no_field([name])
         raise no_object("/".join(request.path))
-
-
-def required_where(request: Request) -> str:
-    """q.where of a write, which must be there (3.5, 3.6)."""
-    where = request.parameters.get("where", "").strip()
-    if not where:
-        raise bad_query("q.where")
-    return where
-
-
-def wants_rows(request: Request) -> bool:
-    """Whether the written records are to be answered."""
-    return request.parameters.get("response", "").lower() == "rows"
-
-
-def json_body(request: Request) -> Any:
-    """The JSON of a body.
-
-    Raises:
-        Refusal: 415 without a JSON Content-Type, 400 for a body that is no JSON.
-    """
-    if request.content_type not in {"application/json", "text/json"}:
-        message = "The request's media type is not supported for this resource."
-        raise Refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "UnsupportedMediaType", message)
-    try:
-        return orjson.loads(request.body)
-    except orjson.JSONDecodeError:
-        raise bad_body("the body is not JSON") from None
-
-
-def json_object(request: Request) -> dict[str, Any]:
-    """As `json_body`, for bodies that must be an object."""
-    body = json_body(request)
-    if not isinstance(body, dict):
-        raise bad_body("a JSON object is expected")
-    return body
