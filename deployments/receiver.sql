@@ -22,8 +22,21 @@ CREATE TABLE IF NOT EXISTS inbox_malformed (
   seq BIGINT PRIMARY KEY, received_at BIGINT NOT NULL, source TEXT NOT NULL, reason TEXT NOT NULL, event BYTEA NOT NULL
 );
 CREATE TABLE IF NOT EXISTS inbox_poll (source TEXT PRIMARY KEY, position TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS inbox_hint (
+  number BIGSERIAL PRIMARY KEY, sync TEXT NOT NULL, message_id TEXT NOT NULL, source_pk BIGINT NOT NULL,
+  type TEXT NOT NULL, changed_at BIGINT, received_at BIGINT NOT NULL, read_at BIGINT,
+  UNIQUE (sync, message_id, source_pk)
+);
+CREATE INDEX IF NOT EXISTS inbox_hint_waiting ON inbox_hint (sync, number) WHERE read_at IS NULL;
+CREATE TABLE IF NOT EXISTS inbox_heard (
+  sync TEXT NOT NULL, day DATE NOT NULL, outcome TEXT NOT NULL, messages BIGINT NOT NULL, last_at BIGINT NOT NULL,
+  PRIMARY KEY (sync, day, outcome)
+);
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM receiver;
 GRANT USAGE ON SCHEMA public TO receiver;
 GRANT SELECT, INSERT ON inbox_post, inbox_malformed TO receiver;
+GRANT SELECT, INSERT ON inbox_hint TO receiver;
+GRANT USAGE ON SEQUENCE inbox_hint_number_seq TO receiver;
+GRANT SELECT, INSERT, UPDATE ON inbox_heard TO receiver;

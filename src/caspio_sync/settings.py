@@ -25,6 +25,7 @@ from caspio_sync import registry
 from caspio_sync.characters import trimmed
 from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.feeds import FeedSettings
 from caspio_sync.state import Folder, StateSettings, TypedSettings, closed
 from caspio_sync.sync_files import SyncFiles, bare_name, destination_in, shipped_examples
 from caspio_sync.wire.http import is_address, is_in_clear, is_loopback
@@ -200,10 +201,13 @@ class Settings(LocalSettings):
         return self
 
 
-class ReceiverSettings(StateSettings):
+class ReceiverSettings(FeedSettings):
     """What `caspio-sync receive` needs: no key of an account, as it may be reached from outside."""
 
-    token: Annotated[SecretStr, AfterValidator(_bearer_token)] = Field(
+    WHOLE: ClassVar[str] = "CASPIO_SYNC_RECEIVER_TOKEN"
+
+    token: Annotated[SecretStr, AfterValidator(_bearer_token)] | None = Field(
+        default=None,
         validation_alias="CASPIO_SYNC_RECEIVER_TOKEN",
         description="bearer token that Braze Currents is configured with; make one by openssl rand -base64 32",
     )
@@ -212,6 +216,15 @@ class ReceiverSettings(StateSettings):
         validation_alias="CASPIO_SYNC_RECEIVER_OLD_TOKEN",
         description="the one before, accepted as well while Braze is given the new one",
     )
+
+    @model_validator(mode="after")
+    def _has_a_feed(self) -> "ReceiverSettings":
+        if self.token is None and not self.webhooks:
+            raise ValueError(
+                "not set (bearer token of Braze Currents: openssl rand -base64 32), and no CASPIO_SYNC_WEBHOOKS either "
+                "(of Caspio's webhooks; `caspio-sync webhooks install` writes it): nobody could post"
+            )
+        return self
 
     @property
     def tokens(self) -> list[SecretStr]:

@@ -106,6 +106,16 @@ def test_compose_workers_share_ledger_and_server_and_nothing_is_public(compose: 
     assert ports == ["127.0.0.1:4200:4200", "127.0.0.1:8780:8780"]
 
 
+OF_THE_RECEIVER = {
+    "CASPIO_SYNC_RECEIVER_TOKEN",
+    "CASPIO_SYNC_RECEIVER_OLD_TOKEN",
+    "CASPIO_SYNC_WEBHOOKS",
+    "CASPIO_SYNC_WEBHOOK_SIGNATURE_HEADER",
+    "CASPIO_SYNC_WEBHOOK_SIGNATURE_ENCODING",
+    "CASPIO_SYNC_WEBHOOK_SIGNATURE_PREFIX",
+}
+
+
 def _example_variables() -> set[str]:
     text = (ROOT / ".env.example").read_text(encoding="utf-8")
     return set(re.findall(r"^(?:# )?([A-Z][A-Z_]+)=", text, re.MULTILINE))
@@ -121,8 +131,7 @@ def test_the_example_names_every_variable_that_a_person_may_set() -> None:
 def test_compose_passes_every_variable_as_it_is_and_no_sandbox_in_its_place(compose: Any, service: str) -> None:
     environment = compose["services"][service]["environment"]
     of_compose = {"CASPIO_SYNC_HOME", "CASPIO_SYNC_SYNCS", "CASPIO_SYNC_LEDGER_URL"}
-    of_the_receiver = {"CASPIO_SYNC_RECEIVER_TOKEN", "CASPIO_SYNC_RECEIVER_OLD_TOKEN"}
-    passed = {name for name in _example_variables() if not name.startswith("POSTGRES_")} - of_compose - of_the_receiver
+    passed = {name for name in _example_variables() if not name.startswith("POSTGRES_")} - of_compose - OF_THE_RECEIVER
     assert {name: environment.get(name) for name in passed} == {name: f"${{{name}:-}}" for name in passed}
     assert SANDBOX_VARIABLE not in environment
 
@@ -147,11 +156,7 @@ def test_compose_gives_the_receiver_no_key_of_an_account(compose: Any) -> None:
     assert receiver["environment"]["CASPIO_SYNC_LEDGER_URL"].startswith("postgresql+psycopg://receiver:$")
     assert compose["services"]["receiver-role"]["profiles"] == ["currents"]
     assert receiver["profiles"] == ["currents"]  # only where it is asked for
-    assert set(receiver["environment"]) == {
-        "CASPIO_SYNC_LEDGER_URL",
-        "CASPIO_SYNC_RECEIVER_TOKEN",
-        "CASPIO_SYNC_RECEIVER_OLD_TOKEN",
-    }
+    assert set(receiver["environment"]) == {"CASPIO_SYNC_LEDGER_URL", *OF_THE_RECEIVER}
     port = receiver["command"][receiver["command"].index("--port") + 1]
     assert receiver["ports"] == [f"127.0.0.1:{port}:{port}"]
 
@@ -206,7 +211,7 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from caspio_sync import inbox
+    from caspio_sync import hints, inbox
     from caspio_sync.engagement.events import Post
     from caspio_sync.ledger.store import Ledger
 
@@ -219,11 +224,17 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
     with inbox.Inbox.open(url, clock=SystemClock()) as receiving:
         receiving.add([post])
         assert receiving.waiting(0).posts == 1
+    told = hints.Message("customers", "m-1", (hints.Hint(7, "update", None),), "kept")
+    with hints.Hints.open(url) as taking:
+        assert taking.add([told, told]) == ["kept", "duplicate"]
+        with pytest.raises(ConfigurationError, match="lacks a right"):
+            taking.mark_read([1])
     with Ledger.open(owner), inbox.Inbox.open(owner, clock=SystemClock()) as folding:
         assert [each.lines for part in folding.posts(0) for each in part] == [post.lines]
         with folding.reading("compare") as connection:
+            both = [inbox.metadata, hints.metadata]
             ours = {"include_name": lambda name, kind, _: kind != "table" or str(name).startswith("inbox_")}
-            assert compare_metadata(MigrationContext.configure(connection, opts=ours), inbox.metadata) == []
+            assert compare_metadata(MigrationContext.configure(connection, opts=ours), both) == []  # type: ignore[arg-type]  # alembic takes several
     with psycopg.connect(url, autocommit=True) as connection:
         tables = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall()
         allowed = {
@@ -232,8 +243,10 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
             for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
             if connection.execute("SELECT has_table_privilege(%s, %s)", (table, right)).fetchone() == (True,)
         }
+        posts = ("inbox_post", "inbox_malformed", "inbox_hint")
         assert allowed == {
-            (table, right) for table in ("inbox_post", "inbox_malformed") for right in ("SELECT", "INSERT")
+            *((table, right) for table in (*posts, "inbox_heard") for right in ("SELECT", "INSERT")),
+            ("inbox_heard", "UPDATE"),
         }
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("CREATE TABLE own (id INTEGER)")

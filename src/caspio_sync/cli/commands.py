@@ -34,7 +34,10 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
             "days."
         ),
         "erase": "Delete people's profiles in Braze for good, and never make them again (GDPR, CCPA).",
-        "receive": "Take what Braze Currents posts, until Ctrl-C: `POST /currents`, besides `/healthz` and `/metrics`.",
+        "receive": (
+            "Take what Braze Currents and Caspio's webhooks post, until Ctrl-C: "
+            "`/currents`, `/caspio/SYNC`, `/healthz`."
+        ),
         "deploy": (
             "Make each enabled sync a deployment: its schedules, its tags, and the form for a custom run in "
             "Prefect's UI."

@@ -1,10 +1,10 @@
-"""`caspio-sync receive`: the service that Braze Currents posts to."""
+"""`caspio-sync receive`: the service that Braze Currents and Caspio's webhooks post to."""
 
 import contextlib
 import gc
 import logging
 import socket
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,13 @@ from caspio_sync.cli.show import OUT
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.settings import receiver_settings
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from caspio_sync.hints import Hints, Message
+    from caspio_sync.inbox import Inbox
+    from caspio_sync.receiver.webhooks import Keep
+
 _RESERVE_BYTES = 100_000_000
 
 
@@ -20,28 +27,37 @@ def receive(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 for a free one.", min=0, max=65535)] = 8780,
 ) -> None:
-    """Take what Braze Currents posts, until Ctrl-C: `POST /currents`, besides `/healthz` and `/metrics`.
+    """Take what Braze Currents and Caspio's webhooks post, until Ctrl-C: `/currents`, `/caspio/SYNC`, `/healthz`.
 
-    A post is answered once it is on the disk, in the inbox beside the ledger. Braze posts over HTTPS, so a proxy that
-    ends TLS stands in front. Only CASPIO_SYNC_RECEIVER_TOKEN and the place of the inbox are needed: no key of Caspio or
-    Braze is on a machine that is reached from outside. Currents is paid for apart; without it, polls bring bounces,
-    unsubscribes and subscription states.
+    A post is answered once it is on the disk, in the inbox beside the ledger. Both post over HTTPS, so a proxy that
+    ends TLS stands in front. Only CASPIO_SYNC_RECEIVER_TOKEN (of Currents) or CASPIO_SYNC_WEBHOOKS and the place of the
+    inbox are needed: no key of Caspio or Braze is on a machine that is reached from outside. Currents is paid for
+    apart; without it, polls bring bounces, unsubscribes and subscription states.
 
     Example: `caspio-sync receive --port 8780`
     """
     import uvicorn
 
     from caspio_sync.event_loop import run
+    from caspio_sync.hints import Hints
     from caspio_sync.inbox import Inbox
     from caspio_sync.receiver.app import Receiver
     from caspio_sync.receiver.protocol import GuardedProtocol
+    from caspio_sync.receiver.webhooks import CaspioFeed
 
     settings = receiver_settings()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with Inbox.open(settings.inbox_url) as inbox:
+    with contextlib.ExitStack() as stack:
+        inbox = stack.enter_context(Inbox.open(settings.inbox_url))
         inbox.reserve_bytes = _RESERVE_BYTES
         inbox.limit_bytes = int(settings.inbox_max_gb * 1e9)
-        receiver = Receiver(inbox, tokens=settings.tokens)
+        feed = None
+        if settings.webhooks:
+            hints = stack.enter_context(Hints.open(settings.inbox_url))
+            feed = CaspioFeed(settings.webhooks, keep=_kept_in(inbox, hints), form=settings.signature)
+        receiver = Receiver(inbox, tokens=settings.tokens, caspio=feed)
+        if feed is not None:
+            receiver.metrics.registry.register(feed.messages)
         listener = _listen(host, port)
         config = uvicorn.Config(
             receiver.app,
@@ -64,6 +80,16 @@ def receive(
         signals.end_in_own_time()
         with contextlib.suppress(KeyboardInterrupt):
             run(uvicorn.Server(config).serve(sockets=[listener]))
+
+
+def _kept_in(inbox: "Inbox", hints: "Hints") -> "Keep":
+    """Keeps messages while the inbox has room: hints are in its database, on its disk."""
+
+    def keep(messages: "Sequence[Message]") -> "Sequence[str]":
+        inbox.check()
+        return hints.add(messages)
+
+    return keep
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,7 +1,8 @@
 """The ASGI service that is posted to: one service, one route for each sender.
 
 `POST /currents` takes what Braze Currents sends (Braze, 11.1). Its answers are what makes Braze send again what has to
-be sent again, and nothing else: see `_currents`.
+be sent again, and nothing else: see `_currents`. `POST /caspio/{sync}` takes what Caspio's webhooks send: see
+`webhooks.py`.
 """
 
 import contextlib
@@ -23,6 +24,7 @@ from caspio_sync.destinations.braze.currents import CurrentsPost, UnreadablePost
 from caspio_sync.engagement.events import Post, event_lines
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.inbox import Inbox
+from caspio_sync.receiver import webhooks
 from caspio_sync.receiver.access import Bearer, RefusedPostError, read_body
 from caspio_sync.receiver.commit import QUEUE_BYTES, GroupCommit, QueueFullError
 from caspio_sync.receiver.metrics import ReceiverMetrics
@@ -47,6 +49,7 @@ class Receiver:
         tokens: bearer tokens of Currents, each good; two while one is being replaced.
         body_limit: bytes of one post.
         queue_bytes: of the posts that wait for the disk.
+        caspio: takes what Caspio's webhooks post; None where no sync has a feed.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Receiver:
         tokens: Sequence[SecretStr],
         body_limit: int = BODY_LIMIT,
         queue_bytes: int = QUEUE_BYTES,
+        caspio: Endpoint | None = None,
     ) -> None:
         self._inbox = inbox
         self._bearer = Bearer(tokens)
@@ -70,6 +74,7 @@ class Receiver:
             routes=[
                 # Both forms, as a redirect would lead to http:// behind a proxy that ends TLS.
                 *(Route(path, currents, methods=["POST"]) for path in (_PATH, f"{_PATH}/")),
+                *([] if caspio is None else self._webhooks(caspio)),
                 Route("/healthz", self._health),
                 Route("/metrics", self._tell),
             ],
@@ -77,6 +82,10 @@ class Receiver:
             lifespan=self._live,
         )
         self.app.router.redirect_slashes = False
+
+    def _webhooks(self, caspio: Endpoint) -> list[Route]:
+        endpoint = self._counted(webhooks.PATH, caspio)
+        return [Route(path, endpoint, methods=["POST"]) for path in webhooks.paths()]
 
     @contextlib.asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:

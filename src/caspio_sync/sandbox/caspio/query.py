@@ -5,7 +5,7 @@ nodes, and the statement is kept: the next keyset page costs a dictionary look-u
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -286,7 +286,7 @@ def _ancestors(node: Any, top: Any) -> list[Any]:
     return found
 
 
-def refuse_options(parameters: dict[str, str]) -> None:
+def refuse_options(parameters: Mapping[str, str]) -> None:
     """q.sort is wrong; other unknown parameters pass in silence (3.1)."""
     if "sort" in parameters:
         raise bad_query("q.sort")

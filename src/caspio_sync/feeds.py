@@ -1,0 +1,90 @@
+"""Settings of what Caspio's webhooks post: by which secret a sync's feed is known, and how messages are signed."""
+
+import contextlib
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+from caspio_sync.state import StateSettings
+
+FEEDS_VARIABLE = "CASPIO_SYNC_WEBHOOKS"
+
+
+class WebhookFeed(BaseModel, frozen=True, extra="forbid"):
+    """What a sync's webhook is known by.
+
+    Args:
+        table: of the sync; messages of others are none of its. None: not known.
+        secrets: each is good: the one that Caspio showed, the one before it, one of a triggered action's step.
+    """
+
+    table: str | None = None
+    secrets: tuple[Annotated[SecretStr, Field(min_length=8)], ...] = Field(min_length=1)
+
+
+class SignatureForm(BaseModel, frozen=True):
+    """How messages are signed with the webhook's secret: HMAC-SHA256, in a form that Caspio does not document (5.4).
+
+    Args:
+        header: that holds the signature; "" where it is not looked at.
+        encoding: of the 32 bytes.
+        prefix: before them, such as "sha256=".
+    """
+
+    header: str = ""
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""
+
+
+def read_feeds(value: object) -> Any:
+    """The feeds by sync, from JSON; its errors show no value.
+
+    Raises:
+        ValueError: it is no object in JSON.
+    """
+    if not isinstance(value, str):
+        return value
+    found = None
+    with contextlib.suppress(ValueError, RecursionError):
+        found = json.loads(value)
+    if not isinstance(found, dict):  # as an error of the value, for pydantic takes no TypeError
+        raise ValueError(  # noqa: TRY004
+            'no JSON; it is written as \'{"customers": {"table": "Customers", "secrets": ["…"]}}\''
+        )
+    return found
+
+
+def _lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+class FeedSettings(StateSettings):
+    """What the receiver needs for Caspio's webhooks."""
+
+    webhooks: Annotated[dict[str, WebhookFeed], NoDecode, BeforeValidator(read_feeds)] = Field(
+        default_factory=dict,
+        validation_alias=FEEDS_VARIABLE,
+        description="secrets of Caspio's webhooks, by sync, as JSON; `caspio-sync webhooks install` writes it",
+    )
+    signature_header: str = Field(
+        default="",
+        validation_alias="CASPIO_SYNC_WEBHOOK_SIGNATURE_HEADER",
+        description="header in which Caspio signs its messages; without one the secret in the message proves it",
+    )
+    signature_encoding: Annotated[Literal["hex", "base64"], BeforeValidator(_lower)] = Field(
+        default="hex", validation_alias="CASPIO_SYNC_WEBHOOK_SIGNATURE_ENCODING", description="hex or base64"
+    )
+    signature_prefix: str = Field(
+        default="",
+        validation_alias="CASPIO_SYNC_WEBHOOK_SIGNATURE_PREFIX",
+        description="what stands before the signature, such as sha256=",
+    )
+
+    @property
+    def signature(self) -> SignatureForm:
+        """How Caspio's messages are signed."""
+        return SignatureForm(
+            header=self.signature_header, encoding=self.signature_encoding, prefix=self.signature_prefix
+        )
