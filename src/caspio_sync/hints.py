@@ -146,9 +146,11 @@ class Hints(LedgerConnection):
         added = insert(connection, _heard).values(values)
         connection.execute(added.on_conflict_do_update(index_elements=key, set_=more))
 
-    def waiting(self, sync: str, *, limit: int) -> list[WaitingHint]:
-        """Hints of a sync that no run has read, in the order of their arrival."""
-        own = sa.select(_hint.c.number, _hint.c.source_pk).where(_hint.c.sync == sync, _hint.c.read_at.is_(None))
+    def waiting(self, sync: str, *, limit: int, after: int = 0) -> list[WaitingHint]:
+        """Hints of a sync that no run has read, in the order of their arrival; `after`: those above this number."""
+        own = sa.select(_hint.c.number, _hint.c.source_pk).where(
+            _hint.c.sync == sync, _hint.c.read_at.is_(None), _hint.c.number > after
+        )
         with self.reading("look for hints") as connection:
             found = connection.execute(own.order_by(_hint.c.number).limit(limit))
             return [WaitingHint(int(number), int(source_pk)) for number, source_pk in found]

@@ -61,6 +61,7 @@ class SourceBatch:
         frame: source frame, sorted by `source_pk`; every row read whose key is within, those in `met` apart.
         prints: source_pk and raw_print (UInt64) of the frame's rows; None where they have none.
         met: rows that a sieve took out before they were decoded.
+        scattered: whether the rows were asked for one by one: what lies between them was not looked at.
     """
 
     number: int
@@ -69,6 +70,7 @@ class SourceBatch:
     frame: pl.DataFrame
     prints: pl.DataFrame | None = None
     met: Met = NOBODY
+    scattered: bool = False
 
     @property
     def rows(self) -> int:

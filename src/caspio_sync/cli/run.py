@@ -61,6 +61,15 @@ SameWorkspace = Annotated[
     bool,
     typer.Option("--same-workspace", help="The accounts are those of before, under another host or key."),
 ]
+Hints = Annotated[
+    bool, typer.Option("--hints", help="Only rows that Caspio's webhooks announced, read again now; the cursor stays.")
+]
+Listen = Annotated[
+    float,
+    typer.Option(
+        "--listen", min=0, max=3600, help="With --hints: go on for so many seconds, taking what arrives meanwhile."
+    ),
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
 AllowDeletes = Annotated[
     bool,
@@ -100,6 +109,8 @@ def run(
     allow_deletes: AllowDeletes = False,
     allow_erasures: AllowErasures = False,
     same_workspace: SameWorkspace = False,
+    hints: Hints = False,
+    listen: Listen = 0,
     strict: Strict = False,
     wait: Wait = False,
     prefect: Prefect = False,
@@ -128,6 +139,8 @@ def run(
         allow_deletes=allow_deletes,
         allow_erasures=allow_erasures,
         same_workspace=same_workspace,
+        hints=hints,
+        listen_seconds=listen,
         strict=strict,
         wait=wait,
     )

@@ -13,7 +13,7 @@ from caspio_sync.caspio.cells import source_frame
 from caspio_sync.caspio.records import SourceBatch
 from caspio_sync.engine.duplicate_consent import heed, keep_words_of_gone, note_words, words_known
 from caspio_sync.engine.erasing import withhold_erased
-from caspio_sync.engine.hand_over import Claims, find_claims, heirs, take_over
+from caspio_sync.engine.hand_over import Claims, find_claims, heirs, known_rows, take_over
 from caspio_sync.engine.kind import mapping_of
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.unfinished import begin_reading, claim_before_others
@@ -82,6 +82,7 @@ async def open_batch(run: SyncRun, batch: SourceBatch) -> None:
         low_pk=batch.low,
         high_pk=batch.high,
         rows=batch.rows,
+        among=batch.frame[SOURCE_PK].to_list() if batch.scattered else None,
     )
 
 
@@ -89,14 +90,14 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     """New and changed rows of a batch, each key claimed by one row; what duplicates say is all it writes."""
     if batch.frame.is_empty() and (nothing := run.reading.nothing) is not None:
         return await _all_met(run, batch, mapped, nothing)
-    known = await _known(run, batch)
+    known = await known_rows(run, batch)
     own, mapped = mapped, await heed(run, mapped, known)
     comparison = await _compared(run, batch, mapped, known)
     claims = await _claims(run, mapped, comparison.changes)
     pairs = heirs(run, claims, _new(comparison.changes), known)
     if not pairs.is_empty():
         await keep_words_of_gone(run, pairs)
-        known = await take_over(run, pairs, known, batch.low, batch.high)
+        known = await take_over(run, pairs, known, batch)
         mapped = await heed(run, own, known)
         comparison = await _compared(run, batch, mapped, known)
         # From here on their keys are theirs: other new rows of the batch that bear them are held.
@@ -144,14 +145,6 @@ async def _all_met(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame, nothi
     run.report.unchanged += rows.height
     run.report.data_points_full += int(rows["price"].sum())
     return replace(nothing, unchanged=rows.height)
-
-
-async def _known(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
-    """What the ledger knows of the batch's rows, those apart that a sieve took out."""
-    ledger = run.ledger.ledger
-    if batch.frame.height < batch.met.height:
-        return await run.ledger.do(ledger.rows_at, run.name, batch.frame[SOURCE_PK])
-    return await run.ledger.do(ledger.read_rows, run.name, batch.low, batch.high)
 
 
 async def _keep(

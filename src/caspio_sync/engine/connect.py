@@ -13,6 +13,7 @@ from caspio_sync.delivery.sender import InlineSender, Sender
 from caspio_sync.engine.destination import Account, Destination, Sink
 from caspio_sync.engine.run import Opening
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.hints import Hints
 from caspio_sync.inbox import Inbox
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.observe.report import RunReport
@@ -89,6 +90,11 @@ def open_inbox(settings: LocalSettings, clock: Clock) -> Inbox:
     return Inbox.open(settings.inbox_url, clock=clock)
 
 
+def open_hints(settings: LocalSettings, clock: Clock) -> Hints:
+    """What webhooks told, made where there is none."""
+    return Hints.open(settings.inbox_url, clock=clock)
+
+
 @dataclass(frozen=True, slots=True)
 class Connect:
     """How a run reaches Caspio, a destination and its ledger; tests hand in their own."""
@@ -99,6 +105,7 @@ class Connect:
     sender: Callable[[Settings, Clock, Sink[Any], Account, int], Sender] = sender_of
     ledger: Callable[[LocalSettings, Clock], Ledger] = open_ledger
     inbox: Callable[[LocalSettings, Clock], Inbox] = open_inbox
+    hints: Callable[[LocalSettings, Clock], Hints] = open_hints
     told: Callable[[Opening], Any] | None = None  # what a destination tells of people, instead of its own word
     observer: Observer | None = None
 

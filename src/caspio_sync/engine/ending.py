@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from caspio_sync import signals
 from caspio_sync.engine.accounting import check_run
+from caspio_sync.engine.hinted import note_gone
 from caspio_sync.engine.prepared import fields_then, read_digest
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.unfinished import end_shard
@@ -64,6 +65,8 @@ async def conclude(run: SyncRun, known: KnownSource | None) -> None:
     run.raise_if_in_doubt()
     await _move_cursor(run)
     await _note_unfound(run)
+    await note_gone(run)
+    await run.reading.conclude()
     run.reading.note_missing()
     await end_shard(run)
     if (found := fields_then(run.prepared, known)) is not None:

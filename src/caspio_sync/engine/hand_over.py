@@ -109,15 +109,22 @@ def heirs(run: SyncRun, claims: Claims, new: pl.DataFrame, known: pl.DataFrame) 
     )
 
 
-async def take_over(run: SyncRun, pairs: pl.DataFrame, known: pl.DataFrame, low: int, high: int) -> pl.DataFrame:
-    """Hand over, and give the ledger's rows from low to high as they are then; a plan writes nothing.
+async def known_rows(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
+    """What the ledger knows of a batch's rows (LEDGER_ROW_SCHEMA), those apart that a sieve took out."""
+    store = run.ledger.ledger
+    if batch.scattered or batch.frame.height < batch.met.height:  # what lies between may be all of the table
+        return await run.ledger.do(store.rows_at, run.name, batch.frame[SOURCE_PK])
+    return await run.ledger.do(store.read_rows, run.name, batch.low, batch.high)
+
+
+async def take_over(run: SyncRun, pairs: pl.DataFrame, known: pl.DataFrame, batch: SourceBatch) -> pl.DataFrame:
+    """Hand over, and give the ledger's rows of the batch as they are then; a plan writes nothing.
 
     Args:
         run: the run.
         pairs: PAIRS_SCHEMA.
-        known: the ledger's rows from low to high as they are now.
-        low: smallest PK_ID of the batch.
-        high: largest.
+        known: the ledger's rows of the batch as they are now.
+        batch: whose rows take over.
     """
     store = run.ledger.ledger
     run.report.notes.append(
@@ -125,7 +132,7 @@ async def take_over(run: SyncRun, pairs: pl.DataFrame, known: pl.DataFrame, low:
     )
     if not run.planned:
         await run.ledger.do(store.hand_over, run.name, pairs)
-        return await run.ledger.do(store.read_rows, run.name, low, high)
+        return await known_rows(run, batch)
     former = await run.ledger.do(store.rows_at, run.name, pairs["former_pk"])
     return _placed(known, former, pairs)
 
@@ -164,7 +171,7 @@ async def take_over_agreed(
     pairs = heirs(run, claims, new, own)
     if pairs.is_empty():
         return known, agreed
-    known = await take_over(run, pairs, known, batch.low, batch.high)
+    known = await take_over(run, pairs, known, batch)
     if not run.planned:
         return known, await run.ledger.do(store.agreed, run.name, batch.low, batch.high)
     taken = pairs["former_pk"].sort()

@@ -19,6 +19,9 @@ from caspio_sync.ledger.thread import LedgerThread
 # Of a lease's length: the share after which its holder sends nothing more before it was renewed.
 _TRUSTED_SHARE = 0.8
 _WAIT_SECONDS = 2.0
+# Of whoever takes hints: it lets go when it is asked to, within a batch.
+RUN, HINTS = "run", "hints"
+_LETS_GO_SECONDS = 0.2
 LOOK_SECONDS = 1.0  # at who else uses the limits
 # What others gave up is in the vendors' windows still: 3 s of a destination's, a second of Caspio's.
 GROWS_AFTER_SECONDS = 3.0
@@ -66,7 +69,7 @@ async def hold_lease(
     ledger: LedgerThread,
     clock: Clock,
     *,
-    of: str = "run",
+    of: str = RUN,
     wait_seconds: float = 0.0,
     pk_range: tuple[int, int] | None = None,
 ) -> AsyncIterator[HeldLease]:
@@ -74,6 +77,8 @@ async def hold_lease(
 
     A process that was paused, or could not reach its ledger, for the length of the lease sends nothing until the ledger
     has confirmed the lease; where another run has taken it over, the run ends instead.
+
+    Who takes hints holds it for a minute at a time, and lets go for whoever asks, who waits for it in any case.
 
     Args:
         sync: name of the sync.
@@ -90,9 +95,11 @@ async def hold_lease(
     holder = f"{of} {run} (process {os.getpid()} on {socket.gethostname()})"
     until = clock.monotonic() + wait_seconds
     low, high = pk_range or (leases.LOWEST_PK, leases.HIGHEST_PK)
-    held = await _acquired(run, Lease(sync, low, high, holder, clock.now()), ledger, clock, until)
+    wanted = Lease(sync, low, high, holder, clock.now())
+    held = await _acquired(run, wanted, ledger, clock, until, asks=of != HINTS)
     lease = held.lease
-    if of == "run":
+    shares = of in {RUN, HINTS}
+    if shares:
         held.share(await ledger.do(ledger.ledger.take_share, lease))
     owner = asyncio.current_task()
     lost: list[Exception] = []
@@ -114,7 +121,7 @@ async def hold_lease(
                 continue
 
     tasks = [asyncio.create_task(beat())]
-    if of == "run":
+    if shares:
         tasks.append(asyncio.create_task(_keep_even(held, ledger)))
     try:
         yield held
@@ -130,24 +137,39 @@ async def hold_lease(
             await ledger.do(ledger.ledger.release_lease, lease)
 
 
-async def _acquired(run: str, wanted: Lease, ledger: LedgerThread, clock: Clock, until: float) -> HeldLease:
-    """The lease, as soon as its last holder lets go of it; `until` then it is waited for."""
-    while True:
-        asked_at = uptime_seconds()
-        try:
-            lease = await ledger.do(
-                ledger.ledger.acquire_lease,
-                wanted.sync,
-                wanted.holder,
-                low_pk=wanted.low_pk,
-                high_pk=wanted.high_pk,
-            )
-        except LeaseHeldError:
-            if clock.monotonic() >= until:
-                raise
-            await clock.sleep(_WAIT_SECONDS)
-        else:
-            return HeldLease(run, lease, asked_at)
+async def _acquired(
+    run: str, wanted: Lease, ledger: LedgerThread, clock: Clock, until: float, *, asks: bool
+) -> HeldLease:
+    """The lease, as soon as its last holder lets go of it; `until` then it is waited for.
+
+    Args:
+        run: id of the run.
+        wanted: the lease.
+        ledger: where it is.
+        clock: all waiting goes through it.
+        until: by the monotonic clock.
+        asks: whether whoever takes hints is asked to let go, and waited for in any case.
+    """
+    store, asked = ledger.ledger, False
+    try:
+        while True:
+            asked_at = uptime_seconds()
+            try:
+                low, high = wanted.low_pk, wanted.high_pk
+                lease = await ledger.do(store.acquire_lease, wanted.sync, wanted.holder, low_pk=low, high_pk=high)
+                return HeldLease(run, lease, asked_at)
+            except LeaseHeldError as error:
+                lets_go = asks and (error.holder or "").startswith(f"{HINTS} ")
+                if not lets_go and clock.monotonic() >= until:
+                    raise
+            if asks:
+                await ledger.do(store.ask_for_turn, wanted.sync, wanted.holder)
+                asked = True
+            await clock.sleep(_LETS_GO_SECONDS if lets_go else _WAIT_SECONDS)
+    finally:
+        if asked:
+            with contextlib.suppress(CaspioSyncError):
+                await ledger.do(store.withdraw, wanted.sync, wanted.holder)
 
 
 async def _keep_even(held: HeldLease, ledger: LedgerThread) -> None:

@@ -27,9 +27,10 @@ from caspio_sync.engine.connect import CONNECT, Connect
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.engine.ending import conclude, finish
 from caspio_sync.engine.gates import MakeGates, no_gates
+from caspio_sync.engine.hinted import hinted, refuse_hints
 from caspio_sync.engine.incidents import told
 from caspio_sync.engine.kind import kind_of
-from caspio_sync.engine.lease import HeldLease, hold_lease, new_run_id
+from caspio_sync.engine.lease import HINTS, RUN, HeldLease, hold_lease, new_run_id
 from caspio_sync.engine.prepared import Prepared, calls_a_page, prepare
 from caspio_sync.engine.quota import CaspioQuota, caspio_account, count_calls
 from caspio_sync.engine.reading import Reading
@@ -40,7 +41,7 @@ from caspio_sync.engine.sieve import RowSieve
 from caspio_sync.engine.situation import freed, look
 from caspio_sync.engine.turns import Turns
 from caspio_sync.engine.workspace import known_accounts, remember_accounts
-from caspio_sync.errors import CaspioSyncError
+from caspio_sync.errors import CaspioSyncError, GateBlockedError
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.runs import Run
 from caspio_sync.ledger.sources import KnownSource
@@ -113,7 +114,14 @@ async def open_run(
         looked = await _look(name, options, settings, stack)
         ledger, wait_seconds = looked.ledger, math.inf if options.wait else 0.0
         lease = await stack.enter_async_context(
-            hold_lease(name, ledger, connect.clock, wait_seconds=wait_seconds, pk_range=options.pk_range)
+            hold_lease(
+                name,
+                ledger,
+                connect.clock,
+                of=HINTS if options.hints else RUN,
+                wait_seconds=wait_seconds,
+                pk_range=options.pk_range,
+            )
         )
         killed = await ledger.do(_bury, ledger.ledger, name, settings, lease)
         # At once: whatever goes wrong from here on, nobody else will learn of them.
@@ -236,6 +244,8 @@ async def _make(
     caspio, ledger, clock, planned = looked.caspio, looked.ledger, looked.connect.clock, run is None
     prepared = await ledger.do(_kept, ledger.ledger, name, looked.prepared)
     definition, mapping = prepared.definition, prepared.mapping
+    if options.hints:
+        refuse_hints(prepared)
     destination = destination_of(definition)
     sink, account = destination.sink(definition), connect.account(destination, clock)
     clients = Clients(
@@ -282,12 +292,31 @@ async def _make(
         caspio.hold_to(quota)
     sieve = None
     # Where a field cannot be read now, a row is not what it is.
-    if work.sifts and selection.whole and not planned and not mapping.stopped:
+    if work.sifts and selection.whole and not (planned or options.hints or mapping.stopped):
         takes_out = not options.whole and not work.sends_all
         sieve = RowSieve(name, prepared, ledger, situation.versions, clock=clock, takes_out=takes_out)
         await sieve.begin()
     turns, cursor, after = Turns(report, observe), definition.source.cursor, selection.goes_on_from
     zone = None if cursor is None else prepared.fields[cursor].time_zone
+    reading = Reading(
+        readers=[
+            prepared.reader(caspio, where, clock, limit=options.limit, sieve=sieve) for where in selection.conditions
+        ],
+        options=options,
+        key_field=mapping.identity.source_field,
+        goes_on_from=None if after is None else after.began_at,
+        calls_a_page=calls_a_page(caspio, prepared),
+        quota=quota,
+        report=report,
+        turns=turns,
+        sieve=sieve,
+    )
+    blocks: list[GateBlockedError] = []
+    if options.hints:
+        hints = connect.hints(settings, clock)
+        stack.callback(hints.close)
+        stopped = functools.partial(bool, blocks)
+        reading = hinted(reading, prepared, hints=hints, ledger=ledger, caspio=caspio, clock=clock, stopped=stopped)
     return SyncRun(
         name=name,
         prepared=prepared,
@@ -301,25 +330,13 @@ async def _make(
         versions=situation.versions,
         gates=gates(name, definition, mapping),
         times=change_times(cursor, zone, situation.read_up_to(now)),
-        reading=Reading(
-            readers=[
-                prepared.reader(caspio, where, clock, limit=options.limit, sieve=sieve)
-                for where in selection.conditions
-            ],
-            options=options,
-            key_field=mapping.identity.source_field,
-            goes_on_from=None if after is None else after.began_at,
-            calls_a_page=calls_a_page(caspio, prepared),
-            quota=quota,
-            report=report,
-            turns=turns,
-            sieve=sieve,
-        ),
+        reading=reading,
         turns=turns,
         work=work,
         report=report,
         clock=clock,
         observe=observe,
+        blocks=blocks,
     )
 
 

@@ -99,6 +99,14 @@ class Reading:
         if self.options.identities:
             self.found.update(map(_as_compared, rows[self.key_field].cast(pl.String).drop_nulls()))
 
+    @property
+    def gone(self) -> list[int] | None:
+        """source_pk of announced rows that are not there, sorted; None where rows were not read as announced."""
+        return None
+
+    async def conclude(self) -> None:
+        """The run came to its end, and each row that was read has its verdict."""
+
     def note_missing(self) -> None:
         """Say which keys that were asked for no row bore: by their place, for a key can be an address."""
         options, asked = self.options, self.options.identities

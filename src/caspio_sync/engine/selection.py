@@ -73,6 +73,8 @@ def choose(options: RunOptions, prepared: Prepared, situation: Situation, now: d
             f"{prepared.definition.name}: a time to begin at needs a cursor field (source.cursor in the sync file), "
             "and the sync has none; use run --full, or backfill --pk"
         )
+    if options.hints:  # they are read as they arrive
+        return Selection("partial", ())
     if options.release:  # nothing else is read
         held = tuple(situation.held[: options.limit])
         return Selection("partial", _by_key(prepared, held, None), held)
@@ -179,6 +181,13 @@ def check_options(name: str, options: RunOptions) -> None:
             f"{name}: --baseline records every row as sent without sending it; it cannot be combined with "
             f"{' and '.join(against)}. Leave out the one or the other"
         )
+    if options.hints and (others := _beside_hints(options)):
+        raise ConfigurationError(
+            f"{name}: --hints reads the rows that webhooks announced; it cannot be combined with "
+            f"{' and '.join(others)}. Leave out the one or the other"
+        )
+    if options.listen_seconds and not options.hints:
+        raise ConfigurationError(f"{name}: --listen goes with --hints")
     since, until = options.since, options.until
     if until is not None and (since is None or since > until):
         raise ConfigurationError(
@@ -192,3 +201,18 @@ def check_options(name: str, options: RunOptions) -> None:
             f"{name}: --verify-sample goes with --baseline; after an ordinary run use "
             f"`caspio-sync verify {name} --sample {options.verify_sample}`"
         )
+
+
+def _beside_hints(options: RunOptions) -> list[str]:
+    given = (
+        ("--full", options.full),
+        ("--resend", options.resend),
+        ("--baseline", options.baseline),
+        ("--allow-deletes", options.allow_deletes),
+        ("--keys", options.row_keys),
+        ("--limit", options.limit is not None),
+        ("--since", options.since is not None),
+        ("a backfill's range", options.pk_range is not None),
+        ("a release", options.release),
+    )
+    return [word for word, is_given in given if is_given]

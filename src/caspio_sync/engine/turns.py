@@ -47,6 +47,9 @@ class Turns:
     _uncollected: int = 0
     _collections: int = 0
     _started: float | None = None
+    _handed: int = 0
+    _done: int = 0
+    _quiet: asyncio.Event = field(default_factory=asyncio.Event)
     _after_batch: Callable[[], Awaitable[object]] = _nothing
 
     def turn(self, stage: str) -> asyncio.Lock:
@@ -63,7 +66,15 @@ class Turns:
         finally:
             if batch is None:
                 self._room.release()
+            else:
+                self._handed += 1
         return batch
+
+    async def all_done(self) -> None:
+        """Wait until each batch that was read is recorded: a row that is read again must not overtake itself."""
+        while self._done < self._handed:
+            self._quiet.clear()
+            await self._quiet.wait()
 
     @contextlib.asynccontextmanager
     async def on_its_way(self, batch: SourceBatch) -> AsyncIterator[None]:
@@ -74,6 +85,8 @@ class Turns:
             self._claims.pop(batch.number, None)
             self._collect(batch.rows)
             self._room.release()
+            self._done += 1
+            self._quiet.set()
             self.report.seconds["moving"] = time.perf_counter() - (self._started or 0.0)
             self.observe()
             await self._after_batch()

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterable
+from datetime import datetime
 
 import polars as pl
 import sqlalchemy as sa
@@ -78,6 +79,16 @@ class Catalogs(LedgerConnection):
         )
         with self.reading("list the items") as connection:
             return select_frame(connection, statement, (sync,), _PRESENT_SCHEMA)
+
+    def items_and_deleted(self, sync: str, since: datetime) -> tuple[int, int]:
+        """Items that the catalog has, and those that were deleted since an instant."""
+        rows = schema.row.c
+        there = sa.func.sum(sa.case((sa.and_(rows.sent_fp.is_not(None), rows.holds == 1), 1), else_=0))
+        deleted = sa.and_(rows.verdict == Verdict.DELETED, rows.seen_at >= since, rows.request.is_not(None))
+        counted = sa.select(there, sa.func.sum(sa.case((deleted, 1), else_=0))).where(rows.sync == sync)
+        with self.reading("count the items") as connection:
+            items, gone = connection.execute(counted).one()
+        return int(items or 0), int(gone or 0)
 
     def note_leaving(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame) -> None:
         """Write down, before the first of them leaves, which rows of a batch are handed to the sender.

@@ -199,7 +199,12 @@ def left_unrecorded(source_pk: str, unfinished: Sequence[Unfinished]) -> pl.Expr
     return pl.any_horizontal(
         pl.lit(value=False),
         *(
-            pl.col(source_pk).is_between(each.low, each.high) & ~pl.col(source_pk).is_in(each.recorded.implode())
+            (
+                pl.col(source_pk).is_between(each.low, each.high)
+                if each.among is None
+                else pl.col(source_pk).is_in(each.among)
+            )
+            & ~pl.col(source_pk).is_in(each.recorded.implode())
             for each in unfinished
         ),
     )

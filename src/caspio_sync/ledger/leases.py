@@ -13,11 +13,14 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.processes import has_died, this_process
+from caspio_sync.ledger.runs import insert
 
 LEASE_SECONDS = 60.0
 BEAT_SECONDS = 10.0
 LOWEST_PK = -(2**63)
 HIGHEST_PK = 2**63 - 1
+_ASKED = "\x1fasked"  # behind the name of a sync: no lease, but that somebody waits for it
+_ASKED_SECONDS = 10.0
 
 
 class LeaseHeldError(ConfigurationError):
@@ -153,6 +156,33 @@ class Leases(LedgerConnection):
             connection.execute(sa.update(schema.lease).where(*_own(lease)).values(share=share))
         return share
 
+    def ask_for_turn(self, sync: str, holder: str) -> None:
+        """Have whoever takes hints of a sync let go of its lease; to be said again within 10 s, as long as it is so."""
+        asked = schema.lease.c
+        with self.writing("ask for the lease") as connection:
+            now = self._now(connection)
+            gone = sa.or_(asked.expires_at <= now, asked.holder == holder)
+            connection.execute(sa.delete(schema.lease).where(asked.sync == _asked(sync), gone))
+            values = {
+                "sync": _asked(sync),
+                "low_pk": LOWEST_PK,
+                "high_pk": HIGHEST_PK,
+                "holder": holder,
+                "expires_at": now + timedelta(seconds=_ASKED_SECONDS),
+                "process": this_process(),
+            }
+            connection.execute(insert(connection, schema.lease).values(values).on_conflict_do_nothing())
+
+    def withdraw(self, sync: str, holder: str) -> None:
+        """The turn has come, or is not waited for any more."""
+        asked = schema.lease.c
+        with self.writing("withdraw") as connection:
+            connection.execute(sa.delete(schema.lease).where(asked.sync == _asked(sync), asked.holder == holder))
+
+    def is_asked_for(self, sync: str) -> bool:
+        """Whether somebody waits for the lease on a sync (`ask_for_turn`)."""
+        return bool(self.leases(_asked(sync)))
+
     def _other_shares(self, connection: sa.Connection, lease: Lease) -> list[float]:
         table = schema.lease.c
         chosen = sa.select(table.share, table.process).where(
@@ -173,8 +203,14 @@ class Leases(LedgerConnection):
         """Every lease that was not given back, lapsed or not, by sync and range."""
         table = schema.lease.c
         with self.reading("read leases", fold=False) as connection:
-            found = connection.execute(sa.select(schema.lease).order_by(table.sync, table.low_pk))
+            found = connection.execute(
+                sa.select(schema.lease).where(~table.sync.endswith(_ASKED)).order_by(table.sync, table.low_pk)
+            )
             return [Lease(**each._mapping) for each in found]  # noqa: SLF001 - public name
+
+
+def _asked(sync: str) -> str:
+    return sync + _ASKED
 
 
 def _own(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:

@@ -14,6 +14,7 @@ from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.schemas import SOURCE_PK
 
 RUNNING = "running"
+_AMONG = "among"  # in the counts of an open batch
 PARTIAL, SWEEP = "partial", "sweep"  # modes: of chosen rows, and of all
 KILLED, FAILED, INTERRUPTED = "killed", "failed", "interrupted"
 DIED = (KILLED, FAILED, INTERRUPTED)  # states of runs that recorded a part of their rows
@@ -77,11 +78,13 @@ class Unfinished:
         low: its smallest `source_pk`.
         high: its largest.
         recorded: `source_pk` of the rows whose outcome was recorded, in it or in an unfinished batch after it.
+        among: `source_pk` of its rows; None: all from `low` to `high`.
     """
 
     low: int
     high: int
     recorded: pl.Series
+    among: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +218,12 @@ class Runs(LedgerConnection):
         """The run that was started last, finished or not."""
         return next(iter(self.runs(sync, limit=1)), None)
 
-    def open_batch(self, *, run: str, number: int, low_pk: int, high_pk: int, rows: int) -> Batch:
+    def open_batch(
+        self, *, run: str, number: int, low_pk: int, high_pk: int, rows: int, among: Sequence[int] | None = None
+    ) -> Batch:
         """Write down that a batch has begun; a batch that was closed before stays as it is.
+
+        `among` holds the `source_pk` of its rows, where they are not all that lie between the two.
 
         Returns:
             the batch as it stands, so that a repeated task sees what was done.
@@ -228,9 +235,10 @@ class Runs(LedgerConnection):
             "high_pk": high_pk,
             "rows": rows,
             "state": OPEN,
+            "counts": None if among is None else {_AMONG: list(among)},
             "at": self.now(),
         }
-        again = {name: values[name] for name in ("low_pk", "high_pk", "rows", "at")}
+        again = {name: values[name] for name in ("low_pk", "high_pk", "rows", "counts", "at")}
         batch = schema.batch.c
         with self.writing("open a batch", fenced=True, fold=False) as connection:
             connection.execute(
@@ -262,7 +270,10 @@ class Runs(LedgerConnection):
             .group_by(runs.mode)
         )
         left = (
-            sa.select(runs.mode, runs.started_at, batches.run, batches.number, batches.low_pk, batches.high_pk)
+            sa.select(
+                *(runs.mode, runs.started_at, batches.run, batches.number),
+                *(batches.low_pk, batches.high_pk, batches.counts),
+            )
             .join_from(schema.batch, schema.run, batches.run == runs.id)
             .where(runs.sync == sync, batches.state == OPEN)
             .order_by(runs.started_at.desc())
@@ -273,14 +284,15 @@ class Runs(LedgerConnection):
             last: dict[str, datetime] = {each[0]: each[1] for each in connection.execute(done)}
             read = {PARTIAL: last.get(SWEEP)}
             complete = max(last.values(), default=None)
-            for mode, at, run, number, low, high in connection.execute(left).all():
+            for mode, at, run, number, low, high, counts in connection.execute(left).all():
                 since = read.get(mode, complete)
                 if since is None or at > since:
                     told = history.delivered(connection, sync, run, number)
                     # An opt-out that left ahead tells nothing of the row's other object, which may have loosened one.
                     told = told.filter(pl.col("part") == schema.PROFILE)
                     recorded = pl.concat([recorded, told[SOURCE_PK]]).unique()
-                    found.append(Unfinished(low, high, recorded))
+                    among = (counts or {}).get(_AMONG)
+                    found.append(Unfinished(low, high, recorded, None if among is None else tuple(among)))
         return tuple(found)
 
     def rows_recorded(self, run: str) -> int:

@@ -84,6 +84,16 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     verify_sample: int | None = Field(
         default=None, ge=1, description="With baseline: then read so many of these profiles back and compare them."
     )
+    hints: bool = Field(
+        default=False,
+        description="Read only rows that Caspio's webhooks announced and no run read since. Never moves the cursor.",
+    )
+    listen_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=3600,
+        description="With hints: go on so long, taking what arrives meanwhile, until another run of the sync waits.",
+    )
     wait: bool = Field(
         default=False, description="Where a run of this sync is under way, wait for its end instead of refusing."
     )
@@ -124,7 +134,7 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
     def partial(self) -> bool:
         """Whether the run reads a chosen part, and so must leave the cursor alone."""
         chosen = (self.limit, self.since, self.until, self.pk_range)
-        return any(each is not None for each in chosen) or bool(self.row_keys) or bool(self.release)
+        return any(each is not None for each in chosen) or bool(self.row_keys) or bool(self.release) or self.hints
 
     @property
     def identities(self) -> tuple[str, ...]:
@@ -169,6 +179,7 @@ class RunReport(BaseModel):
     error: str | None = None
 
     whole: bool = False  # whether it reads the source from its first row to its last
+    hints: int = 0  # rows of webhooks' messages that were read again
     expected: int = 0  # rows that Caspio counted when the read was opened
     counted: int = (
         0  # rows that Caspio counted in what was read, stretch by stretch: without a limit never more than `read`

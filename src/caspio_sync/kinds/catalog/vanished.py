@@ -6,6 +6,7 @@ interrupted, or the first under another condition, decides nothing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
 import polars as pl
 
@@ -25,6 +26,7 @@ NEVER_SENT = "its row is gone from Caspio; the catalog never had it"
 BORNE = "its row is gone from Caspio; another row bears the id"
 _EXAMPLES = 5
 _BATCH = 0  # of no batch of rows
+_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,42 @@ def _exists(noted: pl.Series) -> pl.Expr:
     return (pl.col("sent") == 1) | pl.col(KEY).is_in(noted.implode()).fill_null(value=False)
 
 
+async def find_announced(run: SyncRun[CatalogWork], gone: Sequence[int]) -> Vanished | None:
+    """What of the announced rows is gone, where that is little; else it is left to a whole read, which asks a person.
+
+    Counted are the items deleted within a day besides: many small messages must not do what one large one may not.
+
+    Args:
+        run: a run that read announced rows.
+        gone: `source_pk` of those that it did not find.
+
+    Raises:
+        As `rows_by_key`.
+    """
+    if run.work.definition.on_missing == "keep" or run.work.sends_all or run.blocked or not gone:
+        return None
+    store = run.ledger.ledger
+    absent = pl.Series(gone).filter(~pl.Series(gone).is_in((await _still_there(run, pl.Series(gone))).implode()))
+    rows = (await run.ledger.do(store.rows_at, run.name, absent)).filter(
+        pl.col("verdict").is_null() | (pl.col("verdict") != Verdict.DELETED.value)
+    )
+    known = rows.select(SOURCE_PK, KEY, sent=pl.col("sent_fp").is_not_null().cast(pl.Int64))
+    claims = await run.ledger.do(store.claims, run.name, rows["key_hash"])
+    others = claims.filter(pl.col("holds"), ~pl.col(SOURCE_PK).is_in(absent.implode()))
+    others = others.join(known, on=KEY, how="semi").select(SOURCE_PK, KEY, sent=pl.lit(1, dtype=pl.Int64))
+    noted = await run.ledger.do(store.abandoned, run.name)
+    found = _without_row(pl.concat([known, others]), others[SOURCE_PK], noted.filter(noted.is_in(known[KEY].implode())))
+    items, deleted = await run.ledger.do(store.items_and_deleted, run.name, store.now() - _A_DAY)
+    share = run.work.definition.gate.max_deleted_share
+    if (going := found.ids.height) and going + deleted > share * (items + deleted):
+        run.report.notes.append(
+            f"{going:,} announced rows are gone, with {deleted:,} items deleted in the last 24 hours more than "
+            f"{share:.0%} of the items (gate.max_deleted_share): their items stay, and the next whole read decides"
+        )
+        return None
+    return found
+
+
 async def delete_vanished(run: SyncRun[CatalogWork]) -> None:
     """Delete the items that `find_vanished` finds; what was deleted is written down as the answers come.
 
@@ -101,7 +139,8 @@ async def delete_vanished(run: SyncRun[CatalogWork]) -> None:
     Raises:
         TransientError, ConfigurationError: as the sender says.
     """
-    found = await find_vanished(run)
+    gone = run.reading.gone
+    found = await find_vanished(run) if gone is None else await find_announced(run, gone)
     if found is None:
         return
     if found.blocked is not None:
