@@ -11,6 +11,7 @@ from prefect.states import Completed, Failed
 from caspio_sync import signals, startup
 from caspio_sync.deployed.backfill import BackfillReport
 from caspio_sync.deployed.deployments import not_on_schedule
+from caspio_sync.deployed.listening import ListeningReport
 from caspio_sync.engine.summary import state_message
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.ledger.leases import LeaseHeldError
@@ -41,7 +42,7 @@ class Parameters(Protocol):
 
 
 P = TypeVar("P", bound=Parameters)
-R = TypeVar("R", RunReport, BackfillReport)
+R = TypeVar("R", RunReport, BackfillReport, ListeningReport)
 
 
 def with_named_end(flow: Callable[[P], Coroutine[Any, Any, R]]) -> Callable[[P], Coroutine[Any, Any, R]]:
@@ -77,7 +78,7 @@ def with_named_end(flow: Callable[[P], Coroutine[Any, Any, R]]) -> Callable[[P],
     return ended
 
 
-def _completed(report: RunReport | BackfillReport, *, strict: bool) -> Any:
+def _completed(report: RunReport | BackfillReport | ListeningReport, *, strict: bool) -> Any:
     code = report.exit_code(strict=strict) if isinstance(report, RunReport) else report.exit_code
     told = [f"exit code {int(code)}: {report.not_sent} rows were not sent"] if report.not_sent else []
     if isinstance(report, RunReport) and (message := state_message(report)) is not None:

@@ -50,6 +50,7 @@ WARM = (
     "flows.engagement_return",
     "flows.backfill",
     "flows.housekeeping",
+    "flows.webhook_hints",
     "great_expectations.expectations",
     "great_expectations.execution_engine.pandas_execution_engine",
 )

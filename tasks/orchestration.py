@@ -101,7 +101,7 @@ async def opened_run(name: str, options: RunOptions) -> AsyncIterator[SyncRun]:
 
 def our_flows() -> list[str]:
     """Prefect's names of our flows."""
-    return [*(kind_named(each).flow_name for each in KINDS), "backfill", "housekeeping"]
+    return [*(kind_named(each).flow_name for each in KINDS), "backfill", "housekeeping", "webhook-hints"]
 
 
 _AT_ONCE = 50  # flow runs, and artifacts, a look

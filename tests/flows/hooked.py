@@ -46,7 +46,7 @@ class Hooked:
 
     def deliver(self) -> None:
         """What Caspio has to tell arrives."""
-        feeds = {sync: WebhookFeed(secrets=(secret,)) for sync, secret in self.secrets.items()}  # type: ignore[arg-type]
+        feeds = {sync: WebhookFeed(secrets=(secret,)) for sync, secret in self.secrets.items()}
         url = current_settings().inbox_url
         with Hints.open(url, clock=self.world.clock) as hints, Inbox.open(url, clock=self.world.clock) as inbox:
             feed = CaspioFeed(feeds, keep=hints.add, form=SignatureForm(), clock=self.world.clock)

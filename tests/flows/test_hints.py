@@ -154,7 +154,8 @@ def test_when_caspio_gives_less_than_it_counts_nothing_is_taken_for_gone(hooked:
 
 
 def test_a_session_takes_what_arrives_meanwhile_and_ends_with_its_time(hooked: Hooked) -> None:
-    world, turns = hooked.world, []
+    world = hooked.world
+    turns: list[int] = []
 
     def watch(report: Any) -> None:
         if report.state == "running" and len(turns) < 3:
@@ -192,8 +193,9 @@ def test_a_session_lets_go_for_whoever_waits(hooked: Hooked) -> None:
 
 @pytest.mark.parametrize("option", ["full", "resend", "baseline", "allow_deletes"])
 def test_hints_go_with_no_other_choice_of_rows(hooked: Hooked, option: str) -> None:
+    chosen: dict[str, Any] = {option: True}
     with pytest.raises(ConfigurationError, match="--hints reads the rows that webhooks announced"):
-        hooked.world.run(hints=True, **{option: True})
+        hooked.world.run(hints=True, **chosen)
 
 
 def test_a_view_has_no_hints(world: World) -> None:
@@ -203,6 +205,16 @@ def test_a_view_has_no_hints(world: World) -> None:
                "fields: {email: Email}\n")  # fmt: skip
     with pytest.raises(ConfigurationError):
         world.run(hints=True)
+
+
+def test_what_a_killed_run_leaves_open_are_its_own_rows_and_none_between_them(hooked: Hooked) -> None:
+    """Else a sweep would send, and have billed, every row from the smallest to the largest PK_ID that it had read."""
+    world = hooked.world
+    with world.ledger() as ledger:
+        ledger.start_run(run="killed", sync="customers", kind="profiles", mode="partial")
+        ledger.open_batch(run="killed", number=1, low_pk=3, high_pk=39, rows=2, among=[3, 39])
+    world.run(full=True)
+    assert sent_keys(world) == ["c3", "c39"]
 
 
 # ---- catalogs

@@ -13,7 +13,7 @@ import typer
 from caspio_sync import signals
 from caspio_sync.cli.server import VARIABLE, refuse_silent, required_server
 from caspio_sync.deployed.deployments import FOLDER_VARIABLE, POOL
-from caspio_sync.settings import local_settings
+from caspio_sync.settings import feeds_named, local_settings
 
 RUNS_AT_ONCE = 4  # after an outage many are late together
 
@@ -21,7 +21,7 @@ RUNS_AT_ONCE = 4  # after an outage many are late together
 def worker(
     pool: Annotated[str, typer.Option(help="The work pool whose runs it takes.")] = POOL,
     name: Annotated[str, typer.Option(help="As the UI calls it; by default after this machine.")] = "",
-    limit: Annotated[int, typer.Option(help="Runs at once.", min=1)] = RUNS_AT_ONCE,
+    limit: Annotated[int, typer.Option(help="Runs at once; listening to webhooks apart.", min=1)] = RUNS_AT_ONCE,
     with_healthcheck: Annotated[
         bool, typer.Option("--with-healthcheck", help="Answer GET /health on PREFECT_WORKER_WEBSERVER_PORT.")
     ] = False,
@@ -41,13 +41,14 @@ def worker(
     server = required_server(local_settings().home)
     refuse_silent(server)
     os.environ[VARIABLE] = server
+    most = limit + len(feeds_named())  # who listens to a webhook stays for an hour
     from tasks.warm_worker import WarmWorker
 
     async def start() -> None:
         # As Ctrl-C: asyncio cancels what is under way, and all is closed.
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, signal.raise_signal, signal.SIGINT)
-        taking = WarmWorker(work_pool_name=pool, name=name or f"warm-{socket.gethostname()}", limit=limit)
+        taking = WarmWorker(work_pool_name=pool, name=name or f"warm-{socket.gethostname()}", limit=most)
         await taking.start(with_healthcheck=with_healthcheck)
 
     with contextlib.suppress(KeyboardInterrupt):

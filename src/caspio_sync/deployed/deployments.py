@@ -11,6 +11,7 @@ import yaml
 from caspio_sync.caspio.records import RecordReader
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.destination import destination_of
+from caspio_sync.engine.hinted import can_be_hinted
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.prepared import calls_a_page, prepare
 from caspio_sync.engine.quota import count_calls
@@ -19,7 +20,7 @@ from caspio_sync.engine.sharing import beside
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.settings import Settings
+from caspio_sync.settings import Settings, feeds_named
 
 # Marks what is ours on a server that holds others' deployments too.
 TAG = "caspio-sync"
@@ -33,6 +34,7 @@ PULL_STEPS: tuple[Mapping[str, Any], ...] = (
     ),
 )
 HOUSEKEEPING = "housekeeping"
+_RENEWED = "*/5 * * * *"  # one that finds another listening ends at once
 _DAILY = "23 4 * * *"  # after the nightly sweeps
 
 _HEADER = """\
@@ -93,6 +95,7 @@ def deployments_of(settings: Settings) -> Deployments:
     definitions = [load_sync(path) for path in files]
     enabled = [each for each in definitions if each.enabled]
     made = [_deployment(each, schedule) for each in enabled for schedule in schedules_of(each)]
+    made += [_listening(each) for each in enabled if each.name in feeds_named() and can_be_hinted(each)]
     made += [_housekeeping(settings)] if files else []
     for path in files:
         if sum(each.name == path.stem for each in made) > 1:
@@ -171,6 +174,19 @@ def _deployment(definition: Sync, schedule: Schedule) -> Deployment:
         tags=(TAG, kind.name),
         parameters={"parameters": {"sync": definition.name, **sweep}},
         schedule=schedule,
+    )
+
+
+def _listening(definition: Sync) -> Deployment:
+    return Deployment(
+        name=f"{definition.name}-hints",
+        description=(
+            "Listens for an hour to what Caspio's webhook announces, and has its rows read again and sent at once."
+        ),
+        entrypoint="flows.webhook_hints.webhook_hints",
+        tags=(TAG, definition.kind, "hints"),
+        parameters={"parameters": {"sync": definition.name}},
+        schedule=Schedule("resident", _RENEWED),
     )
 
 

@@ -20,6 +20,7 @@ class HousekeepingReport(BaseModel):
         keep_prefect_days: of Prefect's own records.
         keep_inbox_days: of what the destination posted or was asked for.
         ledger: entries by what they are, and bytes given back.
+        hints: of webhooks, that came more than two weeks ago.
         inbox_posts: that every engagement return has folded.
         flow_runs: Prefect's records of ended runs of ours, with their task runs and logs.
         artifacts: of these runs.
@@ -31,6 +32,7 @@ class HousekeepingReport(BaseModel):
     keep_inbox_days: int
     ledger: dict[str, int]
     inbox_posts: int = 0
+    hints: int = 0
     flow_runs: int = 0
     artifacts: int = 0
 
@@ -53,6 +55,8 @@ class HousekeepingReport(BaseModel):
             lines.append(
                 f"inbox, folded and older than {self.keep_inbox_days} days: {self.inbox_posts:,} posts {removed}"
             )
+        if self.hints:
+            lines.append(f"hints of webhooks, older than two weeks: {self.hints:,} {removed}")
         lines.append(
             f"Prefect, older than {self.keep_prefect_days} days: {self.flow_runs:,} flow runs with their logs, and "
             f"{self.artifacts:,} artifacts {removed}"
@@ -66,7 +70,7 @@ def purge_ledger(settings: LocalSettings, *, dry_run: bool) -> HousekeepingRepor
     Raises:
         CaspioSyncError: as the ledger says; what was removed before stays removed.
     """
-    connect, purged, posts = CONNECT.get(), Purged(), 0
+    connect, purged, posts, hints = CONNECT.get(), Purged(), 0, 0
     if settings.has_ledger:
         with contextlib.closing(connect.ledger(settings, connect.clock)) as ledger:
             before = ledger.now() - timedelta(days=settings.keep_days)
@@ -76,6 +80,8 @@ def purge_ledger(settings: LocalSettings, *, dry_run: bool) -> HousekeepingRepor
             with contextlib.closing(connect.inbox(settings, connect.clock)) as inbox:
                 before = connect.clock.now() - timedelta(days=settings.keep_inbox_days)
                 posts = inbox.purge(folded=folded or 0, before=before, dry_run=dry_run)
+            with contextlib.closing(connect.hints(settings, connect.clock)) as told:
+                hints = told.purge(dry_run=dry_run)
     return HousekeepingReport(
         dry_run=dry_run,
         keep_days=settings.keep_days,
@@ -83,4 +89,5 @@ def purge_ledger(settings: LocalSettings, *, dry_run: bool) -> HousekeepingRepor
         keep_inbox_days=settings.keep_inbox_days,
         ledger=asdict(purged),
         inbox_posts=posts,
+        hints=hints,
     )

@@ -22,6 +22,7 @@ from caspio_sync.engine.run import SyncRun
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.hints import Hints, WaitingHint
 from caspio_sync.ledger.thread import LedgerThread
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.schemas import SOURCE_PK
 
 SHORTEST_WINDOW = 0.2
@@ -142,6 +143,11 @@ class HintedReading(Reading):
         """The run ended well: hints of rows that are gone are done with too."""
         await self._recorded()
         await asyncio.to_thread(self.hints.mark_read, self._gone_hints)
+
+
+def can_be_hinted(definition: Sync) -> bool:
+    """Whether webhooks can say which rows of a sync to read: those of a table, which travel to a destination."""
+    return definition.source.view is None and not kind_of(definition).returns
 
 
 def refuse_hints(prepared: Prepared) -> None:

@@ -19,7 +19,7 @@ LEASE_SECONDS = 60.0
 BEAT_SECONDS = 10.0
 LOWEST_PK = -(2**63)
 HIGHEST_PK = 2**63 - 1
-_ASKED = "\x1fasked"  # behind the name of a sync: no lease, but that somebody waits for it
+_ASIDE = "\x1f"  # behind the name of a sync: no lease on its rows, but that somebody waits for it, or listens
 _ASKED_SECONDS = 10.0
 
 
@@ -204,13 +204,18 @@ class Leases(LedgerConnection):
         table = schema.lease.c
         with self.reading("read leases", fold=False) as connection:
             found = connection.execute(
-                sa.select(schema.lease).where(~table.sync.endswith(_ASKED)).order_by(table.sync, table.low_pk)
+                sa.select(schema.lease).where(~table.sync.contains(_ASIDE)).order_by(table.sync, table.low_pk)
             )
             return [Lease(**each._mapping) for each in found]  # noqa: SLF001 - public name
 
 
+def listener_of(sync: str) -> str:
+    """What the resident that listens to a sync's webhook holds a lease on, so that there is one."""
+    return f"{sync}{_ASIDE}listener"
+
+
 def _asked(sync: str) -> str:
-    return sync + _ASKED
+    return f"{sync}{_ASIDE}asked"
 
 
 def _own(lease: Lease) -> tuple[sa.ColumnElement[bool], ...]:

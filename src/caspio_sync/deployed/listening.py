@@ -1,0 +1,109 @@
+"""A resident run: it waits for what webhooks announce, and has it taken down the line in sessions of a minute.
+
+While nothing is announced it holds nothing: no client, no run, and of leases only the one by which a second resident of
+the sync ends at once. A session holds the sync's lease and lets go of it for whoever asks; before the next one begins,
+whoever has asked goes first.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+
+from pydantic import BaseModel
+
+from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.lease import hold_lease
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.ledger.leases import LeaseHeldError, listener_of
+from caspio_sync.ledger.thread import LedgerThread
+from caspio_sync.observe.report import ExitCode, RunOptions, RunReport
+from caspio_sync.settings import Settings
+
+LISTENS_SECONDS = 3600.0
+SESSION_SECONDS = 60.0
+_LOOK_SECONDS = 0.2
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 5.0, 300.0  # after a session that failed
+
+Session = Callable[[RunOptions], Awaitable[RunReport]]
+
+
+class ListeningReport(BaseModel):
+    """What a resident run did, in all of its sessions.
+
+    Args:
+        sync: name of the sync.
+        sessions: that ended well.
+        failed: that did not.
+        hints: rows of messages that were read again.
+        sent: rows that were accepted.
+        not_sent: rows that were to be sent and were not.
+        error: why the last session that failed did.
+    """
+
+    sync: str
+    sessions: int = 0
+    failed: int = 0
+    hints: int = 0
+    sent: int = 0
+    not_sent: int = 0
+    error: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """Failed where no session was any good."""
+        return int(ExitCode.FAILED if self.failed and not self.sessions else ExitCode.DONE)
+
+    def add(self, report: RunReport) -> None:
+        """Count a session that ended well."""
+        self.sessions += 1
+        self.hints += report.hints
+        self.sent += report.sent
+        self.not_sent += report.not_sent
+
+
+async def listen(
+    name: str, session: Session, *, settings: Settings, seconds: float = LISTENS_SECONDS
+) -> ListeningReport:
+    """Take what is announced, for an hour.
+
+    A session that failed is begun again after 5 s, then twice as long, up to 5 minutes: its hints wait meanwhile, and
+    the schedule finds what they announced.
+
+    Args:
+        name: name of the sync.
+        session: takes what is announced, for as long as its options say, along the sync's line.
+        settings: places.
+        seconds: how long.
+
+    Raises:
+        LeaseHeldError: the sync has a resident already.
+        ConfigurationError: a session says what a person has to set right; repeating it would not.
+    """
+    connect, report = CONNECT.get(), ListeningReport(sync=name)
+    clock = connect.clock
+    async with AsyncExitStack() as stack:
+        hints = connect.hints(settings, clock)
+        stack.callback(hints.close)
+        ledger = LedgerThread(connect.ledger(settings, clock))
+        stack.callback(ledger.close)
+        await stack.enter_async_context(hold_lease(listener_of(name), ledger, clock, of="listener"))
+        until, wait = clock.monotonic() + seconds, _FIRST_WAIT_SECONDS
+        while (left := until - clock.monotonic()) > 0:
+            announced = await asyncio.to_thread(hints.waiting, name, limit=1)
+            if not announced or await ledger.do(ledger.ledger.is_asked_for, name):
+                await clock.sleep(_LOOK_SECONDS)
+                continue
+            options = RunOptions(hints=True, listen_seconds=min(SESSION_SECONDS, max(1.0, left)))
+            try:
+                report.add(await session(options))
+                wait = _FIRST_WAIT_SECONDS
+            except LeaseHeldError:  # another run of the sync is under way: it goes first
+                await clock.sleep(_LOOK_SECONDS * 5)
+            except ConfigurationError:
+                raise
+            except CaspioSyncError as error:
+                report.failed += 1
+                report.error = str(error)
+                await clock.sleep(min(wait, max(0.0, until - clock.monotonic())))
+                wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
+    return report
