@@ -208,8 +208,12 @@ def test_a_view_has_no_hints(world: World) -> None:
 
 
 def test_what_a_killed_run_leaves_open_are_its_own_rows_and_none_between_them(hooked: Hooked) -> None:
-    """Else a sweep would send, and have billed, every row from the smallest to the largest PK_ID that it had read."""
+    """A "no" that may have been loosened by what was sent unrecorded is told again; that of no other row is."""
     world = hooked.world
+    world.caspio.update_rows("Customers", {"Newsletter": "no"}, "PK_ID>0")
+    world.run()
+    world.forget()
+    world.clock.advance(AN_HOUR)
     with world.ledger() as ledger:
         ledger.start_run(run="killed", sync="customers", kind="profiles", mode="partial")
         ledger.open_batch(run="killed", number=1, low_pk=3, high_pk=39, rows=2, among=[3, 39])
