@@ -3,6 +3,7 @@
 import codecs
 import io
 import os
+import tempfile
 from pathlib import Path
 
 from caspio_sync.errors import ConfigurationError
@@ -48,3 +49,40 @@ def read_env_file(path: Path) -> dict[str, str | None]:
     from dotenv import dotenv_values  # noqa: PLC0415 - 20 ms, for those that read settings
 
     return dotenv_values(stream=io.StringIO(text))
+
+
+def write_variable(path: Path, name: str, value: str) -> None:
+    """Set one variable in a settings file, in its place or at the end; the rest stays as it is.
+
+    The file is replaced whole, so that nobody reads half of it, and a new one is readable by its owner alone.
+
+    Args:
+        path: the file; made where it is not there.
+        name: of the variable.
+        value: without a single quote, in which it is written.
+
+    Raises:
+        ConfigurationError: it cannot be read or written, or not as UTF-8.
+    """
+    read_env_file(path)
+    line = f"{name}='{value}'"
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines() if path.exists() else []
+        kept = [each for each in lines if not each.removeprefix("export ").startswith(f"{name}=")]
+        where = next((place for place, each in enumerate(lines) if each not in kept), len(kept))
+        kept.insert(where, line)
+        mode = path.stat().st_mode & 0o777 if path.exists() else 0o600
+        target = path.resolve()
+        handle, made = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write("".join(f"{each}\n" for each in kept))
+                file.flush()
+                os.fsync(file.fileno())
+            Path(made).chmod(mode)
+            Path(made).replace(target)
+        except BaseException:
+            Path(made).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be written: {error.strerror}; give this user the right to") from None

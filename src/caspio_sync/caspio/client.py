@@ -37,6 +37,7 @@ _MOST_SELECTIONS = 8  # of one page; a long condition leaves little room for nam
 _LOOKS = 3  # at a page whose rows changed between its calls
 
 _Entry = TypeVar("_Entry")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +255,18 @@ class CaspioClient(Closing):
         doing = f"creating table {name}"
         body = orjson.dumps({"Name": field_name(name), "Fields": [dict(field) for field in fields]})
         await self._session.call(Call("POST", self._url("/tables", {}), doing, body), lambda each: created(each, doing))
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        read: Callable[[httpx.Response, str], _Answer],
+        body: Mapping[str, Any] | None = None,
+    ) -> _Answer:
+        """A call about something else than records, below the API's root; raises as `insert`."""
+        call = Call(method, self._url(path, {}), doing, None if body is None else orjson.dumps(dict(body)))
+        return await self._session.call(call, lambda response: read(response, doing))
 
     def update_budget(self, source: Source) -> int:
         """Characters that `q.where`, escaped, may take in the address of an `update`; may be negative."""

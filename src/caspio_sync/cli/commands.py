@@ -38,6 +38,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
             "Take what Braze Currents and Caspio's webhooks post, until Ctrl-C: "
             "`/currents`, `/caspio/SYNC`, `/healthz`."
         ),
+        "webhooks": "The webhook by which Caspio announces what changes in a sync's table.",
         "deploy": (
             "Make each enabled sync a deployment: its schedules, its tags, and the form for a custom run in "
             "Prefect's UI."
