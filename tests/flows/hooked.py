@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from caspio_sync.deployed.webhook import name_of
 from caspio_sync.feeds import SignatureForm, WebhookFeed
 from caspio_sync.hints import Hints
 from caspio_sync.inbox import Inbox
@@ -35,7 +36,9 @@ class Hooked:
         """A webhook for every change of a table by a person."""
 
         async def conversation(client: httpx.AsyncClient) -> str:
-            made = await client.post(f"{API}outgoingWebhooks", json={"Name": sync, "OutgoingUrls": [f"{URL}/{sync}"]})
+            made = await client.post(
+                f"{API}outgoingWebhooks", json={"Name": name_of(sync), "OutgoingUrls": [f"{URL}/{sync}"]}
+            )
             for kind in TYPES:
                 event = {"EventType": kind, "ObjectName": table}
                 added = await client.post(f"{API}outgoingWebhooks/{made.json()['Id']}/events", json=event)

@@ -140,6 +140,19 @@ def test_a_second_resident_ends_at_once(live: Live) -> None:
         assert ledger.all_leases() == []
 
 
+def test_a_webhook_that_somebody_paused_is_an_incident_until_it_is_on_again(live: Live) -> None:
+    async def nothing() -> None:
+        await asyncio.sleep(0)
+
+    (hook,) = live.world.caspio.webhooks.made.values()
+    for active, kinds in ((False, ["webhook"]), (True, [])):
+        for event in hook.events.values():
+            event.active = active
+        live.play(nothing, seconds=1)
+        with live.world.ledger() as ledger:
+            assert [each.kind for each in ledger.open_incidents("customers")] == kinds
+
+
 def test_a_key_that_is_refused_ends_it_and_its_hints_wait(live: Live) -> None:
     """Its schedule begins it again, and says so each time, until a person has set it right."""
 

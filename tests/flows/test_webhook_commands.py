@@ -190,6 +190,9 @@ def test_status_tells_both_sides_and_what_webhooks_never_announced(command: Comm
     assert told["caspio"] == {"Messages": 3, "Calls": 3, "Errors": 0}
     assert told["received"] == {"kept": 3}
     assert (told["announced"], told["found_by_sweep"], told["waiting"]) == (3, 1, 0)
+    shown = CliRunner().invoke(app, ["status", "customers"]).output
+    assert "webhooks announced 75 %, the sweep found 25 % (4 rows)" in _plain(shown)
+    assert world.plan().hint_calls_a_month == 30 * 3  # as of one day
     assert "webhooks announced 75 %, the sweep found 25 % (4 rows)" in command("status", "customers")
 
 
@@ -198,6 +201,8 @@ def test_a_webhook_that_somebody_paused_or_deleted_is_told(command: Command) -> 
     (hook,) = command.made
     talk(command.world.caspio, lambda client: client.put(f"{API}outgoingWebhooks/{hook.id}", json={"Enabled": False}))
     assert "switched off in Caspio" in _plain(command("status", "customers"))
+    checked = CliRunner().invoke(app, ["check", "customers"]).output
+    assert "its webhook is switched off in Caspio" in _plain(checked)
     talk(command.world.caspio, lambda client: client.delete(f"{API}outgoingWebhooks/{hook.id}"))
     assert "is gone from Caspio" in _plain(command("status", "customers"))
 

@@ -10,12 +10,14 @@ from cronsim import CronSim
 
 from caspio_sync import registry
 from caspio_sync.caspio.client import CaspioClient, Source
+from caspio_sync.caspio.webhooks import OutgoingWebhooks
 from caspio_sync.caspio.windows_zones import zone
 from caspio_sync.cli.examine_rows import row_findings
 from caspio_sync.cli.file_findings import file_findings
 from caspio_sync.cli.findings import refuse_missing
 from caspio_sync.cli.look import open_ledger
 from caspio_sync.clock import Clock
+from caspio_sync.deployed import webhook
 from caspio_sync.engine.connect import CONNECT, Connect
 from caspio_sync.engine.destination import destination_named
 from caspio_sync.engine.finding import Finding, findings_of
@@ -28,7 +30,7 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.freshness import duration
 from caspio_sync.observe.notification import is_address
-from caspio_sync.settings import Settings
+from caspio_sync.settings import Settings, feeds_named
 
 _Look = Callable[[Prepared, Settings, CaspioClient], Awaitable[list[Finding]]]
 
@@ -172,9 +174,21 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         look: _Look = registry.found(kind_of(definition).examine)
         sync.findings += await look(prepared, settings, caspio)
         sync.findings += await row_findings(prepared, caspio, clock)
+        sync.findings += await _hook_findings(prepared, caspio)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:
         sync.findings += findings_of(error)
+
+
+async def _hook_findings(prepared: Prepared, caspio: CaspioClient) -> list[Finding]:
+    """The webhook of a sync that has a feed."""
+    name = prepared.definition.name
+    if name not in feeds_named():
+        return []
+    try:
+        return webhook.findings(name, prepared.source.name, await webhook.look(OutgoingWebhooks(caspio), name))
+    except CaspioSyncError as error:
+        return findings_of(error)
 
 
 def _cursor_findings(prepared: Prepared) -> Iterator[Finding]:

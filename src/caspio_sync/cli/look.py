@@ -12,6 +12,7 @@ from caspio_sync.characters import trimmed
 from caspio_sync.cli.run import AsJson
 from caspio_sync.cli.show import OUT, moment, number, show_json
 from caspio_sync.cli.sync_name import AnySyncName, SyncName
+from caspio_sync.cli.webhook_state import Webhook, webhook_of
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.destination import title_of
 from caspio_sync.engine.ending import PAST_RUNS
@@ -69,6 +70,7 @@ class SyncState:
         oldest_held: when the oldest row that waits for a person was first seen.
         incidents: what is wrong with it, and since when.
         accounts: those its rows are of, and those in the settings.
+        webhook: what was announced; None where nothing ever was.
     """
 
     sync: str
@@ -86,6 +88,7 @@ class SyncState:
     oldest_held: datetime | None = None
     incidents: tuple[Incident, ...] = ()
     accounts: Accounts | None = None
+    webhook: Webhook | None = None
 
     @property
     def age(self) -> timedelta | None:
@@ -212,6 +215,7 @@ def _state(settings: LocalSettings, ledger: Ledger, sync: str) -> SyncState:
         oldest_held=ledger.oldest_held(sync),
         incidents=tuple(ledger.open_incidents(sync)),
         accounts=_accounts(ledger, sync),
+        webhook=webhook_of(settings, ledger, sync, now),
     )
 
 
@@ -252,6 +256,7 @@ def _document(state: SyncState) -> dict[str, Any]:
         "newest_delivered_age_seconds": None if state.age is None else round(state.age.total_seconds(), 1),
         "freshness": _freshness_document(state),
         "incidents": [{"kind": each.kind, "since": iso_text(each.since)} for each in state.incidents],
+        "webhook": None if state.webhook is None else state.webhook.document,
         "caspio_calls_today": None if state.calls is None else state.calls.today,
         "caspio_calls_30_days": None if state.calls is None else state.calls.last_month,
         "caspio_calls_per_day": None if state.calls is None else state.calls.per_day,
@@ -343,6 +348,8 @@ def _show_state(state: SyncState) -> None:
     lines.append(("newest delivered", newest))
     lines.append(("freshness", _freshness_line(state)))
     lines += [("incident", f"{each.kind} since {moment(each.since)}") for each in state.incidents]
+    if (hook := state.webhook) is not None:
+        lines += zip(("webhook", ""), hook.lines, strict=True)
     if (calls := state.calls) is not None:
         budget = f" of {number(calls.per_day)} ({calls.today / calls.per_day:.0%})" if calls.per_day else ""
         made = f"{number(calls.today)} calls today (UTC){budget}, {number(calls.last_month)} in 30 days"

@@ -106,6 +106,10 @@ def show_plan(made: Plan) -> None:
         OUT.print(
             f"Caspio calls a month at the schedule '{made.schedule}': {number(made.calls_a_month)} = {made.steps}"
         )
+    if made.hint_calls_a_month is not None:
+        OUT.print(
+            f"Caspio calls a month for what webhooks announce, as of the last 7 days: {number(made.hint_calls_a_month)}"
+        )
     if made.duplicates is not None:
         OUT.print(duplicates_text(made.duplicates))
     budget = f" of {number(made.calls_per_day)} a day" if made.calls_per_day else ""

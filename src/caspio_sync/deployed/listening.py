@@ -11,17 +11,23 @@ from contextlib import AsyncExitStack
 
 from pydantic import BaseModel
 
+from caspio_sync.deployed.webhook import trouble_of
 from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.incidents import tell_webhook
 from caspio_sync.engine.lease import hold_lease
+from caspio_sync.engine.quota import count_calls
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.leases import LeaseHeldError, listener_of
 from caspio_sync.ledger.thread import LedgerThread
+from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.report import ExitCode, RunOptions, RunReport
 from caspio_sync.settings import Settings
 
 LISTENS_SECONDS = 3600.0
 SESSION_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
+# Between two looks at the webhook itself, of four calls each: whether somebody has paused or deleted it.
+_WEBHOOK_SECONDS, _WEBHOOK_SECONDS_ON_BUDGET = 600.0, 3600.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 5.0, 300.0  # after a session that failed
 
 Session = Callable[[RunOptions], Awaitable[RunReport]]
@@ -87,8 +93,11 @@ async def listen(
         ledger = LedgerThread(connect.ledger(settings, clock))
         stack.callback(ledger.close)
         await stack.enter_async_context(hold_lease(listener_of(name), ledger, clock, of="listener"))
-        until, wait = clock.monotonic() + seconds, _FIRST_WAIT_SECONDS
+        until, wait, looked_at = clock.monotonic() + seconds, _FIRST_WAIT_SECONDS, float("-inf")
         while (left := until - clock.monotonic()) > 0:
+            if clock.monotonic() >= looked_at + _interval(settings):
+                looked_at = clock.monotonic()
+                await _look_at_webhook(name, settings, ledger)
             announced = await asyncio.to_thread(hints.waiting, name, limit=1)
             if not announced or await ledger.do(ledger.ledger.is_asked_for, name):
                 await clock.sleep(_LOOK_SECONDS)
@@ -107,3 +116,17 @@ async def listen(
                 await clock.sleep(min(wait, max(0.0, until - clock.monotonic())))
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
     return report
+
+
+def _interval(settings: Settings) -> float:
+    return _WEBHOOK_SECONDS if settings.caspio_calls_per_day is None else _WEBHOOK_SECONDS_ON_BUDGET
+
+
+async def _look_at_webhook(name: str, settings: Settings, ledger: LedgerThread) -> None:
+    """Tell, by whatever tells of incidents, that nothing is announced any more."""
+    connect = CONNECT.get()
+    table = str(load_sync(settings.sync_file(name)).source.table)
+    async with connect.caspio(settings, connect.clock) as caspio:
+        trouble = await trouble_of(caspio, name, table)
+        await ledger.do(count_calls, ledger.ledger, settings.caspio_integration_url, caspio.calls)
+    await tell_webhook(name, settings, ledger.ledger, trouble)

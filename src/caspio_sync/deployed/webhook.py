@@ -6,11 +6,11 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 
-from caspio_sync.caspio.client import RefusedError
+from caspio_sync.caspio.client import CaspioClient, RefusedError
 from caspio_sync.caspio.webhooks import EVENT_TYPES, SOURCES, HookEvent, OutgoingWebhooks, Webhook
 from caspio_sync.engine.finding import Finding
 from caspio_sync.engine.hinted import can_be_hinted
-from caspio_sync.errors import ConfigurationError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.wire.http import is_loopback
 
@@ -144,6 +144,17 @@ async def repair(webhooks: OutgoingWebhooks, want: Wanted, found: Found) -> list
         done += [f"{slower} calls a second"] if slower is not None else []
         done += ["switched on again"] if paused else []
     return done
+
+
+async def trouble_of(caspio: CaspioClient, sync: str, table: str) -> str | None:
+    """What is wrong with the webhook of a sync, with what to do; None where nothing is, or Caspio does not say now."""
+    try:
+        told = findings(sync, table, await look(OutgoingWebhooks(caspio), sync))
+    except ConfigurationError as error:
+        return str(error)
+    except CaspioSyncError:
+        return None
+    return next((f"{each.what}; {each.remedy}" for each in told if each.level != "ok"), None)
 
 
 def findings(sync: str, table: str, found: Found) -> list[Finding]:

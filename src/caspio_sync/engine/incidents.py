@@ -28,9 +28,21 @@ from caspio_sync.settings import Settings
 
 QUIET = timedelta(hours=1)  # between two messages of one kind about one sync
 SHARE_ROWS = 20  # rows judged, of this run and as many before it as needed, from which a share means something
-FAILED, BLOCKED, LATE, SHARE = "failed", "blocked", "freshness", "share"
-_TITLES = {FAILED: "failed", BLOCKED: "blocked", LATE: "is late", SHARE: "has many rows not taken"}
-_TYPES: dict[str, MessageType] = {FAILED: "failure", BLOCKED: "failure", LATE: "warning", SHARE: "warning"}
+FAILED, BLOCKED, LATE, SHARE, WEBHOOK = "failed", "blocked", "freshness", "share", "webhook"
+_TITLES = {
+    FAILED: "failed",
+    BLOCKED: "blocked",
+    LATE: "is late",
+    SHARE: "has many rows not taken",
+    WEBHOOK: "is not announced any more",
+}
+_TYPES: dict[str, MessageType] = {
+    FAILED: "failure",
+    BLOCKED: "failure",
+    LATE: "warning",
+    SHARE: "warning",
+    WEBHOOK: "warning",
+}
 _LOG = logging.getLogger(__name__)
 
 
@@ -99,6 +111,29 @@ async def _tell_once(name: str, settings: Settings, connect: Connect, watch: Wat
     except CaspioSyncError:
         if error is not None:
             await _tell_without_ledger(name, settings, connect.clock, watch, error)
+
+
+async def tell_webhook(name: str, settings: Settings, ledger: Ledger, trouble: str | None) -> None:
+    """Tell that the webhook of a sync is silent, once, and that this is over.
+
+    Args:
+        name: name of the sync.
+        settings: where messages go.
+        ledger: keeps what was told.
+        trouble: what is wrong with the webhook; None: nothing.
+    """
+    watch = Watch()
+    if trouble is None:
+        for incident in ledger.open_incidents(name):
+            if incident.kind == WEBHOOK:
+                ledger.end_incident(name, WEBHOOK)
+                if incident.told:
+                    await _send(name, settings, watch, WEBHOOK, over_text(incident, watch, ledger.now()))
+        return
+    incident = ledger.open_incident(name, WEBHOOK)
+    text = f"Sync: {name}\nWebhook: {trouble}\nSince: {incident.since:%Y-%m-%d %H:%M} UTC"
+    if _is_due(incident, ledger.now()) and await _send(name, settings, watch, WEBHOOK, text):
+        ledger.note_told(name, WEBHOOK)
 
 
 async def _tell_without_ledger(name: str, settings: Settings, clock: Clock, watch: Watch, error: Exception) -> None:
@@ -239,6 +274,7 @@ def over_text(incident: Incident, watch: Watch, now: datetime) -> str:
         BLOCKED: "the gate blocked",
         LATE: "the freshness was missed",
         SHARE: "many rows were not taken",
+        WEBHOOK: "its webhook was silent",
     }[incident.kind]
     lines = [f"{_OVER}{what}, for {lasted} since {incident.since:%Y-%m-%d %H:%M:%S} UTC"]
     stays = incident.kind in {BLOCKED, SHARE}

@@ -16,8 +16,11 @@ from caspio_sync.engine.schedules import DailyCalls, calls_a_run, most_runs_a_da
 from caspio_sync.engine.shared_dates import SharedDates
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
+from caspio_sync.observe.announced import announced
 from caspio_sync.observe.report import RunReport
 from caspio_sync.schemas import Verdict
+
+_RUNS_COUNTED = 2_000  # a plan is to be quick
 
 
 class ItemsPlan(BaseModel):
@@ -60,6 +63,7 @@ class Plan(BaseModel):
         warnings: what will not work out, with the arithmetic.
         refused: why the sync must not be deployed with its schedule, with the arithmetic; None where it may.
         items: of a catalog; None for other kinds.
+        hint_calls_a_month: Caspio calls for announced rows, as it has gone in the last 7 days; None where none were.
         mapping_changes: what the sync file maps otherwise than the last run did, and what becomes of it.
     """
 
@@ -77,6 +81,7 @@ class Plan(BaseModel):
     warnings: list[str] = Field(default_factory=list)
     refused: str | None = None
     items: ItemsPlan | None = None
+    hint_calls_a_month: int | None = None
     mapping_changes: list[str] = Field(default_factory=list)
 
 
@@ -108,6 +113,8 @@ class Planning:
         run.report.caspio_calls = run.caspio.calls
         _price_calls(run, plan, self.writes)
         await _count_duplicates(run, plan, self.new)
+        past = await run.ledger.do(run.ledger.ledger.runs, run.name, limit=_RUNS_COUNTED)
+        plan.hint_calls_a_month = announced(past).calls_a_month or None
         plan.calls_today = await run.quota.used_today()
         plan.calls_per_day = run.quota.calls_per_day
         _hold_against_budget(run, plan)

@@ -1,0 +1,66 @@
+"""What `status` says of a sync's webhook: what arrived, what waits, and what only the sweep found."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from caspio_sync.cli.show import number
+from caspio_sync.engine.connect import CONNECT
+from caspio_sync.hints import KEPT_DAYS
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.observe.announced import Announced, announced
+from caspio_sync.settings import LocalSettings
+
+_RUNS_COUNTED = 10_000  # a week of runs every minute
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """What the webhook of a sync announced.
+
+    Args:
+        messages: in 30 days, by what became of them.
+        last_at: when one came last.
+        waiting: rows that no run has read yet.
+        share: of what changed, what was announced.
+    """
+
+    messages: dict[str, int]
+    last_at: datetime | None
+    waiting: int
+    share: Announced
+
+    @property
+    def lines(self) -> tuple[str, str]:
+        """For people."""
+        came = ", ".join(f"{outcome} {number(count)}" for outcome, count in self.messages.items())
+        calls = f"about {number(self.share.calls_a_month)} calls to Caspio a month"
+        return (
+            f"messages in {KEPT_DAYS} days: {came}; {number(self.waiting)} rows wait",
+            f"{self.share.text}; {calls}",
+        )
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """In JSON."""
+        return {
+            "messages": self.messages,
+            "last_at": None if self.last_at is None else self.last_at.isoformat(),
+            "waiting": self.waiting,
+            "announced": self.share.by_hints,
+            "found_by_sweep": self.share.by_sweep,
+            "caspio_calls_a_month": self.share.calls_a_month,
+        }
+
+
+def webhook_of(settings: LocalSettings, ledger: Ledger, sync: str, now: datetime) -> Webhook | None:
+    """What the webhook of a sync announced; None where nothing ever was."""
+    if not settings.has_inbox:
+        return None
+    connect = CONNECT.get()
+    with connect.hints(settings, connect.clock) as hints:
+        heard = hints.heard(sync, (now - timedelta(days=KEPT_DAYS)).date())
+        if not heard.messages:
+            return None
+        waiting, _ = hints.count_waiting(sync)
+    return Webhook(heard.messages, heard.last_at, waiting, announced(ledger.runs(sync, limit=_RUNS_COUNTED)))
