@@ -91,6 +91,9 @@ class Hints(LedgerConnection):
             sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=FULL"))
 
     def _prepare(self) -> None:
+        with self.reading("open the hints") as connection:
+            if sa.inspect(connection).has_table(_heard.name):  # the last that is made
+                return
         with self.writing("open the hints") as connection:
             if connection.dialect.name == "postgresql":  # two makers of one table would meet
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(0x68696E7473)))
