@@ -18,6 +18,7 @@ import orjson
 import pytest
 
 from caspio_sync.engagement.events import read_events
+from caspio_sync.hints import Hints
 from caspio_sync.inbox import Inbox
 from caspio_sync.sandbox.server import SandboxProcesses
 from tests.e2e.cluster import until
@@ -75,6 +76,39 @@ def a_post(name: str) -> bytes:
     return orjson.dumps(
         {"events": [{"event_type": "t", "id": f"{name}-{n}", "time": 1_785_000_000} for n in range(100)]}
     )
+
+
+WEBHOOKS = '{"customers": {"table": "Customers", "secrets": ["d2c1f7a09b3e4c5d"]}}'
+
+
+def test_no_message_of_a_webhook_that_was_answered_200_is_lost_by_kill_9(tmp_path: Path) -> None:
+    process = Process(tmp_path, CASPIO_SYNC_WEBHOOKS=WEBHOOKS, CASPIO_SYNC_RECEIVER_TOKEN="")
+    taken: list[int] = []
+
+    def post(start: int) -> None:
+        with httpx.Client(trust_env=False) as client:
+            for number in range(start, start + 100_000):
+                told = {"secret": "d2c1f7a09b3e4c5d", "messageId": f"m-{number}", "data": [{"PK_ID": number}]}
+                try:
+                    answer = client.post(process.url.replace("/currents", "/caspio/customers"), json=told)
+                except httpx.TransportError:
+                    return
+                if answer.status_code == 200:
+                    taken.append(number)
+
+    senders = [threading.Thread(target=post, args=(start,)) for start in (1, 1_000_001, 2_000_001)]
+    for each in senders:
+        each.start()
+    try:
+        until("messages taken", lambda: len(taken) > 100)
+    finally:
+        code = process.end(signal.SIGKILL)
+        for each in senders:
+            each.join(timeout=10)
+    assert code == -signal.SIGKILL
+    with Hints.open(process.inbox_url) as hints:
+        kept = {each.source_pk for each in hints.waiting("customers", limit=1_000_000)}
+    assert set(taken) <= kept
 
 
 @pytest.mark.parametrize("seed", range(3))

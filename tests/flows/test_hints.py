@@ -263,6 +263,18 @@ def test_a_mass_deletion_in_small_messages_is_left_to_a_whole_read(hooked_shop: 
     assert world.run("products", allow_deletes=True).deleted == 45 - deleted
 
 
+def test_a_row_that_came_and_went_before_anybody_looked_is_nothing(hooked_shop: tuple[Shop, Hooked]) -> None:
+    shop, hooked = hooked_shop
+    world, sheet = shop.world, shop.world.caspio.datasheet
+    made = sheet.insert("Products", {"Code": "p999", "Title": "Short", "Price": 1.0, "Stock": 1})
+    sheet.delete("Products", f"PK_ID={made[0]}")
+    hooked.deliver()
+    report = world.run("products", hints=True)
+    assert (report.read, report.deleted, report.hints) == (0, 0, 2)
+    assert hooked.waiting("products") == 0
+    assert shop.items() == shop.expected()
+
+
 def test_an_id_that_another_row_bears_by_now_stays(hooked_shop: tuple[Shop, Hooked]) -> None:
     shop, hooked = hooked_shop
     world, sheet = shop.world, shop.world.caspio.datasheet

@@ -171,6 +171,8 @@ def test_a_signature_proves_the_bytes_and_a_wrong_one_refuses_the_secret_beside_
     with_secret = orjson.dumps(message(2, eventDate=None))
     assert service.post(content=with_secret, headers=signed(body, form)).status_code == 401
     assert service.post(content=with_secret, headers={form.header: "sha256=zz"}).status_code == 401
+    path = f"/caspio/customers/{SECRET}"
+    assert service.post(path, content=with_secret, headers={form.header: "sha256=00"}).status_code == 401
     assert service.post(content=with_secret).status_code == 200  # not signed: the secret in it proves it
     assert service.keys() == [1, 2]
     service.close()

@@ -26,6 +26,7 @@ from caspio_sync.settings import Settings
 LISTENS_SECONDS = 3600.0
 SESSION_SECONDS = 60.0
 _LOOK_SECONDS = 0.2
+_REFUSED_SECONDS = 1.0
 # Between two looks at the webhook itself, of four calls each: whether somebody has paused or deleted it.
 _WEBHOOK_SECONDS, _WEBHOOK_SECONDS_ON_BUDGET = 600.0, 3600.0
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 5.0, 300.0  # after a session that failed
@@ -95,19 +96,19 @@ async def listen(
         await stack.enter_async_context(hold_lease(listener_of(name), ledger, clock, of="listener"))
         until, wait, looked_at = clock.monotonic() + seconds, _FIRST_WAIT_SECONDS, float("-inf")
         while (left := until - clock.monotonic()) > 0:
-            if clock.monotonic() >= looked_at + _interval(settings):
-                looked_at = clock.monotonic()
-                await _look_at_webhook(name, settings, ledger)
-            announced = await asyncio.to_thread(hints.waiting, name, limit=1)
-            if not announced or await ledger.do(ledger.ledger.is_asked_for, name):
-                await clock.sleep(_LOOK_SECONDS)
-                continue
-            options = RunOptions(hints=True, listen_seconds=min(SESSION_SECONDS, max(1.0, left)))
             try:
-                report.add(await session(options))
+                if clock.monotonic() >= looked_at + _interval(settings):
+                    looked_at = clock.monotonic()
+                    await _look_at_webhook(name, settings, ledger)
+                announced = await asyncio.to_thread(hints.waiting, name, limit=1)
+                if not announced or await ledger.do(ledger.ledger.is_asked_for, name):
+                    await clock.sleep(_LOOK_SECONDS)
+                    continue
+                seconds_left = min(SESSION_SECONDS, max(1.0, left))
+                report.add(await session(RunOptions(hints=True, listen_seconds=seconds_left)))
                 wait = _FIRST_WAIT_SECONDS
             except LeaseHeldError:  # another run of the sync is under way: it goes first
-                await clock.sleep(_LOOK_SECONDS * 5)
+                await clock.sleep(_REFUSED_SECONDS)
             except ConfigurationError:
                 raise
             except CaspioSyncError as error:

@@ -31,6 +31,7 @@ LONGEST_WINDOW = 30.0
 HINTS_SHARE = 0.5
 _LOOK_SECONDS = 0.2  # between two looks at what has arrived
 _MOST_HINTS = 2_000  # a batch: twenty calls
+_CATCHES_UP_SECONDS = 300.0  # a run that only reads what has arrived, where more arrives all the time
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,9 +78,9 @@ class HintedReading(Reading):
         """The next batch of announced rows; None once nothing more is to be waited for."""
         await self._recorded()
         if self._until is None:
-            self._until = self.clock.monotonic() + self.listen_seconds
+            self._until = self.clock.monotonic() + (self.listen_seconds or _CATCHES_UP_SECONDS)
         while not self.stopped():
-            if self.listen_seconds and (self._is_over() or await self.is_asked_for()):
+            if self.clock.monotonic() >= self._until or await self.is_asked_for():
                 return None
             if found := await self._arrived():
                 batch = await self._read(found)
@@ -90,9 +91,6 @@ class HintedReading(Reading):
             else:
                 await self.clock.sleep(_LOOK_SECONDS)
         return None
-
-    def _is_over(self) -> bool:
-        return self._until is not None and self.clock.monotonic() >= self._until
 
     async def _arrived(self) -> list[WaitingHint]:
         """Hints that this run has not read; where there are any, those of a whole window."""

@@ -97,7 +97,7 @@ class CaspioFeed:
             raise RefusedPostError(HTTPStatus.NOT_FOUND, "there is no feed of this name")
         body = await self._body(request)
         given = [request.path_params.get("secret", ""), request.headers.get(SECRET_HEADER, "")]
-        proven = _is_one_of(given, feed.secrets) or self._is_signed(request, body, feed.secrets)
+        proven = self._is_signed(request, body, feed.secrets) or _is_one_of(given, feed.secrets)
         try:
             posted = read_posted(body, request.headers.get("content-type", ""), request.url.query)
         except UnreadableMessageError as error:
