@@ -71,7 +71,10 @@ class Turns:
         return batch
 
     async def all_done(self) -> None:
-        """Wait until each batch that was read is recorded: a row that is read again must not overtake itself."""
+        """Wait until each batch that was read is recorded: a row that is read again must not overtake itself.
+
+        Where one of them failed it waits for ever: whoever reads is cancelled with the run.
+        """
         while self._done < self._handed:
             self._quiet.clear()
             await self._quiet.wait()
@@ -81,12 +84,12 @@ class Turns:
         """Hold the batch's place in memory until it is recorded."""
         try:
             yield
+            self._done += 1  # and where it failed it never is
+            self._quiet.set()
         finally:
             self._claims.pop(batch.number, None)
             self._collect(batch.rows)
             self._room.release()
-            self._done += 1
-            self._quiet.set()
             self.report.seconds["moving"] = time.perf_counter() - (self._started or 0.0)
             self.observe()
             await self._after_batch()
