@@ -8,6 +8,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import Shop
 from tests.flows.hooked import Hooked
+from tests.flows.killing import killed_after
 from tests.flows.world import SYNC, World
 
 AN_HOUR = 3600.0
@@ -219,6 +220,31 @@ def test_what_a_killed_run_leaves_open_are_its_own_rows_and_none_between_them(ho
         ledger.open_batch(run="killed", number=1, low_pk=3, high_pk=39, rows=2, among=[3, 39])
     world.run(full=True)
     assert sent_keys(world) == ["c3", "c39"]
+
+
+@pytest.mark.parametrize(
+    ("step", "times"), [("open_batch", 0), ("record_sent", 0), ("close_batch", 0), ("start_run", 0)]
+)
+def test_wherever_a_run_of_hints_is_killed_the_next_one_ends_in_what_caspio_holds(
+    hooked: Hooked, step: str, times: int
+) -> None:
+    world = hooked.world
+    world.caspio.datasheet.update("Customers", {"FirstName": "x", "Newsletter": "no"}, "PK_ID IN (2,17,38)")
+    hooked.deliver()
+    with killed_after(times, step):
+        world.run(hints=True)
+    world.caspio.datasheet.update("Customers", {"FirstName": "y"}, "PK_ID=17")
+    hooked.deliver()
+    world.clock.advance(120)
+    world.run(hints=True)
+    assert hooked.waiting("customers") == 0
+    held = {key: (each["first_name"], each["email_subscribe"]) for key, each in world.profiles().items()}
+    words = {"yes": "subscribed", "no": "unsubscribed"}
+    assert held == {
+        row["CustomerNo"]: (row["FirstName"], words[row["Newsletter"]]) for row in world.caspio.rows("Customers")
+    }
+    world.forget()
+    assert world.run(hints=True).requests == 0
 
 
 # ---- catalogs

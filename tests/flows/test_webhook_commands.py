@@ -196,6 +196,18 @@ def test_status_tells_both_sides_and_what_webhooks_never_announced(command: Comm
     assert "webhooks announced 75 %, the sweep found 25 % (4 rows)" in command("status", "customers")
 
 
+def test_announced_rows_that_nobody_reads_are_told(command: Command) -> None:
+    world, hooked = command.world, Hooked(command.world)
+    command.install()
+    hooked.secrets["customers"] = command.made[0].secret
+    world.caspio.datasheet.update("Customers", {"FirstName": "x"}, "PK_ID=1")
+    hooked.deliver()
+    assert "nobody listens" not in command("status", "customers")
+    world.clock.advance(1200)
+    assert "1 announced rows wait since" in _plain(command("status", "customers"))
+    assert "nobody listens" in _plain(CliRunner().invoke(app, ["check", "customers"]).output)
+
+
 def test_a_webhook_that_somebody_paused_or_deleted_is_told(command: Command) -> None:
     command.install()
     (hook,) = command.made

@@ -174,19 +174,22 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
         look: _Look = registry.found(kind_of(definition).examine)
         sync.findings += await look(prepared, settings, caspio)
         sync.findings += await row_findings(prepared, caspio, clock)
-        sync.findings += await _hook_findings(prepared, caspio)
+        sync.findings += await _hook_findings(prepared, settings, caspio)
         sync.findings += _gate_findings(sync.sync, definition, prepared.mapping)
     except CaspioSyncError as error:
         sync.findings += findings_of(error)
 
 
-async def _hook_findings(prepared: Prepared, caspio: CaspioClient) -> list[Finding]:
-    """The webhook of a sync that has a feed."""
-    name = prepared.definition.name
+async def _hook_findings(prepared: Prepared, settings: Settings, caspio: CaspioClient) -> list[Finding]:
+    """The webhook of a sync that has a feed, and what it announced."""
+    name, connect = prepared.definition.name, CONNECT.get()
     if name not in feeds_named():
         return []
     try:
-        return webhook.findings(name, prepared.source.name, await webhook.look(OutgoingWebhooks(caspio), name))
+        with connect.hints(settings, connect.clock) as hints:
+            late = webhook.waiting(name, *hints.count_waiting(name), hints.now())
+        found = await webhook.look(OutgoingWebhooks(caspio), name)
+        return [*webhook.findings(name, prepared.source.name, found), *late]
     except CaspioSyncError as error:
         return findings_of(error)
 

@@ -215,7 +215,7 @@ def status(sync: SyncName, as_json: AsJson = False) -> None:
         waiting, oldest = hints.count_waiting(sync)
     with open_ledger(settings) as ledger:
         share = announced(ledger.runs(sync, limit=10_000))
-    told = webhook.findings(sync, table, found)
+    told = [*webhook.findings(sync, table, found), *webhook.waiting(sync, waiting, oldest, now)]
     if as_json:
         show_json(
             {

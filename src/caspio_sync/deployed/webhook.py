@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
@@ -15,6 +16,7 @@ from caspio_sync.mapping.definition import Sync
 from caspio_sync.wire.http import is_loopback
 
 _PREFIX = "caspio-sync "
+_PATIENCE = timedelta(minutes=10)  # of a row that was announced
 
 
 def name_of(sync: str) -> str:
@@ -155,6 +157,26 @@ async def trouble_of(caspio: CaspioClient, sync: str, table: str) -> str | None:
     except CaspioSyncError:
         return None
     return next((f"{each.what}; {each.remedy}" for each in told if each.level != "ok"), None)
+
+
+def waiting(sync: str, count: int, since: datetime | None, now: datetime) -> list[Finding]:
+    """Whether announced rows wait for somebody to read them.
+
+    Args:
+        sync: name of the sync.
+        count: of rows that no run has read.
+        since: when the oldest was announced.
+        now: the present instant.
+    """
+    if since is None or now - since < _PATIENCE:
+        return []
+    what = (
+        f"{count:,} announced rows wait since {since:%Y-%m-%d %H:%M} UTC: nobody listens, or another run holds the sync"
+    )
+    remedy = (
+        f"`caspio-sync deploy` and a worker, or `caspio-sync run {sync} --hints`; the schedule finds them all the same"
+    )
+    return [Finding("warning", what, remedy)]
 
 
 def findings(sync: str, table: str, found: Found) -> list[Finding]:
