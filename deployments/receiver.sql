@@ -27,7 +27,7 @@ CREATE TABLE IF NOT EXISTS inbox_hint (
   type TEXT NOT NULL, changed_at BIGINT, received_at BIGINT NOT NULL, read_at BIGINT,
   UNIQUE (sync, message_id, source_pk)
 );
-CREATE INDEX IF NOT EXISTS inbox_hint_waiting ON inbox_hint (sync, number) WHERE read_at IS NULL;
+CREATE INDEX IF NOT EXISTS inbox_hint_waiting ON inbox_hint (sync, read_at, number);
 CREATE TABLE IF NOT EXISTS inbox_heard (
   sync TEXT NOT NULL, day DATE NOT NULL, outcome TEXT NOT NULL, messages BIGINT NOT NULL, last_at BIGINT NOT NULL,
   PRIMARY KEY (sync, day, outcome)

@@ -2,11 +2,13 @@
 
 import contextlib
 import json
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
+from caspio_sync.env_file import read_env_file, settings_file
 from caspio_sync.state import StateSettings
 
 FEEDS_VARIABLE = "CASPIO_SYNC_WEBHOOKS"
@@ -88,3 +90,12 @@ class FeedSettings(StateSettings):
         return SignatureForm(
             header=self.signature_header, encoding=self.signature_encoding, prefix=self.signature_prefix
         )
+
+
+def feeds_named() -> frozenset[str]:
+    """Names of the syncs that CASPIO_SYNC_WEBHOOKS has a feed of; what is wrong with it, the receiver says."""
+    text = os.environ.get(FEEDS_VARIABLE) or read_env_file(settings_file()).get(FEEDS_VARIABLE) or "{}"
+    try:
+        return frozenset(read_feeds(text))
+    except ValueError:
+        return frozenset()

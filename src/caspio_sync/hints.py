@@ -32,8 +32,7 @@ _hint = sa.Table(
     sa.Column("read_at", Instant),
     sa.UniqueConstraint("sync", "message_id", "source_pk"),
 )
-_WAITING = sa.text("read_at IS NULL")
-sa.Index("inbox_hint_waiting", _hint.c.sync, _hint.c.number, sqlite_where=_WAITING, postgresql_where=_WAITING)
+sa.Index("inbox_hint_waiting", _hint.c.sync, _hint.c.read_at, _hint.c.number)
 _heard = sa.Table(
     "inbox_heard",
     metadata,

@@ -25,7 +25,7 @@ from caspio_sync import registry
 from caspio_sync.characters import trimmed
 from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.feeds import FEEDS_VARIABLE, FeedSettings, read_feeds
+from caspio_sync.feeds import FeedSettings
 from caspio_sync.state import Folder, StateSettings, TypedSettings, closed
 from caspio_sync.sync_files import SyncFiles, bare_name, destination_in, shipped_examples
 from caspio_sync.wire.http import is_address, is_in_clear, is_loopback
@@ -374,15 +374,6 @@ def account_variables() -> tuple[str, ...]:
     """Whoever names one of them means an account of his own; the rest that is missing is then refused."""
     own = (name for each in registry.DESTINATIONS for name in _settings_of(each).ACCOUNT)
     return ("CASPIO_INTEGRATION_URL", "CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET", *own)
-
-
-def feeds_named() -> frozenset[str]:
-    """Names of the syncs that CASPIO_SYNC_WEBHOOKS has a feed of; what is wrong with it, the receiver says."""
-    text = os.environ.get(FEEDS_VARIABLE) or read_env_file(settings_file()).get(FEEDS_VARIABLE) or "{}"
-    try:
-        return frozenset(read_feeds(text))
-    except ValueError:
-        return frozenset()
 
 
 def named_accounts() -> list[str]:

@@ -10,8 +10,9 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
 from caspio_sync.errors import CaspioSyncError
+from caspio_sync.feeds import feeds_named
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
-from caspio_sync.settings import feeds_named, receiver_settings
+from caspio_sync.settings import receiver_settings
 from tests.contract.conftest import API, talk
 from tests.flows.hooked import Hooked
 from tests.flows.world import World

@@ -13,7 +13,8 @@ import typer
 from caspio_sync import signals
 from caspio_sync.cli.server import VARIABLE, refuse_silent, required_server
 from caspio_sync.deployed.deployments import FOLDER_VARIABLE, POOL
-from caspio_sync.settings import feeds_named, local_settings
+from caspio_sync.feeds import feeds_named
+from caspio_sync.settings import local_settings
 
 RUNS_AT_ONCE = 4  # after an outage many are late together
 

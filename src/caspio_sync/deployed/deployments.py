@@ -18,9 +18,10 @@ from caspio_sync.engine.quota import count_calls
 from caspio_sync.engine.schedules import Schedule, daily_calls, over_budget, schedules_of
 from caspio_sync.engine.sharing import beside
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.feeds import feeds_named
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.settings import Settings, feeds_named
+from caspio_sync.settings import Settings
 
 # Marks what is ours on a server that holds others' deployments too.
 TAG = "caspio-sync"
