@@ -266,3 +266,17 @@ def test_a_schedule_is_meant_in_its_zone_and_so_is_the_night(settings: Settings,
 def test_a_zone_that_nobody_knows_is_refused_with_its_place(settings: Settings, zone: str) -> None:
     with pytest.raises(ConfigurationError, match=r"a\.yaml:5: schedule\.time_zone: .*IANA time zone"):
         deployed(settings, a=f'{PROFILES}schedule: {{cron: "0 6 * * *", time_zone: {zone}}}\n')
+
+
+def test_a_sync_with_a_feed_has_a_resident_and_no_view_has_one(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = '{"secrets": ["d2c1f7a09b3e4c5d"]}'
+    monkeypatch.setenv("CASPIO_SYNC_WEBHOOKS", f'{{"customers": {feed}, "seen": {feed}, "gone": {feed}}}')
+    view = profiles("seen").replace("table: Customers, cursor: ChangedAt", "view: Customers, page_by: No")
+    made = deployed(settings, customers=PROFILES, products=CATALOG, seen=view)
+    assert [name for name in made if name.endswith("-hints")] == ["customers-hints"]
+    resident = made["customers-hints"]
+    assert (resident.entrypoint, resident.schedule.cron) == ("flows.webhook_hints.webhook_hints", "*/5 * * * *")
+    assert resident.parameters == {"parameters": {"sync": "customers"}}
+    assert "d2c1f7a09b3e4c5d" not in prefect_file(list(made.values()))
