@@ -98,10 +98,11 @@ sa.Index("row_key", row.c.sync, row.c.key_hash)
 # here would load the dialect of PostgreSQL with every command.
 sa.Index("row_held", row.c.sync, row.c.source_pk)
 
+_NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 outcome = sa.Table(
     "outcome",
     metadata,
-    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("number", _NUMBER, primary_key=True),
     sa.Column("sync", sa.Text, nullable=False),
     sa.Column("run", sa.Text, nullable=False),
     sa.Column("batch", sa.BigInteger, nullable=False),
@@ -128,11 +129,7 @@ sending = sa.Table(
 )
 
 # Outcomes, by number, of which `row` does not tell yet.
-unfolded = sa.Table(
-    "unfolded",
-    metadata,
-    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
-)
+unfolded = sa.Table("unfolded", metadata, sa.Column("number", _NUMBER, primary_key=True, autoincrement=False))
 
 run = sa.Table(
     "run",
