@@ -392,4 +392,6 @@ def _problem(kind: type[BaseSettings], error: Any) -> str:
         (each for each in kind.model_fields.values() if each.validation_alias == name), None
     )
     about = f" ({field.description})" if field is not None and field.description else ""
-    return f"{name.upper()}: " + (f"not set{about}" if error["type"] == "missing" else str(error["msg"]))
+    return f"{name.upper()}: " + (
+        f"not set{about}" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
+    )

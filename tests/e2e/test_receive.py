@@ -206,8 +206,8 @@ def test_log_and_answers_hold_no_person_and_no_token(receiving: Process) -> None
 @pytest.mark.parametrize(
     ("environment", "told"),
     [
-        ({"CASPIO_SYNC_RECEIVER_TOKEN": ""}, "CASPIO_SYNC_RECEIVER_TOKEN: not set (bearer token"),
-        ({"CASPIO_SYNC_RECEIVER_TOKEN": "short"}, "CASPIO_SYNC_RECEIVER_TOKEN: Value error, 16 characters or more"),
+        ({"CASPIO_SYNC_RECEIVER_TOKEN": ""}, "CASPIO_SYNC_RECEIVER_TOKEN: not set (bearer token of Braze Currents"),
+        ({"CASPIO_SYNC_RECEIVER_TOKEN": "short"}, "CASPIO_SYNC_RECEIVER_TOKEN: 16 characters or more"),
         ({"CASPIO_SYNC_LEDGER_URL": "mysql://x/y"}, "neither SQLite nor PostgreSQL"),
     ],
 )
