@@ -384,14 +384,12 @@ def named_accounts() -> list[str]:
 
 
 def _problem(kind: type[BaseSettings], error: Any) -> str:
-    location = error["loc"]
+    location, message = error["loc"], str(error["msg"]).removeprefix("Value error, ")
     if not location:
-        return f"{getattr(kind, 'WHOLE', 'CASPIO_INTEGRATION_URL')}: {error['msg']}"
+        return f"{getattr(kind, 'WHOLE', 'CASPIO_INTEGRATION_URL')}: {message}"
     name = str(location[0])
     field = kind.model_fields.get(name.lower()) or next(
         (each for each in kind.model_fields.values() if each.validation_alias == name), None
     )
     about = f" ({field.description})" if field is not None and field.description else ""
-    return f"{name.upper()}: " + (
-        f"not set{about}" if error["type"] == "missing" else str(error["msg"]).removeprefix("Value error, ")
-    )
+    return f"{name.upper()}: " + (f"not set{about}" if error["type"] == "missing" else message)
