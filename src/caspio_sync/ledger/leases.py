@@ -159,7 +159,7 @@ class Leases(LedgerConnection):
     def ask_for_turn(self, sync: str, holder: str) -> None:
         """Have whoever takes hints of a sync let go of its lease; to be said again within 10 s, as long as it is so."""
         asked = schema.lease.c
-        with self.writing("ask for the lease") as connection:
+        with self.writing("ask for the lease", fold=False) as connection:
             now = self._now(connection)
             gone = sa.or_(asked.expires_at <= now, asked.holder == holder)
             connection.execute(sa.delete(schema.lease).where(asked.sync == _asked(sync), gone))
@@ -176,7 +176,7 @@ class Leases(LedgerConnection):
     def withdraw(self, sync: str, holder: str) -> None:
         """The turn has come, or is not waited for any more."""
         asked = schema.lease.c
-        with self.writing("withdraw") as connection:
+        with self.writing("withdraw", fold=False) as connection:
             connection.execute(sa.delete(schema.lease).where(asked.sync == _asked(sync), asked.holder == holder))
 
     def is_asked_for(self, sync: str) -> bool:

@@ -221,9 +221,7 @@ class Runs(LedgerConnection):
     def open_batch(
         self, *, run: str, number: int, low_pk: int, high_pk: int, rows: int, among: Sequence[int] | None = None
     ) -> Batch:
-        """Write down that a batch has begun; a batch that was closed before stays as it is.
-
-        `among` holds the `source_pk` of its rows, where they are not all that lie between the two.
+        """Write down that a batch has begun (`among`: with these rows alone); one that was closed stays as it is.
 
         Returns:
             the batch as it stands, so that a repeated task sees what was done.
@@ -270,10 +268,7 @@ class Runs(LedgerConnection):
             .group_by(runs.mode)
         )
         left = (
-            sa.select(
-                *(runs.mode, runs.started_at, batches.run, batches.number),
-                *(batches.low_pk, batches.high_pk, batches.counts),
-            )
+            sa.select(runs.mode, runs.started_at, schema.batch)
             .join_from(schema.batch, schema.run, batches.run == runs.id)
             .where(runs.sync == sync, batches.state == OPEN)
             .order_by(runs.started_at.desc())
@@ -284,15 +279,15 @@ class Runs(LedgerConnection):
             last: dict[str, datetime] = {each[0]: each[1] for each in connection.execute(done)}
             read = {PARTIAL: last.get(SWEEP)}
             complete = max(last.values(), default=None)
-            for mode, at, run, number, low, high, counts in connection.execute(left).all():
-                since = read.get(mode, complete)
-                if since is None or at > since:
-                    told = history.delivered(connection, sync, run, number)
+            for each in connection.execute(left).all():
+                since = read.get(each.mode, complete)
+                if since is None or each.started_at > since:
+                    told = history.delivered(connection, sync, each.run, each.number)
                     # An opt-out that left ahead tells nothing of the row's other object, which may have loosened one.
                     told = told.filter(pl.col("part") == schema.PROFILE)
                     recorded = pl.concat([recorded, told[SOURCE_PK]]).unique()
-                    among = (counts or {}).get(_AMONG)
-                    found.append(Unfinished(low, high, recorded, None if among is None else tuple(among)))
+                    among = (each.counts or {}).get(_AMONG)
+                    found.append(Unfinished(each.low_pk, each.high_pk, recorded, among and tuple(among)))
         return tuple(found)
 
     def rows_recorded(self, run: str) -> int:
