@@ -54,9 +54,12 @@ def shown(text: str) -> set[str]:
     }
 
 
+@pytest.mark.parametrize(
+    "header", [{"Authorization": f"Bearer {KEY}"}, {"Api-Token": KEY}], ids=["bearer", "api token"]
+)
 @pytest.mark.parametrize("form", FORMS)
-def test_a_credential_is_struck_in_every_form(form: str) -> None:
-    request = httpx.Request("POST", "https://x.test/a", headers={"Authorization": f"Bearer {KEY}"}, content=b"{}")
+def test_a_credential_is_struck_in_every_form(form: str, header: dict[str, str]) -> None:
+    request = httpx.Request("POST", "https://x.test/a", headers=header, content=b"{}")
     told = masked(f"Invalid API key: {FORMS[form]}. Sorry", request)
     assert shown(told) == set()
     assert told.startswith("Invalid API key: ")
