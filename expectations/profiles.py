@@ -1,4 +1,4 @@
-"""The gate of profile syncs: what must be true of a row before it is sent to Braze."""
+"""The gate of profile syncs: what must be true of a row before it is sent."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -7,6 +7,7 @@ import polars as pl
 
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import ok
 from expectations.gate import Expectation
 from expectations.rules import Joined, is_true, row_expectations, rule_columns
@@ -18,14 +19,17 @@ WARNINGS: Mapping[str, str] = MappingProxyType(
     {
         REACHABLE: "a profile with neither an address nor a number cannot be sent e-mail or SMS",
         "named": "messages that greet by name fall back where first_name is empty",
-        SKIPPED: "an ill-formed value was left out (on_bad: skip), and Braze keeps what it has of it: {}",
+        SKIPPED: "an ill-formed value was left out (on_bad: skip), and {title} keeps what it has of it: {columns}",
     }
 )
 
 
-_VALUE = ("value_type", "a value that is no number, yes or no is dropped by Braze without a word")
-_DATE = ("date_value", "a date beyond the calendar is dropped by Braze without a word")
-_SIZE = ("value_size", "Braze cuts longer text and arrays, and drops larger or ill-formed objects without a word")
+_VALUE = (
+    "value_type",
+    "a value that is no number, yes or no is dropped there, or kept as something else, without a word",
+)
+_DATE = ("date_value", "a date beyond the calendar is dropped there, or kept as something else, without a word")
+_SIZE = ("value_size", "longer text and arrays are cut there, larger or ill-formed objects dropped, without a word")
 _JOINED: Joined = MappingProxyType(
     {
         **dict.fromkeys(("integer_range", "number_finite", "boolean_value"), _VALUE),
@@ -41,11 +45,13 @@ def judged_frame(rows: pl.DataFrame, _sync: Sync, mapping: RowMapping) -> pl.Dat
     return rows.with_columns(*rule_columns(mapping, _JOINED), *_warning_columns(mapping))
 
 
-def suite(_sync: Sync, mapping: RowMapping) -> Sequence[Expectation]:
+def suite(sync: Sync, mapping: RowMapping) -> Sequence[Expectation]:
     """The suite: at most fifteen expectations about rows, each with severity, name and why."""
-    skipping = ", ".join(_skipping(mapping))
+    skipping, title = ", ".join(_skipping(mapping)), rules_for(sync.kind, sync.destination).title
     warnings = {
-        name: (ok(name), why.format(skipping)) for name, why in WARNINGS.items() if _warning_exists(name, mapping)
+        name: (ok(name), why.format(title=title, columns=skipping))
+        for name, why in WARNINGS.items()
+        if _warning_exists(name, mapping)
     }
     return [
         *row_expectations(mapping, _JOINED, "two rows with one key would overwrite each other's profile"),

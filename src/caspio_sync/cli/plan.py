@@ -102,6 +102,11 @@ def show_plan(made: Plan) -> None:
         OUT.print(escape(line), soft_wrap=True)
     for change in made.mapping_changes:
         OUT.print(f"[bold]mapping:[/] {escape(change)}", soft_wrap=True)
+    for line in made.first:
+        OUT.print(f"[bold]first, at {made.report.destination}:[/] {escape(line)}", soft_wrap=True)
+    if made.calls is not None:
+        takes = f"{seconds_text(made.seconds)} at the pace set for it"
+        OUT.print(f"{number(made.calls)} calls to {made.report.destination}, {takes}")
     if made.calls_a_month is not None:
         OUT.print(
             f"Caspio calls a month at the schedule '{made.schedule}': {number(made.calls_a_month)} = {made.steps}"

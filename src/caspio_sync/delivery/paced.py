@@ -40,6 +40,10 @@ class PacedCalls:
         self._patience = Patience(title, clock)
         self.requests = 0
 
+    def take_share(self, share: float) -> None:
+        """From now on use this part of the limit at most, nothing while it is 0."""
+        self._pacer.take_share(share)
+
     async def ask(self, call: Callable[[], Awaitable[A]]) -> A:
         """The answer of `call`, made when its turn has come, and again where that may help.
 

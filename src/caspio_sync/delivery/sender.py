@@ -301,7 +301,7 @@ class InlineSender:
     def _read(self, request: Request, answer: Taken, calls: int) -> Answer:
         """Lead `errors[].index` back to the objects; a 2xx can hold refused ones."""
         rejected: dict[int, str] = {}
-        unknown = answer.doubt
+        unknown = answer.doubt or answer.unsettled
         for error in answer.errors:
             if (
                 error.index is None

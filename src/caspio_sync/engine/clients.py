@@ -71,6 +71,7 @@ class Clients:
 
     def _tell(self) -> None:
         self.caspio.take_share(self._usable)
+        self.account.take_share(self._usable)
         if self._sender is not None:
             self._sender.take_share(self._usable)
 

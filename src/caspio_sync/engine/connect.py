@@ -49,9 +49,10 @@ def account_of(destination: Destination, clock: Clock) -> Account:
 
 
 def sender_of(settings: Settings, clock: Clock, sink: Sink[Any], account: Account, rows: int) -> Sender:
-    """The sender for a run that reads so many rows: in this process, or in one of its own."""
+    """The sender for a run that reads so many rows: in this process, or in one of its own where the sink has one."""
     limits = sink.limits(account)
-    if settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS):
+    apart = settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS)
+    if apart and sink.endpoint_place:
         return ProcessSender(sink.endpoint_place, account.arguments, limits=limits, envelopes=sink.envelopes)
     return InlineSender(sink.endpoint(account), limits=limits, clock=clock)
 

@@ -44,6 +44,9 @@ class Account(AbstractAsyncContextManager[Any, None], Protocol):
     def arguments(self) -> Mapping[str, Any]:
         """By which a process of its own reaches it, secrets among them; as JSON takes them."""
 
+    def take_share(self, share: float) -> None:
+        """From now on use this part of the limits that its calls share, nothing while it is 0; at first the whole."""
+
     async def aclose(self) -> None:
         """Close every connection."""
 
@@ -97,11 +100,22 @@ class KnownByAddress(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What is missing at a destination.
+
+    Args:
+        lines: what would be made, for people; empty where nothing is.
+    """
+
+    lines: tuple[str, ...] = ()
+
+
 class Keeper(Protocol):
     """Makes there what rows need before they can be sent."""
 
     async def look(self) -> Any:
-        """What is missing, of the type that the kind declares; nothing is made.
+        """What is missing, of the type that the kind declares, else `Missing`; nothing is made.
 
         Raises:
             ConfigurationError: what is there does not go together with the mapping.
@@ -125,7 +139,9 @@ class Sink(Generic[A]):
         envelopes: every call by which it takes rows.
         when_lost: what becomes of rows whose answer was lost.
         options: its own section of the sync file, `options:`; None where it has none.
-        endpoint_place: `module:function` that makes the endpoint in a process of its own, of `Account.arguments`.
+        endpoint_place: `module:function` that makes the endpoint in a process of its own, of `Account.arguments`; ""
+            where it takes none: all calls of an account keep one pace there.
+        keeps: whether rows need something made there first (`keeper`), which their kind does not ask for by itself.
     """
 
     values: ClassVar[ValueRules]
@@ -133,6 +149,7 @@ class Sink(Generic[A]):
     when_lost: WhenLost = "repeat"
     options: ClassVar[type[Strict] | None] = None
     endpoint_place: str = ""
+    keeps: ClassVar[bool] = False
 
     def __init__(self, sync: Any) -> None:
         self.sync = sync
@@ -195,6 +212,10 @@ class Sink(Generic[A]):
             travels: gives the boolean column that says whether a column travels; None: all do.
         """
         return pl.lit(0)
+
+    def calls(self, account: A, envelope: Envelope, requests: int) -> tuple[int, float] | None:  # noqa: ARG002
+        """Calls that so many requests take, and the seconds; None where a request is a call, and takes no time."""
+        return None
 
     async def known(self, account: A, keys: Sequence[str]) -> int:
         """How many of these keys are known there.

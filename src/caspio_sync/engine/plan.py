@@ -14,6 +14,7 @@ from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.schedules import DailyCalls, calls_a_run, most_runs_a_day, over_budget, runs_a_month
 from caspio_sync.engine.shared_dates import SharedDates
+from caspio_sync.engine.writes import Write
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.compare import ONLY_OPT_OUT, send
 from caspio_sync.observe.announced import announced
@@ -65,6 +66,9 @@ class Plan(BaseModel):
         items: of a catalog; None for other kinds.
         hint_calls_a_month: Caspio calls for announced rows, as it has gone in the last 7 days; None where none were.
         mapping_changes: what the sync file maps otherwise than the last run did, and what becomes of it.
+        first: what is made at the destination before anything is sent.
+        calls: calls to the destination, where they are more than the requests; None where they are not.
+        seconds: that these take at its limit.
     """
 
     report: RunReport
@@ -83,6 +87,9 @@ class Plan(BaseModel):
     items: ItemsPlan | None = None
     hint_calls_a_month: int | None = None
     mapping_changes: list[str] = Field(default_factory=list)
+    first: list[str] = Field(default_factory=list)
+    calls: int | None = None
+    seconds: float = 0.0
 
 
 class Planning:
@@ -167,13 +174,13 @@ async def _count_duplicates(run: SyncRun, plan: Plan, new: NewRows) -> None:
         run.report.notes.append(f"duplicates were not counted: {error}")
 
 
-def count_opt_outs(run: SyncRun, rows: pl.DataFrame) -> None:
+def count_opt_outs(planning: Planning, run: SyncRun, rows: pl.DataFrame) -> None:
     """Count what would be sent ahead of everything else."""
     leaving = sending.leaving_ahead(rows)
     if not leaving.is_empty():
         run.report.opt_outs += leaving.height
         for write in run.sink.opt_outs(leaving, run.mapping):
-            run.report.requests += count_requests(write.encode(write.rows), envelope=write.envelope)
+            _count_calls(run, planning.plan, write, write.encode(write.rows))
 
 
 def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> None:
@@ -182,10 +189,19 @@ def _count_objects(run: SyncRun, plan: Plan, rows: pl.DataFrame, show: int) -> N
     for write in sending.planned_writes(run, rows):
         objects = write.encode(write.rows)
         plan.to_send += objects.len()
-        run.report.requests += count_requests(objects, envelope=write.envelope)
+        _count_calls(run, plan, write, objects)
         missing = max(0, show - len(plan.samples))
         plan.samples += [orjson.loads(text) for text in objects.head(missing)]
     run.report.data_points += int(rows.select(run.sink.price(rows, run.mapping.columns, send).sum()).item())
+
+
+def _count_calls(run: SyncRun, plan: Plan, write: Write, objects: pl.Series) -> None:
+    """Count the requests that these objects fill, and the calls that they take."""
+    requests = count_requests(objects, envelope=write.envelope)
+    run.report.requests += requests
+    if (priced := run.sink.calls(run.account, write.envelope, requests)) is not None:
+        plan.calls = (plan.calls or 0) + priced[0]
+        plan.seconds += priced[1]
 
 
 def _price_calls(run: SyncRun, plan: Plan, writes: int | None) -> None:

@@ -10,7 +10,7 @@ from caspio_sync.delivery.requests import Request, fill_requests
 from caspio_sync.delivery.sender import Answer
 from caspio_sync.engine.recording import POINTS, record_outcomes, record_rows
 from caspio_sync.engine.run import SyncRun
-from caspio_sync.engine.writes import Write
+from caspio_sync.engine.writes import QUIET, Write
 from caspio_sync.ledger.compare import KEY_UNIQUE, ONLY_OPT_OUT, OPT_OUT, send
 from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.observe.freshness import CHANGED_AT
@@ -86,7 +86,7 @@ async def send_batch(
 
 def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """The accepted rows, and those that lack a consent state the sync requires (with verdict and reason)."""
-    required = run.definition.consent.required
+    required = run.definition.required_states
     if not required:
         return accepted, accepted.clear().with_columns(reason=pl.lit(""))
     missing = pl.any_horizontal(pl.col(name).is_null() for name in required)
@@ -100,7 +100,9 @@ def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.D
 
 def planned_writes(run: SyncRun, rows: pl.DataFrame) -> list[Write]:
     """How these changes travel; together their rows are all of them."""
-    return run.sink.writes(rows, run.mapping, whole=not run.work.patches)
+    # Without a cursor each read is a whole one, and who is new may have been there for years.
+    quiet = pl.lit(run.options.resend) | (pl.lit(run.selection.whole) & (pl.col("_op") == "new"))
+    return run.sink.writes(rows.with_columns(quiet.alias(QUIET)), run.mapping, whole=not run.work.patches)
 
 
 async def filled_requests(run: SyncRun, writes: Sequence[Write]) -> AsyncIterator[Request]:
@@ -126,7 +128,7 @@ async def filled_requests(run: SyncRun, writes: Sequence[Write]) -> AsyncIterato
 
 async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
     writes = planned_writes(run, rows)
-    rows = rows if len(writes) == 1 else pl.concat([write.rows for write in writes])
+    rows = pl.concat([write.rows for write in writes]) if len(writes) > 1 else rows
     sending = _sending(run, batch, rows)
 
     async def commit(answers: Sequence[Answer]) -> None:

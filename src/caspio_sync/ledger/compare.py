@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KEY_UNIQUE = ok("key_unique")
 OPT_OUT = "_opt_out"  # whether any consent became more restrictive
+MOVED_FROM = "_moved_from"  # the key under which the row was sent before, where it has another one now
 ONLY_OPT_OUT = "_only_opt_out"  # whether nothing but that is to be sent
 HELD = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.BLOCKED)
 NO_ROWS = pl.Series(SOURCE_PK, dtype=pl.Int64)
@@ -74,8 +75,9 @@ class Comparison:
     Args:
         changes: new and changed rows: the mapped columns, `fp`, `key_hash`, `fields` (packed field fingerprints as they
             will stand once acknowledged), `changed` (bit mask), `_op` (new, changed), `_held_before` (its last verdict
-            is quarantined), `_moved` (the ledger knows the row under another key), `_changed` (names, comma-joined),
-            `_send.<column>`, `_opt_out.<column>` and `_repeated.<column>` for consent columns, `_opt_out`,
+            is quarantined), `_moved` (the ledger knows the row under another key), `_moved_from` (that key, where it
+            was sent under it), `_changed` (names, comma-joined), `_send.<column>`, `_opt_out.<column>` and
+            `_repeated.<column>` for consent columns, `_opt_out`,
             `_only_opt_out`, `consent_fields` and `consent_changed` (as `fields` and `changed`, of the opt-out alone;
             null without one), `key_unique__ok`.
         settled: rows with nothing to send although their version is new to the ledger (a field left the mapping, a
@@ -171,6 +173,11 @@ def compare(
         **{HELD_BEFORE: pl.col("_known.verdict").eq_missing(pl.lit(Verdict.QUARANTINED.value))},
         _moved=known_row
         & (pl.col("_known.key").ne_missing(pl.col(KEY)) | pl.col("_known.key_hash").ne_missing(pl.col("key_hash"))),
+        **{
+            MOVED_FROM: pl.when(pl.col("_known.sent_fp").is_not_null(), pl.col("_known.key") != pl.col(KEY)).then(
+                "_known.key"
+            )
+        },
     )
     counts = dict(rows["_state"].value_counts().iter_rows())
     differing = rows.filter(pl.col("_state") == "differs")

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import polars as pl
 
 from caspio_sync.mapping.cleaning import TEXT_TRANSFORMS, cleaned, distinct_items, replaced
-from caspio_sync.mapping.consent import ConsentMapping, SubscriptionGroup
+from caspio_sync.mapping.consent import ConsentMapping, ListState, SubscriptionGroup
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.empty import fault_in_empty, without_empty
@@ -38,6 +38,7 @@ _MEANING_OF_KIND: Mapping[SourceKind, str] = MappingProxyType(
 _MEANINGFUL = frozenset({"phone", "country", "language"})
 _TEXT_KINDS: frozenset[SourceKind] = frozenset({"integer", "number", "boolean"})
 _YES_NO = MappingProxyType({"yes": "true", "1": "true", "no": "false", "0": "false", "true": "true", "false": "false"})
+_BUILT = frozenset({"array", "object"})
 _TRIM = Transform(name="trim")
 
 
@@ -138,7 +139,7 @@ class CellMaker:
         field = self._fields.get(name or "")
         return source_kind(field.type) if field is not None and field.type in SOURCE_DTYPES else None
 
-    def consent(self, at: Location, path: str, mapping: ConsentMapping | SubscriptionGroup) -> Cell | None:
+    def consent(self, at: Location, path: str, mapping: ConsentMapping | SubscriptionGroup | ListState) -> Cell | None:
         """The cell of a subscription state."""
         if (field := self._field(at, mapping.source_field)) is None:
             return None
@@ -171,7 +172,10 @@ class CellMaker:
         meaning = meaning or _meaning(mapping, kind)
         rule = self.values.rules.get(meaning)
         if rule is None:
-            self.fault(at, f"type '{meaning}' is built with `{meaning}:`, not with `from`")
+            built = f"type '{meaning}' is built with `{meaning}:`, not with `from`"
+            self.fault(
+                at, built if meaning in _BUILT else f"{self.values.title} has no type '{meaning}'; correct `type`"
+            )
             return None
         as_words = bool(mapping.map) or any(
             step.name in TEXT_TRANSFORMS or step.name == "truncate" for step in mapping.transform
@@ -303,7 +307,7 @@ def _always_fits(kind: SourceKind, rule: Rule, mapping: FieldMapping) -> bool:
     return kind == "text" and rule.chars is not None and min(lengths, default=rule.chars + 1) <= rule.chars
 
 
-def _states(mapping: ConsentMapping | SubscriptionGroup, kind: SourceKind) -> dict[str, str | None]:
+def _states(mapping: ConsentMapping | SubscriptionGroup | ListState, kind: SourceKind) -> dict[str, str | None]:
     if kind == "boolean":
         given = mapping.map or {"true": "subscribed", "false": "unsubscribed"}
         return {_YES_NO.get(word, word): state for word, state in given.items()}
@@ -311,7 +315,7 @@ def _states(mapping: ConsentMapping | SubscriptionGroup, kind: SourceKind) -> di
         return dict(mapping.map)
     words = (
         ["subscribed", "unsubscribed"]
-        if isinstance(mapping, SubscriptionGroup)
+        if isinstance(mapping, SubscriptionGroup | ListState)
         else ["opted_in", "subscribed", "unsubscribed"]
     )
     return {word: word for word in words}

@@ -1,6 +1,6 @@
 """Consent in a sync file: global subscription states and subscription groups, and where each comes from."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -11,11 +11,12 @@ from caspio_sync.schemas import Channel
 GlobalState = Literal["opted_in", "subscribed", "unsubscribed"]
 GroupState = Literal["subscribed", "unsubscribed"]
 GROUP_PREFIX = "subscription_groups."
+LIST_PREFIX = "lists."
 
 
 def is_consent(column: str) -> bool:
     """Whether a column of the mapped frame holds a consent state; no attribute may bear such a name."""
-    return column in {"email_subscribe", "push_subscribe"} or column.startswith(GROUP_PREFIX)
+    return column in {"email_subscribe", "push_subscribe"} or column.startswith((GROUP_PREFIX, LIST_PREFIX))
 
 
 def group_id(text: str) -> str:
@@ -55,6 +56,27 @@ class SubscriptionGroup(Strict):
     def column(self) -> str:
         """Name of its column in the mapped frame."""
         return f"{GROUP_PREFIX}{self.id}"
+
+
+class ListState(Shortened):
+    """The state of a person on one list, and the field that tells it.
+
+    Args:
+        source_field: `from`: a Yes/No or text field.
+        map: the field's words and the states they stand for; null stands for unknown. Yes/No fields need none.
+        required: whether a row without a state is kept back.
+    """
+
+    source_field: FieldName = Field(alias="from")
+    map: Annotated[dict[str, GroupState | None], BeforeValidator(folded)] | None = None
+    required: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_segment(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "when" in given:
+            raise ValueError("a list that follows a condition (`when`) is not built yet; name the field of a consent")
+        return given
 
 
 class Consent(Strict):

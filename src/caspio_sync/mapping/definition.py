@@ -276,6 +276,11 @@ class Sync(Strict):
         """The sync without its fields: what makes keys alone, from the key's field or from another one."""
         raise NotImplementedError
 
+    @property
+    def required_states(self) -> tuple[str, ...]:
+        """The consent columns without which no row may leave."""
+        return self.consent.required
+
     def shared(self, other: "Sync") -> list[str]:
         """What both write, as a person calls it, in its own order."""
         theirs = other.claims()

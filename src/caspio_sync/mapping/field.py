@@ -19,7 +19,10 @@ from pydantic_core import CoreSchema
 from caspio_sync.characters import trimmed
 from caspio_sync.mapping.lookups import time_zone_names
 
-AttributeType = Literal["string", "integer", "number", "boolean", "date", "datetime", "array", "object"]
+AttributeType = Literal[
+    "string", "integer", "number", "boolean", "date", "datetime", "array", "object",
+    "textarea", "hidden", "dropdown", "radio", "listbox", "checkbox",
+]  # fmt: skip  # the last six where a destination's rules have them
 TransformName = Literal[
     "trim",
     "lower",

@@ -91,6 +91,10 @@ class ValueRules:
         max_fields: how many fields a sync may map.
         max_items: how many items a built array may have.
         max_depth: how many objects may lie in one another.
+        identities: what may name a profile there.
+        on_new: what may become of a profile that is not known there.
+        states: where a sync file may tell consent, for profiles: keys of `consent`, or `lists`.
+        objects: whether a value may be an object, or an array of objects.
     """
 
     title: str
@@ -106,6 +110,10 @@ class ValueRules:
     max_fields: float = math.inf
     max_items: float = math.inf
     max_depth: float = math.inf
+    identities: Collection[str] = ("external_id", "user_alias", "email", "phone")
+    on_new: Collection[str] = ("create", "identify_by_email", "update_only")
+    states: Collection[str] = ("email_subscribe", "push_subscribe", "subscription_groups")
+    objects: bool = True
 
 
 def sinks_at(destination: str) -> Mapping[str, Any]:

@@ -29,9 +29,12 @@ class Taken:
         errors: objects that were left out.
         rate: the answer's rate window.
         doubt: why the answer is not known to be the vendor's; then nothing is known of any object. "" for its own.
+        unsettled: why nothing is known of any object though the answer is the vendor's own: it took them for later, and
+            never told what became of them. "" where it did.
     """
 
     status: int
     errors: tuple[ObjectError, ...]
     rate: RateLimit
     doubt: str = ""
+    unsettled: str = ""

@@ -73,6 +73,9 @@ class BrazeAccount(Closing):
         """A client for catalogs, which whoever asked for it closes."""
         return CatalogClient(**self._arguments())
 
+    def take_share(self, share: float) -> None:
+        """As `Account.take_share`: each of its endpoints has a limit of its own; the sender takes the share."""
+
     async def aclose(self) -> None:
         """Close every client that was made."""
         for client in self._made:

@@ -1,12 +1,12 @@
 """The definition of a profile sync: what `syncs/<name>.yaml` of `kind: profiles` may say."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
 
 from caspio_sync.mapping.alias import Alias
-from caspio_sync.mapping.consent import Consent
+from caspio_sync.mapping.consent import LIST_PREFIX, Consent, ListState
 from caspio_sync.mapping.definition import Claim, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.erasure import Erasure
@@ -77,6 +77,7 @@ class ProfileSync(Sync):
         identity: what names a profile.
         fields: attribute → where it comes from, in the order of the file.
         consent: subscription states.
+        lists: the state on each list of the destination, by the list's name.
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
         on_missing: what happens to profiles whose row is gone: they are kept.
@@ -87,12 +88,13 @@ class ProfileSync(Sync):
     kind: Literal["profiles"]
     identity: Identity
     consent: Consent = Consent()
+    lists: Mapping[str, ListState] = Field(default_factory=dict)
     on_missing: Literal["keep"] = "keep"
     erasure: Erasure | None = None
 
     @model_validator(mode="after")
     def _sends_something(self) -> Self:
-        if not self.fields and not self.consent.columns:
+        if not self.fields and not self.consent.columns and not self.lists:
             raise ValueError("maps nothing; name at least one attribute under `fields` or a state under `consent`")
         return self
 
@@ -114,7 +116,17 @@ class ProfileSync(Sync):
     def claims(self) -> dict[Claim, str]:
         """As `Sync.claims`: attributes and consent."""
         place = ("profiles", self.destination, self.identity.kind, self.identity.label or "")
-        return {(*place, name): name for name in (*self.fields, *self.consent.columns)}
+        return {(*place, name): name for name in (*self.fields, *self.consent.columns, *self.list_columns)}
+
+    @property
+    def list_columns(self) -> dict[str, ListState]:
+        """Columns of the mapped frame with the states on lists."""
+        return {f"{LIST_PREFIX}{name}": state for name, state in self.lists.items()}
+
+    @property
+    def required_states(self) -> tuple[str, ...]:
+        """As `Sync.required_states`."""
+        return (*self.consent.required, *(name for name, state in self.list_columns.items() if state.required))
 
     def without(self, names: Collection[str]) -> Self:
         """As `Sync.without`."""
@@ -123,7 +135,8 @@ class ProfileSync(Sync):
         states = {name: None for name in ("email_subscribe", "push_subscribe") if name in names}
         require = tuple(each for each in self.consent.required if each not in names)
         left = self.consent.model_copy(update={"subscription_groups": groups, "require": require, **states})
-        return self.model_copy(update={"fields": fields, "consent": left})
+        lists = {name: state for name, state in self.lists.items() if f"{LIST_PREFIX}{name}" not in names}
+        return self.model_copy(update={"fields": fields, "consent": left, "lists": lists})
 
     def roles(self) -> dict[str, str]:
         """As `Sync.roles`."""
@@ -136,10 +149,12 @@ class ProfileSync(Sync):
             yield region.source_field, "the country of the key (identity.region)"
         for column, state in self.consent.columns.items():
             yield state.source_field, f"a consent state (consent: {column})"
+        for name, on in self.lists.items():
+            yield on.source_field, f"a consent state (lists: {name})"
 
     def only(self, field: str) -> Self:
         """As `Sync.only`."""
-        return self.model_copy(update={"fields": {field: self.fields[field]}, "consent": Consent()})
+        return self.model_copy(update={"fields": {field: self.fields[field]}, "consent": Consent(), "lists": {}})
 
     def contradictions(self) -> Iterator[tuple[Location, str]]:
         """As `Sync.contradictions`."""
@@ -160,4 +175,4 @@ class ProfileSync(Sync):
             at = {"user_alias": Alias(name=field, label=identity.label or "")} if identity.user_alias else {}
             region = identity.region.model_copy(update={"source_field": None}) if identity.region else None
             identity = identity.model_copy(update={identity.kind: field, "region": region, **at})
-        return self.model_copy(update={"identity": identity, "fields": {}, "consent": Consent()})
+        return self.model_copy(update={"identity": identity, "fields": {}, "consent": Consent(), "lists": {}})

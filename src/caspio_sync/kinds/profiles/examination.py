@@ -13,10 +13,11 @@ from caspio_sync.settings import Settings
 
 
 async def examine(prepared: Prepared, settings: Settings, caspio: CaspioClient) -> list[Finding]:
-    """Whether the requests for erasure can be read, and whether the key may delete; nobody is."""
+    """Whether what they need is there, the requests for erasure can be read, and the key may delete; nobody is."""
     definition, requests = prepared.definition, prepared.requests
+    there = await _there(prepared)
     if requests is None:
-        return []
+        return there
     rows = await rows_counted(caspio, requests.source, requests.key.name, requests.where)
     connect, destination = CONNECT.get(), destination_of(definition)
     async with connect.account(destination, connect.clock) as account:
@@ -24,7 +25,19 @@ async def examine(prepared: Prepared, settings: Settings, caspio: CaspioClient) 
     may = f"the {destination.title} key may delete ({right})"
     sound = Finding("ok", f"erasure: {rows} requests in {requests.source}; {may}")
     if rows <= MOST_PEOPLE:
-        return [sound]
+        return [*there, sound]
     async with open_plan(definition.name, RunOptions(), settings=settings) as run:  # most of them may be erased already
         stopped = await plan_erasures(run)
-    return [sound] if stopped is None else [Finding("error", stopped)]
+    return [*there, sound if stopped is None else Finding("error", stopped)]
+
+
+async def _there(prepared: Prepared) -> list[Finding]:
+    """What the destination has of that which profiles need, where they need anything."""
+    connect, destination = CONNECT.get(), destination_of(prepared.definition)
+    sink = destination.sink(prepared.definition)
+    if not sink.keeps:
+        return []
+    async with connect.account(destination, connect.clock) as account:
+        missing = await sink.keeper(account, prepared.mapping).look()
+    todo = "; ".join(missing.lines) or "everything that the sync needs is there"
+    return [Finding("ok", f"{destination.title}: {todo}")]

@@ -3,18 +3,23 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from caspio_sync.mapping.consent import GROUP_PREFIX
+from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX
 from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, UNCASTABLE
 
 _OF_FRAMES = frozenset({KEY, SOURCE_PK, PROBLEMS, UNCASTABLE})
 # `type` a standard attribute may be given: the one it has anyway.
+# Keys of a sync file that the design has, and no kind takes yet.
+_UNBUILT = frozenset({"tags", "automations", "both"})
 _TYPE_OF_MEANING = {"boolean": "boolean", "datetime": "datetime", "birth_date": "date", "location": "object"}
 
 
 def profile_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
     """Places of a profile sync's file that its destination or the sync's own frames cannot take, and what to do."""
+    yield from _unbuilt_faults(data, values)
+    yield from _identity_faults(data, values)
+    yield from _consent_faults(data, values)
     yield from _field_faults(data, values)
     yield from _erasure_faults(data)
 
@@ -27,9 +32,41 @@ def fault_in_name(name: str, values: ValueRules) -> str | None:
         )
     if name in _OF_FRAMES:
         return f"'{name}' is a reserved name; the sync's own frames use the name: choose another one"
-    if name.startswith(("_", GROUP_PREFIX)) or name.endswith(OK_SUFFIX):
-        return f"'{name}' is a reserved name (a leading _, an ending __ok, subscription_groups.…); choose another one"
+    if name.startswith(("_", GROUP_PREFIX, LIST_PREFIX)) or name.endswith(OK_SUFFIX):
+        reserved = "a leading _, an ending __ok, subscription_groups.…, lists.…"
+        return f"'{name}' is a reserved name ({reserved}); choose another one"
     return values.fault_in_name(name)
+
+
+def _unbuilt_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    for key in _UNBUILT & data.keys():
+        yield (key,), f"`{key}` is not built yet for {values.title}; nothing of it would be sent: remove it"
+
+
+def _identity_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    identity = data.get("identity")
+    if not isinstance(identity, dict):
+        return
+    for name in ("external_id", "user_alias", "email", "phone"):
+        if name in identity and name not in values.identities:
+            known = " or ".join(f"`{each}`" for each in values.identities)
+            yield ("identity", name), f"{values.title} does not know anybody by `{name}`; write {known}"
+    chosen = identity.get("on_new")
+    if isinstance(chosen, str) and chosen not in values.on_new:
+        known = " or ".join(values.on_new)
+        yield ("identity", "on_new"), f"{values.title} cannot `{chosen}`; write {known}, or leave it out"
+
+
+def _consent_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    consent = data.get("consent")
+    told: list[Location] = (
+        [("consent", key) for key in consent if key != "require"] if isinstance(consent, dict) else []
+    )
+    told += [("lists",)] if "lists" in data else []
+    for at in told:
+        if at[-1] not in values.states:
+            known = ", ".join(values.states)
+            yield at, f"{values.title} has no such consent; states are told under: {known}"
 
 
 def _field_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
@@ -48,6 +85,7 @@ def _field_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault
         if isinstance(identity, dict) and name in {"email", "phone"} and name in identity:
             yield at, f"'{name}' is the identity of this sync already; remove it here"
         yield from _mapping_faults(at, mapping, values)
+        yield from _objects_refused(at, mapping, values)
 
 
 def _erasure_faults(data: Mapping[str, Any]) -> Iterator[Fault]:
@@ -81,6 +119,15 @@ def _mapping_faults(at: Location, mapping: Any, values: ValueRules) -> Iterator[
             yield (*at, "array"), "mixes objects and plain values; make all its items objects, or none"
         for number, item in enumerate(items):
             yield from _mapping_faults((*at, "array", number), item, values)
+
+
+def _objects_refused(at: Location, mapping: Any, values: ValueRules) -> Iterator[Fault]:
+    if values.objects or not isinstance(mapping, dict):
+        return
+    items = mapping.get("array")
+    of_objects = isinstance(items, list) and any(isinstance(each, dict) and "object" in each for each in items)
+    if "object" in mapping or of_objects:
+        yield at, f"{values.title} takes no objects; map single values"
 
 
 def _object_faults(at: Location, members: Any, values: ValueRules) -> Iterator[Fault]:

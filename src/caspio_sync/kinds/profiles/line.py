@@ -21,6 +21,19 @@ async def _erase(run: SyncRun) -> None:
     await erasing.erase_named(run)
 
 
+async def _keep(run: SyncRun[ProfileWork]) -> None:
+    """Make what profiles need there; repeating it is harmless."""
+    keeper = run.sink.keeper(run.account, run.mapping)
+    missing = await keeper.look()
+    await keeper.keep(missing)
+    run.report.notes += [f"at {run.destination.title}: {line}" for line in missing.lines]
+
+
+async def _plan_keep(planning: Planning, run: SyncRun[ProfileWork]) -> None:
+    if run.sink.keeps:
+        planning.plan.first = list((await run.sink.keeper(run.account, run.mapping).look()).lines)
+
+
 async def _send_opt_outs(run: SyncRun, batch: Batch) -> None:
     """What became more restrictive, alone and ahead of everything else of these users; though the run is blocked.
 
@@ -30,8 +43,8 @@ async def _send_opt_outs(run: SyncRun, batch: Batch) -> None:
     batch.opt_outs = await sending.send_opt_outs(run, batch.source.number, leaving)
 
 
-async def _plan_opt_outs(_: Planning, run: SyncRun, batch: Batch) -> None:
-    count_opt_outs(run, batch.changes.filter(_KNOWN))
+async def _plan_opt_outs(planning: Planning, run: SyncRun, batch: Batch) -> None:
+    count_opt_outs(planning, run, batch.changes.filter(_KNOWN))
 
 
 async def _send_opt_outs_of_staying(run: SyncRun, batch: Batch) -> None:
@@ -39,8 +52,8 @@ async def _send_opt_outs_of_staying(run: SyncRun, batch: Batch) -> None:
     await sending.send_opt_outs(run, batch.source.number, _staying(run, batch).filter(~_KNOWN))
 
 
-async def _plan_opt_outs_of_staying(_: Planning, run: SyncRun, batch: Batch) -> None:
-    count_opt_outs(run, _staying(run, batch).filter(~_KNOWN))
+async def _plan_opt_outs_of_staying(planning: Planning, run: SyncRun, batch: Batch) -> None:
+    count_opt_outs(planning, run, _staying(run, batch).filter(~_KNOWN))
 
 
 def _staying(run: SyncRun, batch: Batch) -> pl.DataFrame:
@@ -57,6 +70,7 @@ async def _identify(run: SyncRun[ProfileWork], batch: Batch) -> None:
 
 
 ERASE = Step("erase", _erase, plan=plan_first)
+KEEP = Step("keep fields", _keep, plan=_plan_keep, when=lambda run: run.sink.keeps and not run.options.baseline)
 OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
 OPT_OUTS_OF_STAYING = Step("send opt-outs", _send_opt_outs_of_staying, plan=_plan_opt_outs_of_staying, turn="gate")
 IDENTIFY = Step(
@@ -68,7 +82,7 @@ IDENTIFY = Step(
 SETTLE = Step("", settle_words, when=lambda run: run.reading.again)
 
 PROFILES = Line(
-    before=(ERASE,),
+    before=(ERASE, KEEP),
     batch=(
         MAP,
         COMPARE,

@@ -11,7 +11,7 @@ import polars as pl
 from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.mapping.cells import CellMaker
 from caspio_sync.mapping.columns import Plan, Planner
-from caspio_sync.mapping.consent import GROUP_PREFIX, SubscriptionGroup, is_consent
+from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX, SubscriptionGroup, is_consent
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping
 from caspio_sync.mapping.row_mapping import RowMapping
@@ -43,6 +43,8 @@ class ProfileMapping(RowMapping):
             "fields": sync.model_dump(mode="json", include={"fields", "consent"}),
             "time_zone": sync.source.time_zone,
         }
+        if sync.lists:  # not there where there are none: digests of files without stay what they were
+            digested["lists"] = sync.model_dump(mode="json", include={"lists"})["lists"]
         super().__init__(identity, maker, key, plan_columns(sync, maker), digested=digested, absent=absent)
 
     def keeping(self, stored: Iterable[str]) -> Self:
@@ -96,6 +98,10 @@ def _states(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:
         cell = mapping and maker.consent(("consent", name), name, mapping)
         if cell:
             column = MappedColumn(name, pl.String, role="consent")
+            yield Plan(column, cell.value, (cell,), cell.rule.code, cell.rule.why)
+    for name, state in sync.lists.items():
+        if cell := maker.consent(("lists", name), f"{LIST_PREFIX}{name}", state):
+            column = MappedColumn(f"{LIST_PREFIX}{name}", pl.String, role="consent")
             yield Plan(column, cell.value, (cell,), cell.rule.code, cell.rule.why)
     for number, group in enumerate(sync.consent.subscription_groups):
         if cell := maker.consent(("consent", "subscription_groups", number), group.column, group):
