@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+from caspio_sync.sandbox.activecampaign.behaviour import SANDBOX_KEY, ActiveCampaignBehaviour
+from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
@@ -172,3 +174,41 @@ def refusals(answer: httpx.Response, status: int = 400) -> list[tuple[str, list[
         assert len(entry["parameters"]) == len(entry["parameter_values"])
         assert entry["message"]
     return [(entry["id"], entry["parameter_values"]) for entry in body["errors"]]
+
+
+class MailAccount:
+    """ActiveCampaign on a virtual clock, and calls to it as a client would make them, a second apart."""
+
+    def __init__(self, **behaviour: Any) -> None:
+        self.clock = VirtualClock()
+        self.sandbox = ActiveCampaignSandbox(ActiveCampaignBehaviour(**behaviour), self.clock)
+
+    def call(
+        self, method: str, path: str, *, key: str = SANDBOX_KEY, wait: float = 1.0, **request: Any
+    ) -> httpx.Response:
+        self.clock.advance(wait)
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.sandbox.app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://activecampaign/api/3") as client:
+                return await client.request(method, path, headers={"Api-Token": key}, **request)
+
+        return asyncio.run(send())
+
+    def sync(self, email: str, **own: Any) -> httpx.Response:
+        return self.call("POST", "/contact/sync", json={"contact": {"email": email, **own}})
+
+    def contact_id(self, email: str) -> str:
+        return str(self.sync(email).json()["contact"]["id"])
+
+    def field(self, title: str = "Level", kind: str = "text", **more: Any) -> str:
+        """The id of a field that is made."""
+        made = self.call("POST", "/fields", json={"field": {"title": title, "type": kind, **more}}).json()
+        return str((made.get("field") or made["fields"][0])["id"])
+
+    def queue(self, *contacts: dict[str, Any], **more: Any) -> httpx.Response:
+        return self.call("POST", "/import/bulk_import", json={"contacts": list(contacts), **more})
+
+    def info(self, batch: str) -> dict[str, Any]:
+        told: dict[str, Any] = self.call("GET", "/import/info", params={"batchId": batch}).json()
+        return told

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
+from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour
 
 HERE = Path(__file__).parent
 TABLE = re.findall(
-    r"^\| (Caspio|Braze) \| ([\d.]+) \| .+ \| (\w+\.py) \|$",
+    r"^\| (Caspio|Braze|ActiveCampaign) \| ([\d.]+) \| .+ \| (\w+\.py) \|$",
     (HERE / "README.md").read_text(encoding="utf-8"),
     re.MULTILINE,
 )
@@ -44,14 +45,17 @@ def test_a_section_is_named_by_the_file_that_tests_it(page: str, section: str, f
 def test_the_table_holds_every_section_of_profile_syncs() -> None:
     assert len(TABLE) >= 33
     assert {file for _, _, file in TABLE} == {
-        path.name for path in HERE.glob("test_*_*.py") if path.name.split("_")[1] in {"caspio", "braze"}
+        path.name
+        for path in HERE.glob("test_*_*.py")
+        if path.name.split("_")[1] in {"caspio", "braze", "activecampaign"}
     }
 
 
 # Told by the emulator itself, not by a vendor.
 OWN = {"seed", "journal_limit", "latency_ms"}
+SWITCHES = {name for each in (BrazeBehaviour, CaspioBehaviour, ActiveCampaignBehaviour) for name in each.model_fields}
 
 
-@pytest.mark.parametrize("switch", sorted((set(BrazeBehaviour.model_fields) | set(CaspioBehaviour.model_fields)) - OWN))
+@pytest.mark.parametrize("switch", sorted(SWITCHES - OWN))
 def test_every_switch_is_played_by_a_test(switch: str) -> None:
     assert re.search(rf"\b{switch}\b", TESTS), switch

@@ -53,7 +53,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         ),
         "audit": "The audit trail: every step of every erasure, each entry hashed with the one before it.",
         "quarantine": "Rows that were set aside instead of being sent.",
-        "sandbox": "Local emulators of Caspio and Braze, loaded with real data.",
+        "sandbox": "Local emulators of Caspio, Braze and ActiveCampaign.",
     }
 )
 """By name what the list of commands says: the first paragraph of the command's own help."""

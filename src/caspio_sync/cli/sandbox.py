@@ -1,4 +1,4 @@
-"""`caspio-sync sandbox`: the emulators of both APIs, on this machine."""
+"""`caspio-sync sandbox`: the emulators of all three APIs, on this machine."""
 
 import os
 import threading
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 SANDBOX_HOME = Path(".caspio-sync/sandbox")
 SANDBOX_ENV = SANDBOX_HOME / "sandbox.env"
 
-sandbox = typer.Typer(help="Local emulators of Caspio and Braze, loaded with real data.", no_args_is_help=True)
+sandbox = typer.Typer(help="Local emulators of Caspio, Braze and ActiveCampaign.", no_args_is_help=True)
 
 
 @sandbox.callback()
 def _group() -> None:
-    """Local emulators of Caspio and Braze, loaded with real data."""
+    """Local emulators of Caspio, loaded with real data, and of Braze and ActiveCampaign."""
 
 
 @sandbox.command("up")
 def up(
-    port: Annotated[int, typer.Option(help="Caspio's port; Braze gets the next one.")] = 8090,
+    port: Annotated[int, typer.Option(help="Caspio's port; Braze and ActiveCampaign get the next two.")] = 8090,
     rows: Annotated[int | None, typer.Option(min=1, help="Customers; default the 4,372 of the data set.")] = None,
     grocery: Annotated[bool, typer.Option("--grocery", help="Besides, a table of 92,331 groceries.")] = False,
     faults: Annotated[
@@ -43,7 +43,7 @@ def up(
         typer.Option(help="A view, 'Uk=SELECT CustomerNo, Email FROM Customers WHERE Orders > 3'; again for more."),
     ] = None,
 ) -> None:
-    """Start both emulators and keep them until Ctrl-C.
+    """Start the emulators and keep them until Ctrl-C.
 
     Other commands use them when given --sandbox before their name.
 
@@ -59,14 +59,19 @@ def up(
         views=view or (),
         caspio=chosen["caspio"],
         braze={"latency_ms": latency} | chosen["braze"],
-        faults={"caspio": faults, "braze": faults} if faults else None,
-        ports={"caspio": port, "braze": port + 1 if port else 0},
+        activecampaign=chosen["activecampaign"],
+        faults={"caspio": faults, "braze": faults, "activecampaign": faults} if faults else None,
+        ports={"caspio": port, "braze": port + 1, "activecampaign": port + 2} if port else None,
     )
     with processes:
         SANDBOX_HOME.mkdir(parents=True, exist_ok=True)
         SANDBOX_ENV.write_text(env_lines(processes, SANDBOX_HOME), encoding="utf-8")
-        OUT.print(f"Caspio on {processes.caspio_url}, Braze on {processes.braze_url}; settings in {SANDBOX_ENV}.")
-        OUT.print("In another terminal: [bold]caspio-sync --sandbox plan customers[/]. Ctrl-C stops both.")
+        OUT.print(
+            f"Caspio on {processes.caspio_url}, Braze on {processes.braze_url}, ActiveCampaign on "
+            f"{processes.activecampaign_url}; settings in {SANDBOX_ENV}.",
+            soft_wrap=True,
+        )
+        OUT.print("In another terminal: [bold]caspio-sync --sandbox plan customers[/]. Ctrl-C stops them.")
         signals.end_in_own_time()
         try:
             threading.Event().wait()
@@ -97,6 +102,8 @@ def environment(processes: "SandboxProcesses", home: Path) -> dict[str, str]:
         "CASPIO_CALLS_PER_WINDOW": "0",
         "BRAZE_REST_ENDPOINT": processes.braze_url,
         "BRAZE_API_KEY": processes.braze_key,
+        "ACTIVECAMPAIGN_URL": processes.activecampaign_url,
+        "ACTIVECAMPAIGN_KEY": processes.activecampaign_key,
         SANDBOX_VARIABLE: "1",
         "CASPIO_SYNC_HOME": str(home),
         "CASPIO_SYNC_LEDGER_URL": f"sqlite:///{home / 'ledger.db'}",

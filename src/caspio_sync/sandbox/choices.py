@@ -9,12 +9,17 @@ import orjson
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
 
-Kind = Literal["caspio", "braze"]
+Kind = Literal["caspio", "braze", "activecampaign"]
 
-_BEHAVIOURS: dict[Kind, type[BaseModel]] = {"caspio": CaspioBehaviour, "braze": BrazeBehaviour}
+_BEHAVIOURS: dict[Kind, type[BaseModel]] = {
+    "caspio": CaspioBehaviour,
+    "braze": BrazeBehaviour,
+    "activecampaign": ActiveCampaignBehaviour,
+}
 _WORDS: dict[Any, str] = {
     bool: "true | false",
     int: "whole number",
@@ -33,7 +38,7 @@ class Switch(NamedTuple):
 
 
 def switches() -> Iterator[Switch]:
-    """Every switch of both emulators."""
+    """Every switch of the emulators."""
     for kind, behaviour in _BEHAVIOURS.items():
         for name, field in behaviour.model_fields.items():
             default = field.get_default(call_default_factory=True)
@@ -48,20 +53,20 @@ def _choices(annotation: Any) -> str:
 
 
 def read_switches(settings: Sequence[str]) -> dict[Kind, dict[str, Any]]:
-    """Fields of the two behaviours from `caspio.numbers_as_text=refused`, the last of one name wins.
+    """Fields of the behaviours from `caspio.numbers_as_text=refused`, the last of one name wins.
 
     Raises:
         ConfigurationError: a switch that is none, or a value that it does not take; names what there is.
     """
-    read: dict[Kind, dict[str, Any]] = {"caspio": {}, "braze": {}}
+    read: dict[Kind, dict[str, Any]] = {kind: {} for kind in _BEHAVIOURS}
     known = {switch.name: switch for switch in switches()}
     for setting in settings:
         full, equals, text = setting.partition("=")
         switch = known.get(full.strip())
         if switch is None or not equals:
             raise ConfigurationError(_unknown(setting, full.strip(), known))
-        kind: Kind = "caspio" if switch.name.startswith("caspio.") else "braze"
-        name = switch.name.partition(".")[2]
+        named, _, name = switch.name.partition(".")
+        kind = next(each for each in _BEHAVIOURS if each == named)
         fitting = [value for value in _values(text.strip()) if _fits(kind, name, value)]
         if not fitting:
             raise ConfigurationError(f"--set {setting}: {switch.name} takes {switch.choices}")

@@ -1,7 +1,7 @@
 """The emulators as processes of their own: `python -m caspio_sync.sandbox.server braze --port 8090`.
 
 They listen on the loopback interface only, and tell their address as one line of JSON on standard output once they
-answer. `SandboxProcesses` starts both and stops them.
+answer. `SandboxProcesses` starts all of them and stops them.
 """
 
 import argparse
@@ -29,12 +29,13 @@ from caspio_sync.event_loop import run
 from caspio_sync.sandbox.asgi import App
 from caspio_sync.sandbox.faults import ABORT, Faults, FaultyApp
 
-Kind = Literal["caspio", "braze"]
+Kind = Literal["caspio", "braze", "activecampaign"]
 
 HOST = "127.0.0.1"
 CLIENT_ID = "sandbox"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - the emulator's own, known to everybody
 BRAZE_KEY = "sandbox-key"
+ACTIVECAMPAIGN_KEY = "sandbox-activecampaign-key"
 
 
 class SandboxProtocol(HttpToolsProtocol):
@@ -98,8 +99,10 @@ def serve(
     """
     if kind == "caspio":
         app = _caspio_app(behaviour or {}, rows, seed, grocery=grocery, views=views)
-    else:
+    elif kind == "braze":
         app = _braze_app(behaviour or {})
+    else:
+        app = _activecampaign_app(behaviour or {})
     if faults is not None:
         app = FaultyApp(app, Faults.load(faults))
     listener = listen(port)
@@ -169,6 +172,13 @@ def _braze_app(behaviour: Mapping[str, Any]) -> App:
     return BrazeSandbox(_behaviour(BrazeBehaviour, behaviour)).app
 
 
+def _activecampaign_app(behaviour: Mapping[str, Any]) -> App:
+    from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox  # noqa: PLC0415 - as above
+
+    return ActiveCampaignSandbox(_behaviour(ActiveCampaignBehaviour, behaviour)).app
+
+
 def _behaviour(kind: Any, fields: Mapping[str, Any]) -> Any:
     try:
         return kind(**fields)
@@ -186,9 +196,10 @@ def _end_with_parent(server: uvicorn.Server) -> None:
 
 
 class SandboxProcesses:
-    """Both emulators as processes, for as long as the `with` block lasts.
+    """The emulators as processes, for as long as the `with` block lasts.
 
-    `caspio_url` and `braze_url` are set inside the block; client id, secret and key are the class's constants.
+    `caspio_url`, `braze_url` and `activecampaign_url` are set inside the block; client id, secret and keys are the
+    class's constants.
 
     Args:
         rows: customers to load into Caspio, None for those of the data set.
@@ -197,6 +208,7 @@ class SandboxProcesses:
         views: views to make in Caspio, each as `NAME=SELECT fields FROM table WHERE condition`.
         caspio: fields of `CaspioBehaviour` that differ from their defaults.
         braze: fields of `BrazeBehaviour` that differ from their defaults.
+        activecampaign: fields of `ActiveCampaignBehaviour` that differ from their defaults.
         faults: plan of faults (YAML file) by emulator.
         ports: port by emulator; 0 or none for a free one.
         kinds: which emulators to start.
@@ -206,6 +218,7 @@ class SandboxProcesses:
     client_id = CLIENT_ID
     client_secret = CLIENT_SECRET
     braze_key = BRAZE_KEY
+    activecampaign_key = ACTIVECAMPAIGN_KEY
 
     def __init__(
         self,
@@ -216,13 +229,18 @@ class SandboxProcesses:
         views: Sequence[str] = (),
         caspio: Mapping[str, Any] | None = None,
         braze: Mapping[str, Any] | None = None,
+        activecampaign: Mapping[str, Any] | None = None,
         faults: Mapping[Kind, Path] | None = None,
         ports: Mapping[Kind, int] | None = None,
-        kinds: Sequence[Kind] = ("caspio", "braze"),
+        kinds: Sequence[Kind] = ("caspio", "braze", "activecampaign"),
         patience: float = 120.0,
     ) -> None:
         self._rows, self._seed, self._grocery, self._views = rows, seed, grocery, tuple(views)
-        self._behaviours: dict[Kind, Mapping[str, Any]] = {"caspio": caspio or {}, "braze": braze or {}}
+        self._behaviours: dict[Kind, Mapping[str, Any]] = {
+            "caspio": caspio or {},
+            "braze": braze or {},
+            "activecampaign": activecampaign or {},
+        }
         self._faults, self._ports = faults or {}, ports or {}
         self._kinds = tuple(kinds)
         self._patience = patience
@@ -239,8 +257,13 @@ class SandboxProcesses:
         """Root of the Braze emulator, without a path."""
         return self.urls["braze"]
 
+    @property
+    def activecampaign_url(self) -> str:
+        """Root of the ActiveCampaign emulator, without a path."""
+        return self.urls["activecampaign"]
+
     def __enter__(self) -> Self:
-        """Start both and wait until both answer; raises ConfigurationError with what a process said if one does not."""
+        """Start them and wait until they answer; raises ConfigurationError with what a process said if one does not."""
         try:
             for kind in self._kinds:
                 self._processes[kind] = self._start(kind)
@@ -255,7 +278,7 @@ class SandboxProcesses:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop both."""
+        """Stop them."""
         self.stop()
 
     def pids(self) -> dict[Kind, int]:
@@ -263,7 +286,7 @@ class SandboxProcesses:
         return {kind: process.pid for kind, process in self._processes.items()}
 
     def stop(self) -> None:
-        """Stop both, politely first; harmless when they are gone."""
+        """Stop them, politely first; harmless when they are gone."""
         for process in self._processes.values():
             if process.stdin is not None:
                 process.stdin.close()
@@ -315,7 +338,7 @@ class SandboxProcesses:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve by command line; exit code 2 where the options do not hold."""
     parser = argparse.ArgumentParser(prog="python -m caspio_sync.sandbox.server", description="Serve one emulator.")
-    parser.add_argument("kind", choices=["caspio", "braze"])
+    parser.add_argument("kind", choices=["caspio", "braze", "activecampaign"])
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--behaviour", type=orjson.loads, default={}, help="JSON object of behaviour fields")
     parser.add_argument("--rows", type=int, default=None, help="customers to load (caspio)")

@@ -1,0 +1,1 @@
+"""An emulator of ActiveCampaign's API v3: contacts, custom fields, lists, tags, bulk import."""

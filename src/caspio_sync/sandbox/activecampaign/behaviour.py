@@ -1,0 +1,63 @@
+"""What the emulated ActiveCampaign account is set to; every point its pages leave open is a switch here.
+
+`[3P]` in the reference is what third parties saw, `INFERRED` what nobody wrote down: all are switches, tried both
+ways.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SANDBOX_KEY = "sandbox-activecampaign-key"
+
+
+def _sandbox_lists() -> dict[str, str]:
+    return {"11": "Newsletter", "12": "Offers"}
+
+
+class ActiveCampaignBehaviour(BaseModel):
+    """The account's settings, and the choices where its pages document none (sections of the reference).
+
+    Times are seconds, sizes are bytes.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    # 1: who may ask, and how a key that is not good is told.
+    keys: frozenset[str] = frozenset({SANDBOX_KEY})
+    bad_key: Literal["forbidden", "errors", "page"] = "forbidden"
+    account_active: bool = True
+    forbidden_at: frozenset[int] = frozenset()  # calls, counted from 1, that are refused with 403 for no reason
+
+    # 2, 3: totals, rates, empty searches.
+    totals: Literal["text", "number"] = "text"
+    calls_per_second: int = 5
+    retry_after: int = 1
+    no_match: Literal["empty", "missing"] = "empty"
+
+    # 4: contacts.
+    updated_status: Literal[200, 201] = 200
+    bad_email_status: Literal[422, 400] = 422
+    empty_clears: bool = True
+    deletes_a_month: int | None = None
+
+    # 5: custom fields.
+    made_field: Literal["object", "list"] = "object"
+    titles_ignore_case: bool = True
+    options: Literal["as_sent", "strict"] = "as_sent"
+
+    # 6: bulk import.
+    import_seconds: float = 1.0  # until a job is completed
+    import_ends: Literal["completed", "never", "failed"] = "completed"
+    import_order: Literal["input", "reversed"] = "input"
+    import_index: Literal[0, 1] = 0
+    imports_a_minute: int = 100
+    single_imports_a_minute: int = 20
+    import_bytes: int = 400_000
+    excluded: frozenset[str] = frozenset()  # addresses on the account's exclusion list
+
+    # 8: lists, id → name.
+    lists: Mapping[str, str] = Field(default_factory=_sandbox_lists)
+    membership_status: Literal[200, 201] = 200
+    bad_reference_status: Literal[400, 422] = 400

@@ -1,0 +1,206 @@
+"""An emulator of ActiveCampaign's API v3: strict where its pages speak, with a switch where they are silent.
+
+Who asks is checked, then how often, then the path: as the vendor does, a call that is refused for being one too many
+has no effect. `app` is plain ASGI.
+"""
+
+import math
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
+from caspio_sync.sandbox.activecampaign.bulk import Imports
+from caspio_sync.sandbox.activecampaign.calls import Call, Headers, RefusedError, Reply
+from caspio_sync.sandbox.activecampaign.contacts import Contacts
+from caspio_sync.sandbox.activecampaign.fields import Fields
+from caspio_sync.sandbox.activecampaign.lists import Lists
+from caspio_sync.sandbox.activecampaign.store import Store
+from caspio_sync.sandbox.asgi import Receive, Scope, Send, live
+from caspio_sync.sandbox.faults import drain
+
+_API = "/api/3"
+_EVER = math.inf
+_PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>Please log in</body></html>"
+_USER = {"username": "ops", "firstName": "", "lastName": "", "email": "ops@example.org", "phone": "", "id": "1"}
+Handler = Callable[[Call], Reply]
+
+
+class ActiveCampaignSandbox:
+    """One account. `app` is the ASGI application; the rest is for tests and set-up.
+
+    Args:
+        behaviour: the account's settings.
+        clock: what windows and imports go by.
+    """
+
+    def __init__(self, behaviour: ActiveCampaignBehaviour | None = None, clock: Clock | None = None) -> None:
+        self.behaviour = behaviour or ActiveCampaignBehaviour()
+        self._clock = clock or SystemClock()
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget contacts, fields, imports and windows; the lists are those of the behaviour."""
+        self.store = Store(self.behaviour)
+        contacts, fields = Contacts(self.behaviour, self.store), Fields(self.behaviour, self.store)
+        lists, self.imports = Lists(self.behaviour, self.store), Imports(self.behaviour, self.store)
+        self._routes: dict[tuple[str, ...], Handler] = {
+            ("GET", "users", "me"): lambda _: Reply(200, {"user": _USER}),
+            ("POST", "contact", "sync"): contacts.sync,
+            ("POST", "contacts"): contacts.create,
+            ("GET", "contacts"): contacts.search,
+            ("GET", "contacts", "*"): contacts.read,
+            ("PUT", "contacts", "*"): contacts.change,
+            ("DELETE", "contacts", "*"): contacts.delete,
+            ("GET", "contacts", "*", "contactLists"): contacts.read_memberships,
+            ("GET", "fields"): fields.list_all,
+            ("POST", "fields"): fields.create,
+            ("POST", "fieldOption", "bulk"): fields.add_options,
+            ("POST", "fieldRels"): fields.relate,
+            ("GET", "lists"): lists.list_all,
+            ("DELETE", "lists", "*"): lists.delete,
+            ("POST", "contactLists"): lists.write,
+            ("POST", "import", "bulk_import"): self.imports.queue,
+            ("GET", "import", "info"): self.imports.info,
+        }
+        self.requests = 0
+        self.calls: Counter[str] = Counter()  # by method and path, ids left out
+        self.statuses: Counter[int] = Counter()
+        self._times: deque[float] = deque()
+
+    # For tests and set-up.
+
+    def settle(self) -> None:
+        """Let every queued import take effect now."""
+        self.imports.settle(_EVER)
+
+    def contacts(self) -> dict[str, dict[str, Any]]:
+        """Contacts by address: their own fields, custom fields by title, lists (status by name), tags."""
+        self.settle()
+        return {each.email: self._shown(each.id) for each in self.store.contacts.values()}
+
+    def set_status(self, email: str, name: str, status: str) -> None:
+        """What the person or an admin did to a membership, beside the API."""
+        contact = self.store.by_email(email)
+        number = next(each for each, known in self.store.lists.items() if known == name)
+        assert contact is not None
+        self.store.put_on(contact, number, status, self._clock.now().timestamp())
+
+    def _shown(self, number: str) -> dict[str, Any]:
+        contact = self.store.contacts[number]
+        return {
+            "id": contact.id,
+            **contact.own,
+            "fields": {self.store.fields[each].title: value for each, value in contact.values.items()},
+            "lists": {self.store.lists[each]: row["status"] for each, row in contact.lists.items()},
+            "tags": sorted(self.store.tags[each] for each in contact.tags),
+            "automations": contact.automations,
+        }
+
+    # HTTP.
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        if scope["type"] == "lifespan":
+            await live(receive, send)
+            return
+        body = await drain(receive)
+        if scope["path"].startswith("/sandbox/"):
+            await self._own_route(scope, send)
+            return
+        self.requests += 1
+        now = self._clock.now().timestamp()
+        headers: Headers = []
+        try:
+            self._check_key(scope)
+            headers = self._admit(now)
+            if self.requests in self.behaviour.forbidden_at:
+                raise _forbidden("forbidden")
+            reply = self._answer(scope, body, now)
+            await self._send(send, reply.status, orjson.dumps(reply.body), headers)
+        except RefusedError as refusal:
+            is_page = isinstance(refusal.body, bytes)
+            content = refusal.body if is_page else orjson.dumps(refusal.body)
+            kind = b"text/html; charset=utf-8" if is_page else b"application/json"
+            await self._send(send, refusal.status, content, [*headers, *refusal.headers], kind)
+
+    def _answer(self, scope: Scope, body: bytes, now: float) -> Reply:
+        self.imports.settle(now)
+        method, path = scope["method"], scope["path"]
+        call = Call.read(method, path, scope.get("query_string", b""), body, now)
+        for route, handler in self._routes.items():
+            if path.startswith(_API) and _fits(route, (method, *call.parts)):
+                self.calls[" ".join((method, "/".join(route[1:])))] += 1
+                if body and not _is_json(scope):
+                    raise RefusedError(415, {"message": "Unsupported Media Type"})
+                return handler(call)
+        raise RefusedError(404, {"message": "Route not found"})
+
+    def _check_key(self, scope: Scope) -> None:
+        given = next((value for name, value in scope["headers"] if name == b"api-token"), b"").decode("latin-1")
+        if given not in self.behaviour.keys:
+            if self.behaviour.bad_key == "page":
+                raise RefusedError(200, _PAGE)
+            raise _forbidden(self.behaviour.bad_key)
+        if not self.behaviour.account_active:
+            raise RefusedError(402, {"message": "Payment Required"})
+
+    def _admit(self, now: float) -> Headers:
+        """A sliding second for the whole account (3)."""
+        while self._times and self._times[0] <= now - 1:
+            self._times.popleft()
+        limit = self.behaviour.calls_per_second
+        if len(self._times) >= limit:
+            told = [*_window(limit, 0), (b"retry-after", b"%d" % self.behaviour.retry_after)]
+            raise RefusedError(429, {"message": "Too Many Requests"}, told)
+        self._times.append(now)
+        return _window(limit, limit - len(self._times))
+
+    async def _own_route(self, scope: Scope, send: Send) -> None:
+        """The sandbox's own routes, which need no key."""
+        match (scope["method"], scope["path"]):
+            case ("GET", "/sandbox/state"):
+                told: Any = {"requests": self.requests, "calls": dict(self.calls), "contacts": len(self.contacts())}
+                await self._send(send, 200, orjson.dumps(told), [])
+            case ("GET", "/sandbox/contacts"):
+                lines = b"".join(self._lines())
+                await self._send(send, 200, lines, [], b"application/x-ndjson")
+            case ("POST", "/sandbox/reset"):
+                self.reset()
+                await self._send(send, 200, b"{}", [])
+            case _:
+                await self._send(send, 404, b"{}", [])
+
+    def _lines(self) -> Iterator[bytes]:
+        for email, contact in self.contacts().items():
+            yield orjson.dumps({"email": email} | contact, option=orjson.OPT_APPEND_NEWLINE)
+
+    async def _send(
+        self, send: Send, status: int, body: bytes, headers: Headers, kind: bytes = b"application/json"
+    ) -> None:
+        self.statuses[status] += 1
+        start = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *headers]
+        await send({"type": "http.response.start", "status": status, "headers": start})
+        await send({"type": "http.response.body", "body": body})
+
+
+def _fits(route: tuple[str, ...], asked: tuple[str, ...]) -> bool:
+    return len(route) == len(asked) and all(part in {"*", given} for part, given in zip(route, asked, strict=True))
+
+
+def _is_json(scope: Scope) -> bool:
+    kind: bytes = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
+    return kind.split(b";")[0].strip().lower() == b"application/json"
+
+
+def _window(limit: int, left: int) -> Headers:
+    return [(b"ratelimit-limit", b"%d" % limit), (b"ratelimit-remaining", b"%d" % left)]
+
+
+def _forbidden(form: str) -> RefusedError:
+    if form == "errors":
+        return RefusedError(403, {"errors": [{"status": 403, "title": "Forbidden", "detail": "No access"}]})
+    return RefusedError(403, {"message": "Forbidden"})
