@@ -21,7 +21,12 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "engagement": "caspio_sync.kinds.engagement.kind:ENGAGEMENT",
     }
 )
-DESTINATIONS: Mapping[str, str] = MappingProxyType({"braze": "caspio_sync.destinations.braze.destination:BRAZE"})
+DESTINATIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "braze": "caspio_sync.destinations.braze.destination:BRAZE",
+        "activecampaign": "caspio_sync.destinations.activecampaign.destination:ACTIVECAMPAIGN",
+    }
+)
 
 
 def load(table: Mapping[str, str], name: str, what: str) -> Any:

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 import orjson
 
+from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
+from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
@@ -25,6 +27,7 @@ class Stage:
         most: objects that the vendor's documentation allows in one.
         key: the table's key field, and `table` its name.
         number: its field with a number.
+        vendor: name of the emulator in the world.
     """
 
     name: ClassVar[str]
@@ -34,6 +37,7 @@ class Stage:
     table: ClassVar[str]
     key: ClassVar[str]
     number: ClassVar[str]
+    vendor: ClassVar[str] = "braze"
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -59,27 +63,29 @@ class Stage:
         """A run as its user sees it, an hour after the last one; whatever is sent is written down in `bodies`."""
         self.world.clock.advance(AN_HOUR)
         self.bodies.clear()
-        sound = self.world.braze.app
+        emulator = getattr(self.world, self.vendor)
+        sound = emulator.app
 
         def note(body: bytes) -> bytes | None:
             self.bodies.append(orjson.loads(body)[self.array])
             return None
 
-        self.world.braze.app = between(sound, self.path, note)  # type: ignore[method-assign]
+        emulator.app = between(sound, self.path, note)
         try:
             return self.world.ended(self.name, **options)
         finally:
-            self.world.braze.app = sound  # type: ignore[method-assign]
-            self.world.braze.settle()
+            emulator.app = sound
+            emulator.settle()
 
     def refuse(self, key: str, words: str) -> None:
         """From now on a request with this key is refused whole, in these words."""
-        self.world.braze.app = refusing(self.world.braze.app, self.path, f'"{key}"'.encode(), words)  # type: ignore[method-assign]
+        emulator = getattr(self.world, self.vendor)
+        emulator.app = refusing(emulator.app, self.path, f'"{key}"'.encode(), words)
 
     def lose_answers(self, *nth: int) -> None:
         """Of these requests the answer is lost although they were taken; none: of none."""
         faults = [Fault(kind="reset_after", path=self.path, nth=nth)] if nth else []
-        self.world.break_braze(*faults)
+        getattr(self.world, f"break_{self.vendor}")(*faults)
 
     def slow_down(self, requests: int) -> None:
         """From here on the vendor takes so many of these requests a window; before the table is filled."""
@@ -138,3 +144,83 @@ class BrazeItems(Stage):
 
     def slow_down(self, requests: int) -> None:
         self.world.braze = BrazeSandbox(BrazeBehaviour(catalog_writes_per_minute=requests), self.world.clock)
+
+
+class ActiveCampaignContacts(Stage):
+    """A table of addresses and ActiveCampaign's contacts; all of them go by imports, as `automations` is left alone.
+
+    A run reads all rows, so that who is new comes by an import that runs no automations; changes come one by one.
+    """
+
+    name, path, array, most = "contacts", "/api/3/import/bulk_import", "contacts", 250
+    table, key, number, vendor = "People", "Address", "Spend", "activecampaign"
+
+    FIELDS: ClassVar = [
+        {"Name": "Address", "Type": "STRING"},
+        {"Name": "Email", "Type": "STRING"},
+        {"Name": "Spend", "Type": "NUMBER"},
+        {"Name": "Newsletter", "Type": "STRING"},
+    ]
+    SYNC: ClassVar = """\
+kind: profiles
+destination: activecampaign
+source: {table: People}
+identity: {email: Address}
+fields:
+  Spend: Spend
+  Billing: {from: Email, map: {nobody: none}}
+lists:
+  Newsletter: {from: Newsletter, map: {yes: subscribed, no: unsubscribed}}
+options: {create: true}
+gate:
+  max_quarantined_share: 1
+  max_quarantined_rows: 1000
+  expectations:
+    - type: expect_column_values_to_match_regex
+      kwargs: {column: Billing, regex: "@"}
+"""
+
+    def fill(self, rows: int) -> list[str]:
+        self.world.caspio.create_table(self.table, self.FIELDS)
+        made = [
+            {
+                "Address": f"p{number}@example.com",
+                "Email": f"b{number}@example.com",
+                "Spend": number,
+                "Newsletter": "yes",
+            }
+            for number in range(1, rows + 1)
+        ]
+        self.world.caspio.insert_rows(self.table, made)
+        self.world.sync(self.SYNC, self.name)
+        return [str(row["Address"]) for row in made]
+
+    def ended(self, **options: Any) -> Ended:
+        """As `Stage.ended`; a contact that goes alone is a request with one object."""
+        sound = self.world.activecampaign.app
+
+        def note(body: bytes) -> bytes | None:
+            self.bodies.append([orjson.loads(body)["contact"]])
+            return None
+
+        self.world.activecampaign.app = between(sound, "/api/3/contact/sync", note)  # type: ignore[method-assign]
+        try:
+            return super().ended(**options)
+        finally:
+            self.world.activecampaign.app = sound  # type: ignore[method-assign]
+
+    def arrived(self) -> dict[str, float]:
+        return {key: float(each["fields"]["Spend"]) for key, each in self.world.activecampaign.contacts().items()}
+
+    def state(self, key: str) -> str:
+        """The consent that ActiveCampaign holds."""
+        status = self.world.activecampaign.contacts()[key]["lists"]["Newsletter"]
+        return {"1": "subscribed", "2": "unsubscribed"}[status]
+
+    def slow_down(self, requests: int) -> None:
+        behaviour = ActiveCampaignBehaviour(imports_a_minute=requests)
+        self.world.activecampaign = ActiveCampaignSandbox(behaviour, self.world.clock)
+
+    def refused_for_haste(self) -> int:
+        """As `Stage.refused_for_haste`; imports are refused so with 400."""
+        return self.world.activecampaign.statuses[429] + self.world.activecampaign.imports.throttled

@@ -19,6 +19,7 @@ from caspio_sync.engine.plan import Plan
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.observe.report import RunOptions, RunReport
+from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import CutAnswer, Fault, Faults, FaultyApp, ResetAfter, ResetBefore
@@ -33,7 +34,9 @@ ENVIRONMENT = {
     "CASPIO_CLIENT_SECRET": "sandbox-secret",
     "BRAZE_REST_ENDPOINT": "http://braze.test",
     "BRAZE_API_KEY": "sandbox-key",
-    "CASPIO_SYNC_ALLOW_HTTP": "true",  # both names are nobody's, and nothing leaves this process
+    "ACTIVECAMPAIGN_URL": "http://activecampaign.test",
+    "ACTIVECAMPAIGN_KEY": "sandbox-activecampaign-key",
+    "CASPIO_SYNC_ALLOW_HTTP": "true",  # the names are nobody's, and nothing leaves this process
     "CASPIO_SYNC_SYNCS": "syncs",
     "CASPIO_SYNC_HOME": "home",
     "CASPIO_CALLS_PER_SECOND": "0",
@@ -116,6 +119,7 @@ class World:
         self.clock = VirtualClock(START)
         self.caspio = CaspioSandbox(clock=self.clock)
         self.braze = BrazeSandbox(clock=self.clock)
+        self.activecampaign = ActiveCampaignSandbox(clock=self.clock)
         self.faults: dict[str, Faults] = {}
         self._broken: dict[str, FaultyApp] = {}
         self.broken: list[FaultyApp] = []  # one a client, since Braze was broken last
@@ -148,6 +152,10 @@ class World:
         """From the next run on, these faults stand before Braze; none: it is sound again."""
         self.faults["braze"] = Faults(faults=faults)
         self.broken.clear()
+
+    def break_activecampaign(self, *faults: Fault) -> None:
+        """From the next run on, these faults stand before ActiveCampaign; none: it is sound again."""
+        self.faults["activecampaign"] = Faults(faults=faults)
 
     def break_caspio(self, *faults: Fault) -> None:
         """From the next run on, these faults stand before Caspio; none: it is sound again."""
@@ -251,8 +259,11 @@ class World:
         )
 
     def _account(self, destination: Destination, clock: Clock) -> Account:
+        side = destination.name if destination.name == "activecampaign" else "braze"
         made: Account = destination.account(
-            destination_settings(destination.name), clock, transport=lambda: self._line("braze", self.braze.app)
+            destination_settings(destination.name),
+            clock,
+            transport=lambda: self._line(side, getattr(self, side).app),
         )
         return made
 

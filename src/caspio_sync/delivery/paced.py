@@ -61,7 +61,8 @@ class PacedCalls:
             except TransientError as error:
                 if error.rate_limited:  # it says when to come again: no failure
                     self._patience.refused(error)
-                    await self._clock.sleep(self._pacer.refused(error.retry_after))
+                    told = getattr(error, "rate", None)
+                    await self._clock.sleep(self._pacer.refused(error.retry_after, _announced(told)))
                     continue
                 self._pacer.failed()
                 failures += 1
@@ -73,8 +74,7 @@ class PacedCalls:
                 raise
             else:
                 self._patience.accepted()
-                rate = answer.rate
-                self._pacer.observe(Announced(rate.limit, rate.remaining, rate.reset_seconds))
+                self._pacer.observe(_announced(answer.rate))
                 return answer
 
     async def ask_for(
@@ -96,3 +96,7 @@ class PacedCalls:
         middle = len(things) // 2
         halves = [await self.ask_for(half, call) for half in (things[:middle], things[middle:])]
         return [each for answers, _ in halves for each in answers], [each for _, refused in halves for each in refused]
+
+
+def _announced(rate: RateLimit | None) -> Announced:
+    return Announced() if rate is None else Announced(rate.limit, rate.remaining, rate.reset_seconds)

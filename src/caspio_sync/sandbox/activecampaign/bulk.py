@@ -33,6 +33,7 @@ class Imports:
     def __init__(self, behaviour: ActiveCampaignBehaviour, store: Store) -> None:
         self._behaviour, self._store = behaviour, store
         self.jobs: dict[str, Job] = {}
+        self.throttled = 0
         self._times: dict[bool, deque[float]] = {True: deque(), False: deque()}
 
     def queue(self, call: Call) -> Reply:
@@ -114,6 +115,7 @@ class Imports:
         while times and times[0] <= now - 60:
             times.popleft()
         if len(times) >= most:
+            self.throttled += 1
             raise _refused("Rate limit exceeded.", [f"Up to {most} imports may be requested per minute."])
         times.append(now)
 

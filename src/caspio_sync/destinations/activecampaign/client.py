@@ -1,0 +1,307 @@
+"""Calls to one ActiveCampaign account: all of them at one pace, each repeated where that may help.
+
+An account has 5 calls a second, whatever they are for (ActiveCampaign, rate limits). So one client makes all calls of a
+process, and a process takes its share of them. Every call here may be repeated: contacts, memberships and options are
+set, not added to; a field that an answer was lost of is found again.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Literal
+
+import httpx
+import orjson
+from pydantic import SecretStr
+
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.destinations.activecampaign.answers import (
+    ForbiddenError,
+    Heard,
+    MissingError,
+    code,
+    heard,
+    imports_a_minute,
+    is_throttled,
+    refused,
+    words,
+)
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.wire.answers import parsed
+from caspio_sync.wire.closing import Closing
+from caspio_sync.wire.http import USER_AGENT, ConnectionPool, RateLimit, RefusedError, UnavailableError
+
+TITLE = "ActiveCampaign"
+PAGE = 100  # of any collection (ActiveCampaign, pagination)
+MOST_PAGES = 1_000  # of fields or lists: whoever has more answers the same page again and again
+IMPORTS, SINGLE_IMPORTS = (90, 60.0), (18, 60.0)  # of 100, and of 20 with a single contact, in a minute (bulk import)
+_MINUTE = 60.0
+_FORBIDDEN_TRIES = 3
+CONNECTIONS = 16
+
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+Ask = Callable[[], Awaitable[Heard]]
+
+
+class ActiveCampaignClient(Closing):
+    """The account's API.
+
+    Args:
+        url: API URL; `/api/3` is added where it lacks it.
+        key: API key.
+        clock: all waiting goes through it.
+        calls_per_second: of the account's 5.
+        transport: answers instead of the network.
+        timeout_seconds: for one call.
+
+    Every method raises:
+        MissingError: nothing has that id.
+        RefusedError: the call was refused; its words are masked.
+        ConfigurationError: the key or the account is not taken.
+        TransientError: it kept failing; whoever repeats it does no harm.
+        StoppedError: refused for five minutes for being asked too often.
+    """
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        key: SecretStr,
+        clock: Clock | None = None,
+        calls_per_second: float = 4.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+        timeout_seconds: float = 30.0,
+    ) -> None:
+        self._clock = clock or SystemClock()
+        self._base = _base(url)
+        self._headers = httpx.Headers(
+            {
+                "Api-Token": _checked(key),
+                "Content-Type": "application/json",
+                "Accept": "application/json",
+                "User-Agent": USER_AGENT,
+            }
+        )
+        self._pool = ConnectionPool(
+            url=self._base, clients=1, connections=CONNECTIONS, timeout_seconds=timeout_seconds, transport=transport
+        )
+        # Of seconds, not of one: a rate below one a second is a rate as well.
+        self._paced = PacedCalls(TITLE, (max(1, round(calls_per_second * 10)), 10.0), self._clock)
+        self._imports = {
+            single: PacedCalls(TITLE, SINGLE_IMPORTS if single else IMPORTS, self._clock) for single in (True, False)
+        }
+
+    @property
+    def requests(self) -> int:
+        """Calls made so far."""
+        return self._paced.requests
+
+    def take_share(self, share: float) -> None:
+        """From now on make this part of the calls, none while it is 0."""
+        for each in (self._paced, *self._imports.values()):
+            each.take_share(share)
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._pool.aclose()
+
+    # The account.
+
+    async def user(self) -> str:
+        """GET /users/me: the name that the key belongs to."""
+        answer = await self._ask("GET", "/users/me", "checking the ActiveCampaign key")
+        named = answer.body.get("user")
+        return str(named.get("username", "")) if isinstance(named, dict) else ""
+
+    # Contacts.
+
+    async def sync_contact(self, contact: Mapping[str, Any]) -> str:
+        """POST /contact/sync: make or change the contact with this address; its id."""
+        answer = await self._ask("POST", "/contact/sync", "sending a contact", {"contact": contact})
+        return _id(answer, "contact", "sending a contact")
+
+    async def change_contact(self, number: str, contact: Mapping[str, Any]) -> None:
+        """PUT /contacts/{id}: change what is named, its address too."""
+        await self._ask("PUT", f"/contacts/{number}", "changing a contact", {"contact": contact})
+
+    async def ids(self, email: str) -> list[str]:
+        """GET /contacts?email=: the ids of everybody with this address."""
+        try:
+            answer = await self._ask("GET", "/contacts", "looking for a contact", email=email)
+        except MissingError:  # an empty search of some accounts
+            return []
+        rows = _rows(answer, "contacts", "looking for a contact")
+        return [str(each["id"]) for each in rows if str(each.get("email", "")).strip().lower() == email]
+
+    async def contact(self, number: str) -> Mapping[str, Any]:
+        """GET /contacts/{id}, with `fieldValues` and `contactLists` beside it."""
+        return (await self._ask("GET", f"/contacts/{number}", "reading a contact")).body
+
+    async def delete_contact(self, number: str) -> None:
+        """DELETE /contacts/{id}."""
+        await self._ask("DELETE", f"/contacts/{number}", "deleting a contact")
+
+    async def statuses(self, number: str) -> dict[str, str]:
+        """GET /contacts/{id}/contactLists: the status on each list, by the list's id."""
+        doing = "reading the lists of a contact"
+        answer = await self._ask("GET", f"/contacts/{number}/contactLists", doing)
+        return {str(each["list"]): str(each["status"]) for each in _rows(answer, "contactLists", doing)}
+
+    async def put_on(self, number: str, on: str, status: str) -> None:
+        """POST /contactLists. It re-subscribes whoever left (ActiveCampaign, lists): first look at `statuses`.
+
+        Args:
+            number: the contact's id.
+            on: the list's id.
+            status: "1" subscribed, "2" unsubscribed.
+        """
+        body = {"contactList": {"list": on, "contact": number, "status": status}}
+        await self._ask("POST", "/contactLists", "writing the status on a list", body)
+
+    # Fields and lists.
+
+    async def fields(self) -> list[dict[str, Any]]:
+        """GET /fields: every custom field, with its options' texts under `choices`."""
+        fields: list[dict[str, Any]] = []
+        async for answer in self._pages("/fields", "fields", "reading custom fields"):
+            options = answer.get("fieldOptions") or []
+            for field in answer["fields"]:
+                field["choices"] = [
+                    str(each["value"]) for each in options if str(each.get("field")) == str(field["id"])
+                ]
+                fields.append(field)
+        return fields
+
+    async def lists(self) -> list[dict[str, Any]]:
+        """GET /lists: every list."""
+        return [each async for answer in self._pages("/lists", "lists", "reading lists") for each in answer["lists"]]
+
+    async def make_field(self, title: str, kind: str) -> bool:
+        """POST /fields; False where one of this title is there already, made by somebody else meanwhile."""
+        try:
+            await self._ask("POST", "/fields", "making a custom field", {"field": {"title": title, "type": kind}})
+        except RefusedError as error:
+            if getattr(error, "code", "") != "duplicate":
+                raise
+            return False
+        return True
+
+    async def add_options(self, number: str, options: Sequence[str], first: int) -> None:
+        """POST /fieldOption/bulk: more options of a field; the first is at place `first`."""
+        given = [
+            {"field": number, "value": each, "label": each, "orderid": place, "isdefault": False}
+            for place, each in enumerate(options, start=first)
+        ]
+        await self._ask("POST", "/fieldOption/bulk", "adding the options of a field", {"fieldOptions": given})
+
+    async def show_field(self, number: str) -> None:
+        """POST /fieldRels: let contacts of all lists show the field; unrelated it is invisible there."""
+        body = {"fieldRel": {"field": int(number), "relid": 0}}
+        await self._ask("POST", "/fieldRels", "making a field visible", body)
+
+    # Bulk import.
+
+    async def import_contacts(self, body: bytes, count: int) -> str:
+        """POST /import/bulk_import: queue so many contacts; the job's id. All of them are taken, or none."""
+        doing = "importing contacts"
+
+        async def ask() -> Heard:
+            answer = await self._paced.ask(lambda: self._answered("POST", "/import/bulk_import", doing, body))
+            if is_throttled(answer.body):
+                what = f"{doing}: {answer.body.get('told')} (400)"
+                rate = RateLimit(imports_a_minute(answer.body), 0, _MINUTE)
+                raise UnavailableError(what, status=429, retry_after=_MINUTE, rate=rate)
+            return answer
+
+        answer = await self._imports[count == 1].ask(ask)
+        if answer.status != HTTPStatus.OK or not answer.body.get("batchId"):
+            raise RefusedError(
+                f"{doing}: {answer.status}: {answer.body.get('told', '')}",
+                status=answer.status,
+                message_text=str(answer.body.get("told") or "it gives no reason"),
+                rate=RateLimit(),
+            )
+        return str(answer.body["batchId"])
+
+    async def import_info(self, batch: str) -> Mapping[str, Any]:
+        """GET /import/info: `status`, and once it is "completed" `success` (ids) and `failure` (addresses)."""
+        return (await self._ask("GET", "/import/info", "settling an import", batchId=batch)).body
+
+    async def _pages(self, path: str, name: str, doing: str) -> Any:
+        """The pages of a collection; the end is an empty one, or the total."""
+        read = 0
+        for _ in range(MOST_PAGES):
+            answer = await self._ask("GET", path, doing, limit=str(PAGE), offset=str(read))
+            rows = _rows(answer, name, doing)
+            yield answer.body
+            read += len(rows)
+            meta = answer.body.get("meta")
+            total = str(meta.get("total", "")) if isinstance(meta, dict) else ""
+            if not rows or (total.isdecimal() and read >= int(total)):
+                return
+        raise ConfigurationError(f"{doing}: ActiveCampaign gives more than {MOST_PAGES * PAGE:,} of them, or no end")
+
+    async def _ask(self, method: Method, path: str, doing: str, body: Any = None, /, **query: str) -> Heard:
+        content = b"" if body is None else orjson.dumps(body)
+
+        async def once() -> Heard:
+            return await self._answered(method, path, doing, content, query)
+
+        for _ in range(_FORBIDDEN_TRIES - 1):
+            try:
+                return await self._paced.ask(once)
+            except ForbiddenError:  # seen to pass by itself (ActiveCampaign, authentication)
+                await self._clock.sleep(1.0)
+        return await self._paced.ask(once)
+
+    async def _answered(
+        self, method: Method, path: str, doing: str, content: bytes, query: Mapping[str, str] | None = None
+    ) -> Heard:
+        url = httpx.URL(f"{self._base}{path}", params=query or None)
+        request = httpx.Request(method, url, headers=self._headers, content=content, extensions=self._pool.extensions())
+        response = await self._pool.send(request, doing)
+        if response.is_success:
+            return heard(response, doing)
+        body = parsed(response.content)
+        if path == "/import/bulk_import" and response.status_code == HTTPStatus.BAD_REQUEST and isinstance(body, dict):
+            # Also for being one too many, which whoever paces imports has to hear.
+            return Heard({**body, "told": words(response)}, response.status_code)
+        error = refused(response, doing, self._clock.now())
+        if isinstance(error, RefusedError):
+            error.code = code(response)  # type: ignore[attr-defined]
+        raise error
+
+
+def _rows(answer: Heard, name: str, doing: str) -> list[dict[str, Any]]:
+    rows = answer.body.get(name)
+    if not isinstance(rows, list) or not all(isinstance(each, dict) for each in rows):
+        raise ConfigurationError(f"{doing}: ActiveCampaign's answer has no list of {name}; check ACTIVECAMPAIGN_URL")
+    return rows
+
+
+def _id(answer: Heard, name: str, doing: str) -> str:
+    named = answer.body.get(name)
+    if not isinstance(named, dict) or not named.get("id"):
+        raise ConfigurationError(f"{doing}: ActiveCampaign's answer names no {name}; check ACTIVECAMPAIGN_URL")
+    return str(named["id"])
+
+
+def _base(url: str) -> str:
+    base = url.strip().rstrip("/").removesuffix("/api/3")
+    try:
+        read = httpx.URL(base)
+    except httpx.InvalidURL:
+        read = httpx.URL("")
+    if read.scheme not in {"https", "http"} or not read.host:
+        raise ConfigurationError(
+            "ACTIVECAMPAIGN_URL: is no address; copy the API URL of Settings > Developer, such as "
+            "https://account.api-us1.com"
+        )
+    return f"{base}/api/3"
+
+
+def _checked(key: SecretStr) -> str:
+    text = key.get_secret_value().strip()
+    if not text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ConfigurationError("ACTIVECAMPAIGN_KEY is empty or holds characters no key has; copy it again")
+    return text

@@ -1,0 +1,37 @@
+"""ActiveCampaign as a destination."""
+
+from collections.abc import Callable
+from types import MappingProxyType
+
+from caspio_sync.clock import Clock
+from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
+from caspio_sync.destinations.activecampaign.client import TITLE
+from caspio_sync.destinations.activecampaign.consent import CONSENT
+from caspio_sync.destinations.activecampaign.contacts import ContactSink
+from caspio_sync.destinations.activecampaign.identifiers import NAMING
+from caspio_sync.destinations.activecampaign.settings import ActiveCampaignSettings
+from caspio_sync.engine.destination import Destination
+from caspio_sync.wire.http import Transport
+
+
+def _account(
+    settings: ActiveCampaignSettings, clock: Clock, *, transport: Callable[[], Transport] | None = None
+) -> ActiveCampaignAccount:
+    return ActiveCampaignAccount(
+        address=settings.activecampaign_url,
+        key=settings.activecampaign_key,
+        clock=clock,
+        calls_per_second=settings.activecampaign_calls_per_second,
+        transport=transport,
+    )
+
+
+ACTIVECAMPAIGN = Destination(
+    name="activecampaign",
+    title=TITLE,
+    consent=CONSENT,
+    naming=NAMING,
+    settings=ActiveCampaignSettings,
+    account=_account,
+    sinks=MappingProxyType({"profiles": ContactSink}),
+)

@@ -1,0 +1,175 @@
+"""Where contacts go: one by one by their address, or many by an import that is settled before it counts as taken."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from caspio_sync.delivery.requests import Request
+from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
+from caspio_sync.destinations.activecampaign.client import TITLE
+from caspio_sync.destinations.activecampaign.consent import SUBSCRIBED, UNSUBSCRIBED, why_not
+from caspio_sync.destinations.activecampaign.directory import MULTIPLE
+from caspio_sync.destinations.activecampaign.objects import FORMER, SEPARATOR, STANDARD
+from caspio_sync.destinations.activecampaign.requests import IMPORT, IMPORT_BYTES, MOVE, OPT_OUT, QUIET_IMPORT
+from caspio_sync.errors import ConfigurationError, PermanentError
+from caspio_sync.wire.http import RateLimit, RefusedError
+from caspio_sync.wire.taken import ObjectError, Taken
+
+SETTLE_SECONDS = 600.0  # after which nobody waits for an import any more
+_FIRST_LOOK, _LONGEST_LOOK = 2.0, 15.0
+_ENDED = frozenset({"failed", "interrupted"})  # seen, not documented
+_OK = 200
+
+
+class ContactsEndpoint:
+    """The `Endpoint` of contacts; every call keeps the account's one pace.
+
+    Args:
+        account: where they go; it belongs to whoever opened it.
+    """
+
+    title = TITLE
+
+    def __init__(self, account: ActiveCampaignAccount) -> None:
+        self._client, self._directory, self._clock = account.client, account.directory, account.clock
+        self._usual = _FIRST_LOOK  # seconds that an import takes: one look at the right moment is the fewest calls
+
+    async def deliver(self, request: Request, *, seconds: float) -> Taken:  # noqa: ARG002 - calls have their own time
+        """As `Endpoint.deliver`; an import has answered once it is settled."""
+        contacts = [await self._with_ids(each) for each in orjson.loads(request.body)[request.envelope.array]]
+        if request.envelope in {IMPORT, QUIET_IMPORT}:
+            return await self._import(contacts, quiet=request.envelope == QUIET_IMPORT)
+        (contact,) = contacts
+        if request.envelope == OPT_OUT:
+            return await self._opt_out(contact)
+        number = await self._moved(contact) if request.envelope == MOVE else None
+        number = number or await self._client.sync_contact(_single(contact))
+        return _taken(await self._put_on_lists(number, contact))
+
+    async def ask(self) -> None:
+        """As `Endpoint.ask`."""
+        await self._client.user()
+
+    def named(self, request: Request, error: PermanentError) -> dict[int, str]:  # noqa: ARG002
+        """As `Endpoint.named`: nobody.
+
+        An import's `failureReasons` count from a place that is not documented: who is named there may be the neighbour
+        of the contact that is meant. Halving finds the right one.
+        """
+        return {}
+
+    def words(self, error: PermanentError) -> str:
+        """As `Endpoint.words`."""
+        return error.message_text if isinstance(error, RefusedError) else str(error)
+
+    async def aclose(self) -> None:
+        """As `Endpoint.aclose`: the client is the account's."""
+
+    async def _with_ids(self, contact: dict[str, Any]) -> dict[str, Any]:
+        """The contact with ids of fields and lists in place of their names; several choices in the vendor's form."""
+        for value in contact.get("fields", ()):
+            field = await self._directory.field(value["id"])
+            if field is None:
+                raise ConfigurationError(
+                    f"fields: ActiveCampaign has no custom field '{value['id']}' any more; run the sync "
+                    "again: it makes the field anew where `options: {create: true}` lets it"
+                )
+            text = value["value"]
+            if field.type in MULTIPLE and text and not text.startswith(SEPARATOR):
+                value["value"] = f"{SEPARATOR}{text}{SEPARATOR}"
+            value["id"] = int(field.id)
+        for name in ("subscribe", "unsubscribe"):
+            for each in contact.get(name, ()):
+                each["listid"] = int(await self._directory.list_id(each["listid"]))
+        return contact
+
+    async def _moved(self, contact: Mapping[str, Any]) -> str | None:
+        """Give the contact that has the former address the new one; its id, None where nobody has the former any more.
+
+        Raises:
+            RefusedError: the new address is another contact's.
+        """
+        former = await self._client.ids(contact[FORMER])
+        if not former:
+            return None
+        others = [each for each in await self._client.ids(contact["email"]) if each not in former]
+        if others:
+            said = (
+                f"the row has another address now, and both are contacts there: {former[0]} has the former one, "
+                f"{others[0]} the present one; merge the two in ActiveCampaign"
+            )
+            raise RefusedError(f"changing a contact: {said}", status=422, message_text=said, rate=RateLimit())
+        await self._client.change_contact(former[0], _single(contact))
+        return former[0]
+
+    async def _opt_out(self, contact: Mapping[str, Any]) -> Taken:
+        """Take whoever has this address, or had it before, off the lists; nobody is made for it."""
+        for email in dict.fromkeys([contact["email"], contact.get(FORMER)]):
+            for number in await self._client.ids(email) if email else ():
+                for off in contact.get("unsubscribe", ()):
+                    await self._client.put_on(number, str(off["listid"]), UNSUBSCRIBED)
+        return _taken([])
+
+    async def _put_on_lists(self, number: str, contact: Mapping[str, Any]) -> list[str]:
+        """Write what the row says of lists, opt-outs first; why it was not done, of each list where it was not."""
+        for off in contact.get("unsubscribe", ()):
+            await self._client.put_on(number, str(off["listid"]), UNSUBSCRIBED)
+        wanted = [str(each["listid"]) for each in contact.get("subscribe", ())]
+        there = await self._client.statuses(number) if wanted else {}
+        refused = []
+        for on in wanted:
+            if on not in there:
+                await self._client.put_on(number, on, SUBSCRIBED)
+            elif there[on] != SUBSCRIBED:
+                refused.append(
+                    f"the person {why_not(there[on])}: not subscribed again to list {on}; the rest of the row was "
+                    "written. Only the person, or an admin there, can take that back"
+                )
+        return refused
+
+    async def _import(self, contacts: Sequence[Mapping[str, Any]], *, quiet: bool) -> Taken:
+        body = orjson.dumps({"contacts": contacts, "exclude_automations": quiet})
+        if len(body) >= IMPORT_BYTES:
+            said = f"an import of {len(body):,} bytes; ActiveCampaign takes fewer than {IMPORT_BYTES:,}"
+            raise RefusedError(said, status=413, message_text=said, rate=RateLimit())
+        batch = await self._client.import_contacts(body, len(contacts))
+        began, wait = self._clock.monotonic(), self._usual
+        while True:
+            await self._clock.sleep(wait)
+            info = await self._client.import_info(batch)
+            status, took = str(info.get("status", "")), self._clock.monotonic() - began
+            if status == "completed":
+                self._usual = max(_FIRST_LOOK, min(_LONGEST_LOOK, took))
+                return self._settled(contacts, info)
+            if status in _ENDED:
+                return _taken([], open_=f"ActiveCampaign's import ended as '{status}'")
+            if took >= SETTLE_SECONDS:
+                return _taken([], open_=f"ActiveCampaign's import is not settled after {took:,.0f} s")
+            wait = min(_LONGEST_LOOK, 1.5 * wait)
+
+    @staticmethod
+    def _settled(contacts: Sequence[Mapping[str, Any]], info: Mapping[str, Any]) -> Taken:
+        """What a completed import says of each contact.
+
+        Raises:
+            RefusedError: of some it says nothing; halving finds which ones.
+        """
+        failed = [str(each).strip().lower() for each in info.get("failure") or ()]
+        places = [place for place, each in enumerate(contacts) if each["email"] in failed]
+        if len(places) != len(failed) or len(info.get("success") or ()) + len(places) != len(contacts):
+            said = "the import was completed, and says nothing of the contact (is its address on the exclusion list?)"
+            raise RefusedError(said, status=_OK, message_text=said, rate=RateLimit())
+        errors = tuple(ObjectError(place, None, "ActiveCampaign's import refused the contact") for place in places)
+        return Taken(_OK, errors, RateLimit())
+
+
+def _single(contact: Mapping[str, Any]) -> dict[str, Any]:
+    """A contact of an import, as every other call takes it."""
+    own = {name: contact[other] for name, other in STANDARD.items() if other in contact}
+    values = [{"field": str(each["id"]), "value": each["value"]} for each in contact.get("fields", ())]
+    return {"email": contact["email"], **own, **({"fieldValues": values} if values else {})}
+
+
+def _taken(refused: Sequence[str], *, open_: str = "") -> Taken:
+    return Taken(_OK, tuple(ObjectError(0, None, each) for each in refused), RateLimit(), unsettled=open_)

@@ -1,0 +1,105 @@
+"""Rows of the mapped frame as contacts of an import: one JSON text a row, made by polars.
+
+Fields and lists stand there by their names; the endpoint puts ids in their place. A single contact travels in the same
+form, and is taken apart by the endpoint.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from types import MappingProxyType
+
+import polars as pl
+
+from caspio_sync.mapping.consent import LIST_PREFIX
+from caspio_sync.mapping.numbers import number_text
+from caspio_sync.schemas import KEY, MappedColumn
+
+SEPARATOR = "||"  # between choices, and at both ends of them
+FORMER = "former"  # the address that a contact had before
+# A contact's own fields, as an import and as every other call name them (ActiveCampaign, bulk import).
+STANDARD = MappingProxyType({"firstName": "first_name", "lastName": "last_name", "phone": "phone"})
+
+
+def encode_contacts(
+    rows: pl.DataFrame,
+    columns: Sequence[MappedColumn],
+    *,
+    travels: Callable[[str], str],
+    former: bool = False,
+) -> pl.Series:
+    """One JSON object a row, as text.
+
+    Args:
+        rows: mapped rows with a boolean column `travels(name)` for each of `columns`.
+        columns: those that may travel.
+        travels: names the boolean column that says whether a column travels.
+        former: whether the address before stands in each object.
+    """
+    custom = [each for each in columns if each.role == "attribute" and each.name not in STANDARD]
+    states = [each for each in columns if each.role != "attribute"]
+    parts = [
+        *(
+            _given(f',"{STANDARD[each.name]}":', _json(_text(each)), pl.col(travels(each.name)))
+            for each in columns
+            if each.name in STANDARD
+        ),
+        _array("fields", [_entry("id", each.name, pl.col(travels(each.name)), _json(_text(each))) for each in custom]),
+        *(
+            _array(
+                name,
+                [
+                    _entry(
+                        "listid",
+                        each.name.removeprefix(LIST_PREFIX),
+                        pl.col(travels(each.name)) & (pl.col(each.name) == state),
+                    )
+                    for each in states
+                ],
+            )
+            for name, state in (("subscribe", "subscribed"), ("unsubscribe", "unsubscribed"))
+        ),
+        *(
+            [_given(f',"{FORMER}":', _json(pl.col("_moved_from")), pl.col("_moved_from").is_not_null())]
+            if former
+            else []
+        ),
+    ]
+    start = pl.concat_str(pl.lit('{"email":'), _json(pl.col(KEY)))
+    return rows.select(object=pl.concat_str(start, *parts, pl.lit("}"))).to_series()
+
+
+def _text(column: MappedColumn) -> pl.Expr:
+    """A value as every call takes it: text, "" where it is cleared."""
+    value = pl.col(column.name)
+    if isinstance(column.dtype, pl.List):
+        joined = pl.concat_str(pl.lit(SEPARATOR), value.list.join(SEPARATOR), pl.lit(SEPARATOR))
+        text: pl.Expr = pl.when(value.list.len() > 0).then(joined)
+    elif column.dtype == pl.Float64:
+        text = number_text(value)
+    elif column.dtype == pl.Boolean:
+        text = pl.when(value).then(pl.lit("Yes")).when(~value).then(pl.lit("No"))
+    else:
+        text = value.cast(pl.String)
+    return text.fill_null("")
+
+
+def _json(text: pl.Expr) -> pl.Expr:
+    return pl.struct(v=text).struct.json_encode().str.strip_prefix('{"v":').str.strip_suffix("}")
+
+
+def _given(before: str, text: pl.Expr, holds: pl.Expr) -> pl.Expr:
+    return pl.when(holds).then(pl.concat_str(pl.lit(before), text)).otherwise(pl.lit(""))
+
+
+def _entry(key: str, name: str, holds: pl.Expr, value: pl.Expr | None = None) -> pl.Expr:
+    """An object of an array; null where it does not travel."""
+    parts = [pl.lit(f'{{"{key}":{json.dumps(name, ensure_ascii=False)}')]
+    parts += [] if value is None else [pl.lit(',"value":'), value]
+    return pl.when(holds).then(pl.concat_str(*parts, pl.lit("}")))
+
+
+def _array(name: str, entries: Sequence[pl.Expr]) -> pl.Expr:
+    if not entries:
+        return pl.lit("")
+    inner = pl.concat_str(entries, separator=",", ignore_nulls=True)
+    return pl.when(inner != "").then(pl.concat_str(pl.lit(f',"{name}":['), inner, pl.lit("]"))).otherwise(pl.lit(""))

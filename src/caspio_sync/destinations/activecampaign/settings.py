@@ -1,0 +1,36 @@
+"""Where the ActiveCampaign account is, and what may be asked of it."""
+
+from typing import ClassVar
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from caspio_sync.settings import DestinationSettings, in_secret, on_this_machine, readable
+
+CALLS_PER_SECOND = 5  # of an account, whoever calls (ActiveCampaign, rate limits)
+
+
+class ActiveCampaignSettings(DestinationSettings):
+    """The settings of ActiveCampaign, each named as its environment variable in `.env.example`."""
+
+    ACCOUNT: ClassVar = ("ACTIVECAMPAIGN_URL", "ACTIVECAMPAIGN_KEY")
+    WHOLE: ClassVar = "ACTIVECAMPAIGN_URL"
+
+    activecampaign_url: str = Field(
+        min_length=1, description="API URL of Settings > Developer, such as https://account.api-us1.com"
+    )
+    activecampaign_key: SecretStr = Field(min_length=1, description="API key of the same page")
+    activecampaign_calls_per_second: float = Field(
+        default=4.0,
+        gt=0,
+        le=CALLS_PER_SECOND,
+        allow_inf_nan=False,
+        description="calls a second; the account has 5 in all, and what is left here is for its other integrations",
+    )
+
+    _url_readable = field_validator("activecampaign_url")(readable)
+    _url_in_secret = field_validator("activecampaign_url")(in_secret)
+
+    @model_validator(mode="after")
+    def _sandbox_is_here(self) -> "ActiveCampaignSettings":
+        on_this_machine(self.activecampaign_url, sandbox=self.sandbox)
+        return self
