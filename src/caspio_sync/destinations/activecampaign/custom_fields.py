@@ -60,9 +60,12 @@ class CustomFields:
 
     async def look(self) -> Missing:
         """As `Keeper.look`: the fields and options that `keep` would make."""
-        for name in self._sync.lists:
-            await self._directory.list_id(name)
         lines, faults = [], []
+        for name in self._sync.lists:
+            try:
+                await self._directory.list_id(name)
+            except ConfigurationError as error:
+                faults.append(f"{self._sync.where('lists', name)}: {error}")
         for wanted in self._wanted:
             there = await self._directory.field(wanted.name)
             if there is None:

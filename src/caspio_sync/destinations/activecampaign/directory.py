@@ -77,9 +77,10 @@ class Directory:
         """
         async with self._turn:
             if self._lists is None:
-                self._lists = {}
+                found_lists: dict[str, list[str]] = {}
                 for each in await self._client.lists():
-                    self._lists.setdefault(str(each.get("name")), []).append(str(each["id"]))
+                    found_lists.setdefault(str(each.get("name")), []).append(str(each["id"]))
+                self._lists = found_lists  # once all pages were read: else what failed would pass for an empty account
             found = self._lists.get(name, [])
             if len(found) == 1:
                 return found[0]
