@@ -142,6 +142,7 @@ class Sink(Generic[A]):
         endpoint_place: `module:function` that makes the endpoint in a process of its own, of `Account.arguments`; ""
             where it takes none: all calls of an account keep one pace there.
         keeps: whether rows need something made there first (`keeper`), which their kind does not ask for by itself.
+        follows_keys: whether a person whose key changed is the same one there; else another key is another person.
     """
 
     values: ClassVar[ValueRules]
@@ -150,6 +151,7 @@ class Sink(Generic[A]):
     options: ClassVar[type[Strict] | None] = None
     endpoint_place: str = ""
     keeps: ClassVar[bool] = False
+    follows_keys: ClassVar[bool] = False
 
     def __init__(self, sync: Any) -> None:
         self.sync = sync

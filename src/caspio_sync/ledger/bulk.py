@@ -186,7 +186,7 @@ def on_conflict(dialect: sa.Dialect, table: sa.Table, update: Sequence[str], mer
         [f"{quote(name)}=excluded.{quote(name)}" for name in update]
         + [f"{quote(name)}={_merged(dialect, table.c[name], how)}" for name, how in merge.items()]
     )
-    return f"ON CONFLICT ({key}) DO UPDATE SET {changes}"
+    return f"ON CONFLICT ({key}) DO UPDATE SET {changes}" if changes else f"ON CONFLICT ({key}) DO NOTHING"
 
 
 def _merged(dialect: sa.Dialect, column: sa.Column[Any], how: Merge) -> str:

@@ -25,6 +25,7 @@ from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.engagement_schema import agreed
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
+from caspio_sync.ledger.moved_keys import former_spellings, moved_key
 from caspio_sync.ledger.raw_prints import forget_prints
 from caspio_sync.ledger.runs import OPEN
 from caspio_sync.ledger.schema import instant, microseconds
@@ -293,7 +294,7 @@ class Erasures(LedgerConnection):
             history.forget(connection, str(sync), rows[SOURCE_PK])
             for numbers in integer_lists(rows[SOURCE_PK]):
                 pks = [int(number) for number in numbers.split(",")]
-                for table in (schema.row, schema.former, agreed, duplicate_consent):
+                for table in (schema.row, schema.former, agreed, duplicate_consent, moved_key):
                     chosen = sa.delete(table).where(table.c.sync == sync, table.c.source_pk.in_(pks))
                     connection.execute(chosen)
             forget_prints(connection, str(sync), rows[SOURCE_PK])
@@ -309,10 +310,13 @@ class Erasures(LedgerConnection):
         return gone
 
     def _spellings(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> dict[str, list[str]]:
-        """Every spelling under which the ledger knows a key, by the key without case."""
+        """Every spelling that the ledger knows of a key, and the one before that is still there; by the key, folded."""
         found: dict[str, list[str]] = {_folded(key): [] for key in keys}
-        for key in self._bearing(connection, keyspace, list(found))["key"].drop_nulls():
+        bearing = self._bearing(connection, keyspace, list(found))
+        for key in bearing["key"].drop_nulls():
             found[_folded(key)].append(key)
+        for asked, former in former_spellings(connection, bearing):
+            found[asked].append(former)
         return found
 
     def _bearing(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from caspio_sync.ledger.held import HeldRows
 from caspio_sync.ledger.housekeeping import Housekeeping
 from caspio_sync.ledger.incidents import Incidents
 from caspio_sync.ledger.leases import Leases
+from caspio_sync.ledger.moved_keys import MovedKeys
 from caspio_sync.ledger.raw_prints import RawPrints
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.renaming import Renaming
@@ -57,6 +58,7 @@ class Ledger(
     Housekeeping,
     Renaming,
     Sharing,
+    MovedKeys,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

@@ -14,7 +14,7 @@ from caspio_sync.destinations.activecampaign.custom_fields import CustomFields
 from caspio_sync.destinations.activecampaign.endpoint import ContactsEndpoint
 from caspio_sync.destinations.activecampaign.eraser import ContactEraser
 from caspio_sync.destinations.activecampaign.objects import encode_contacts
-from caspio_sync.destinations.activecampaign.requests import FEW, IMPORT, MOVE, OPT_OUT, QUIET_IMPORT, SYNC
+from caspio_sync.destinations.activecampaign.requests import AFTER, FEW, IMPORT, MOVE, OPT_OUT, QUIET_IMPORT, SYNC
 from caspio_sync.destinations.activecampaign.settings import CALLS_PER_SECOND
 from caspio_sync.destinations.activecampaign.values import CONTACT_VALUES
 from caspio_sync.engine.destination import Sink
@@ -24,6 +24,7 @@ from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.ledger.compare import MOVED_FROM, opt_out, repeated, send
 from caspio_sync.mapping.field import Strict
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.schemas import KEY
 
 
 class ContactOptions(Strict):
@@ -43,10 +44,11 @@ class ContactSink(Sink[ActiveCampaignAccount]):
     """Contacts of one sync."""
 
     values = CONTACT_VALUES
-    envelopes = (SYNC, MOVE, OPT_OUT, IMPORT, QUIET_IMPORT)
+    envelopes = (SYNC, MOVE, AFTER, OPT_OUT, IMPORT, QUIET_IMPORT)
     when_lost = "repeat"  # values, addresses and states are set, not added to
     options: ClassVar = ContactOptions
     keeps = True
+    follows_keys = True
 
     def __init__(self, sync: ProfileSync) -> None:
         self._sync = sync
@@ -70,9 +72,11 @@ class ContactSink(Sink[ActiveCampaignAccount]):
         """As `Sink.writes`: few go one by one, many by imports; who has another address now keeps his contact."""
         moved = rows.filter(pl.col(MOVED_FROM).is_not_null())
         others = rows.filter(pl.col(MOVED_FROM).is_null())
+        waits = pl.col(KEY).is_in(moved[MOVED_FROM].implode())
+        after, others = others.filter(waits), others.filter(~waits)
         is_quiet = pl.col(QUIET) & (self._options.automations != "run")
         quiet, loud = others.filter(is_quiet), others.filter(~is_quiet)
-        chosen = [(moved, MOVE), (loud, SYNC if loud.height <= FEW else IMPORT), (quiet, QUIET_IMPORT)]
+        chosen = [(moved, MOVE), (after, AFTER), (loud, SYNC if loud.height <= FEW else IMPORT), (quiet, QUIET_IMPORT)]
         return [self._write(some, envelope, mapping) for some, envelope in chosen if not some.is_empty()]
 
     def opt_outs(self, rows: pl.DataFrame, mapping: RowMapping) -> list[Write]:

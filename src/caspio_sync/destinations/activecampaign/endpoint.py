@@ -11,7 +11,7 @@ from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.consent import SUBSCRIBED, UNSUBSCRIBED, why_not
 from caspio_sync.destinations.activecampaign.directory import MULTIPLE
 from caspio_sync.destinations.activecampaign.objects import FORMER, SEPARATOR, STANDARD
-from caspio_sync.destinations.activecampaign.requests import IMPORT, IMPORT_BYTES, MOVE, OPT_OUT, QUIET_IMPORT
+from caspio_sync.destinations.activecampaign.requests import AFTER, IMPORT, IMPORT_BYTES, MOVE, OPT_OUT, QUIET_IMPORT
 from caspio_sync.errors import ConfigurationError, PermanentError
 from caspio_sync.wire.http import RateLimit, RefusedError
 from caspio_sync.wire.taken import ObjectError, Taken
@@ -20,6 +20,7 @@ SETTLE_SECONDS = 600.0  # after which nobody waits for an import any more
 _FIRST_LOOK, _LONGEST_LOOK = 2.0, 15.0
 _ENDED = frozenset({"failed", "interrupted"})  # seen, not documented
 _OK = 200
+_MOVE_WAITS = (1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 class ContactsEndpoint:
@@ -33,17 +34,24 @@ class ContactsEndpoint:
 
     def __init__(self, account: ActiveCampaignAccount) -> None:
         self._client, self._directory, self._clock = account.client, account.directory, account.clock
+        # What this run did with addresses: who is written to must not be moved away by another row, nor the other way.
+        self._written: set[int] = set()  # hashes of addresses: a run has many
+        self._moving: dict[str, str] = {}  # id of the contact that had a former address
         self._usual = _FIRST_LOOK  # seconds that an import takes: one look at the right moment is the fewest calls
 
     async def deliver(self, request: Request, *, seconds: float) -> Taken:  # noqa: ARG002 - calls have their own time
         """As `Endpoint.deliver`; an import has answered once it is settled."""
         contacts = [await self._with_ids(each) for each in orjson.loads(request.body)[request.envelope.array]]
         if request.envelope in {IMPORT, QUIET_IMPORT}:
+            self._written.update(hash(each["email"]) for each in contacts)
             return await self._import(contacts, quiet=request.envelope == QUIET_IMPORT)
         (contact,) = contacts
         if request.envelope == OPT_OUT:
             return await self._opt_out(contact)
         number = await self._moved(contact) if request.envelope == MOVE else None
+        if request.envelope == AFTER:
+            await self._left_by_others(contact["email"])
+        self._written.add(hash(contact["email"]))
         number = number or await self._client.sync_contact(_single(contact))
         return _taken(await self._put_on_lists(number, contact))
 
@@ -90,18 +98,41 @@ class ContactsEndpoint:
         Raises:
             RefusedError: the new address is another contact's.
         """
-        former = await self._client.ids(contact[FORMER])
-        if not former:
-            return None
-        others = [each for each in await self._client.ids(contact["email"]) if each not in former]
+        former = contact[FORMER]
+        if former not in self._moving:  # else the answer was lost, and by now the address may be somebody else's
+            there = await self._client.ids(former)
+            if not there:
+                return None
+            if hash(former) in self._written:
+                raise _refused(
+                    "its former address is another row's by now, and was written for that one: change the contact's "
+                    "address in ActiveCampaign by hand"
+                )
+            self._moving[former] = there[0]
+        number = self._moving[former]
+        others = [each for each in await self._client.ids(contact["email"]) if each != number]
         if others:
-            said = (
-                f"the row has another address now, and both are contacts there: {former[0]} has the former one, "
+            del self._moving[former]
+            raise _refused(
+                f"the row has another address now, and both are contacts there: {number} has the former one, "
                 f"{others[0]} the present one; merge the two in ActiveCampaign"
             )
-            raise RefusedError(f"changing a contact: {said}", status=422, message_text=said, rate=RateLimit())
-        await self._client.change_contact(former[0], _single(contact))
-        return former[0]
+        await self._client.change_contact(number, _single(contact))
+        return number
+
+    async def _left_by_others(self, email: str) -> None:
+        """Wait until the contact that had this address has its new one; else the row would be written over it.
+
+        Raises:
+            RefusedError: it keeps the address.
+        """
+        if hash(email) in self._written:  # this very row was, and its answer lost
+            return
+        for wait in _MOVE_WAITS:
+            if not await self._client.ids(email):
+                return
+            await self._clock.sleep(wait)
+        raise _refused("its address is still that of the contact of another row, which is to get another one")
 
     async def _opt_out(self, contact: Mapping[str, Any]) -> Taken:
         """Take whoever has this address, or had it before, off the lists; nobody is made for it."""
@@ -162,6 +193,10 @@ class ContactsEndpoint:
             raise RefusedError(said, status=_OK, message_text=said, rate=RateLimit())
         errors = tuple(ObjectError(place, None, "ActiveCampaign's import refused the contact") for place in places)
         return Taken(_OK, errors, RateLimit())
+
+
+def _refused(said: str) -> RefusedError:
+    return RefusedError(f"changing a contact: {said}", status=422, message_text=said, rate=RateLimit())
 
 
 def _single(contact: Mapping[str, Any]) -> dict[str, Any]:

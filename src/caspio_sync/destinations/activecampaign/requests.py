@@ -10,6 +10,8 @@ FEW = 10  # contacts: an import is meant for more (ActiveCampaign, bulk import)
 # One at a time, each settled by its answer.
 SYNC = Envelope("contacts", 1, _FILLED_BYTES, target="sync")
 MOVE = Envelope("contacts", 1, _FILLED_BYTES, "PUT", target="move")
+# Whose address was that of a contact which is to get another one first.
+AFTER = Envelope("contacts", 1, _FILLED_BYTES, target="after a move")
 OPT_OUT = Envelope("contacts", 1, _FILLED_BYTES, target="opt out")
 # Many at a time, settled later; automations run on them, or they do not.
 IMPORT = Envelope("contacts", CONTACTS_PER_IMPORT, _FILLED_BYTES, target="import")

@@ -4,10 +4,11 @@ import polars as pl
 
 from caspio_sync.engine import erasing, sending
 from caspio_sync.engine.duplicate_consent import read_owners_again, settle_words
-from caspio_sync.engine.line import Batch, Line, Step
+from caspio_sync.engine.line import Batch, Line, Step, alike
 from caspio_sync.engine.plan import Planning, count_opt_outs
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, plan_first
+from caspio_sync.kinds.profiles.following import with_sent_keys
 from caspio_sync.kinds.profiles.identifying import identify_new
 from caspio_sync.kinds.profiles.work import ProfileWork
 from caspio_sync.schemas import SOURCE_PK
@@ -19,6 +20,11 @@ _KNOWN = pl.col("_op") == "changed"
 async def _erase(run: SyncRun) -> None:
     """Delete whom the sync's `erasure:` names, and block them; a repeated call goes on where the failed one stood."""
     await erasing.erase_named(run)
+
+
+async def _follow(run: SyncRun[ProfileWork], batch: Batch) -> None:
+    """Whose key changed is looked for under the one that is known there."""
+    batch.changes = await with_sent_keys(run, batch.changes, batch.source.low, batch.source.high)
 
 
 async def _keep(run: SyncRun[ProfileWork]) -> None:
@@ -71,6 +77,7 @@ async def _identify(run: SyncRun[ProfileWork], batch: Batch) -> None:
 
 ERASE = Step("erase", _erase, plan=plan_first)
 KEEP = Step("keep fields", _keep, plan=_plan_keep, when=lambda run: run.sink.keeps and not run.options.baseline)
+FOLLOW = Step("", _follow, plan=alike(_follow), turn="compare", when=lambda run: run.sink.follows_keys)
 OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
 OPT_OUTS_OF_STAYING = Step("send opt-outs", _send_opt_outs_of_staying, plan=_plan_opt_outs_of_staying, turn="gate")
 IDENTIFY = Step(
@@ -86,6 +93,7 @@ PROFILES = Line(
     batch=(
         MAP,
         COMPARE,
+        FOLLOW,
         OPT_OUTS,
         STOP,
         GATE,

@@ -3,7 +3,7 @@
 from functools import cached_property
 
 from caspio_sync.engine.destination import KnownByAddress
-from caspio_sync.engine.run import Opening, Work
+from caspio_sync.engine.run import Opening, SyncRun, Work
 from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.kinds.profiles.mapping import ProfileMapping
 
@@ -21,6 +21,11 @@ class ProfileWork(Work):
     def __init__(self, opening: Opening, definition: ProfileSync) -> None:
         self.definition = definition
         self._opening = opening
+
+    async def note_left(self, run: SyncRun, batch: int) -> None:  # noqa: ARG002
+        """As `Work.note_left`: rows that were sent under their new key are known by it."""
+        if run.sink.follows_keys:
+            await run.persist(run.ledger.ledger.settle_moved, run.name)
 
     @cached_property
     def known(self) -> KnownByAddress:

@@ -1,0 +1,18 @@
+"""Keys under which rows were sent that bear another one now, where a destination follows them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0012"
+down_revision = "0011"
+
+
+def upgrade() -> None:
+    """Add it, empty: no destination that follows keys was there before."""
+    op.create_table(
+        "moved_key",
+        sa.Column("sync", sa.Text, primary_key=True),
+        sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("key_hash", sa.BigInteger, nullable=False),
+    )
