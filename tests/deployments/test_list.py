@@ -60,6 +60,8 @@ def test_the_shipped_file_is_the_list_of_the_shipped_syncs(settings: Settings, m
     made = deployments_of(load_settings()).made
     assert [each.name for each in made] == [
         "books",
+        "contacts",
+        "contacts-nightly",
         "customers",
         "customers-nightly",
         "engagement",

@@ -112,7 +112,7 @@ def test_a_first_load_arrives_whole_by_few_calls(shop: Shop) -> None:
         "fields": {
             "Member Level": "Gold",
             "Interests": "||Yoga||Running||",
-            "Since": "2024-05-06T07:08:09Z",
+            "Since": "2024-05-06T07:08:09+00:00",
             "Spend": "2.5",
         },
         "lists": {"Newsletter": "1"},

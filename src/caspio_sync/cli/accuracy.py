@@ -13,12 +13,14 @@ def estimate_text(estimate: Estimate) -> str:
     if estimate.thing == "item":
         how = f"the catalog's {number(estimate.pages)} pages" if estimate.pages else "one by one"
         pace = f"{took} at the 50 a minute that Braze gives, {how}"
+    elif estimate.slowest_seconds == estimate.seconds:
+        pace = f"{took} at its limit"
     else:
         slowest = seconds_text(estimate.slowest_seconds)
         pace = f"{took} at 40 exports a second, {slowest} where Braze gives 250 a minute"
     return (
-        f"{resumed}{number(estimate.rows)} rows, {number(estimate.requests)} requests to Braze: about {pace}; "
-        f"about {number(estimate.caspio_calls)} calls to Caspio"
+        f"{resumed}{number(estimate.rows)} rows, {number(estimate.requests)} requests to {estimate.destination}: "
+        f"about {pace}; about {number(estimate.caspio_calls)} calls to Caspio"
     )
 
 
@@ -29,7 +31,8 @@ def show_verification(report: VerifyReport) -> None:
     else:
         OUT.print(
             f"[bold]{_percent(report.accuracy)} of {number(report.compared)} rows[/] and "
-            f"{_percent(report.field_accuracy)} of {number(report.fields)} fields are in Braze as they were sent\n"
+            f"{_percent(report.field_accuracy)} of {number(report.fields)} fields are in "
+            f"{report.destination} as they were sent\n"
         )
     groups = [
         ("equal", report.equal, ""),
@@ -45,12 +48,13 @@ def show_verification(report: VerifyReport) -> None:
         "", ("rows", "", "what it means"), [each for each in groups if each[1] or each[0] == "equal"], right=("",)
     )
     if report.differences:
+        stay = f"stay: stricter consent in {report.destination}"
         OUT.print()
         show_table(
             "differences",
-            ("field", "rows", "stay: stricter consent in Braze", "for example"),
+            ("field", "rows", stay, "for example"),
             [(each.field, each.rows, each.kept, ", ".join(each.examples)) for each in report.differences],
-            right=("rows", "stay: stricter consent in Braze"),
+            right=("rows", stay),
         )
     if report.extra:
         OUT.print(
@@ -62,7 +66,10 @@ def show_verification(report: VerifyReport) -> None:
             f"(`caspio-sync run {report.sync} --full`) deletes them again"
         )
     for field, rows in report.retyped.items():
-        OUT.print(f"note: {escape(field)}: Braze holds {number(rows)} values in another type than they were sent in")
+        OUT.print(
+            f"note: {escape(field)}: {report.destination} holds {number(rows)} values in another type than they were "
+            "sent in"
+        )
     if report.unreadable:
         OUT.print(f"note: no export gives {escape(', '.join(report.unreadable))}: not compared")
 

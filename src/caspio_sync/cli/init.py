@@ -24,7 +24,8 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.guesses import NOTHING
 from caspio_sync.mapping.sync_file import load_sync, parse_sync
-from caspio_sync.registry import KINDS
+from caspio_sync.mapping.values import sinks_at
+from caspio_sync.registry import DEFAULT_DESTINATION, DESTINATIONS, KINDS
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings, current_settings
 from caspio_sync.sync_files import SyncFiles
@@ -47,6 +48,9 @@ def init(
             help="What the rows become: profiles, or the items of a catalog; or engagement: what comes back to them.",
         ),
     ] = "profiles",
+    destination: Annotated[
+        str, typer.Option("--destination", help="Where the rows are to go, such as activecampaign.")
+    ] = DEFAULT_DESTINATION,
     force: Annotated[bool, typer.Option("--force", help="Write over a file that is there already.")] = False,
 ) -> None:
     """Write a first sync file: reads the fields of a Caspio table and proposes what each becomes in Braze.
@@ -61,6 +65,9 @@ def init(
     source = _source(table, view)
     if kind not in KINDS:
         raise typer.BadParameter(f"--kind {kind} is none of {', '.join(KINDS)}")
+    if destination not in DESTINATIONS or kind not in sinks_at(destination):
+        taking = ", ".join(each for each in DESTINATIONS if kind in sinks_at(each))
+        raise typer.BadParameter(f"--destination {destination} takes no {kind}; there are: {taking}")
     if kind_named(kind).returns and source.is_view:
         raise typer.BadParameter(
             f"an engagement return writes rows, and a view ({source.name}) is not written; "
@@ -69,7 +76,7 @@ def init(
     settings = current_settings()
     path = _free_path(settings, name, force=force)
     fields = asyncio.run(_fields(settings, source))
-    text = propose(path.stem, source, fields, kind, written=_written(settings, source))
+    text = propose(path.stem, source, fields, kind, written=_written(settings, source), destination=destination)
     definition = parse_sync(text, path)
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
@@ -86,6 +93,7 @@ def propose(
     kind: str = "profiles",
     *,
     written: Mapping[str, str] = NOTHING,
+    destination: str = DEFAULT_DESTINATION,
 ) -> str:
     """Text of the sync file for a table or a view.
 
@@ -95,6 +103,7 @@ def propose(
         fields: its fields, as Caspio declares them.
         kind: of the sync.
         written: columns that other syncs write already, and what they hold.
+        destination: where its rows are to go.
 
     Raises:
         ConfigurationError: no field can name a profile or an item, none can page the view, or no column takes what
@@ -102,7 +111,9 @@ def propose(
     """
     zone = stamped_zone(fields)
     returned = {column: what for each in KINDS for column, what in kind_named(each).guess_back(fields).items()}
-    text = kind_named(kind).propose(name, source.name, fields, time_zone=zone, returned={**returned, **written})
+    text = kind_named(kind).propose(
+        name, source.name, fields, time_zone=zone, returned={**returned, **written}, destination=destination
+    )
     if not source.is_view:
         return text
     paging = f"  page_by: {_paging_field(source, fields)}    # unique whole numbers: pages follow it"

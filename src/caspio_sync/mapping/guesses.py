@@ -41,6 +41,18 @@ def key_of(table: str, fields: Sequence[CaspioField]) -> CaspioField:
     return max(candidates, key=lambda field: (field.unique, _names_a_person(field), -fields.index(field)))
 
 
+def address_of(table: str, fields: Sequence[CaspioField]) -> CaspioField:
+    """The field with the e-mail address.
+
+    Raises:
+        ConfigurationError: none is called so.
+    """
+    candidates = [field for field in fields if meant(field) == "email" and field.type in TEXTS]
+    if not candidates:
+        raise ConfigurationError(f"{table}: no text field is called Email or the like; add one, or name it so")
+    return max(candidates, key=lambda field: field.unique)
+
+
 def meant(field: CaspioField) -> str | None:
     """The standard attribute that the field's name speaks of; None for none."""
     return _MEANT.get(bare(field))

@@ -6,6 +6,8 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, computed_field
 
+from caspio_sync.registry import DEFAULT_TITLE
+
 EXAMPLES = 3
 
 
@@ -14,6 +16,7 @@ class Estimate(BaseModel, frozen=True):
 
     Args:
         thing: what a row becomes there: "profile" or "item".
+        destination: as people say it.
         rows: rows still to look at.
         pages: of the catalog, where it is read page by page; 0 where items are read one by one.
         requests: to the destination.
@@ -24,6 +27,7 @@ class Estimate(BaseModel, frozen=True):
     """
 
     thing: Literal["profile", "item"] = "profile"
+    destination: str = DEFAULT_TITLE
     rows: int
     pages: int = 0
     requests: int
@@ -55,6 +59,7 @@ class VerifyReport(BaseModel):
     Args:
         sync: name of the sync.
         thing: what a row becomes there: "profile" or "item".
+        destination: as people say it.
         started_at: when it began.
         ended_at: None where it was interrupted.
         sample: rows asked for; None for all.
@@ -84,6 +89,7 @@ class VerifyReport(BaseModel):
 
     sync: str
     thing: Literal["profile", "item"] = "profile"
+    destination: str = DEFAULT_TITLE
     started_at: datetime
     ended_at: datetime | None = None
     sample: int | None = None

@@ -100,6 +100,7 @@ async def verify(
             clock=connect.clock,
         )
         about = {"sync": name, "thing": read_back.thing, "started_at": begun.started_at, "sample": begun.sample}
+        about["destination"] = destination.title
         report = VerifyReport.model_validate({**begun.counts, **about, "unreadable": list(read_back.unreadable)})
         by_key = identity.kind not in {"email", "phone"}
         findings = Findings(report, prepared.mapping.columns, destination.title, by_key=by_key)
@@ -162,6 +163,7 @@ def _estimate(report: VerifyReport, left: pl.Series, read_back: ReadBack) -> Est
     dense = len(left) and int(left[-1]) - int(left[0]) < DENSE * len(left)
     return Estimate(
         thing=read_back.thing,
+        destination=report.destination,
         rows=len(left),
         requests=requests,
         seconds=seconds,

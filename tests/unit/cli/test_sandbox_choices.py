@@ -1,4 +1,4 @@
-"""What `sandbox up` lets a user choose: every switch of both emulators, and views."""
+"""What `sandbox up` lets a user choose: every switch of the emulators, and views."""
 
 from typing import Any
 
@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour
 from caspio_sync.sandbox.caspio.views import make_view
@@ -29,7 +30,7 @@ from tests.contract.conftest import a_filled_account, get
 )
 def test_switches_are_read_and_hold(settings: list[str], caspio: dict[str, Any], braze: dict[str, Any]) -> None:
     read = read_switches(settings)
-    assert read == {"caspio": caspio, "braze": braze}
+    assert read == {"caspio": caspio, "braze": braze, "activecampaign": {}}
     CaspioBehaviour(**read["caspio"])
     BrazeBehaviour(**read["braze"])
 
@@ -53,13 +54,18 @@ def test_what_is_no_switch_is_refused_by_name(setting: str, told: str) -> None:
 
 def test_every_switch_is_listed_with_what_it_may_be() -> None:
     listed = {switch.name: switch for switch in switches()}
-    assert set(listed) == {f"caspio.{name}" for name in CaspioBehaviour.model_fields} | {
-        f"braze.{name}" for name in BrazeBehaviour.model_fields
-    }
+    emulated = {"caspio": CaspioBehaviour, "braze": BrazeBehaviour, "activecampaign": ActiveCampaignBehaviour}
+    assert set(listed) == {f"{kind}.{name}" for kind, each in emulated.items() for name in each.model_fields}
     assert listed["caspio.numbers_as_text"][1:] == ("accepted | refused", "accepted")
     shown = CliRunner().invoke(app, ["sandbox", "switches"])
     assert shown.exit_code == 0
     assert [name for name in listed if name not in shown.output] == []
+
+
+def test_a_switch_of_the_third_emulator_is_read() -> None:
+    read = read_switches(["activecampaign.import_ends=never", "activecampaign.deletes_a_month=3"])["activecampaign"]
+    assert read == {"import_ends": "never", "deletes_a_month": 3}
+    ActiveCampaignBehaviour(**read)
 
 
 def test_a_view_is_made_from_its_query() -> None:

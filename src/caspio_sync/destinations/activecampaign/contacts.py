@@ -117,6 +117,7 @@ class ContactSink(Sink[ActiveCampaignAccount]):
                 some.with_columns(pl.coalesce(name, repeated(name)) for name in states),
                 columns,
                 travels=opt_out if opt_outs else send,
+                times={check.column for check in mapping.checked if check.code == "datetime_value"},
                 former=envelope in {MOVE, OPT_OUT},
             )
 

@@ -5,7 +5,7 @@ form, and is taken apart by the endpoint.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from types import MappingProxyType
 
 import polars as pl
@@ -25,6 +25,7 @@ def encode_contacts(
     columns: Sequence[MappedColumn],
     *,
     travels: Callable[[str], str],
+    times: Collection[str] = (),
     former: bool = False,
 ) -> pl.Series:
     """One JSON object a row, as text.
@@ -33,17 +34,21 @@ def encode_contacts(
         rows: mapped rows with a boolean column `travels(name)` for each of `columns`.
         columns: those that may travel.
         travels: names the boolean column that says whether a column travels.
+        times: columns that hold times.
         former: whether the address before stands in each object.
     """
     custom = [each for each in columns if each.role == "attribute" and each.name not in STANDARD]
     states = [each for each in columns if each.role != "attribute"]
     parts = [
         *(
-            _given(f',"{STANDARD[each.name]}":', _json(_text(each)), pl.col(travels(each.name)))
+            _given(f',"{STANDARD[each.name]}":', _json(_text(each, times)), pl.col(travels(each.name)))
             for each in columns
             if each.name in STANDARD
         ),
-        _array("fields", [_entry("id", each.name, pl.col(travels(each.name)), _json(_text(each))) for each in custom]),
+        _array(
+            "fields",
+            [_entry("id", each.name, pl.col(travels(each.name)), _json(_text(each, times))) for each in custom],
+        ),
         *(
             _array(
                 name,
@@ -68,8 +73,8 @@ def encode_contacts(
     return rows.select(object=pl.concat_str(start, *parts, pl.lit("}"))).to_series()
 
 
-def _text(column: MappedColumn) -> pl.Expr:
-    """A value as every call takes it: text, "" where it is cleared."""
+def _text(column: MappedColumn, times: Collection[str]) -> pl.Expr:
+    """A value as every call takes it: text, "" where it is cleared. A time bears an offset, as the vendor has it."""
     value = pl.col(column.name)
     if isinstance(column.dtype, pl.List):
         joined = pl.concat_str(pl.lit(SEPARATOR), value.list.join(SEPARATOR), pl.lit(SEPARATOR))
@@ -80,6 +85,7 @@ def _text(column: MappedColumn) -> pl.Expr:
         text = pl.when(value).then(pl.lit("Yes")).when(~value).then(pl.lit("No"))
     else:
         text = value.cast(pl.String)
+        text = text.str.replace("Z$", "+00:00") if column.name in times else text
     return text.fill_null("")
 
 

@@ -94,7 +94,7 @@ CONTACT_VALUES = ValueRules(
         "listbox": _choices(),
         "checkbox": _choices(),
     },
-    text_chars=CHOICE_CHARS,
+    text_chars=TEXT_CHARS,
     json_size="0 KB",
     json_fits=lambda text: text.is_null(),
     fault_in_name=fault_in_name,

@@ -3,9 +3,10 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
+from caspio_sync import registry
 from caspio_sync.kinds.profiles.faults import fault_in_name
 from caspio_sync.mapping.consent_proposal import groups_of, scopes_of
-from caspio_sync.mapping.guesses import NOTHING, TEXTS, is_state, key_of, meant
+from caspio_sync.mapping.guesses import NOTHING, TEXTS, address_of, is_state, key_of, meant
 from caspio_sync.mapping.proposed_lines import DISABLED, LEFT_OUT, cursor, quoted, why, zone_line
 from caspio_sync.mapping.values import ValueRules, rules_for
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
@@ -20,6 +21,7 @@ def propose_sync(
     *,
     time_zone: str | None = None,
     returned: Mapping[str, str] = NOTHING,
+    destination: str = registry.DEFAULT_DESTINATION,
 ) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
@@ -29,19 +31,22 @@ def propose_sync(
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
         returned: columns that hold what comes back, and what that is: sent again, it would go round in a circle.
+        destination: where its rows are to go.
 
     Raises:
         ConfigurationError: no field can name a profile.
     """
-    values = rules_for("profiles")
+    values = rules_for("profiles", destination)
     title = values.title
-    key = key_of(table, fields)
+    by_address = "external_id" not in values.identities
+    key = address_of(table, fields) if by_address else key_of(table, fields)
     states = [field for field in fields if field is not key and is_state(field)]
     rest = [field for field in fields if field is not key and field not in states]
     lines = [
         f"# {name}: rows of {table} → {title} user profiles. A proposal: read it line by line, then",
         f"# `caspio-sync check {name}` and `caspio-sync plan {name}`. Nothing leaves before `caspio-sync run {name}`.",
         "kind: profiles",
+        *([] if destination == registry.DEFAULT_DESTINATION else [f"destination: {destination}"]),
         DISABLED,
         "",
         "source:",
@@ -50,12 +55,12 @@ def propose_sync(
         zone_line(time_zone),
         "",
         "identity:",
-        f"  external_id: {quoted(key.name)}    # {why(key)}",
-        f"  on_new: create    # or update_only: leave alone whom {title} does not know",
+        f"  {'email' if by_address else 'external_id'}: {quoted(key.name)}    # {why(key)}",
+        *_on_new(values),
         "",
-        f"# {title} attribute: Caspio field. Remove what {title} need not know: every attribute sent is billed.",
+        f"# {title} attribute: Caspio field. Remove what {title} need not know: what is sent may be billed.",
         *_attributes(rest, returned, values),
-        *_consent(states, title),
+        *(_lists(states) if "lists" in values.states else _consent(states, title)),
     ]
     return "\n".join(lines) + "\n"
 
@@ -82,8 +87,9 @@ def _attributes(fields: Sequence[CaspioField], returned: Mapping[str, str], valu
 def _attribute(field: CaspioField, written: set[str], values: ValueRules) -> str:
     standard = meant(field)
     fits = field.type in (_BIRTH_TYPES if standard == "dob" else TEXTS)
-    if standard is not None and standard in values.standard and fits and standard not in written:
-        return standard
+    own = {_bare(each): each for each in values.standard}
+    if standard is not None and (named := own.get(_bare(standard))) and fits and named.lower() not in written:
+        return named
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.name)
     name = re.sub(r"\W+", "_", spaced).strip("_").lower()
     while fault_in_name(name, values) is not None or name in written or name == standard:
@@ -102,6 +108,23 @@ def _value(attribute: str, field: CaspioField, fields: Sequence[CaspioField], va
         cut = f"{{from: {quoted(field.name)}, transform: {{truncate: {chars}}}}}"
         return f"{cut}    # {values.title} takes {chars} characters"
     return quoted(field.name)
+
+
+def _bare(name: str) -> str:
+    return name.replace("_", "").lower()
+
+
+def _on_new(values: ValueRules) -> Iterator[str]:
+    if "update_only" in values.on_new:
+        yield f"  on_new: create    # or update_only: leave alone whom {values.title} does not know"
+
+
+def _lists(states: Sequence[CaspioField]) -> Iterator[str]:
+    yield ""
+    yield "# lists: the name of a list, and the field with the consent to it: subscribed or unsubscribed."
+    yield "# lists:"
+    for field in states or [CaspioField("Field", "YES/NO")]:
+        yield f"#   <name of a list>: {quoted(field.name)}    # {field.type}; a Yes/No field needs no map"
 
 
 def _consent(states: Sequence[CaspioField], title: str) -> Iterator[str]:

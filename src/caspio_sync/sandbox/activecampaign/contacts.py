@@ -55,7 +55,7 @@ class Contacts:
         own, values = _given(body)
         self._store.check_values(values)
         if "email" in body:
-            contact.email = normal(body["email"])
+            self._store.move(contact, body["email"])
         self._store.write(contact, own, values, call.now)
         contact.automations += 1
         return Reply(200, self._told(contact))

@@ -61,6 +61,7 @@ class Store:
         self._behaviour = behaviour
         self._next = {name: count(start) for name, start in _STARTS.items()}
         self.contacts: dict[str, Contact] = {}
+        self._by_email: dict[str, Contact] = {}
         self.fields: dict[str, CustomField] = {}
         self.lists: dict[str, str] = dict(behaviour.lists)
         self.tags: dict[str, str] = {}
@@ -78,7 +79,9 @@ class Store:
     def by_email(self, email: object) -> Contact | None:
         """By address; None where nobody has it."""
         wanted = normal(email)
-        return next((each for each in self.contacts.values() if each.email == wanted), None)
+        found = self._by_email.get(wanted)
+        is_there = found is not None and self.contacts.get(found.id) is found and found.email == wanted
+        return found if is_there else None
 
     def field(self, number: str) -> CustomField:
         """By id; raises 404."""
@@ -89,8 +92,13 @@ class Store:
     def make(self, email: object, now: float) -> Contact:
         """A new contact."""
         made = Contact(self.number("contact"), normal(email), made=now, changed=now)
-        self.contacts[made.id] = made
+        self.contacts[made.id] = self._by_email[made.email] = made
         return made
+
+    def move(self, contact: Contact, email: object) -> None:
+        """Give a contact another address."""
+        contact.email = normal(email)
+        self._by_email[contact.email] = contact
 
     def check_email(self, email: object) -> None:
         """Raise what the vendor says of an address that is none (4)."""
