@@ -10,6 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from caspio_sync.caspio.client import CaspioClient
+from caspio_sync.destinations.activecampaign.client import ActiveCampaignClient
 from caspio_sync.destinations.braze.catalog_client import CatalogClient
 from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.errors import CaspioSyncError
@@ -99,8 +100,14 @@ def test_no_client_shows_its_own(status: int, form: str, caplog: pytest.LogCaptu
         caspio = CaspioClient(
             integration_url="https://c0.caspio.com", client_id="c", client_secret=key, transport=transport, clock=clock
         )
-        async with users, items, caspio:
+        contacts = ActiveCampaignClient(url="https://a.api-us1.com", key=key, transport=transport, clock=clock)
+        async with users, items, caspio, contacts:
             for call in (
+                contacts.user(),
+                contacts.sync_contact({"email": "a@example.com"}),
+                contacts.ids("a@example.com"),
+                contacts.fields(),
+                contacts.import_contacts(b"{}", 2),
                 users.track(b"{}", sent={"attributes": 0}),
                 users.probe_track(),
                 users.export_users(["a"], ["email"]),

@@ -617,3 +617,61 @@ def test_a_value_that_would_be_read_as_several_is_held(shop: Shop) -> None:
     contacts.change(1, Level="a||b")
     contacts.run()
     assert contacts.held("quarantined").keys() == {"p1@example.com"}
+
+
+def test_what_was_sent_is_verified_and_what_differs_is_repaired(shop: Shop) -> None:
+    contacts = shop(4)
+    contacts.run()
+    contacts.world.clock.advance(HOUR)
+    assert (verified(contacts).equal, verified(contacts).fields) == (4, 28)
+    store = contacts.account.store
+    store.contacts[contacts.there(1)["id"]].values.clear()
+    del store.contacts[contacts.there(2)["id"]]
+    contacts.account.set_status("p3@example.com", "Newsletter", "2")
+    report = verified(contacts)
+    assert (report.equal, report.differing, report.missing) == (1, 2, 1)
+    kept = {each.field: (each.rows, each.kept) for each in report.differences}
+    assert kept["lists.Newsletter"] == (1, 1)  # they left there: told, and left alone
+    contacts.run()
+    assert contacts.there(1)["fields"]["Interests"] == "||Yoga||Running||"
+    assert contacts.there(2)["lists"] == {"Newsletter": "1"}
+    assert contacts.there(3)["lists"] == {"Newsletter": "2"}
+
+
+def verified(contacts: Contacts) -> Any:
+    import asyncio
+
+    from caspio_sync.verification.verifying import verify
+
+    return asyncio.run(verify("contacts", settings=current_settings("contacts"), restart=True))
+
+
+def test_a_move_that_was_refused_is_released_by_hand(shop: Shop) -> None:
+    contacts = shop(3)
+    contacts.run()
+    contacts.account.store.make("taken@example.com", 0.0)
+    contacts.change(2, Email="taken@example.com")
+    contacts.run()
+    del contacts.account.store.contacts[contacts.account.contacts()["taken@example.com"]["id"]]
+    before = contacts.there(2)["id"]
+    contacts.run(release=("rejected",))
+    assert contacts.account.contacts()["taken@example.com"]["id"] == before
+
+
+def test_a_filled_account_is_taken_over_without_a_call(shop: Shop) -> None:
+    contacts = shop(3)
+    assert contacts.run(baseline=True).code == 0
+    assert (contacts.account.contacts(), sum(contacts.account.calls.values())) == ({}, 0)
+    assert contacts.world.verdicts("contacts") == {"sent": 3}
+
+
+def test_the_keys_of_another_account_are_noticed(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    contacts = shop(3, keys=frozenset({"sandbox-activecampaign-key", "a-new-key-of-the-same"}))
+    contacts.run()
+    monkeypatch.setenv("ACTIVECAMPAIGN_KEY", "a-new-key-of-the-same")
+    assert contacts.run().code == 0
+    contacts.account.store.contacts.clear()
+    monkeypatch.setenv("ACTIVECAMPAIGN_KEY", "sandbox-activecampaign-key")
+    ended = contacts.run()
+    assert ended.code == 2
+    assert "finds 0 of the 3" in ended.message
