@@ -31,7 +31,7 @@ class Side:
             each if isinstance(each, httpx.Response) else httpx.Response(200, json=each) for each in answers
         )
         self._last = httpx.Response(200, json={})
-        self._more = {"url": "https://acme.api-us1.com/", "key": SecretStr(KEY)} | more
+        self._more: dict[str, Any] = {"url": "https://acme.api-us1.com/", "key": SecretStr(KEY)} | more
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         self.asked.append((self.clock.monotonic(), request))

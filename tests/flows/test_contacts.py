@@ -188,6 +188,13 @@ def _field(number: str, title: str, kind: str, tag: str = "") -> Any:
     return CustomField(number, title, kind, tag)
 
 
+def test_a_run_without_changes_asks_the_account_for_nothing(shop: Shop) -> None:
+    contacts = shop(5)
+    contacts.run()
+    assert contacts.run().code == 0
+    assert sum(contacts.account.calls.values()) == 0
+
+
 def test_few_changes_go_one_by_one_with_the_changed_fields_alone(shop: Shop) -> None:
     contacts = shop(30)
     contacts.run()

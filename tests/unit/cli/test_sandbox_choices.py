@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
@@ -54,7 +55,11 @@ def test_what_is_no_switch_is_refused_by_name(setting: str, told: str) -> None:
 
 def test_every_switch_is_listed_with_what_it_may_be() -> None:
     listed = {switch.name: switch for switch in switches()}
-    emulated = {"caspio": CaspioBehaviour, "braze": BrazeBehaviour, "activecampaign": ActiveCampaignBehaviour}
+    emulated: dict[str, type[BaseModel]] = {
+        "caspio": CaspioBehaviour,
+        "braze": BrazeBehaviour,
+        "activecampaign": ActiveCampaignBehaviour,
+    }
     assert set(listed) == {f"{kind}.{name}" for kind, each in emulated.items() for name in each.model_fields}
     assert listed["caspio.numbers_as_text"][1:] == ("accepted | refused", "accepted")
     shown = CliRunner().invoke(app, ["sandbox", "switches"])

@@ -4,7 +4,7 @@ import polars as pl
 
 from caspio_sync.engine import erasing, sending
 from caspio_sync.engine.duplicate_consent import read_owners_again, settle_words
-from caspio_sync.engine.line import Batch, Line, Step, alike
+from caspio_sync.engine.line import Batch, Line, Step
 from caspio_sync.engine.plan import Planning, count_opt_outs
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, plan_first
@@ -27,17 +27,26 @@ async def _follow(run: SyncRun[ProfileWork], batch: Batch) -> None:
     batch.changes = await with_sent_keys(run, batch.changes, batch.source.low, batch.source.high)
 
 
-async def _keep(run: SyncRun[ProfileWork]) -> None:
-    """Make what profiles need there; repeating it is harmless."""
+async def _plan_follow(_: Planning, run: SyncRun[ProfileWork], batch: Batch) -> None:
+    if run.sink.follows_keys:
+        await _follow(run, batch)
+
+
+async def _keep(run: SyncRun[ProfileWork], batch: Batch) -> None:
+    """Make what profiles need there, before the first of them leaves; repeating it is harmless."""
+    if run.work.ready or batch.accepted.is_empty():
+        return
     keeper = run.sink.keeper(run.account, run.mapping)
     missing = await keeper.look()
     await keeper.keep(missing)
     run.report.notes += [f"at {run.destination.title}: {line}" for line in missing.lines]
+    run.work.ready = True
 
 
-async def _plan_keep(planning: Planning, run: SyncRun[ProfileWork]) -> None:
-    if run.sink.keeps:
+async def _plan_keep(planning: Planning, run: SyncRun[ProfileWork], batch: Batch) -> None:
+    if run.sink.keeps and not run.work.ready and not batch.accepted.is_empty():
         planning.plan.first = list((await run.sink.keeper(run.account, run.mapping).look()).lines)
+        run.work.ready = True
 
 
 async def _send_opt_outs(run: SyncRun, batch: Batch) -> None:
@@ -76,8 +85,8 @@ async def _identify(run: SyncRun[ProfileWork], batch: Batch) -> None:
 
 
 ERASE = Step("erase", _erase, plan=plan_first)
-KEEP = Step("keep fields", _keep, plan=_plan_keep, when=lambda run: run.sink.keeps and not run.options.baseline)
-FOLLOW = Step("", _follow, plan=alike(_follow), turn="compare", when=lambda run: run.sink.follows_keys)
+KEEP = Step("keep fields", _keep, plan=_plan_keep, turn="send", when=lambda run: run.sink.keeps)
+FOLLOW = Step("", _follow, plan=_plan_follow, turn="compare", when=lambda run: run.sink.follows_keys)
 OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
 OPT_OUTS_OF_STAYING = Step("send opt-outs", _send_opt_outs_of_staying, plan=_plan_opt_outs_of_staying, turn="gate")
 IDENTIFY = Step(
@@ -89,7 +98,7 @@ IDENTIFY = Step(
 SETTLE = Step("", settle_words, when=lambda run: run.reading.again)
 
 PROFILES = Line(
-    before=(ERASE, KEEP),
+    before=(ERASE,),
     batch=(
         MAP,
         COMPARE,
@@ -101,6 +110,7 @@ PROFILES = Line(
         BLOCK,
         BASELINE,
         IDENTIFY,
+        KEEP,
         SEND,
         RECORD,
     ),
