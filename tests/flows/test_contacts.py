@@ -422,6 +422,18 @@ def test_opt_outs_leave_before_everything_else(shop: Shop) -> None:
     assert contacts.there(1)["lists"] == {"Newsletter": "2"}
 
 
+def test_many_opt_outs_leave_by_an_import_before_the_rest(shop: Shop) -> None:
+    contacts = shop(20)
+    contacts.run()
+    for number in range(1, 21):
+        contacts.change(number, Newsletter="no", Spend=1)
+    ended = contacts.run()
+    assert (ended.code, ended.report.opt_outs) == (0, 20)
+    assert {contacts.there(number)["lists"]["Newsletter"] for number in range(1, 21)} == {"2"}
+    assert {contacts.there(number)["fields"]["Spend"] for number in range(1, 21)} == {"1"}
+    assert (contacts.account.calls["POST import/bulk_import"], contacts.account.calls["POST contactLists"]) == (2, 0)
+
+
 def test_an_opt_out_of_a_held_row_leaves_and_makes_nobody(shop: Shop) -> None:
     contacts = shop(2)
     contacts.run()
