@@ -96,7 +96,7 @@ class ProcessSender:
                     owed.discard(answer["number"])
                     room.release()
                     rejected = tuple((place, reason) for place, reason in answer.pop("rejected"))
-                    yield Answer(rejected=rejected, **answer)
+                    yield Answer(rejected=rejected, notes=tuple(answer.pop("notes")), **answer)
         except BaseException:
             await self.close()  # what it still holds must not leave once nobody records the answers
             raise

@@ -37,6 +37,7 @@ class Answer:
         unknown: why nothing is known of the objects that are not in `rejected`; "" where they were taken.
         foreign: whether the answer is not known to be the destination's own.
         calls: HTTP requests it took.
+        notes: as in `Taken`.
     """
 
     number: int
@@ -47,6 +48,7 @@ class Answer:
     unknown: str = ""
     foreign: bool = False
     calls: int = 1
+    notes: tuple[str, ...] = ()
 
 
 class Sender(Protocol):
@@ -321,6 +323,7 @@ class InlineSender:
             unknown,
             bool(answer.doubt),
             calls,
+            answer.notes,
         )
 
 

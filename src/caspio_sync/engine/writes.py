@@ -7,6 +7,7 @@ import polars as pl
 
 from caspio_sync.delivery.requests import Envelope
 
+KNOWN_AS = "_known_as"  # other keys by which the row's person may be known there (`Sink.follows_keys`)
 # Whether nobody waits for the row: a whole read, or a resend, brings it, and not that it has just changed.
 QUIET = "_quiet"
 KNOWN_THERE = "_known_there"  # whether the destination has the object, of this row or of the one that bore its key

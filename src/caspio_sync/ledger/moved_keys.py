@@ -1,8 +1,8 @@
-"""Keys under which rows were sent that bear another one now, until they are sent under that.
+"""Keys under which rows may be known at the destination that bear another one now, until they are sent under that.
 
 Some destinations know a person by an address that changes, and it is the same person there (`Sink.follows_keys`). A row
-whose key changed may be held, for days: what it is there, it is under the former key, which the row's own record no
-longer has.
+whose key changed may be held for days, or its answer lost: what it is there, it is under the key before, or under the
+one that was tried; the row's own record has but the last one.
 """
 
 import polars as pl
@@ -18,27 +18,28 @@ moved_key = sa.Table(
     schema.metadata,
     sa.Column("sync", sa.Text, primary_key=True),
     sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("key", sa.Text, primary_key=True),
     sa.Column("key_hash", sa.BigInteger, nullable=False),
+    sa.Column("was_sent", sa.SmallInteger, nullable=False),  # 1: the row was sent under it; 0: it was to be
 )
 
 
 class MovedKeys(LedgerConnection):
-    """What rows were called where they went."""
+    """What rows may be called where they went."""
 
     def note_moved(self, sync: str, rows: pl.DataFrame) -> None:
-        """Remember the keys under which rows were sent (source_pk, key, key_hash); the first of each row stays."""
+        """Remember keys of rows (source_pk, key, key_hash, was_sent); what is known of a key stays."""
         if rows.is_empty():
             return
+        rows = rows.unique([SOURCE_PK, KEY], keep="first", maintain_order=True)
+        values = rows.select(SOURCE_PK, KEY, signed(rows["key_hash"]), pl.col("was_sent").cast(pl.Int64))
         with self.writing("note changed keys", fenced=True) as connection:
-            upsert(
-                connection, moved_key, rows.select(SOURCE_PK, KEY, signed(rows["key_hash"])), constants={"sync": sync}
-            )
+            upsert(connection, moved_key, values, constants={"sync": sync})
 
     def moved_keys(self, sync: str, low: int, high: int) -> pl.DataFrame:
         """source_pk and key of the rows from low to high that were not sent under their present key yet.
 
-        A former key that another row was sent under since is that row's.
+        A former key that another row has by now is that row's.
         """
         others = (
             "SELECT 1 FROM row WHERE row.sync = moved_key.sync AND row.key_hash = moved_key.key_hash "
@@ -46,24 +47,32 @@ class MovedKeys(LedgerConnection):
         )
         statement = (
             "SELECT source_pk, key FROM moved_key WHERE sync = ? AND source_pk BETWEEN ? AND ? "
-            f"AND NOT EXISTS ({others})"
+            f"AND NOT EXISTS ({others}) ORDER BY source_pk, was_sent DESC, key"
         )
         with self.reading("read changed keys") as connection:
             return select_frame(connection, statement, (sync, low, high), {SOURCE_PK: pl.Int64(), KEY: pl.String()})
 
     def settle_moved(self, sync: str) -> None:
-        """Forget those of rows that were sent since; to be called when no row of the sync is on its way."""
-        of, row = moved_key.c, schema.row.c
-        sent = sa.exists().where(
-            row.sync == of.sync, row.source_pk == of.source_pk, row.verdict == Verdict.SENT.value, row.key != of.key
+        """Forget those of rows that were sent since; to be called when no row of a batch is on its way."""
+        before = moved_key.alias("before")
+        was = sa.exists().where(
+            before.c.sync == schema.row.c.sync,
+            before.c.source_pk == schema.row.c.source_pk,
+            before.c.was_sent == 1,
+            before.c.key == schema.row.c.key,
         )
-        back = sa.exists().where(row.sync == of.sync, row.source_pk == of.source_pk, row.key == of.key)
+        sent = sa.exists().where(
+            schema.row.c.sync == moved_key.c.sync,
+            schema.row.c.source_pk == moved_key.c.source_pk,
+            schema.row.c.verdict == Verdict.SENT.value,
+            ~was,  # else the record is of the time before its key changed
+        )
         with self.writing("forget changed keys", fenced=True) as connection:
-            connection.execute(sa.delete(moved_key).where(of.sync == sync, sa.or_(sent, back)))
+            connection.execute(sa.delete(moved_key).where(moved_key.c.sync == sync, sent))
 
 
 def former_spellings(connection: sa.Connection, bearing: pl.DataFrame) -> list[tuple[str, str]]:
-    """Of rows with these numbers (sync, source_pk, asked): which key was asked, and the one that is there instead.
+    """Of rows with these numbers (sync, source_pk, asked): which key was asked, and one that may be there instead.
 
     A former key that another row bears by now is that row's.
     """

@@ -285,6 +285,7 @@ class RunReport(BaseModel):
                 self.objects_unknown += answer.count - refused
             else:
                 self.objects_taken += answer.count - refused
+            self.notes += [each for each in answer.notes if each not in self.notes]
             self.in_doubt = answer.foreign
             if answer.foreign:
                 self.unacknowledged += 1

@@ -31,6 +31,7 @@ class Taken:
         doubt: why the answer is not known to be the vendor's; then nothing is known of any object. "" for its own.
         unsettled: why nothing is known of any object though the answer is the vendor's own: it took them for later, and
             never told what became of them. "" where it did.
+        notes: what a person should know of it besides, without values; alike for all whom it is about.
     """
 
     status: int
@@ -38,3 +39,4 @@ class Taken:
     rate: RateLimit
     doubt: str = ""
     unsettled: str = ""
+    notes: tuple[str, ...] = ()

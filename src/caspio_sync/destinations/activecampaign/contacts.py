@@ -19,9 +19,9 @@ from caspio_sync.destinations.activecampaign.settings import CALLS_PER_SECOND
 from caspio_sync.destinations.activecampaign.values import CONTACT_VALUES
 from caspio_sync.engine.destination import Sink
 from caspio_sync.engine.read_back import ReadBack
-from caspio_sync.engine.writes import QUIET, Write
+from caspio_sync.engine.writes import KNOWN_AS, QUIET, Write
 from caspio_sync.kinds.profiles.definition import ProfileSync
-from caspio_sync.ledger.compare import MOVED_FROM, opt_out, repeated, send
+from caspio_sync.ledger.compare import opt_out, repeated, send
 from caspio_sync.mapping.field import Strict
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import KEY
@@ -70,9 +70,9 @@ class ContactSink(Sink[ActiveCampaignAccount]):
 
     def writes(self, rows: pl.DataFrame, mapping: RowMapping, *, whole: bool) -> list[Write]:  # noqa: ARG002
         """As `Sink.writes`: few go one by one, many by imports; who has another address now keeps his contact."""
-        moved = rows.filter(pl.col(MOVED_FROM).is_not_null())
-        others = rows.filter(pl.col(MOVED_FROM).is_null())
-        waits = pl.col(KEY).is_in(moved[MOVED_FROM].implode())
+        moved = rows.filter(pl.col(KNOWN_AS).is_not_null())
+        others = rows.filter(pl.col(KNOWN_AS).is_null())
+        waits = pl.col(KEY).is_in(moved[KNOWN_AS].explode().implode())
         after, others = others.filter(waits), others.filter(~waits)
         is_quiet = pl.col(QUIET) & (self._options.automations != "run")
         quiet, loud = others.filter(is_quiet), others.filter(~is_quiet)

@@ -88,6 +88,11 @@ class Directory:
         what = "ActiveCampaign has no list" if not found else f"ActiveCampaign has {len(found)} lists"
         raise ConfigurationError(f"lists: {what} named '{name}'; rename it there or in the file. There are: {known}")
 
+    async def list_name(self, number: str) -> str:
+        """The name of a list that was looked up before."""
+        async with self._turn:
+            return next((name for name, ids in (self._lists or {}).items() if number in ids), f"list {number}")
+
     def forget_fields(self) -> None:
         """Fields were made or changed: read them again when the next name comes."""
         self._fields = None

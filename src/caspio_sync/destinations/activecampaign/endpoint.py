@@ -36,7 +36,7 @@ class ContactsEndpoint:
         self._client, self._directory, self._clock = account.client, account.directory, account.clock
         # What this run did with addresses: who is written to must not be moved away by another row, nor the other way.
         self._written: set[int] = set()  # hashes of addresses: a run has many
-        self._moving: dict[str, str] = {}  # id of the contact that had a former address
+        self._moving: dict[str, str] = {}  # id of the contact that had a former address, by the present one
         self._usual = _FIRST_LOOK  # seconds that an import takes: one look at the right moment is the fewest calls
 
     async def deliver(self, request: Request, *, seconds: float) -> Taken:  # noqa: ARG002 - calls have their own time
@@ -53,7 +53,7 @@ class ContactsEndpoint:
             await self._left_by_others(contact["email"])
         self._written.add(hash(contact["email"]))
         number = number or await self._client.sync_contact(_single(contact))
-        return _taken(await self._put_on_lists(number, contact))
+        return Taken(_OK, (), RateLimit(), notes=tuple(await self._put_on_lists(number, contact)))
 
     async def ask(self) -> None:
         """As `Endpoint.ask`."""
@@ -93,26 +93,32 @@ class ContactsEndpoint:
         return contact
 
     async def _moved(self, contact: Mapping[str, Any]) -> str | None:
-        """Give the contact that has the former address the new one; its id, None where nobody has the former any more.
+        """Give the contact that has a former address of the row its present one.
+
+        Returns:
+            The contact's id; None where nobody has a former address any more.
 
         Raises:
-            RefusedError: the new address is another contact's.
+            RefusedError: the present address is another contact's, or the former one is another row's by now.
         """
-        former = contact[FORMER]
-        if former not in self._moving:  # else the answer was lost, and by now the address may be somebody else's
-            there = await self._client.ids(former)
-            if not there:
+        email = contact["email"]
+        if email not in self._moving:  # else the answer was lost, and by now the address may be somebody else's
+            for former in contact[FORMER]:
+                there = await self._client.ids(former)
+                if there and hash(former) in self._written:
+                    raise _refused(
+                        "its former address is another row's by now, and was written for that: change the contact's "
+                        "address in ActiveCampaign by hand"
+                    )
+                if there:
+                    self._moving[email] = there[0]
+                    break
+            else:
                 return None
-            if hash(former) in self._written:
-                raise _refused(
-                    "its former address is another row's by now, and was written for that one: change the contact's "
-                    "address in ActiveCampaign by hand"
-                )
-            self._moving[former] = there[0]
-        number = self._moving[former]
-        others = [each for each in await self._client.ids(contact["email"]) if each != number]
+        number = self._moving[email]
+        others = [each for each in await self._client.ids(email) if each != number]
         if others:
-            del self._moving[former]
+            del self._moving[email]
             raise _refused(
                 f"the row has another address now, and both are contacts there: {number} has the former one, "
                 f"{others[0]} the present one; merge the two in ActiveCampaign"
@@ -136,11 +142,11 @@ class ContactsEndpoint:
 
     async def _opt_out(self, contact: Mapping[str, Any]) -> Taken:
         """Take whoever has this address, or had it before, off the lists; nobody is made for it."""
-        for email in dict.fromkeys([contact["email"], contact.get(FORMER)]):
-            for number in await self._client.ids(email) if email else ():
+        for email in dict.fromkeys([contact["email"], *(contact.get(FORMER) or ())]):
+            for number in await self._client.ids(email):
                 for off in contact.get("unsubscribe", ()):
                     await self._client.put_on(number, str(off["listid"]), UNSUBSCRIBED)
-        return _taken([])
+        return Taken(_OK, (), RateLimit())
 
     async def _put_on_lists(self, number: str, contact: Mapping[str, Any]) -> list[str]:
         """Write what the row says of lists, opt-outs first; why it was not done, of each list where it was not."""
@@ -148,16 +154,17 @@ class ContactsEndpoint:
             await self._client.put_on(number, str(off["listid"]), UNSUBSCRIBED)
         wanted = [str(each["listid"]) for each in contact.get("subscribe", ())]
         there = await self._client.statuses(number) if wanted else {}
-        refused = []
+        told = []
         for on in wanted:
             if on not in there:
                 await self._client.put_on(number, on, SUBSCRIBED)
             elif there[on] != SUBSCRIBED:
-                refused.append(
-                    f"the person {why_not(there[on])}: not subscribed again to list {on}; the rest of the row was "
-                    "written. Only the person, or an admin there, can take that back"
+                name = await self._directory.list_name(on)
+                told.append(
+                    f"some people were not subscribed to {name} again: who {why_not(there[on])} can only be taken back "
+                    "by themselves, or by an admin in ActiveCampaign; `verify` counts them"
                 )
-        return refused
+        return told
 
     async def _import(self, contacts: Sequence[Mapping[str, Any]], *, quiet: bool) -> Taken:
         body = orjson.dumps({"contacts": contacts, "exclude_automations": quiet})
@@ -174,9 +181,10 @@ class ContactsEndpoint:
                 self._usual = max(_FIRST_LOOK, min(_LONGEST_LOOK, took))
                 return self._settled(contacts, info)
             if status in _ENDED:
-                return _taken([], open_=f"ActiveCampaign's import ended as '{status}'")
+                return Taken(_OK, (), RateLimit(), unsettled=f"ActiveCampaign's import ended as '{status}'")
             if took >= SETTLE_SECONDS:
-                return _taken([], open_=f"ActiveCampaign's import is not settled after {took:,.0f} s")
+                late = f"ActiveCampaign's import is not settled after {took:,.0f} s"
+                return Taken(_OK, (), RateLimit(), unsettled=late)
             wait = min(_LONGEST_LOOK, 1.5 * wait)
 
     @staticmethod
@@ -204,7 +212,3 @@ def _single(contact: Mapping[str, Any]) -> dict[str, Any]:
     own = {name: contact[other] for name, other in STANDARD.items() if other in contact}
     values = [{"field": str(each["id"]), "value": each["value"]} for each in contact.get("fields", ())]
     return {"email": contact["email"], **own, **({"fieldValues": values} if values else {})}
-
-
-def _taken(refused: Sequence[str], *, open_: str = "") -> Taken:
-    return Taken(_OK, tuple(ObjectError(0, None, each) for each in refused), RateLimit(), unsettled=open_)

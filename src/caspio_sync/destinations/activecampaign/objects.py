@@ -10,12 +10,13 @@ from types import MappingProxyType
 
 import polars as pl
 
+from caspio_sync.engine.writes import KNOWN_AS
 from caspio_sync.mapping.consent import LIST_PREFIX
 from caspio_sync.mapping.numbers import number_text
 from caspio_sync.schemas import KEY, MappedColumn
 
 SEPARATOR = "||"  # between choices, and at both ends of them
-FORMER = "former"  # the address that a contact had before
+FORMER = "former"  # addresses that a contact may have had before
 # A contact's own fields, as an import and as every other call name them (ActiveCampaign, bulk import).
 STANDARD = MappingProxyType({"firstName": "first_name", "lastName": "last_name", "phone": "phone"})
 
@@ -35,7 +36,7 @@ def encode_contacts(
         columns: those that may travel.
         travels: names the boolean column that says whether a column travels.
         times: columns that hold times.
-        former: whether the address before stands in each object.
+        former: whether the addresses before stand in each object.
     """
     custom = [each for each in columns if each.role == "attribute" and each.name not in STANDARD]
     states = [each for each in columns if each.role != "attribute"]
@@ -63,11 +64,7 @@ def encode_contacts(
             )
             for name, state in (("subscribe", "subscribed"), ("unsubscribe", "unsubscribed"))
         ),
-        *(
-            [_given(f',"{FORMER}":', _json(pl.col("_moved_from")), pl.col("_moved_from").is_not_null())]
-            if former
-            else []
-        ),
+        *([_given(f',"{FORMER}":', _json(pl.col(KNOWN_AS)), pl.col(KNOWN_AS).is_not_null())] if former else []),
     ]
     start = pl.concat_str(pl.lit('{"email":'), _json(pl.col(KEY)))
     return rows.select(object=pl.concat_str(start, *parts, pl.lit("}"))).to_series()

@@ -1,18 +1,19 @@
-"""Rows whose key changed, where a destination knows the same person under another key: under which one it does."""
+"""Rows whose key changed, where a destination knows the same person under another key: under which one it may."""
 
 import polars as pl
 
 from caspio_sync.engine.run import SyncRun
+from caspio_sync.engine.writes import KNOWN_AS
 from caspio_sync.kinds.profiles.work import ProfileWork
 from caspio_sync.ledger.compare import MOVED_FROM
 from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 
-async def with_sent_keys(run: SyncRun[ProfileWork], changes: pl.DataFrame, low: int, high: int) -> pl.DataFrame:
-    """The changes, each with the key under which its person is known there, in `_moved_from`; null where as now.
+async def with_known_keys(run: SyncRun[ProfileWork], changes: pl.DataFrame, low: int, high: int) -> pl.DataFrame:
+    """The changes with `_known_as`: other keys by which the row's person may be known there; null where by its own.
 
-    A row that was held since its key changed is known there under the key before.
+    What is noted is noted before anything is sent: should the run die, the person has the former key, or this one.
 
     Args:
         run: the run; a plan writes nothing down.
@@ -21,13 +22,20 @@ async def with_sent_keys(run: SyncRun[ProfileWork], changes: pl.DataFrame, low: 
         high: largest.
     """
     store = run.ledger.ledger
-    fresh = changes.filter(pl.col(MOVED_FROM).is_not_null()).select(SOURCE_PK, pl.col(MOVED_FROM).alias(KEY))
-    if not run.planned and not fresh.is_empty():
-        await run.persist(store.note_moved, run.name, fresh.with_columns(key_hashes(fresh[KEY], run.salt)))
+    fresh = changes.filter(pl.col(MOVED_FROM).is_not_null())
     noted = await run.ledger.do(store.moved_keys, run.name, low, high)
-    if noted.is_empty():
-        return changes
-    noted = noted.rename({KEY: "_noted"})
-    known = pl.coalesce("_noted", MOVED_FROM)
-    joined = changes.join(noted, on=SOURCE_PK, how="left", maintain_order="left")
-    return joined.with_columns(pl.when(known != pl.col(KEY)).then(known).alias(MOVED_FROM)).drop("_noted")
+    former = fresh.select(SOURCE_PK, pl.col(MOVED_FROM).alias(KEY))
+    tried = changes.filter(pl.col(SOURCE_PK).is_in(pl.concat([fresh[SOURCE_PK], noted[SOURCE_PK]]).implode()))
+    if not run.planned and not tried.is_empty():
+        sent = former.join(noted.select(SOURCE_PK), on=SOURCE_PK, how="anti", maintain_order="left")
+        keys = [(sent, True), (former, False), (tried.select(SOURCE_PK, KEY).drop_nulls(), False)]
+        named = pl.concat([each.with_columns(was_sent=pl.lit(was)) for each, was in keys])
+        await run.persist(store.note_moved, run.name, named.with_columns(key_hashes(named[KEY], run.salt)))
+    names = pl.concat([noted, former]).unique(maintain_order=True).rename({KEY: "_name"})
+    others = (
+        names.join(changes.select(SOURCE_PK, KEY), on=SOURCE_PK, how="inner", maintain_order="left")
+        .filter(pl.col("_name") != pl.col(KEY))
+        .group_by(SOURCE_PK, maintain_order=True)
+        .agg(pl.col("_name").alias(KNOWN_AS))
+    )
+    return changes.join(others, on=SOURCE_PK, how="left", maintain_order="left")

@@ -8,7 +8,7 @@ from caspio_sync.engine.line import Batch, Line, Step
 from caspio_sync.engine.plan import Planning, count_opt_outs
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, plan_first
-from caspio_sync.kinds.profiles.following import with_sent_keys
+from caspio_sync.kinds.profiles.following import with_known_keys
 from caspio_sync.kinds.profiles.identifying import identify_new
 from caspio_sync.kinds.profiles.work import ProfileWork
 from caspio_sync.schemas import SOURCE_PK
@@ -24,7 +24,7 @@ async def _erase(run: SyncRun) -> None:
 
 async def _follow(run: SyncRun[ProfileWork], batch: Batch) -> None:
     """Whose key changed is looked for under the one that is known there."""
-    batch.changes = await with_sent_keys(run, batch.changes, batch.source.low, batch.source.high)
+    batch.changes = await with_known_keys(run, batch.changes, batch.source.low, batch.source.high)
 
 
 async def _plan_follow(_: Planning, run: SyncRun[ProfileWork], batch: Batch) -> None:

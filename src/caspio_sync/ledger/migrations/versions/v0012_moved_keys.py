@@ -1,4 +1,4 @@
-"""Keys under which rows were sent that bear another one now, where a destination follows them."""
+"""Keys under which rows may be known that bear another one now, where a destination follows them."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,7 @@ def upgrade() -> None:
         "moved_key",
         sa.Column("sync", sa.Text, primary_key=True),
         sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
-        sa.Column("key", sa.Text, nullable=False),
+        sa.Column("key", sa.Text, primary_key=True),
         sa.Column("key_hash", sa.BigInteger, nullable=False),
+        sa.Column("was_sent", sa.SmallInteger, nullable=False),
     )
