@@ -7,7 +7,6 @@ key without case, and holds for every sync of the ledger that has this identity:
 """
 
 import hmac
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,7 +33,6 @@ from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.text_columns import trimmed_values
 
 REQUESTED, DELETED, PROVEN = "requested", "deleted", "proven"
-_TEXTS_A_QUERY = 50
 _DIGESTS_A_QUERY = 500
 
 _BEARING = {"sync": pl.String, SOURCE_PK: pl.Int64, "key": pl.String, "sent_at": pl.Int64, "asked": pl.String}
@@ -286,7 +284,7 @@ class Erasures(LedgerConnection):
     def _forget(self, connection: sa.Connection, keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, int]:
         """Take people's rows, history and mentions out of the ledger; how many rows are gone, by digest."""
         keys = _keys(keyspace, people)
-        _forget_in_reports(connection, list(keys))
+        history.forget_in_reports(connection, list(keys))
         salt = identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label)
         forget_sending(connection, key_hashes(pl.Series(list(keys), dtype=pl.String), salt))
         bearing = self._bearing(connection, keyspace, list(keys))
@@ -395,18 +393,3 @@ def _delete_entries(connection: sa.Connection, key_digests: Sequence[str]) -> No
     for start in range(0, len(key_digests), _DIGESTS_A_QUERY):
         chosen = schema.erased.c.key_digest.in_(key_digests[start : start + _DIGESTS_A_QUERY])
         connection.execute(sa.delete(schema.erased).where(chosen))
-
-
-def _forget_in_reports(connection: sa.Connection, keys: Sequence[str]) -> None:
-    """Take keys out of the examples of stored reports."""
-    table, gone = schema.run.c, {_folded(key) for key in keys}
-    text = sa.func.lower(sa.cast(table.report, sa.Text))
-    for start in range(0, len(keys), _TEXTS_A_QUERY):
-        quoted = [json.dumps(_folded(key)) for key in keys[start : start + _TEXTS_A_QUERY]]
-        chosen = sa.select(table.id, table.report).where(
-            sa.or_(*(text.contains(each, autoescape=True) for each in quoted))
-        )
-        for run, report in connection.execute(chosen).all():
-            for reason in report.get("reasons", ()):
-                reason["examples"] = [each for each in reason["examples"] if _folded(each) not in gone]
-            connection.execute(sa.update(schema.run).where(table.id == run).values(report=report))

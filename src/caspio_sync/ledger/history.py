@@ -5,6 +5,7 @@ one table row: a compressed Arrow frame, found by the range of its `source_pk`.
 """
 
 import io
+import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -12,11 +13,14 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
+from caspio_sync.characters import trimmed
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.schema import DELIVERED_SCHEMA, PROFILE, instant
 from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.schemas import SOURCE_PK, Verdict
+
+_TEXTS_A_QUERY = 50
 
 STRETCH_SCHEMA = pl.Schema(
     {
@@ -175,3 +179,22 @@ def kept_under(connection: sa.Connection, sync: str, source_pk: int) -> list[dic
             about = {name: stretch[name] for name in ("run", "batch", "part", "at", "mapping_version")}
             found.setdefault((stretch["run"], stretch["part"]), {**row, **about})
     return list(found.values())
+
+
+def forget_in_reports(connection: sa.Connection, keys: Sequence[str]) -> None:
+    """Take keys out of the examples of stored reports."""
+    table, gone = schema.run.c, {_folded(key) for key in keys}
+    text = sa.func.lower(sa.cast(table.report, sa.Text))
+    for start in range(0, len(keys), _TEXTS_A_QUERY):
+        quoted = [json.dumps(_folded(key)) for key in keys[start : start + _TEXTS_A_QUERY]]
+        chosen = sa.select(table.id, table.report).where(
+            sa.or_(*(text.contains(each, autoescape=True) for each in quoted))
+        )
+        for run, report in connection.execute(chosen).all():
+            for reason in report.get("reasons", ()):
+                reason["examples"] = [each for each in reason["examples"] if _folded(each) not in gone]
+            connection.execute(sa.update(schema.run).where(table.id == run).values(report=report))
+
+
+def _folded(key: str) -> str:
+    return trimmed(key).lower()
