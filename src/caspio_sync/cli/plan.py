@@ -102,6 +102,16 @@ def show_plan(made: Plan) -> None:
         OUT.print(escape(line), soft_wrap=True)
     for change in made.mapping_changes:
         OUT.print(f"[bold]mapping:[/] {escape(change)}", soft_wrap=True)
+    _show_calls(made)
+    for warning in made.warnings:
+        OUT.print(f"[yellow]warning:[/] {escape(warning)}")
+    for sample in made.samples:
+        OUT.print(f"\nwould be {'sent' if made.report.writeback is None else 'written'}, for example:")
+        show_json(sample)
+
+
+def _show_calls(made: Plan) -> None:
+    """What is made first, and which calls it takes, at both ends."""
     for line in made.first:
         OUT.print(f"[bold]first, at {made.report.destination}:[/] {escape(line)}", soft_wrap=True)
     if made.calls is not None:
@@ -120,11 +130,6 @@ def show_plan(made: Plan) -> None:
     budget = f" of {number(made.calls_per_day)} a day" if made.calls_per_day else ""
     today = f"{number(made.calls_today)}{budget}"
     OUT.print(f"Caspio calls a run, little changed: {number(made.calls_a_run)}; today so far: {today}")
-    for warning in made.warnings:
-        OUT.print(f"[yellow]warning:[/] {escape(warning)}")
-    for sample in made.samples:
-        OUT.print(f"\nwould be {'sent' if made.report.writeback is None else 'written'}, for example:")
-        show_json(sample)
 
 
 def gate_lines(checks: Sequence[CheckTotals]) -> list[str]:
