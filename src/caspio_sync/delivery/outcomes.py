@@ -53,13 +53,16 @@ def outcomes(rows: pl.DataFrame, answers: Sequence[Answer]) -> pl.DataFrame:
     )
 
 
-async def deliver(requests: AsyncIterator[Request], *, sender: Sender, commit: Commit) -> "Outstanding":
+async def deliver(
+    requests: AsyncIterator[Request], *, sender: Sender, commit: Commit, heard: Callable[[Answer], None] | None = None
+) -> "Outstanding":
     """Send requests, committing what became of them as answers arrive.
 
     Args:
         requests: filled from one batch's objects; taken as the sender has room.
         sender: delivers them.
         commit: makes answers durable; called with 20 of them, or half a second's worth, at a time.
+        heard: is told each answer as it comes.
 
     Returns:
         The commits still under way: the next batch may be sent meanwhile, and whoever ends this one waits for them.
@@ -72,6 +75,8 @@ async def deliver(requests: AsyncIterator[Request], *, sender: Sender, commit: C
         # Closed by name: a commit that fails has to stop the requests now, not when the generator is collected.
         async with contextlib.aclosing(sender.send(requests)) as answers:
             async for answer in answers:
+                if heard is not None:
+                    heard(answer)
                 outstanding.add(answer)
                 await outstanding.room()
     except BaseException:

@@ -21,9 +21,10 @@ import orjson
 
 from caspio_sync import registry
 from caspio_sync.delivery.endpoints import Endpoint
+from caspio_sync.delivery.failures import Failure, error_of, failure_of
 from caspio_sync.delivery.requests import Envelope, Request
 from caspio_sync.delivery.sender import Answer, InlineSender, SenderLimits
-from caspio_sync.errors import CallError, ConfigurationError, StoppedError, TransientError
+from caspio_sync.errors import CallError, ConfigurationError
 from caspio_sync.event_loop import run
 
 _LENGTH = struct.Struct("<I")
@@ -33,7 +34,7 @@ _PIPE_BYTES = 1 << 20
 # Room for a whole batch, so that the sender never starves while the next one is prepared.
 _LOOK_AHEAD = 500
 _PARENT_SECONDS = 0.1
-_LOST: dict[str, Any] = {"error": "lost", "message": "the sender process ended before it answered"}
+_LOST: Failure = {"error": "lost", "message": "the sender process ended before it answered"}
 
 
 class ProcessSender:
@@ -44,10 +45,17 @@ class ProcessSender:
         arguments: of that function; secrets among them, which therefore stand in no command line.
         limits: how fast it may go.
         envelopes: of the requests it will be given.
+        repeats: as for `InlineSender`.
     """
 
     def __init__(
-        self, endpoint: str, arguments: Mapping[str, Any], *, limits: SenderLimits, envelopes: Sequence[Envelope]
+        self,
+        endpoint: str,
+        arguments: Mapping[str, Any],
+        *,
+        limits: SenderLimits,
+        envelopes: Sequence[Envelope],
+        repeats: bool = True,
     ) -> None:
         self._envelopes = tuple(envelopes)
         self._configuration: dict[str, Any] = {
@@ -55,6 +63,7 @@ class ProcessSender:
             "arguments": dict(arguments),
             "limits": asdict(limits),
             "envelopes": [asdict(each) for each in self._envelopes],
+            "repeats": repeats,
         }
         self.process: Process | None = None
         self._reader: asyncio.Task[None] | None = None
@@ -178,20 +187,8 @@ def _answered(answer: dict[str, Any] | Exception) -> dict[str, Any]:
     if isinstance(answer, Exception):
         raise answer
     if "error" in answer:
-        raise _error(answer)
+        raise error_of(answer)
     return answer
-
-
-def _error(answer: dict[str, Any]) -> Exception:
-    if answer["error"] == "configuration":
-        return ConfigurationError(answer["message"])
-    if answer["error"] == "stopped":
-        return StoppedError(answer["message"], status=answer.get("status"))
-    if answer["error"] == "bug":
-        return RuntimeError(f"the sender process failed with {answer['message']}")
-    return TransientError(
-        answer["message"], status=answer.get("status"), retry_after=answer.get("retry_after"), ambiguous=True
-    )
 
 
 def _allowance(uptime: float, share: float) -> bytes:
@@ -221,7 +218,7 @@ async def _serve() -> None:
     limits = SenderLimits(**configuration["limits"])
     envelopes = [Envelope(**each) for each in configuration["envelopes"]]
     endpoint: Endpoint = registry.found(configuration["endpoint"])(**configuration["arguments"])
-    sender = InlineSender(endpoint, limits=limits)
+    sender = InlineSender(endpoint, limits=limits, repeats=configuration["repeats"])
     if configuration.get("ask_first"):
         sender.ask_first()
     # The parent bounds it; a reader that waited for room here would not hear until when requests may leave.
@@ -263,18 +260,8 @@ async def _deliver(
         request = await waiting.get()
         try:
             answers.append(asdict(await sender.deliver(request)))
-        except ConfigurationError as error:
-            answers.append({"number": request.number, "error": "configuration", "message": str(error)})
-        except CallError as error:
-            answers.append(
-                {
-                    "number": request.number,
-                    "error": "stopped" if isinstance(error, StoppedError) else "call",
-                    "message": str(error),
-                    "status": error.status,
-                    "retry_after": getattr(error, "retry_after", None),
-                }
-            )
+        except (CallError, ConfigurationError) as error:
+            answers.append({"number": request.number, **failure_of(error)})
         except Exception as error:  # noqa: BLE001 - unanswered, the parent would wait for ever; a message may hold values
             answers.append({"number": request.number, "error": "bug", "message": type(error).__name__})
         answered.set()

@@ -1,6 +1,7 @@
 """The sender: requests in, answers out, many in flight, paced, repeated where that is harmless.
 
-Objects hold whole values only (`Sink.when_lost`), so a request whose answer was lost may be sent again.
+A request whose answer was lost is sent again where objects hold whole values. Where each is an occurrence of its own
+(`Sink.when_lost`) it is not, for nobody knows whether it was taken; what surely did not arrive is sent again.
 """
 
 import asyncio
@@ -11,11 +12,12 @@ from typing import Protocol
 
 from caspio_sync.clock import Clock, SystemClock, uptime_seconds
 from caspio_sync.delivery.endpoints import Endpoint
+from caspio_sync.delivery.failures import Failure, failure_of
 from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wait
 from caspio_sync.delivery.refusals import RefusedAlike
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.trust import Trust
-from caspio_sync.errors import PermanentError, TransientError
+from caspio_sync.errors import CallError, ConfigurationError, PermanentError, TransientError
 from caspio_sync.wire.http import RateLimit
 from caspio_sync.wire.pacing import Patience
 from caspio_sync.wire.taken import Taken
@@ -38,6 +40,8 @@ class Answer:
         foreign: whether the answer is not known to be the destination's own.
         calls: HTTP requests it took.
         notes: as in `Taken`.
+        withheld: why nothing of it arrived, where a lost answer is not repeated; then nothing more should be sent. Else
+            that is raised.
     """
 
     number: int
@@ -49,6 +53,7 @@ class Answer:
     foreign: bool = False
     calls: int = 1
     notes: tuple[str, ...] = ()
+    withheld: Failure | None = None
 
 
 class Sender(Protocol):
@@ -98,6 +103,7 @@ class _Found:
     rejected: list[tuple[int, str]] = field(default_factory=list)
     unknown: str = ""
     foreign: bool = False
+    taken: bool = False
     calls: int = 0
     status: int = 0
 
@@ -109,16 +115,22 @@ class InlineSender:
         endpoint: where the requests go; closed with the sender.
         limits: how fast it may go.
         clock: all waiting goes through it.
+        repeats: whether a request whose answer was lost is sent again. Where it is not, its answer is `unknown`,
+            nothing more leaves until the destination has answered what costs nothing, and requests that did not arrive
+            get an answer as well (`Answer.withheld`), so that each request has one.
     """
 
-    def __init__(self, endpoint: Endpoint, *, limits: SenderLimits, clock: Clock | None = None) -> None:
+    def __init__(
+        self, endpoint: Endpoint, *, limits: SenderLimits, clock: Clock | None = None, repeats: bool = True
+    ) -> None:
         self._endpoint = endpoint
+        self._repeats = repeats
         self._clock = clock or SystemClock()
         self._connections = limits.connections
         self._pacer = Pacer(requests=limits.requests, window_seconds=limits.window_seconds, clock=self._clock)
         self._breaker = Breaker(clock=self._clock)
         self._patience = Patience(endpoint.title, self._clock)
-        self._trust = Trust(endpoint.ask, endpoint.title)
+        self._trust = Trust(endpoint.ask, endpoint.title, repeats=repeats)
         self._refused = RefusedAlike(endpoint.title)
         self._halving = asyncio.Lock()
         self._allowed_until = math.inf
@@ -172,7 +184,21 @@ class InlineSender:
             await answers.put(None)
 
     async def deliver(self, request: Request) -> Answer:
-        """Deliver one request, halving it where it is refused whole."""
+        """Deliver one request, halving it where it is refused whole.
+
+        Raises:
+            CallError, ConfigurationError: nothing of it was taken; where lost answers are not repeated, the answer
+                says so instead.
+        """
+        try:
+            return await self._delivered(request)
+        except (CallError, ConfigurationError) as error:
+            if self._repeats:
+                raise
+            status = getattr(error, "status", None) or 0
+            return Answer(request.number, request.start, request.count, status, withheld=failure_of(error))
+
+    async def _delivered(self, request: Request) -> Answer:
         with self._refused.under_way():
             try:
                 answer, calls = await self._attempt(request)
@@ -216,13 +242,20 @@ class InlineSender:
         """One try: the answer, or how it failed; and the seconds it waited for its turn, which are not its own."""
         before = self._clock.monotonic()
         alone = await self._trust.admit()
+        left = False
         try:
             await self._admit()
             waited = self._clock.monotonic() - before
             await self._trust.first()
+            left = True
             answer = await self._endpoint.deliver(request, seconds=seconds)
         except TransientError as error:
-            return error, waited
+            if self._repeats or not left or not _may_have_arrived(error):
+                return error, waited
+            self._pacer.failed()
+            self._breaker.failed()
+            self._trust.lost(str(error), alone=alone)
+            return Taken(error.status or 0, (), RateLimit(), doubt=str(error), lost=True), waited
         except PermanentError:
             self._pacer.failed()
             self._patience.accepted()
@@ -264,7 +297,12 @@ class InlineSender:
         """
         found = _Found(calls=1, status=error.status or 0)
         async with self._halving:  # one at a time: where everything is refused, two requests tell
-            await self._halve(request, error, found)
+            try:
+                await self._halve(request, error, found)
+            except (CallError, ConfigurationError) as failed:
+                if self._repeats or not found.taken:
+                    raise
+                found.unknown = str(failed)  # a part of it was taken: which one, an answer cannot say
         self._refused.add([reason for _, reason in found.rejected], request.count)
         await self._refused.settled()
         return Answer(
@@ -297,6 +335,7 @@ class InlineSender:
                 found.rejected.extend(read.rejected)
                 found.unknown = found.unknown or read.unknown
                 found.foreign |= read.foreign
+                found.taken |= read.count > len(read.rejected)
                 found.calls += calls
                 found.status = answer.status
 
@@ -321,7 +360,7 @@ class InlineSender:
             answer.status,
             tuple(rejected.items()),
             unknown,
-            bool(answer.doubt),
+            bool(answer.doubt) and not answer.lost,
             calls,
             answer.notes,
         )
@@ -331,6 +370,14 @@ async def _next(requests: AsyncIterator[Request], turn: asyncio.Lock) -> Request
     """The next request, None after the last; an asynchronous generator gives one at a time."""
     async with turn:
         return await anext(requests, None)
+
+
+def _may_have_arrived(error: TransientError) -> bool:
+    """Whether a request that failed so may have been taken: it left, and no answer says that it was not.
+
+    Who is asked to come later (429) is turned away before the body is looked at; a server may fail after that.
+    """
+    return not error.rate_limited and (error.ambiguous or error.status is not None)
 
 
 def _announced(rate: RateLimit | None) -> Announced:

@@ -15,9 +15,11 @@ class Trust:
     Args:
         ask: asks the vendor for something that writes nothing and costs nothing.
         title: of the destination, for people.
+        repeats: whether what was answered so is sent again by the next run.
     """
 
-    def __init__(self, ask: Callable[[], Awaitable[None]], title: str) -> None:
+    def __init__(self, ask: Callable[[], Awaitable[None]], title: str, *, repeats: bool = True) -> None:
+        self._repeats = repeats
         self._ask = ask
         self._title = title
         self._asks_first = False
@@ -80,8 +82,18 @@ class Trust:
         """An answer was not, or counted other than what was sent."""
         self._doubts.append(why)
 
+    def lost(self, why: str, *, alone: bool) -> None:
+        """An answer was lost: nothing more leaves until the vendor has answered what costs nothing.
+
+        Those that were in flight together and are lost together count as one.
+        """
+        self._asks_first = True
+        if alone or not self._doubts:
+            self._doubts.append(why)
+
     def _stopped(self, what: str, why: str) -> str:
         return (
             f"{what} known to be {self._title}'s own, and nothing more was sent: {why}. What they answered is recorded "
-            f"as unknown; the next run asks first, free of charge, whether {self._title} answers, and sends it again"
+            f"as unknown; the next run asks first, free of charge, whether {self._title} answers, and "
+            + ("sends it again" if self._repeats else "sends the rest")
         )

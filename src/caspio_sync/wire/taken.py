@@ -32,6 +32,7 @@ class Taken:
         unsettled: why nothing is known of any object though the answer is the vendor's own: it took them for later, and
             never told what became of them. "" where it did.
         notes: what a person should know of it besides, without values; alike for all whom it is about.
+        lost: whether there was no answer at all, or one that leaves open what became of the request.
     """
 
     status: int
@@ -40,3 +41,4 @@ class Taken:
     doubt: str = ""
     unsettled: str = ""
     notes: tuple[str, ...] = ()
+    lost: bool = False
