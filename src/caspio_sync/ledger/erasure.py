@@ -16,13 +16,14 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.characters import trimmed
 from caspio_sync.ledger import audit, history, schema
+from caspio_sync.ledger.bearers import bearing, folded
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.engagement_schema import agreed
+from caspio_sync.ledger.events_schema import journal
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
 from caspio_sync.ledger.moved_keys import former_spellings, moved_key
 from caspio_sync.ledger.raw_prints import forget_prints
@@ -34,8 +35,6 @@ from caspio_sync.text_columns import trimmed_values
 
 REQUESTED, DELETED, PROVEN = "requested", "deleted", "proven"
 _DIGESTS_A_QUERY = 500
-
-_BEARING = {"sync": pl.String, SOURCE_PK: pl.Int64, "key": pl.String, "sent_at": pl.Int64, "asked": pl.String}
 
 _TABLES = {"sync": pl.String, "table": pl.String}
 
@@ -100,7 +99,7 @@ class Erasures(LedgerConnection):
 
     def key_digests(self, keyspace: Keyspace, keys: Iterable[str]) -> list[str]:
         """HMAC-SHA256 of each key, hex, without case and outer blanks: Caspio compares so."""
-        return self._digests(keyspace, map(_folded, keys))
+        return self._digests(keyspace, map(folded, keys))
 
     def former_digests(self, keyspace: Keyspace, keys: Iterable[str]) -> list[str]:
         """As versions made them that took fewer signs for blanks; whom they erased is erased."""
@@ -178,7 +177,7 @@ class Erasures(LedgerConnection):
                     "at": now,
                     "state": REQUESTED,
                     "identifiers": [
-                        keyspace.identifier(each) for each in dict.fromkeys([key, *spellings[_folded(key)]])
+                        keyspace.identifier(each) for each in dict.fromkeys([key, *spellings[folded(key)]])
                     ],
                 }
                 for digest, key in asked.items()
@@ -279,7 +278,7 @@ class Erasures(LedgerConnection):
     def known_rows(self, keyspace: Keyspace, key: str) -> int:
         """How many rows of the ledger bear this key, in all syncs of this identity."""
         with self.reading("look up a key") as connection:
-            return len(self._bearing(connection, keyspace, [_folded(key)]))
+            return len(self._bearing(connection, keyspace, [folded(key)]))
 
     def _forget(self, connection: sa.Connection, keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, int]:
         """Take people's rows, history and mentions out of the ledger; how many rows are gone, by digest."""
@@ -287,12 +286,12 @@ class Erasures(LedgerConnection):
         history.forget_in_reports(connection, list(keys))
         salt = identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label)
         forget_sending(connection, key_hashes(pl.Series(list(keys), dtype=pl.String), salt))
-        bearing = self._bearing(connection, keyspace, list(keys))
-        for (sync,), rows in _with_returns(connection, bearing).group_by("sync"):
+        borne = self._bearing(connection, keyspace, list(keys))
+        for (sync,), rows in _with_returns(connection, borne).group_by("sync"):
             history.forget(connection, str(sync), rows[SOURCE_PK])
             for numbers in integer_lists(rows[SOURCE_PK]):
                 pks = [int(number) for number in numbers.split(",")]
-                for table in (schema.row, schema.former, agreed, duplicate_consent, moved_key):
+                for table in (schema.row, schema.former, agreed, duplicate_consent, moved_key, journal):
                     chosen = sa.delete(table).where(table.c.sync == sync, table.c.source_pk.in_(pks))
                     connection.execute(chosen)
             forget_prints(connection, str(sync), rows[SOURCE_PK])
@@ -303,46 +302,23 @@ class Erasures(LedgerConnection):
         )
         forget_people(connection, bearers, self._salt_of(connection))
         gone = {one.key_digest: 0 for one in people}
-        for asked in bearing["asked"]:
+        for asked in borne["asked"]:
             gone[keys[asked]] += 1
         return gone
 
     def _spellings(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> dict[str, list[str]]:
         """Every spelling that the ledger knows of a key, and the one before that is still there; by the key, folded."""
-        found: dict[str, list[str]] = {_folded(key): [] for key in keys}
-        bearing = self._bearing(connection, keyspace, list(found))
-        for key in bearing["key"].drop_nulls():
-            found[_folded(key)].append(key)
-        for asked, former in former_spellings(connection, bearing):
+        found: dict[str, list[str]] = {folded(key): [] for key in keys}
+        borne = self._bearing(connection, keyspace, list(found))
+        for key in borne["key"].drop_nulls():
+            found[folded(key)].append(key)
+        for asked, former in former_spellings(connection, borne):
             found[asked].append(former)
         return found
 
     def _bearing(self, connection: sa.Connection, keyspace: Keyspace, keys: Sequence[str]) -> pl.DataFrame:
-        """The rows with these keys, in all syncs.
-
-        Args:
-            connection: in any transaction.
-            keyspace: what the keys are keys of.
-            keys: each once, without case.
-
-        Returns:
-            sync, source_pk, key (null where such a row was blocked), sent_at (microseconds), and which key was asked.
-        """
-        salt = identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label)
-        table = schema.row.c
-        hashes = key_hashes(pl.Series(keys, dtype=pl.String), salt)
-        by_hash = dict(zip(hashes.to_list(), keys, strict=True))
-        syncs = sa.select(schema.run.c.sync).distinct()  # so that the index on sync and key_hash is used
-        sent_at = sa.type_coerce(table.sent_at, sa.BigInteger)
-        columns = (table.sync, table.source_pk, table.key, sent_at, table.key_hash)
-        found: list[tuple[Any, ...]] = []
-        for numbers in integer_lists(hashes):
-            same = table.key_hash.in_([int(number) for number in numbers.split(",")])
-            chosen = connection.execute(sa.select(*columns).where(table.sync.in_(syncs), same))
-            found += [(*row[:4], by_hash[row.key_hash]) for row in chosen]
-        # Two keys may share a hash.
-        found = [row for row in found if row[2] is None or _folded(row[2]) == row[4]]
-        return pl.DataFrame(found, _BEARING, orient="row")
+        """As `bearing`, of keys of this keyspace."""
+        return bearing(connection, identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label), keys)
 
     @staticmethod
     def _salt_of(connection: sa.Connection) -> int:
@@ -357,12 +333,12 @@ class Erasures(LedgerConnection):
             return bytes.fromhex(connection.execute(stored).scalar_one())
 
 
-def _with_returns(connection: sa.Connection, bearing: pl.DataFrame) -> pl.DataFrame:
+def _with_returns(connection: sa.Connection, borne: pl.DataFrame) -> pl.DataFrame:
     """Names of syncs and `source_pk`: these rows, and the same rows of the same tables in engagement returns.
 
     A return may know them by another identity, and agrees on consent also of rows that it never wrote.
     """
-    rows = bearing.select("sync", SOURCE_PK)
+    rows = borne.select("sync", SOURCE_PK)
     found = connection.execute(sa.select(schema.source.c.sync, schema.source.c.fields))
     tables = pl.DataFrame([(sync, fields["source"]) for sync, fields in found], _TABLES, orient="row")
     returns = connection.execute(sa.select(schema.run.c.sync).where(schema.run.c.kind == "engagement").distinct())
@@ -371,13 +347,9 @@ def _with_returns(connection: sa.Connection, bearing: pl.DataFrame) -> pl.DataFr
     return pl.concat([rows, same]).unique()
 
 
-def _folded(key: str) -> str:
-    return trimmed(key).lower()
-
-
 def _keys(keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, str]:
     """Everybody's keys without case, and whose they are."""
-    return {_folded(keyspace.key(each)): one.key_digest for one in people for each in one.identifiers}
+    return {folded(keyspace.key(each)): one.key_digest for one in people for each in one.identifiers}
 
 
 def _erased(row: Any) -> Erased:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
+from caspio_sync.ledger.events_schema import RELEASED, journal
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _HELD = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.BLOCKED)
@@ -36,7 +37,7 @@ class HeldRows(LedgerConnection):
         duplicate = sa.and_(rows.verdict == Verdict.QUARANTINED, rows.suite_version == 0)
         older = sa.or_(rows.suite_version != suite, rows.mapping_version != mapping)
         owed = sa.or_(
-            rows.verdict.in_((Verdict.UNKNOWN, Verdict.DRIFTED)),
+            sa.and_(rows.verdict.in_((Verdict.UNKNOWN, Verdict.DRIFTED)), ~_in_doubt().exists()),
             sa.and_(rows.verdict.in_(_HELD), rows.suite_version != 0, older),
             sa.and_(duplicate, ~_claimants(other).exists()),
             sa.and_(duplicate, ~_word().exists()),
@@ -123,6 +124,13 @@ class HeldRows(LedgerConnection):
         chosen = sa.select(rows.source_pk).where(rows.sync == sync, _NOT_SENT, *conditions).order_by(rows.source_pk)
         with self.reading("choose held rows") as connection:
             return [int(source_pk) for source_pk in connection.execute(chosen).scalars()]
+
+
+def _in_doubt() -> sa.Select[tuple[int]]:
+    """What the journal has of the row as an event that is not to be sent again before somebody has settled it."""
+    rows, noted = schema.row.c, journal.c
+    same = (noted.sync == rows.sync, noted.source_pk == rows.source_pk, noted.state != RELEASED)
+    return sa.select(noted.source_pk).where(*same).correlate(schema.row)
 
 
 def _word() -> sa.Select[tuple[int]]:

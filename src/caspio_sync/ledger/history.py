@@ -13,8 +13,8 @@ from typing import Any
 import polars as pl
 import sqlalchemy as sa
 
-from caspio_sync.characters import trimmed
 from caspio_sync.ledger import schema
+from caspio_sync.ledger.bearers import folded
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.schema import DELIVERED_SCHEMA, PROFILE, instant
 from caspio_sync.ledger.sent_rows import Accepted, Sending
@@ -183,18 +183,14 @@ def kept_under(connection: sa.Connection, sync: str, source_pk: int) -> list[dic
 
 def forget_in_reports(connection: sa.Connection, keys: Sequence[str]) -> None:
     """Take keys out of the examples of stored reports."""
-    table, gone = schema.run.c, {_folded(key) for key in keys}
+    table, gone = schema.run.c, {folded(key) for key in keys}
     text = sa.func.lower(sa.cast(table.report, sa.Text))
     for start in range(0, len(keys), _TEXTS_A_QUERY):
-        quoted = [json.dumps(_folded(key)) for key in keys[start : start + _TEXTS_A_QUERY]]
+        quoted = [json.dumps(folded(key)) for key in keys[start : start + _TEXTS_A_QUERY]]
         chosen = sa.select(table.id, table.report).where(
             sa.or_(*(text.contains(each, autoescape=True) for each in quoted))
         )
         for run, report in connection.execute(chosen).all():
             for reason in report.get("reasons", ()):
-                reason["examples"] = [each for each in reason["examples"] if _folded(each) not in gone]
+                reason["examples"] = [each for each in reason["examples"] if folded(each) not in gone]
             connection.execute(sa.update(schema.run).where(table.id == run).values(report=report))
-
-
-def _folded(key: str) -> str:
-    return trimmed(key).lower()

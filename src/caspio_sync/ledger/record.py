@@ -6,6 +6,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import Constant, placeholders, signed, upsert
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.events_schema import settle
 from caspio_sync.ledger.known import known_keys, moved
 from caspio_sync.ledger.schema import CONSENT, PROFILE, REBASE_SCHEMA, RECORD_SCHEMA, microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
@@ -25,7 +26,7 @@ _REBASE = (
 class Recording(LedgerConnection):
     """Writing rows in bulk."""
 
-    def record(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame) -> None:
+    def record(self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, journalled: bool = False) -> None:
         """Write down outcomes; the transaction holds all of them or none.
 
         A profile part sets `seen_*`, verdict and reason, and `sent_*` where the verdict is "sent". A consent part sets
@@ -37,6 +38,7 @@ class Recording(LedgerConnection):
             run: id of the run.
             batch: number of the batch within the run.
             rows: RECORD_SCHEMA (`key_hash` may be UInt64 of the same bits).
+            journalled: whether they stand in the journal of events, which they leave unless they are unknown.
 
         Raises:
             TransientError: the ledger is locked by another process or cannot be reached.
@@ -57,6 +59,8 @@ class Recording(LedgerConnection):
                 elif sent:
                     _record_consent(connection, sync, run, group, is_moved=bool(is_moved))
             history.append(connection, rows, sync=sync, run=run, batch=batch, at=at)
+            if journalled:
+                settle(connection, sync, rows)
 
     def rebase(self, *, sync: str, rows: pl.DataFrame) -> None:
         """Take rows over to a new mapping under which nothing of them is left to send.

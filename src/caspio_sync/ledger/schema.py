@@ -7,7 +7,7 @@
     audit    append-only, hash-chained: every step of an erasure
     batch, run, sweep, cursor, lease, budget, erased, verification, source, workspace, former, incident, mapping,
     suite, meta: one noun each
-    those of catalogs in catalog_schema.py, those of engagement in engagement_schema.py
+    those of catalogs in catalog_schema.py, of engagement in engagement_schema.py, of events in events_schema.py
     shard, claim: what only backfills need; raw_print: what rows become (raw_prints.py)
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
@@ -25,7 +25,7 @@ from sqlalchemy.types import TypeDecorator
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 # The newest migration this package knows; a test holds it to the head of `migrations/versions`.
-REVISION = "0012"
+REVISION = "0013"
 VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"

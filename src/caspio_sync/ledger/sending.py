@@ -22,6 +22,7 @@ from caspio_sync.ledger import catalog_schema, history, schema
 from caspio_sync.ledger.bulk import upsert
 from caspio_sync.ledger.columns_in import upsert_columns
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.events_schema import settle
 from caspio_sync.ledger.leases import LOWEST_PK
 from caspio_sync.ledger.schema import microseconds, unfolded
 from caspio_sync.ledger.sent_rows import Accepted, Sending
@@ -102,6 +103,9 @@ def _record_sent(connection: sa.Connection, sending: Sending, accepted: Sequence
         _note_sending(connection, sending)
     number = history.append_sent(connection, sending, sending.told[places_of(accepted)], accepted, at=at)
     connection.execute(sa.insert(unfolded).values(number=number))
+    if sending.journalled:
+        answered = sending.rows[places_of(accepted)]
+        settle(connection, sending.sync, answered.select(SOURCE_PK, "fp", verdict=pl.lit(Verdict.SENT.value)))
 
 
 def _note_sending(connection: sa.Connection, sending: Sending) -> None:

@@ -36,11 +36,21 @@ class Sending:
             another key), in the order of the requests; each `source_pk` once. Of items with a price, `price` besides.
         suite_version: what the rows were judged under.
         mapping_version: what `sent_fields` is packed under.
+        journalled: whether the rows stand in the journal of events, which they leave with their outcome.
     """
 
     def __init__(
-        self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, suite_version: int, mapping_version: int
+        self,
+        *,
+        sync: str,
+        run: str,
+        batch: int,
+        rows: pl.DataFrame,
+        suite_version: int,
+        mapping_version: int,
+        journalled: bool = False,
     ) -> None:
+        self.journalled = journalled
         self.sync, self.run, self.batch = sync, run, batch
         self.rows = rows.with_columns(signed(rows["key_hash"]))
         self.told = rows.select(SOURCE_PK, "changed")  # what the history keeps of them

@@ -9,6 +9,7 @@ from caspio_sync.ledger.catalogs import Catalogs
 from caspio_sync.ledger.duplicate_consent import DuplicateConsent
 from caspio_sync.ledger.engagement import Engagement
 from caspio_sync.ledger.erasure import Erasures
+from caspio_sync.ledger.events import Events
 from caspio_sync.ledger.former_keys import FormerKeys
 from caspio_sync.ledger.handing_over import HandingOver
 from caspio_sync.ledger.held import HeldRows
@@ -34,6 +35,7 @@ from caspio_sync.ledger.workspaces import Workspaces
 class Ledger(
     Rows,
     RawPrints,
+    Events,
     Recording,
     SendingRows,
     Runs,

@@ -1,0 +1,60 @@
+"""The tables that only syncs of events and purchases need, and how an outcome leaves the journal."""
+
+import polars as pl
+import sqlalchemy as sa
+
+from caspio_sync.ledger.bulk import placeholders
+from caspio_sync.ledger.schema import Instant, metadata
+from caspio_sync.schemas import SOURCE_PK, Verdict
+
+LEAVING, UNKNOWN, RELEASED = "leaving", "unknown", "released"
+
+# What left, or was about to, and has no outcome that is known: written before the call, gone with its outcome.
+#   leaving   of a run under way; once that has ended, its answer is lost
+#   unknown   its answer is lost: nobody knows whether it arrived, and no run sends it again by itself
+#   released  it may be sent once more, by the sync's policy or a person's word
+journal = sa.Table(
+    "journal",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("fp", sa.LargeBinary, primary_key=True),  # which version of the row
+    sa.Column("key", sa.Text),
+    sa.Column("key_hash", sa.BigInteger),
+    sa.Column("fields", sa.LargeBinary, nullable=False),
+    sa.Column("mapping_version", sa.BigInteger, nullable=False),
+    sa.Column("suite_version", sa.BigInteger, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("batch", sa.BigInteger, nullable=False),
+    sa.Column("request", sa.BigInteger, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+)
+sa.Index("journal_key", journal.c.sync, journal.c.key_hash)
+
+# Up to which PK_ID a sync without a cursor field has read, and when: a row below it may still have come late.
+reach = sa.Table(
+    "reach",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("at", Instant, primary_key=True, autoincrement=False),
+    sa.Column("high_pk", sa.BigInteger, nullable=False),
+)
+
+_SETTLE = "DELETE FROM journal WHERE sync = ? AND source_pk = ? AND fp = ?"
+_DOUBT = f"UPDATE journal SET state = '{UNKNOWN}' WHERE sync = ? AND source_pk = ? AND fp = ?"
+
+
+def settle(connection: sa.Connection, sync: str, rows: pl.DataFrame) -> None:
+    """In the transaction that records outcomes: what is known leaves the journal, what is lost stays as unknown.
+
+    Args:
+        connection: in a write transaction.
+        sync: name of the sync.
+        rows: source_pk, fp and verdict.
+    """
+    lost = pl.col("verdict") == Verdict.UNKNOWN.value
+    for statement, some in ((_SETTLE, rows.filter(~lost)), (_DOUBT, rows.filter(lost))):
+        if not some.is_empty():
+            values = some.select(pl.lit(sync), SOURCE_PK, "fp").rows()
+            connection.exec_driver_sql(placeholders(connection.dialect, statement), values)
