@@ -19,6 +19,8 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "profiles": "caspio_sync.kinds.profiles.kind:PROFILES",
         "catalog": "caspio_sync.kinds.catalog.kind:CATALOG",
         "engagement": "caspio_sync.kinds.engagement.kind:ENGAGEMENT",
+        "events": "caspio_sync.kinds.events.kind:EVENTS",
+        "purchases": "caspio_sync.kinds.events.kind:PURCHASES",
     }
 )
 DESTINATIONS: Mapping[str, str] = MappingProxyType(

@@ -269,7 +269,8 @@ class World:
 
     @staticmethod
     def _sender(_: Settings, clock: Clock, sink: Sink[Any], account: Account, _rows: int) -> InlineSender:
-        return InlineSender(sink.endpoint(account), limits=sink.limits(account), clock=clock)
+        limits = sink.limits(account)
+        return InlineSender(sink.endpoint(account), limits=limits, clock=clock, repeats=sink.repeats)
 
     def _line(self, side: str, app: Any) -> Line:
         faults = self.faults.get(side)

@@ -281,7 +281,7 @@ def _connect(order: Order, observer: Callable[[Any], None]) -> None:
         if order.sender == "process":
             return sender_of(settings, clock, sink, account, rows)
         limits = replace(sink.limits(account), requests=3000, window_seconds=3.0, connections=order.connections)
-        return InlineSender(sink.endpoint(account), limits=limits, clock=clock)
+        return InlineSender(sink.endpoint(account), limits=limits, clock=clock, repeats=sink.repeats)
 
     CONNECT.set(Connect(clock=Shifted(), caspio=caspio, account=account, sender=sender, observer=observer))
 

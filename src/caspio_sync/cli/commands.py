@@ -52,6 +52,9 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
             "server."
         ),
         "audit": "The audit trail: every step of every erasure, each entry hashed with the one before it.",
+        "unknown": (
+            "List the events and purchases whose answer was lost, and settle them: send once more, or never again."
+        ),
         "quarantine": "Rows that were set aside instead of being sent.",
         "sandbox": "Local emulators of Caspio, Braze and ActiveCampaign.",
     }

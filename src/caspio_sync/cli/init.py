@@ -45,7 +45,8 @@ def init(
         str,
         typer.Option(
             "--kind",
-            help="What the rows become: profiles, or the items of a catalog; or engagement: what comes back to them.",
+            help="What the rows become: profiles, the items of a catalog, events or purchases; or engagement: what "
+            "comes back to them.",
         ),
     ] = "profiles",
     destination: Annotated[

@@ -62,6 +62,7 @@ class SyncState:
         abandoned: whether that run is written down as running while no process holds the sync.
         cursor: how far the source has been read.
         rows: rows by their last verdict.
+        unknown: events whose answer was lost and which nobody has settled.
         newest_delivered: when a profile was last acknowledged.
         calls: made to the Caspio account, by all syncs; None where no account is named.
         source: the source's fields as the last run found them, and what had changed.
@@ -83,6 +84,7 @@ class SyncState:
     newest_delivered: datetime | None
     calls: CallsMade | None
     source: KnownSource | None
+    unknown: int = 0
     target_seconds: float | None = None
     changed_at: str | None = None
     oldest_held: datetime | None = None
@@ -207,6 +209,7 @@ def _state(settings: LocalSettings, ledger: Ledger, sync: str) -> SyncState:
         abandoned=last_run is not None and last_run.state == RUNNING and not held,
         cursor=ledger.cursor(sync),
         rows=ledger.verdict_counts(sync),
+        unknown=ledger.unknown_events(sync).height,
         newest_delivered=ledger.newest_delivered(sync),
         calls=_calls(settings, ledger, now),
         source=ledger.known_source(sync),
@@ -252,6 +255,7 @@ def _document(state: SyncState) -> dict[str, Any]:
         "cursor": None if cursor is None else iso_text(cursor.watermark),
         "full_sweep_at": None if cursor is None else iso_text(cursor.full_sweep_at),
         "rows": state.rows,
+        "unknown_events": state.unknown,
         "newest_delivered_at": iso_text(state.newest_delivered),
         "newest_delivered_age_seconds": None if state.age is None else round(state.age.total_seconds(), 1),
         "freshness": _freshness_document(state),
@@ -344,6 +348,8 @@ def _show_state(state: SyncState) -> None:
         lines.append(("read up to", moment(state.cursor.watermark)))
     rows = ", ".join(f"{verdict} {number(count)}" for verdict, count in state.rows.items())
     lines.append(("rows", rows or "none"))
+    if state.unknown:
+        lines.append(("unknown", f"{number(state.unknown)} events: `caspio-sync unknown {state.sync}` settles them"))
     newest = "none" if state.age is None else f"{duration(state.age)} ago ({moment(state.newest_delivered)})"
     lines.append(("newest delivered", newest))
     lines.append(("freshness", _freshness_line(state)))

@@ -26,9 +26,9 @@ from caspio_sync.destinations.braze.identifying import identify_seconds
 from caspio_sync.engine.duplicates import Duplicates
 from caspio_sync.engine.line import line_of, plan_line
 from caspio_sync.engine.opening import open_plan
-from caspio_sync.engine.plan import ItemsPlan, Plan
+from caspio_sync.engine.plan import EventsPlan, ItemsPlan, Plan
 from caspio_sync.errors import ConfigurationError, GateBlockedError
-from caspio_sync.observe.report import CheckTotals, RunOptions
+from caspio_sync.observe.report import CheckTotals, RunOptions, RunReport
 from caspio_sync.settings import current_settings
 
 
@@ -97,6 +97,8 @@ def show_plan(made: Plan) -> None:
     OUT.print(f"[bold]A run would {does} {number(made.to_send)} rows[/] (a dry run: nothing was written)\n")
     if made.items is not None:
         _show_items(made.items, made.report.destination)
+    if made.events is not None:
+        _show_events(made.events, made.report)
     show_report(made.report)
     for line in gate_lines(made.report.checks):
         OUT.print(escape(line), soft_wrap=True)
@@ -152,6 +154,17 @@ def _show_items(items: ItemsPlan, title: str) -> None:
         f"items: write {number(items.write)}, delete {deletes}{escape(shown)}, unchanged {number(items.unchanged)}"
     )
     OUT.print(f"{number(items.requests)} requests, {seconds_text(items.seconds)} at {title}'s limit\n")
+
+
+def _show_events(events: EventsPlan, report: RunReport) -> None:
+    since = "" if events.since is None else f", from {events.since} to {events.until}"
+    OUT.print(
+        f"events: {number(events.objects)} would go{since}, for {number(report.data_points)} data points",
+        soft_wrap=True,
+    )
+    if events.unknown:
+        OUT.print(f"unknown: {number(events.unknown)}, settled by `caspio-sync unknown {escape(report.sync)}`")
+    OUT.print()
 
 
 def duplicates_text(found: Duplicates) -> str:

@@ -45,6 +45,10 @@ def _lines(made: Plan) -> Iterator[str]:
         deletes = "not known before a whole read" if made.items.delete is None else number(made.items.delete)
         yield f"- items: write {number(made.items.write)}, delete {deletes}, {seconds_text(made.items.seconds)}"
         yield ""
+    if made.events is not None:
+        since = "" if made.events.since is None else f", from {made.events.since} to {made.events.until}"
+        yield f"- events: {number(made.events.objects)} would go{since}; {number(made.events.unknown)} are unknown"
+        yield ""
     if report.reasons:
         yield from ("| would not be sent | reason | rows |", "|---|---|---:|")
         yield from (f"| {each.verdict} | {_cell(each.reason)} | {number(each.rows)} |" for each in report.reasons)

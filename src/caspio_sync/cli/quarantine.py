@@ -73,7 +73,8 @@ def quarantine_list(
     """List the rows that were not sent, with the reason and since when.
 
     `quarantined` rows failed our gate, `rejected` ones Braze refused, `blocked` ones lack a consent the sync requires,
-    `unknown` ones have no answer known to be Braze's (the next run sends them again). Correct a row in Caspio, and the
+    `unknown` ones have no answer known to be Braze's (the next run sends them again; events wait for
+    `caspio-sync unknown`). Correct a row in Caspio, and the
     next run takes it. Values in reasons are masked; `caspio-sync quarantine show SYNC KEY` tells more.
 
     Example: `caspio-sync quarantine list customers --verdict quarantined --verdict rejected`

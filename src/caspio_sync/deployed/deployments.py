@@ -167,7 +167,7 @@ def _files(settings: Settings) -> list[Path]:
 def _deployment(definition: Sync, schedule: Schedule) -> Deployment:
     # A sweep that meets another run waits for its end: the next night is far away.
     sweep = {"full": True, "wait": True} if schedule.full else {}
-    kind, whole = kind_of(definition), schedule.full or definition.source.cursor is None
+    kind, whole = kind_of(definition), schedule.full or not definition.reads_changes
     return Deployment(
         name=f"{definition.name}-{schedule.slug}" if schedule.full else definition.name,
         description=kind.describe(definition, whole, destination_of(definition).title),

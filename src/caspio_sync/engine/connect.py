@@ -53,8 +53,10 @@ def sender_of(settings: Settings, clock: Clock, sink: Sink[Any], account: Accoun
     limits = sink.limits(account)
     apart = settings.sender == "process" or (settings.sender == "auto" and rows >= PROCESS_ROWS)
     if apart and sink.endpoint_place:
-        return ProcessSender(sink.endpoint_place, account.arguments, limits=limits, envelopes=sink.envelopes)
-    return InlineSender(sink.endpoint(account), limits=limits, clock=clock)
+        return ProcessSender(
+            sink.endpoint_place, account.arguments, limits=limits, envelopes=sink.envelopes, repeats=sink.repeats
+        )
+    return InlineSender(sink.endpoint(account), limits=limits, clock=clock, repeats=sink.repeats)
 
 
 def open_ledger(settings: LocalSettings, clock: Clock) -> Ledger:

@@ -27,8 +27,9 @@ A = TypeVar("A")  # an account
 T = TypeVar("T")
 
 # What becomes of rows whose answer was lost. "repeat": the request is sent again, which is harmless where objects are
-# whole values.
-WhenLost = Literal["repeat"]
+# whole values. Where each is an occurrence of its own, "hold": they are unknown until a person settles them; "resend":
+# they are unknown, and the next run sends them again.
+WhenLost = Literal["repeat", "hold", "resend"]
 
 
 class Account(AbstractAsyncContextManager[Any, None], Protocol):
@@ -139,6 +140,8 @@ class Sink(Generic[A]):
         envelopes: every call by which it takes rows.
         when_lost: what becomes of rows whose answer was lost.
         options: its own section of the sync file, `options:`; None where it has none.
+        most_objects: objects that one request takes.
+        properties_bytes: how large the properties of an event may be, as JSON text.
         endpoint_place: `module:function` that makes the endpoint in a process of its own, of `Account.arguments`; ""
             where it takes none: all calls of an account keep one pace there.
         keeps: whether rows need something made there first (`keeper`), which their kind does not ask for by itself.
@@ -149,6 +152,8 @@ class Sink(Generic[A]):
     envelopes: Sequence[Envelope] = ()
     when_lost: WhenLost = "repeat"
     options: ClassVar[type[Strict] | None] = None
+    most_objects: int = 0
+    properties_bytes: int = 0
     endpoint_place: str = ""
     keeps: ClassVar[bool] = False
     follows_keys: ClassVar[bool] = False
@@ -191,6 +196,20 @@ class Sink(Generic[A]):
             whole: whether what is there may be replaced; else it holds what the sync does not know, and is edited.
         """
         raise NotImplementedError
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a request whose answer was lost is sent again at once."""
+        return self.when_lost == "repeat"
+
+    @property
+    def most_pieces(self) -> int:
+        """How many pieces a purchase may be of."""
+        return 0
+
+    def parts(self) -> pl.Expr:
+        """How many objects a row travels as, all in one request; of several, the text has commas between them."""
+        return pl.lit(1)
 
     def opt_outs(self, rows: pl.DataFrame, mapping: RowMapping) -> list[Write]:
         """How rows leave of which nothing but consent may."""

@@ -1,6 +1,7 @@
 """The end of a run: what must hold of it before its cursor moves, and its record."""
 
 import contextlib
+from datetime import datetime
 from enum import StrEnum
 
 from caspio_sync import signals
@@ -85,7 +86,8 @@ async def _note_unfound(run: SyncRun) -> None:
 async def _move_cursor(run: SyncRun) -> None:
     """Every row read has its verdict: the next run reads from this one's start, unless an answer was lost."""
     report = run.report
-    if run.options.partial or report.verdicts.get("unknown") or report.objects_unknown or report.left_to_send:
+    lost = run.sink.repeats and (report.verdicts.get("unknown") or report.objects_unknown)  # what is not, is noted
+    if run.options.partial or lost or report.left_to_send:
         return
     watermark, since = run.reading.began_at, run.times.since
     if watermark is not None and since is not None and report.mode == "incremental":
@@ -98,6 +100,16 @@ async def _move_cursor(run: SyncRun) -> None:
         where_digest=read_digest(run.prepared),
         full_sweep_at=run.reading.began_at if report.mode == "sweep" else None,
     )
+    if run.definition.grows and run.reading.began_at is not None:
+        await _note_reached(run, run.reading.began_at)
+
+
+async def _note_reached(run: SyncRun, began_at: datetime) -> None:
+    """Up to which PK_ID a source that grows was read."""
+    after, high = run.selection.goes_on_from, run.reading.high
+    if after is not None:
+        high = max(after.high_pk, high or after.high_pk)
+    await run.ledger.do(run.ledger.ledger.note_reached, run.name, began_at, high, anew=run.report.mode == "sweep")
 
 
 async def finish(run: SyncRun, error: BaseException | None, *, interrupted: bool = False) -> None:

@@ -56,6 +56,7 @@ class Words:
         headline: that count and its like, at the end of a run's one line.
         free: why rows are billed nothing; None where they are billed.
         deletes: whether runs delete what was sent.
+        lost: what becomes of a row whose answer was lost.
     """
 
     row: str
@@ -67,6 +68,7 @@ class Words:
     free: str | None = None
     taker: str | None = None
     deletes: bool = False
+    lost: str = "the next run sends it again"
 
     @property
     def billed(self) -> bool:

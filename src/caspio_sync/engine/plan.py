@@ -46,6 +46,29 @@ class ItemsPlan(BaseModel):
     seconds: float = 0.0
 
 
+class EventsPlan(BaseModel):
+    """What a run would do with events.
+
+    Args:
+        objects: that would be sent; a row may become several.
+        since: time of the oldest of them; None where there is none.
+        until: time of the newest.
+        unknown: events whose answer was lost, and which are not sent again by themselves.
+    """
+
+    objects: int = 0
+    since: str | None = None
+    until: str | None = None
+    unknown: int = 0
+
+    def add(self, times: pl.Series, objects: int) -> None:
+        """Count events that would be sent: their times as text in UTC, and how many objects they are."""
+        self.objects += objects
+        told = [each for each in (self.since, self.until, times.min(), times.max()) if each is not None]
+        self.since = min((str(each) for each in told), default=None)
+        self.until = max((str(each) for each in told), default=None)
+
+
 class Plan(BaseModel):
     """What a run would do.
 
@@ -65,6 +88,7 @@ class Plan(BaseModel):
         refused: why the sync must not be deployed with its schedule, with the arithmetic; None where it may.
         items: of a catalog; None for other kinds.
         hint_calls_a_month: Caspio calls for announced rows, as it has gone in the last 7 days; None where none were.
+        events: of a sync of events or purchases; None for other kinds.
         mapping_changes: what the sync file maps otherwise than the last run did, and what becomes of it.
         first: what is made at the destination before anything is sent.
         calls: calls to the destination, where they are more than the requests; None where they are not.
@@ -86,6 +110,7 @@ class Plan(BaseModel):
     refused: str | None = None
     items: ItemsPlan | None = None
     hint_calls_a_month: int | None = None
+    events: EventsPlan | None = None
     mapping_changes: list[str] = Field(default_factory=list)
     first: list[str] = Field(default_factory=list)
     calls: int | None = None
@@ -206,7 +231,7 @@ def _count_calls(run: SyncRun, plan: Plan, write: Write, objects: pl.Series) -> 
 
 def _price_calls(run: SyncRun, plan: Plan, writes: int | None) -> None:
     """Caspio calls: a quiet run asks for token, fields and count, and reads a page where something changed."""
-    sweeps = run.definition.source.cursor is None
+    sweeps = not run.definition.reads_changes
     plan.calls_a_run = calls_a_run(run.report.expected if sweeps else None, run.reading.calls_a_page)
     schedule = run.definition.schedule
     if schedule is None:

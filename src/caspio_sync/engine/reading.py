@@ -35,6 +35,7 @@ class Reading:
         handed: rows that came from Caspio.
         again: whether rows are read once more, for what their duplicates say.
         batches: that were read.
+        high: the highest PK_ID that was read; None before there was one.
         found: of the keys that were asked for, as Caspio compares them.
         nothing: what was found of a batch of which a sieve took out every row; None before the first.
         nothing_mapped: its mapped frame.
@@ -52,6 +53,7 @@ class Reading:
     handed: int = 0
     again: bool = False
     batches: int = 0
+    high: int | None = None
     found: set[str] = field(default_factory=set)
     nothing: Comparison | None = None
     nothing_mapped: pl.DataFrame = field(default_factory=pl.DataFrame)
@@ -76,6 +78,7 @@ class Reading:
             if batch is not None:
                 self.batches += 1
                 self.handed += batch.rows
+                self.high = batch.high if self.high is None else max(self.high, batch.high)
                 self.report.add_seconds("extract", time.perf_counter() - started)
                 return replace(batch, number=self.batches)
         return None

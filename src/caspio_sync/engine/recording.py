@@ -77,7 +77,7 @@ async def record_rows(run: SyncRun, batch: int, rows: pl.DataFrame, verdict: Ver
     await record_outcomes(run, batch, rows, part="profile")
 
 
-async def record_outcomes(run: SyncRun, batch: int, rows: pl.DataFrame, *, part: str) -> None:
+async def record_outcomes(run: SyncRun, batch: int, rows: pl.DataFrame, *, part: str, journalled: bool = False) -> None:
     """Record verdicts one by one.
 
     Args:
@@ -85,6 +85,7 @@ async def record_outcomes(run: SyncRun, batch: int, rows: pl.DataFrame, *, part:
         batch: number of the batch.
         rows: changes with verdict, reason, request and status.
         part: "profile", or "consent" for opt-outs that left ahead.
+        journalled: as for `Ledger.record`.
     """
     fields, changed = _RECORDED[part]
     record = rows.select(
@@ -102,7 +103,8 @@ async def record_outcomes(run: SyncRun, batch: int, rows: pl.DataFrame, *, part:
         pl.when(KEY_UNIQUE).then(run.versions.suite).otherwise(OF_A_DUPLICATE).cast(pl.Int64).alias("suite_version"),
         pl.lit(run.versions.mapping, dtype=pl.Int64).alias("mapping_version"),
     )
-    await run.persist(run.ledger.ledger.record, sync=run.name, run=run.id, batch=batch, rows=record)
+    ledger = run.ledger.ledger
+    await run.persist(ledger.record, sync=run.name, run=run.id, batch=batch, rows=record, journalled=journalled)
     if part == "profile":
         count_full(run, rows.filter(pl.col("verdict") != Verdict.SENT.value), -1)
         run.report.count_outcomes(rows, name=run.example_column)

@@ -288,10 +288,15 @@ class SyncRun(Generic[W]):
         """Raise where rows were sent of which it is not known whether they were taken: they are sent again."""
         report, title = self.report, self.destination.title
         if report.unacknowledged:
+            then = (
+                "and sends them again"
+                if self.sink.repeats
+                else f"and leaves these alone: `caspio-sync unknown {self.name}` settles them"
+            )
             raise StoppedError(
                 f"{report.unacknowledged} of the requests were answered by something that is not known to be {title}: "
                 f"{report.doubt}. Their rows are recorded as unknown, and the cursor stays: the next run asks first, "
-                f"free of charge, whether {title} answers, and sends them again"
+                f"free of charge, whether {title} answers, {then}"
             )
 
     def raise_if_blocked(self) -> None:

@@ -18,7 +18,7 @@ DAYS_A_MONTH = 30
 CALLS_BEFORE_ROWS = 3  # token (billed as well: Caspio, 4.1), fields, count
 
 REGULAR, SWEEP = "regular", "nightly"
-_BY_SWEEP = "0 * * * *"  # without a cursor every run reads all rows
+_BY_SWEEP = "0 * * * *"  # where every run reads all rows
 _SWEEP_HOUR = 2
 
 
@@ -47,7 +47,7 @@ def schedules_of(definition: Sync) -> tuple[Schedule, ...]:
     """
     given = definition.schedule
     zone = "UTC" if given is None else given.time_zone
-    if definition.source.cursor is None:
+    if not definition.reads_changes:
         return (Schedule(REGULAR, _BY_SWEEP if given is None else given.cron, time_zone=zone),)
     minute = zlib.crc32(definition.name.encode()) % 60
     return (
@@ -95,7 +95,7 @@ def calls_a_run(rows: int | None, page: int = 1) -> int:
 
 def daily_calls(sync: str, definition: Sync, rows: int, page: int = 1) -> list[DailyCalls]:
     """What each schedule of a sync asks for, whose source has so many rows, and whose pages take so many calls."""
-    sweeps = definition.source.cursor is None
+    sweeps = not definition.reads_changes
     return [
         DailyCalls(
             sync, each.cron, most_runs_a_day(each.cron), calls_a_run(rows if sweeps or each.full else None, page)

@@ -91,6 +91,8 @@ def choose(options: RunOptions, prepared: Prepared, situation: Situation, now: d
             changed = changed_since(prepared, since, now)
             conditions = (and_(source.where, changed), *_by_key(prepared, owed, changed))
             return Selection("incremental", conditions, owed, by_key=True)
+        if prepared.definition.grows and None not in {since, situation.reached} and len(owed) <= MOST_BY_KEY:
+            return _above(prepared, int(situation.reached or 0), owed, notes)
         if (after := situation.sweep) is not None and _can_go_on(prepared, after, situation.at, now):
             below = tuple(source_pk for source_pk in owed if source_pk <= after.high_pk)
             if len(below) <= MOST_BY_KEY:
@@ -98,6 +100,14 @@ def choose(options: RunOptions, prepared: Prepared, situation: Situation, now: d
                 notes = (goes_on(after.high_pk, after.run, after.state), *notes)
                 return Selection("sweep", conditions, below, goes_on_from=after, notes=notes, by_key=True)
     return Selection("sweep", (and_(source.where),), notes=notes)
+
+
+def _above(prepared: Prepared, reached: int, owed: Sequence[int], notes: Sequence[str]) -> Selection:
+    """The rows added since, those that may have come late, and held ones below them."""
+    where, below = prepared.definition.source.where, [each for each in owed if each <= reached]
+    added = and_(where, f"{identifier(prepared.key.name)}>{reached}")
+    conditions = (added, *_by_key(prepared, below, None))
+    return Selection("incremental", conditions, tuple(owed), notes=tuple(notes), by_key=True)
 
 
 def _part(options: RunOptions, prepared: Prepared, shard: ShardRest | None, now: datetime) -> Selection:
@@ -130,7 +140,7 @@ def _can_go_on(prepared: Prepared, after: InterruptedSweep, at: datetime, now: d
         return False
     # Rows that may have been sent a second time unrecorded are told apart by the run that reads them (compare.py).
     untold = after.doubtful or now - after.began_at > MOST_UNTOLD
-    return prepared.definition.source.cursor is not None or not untold
+    return prepared.definition.reads_changes or not untold
 
 
 def _rest(prepared: Prepared, after: InterruptedSweep, below: Sequence[int], now: datetime) -> tuple[str | None, ...]:

@@ -129,7 +129,7 @@ async def filled_requests(run: SyncRun, writes: Sequence[Write]) -> AsyncIterato
 async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
     writes = planned_writes(run, rows)
     rows = pl.concat([write.rows for write in writes]) if len(writes) > 1 else rows
-    sending = _sending(run, batch, rows)
+    sending = sending_of(run, batch, rows)
 
     async def commit(answers: Sequence[Answer]) -> None:
         run.report.count_answers(answers)
@@ -156,7 +156,15 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
     return await deliver(filled_requests(run, writes), sender=run.sender, commit=commit)
 
 
-def _sending(run: SyncRun, batch: int, rows: pl.DataFrame) -> Sending:
+def sending_of(run: SyncRun, batch: int, rows: pl.DataFrame, *, journalled: bool = False) -> Sending:
+    """The changes of a batch, in the order of their requests, ready to be recorded as sent.
+
+    Args:
+        run: the run.
+        batch: number of the batch.
+        rows: changes.
+        journalled: as for `Sending`.
+    """
     prepared = rows.select(
         SOURCE_PK,
         KEY,
@@ -175,4 +183,5 @@ def _sending(run: SyncRun, batch: int, rows: pl.DataFrame) -> Sending:
         rows=prepared,
         suite_version=versions.suite,
         mapping_version=versions.mapping,
+        journalled=journalled,
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 import polars as pl
@@ -23,6 +23,8 @@ from caspio_sync.schemas import SOURCE_PK
 
 # Whether the owner of a duplicate key is still in Caspio is asked for so many rows a run: one or two calls.
 OWNERS_ASKED = 100
+# A row that was begun earlier may be there later than one with a higher PK_ID; clocks differ by the overlap.
+LATE = timedelta(minutes=10) + OVERLAP
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class Situation:
         claimed: rows held because another one bears their key (`Ledger.claimed_duplicates`).
         freed: source_pk of those whose key is free by now (`freed`); empty as long as Caspio was not asked.
         sweep: a whole read that was broken off; None for a plan, which shows the whole.
+        reached: up to which PK_ID a sync whose source grows has read, with all that came late; None before it has.
         shard: what is left of the range of a backfill; None where the run is none, and for a plan.
     """
 
@@ -51,6 +54,7 @@ class Situation:
     claimed: pl.DataFrame = field(default_factory=pl.DataFrame)
     freed: Sequence[int] = ()
     sweep: InterruptedSweep | None = None
+    reached: int | None = None
     shard: ShardRest | None = None
 
     def read_up_to(self, now: datetime) -> datetime | None:
@@ -85,6 +89,7 @@ def look(ledger: Ledger, name: str, options: RunOptions, prepared: Prepared, *, 
         found,
         owed=ledger.owed(name, suite=found.versions.suite, mapping=found.versions.mapping),
         claimed=ledger.claimed_duplicates(name, limit=OWNERS_ASKED),
+        reached=ledger.reached(name, found.at - LATE) if prepared.definition.grows else None,
         sweep=None if planned else ledger.interrupted_sweep(name, digest=sweep_digest(prepared)),
     )
 
@@ -152,7 +157,7 @@ def _ended_in_doubt(ledger: Ledger, name: str) -> bool:
 def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -> Versions:
     """The present versions; a plan takes the numbers that a run would give, and gives none."""
     mapping = prepared.mapping
-    columns = tuple(column.name for column in mapping.columns)
+    columns = mapping.layout
     suite = suite_digest(prepared.definition, mapping)
     if planned:
         version = ledger.known_mapping_version(name, mapping.digest)

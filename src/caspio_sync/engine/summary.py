@@ -19,7 +19,7 @@ _MEANS = {
     "rejected": "{title} refused it; it waits for a person",
     "blocked": "it lacks a required consent, or the person was erased",
     "superseded": "a newer version of the row was read before this one left",
-    "unknown": "no answer that is known to be {title}'s said what became of it; the next run sends it again",
+    "unknown": "no answer that is known to be {title}'s said what became of it; {lost}",
 }
 _STATES = {
     "done": "Done",
@@ -92,7 +92,8 @@ def summary_lines(report: RunReport, past: Sequence[Run] = ()) -> Iterator[str]:
 
 
 def _rows(report: RunReport) -> Iterator[str]:
-    means = {verdict: text.format(title=report.destination) for verdict, text in _MEANS.items()}
+    lost = kind_named(report.kind).words.lost
+    means = {verdict: text.format(title=report.destination, lost=lost) for verdict, text in _MEANS.items()}
     yield from table(
         ("Rows", "Count", "What it means"),
         [

@@ -40,9 +40,10 @@ async def begin_reading(run: SyncRun) -> None:
 
 
 async def end_shard(run: SyncRun) -> None:
-    """Every row of the range has its verdict, unless an answer was lost: then it is to be read again."""
+    """Every row of the range has its verdict; where an answer was lost that is to be repeated, it is read again."""
     shard, pk_range = run.selection.shard, run.options.pk_range
-    if shard is not None and pk_range is not None and not run.report.verdicts.get("unknown"):
+    lost = run.sink.repeats and run.report.verdicts.get("unknown")
+    if shard is not None and pk_range is not None and not lost:
         await run.ledger.do(run.ledger.ledger.end_shard, run.name, digest=shard.digest, pk_range=pk_range)
 
 

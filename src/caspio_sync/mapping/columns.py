@@ -48,15 +48,17 @@ class Planner:
     Args:
         maker: makes their cells.
         meaning_of: the rule that a value follows whatever its type says, by its place in the sync file; None for none.
+        root: the section of the sync file that they stand in.
     """
 
     maker: CellMaker
     meaning_of: Callable[[Location, FieldMapping], str | None]
+    root: Location = ("fields",)
 
     def plans(self, fields: Mapping[str, FieldMapping]) -> Iterator[Plan]:
         """The plans of all fields that fit, in the order of the file."""
         for name, mapping in fields.items():
-            at = ("fields", name)
+            at = (*self.root, name)
             if mapping.object is not None:
                 yield self._object(at, name, mapping)
             elif isinstance(mapping.array, tuple):

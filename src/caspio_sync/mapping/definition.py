@@ -52,7 +52,8 @@ _SPAN = re.compile(r"^([1-9]\d{0,5})([smhd])$")
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 
 
-def _span(text: str) -> str:
+def span(text: str) -> str:
+    """A span of time as it stands in a sync file; a ValueError where it is none."""
     if not _SPAN.match(text):
         raise ValueError(f"'{text}' is no span of time; write a whole number and s, m, h or d, such as 5m")
     return text
@@ -209,7 +210,7 @@ class Sync(Strict):
     batch_size: int = Field(default=25_000, ge=BATCH_ROWS[0], le=BATCH_ROWS[1])
     gate: Gate = Gate()
     schedule: CronSchedule | None = None
-    freshness: Annotated[str, AfterValidator(_span)] | None = None
+    freshness: Annotated[str, AfterValidator(span)] | None = None
     enabled: bool = True
     owner: OtherSync | None = None
     apart_from: Annotated[tuple[OtherSync, ...], AsTuple] = ()
@@ -252,6 +253,16 @@ class Sync(Strict):
     def present_where(self) -> str | None:
         """A condition without which a row counts as gone; None where it is there whatever `source.where` says."""
         raise NotImplementedError
+
+    @property
+    def grows(self) -> bool:
+        """Whether rows are only added to its source, so that what is above the last PK_ID is all there is to read."""
+        return False
+
+    @property
+    def reads_changes(self) -> bool:
+        """Whether its usual run reads what is new or changed, and not everything."""
+        return self.source.cursor is not None or self.grows
 
     def claims(self) -> dict[Claim, str]:
         """Everything it writes outside, and how a person calls it. Two syncs that write one thing overwrite it in turn.

@@ -113,6 +113,11 @@ class RowMapping:
         """
         return self
 
+    @property
+    def layout(self) -> tuple[str, ...]:
+        """What the ledger's packed fingerprints of a row are of, in their order."""
+        return tuple(column.name for column in self.columns)
+
     def columns_reading(self, fields: Collection[str]) -> tuple[str, ...]:
         """Names of the columns that are made of one of these Caspio fields, in the mapping's order."""
         return tuple(plan.column.name for plan in self._plans if _reads(plan) & set(fields))

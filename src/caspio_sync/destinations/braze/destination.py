@@ -7,6 +7,7 @@ from caspio_sync.clock import Clock
 from caspio_sync.destinations.braze.account import BrazeAccount
 from caspio_sync.destinations.braze.catalog import CatalogSink
 from caspio_sync.destinations.braze.consent import CONSENT
+from caspio_sync.destinations.braze.events import EventSink, PurchaseSink
 from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.destinations.braze.profiles import EngagementFeed, ProfileSink
 from caspio_sync.destinations.braze.settings import BrazeSettings
@@ -34,5 +35,13 @@ BRAZE = Destination(
     naming=NAMING,
     settings=BrazeSettings,
     account=_account,
-    sinks=MappingProxyType({"profiles": ProfileSink, "catalog": CatalogSink, "engagement": EngagementFeed}),
+    sinks=MappingProxyType(
+        {
+            "profiles": ProfileSink,
+            "catalog": CatalogSink,
+            "engagement": EngagementFeed,
+            "events": EventSink,
+            "purchases": PurchaseSink,
+        }
+    ),
 )

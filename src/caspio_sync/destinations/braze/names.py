@@ -51,9 +51,7 @@ RESERVED: MappingProxyType[str, str] = MappingProxyType(
         "facebook": _UNSUPPORTED,
         "twitter": _UNSUPPORTED,
         "bio": "Braze no longer processes it: remove the line",
-        "attributes": _ENVELOPE,
-        "events": _ENVELOPE,
-        "purchases": _ENVELOPE,
+        **dict.fromkeys(("attributes", "events", "purchases"), _ENVELOPE),
     }
 )
 # Operators that add to what Braze holds; sent twice they count twice, so profile syncs write whole values only.

@@ -31,7 +31,7 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import MappedColumn
 
 TEST_ATTRIBUTE = "caspio_sync_test"
-_TRACK_SECONDS = 3.0  # the window of /users/track on data-point pricing: 3,000 requests in 3 s
+TRACK_SECONDS = 3.0  # the window of /users/track on data-point pricing: 3,000 requests in 3 s
 
 
 async def users_known(account: BrazeAccount, identity: Named, keys: Sequence[str]) -> int:
@@ -79,7 +79,7 @@ class ProfileSink(Sink[BrazeAccount]):
 
     def limits(self, account: BrazeAccount) -> SenderLimits:
         """As `Sink.limits`."""
-        return SenderLimits(account.connections, account.track_limit, _TRACK_SECONDS)
+        return SenderLimits(account.connections, account.track_limit, TRACK_SECONDS)
 
     def endpoint(self, account: BrazeAccount) -> TrackEndpoint:
         """As `Sink.endpoint`."""

@@ -7,6 +7,8 @@ ITEMS_PER_REQUEST = 50  # Braze, catalog items: 50 a request
 REQUEST_BYTES = 3_500_000  # Braze's own limit is 4 MB (Braze, payload sizes)
 
 TRACK = Envelope("attributes", OBJECTS_PER_REQUEST, REQUEST_BYTES)
+TRACK_EVENTS = Envelope("events", OBJECTS_PER_REQUEST, REQUEST_BYTES)
+TRACK_PURCHASES = Envelope("purchases", OBJECTS_PER_REQUEST, REQUEST_BYTES)
 
 
 def items_envelope(method: Method, catalog: str) -> Envelope:

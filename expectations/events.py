@@ -1,0 +1,121 @@
+"""The gate of syncs of events: what must be true of something that is told once and cannot be taken back.
+
+One boolean column a rule. The time is held against the present one, and against `gate.max_age` unless a person has
+chosen the rows (a backfill, a release). Of purchases besides: product, currency, price and quantity.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from types import MappingProxyType
+
+import polars as pl
+import pycountry
+
+from caspio_sync.engine.destination import destination_of
+from caspio_sync.kinds.events.definition import (
+    CURRENCY,
+    EVENT_NAME,
+    PRICE,
+    PRODUCT_ID,
+    QUANTITY,
+    TIME,
+    Occurrences,
+)
+from caspio_sync.kinds.events.mapping import EventMapping
+from caspio_sync.kinds.events.work import EDITED, NOW, OLDEST
+from expectations.gate import Expectation
+from expectations.rules import Joined, is_true, row_expectations, rule_column, rule_columns
+
+AHEAD_SECONDS = 300  # clocks differ; what is further ahead would be dated to its arrival (Braze, 3.5)
+
+RULES: Mapping[str, str] = MappingProxyType(
+    {
+        "event_named": "an event without a name, or with one that is not in the sync's taxonomy, is a typing error",
+        "time_present": "an event without a time would be dated to its arrival",
+        "time_not_ahead": "an event of the future would be dated to its arrival; nothing has happened yet",
+        "time_not_too_old": "an event older than gate.max_age is history: `caspio-sync backfill` sends it on purpose",
+        "not_edited": "the row was sent and has been edited since (on_update: hold)",
+        "properties_size": "larger properties are refused, or dropped without a word",
+        "product_present": "a purchase needs its product",
+        "currency_known": "a price means nothing without a currency code of ISO 4217, such as GBP",
+        "price_not_negative": "a negative price is no purchase; `negative:` in the sync file says what it becomes",
+        "quantity_not_negative": "fewer than one piece is no purchase; `negative:` says what it becomes",
+        "quantity_within": "more pieces than are taken at once; `quantity: {above_most: …}` says what becomes of them",
+    }
+)
+_VALUE = ("value_type", "a value that is none of its type means nothing in a campaign")
+_SIZE = ("value_size", "larger values are refused, or dropped without a word")
+_CODE = ("value_code", "a code or number that means nothing cannot be used in a campaign")
+_JOINED: Joined = MappingProxyType(
+    {
+        **dict.fromkeys(("integer_range", "number_finite", "boolean_value", "date_value", "datetime_value"), _VALUE),
+        **dict.fromkeys(("text_length", "array_size", "object_size", "event_name", "product_id"), _SIZE),
+        **dict.fromkeys(("phone_format", "country_code", "language_code"), _CODE),
+    }
+)
+
+
+def judged_frame(rows: pl.DataFrame, sync: Occurrences, mapping: EventMapping) -> pl.DataFrame:
+    """The rows with one boolean column a rule.
+
+    Args:
+        rows: mapped rows. `_now`, `_oldest` and `_edited` may be missing: then nothing is said of time and edits.
+        sync: the definition.
+        mapping: the mapping.
+    """
+    unknown = {NOW: pl.Int64, OLDEST: pl.Int64, EDITED: pl.Boolean}
+    rows = rows.with_columns(
+        pl.lit(None, dtype=dtype).alias(name) for name, dtype in unknown.items() if name not in rows.columns
+    )
+    own = (holds.fill_null(value=True).alias(rule_column(name)) for name, holds in _own_rules(sync, mapping))
+    return rows.with_columns(*rule_columns(mapping, _JOINED), *own)
+
+
+def suite(sync: Occurrences, mapping: EventMapping) -> Sequence[Expectation]:
+    """The suite: every expectation is about rows."""
+    rules = row_expectations(mapping, _JOINED, "each row is one event")
+    own = [name for name, _ in _own_rules(sync, mapping)]
+    return [*rules, *(is_true(name, rule_column(name), RULES[name], "critical") for name in own)]
+
+
+def _own_rules(sync: Occurrences, mapping: EventMapping) -> Iterator[tuple[str, pl.Expr]]:
+    """Name and condition of each rule that is about events; a null condition says nothing."""
+    time = pl.col(TIME).str.to_datetime(time_unit="us", time_zone="UTC", strict=False).dt.epoch("us")
+    yield "time_present", pl.col(TIME).is_not_null()
+    yield "time_not_ahead", time <= pl.col(NOW) + AHEAD_SECONDS * 1_000_000
+    yield "time_not_too_old", time >= pl.col(OLDEST)
+    if sync.on_update == "hold":
+        yield "not_edited", ~pl.col(EDITED)
+    yield "properties_size", _properties_bytes(mapping) <= destination_of(sync).sink(sync).properties_bytes
+    names = {column.name for column in mapping.columns}
+    if EVENT_NAME in names:
+        yield "event_named", pl.col(EVENT_NAME).is_in(list(sync.taxonomy)).fill_null(value=False)
+    if PRICE in names:
+        yield from _purchase_rules(sync)
+
+
+def _purchase_rules(sync: Occurrences) -> Iterator[tuple[str, pl.Expr]]:
+    price, pieces = pl.col(PRICE), pl.col(QUANTITY)
+    yield "product_present", (pl.col(PRODUCT_ID).str.len_chars() > 0).fill_null(value=False)
+    yield "currency_known", pl.col(CURRENCY).is_in(sorted(_currencies())).fill_null(value=False)
+    if sync.returned_as is None:
+        yield "price_not_negative", (price >= 0).fill_null(value=False)
+        yield "quantity_not_negative", (pieces >= 1).fill_null(value=False)
+    else:
+        yield "price_not_negative", price.is_not_null()
+        yield "quantity_not_negative", (pieces != 0).fill_null(value=False)
+    yield "quantity_within", (pieces <= destination_of(sync).sink(sync).most_pieces).fill_null(value=False)
+
+
+def _properties_bytes(mapping: EventMapping) -> pl.Expr:
+    """How large the JSON text of the properties becomes, at the most: those without a value count as null."""
+    plain = [column.name for column in mapping.properties if column.encoding == "value"]
+    built = [column for column in mapping.properties if column.encoding == "json"]
+    flat = pl.struct(plain).struct.json_encode().str.len_bytes() if plain else pl.lit(2, dtype=pl.UInt32)
+    texts = (pl.col(each.name).str.len_bytes().fill_null(0) + len(each.name.encode()) + 4 for each in built)
+    return pl.sum_horizontal(flat.cast(pl.Int64), *(each.cast(pl.Int64) for each in texts))
+
+
+@cache
+def _currencies() -> frozenset[str]:
+    return frozenset(currency.alpha_3 for currency in pycountry.currencies)

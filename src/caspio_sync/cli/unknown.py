@@ -1,0 +1,82 @@
+"""`caspio-sync unknown`: events whose answer was lost: which they are, and what becomes of them."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from caspio_sync.cli.look import chosen_syncs, iso_text, open_ledger
+from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.show import OUT, number, show_json, show_table
+from caspio_sync.cli.sync_name import SyncName
+from caspio_sync.cli.why import moment
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.events_schema import LEAVING, RELEASED
+from caspio_sync.settings import local_settings
+
+_STATES = {LEAVING: "its run ended", RELEASED: "released: the next run sends it again"}
+
+
+def unknown(
+    sync: SyncName,
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Let the next run send them once more; Braze may have them twice then.")
+    ] = False,
+    drop: Annotated[bool, typer.Option("--drop", help="Never send them again, whether they arrived or not.")] = False,
+    pk: Annotated[
+        list[int] | None, typer.Option("--pk", help="Only the event of the row with this PK_ID; can be given again.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="Show this many at most, oldest first.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List the events and purchases whose answer was lost, and settle them: send once more, or never again.
+
+    Braze counts each object it gets, so that an event is not sent again by itself once nobody knows whether it arrived
+    (`when_lost: resend` in the sync file has the next run do it). Look the person up in Braze: where the event is
+    there, `--drop` it; where it is not, `--resend`. An event whose row was edited meanwhile leaves as the row is now.
+
+    Example: `caspio-sync unknown orders --drop --pk 17 --pk 18`
+    """
+    if resend and drop:
+        raise ConfigurationError("--resend and --drop do not go together; leave one of them out")
+    if (resend or drop) and bool(pk) == every:
+        raise ConfigurationError("say which events are meant: name them with --pk, or take --all")
+    settings = local_settings()
+    with open_ledger(settings) as ledger:
+        chosen_syncs(settings, ledger, sync)
+        if resend or drop:
+            ledger.note_lost(sync)  # what a dead run left is else noted by the next run
+            settle = ledger.release_unknown if resend else ledger.drop_unknown
+            settled = settle(sync, None if every else pk)
+            word = "released; the next run sends them" if resend else "dropped; no run sends them"
+            if as_json:
+                show_json({"sync": sync, "settled": settled, "as": "resend" if resend else "drop"})
+            else:
+                OUT.print(f"{number(settled)} events of {escape(sync)} {word}")
+            return
+        found = ledger.unknown_events(sync)
+    if as_json:
+        show_json([_document(each) for each in found.head(limit).iter_rows(named=True)])
+        return
+    if found.is_empty():
+        OUT.print(f"no event of {escape(sync)} is unknown")
+        return
+    rows = [
+        (
+            each["key"],
+            each["source_pk"],
+            moment(each["at"]),
+            each["run"],
+            each["request"],
+            _STATES.get(each["state"], ""),
+        )
+        for each in found.head(limit).iter_rows(named=True)
+    ]
+    show_table("", ("person", "PK_ID", "left at", "run", "request", ""), rows)
+    if found.height > len(rows):
+        OUT.print(f"\n{number(len(rows))} of {number(found.height)} shown; --limit shows more")
+
+
+def _document(row: dict[str, Any]) -> dict[str, Any]:
+    return {**row, "at": iso_text(row["at"])}

@@ -1,0 +1,1 @@
+"""Rows as things that people did: custom events and purchases, each sent once."""

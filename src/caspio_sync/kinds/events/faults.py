@@ -1,0 +1,78 @@
+"""What a sync of events may call their properties, and build of them, in the words of the file."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from caspio_sync.kinds.events.definition import CURRENCY, EVENT_NAME, PRICE, PRODUCT_ID, QUANTITY, TIME
+from caspio_sync.mapping.document import Fault, Location
+from caspio_sync.mapping.values import ValueRules
+from caspio_sync.schemas import KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, UNCASTABLE
+
+UNITS = "units"  # the property that holds the pieces of a purchase of more than are taken
+# Columns that stand beside the properties before these are made into what is sent.
+_OF_FRAMES = frozenset({KEY, SOURCE_PK, PROBLEMS, UNCASTABLE, "key_unique", "key_hash", "fp", "fields", "changed"})
+# Names that events, and purchases besides, keep for themselves (Braze, 3.6 and 3.7); the frames have them as columns.
+OF_EVENTS = frozenset({TIME, EVENT_NAME})
+OF_PURCHASES = OF_EVENTS | {PRODUCT_ID, QUANTITY, PRICE, CURRENCY}
+
+
+def event_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    """Places of an event sync's file that its destination or the sync's own frames cannot take, and what to do."""
+    yield from _property_faults(data, values, OF_EVENTS)
+
+
+def purchase_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    """As `event_faults`, of purchases."""
+    yield from _property_faults(data, values, OF_PURCHASES)
+    quantity, properties = data.get("quantity"), data.get("properties")
+    by_property = isinstance(quantity, dict) and quantity.get("above_most") == "property"
+    if by_property and isinstance(properties, dict) and UNITS in properties:
+        yield ("properties", UNITS), "'units' holds the pieces (quantity.above_most: property); choose another name"
+
+
+def _property_faults(data: Mapping[str, Any], values: ValueRules, reserved: frozenset[str]) -> Iterator[Fault]:
+    properties = data.get("properties")
+    if not isinstance(properties, dict):
+        return
+    seen: dict[str, str] = {}
+    for name, mapping in properties.items():
+        at: Location = ("properties", name)
+        first = seen.setdefault(name.lower(), name)
+        if first != name:
+            yield at, f"is mapped twice: '{first}' differs only by case; keep one of the two"
+        elif name in reserved:
+            yield at, f"'{name}' is a part of the event itself, not of its properties; choose another name"
+        elif name in _OF_FRAMES or name.startswith("_") or name.endswith(OK_SUFFIX):
+            yield at, f"'{name}' is a reserved name; the sync's own frames use it: choose another one"
+        elif (fault := values.fault_in_name(name)) is not None:
+            yield at, fault
+        yield from _mapping_faults(at, mapping, values, depth=1)
+
+
+def _mapping_faults(at: Location, mapping: Any, values: ValueRules, *, depth: int) -> Iterator[Fault]:
+    if not isinstance(mapping, dict):
+        return
+    if "on_bad" in mapping and len(at) > 2:
+        yield (*at, "on_bad"), "a property is left out as a whole; move it up, beside the property's own keys"
+    if mapping.get("on_null") == "clear":
+        yield (*at, "on_null"), "an event holds what there was; there is nothing to clear: remove it"
+    if isinstance(members := mapping.get("object"), dict):
+        yield from _object_faults((*at, "object"), members, values, depth=depth)
+    if isinstance(items := mapping.get("array"), list):
+        objects = [isinstance(item, dict) and "object" in item for item in items]
+        if any(objects) and not all(objects):
+            yield (*at, "array"), "mixes objects and plain values; make all its items objects, or none"
+        for number, item in enumerate(items):
+            yield from _mapping_faults((*at, "array", number), item, values, depth=depth)
+
+
+def _object_faults(at: Location, members: Mapping[str, Any], values: ValueRules, *, depth: int) -> Iterator[Fault]:
+    if depth > values.max_depth:
+        yield at, f"lies {depth} objects deep, {values.title} takes {values.max_depth}; flatten it"
+        return
+    for key, member in members.items():
+        if (fault := values.fault_in_key(key)) is not None:
+            yield (*at, key), fault
+        if isinstance(member, dict) and isinstance(member.get("array"), list):
+            yield (*at, key, "array"), "a built array cannot stand inside an object; make it a property of its own"
+        yield from _mapping_faults((*at, key), member, values, depth=depth + 1)

@@ -1,0 +1,75 @@
+"""Events and purchases: rows as things that people did.
+
+One room with two words: a purchase is an event whose name is its product. What makes them a kind of their own is the
+same (each once, in the order of their time, noted before it leaves); what differs is some parts of the definition.
+"""
+
+from caspio_sync.engine.kind import Kind, Words
+from caspio_sync.kinds.events.definition import EventSync, Occurrences, PurchaseSync
+from caspio_sync.kinds.events.faults import event_faults, purchase_faults
+from caspio_sync.kinds.events.mapping import EventMapping
+from caspio_sync.kinds.events.proposal import propose_events, propose_purchases
+from caspio_sync.observe.report import RunReport
+
+_WORK = "caspio_sync.kinds.events.work:event_work"
+_LINE = "caspio_sync.kinds.events.line:EVENTS"
+_FLOW = "flows.event_sync.event_sync"
+_EXAMINE = "caspio_sync.kinds.events.examination:examine"
+_CRON = "* * * * *"  # behaviour is wanted within minutes
+
+
+def _unknown(report: RunReport) -> int:
+    return report.verdicts.get("unknown", 0) + report.held.get("unknown", 0)
+
+
+def _describe(sync: Occurrences, whole: bool, title: str) -> str:
+    reads = "Reads all rows and sends those that were never sent" if whole else "Reads what is new"
+    named = ", ".join(sync.happenings.values())
+    return (
+        f"Caspio's {sync.source.name} to {title}: {named}. {reads}; each row is sent once. "
+        "Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
+    )
+
+
+def _words(row: str) -> Words:
+    return Words(
+        row=row,
+        who="person",
+        part_ways=f"each {row} would be sent twice; remove one of the files, or write {{apart}}",
+        look_at="time zone, which rows are meant (`when`), what {title} need not know",
+        own=lambda report: ("unknown", _unknown(report), "their answer was lost; not sent again by themselves"),
+        lost="no run sends it again by itself: `caspio-sync unknown` settles it",
+        headline=lambda report: f"{report.data_points:,} data points billed, {_unknown(report):,} unknown",
+    )
+
+
+EVENTS = Kind(
+    name="events",
+    definition=EventSync,
+    faults=event_faults,
+    mapping=EventMapping,
+    words=_words("event"),
+    work=_WORK,
+    line=_LINE,
+    flow=_FLOW,
+    examine=_EXAMINE,
+    propose=propose_events,
+    guess_back=lambda _: {},
+    cron=_CRON,
+    describe=_describe,
+)
+PURCHASES = Kind(
+    name="purchases",
+    definition=PurchaseSync,
+    faults=purchase_faults,
+    mapping=EventMapping,
+    words=_words("purchase"),
+    work=_WORK,
+    line=_LINE,
+    flow=_FLOW,
+    examine=_EXAMINE,
+    propose=propose_purchases,
+    guess_back=lambda _: {},
+    cron=_CRON,
+    describe=_describe,
+)

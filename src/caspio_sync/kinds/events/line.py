@@ -1,0 +1,77 @@
+"""The line of events and purchases."""
+
+import orjson
+import polars as pl
+
+from caspio_sync.engine.line import Batch, Line, Row, Step, alike
+from caspio_sync.engine.plan import EventsPlan, Planning
+from caspio_sync.engine.recording import POINTS
+from caspio_sync.engine.run import SyncRun
+from caspio_sync.engine.steps import BASELINE, BLOCK, GATE, MAP, RECORD, STOP, holding_against
+from caspio_sync.kinds.events.comparing import find_alone, find_unsent
+from caspio_sync.kinds.events.definition import TIME
+from caspio_sync.kinds.events.loading import PARTS
+from caspio_sync.kinds.events.sending import loaded, send_events
+from caspio_sync.kinds.events.work import EventWork, begin, end, with_clock
+from caspio_sync.schemas import Verdict
+
+
+async def _begin(run: SyncRun[EventWork]) -> None:
+    """What former runs left without an answer, told before anything leaves."""
+    await begin(run)
+
+
+async def _plan_begin(planning: Planning, run: SyncRun[EventWork]) -> None:
+    await begin(run)
+    unknown = (await run.ledger.do(run.ledger.ledger.count_unknown)).get(run.name, 0)
+    planning.plan.events = EventsPlan(unknown=unknown)
+
+
+async def _find_alone(row: Row) -> None:
+    """Whether the row's present version left."""
+    find_alone(row)
+
+
+async def _look_at_clock(run: SyncRun[EventWork], batch: Batch) -> None:
+    """What the gate holds the time of an event against."""
+    batch.changes = with_clock(run, batch.changes)
+
+
+async def _plan_send(planning: Planning, run: SyncRun[EventWork], batch: Batch) -> None:
+    """How many would go, since when, and what they cost."""
+    held = batch.held.with_columns(verdict=pl.lit(Verdict.QUARANTINED.value))
+    run.report.count_outcomes(held, name=run.example_column)
+    plan = planning.plan
+    assert plan.events is not None
+    if batch.blocked is not None:
+        return
+    rows, departure = loaded(run, batch.accepted)
+    run.report.requests += len(departure)
+    run.report.data_points += int(rows[POINTS].sum())
+    plan.to_send += rows.height
+    plan.events.add(rows[TIME], int(rows[PARTS].sum()))
+    missing = max(0, planning.show - len(plan.samples))
+    bodies = (orjson.loads(load.request.body)[load.request.envelope.array] for load in departure[:missing])
+    plan.samples += [each for body in bodies for each in body][:missing]
+
+
+async def _end(run: SyncRun[EventWork]) -> None:
+    """What was left alone, told."""
+    await end(run)
+
+
+async def _plan_end(_: Planning, run: SyncRun[EventWork]) -> None:
+    await end(run)
+
+
+BEGIN = Step("", _begin, plan=_plan_begin)
+FIND_UNSENT = holding_against("find unsent", find_unsent, _find_alone)
+LOOK_AT_CLOCK = Step("", _look_at_clock, plan=alike(_look_at_clock), turn="gate")
+SEND_EVENTS = Step("send events", send_events, plan=_plan_send, turn="send")
+END = Step("", _end, plan=_plan_end)
+
+EVENTS = Line(
+    before=(BEGIN,),
+    batch=(MAP, FIND_UNSENT, STOP, LOOK_AT_CLOCK, GATE, BLOCK, BASELINE, SEND_EVENTS, RECORD),
+    after=(END,),
+)

@@ -1,0 +1,158 @@
+"""A first sync file for a table of activities or order lines: guesses by field name and type, open to correction."""
+
+import re
+from collections.abc import Iterator, Sequence
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.kinds.events.faults import OF_PURCHASES
+from caspio_sync.mapping.proposed_lines import DISABLED, KEY_TYPES, LEFT_OUT, bare, cursor, quoted, zone_line
+from caspio_sync.mapping.values import rules_for
+from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+
+_PERSON = re.compile(r"customer|client|contact|user|member|person|account|email")
+_WHEN = re.compile(r"date|time|opened|created|at$|when|on$")
+_PRODUCT = re.compile(r"product|sku|stockcode|item|article|isbn|ean|gtin")
+_PRICE = re.compile(r"price|amount|cost|rate")
+_PIECES = re.compile(r"quantity|qty|pieces|units|count")
+_CURRENCY = re.compile(r"currency")
+
+
+def propose_events(
+    name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None, **_: object
+) -> str:
+    """YAML text of a sync that can be read as it is, with comments on what to look at.
+
+    Args:
+        name: of the sync, and of the event.
+        table: of the source.
+        fields: its fields, as Caspio declares them.
+        time_zone: IANA zone of its wall clocks; None leaves it to a person.
+
+    Raises:
+        ConfigurationError: no field can name a person, or none tells when it happened.
+    """
+    person, when = _person(table, fields), _time(table, fields)
+    lines = [
+        *_head(name, table, "events", fields, time_zone, person, "custom events"),
+        f"event: {re.sub(r'[^A-Za-z0-9_]+', '_', name)}    # or {{from: Field, map: {{word: name}}}}: one a row",
+        f"time: {quoted(when.name)}    # when it happened",
+        "",
+        *_properties("events", [each for each in fields if each not in {person, when}]),
+        "",
+        *_ending(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def propose_purchases(
+    name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None, **_: object
+) -> str:
+    """As `propose_events`, of a table of order lines.
+
+    Raises:
+        ConfigurationError: as `propose_events`, or no field can name a product or tell its price.
+    """
+    person, when = _person(table, fields), _time(table, fields)
+    product, price = _found(fields, _PRODUCT, KEY_TYPES), _found(fields, _PRICE, {"NUMBER", "CURRENCY", "INTEGER"})
+    if product is None or price is None:
+        lacks = "name a product" if product is None else "tell a price"
+        raise ConfigurationError(f"{table}: no field can {lacks}; a purchase needs one. For other rows: --kind events")
+    pieces = _found(fields, _PIECES, {"INTEGER", "NUMBER"})
+    currency = _found(fields, _CURRENCY, {"STRING"})
+    title = rules_for("purchases").title
+    taken = {each for each in (person, when, product, price, pieces, currency) if each is not None}
+    lines = [
+        f"# {title} has announced that purchases will give way to its recommended eCommerce events, which this version",
+        "# does not make yet: what is sent as purchases stays purchases.",
+        *_head(name, table, "purchases", fields, time_zone, person, "purchases"),
+        f"product_id: {quoted(product.name)}",
+        "currency: {constant: USD}    # SAY IT: a code of ISO 4217, or a field"
+        if currency is None
+        else f"currency: {quoted(currency.name)}",
+        f"price: {quoted(price.name)}    # of one piece",
+        *_pieces(pieces),
+        f"time: {quoted(when.name)}    # when it was bought",
+        "negative: hold    # a line that takes back; or {event: order_line_returned}",
+        "",
+        *_properties("purchases", [each for each in fields if each not in taken]),
+        "",
+        *_ending(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _head(  # noqa: PLR0917 - what the first lines are made of
+    name: str,
+    table: str,
+    kind: str,
+    fields: Sequence[CaspioField],
+    time_zone: str | None,
+    person: CaspioField,
+    what: str,
+) -> Iterator[str]:
+    yield f"# {name}: rows of {table} → {rules_for(kind).title} {what}. A proposal: read it line by line, then"
+    yield f"# `caspio-sync check {name}` and `caspio-sync plan {name}`. Nothing leaves before `caspio-sync run {name}`."
+    yield f"kind: {kind}"
+    yield DISABLED
+    yield ""
+    yield "source:"
+    yield f"  table: {quoted(table)}"
+    yield from cursor(fields)
+    yield zone_line(time_zone)
+    yield ""
+    yield "identity:"
+    yield f"  external_id: {quoted(person.name)}    # the person; the same identity as in the profile sync"
+    yield "  on_new: create    # or update_only: nothing of people who are not known there"
+    yield ""
+
+
+def _ending() -> Iterator[str]:
+    yield "# when: \"Status = 'placed'\"    # which rows are events; a row that meets it later is one from then on"
+    yield "on_update: ignore    # or new_event: a row that is edited is an event of its own; or hold"
+    yield "when_lost: hold    # an event whose answer was lost is not sent again by itself; or resend"
+    yield "# gate: {max_age: 30d}    # older events are held, except in `caspio-sync backfill`"
+
+
+def _person(table: str, fields: Sequence[CaspioField]) -> CaspioField:
+    found = _found(fields, _PERSON, KEY_TYPES)
+    if found is None:
+        raise ConfigurationError(f"{table}: no field can name a person; add one with the id of the profile sync")
+    return found
+
+
+def _time(table: str, fields: Sequence[CaspioField]) -> CaspioField:
+    kept = [each for each in fields if each.type == "DATE/TIME"]
+    kept += [each for each in fields if each.type == "TIMESTAMP" and not each.on_update]
+    if not kept:
+        raise ConfigurationError(f"{table}: no Date/Time field can tell when something happened; add one to the table")
+    return max(kept, key=lambda each: (_WHEN.search(bare(each)) is not None, -kept.index(each)))
+
+
+def _pieces(field: CaspioField | None) -> Iterator[str]:
+    if field is not None:
+        yield f"quantity: {{from: {quoted(field.name)}, above_most: hold}}    # or split, property"
+
+
+def _found(
+    fields: Sequence[CaspioField], words: re.Pattern[str], types: set[str] | frozenset[str]
+) -> CaspioField | None:
+    return next((each for each in fields if each.type in types and words.search(bare(each))), None)
+
+
+def _properties(kind: str, fields: Sequence[CaspioField]) -> Iterator[str]:
+    values = rules_for(kind)
+    yield f"# Property: Caspio field. Remove what {values.title} need not know."
+    lines, written = [], set[str]()
+    for field in fields:
+        spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.name)
+        named = re.sub(r"\W+", "_", spaced).strip("_").lower() or "field"
+        while named in written or named in OF_PURCHASES or values.fault_in_name(named) is not None:
+            named = f"caspio_{named}"
+        if field.type in LEFT_OUT or field.type not in SOURCE_DTYPES:
+            lines.append(f"  # {named}: {quoted(field.name)}    # {field.type}: rarely of use in messages")
+            continue
+        written.add(named)
+        cut = f"{{from: {quoted(field.name)}, transform: {{truncate: {values.text_chars}}}}}"
+        lines.append(f"  {quoted(named)}: {cut if field.type == 'TEXT' else quoted(field.name)}")
+    yield "properties:" if written else "properties: {}"
+    yield from lines

@@ -1,0 +1,105 @@
+"""What a run of an event or purchase sync keeps besides what every run does."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from caspio_sync.engine.run import Opening, SyncRun, Work
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.kinds.events.definition import Occurrences
+from caspio_sync.kinds.events.mapping import EventMapping
+from caspio_sync.schemas import SOURCE_PK
+
+# Of the changes: the instants that the gate holds an event's time against; null for no statement.
+NOW, OLDEST = "_now", "_oldest"
+EDITED = "_edited"  # whether the row was sent before, and its cells differ; null where a person released it
+
+
+@dataclass(kw_only=True)
+class EventWork(Work):
+    """What a run of events keeps.
+
+    Args:
+        definition: the sync.
+        mapping: fitted to the table.
+        lost: events that former runs left without an answer, and this one found.
+        released: of the unknown ones, those that the sync's policy let go.
+        edited: rows that differ from what was sent of them, and are left alone.
+    """
+
+    definition: Occurrences
+    mapping: EventMapping
+    lost: int = 0
+    released: int = 0
+    edited: int = 0
+
+
+def chosen_by_hand(run: SyncRun) -> bool:
+    """Whether a person has said which rows are meant, however old: a backfill, a release of what was held."""
+    options = run.options
+    return bool(options.release) or options.since is not None or options.pk_range is not None
+
+
+async def event_work(opening: Opening, definition: Occurrences, mapping: EventMapping) -> EventWork:
+    """The work of a run; what dead runs left on its way is unknown from here on, or released by the sync's policy."""
+    ledger, name = opening.ledger.ledger, opening.name
+    work = EventWork(definition=definition, mapping=mapping)
+    if not opening.planned:
+        work.lost = (await opening.ledger.do(ledger.note_lost, name)).height
+        if definition.when_lost == "resend":
+            work.released = await opening.ledger.do(ledger.release_unknown, name)
+    return work
+
+
+async def begin(run: SyncRun[EventWork]) -> None:
+    """Refuse what would send events twice, and say what is left of former runs.
+
+    Raises:
+        ConfigurationError: everything was to be sent again.
+    """
+    title, name = run.destination.title, run.name
+    if run.options.resend:
+        raise ConfigurationError(
+            f"{name}: --resend would send events that {title} has, and it counts each object as one more; nothing was "
+            "sent. What was never sent leaves without it; `caspio-sync unknown` settles those whose answer was lost"
+        )
+    unknown = (await run.ledger.do(run.ledger.ledger.count_unknown)).get(name, 0)
+    if run.work.lost:
+        run.report.notes.append(f"{run.work.lost:,} events left with a run that ended before their answer was recorded")
+    if run.work.released:
+        run.report.notes.append(
+            f"{run.work.released:,} events whose answer was lost are sent once more (when_lost: resend): {title} may "
+            "have them twice then"
+        )
+    if unknown:
+        run.report.notes.append(
+            f"{unknown:,} events are unknown: their answer was lost, and they are not sent again by themselves; "
+            f"`caspio-sync unknown {name}` lists and settles them"
+        )
+
+
+async def end(run: SyncRun[EventWork]) -> None:
+    """Say what was left alone."""
+    if run.work.edited:
+        run.report.notes.append(
+            f"{run.work.edited:,} rows differ from what was sent of them, and stay as they are (on_update: ignore); "
+            "where the table was made anew, its rows pass for those that had their PK_ID before"
+        )
+
+
+def with_clock(run: SyncRun[EventWork], changes: pl.DataFrame) -> pl.DataFrame:
+    """The changes with what the gate holds them against: NOW and OLDEST (microseconds since 1970, UTC)."""
+    now = run.clock.now()
+    oldest = None if chosen_by_hand(run) else now.timestamp() - run.work.definition.gate.max_age_seconds
+    if run.options.release:  # a person has looked at it
+        changes = changes.with_columns(pl.lit(value=False).alias(EDITED))
+    return changes.with_columns(
+        pl.lit(int(now.timestamp() * 1e6), dtype=pl.Int64).alias(NOW),
+        pl.lit(None if oldest is None else int(oldest * 1e6), dtype=pl.Int64).alias(OLDEST),
+    )
+
+
+def highest(frame: pl.DataFrame) -> int | None:
+    """The highest PK_ID of a source frame; None of an empty one."""
+    top = frame[SOURCE_PK].max()
+    return None if top is None else int(str(top))

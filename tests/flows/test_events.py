@@ -1,0 +1,198 @@
+import pytest
+
+from caspio_sync.sandbox.faults import Fault
+from tests.flows.happenings import (
+    LINES_SYNC,
+    LOOSE,
+    TICKETS_SYNC,
+    arrived,
+    line,
+    minutes_ago,
+    order_lines,
+    ticket,
+    tickets,
+)
+from tests.flows.world import World
+
+AN_HOUR = 3600.0
+
+
+def test_each_row_is_one_event_and_no_later_run_sends_it_again(world: World) -> None:
+    tickets(world, [ticket(number) for number in range(1, 6)])
+    report = world.run("tickets")
+    assert (report.verdicts, report.data_points) == ({"sent": 5}, 5)
+    assert arrived(world)[0].keys() == {"external_id", "name", "time", "properties", "_update_existing_only"}
+    one = next(each for each in arrived(world) if each["external_id"] == "c2")
+    assert one["name"] == "support_ticket_opened"
+    assert one["time"].startswith("2026-03-02T11:58:00")
+    assert one["properties"] == {"subject": "Ticket 2", "priority": 2, "status": "open"}
+    for options in ({}, {"full": True}, {"pk_range": (1, 100)}, {"row_keys": ["c1", "c2"]}):
+        world.clock.advance(AN_HOUR)
+        assert world.run("tickets", **options).verdicts == {}
+    assert len(arrived(world)) == 5
+
+
+def test_several_events_of_one_person_are_one_event_each(world: World) -> None:
+    tickets(world, [ticket(number, CustomerNo="c1") for number in range(1, 6)])
+    assert world.run("tickets").verdicts == {"sent": 5}
+    assert [each["properties"]["subject"] for each in arrived(world)] == [f"Ticket {n}" for n in (5, 4, 3, 2, 1)]
+
+
+def test_resend_is_refused(world: World) -> None:
+    tickets(world, [ticket(1)])
+    world.run("tickets")
+    ended = world.ended("tickets", resend=True)
+    assert ended.code == 2
+    assert "nothing was sent" in ended.message
+    assert len(arrived(world)) == 1
+
+
+def test_an_edit_is_ignored_or_an_event_of_its_own_or_held(world: World) -> None:
+    (pk,) = tickets(world, [ticket(1)])
+    world.run("tickets")
+    world.clock.advance(AN_HOUR)
+    world.caspio.update_rows("Tickets", {"Status": "closed"}, f"PK_ID = {pk}")
+    report = world.run("tickets")
+    assert (report.verdicts, report.unchanged) == ({}, 1)
+    assert any("differ from what was sent" in note for note in report.notes)
+    world.sync(TICKETS_SYNC + "on_update: hold\n" + LOOSE, "tickets")
+    assert world.run("tickets", full=True).verdicts == {"quarantined": 1}
+    world.sync(TICKETS_SYNC + "on_update: new_event\n" + LOOSE, "tickets")
+    assert world.run("tickets", full=True).verdicts == {"sent": 1}
+    world.clock.advance(AN_HOUR)
+    world.caspio.update_rows("Tickets", {"Status": "open"}, f"PK_ID = {pk}")
+    assert world.run("tickets").verdicts == {"sent": 1}
+    assert [each["properties"]["status"] for each in arrived(world)] == ["open", "closed", "open"]
+
+
+def test_another_mapping_is_no_other_version(world: World) -> None:
+    tickets(world, [ticket(1)], TICKETS_SYNC + "on_update: new_event\n")
+    world.run("tickets")
+    text = TICKETS_SYNC.replace("subject: Subject,", "subject: {from: Subject, transform: upper},")
+    for other in (text, text.replace("status: Status", "status: Status, who: CustomerNo, changed_at: ChangedAt")):
+        world.clock.advance(AN_HOUR)
+        world.sync(other + "on_update: new_event\n", "tickets")
+        assert world.run("tickets", full=True).verdicts == {}
+    assert len(arrived(world)) == 1
+
+
+@pytest.mark.parametrize("kind", ["reset_after", "truncate", "foreign"])
+def test_a_lost_answer_makes_unknown_and_nothing_is_repeated(world: World, kind: str) -> None:
+    tickets(world, [ticket(number) for number in range(1, 6)])
+    world.break_braze(Fault(kind=kind, path="/users/track", nth=(1,)))
+    world.ended("tickets")
+    world.break_braze()
+    assert world.verdicts("tickets") == {"unknown": 5}
+    taken = len(arrived(world))
+    assert taken == (0 if kind == "foreign" else 5)
+    for _ in range(2):
+        world.clock.advance(AN_HOUR)
+        report = world.run("tickets", full=True)
+        assert (report.verdicts, report.held) == ({}, {"unknown": 5})
+    assert len(arrived(world)) == taken
+
+
+def test_when_lost_resend_sends_once_more(world: World) -> None:
+    tickets(world, [ticket(number) for number in range(1, 6)], TICKETS_SYNC + "when_lost: resend\n" + LOOSE)
+    world.break_braze(Fault(kind="reset_after", path="/users/track", nth=(1,)))
+    assert world.run("tickets").verdicts == {"unknown": 5}
+    world.break_braze()
+    world.clock.advance(AN_HOUR)
+    report = world.run("tickets")
+    assert report.verdicts == {"sent": 5}
+    assert any("may have them twice" in note for note in report.notes)
+    assert len(arrived(world)) == 10
+    world.clock.advance(AN_HOUR)
+    assert world.run("tickets", full=True).verdicts == {}
+
+
+def test_a_refused_connection_and_a_429_are_not_lost(world: World) -> None:
+    tickets(world, [ticket(number) for number in range(1, 6)])
+    world.break_braze(
+        Fault(kind="reset_before", path="/users/track", nth=(1,)),
+        Fault(kind="refuse", path="/users/track", nth=(2,), seconds=2),
+    )
+    assert world.run("tickets").verdicts == {"sent": 5}
+    assert len(arrived(world)) == 5
+
+
+def test_while_braze_is_away_little_becomes_unknown_and_the_rest_is_sent_later(world: World) -> None:
+    tickets(world, [ticket(number) for number in range(1, 301)])
+    world.break_braze(Fault(kind="status", status=503, path="/users/track"))
+    ended = world.ended("tickets")
+    assert ended.code == 4
+    world.break_braze()
+    world.clock.advance(AN_HOUR)
+    report = world.run("tickets")
+    unknown = world.verdicts("tickets").get("unknown", 0)
+    assert 0 < unknown <= 300
+    assert report.verdicts.get("sent", 0) + unknown == 300
+    assert len(arrived(world)) == 300 - unknown
+
+
+def test_a_first_run_over_history_is_blocked_and_a_backfill_sends_it(world: World) -> None:
+    old = [ticket(number, OpenedAt=minutes_ago(60 * 24 * 400)) for number in range(1, 31)]
+    pks = tickets(world, old, TICKETS_SYNC)
+    ended = world.ended("tickets")
+    assert ended.code == 3
+    assert "time_not_too_old" in ended.message
+    assert arrived(world) == []
+    report = world.run("tickets", pk_range=(pks[0], pks[-1]))
+    assert report.verdicts == {"sent": 30}
+    assert len(arrived(world)) == 30
+
+
+def test_purchases(world: World) -> None:
+    rows = [line(1), line(2, Quantity=250), line(3, Quantity=-4), line(4, Price=None), line(5, CustomerNo="")]
+    order_lines(world, rows)
+    report = world.run("orders")
+    assert report.verdicts == {"sent": 1, "quarantined": 4}
+    (bought,) = arrived(world, "purchases")
+    assert bought == {
+        "external_id": "c1",
+        "product_id": "p1",
+        "currency": "GBP",
+        "time": bought["time"],
+        "price": 2.5,
+        "quantity": 2,
+        "properties": {"invoice": "i1"},
+        "_update_existing_only": False,
+    }
+
+
+def test_many_pieces_and_returns_become_what_the_sync_says(world: World) -> None:
+    rows = [line(1, Quantity=250), line(2, Quantity=-4), line(3, Quantity=100), line(4, Quantity=7501)]
+    text = LINES_SYNC.replace("quantity: Quantity", "quantity: {from: Quantity, above_most: split}")
+    order_lines(world, rows, text + "negative: {event: order_line_returned}\n" + LOOSE)
+    report = world.run("orders")
+    assert report.verdicts == {"sent": 3, "quarantined": 1}
+    pieces = [(each["external_id"], each["quantity"]) for each in arrived(world, "purchases")]
+    assert sorted(pieces) == [("c1", 50), ("c1", 100), ("c1", 100), ("c3", 100)]
+    (returned,) = arrived(world)
+    assert (returned["name"], returned["properties"]["quantity"]) == ("order_line_returned", -4)
+    assert report.data_points == world.braze.data_points == 351
+
+
+def test_many_pieces_as_a_property(world: World) -> None:
+    text = LINES_SYNC.replace("quantity: Quantity", "quantity: {from: Quantity, above_most: property}")
+    order_lines(world, [line(2, Quantity=250)], text + LOOSE)
+    world.run("orders")
+    (bought,) = arrived(world, "purchases")
+    assert (bought["quantity"], bought["price"], bought["properties"]["units"]) == (1, 1250, 250)
+
+
+def test_rows_that_are_added_are_found_by_their_number_and_late_ones_as_well(world: World) -> None:
+    order_lines(world, [line(number) for number in range(1, 4)])
+    world.run("orders")
+    world.clock.advance(AN_HOUR)
+    world.caspio.insert_rows("Lines", [line(4), line(5), line(6)])
+    world.caspio.delete_rows("Lines", "Invoice = 'i5'")
+    report = world.run("orders")
+    assert (report.mode, report.read, report.verdicts) == ("incremental", 2, {"sent": 2})
+    world.caspio.account.table("Lines").next_pk = 5  # of a transaction that was begun before and ends now
+    world.caspio.insert_rows("Lines", [line(5)])
+    world.clock.advance(60)
+    report = world.run("orders")
+    assert (report.mode, report.read, report.verdicts) == ("incremental", 3, {"sent": 1})
+    world.clock.advance(AN_HOUR)
+    assert (world.run("orders").read, world.run("orders", full=True).verdicts) == (0, {})
