@@ -48,6 +48,7 @@ WARM = (
     "flows.profile_sync",
     "flows.catalog_sync",
     "flows.engagement_return",
+    "flows.event_sync",
     "flows.backfill",
     "flows.housekeeping",
     "flows.webhook_hints",

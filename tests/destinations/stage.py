@@ -12,6 +12,7 @@ from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.catalog_shop import PRODUCTS, PRODUCTS_SYNC, product
 from tests.flows.gateway import between, refusing
+from tests.flows.happenings import LINES_SYNC, LOOSE, TICKETS_SYNC, line, order_lines, ticket, tickets
 from tests.flows.world import Ended, World
 
 AN_HOUR = 3600.0
@@ -67,7 +68,8 @@ class Stage:
         sound = emulator.app
 
         def note(body: bytes) -> bytes | None:
-            self.bodies.append(orjson.loads(body)[self.array])
+            if objects := orjson.loads(body).get(self.array):  # a question holds none
+                self.bodies.append(objects)
             return None
 
         emulator.app = between(sound, self.path, note)
@@ -224,3 +226,36 @@ gate:
     def refused_for_haste(self) -> int:
         """As `Stage.refused_for_haste`; imports are refused so with 400."""
         return self.world.activecampaign.statuses[429] + self.world.activecampaign.imports.throttled
+
+
+class BrazeEvents(Stage):
+    """The small tickets table and Braze's custom events; the number is the last one that a person's events had."""
+
+    name, path, array, most = "tickets", "/users/track", "events", 75
+    table, key, number = "Tickets", "CustomerNo", "Hours"
+
+    def fill(self, rows: int) -> list[str]:
+        text = TICKETS_SYNC.replace("properties: {", "properties: {hours: Hours, ") + "on_update: new_event\n" + LOOSE
+        made = [ticket(number, Hours=number / 4) for number in range(1, rows + 1)]
+        tickets(self.world, made, text, [{"Name": "Hours", "Type": "NUMBER"}])
+        return [row["CustomerNo"] for row in made]
+
+    def arrived(self) -> dict[str, float]:
+        taken = [each.object for each in self.world.braze.log if each.array == self.array]
+        return {each["external_id"]: each["properties"]["hours"] for each in taken}
+
+
+class BrazePurchases(Stage):
+    """The small table of order lines and Braze's purchases; the number is the price of the last one."""
+
+    name, path, array, most = "orders", "/users/track", "purchases", 75
+    table, key, number = "Lines", "CustomerNo", "Price"
+
+    def fill(self, rows: int) -> list[str]:
+        made = [line(number) for number in range(1, rows + 1)]
+        order_lines(self.world, made, LINES_SYNC + "on_update: new_event\n" + LOOSE)
+        return [row["CustomerNo"] for row in made]
+
+    def arrived(self) -> dict[str, float]:
+        taken = [each.object for each in self.world.braze.log if each.array == self.array]
+        return {each["external_id"]: each["price"] for each in taken}

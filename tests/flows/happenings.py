@@ -1,5 +1,7 @@
 """Small tables of tickets and order lines, and their syncs."""
 
+from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 from tests.flows.world import START, World
@@ -69,15 +71,15 @@ def line(number: int, **more: Any) -> dict[str, Any]:
 
 
 def minutes_ago(minutes: int) -> str:
-    from datetime import timedelta
-
     return (START - timedelta(minutes=minutes)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def tickets(world: World, rows: list[dict[str, Any]], text: str = TICKETS_SYNC + LOOSE) -> list[int]:
-    """The table with these rows, and its sync; their PK_IDs."""
+def tickets(
+    world: World, rows: list[dict[str, Any]], text: str = TICKETS_SYNC + LOOSE, more: Sequence[dict[str, Any]] = ()
+) -> list[int]:
+    """The table with these rows, and its sync; their PK_IDs. `more`: fields."""
     world.sync(text, "tickets")
-    world.caspio.create_table("Tickets", TICKETS)
+    world.caspio.create_table("Tickets", [*TICKETS, *more])
     return world.caspio.insert_rows("Tickets", rows)
 
 

@@ -12,6 +12,7 @@ from caspio_sync.destinations.braze.account import BrazeAccount
 from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.destinations.braze.destination import BRAZE
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
+from caspio_sync.destinations.braze.events import EventSink
 from caspio_sync.destinations.braze.profiles import ProfileSink
 from caspio_sync.destinations.braze.requests import TRACK
 from caspio_sync.engine.destination import Destination
@@ -146,6 +147,14 @@ class HoldsOptOutsBack(ProfileSink):
         return [_each(write, drop) for write in super().opt_outs(rows, mapping)]
 
 
+class RepeatsAllTheSame(EventSink):
+    """Events that leave once more where the answer was lost, though the sink says that they are held."""
+
+    @property
+    def repeats(self) -> bool:
+        return True
+
+
 def _of(sink: type[ProfileSink]) -> Destination:
     return replace(BRAZE, sinks={**BRAZE.sinks, "profiles": sink})
 
@@ -159,4 +168,5 @@ SENDS_TOO_MUCH = _of(SendsTooMuch)
 ADDS_UP = _of(AddsUp)
 KEEPS_CHANGES = _of(KeepsChanges)
 HOLDS_OPT_OUTS_BACK = _of(HoldsOptOutsBack)
+REPEATS_ALL_THE_SAME = replace(BRAZE, sinks={**BRAZE.sinks, "events": RepeatsAllTheSame})
 FORGETS_RESETS = replace(BRAZE, consent=replace(CONSENT, reset_by=lambda _: ()))

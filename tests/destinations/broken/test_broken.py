@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from caspio_sync import registry
-from tests.destinations.stage import BrazeProfiles
+from tests.destinations.stage import BrazeEvents, BrazeProfiles, Stage
 from tests.destinations.suite import ConsentSuite
 from tests.flows.world import World
 
@@ -23,17 +23,27 @@ BREAKS = {
     "test_consent_is_never_loosened": "FORGETS_RESETS",
 }
 
+# What is promised otherwise of objects that count each time.
+BREAKS_OF_EVENTS = {"test_a_lost_answer_ends_as_when_lost_says": "REPEATS_ALL_THE_SAME"}
+
 
 def test_each_promise_has_a_sink_that_breaks_it() -> None:
     assert BREAKS.keys() == {name for name in dir(ConsentSuite) if name.startswith("test_")}
 
 
-@pytest.mark.parametrize(("promise", "broken"), BREAKS.items())
+@pytest.mark.parametrize(
+    "case",
+    [
+        *((BrazeProfiles, *each) for each in BREAKS.items()),
+        *((BrazeEvents, *each) for each in BREAKS_OF_EVENTS.items()),
+    ],
+)
 def test_the_suite_finds_it(
-    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, promise: str, broken: str
+    world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, case: tuple[type[Stage], str, str]
 ) -> None:
+    stage, promise, broken = case
     monkeypatch.setattr(registry, "DESTINATIONS", {"braze": f"tests.destinations.broken.sinks:{broken}"})
     judge: Any = getattr(ConsentSuite(), promise)
-    arguments: dict[str, Any] = {"stage": BrazeProfiles(world), "caplog": caplog}
+    arguments: dict[str, Any] = {"stage": stage(world), "caplog": caplog}
     with pytest.raises(AssertionError):
         judge(**{name: arguments[name] for name in inspect.signature(judge).parameters})

@@ -1,0 +1,6 @@
+from tests.destinations.stage import BrazeEvents
+from tests.destinations.suite import SinkSuite
+
+
+class TestBrazeEvents(SinkSuite):
+    stage_of = BrazeEvents
