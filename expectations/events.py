@@ -23,16 +23,19 @@ from caspio_sync.kinds.events.definition import (
 )
 from caspio_sync.kinds.events.mapping import EventMapping
 from caspio_sync.kinds.events.work import EDITED, NOW, OLDEST
+from caspio_sync.ledger.held import WAITS
 from expectations.gate import Expectation
 from expectations.rules import Joined, is_true, row_expectations, rule_column, rule_columns
 
 AHEAD_SECONDS = 300  # clocks differ; what is further ahead would be dated to its arrival (Braze, 3.5)
 
+WAITS_FOR_ITS_TIME = f"{WAITS}for_its_time"
+
 RULES: Mapping[str, str] = MappingProxyType(
     {
         "event_named": "an event without a name, or with one that is not in the sync's taxonomy, is a typing error",
         "time_present": "an event without a time would be dated to its arrival",
-        "time_not_ahead": "an event of the future would be dated to its arrival; nothing has happened yet",
+        WAITS_FOR_ITS_TIME: "an event of the future would be dated to its arrival; it is sent when its time has come",
         "time_not_too_old": "an event older than gate.max_age is history: `caspio-sync backfill` sends it on purpose",
         "not_edited": "the row was sent and has been edited since (on_update: hold)",
         "properties_size": "larger properties are refused, or dropped without a word",
@@ -82,7 +85,7 @@ def _own_rules(sync: Occurrences, mapping: EventMapping) -> Iterator[tuple[str, 
     """Name and condition of each rule that is about events; a null condition says nothing."""
     time = pl.col(TIME).str.to_datetime(time_unit="us", time_zone="UTC", strict=False).dt.epoch("us")
     yield "time_present", pl.col(TIME).is_not_null()
-    yield "time_not_ahead", time <= pl.col(NOW) + AHEAD_SECONDS * 1_000_000
+    yield WAITS_FOR_ITS_TIME, time <= pl.col(NOW) + AHEAD_SECONDS * 1_000_000
     yield "time_not_too_old", time >= pl.col(OLDEST)
     if sync.on_update == "hold":
         yield "not_edited", ~pl.col(EDITED)

@@ -48,15 +48,33 @@ RETURN_BOUNDARIES = {
     "caspio_sync.kinds.engagement.campaign_stats": ("write_days",),
     "caspio_sync.caspio.client:CaspioClient": ("update", "insert", "create_table"),
 }
+# Those that only syncs of events pass.
+EVENT_BOUNDARIES = {
+    "caspio_sync.kinds.events.comparing": ("compare_events",),
+    "caspio_sync.kinds.events.sending": ("loaded",),
+    "caspio_sync.kinds.events.sending:Departing": ("commit", "_note", "_withdraw", "_record_taken"),
+    "caspio_sync.destinations.braze.client:BrazeClient": ("probe_track",),
+    "caspio_sync.ledger.store:Ledger": (
+        "note_lost", "release_unknown", "note_departure", "withdraw", "event_rows", "journal_rows", "note_reached",
+    ),
+    # Inside a transaction: the outcome is written, and the journal not yet; then both, and not committed.
+    "caspio_sync.ledger.sending": ("settle",),
+    "caspio_sync.ledger.record": ("settle",),
+}  # fmt: skip
 _OF_PROFILES = ("sending.send_opt_outs", "BrazeClient.track")
+_NOT_OF_EVENTS = (
+    "sending.send_opt_outs", "sending.planned_writes", "sending.send_batch", "comparing.compare_batch",
+    "comparing._claim",
+)  # fmt: skip
 
 
-def points(*, catalog: bool = False) -> list[str]:
-    """The names of all boundaries of a kind of sync, as `Order.at` takes them."""
-    found = _points(BOUNDARIES)
-    if not catalog:
+def points(writes: str) -> list[str]:
+    """The names of all boundaries of a kind of sync (`Watched.WRITES`), as `Order.at` takes them."""
+    found, own = _points(BOUNDARIES), {"items": CATALOG_BOUNDARIES, "events": EVENT_BOUNDARIES}.get(writes)
+    if own is None:
         return found
-    return [each for each in found if not each.startswith(_OF_PROFILES)] + _points(CATALOG_BOUNDARIES)
+    foreign = _OF_PROFILES if writes == "items" else _NOT_OF_EVENTS
+    return [each for each in found if not each.startswith(foreign)] + _points(own)
 
 
 def _points(boundaries: dict[str, tuple[str, ...]]) -> list[str]:
@@ -70,7 +88,8 @@ def _points(boundaries: dict[str, tuple[str, ...]]) -> list[str]:
 
 def watch(passing: Callable[[str], None]) -> None:
     """Put a watch before and after every boundary; one that is not there any more is an error of this list."""
-    for place, names in [*BOUNDARIES.items(), *CATALOG_BOUNDARIES.items(), *RETURN_BOUNDARIES.items()]:
+    every = (BOUNDARIES, CATALOG_BOUNDARIES, RETURN_BOUNDARIES, EVENT_BOUNDARIES)
+    for place, names in dict.fromkeys((place, names) for each in every for place, names in each.items()):
         module, _, owner = place.partition(":")
         found = importlib.import_module(module)
         found = getattr(found, owner) if owner else found

@@ -54,6 +54,7 @@ class Order:
         objects_per_request: rows a request.
         commit_requests: answers a commit.
         connections: requests in flight at the most.
+        most_unsettled: requests of events without a recorded outcome at the most.
         prefect: with Prefect's engine.
         verify: a verification instead of a run.
         file_bytes: how large a file may become, as on a disk that is nearly full.
@@ -76,6 +77,7 @@ class Order:
     objects_per_request: int = 3
     commit_requests: int = 2
     connections: int = 2
+    most_unsettled: int = 6
     prefect: bool = False
     verify: bool = False
     file_bytes: int | None = None
@@ -222,9 +224,10 @@ def _tell(how: dict[str, Any]) -> None:
 def _shrink(order: Order) -> None:
     """Batches, requests and commits small enough that a few dozen rows cross every boundary several times."""
     from caspio_sync.delivery import outcomes, requests
-    from caspio_sync.destinations.braze import catalog_schema
+    from caspio_sync.destinations.braze import catalog_schema, events
     from caspio_sync.engine import lease, opening
     from caspio_sync.engine.prepared import prepare
+    from caspio_sync.kinds.events import sending
     from caspio_sync.ledger import leases
 
     async def smaller(*args: Any, **kwargs: Any) -> Any:
@@ -235,6 +238,10 @@ def _shrink(order: Order) -> None:
     for function in (requests.fill_requests, requests.count_requests):
         assert function.__kwdefaults__ is not None
         function.__kwdefaults__["objects_per_request"] = order.objects_per_request
+    for name in ("TRACK_EVENTS", "TRACK_PURCHASES"):
+        setattr(events, name, replace(getattr(events, name), objects=order.objects_per_request))
+    events.EventSink.envelopes = (events.TRACK_EVENTS,)
+    sending.MOST_UNSETTLED, sending.NOTED_TOGETHER = order.most_unsettled, 2  # type: ignore[attr-defined]
     catalog_schema.LOOK_SECONDS = 0.02
     catalog_schema.CATALOGS_LIMIT = catalog_schema.FIELDS_LIMIT = (100_000, 60.0)  # type: ignore[attr-defined]
     outcomes.COMMIT_REQUESTS = order.commit_requests

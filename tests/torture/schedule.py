@@ -8,13 +8,27 @@ from tests.torture.arena import Arena
 from tests.torture.boundaries import points
 from tests.torture.processes import Order
 from tests.torture.watched import Watched
+from tests.torture.watched_events import WatchedEvents
 from tests.torture.watched_items import WatchedItems
 from tests.torture.watched_profiles import WatchedProfiles
 
 # Passed once a run, or once a batch, or once a request.
 _JUDGED = 0.03  # share of the runs that Great Expectations judges: it takes four times as long as the rest of a run
 _LONG = 0.08
-_OFTEN = ("record_sent", "track", "write_items", "records", "append", "append_sent", "_fold_batch", "record:")
+_OFTEN = (
+    "record_sent",
+    "settle",
+    "note_departure",
+    "commit",
+    "_note",
+    "track",
+    "write_items",
+    "records",
+    "append",
+    "append_sent",
+    "_fold_batch",
+    "record:",
+)
 _DISTURBED = 0.12  # share of the runs of catalogs before which somebody touches the catalog itself
 
 
@@ -28,6 +42,12 @@ async def play_catalog(seed: int, arena: Arena, folder: Path, ledger: str, **alw
     """As `play`, of a catalog sync."""
     rng = random.Random(f"catalog {seed}")
     return await _play(WatchedItems(arena, folder, ledger, rng, always))
+
+
+async def play_events(seed: int, arena: Arena, folder: Path, ledger: str, **always: Any) -> Watched:
+    """As `play`, of a sync of events."""
+    rng = random.Random(f"events {seed}")
+    return await _play(WatchedEvents(arena, folder, ledger, rng, always))
 
 
 async def _play(watched: Watched) -> Watched:
@@ -62,7 +82,7 @@ async def _play(watched: Watched) -> Watched:
         watched.faults.append(f"the last run ended with {ended.status}: {ended.message}")
         return watched
     watched.look_at_everything(shared=False)
-    if isinstance(watched, WatchedItems) or shop.shared or rng.random() < 0.2:
+    if isinstance(watched, WatchedItems | WatchedEvents) or shop.shared or rng.random() < 0.2:
         await _sweep(watched)
     return watched
 
@@ -92,7 +112,7 @@ def _fatal(watched: Watched) -> Order:
             watched.shop.add()
         watched.moments[f"{watched.WRITES}:done", rng.randint(15, 45)] = watched.kill
         watched.ordered = "far into a batch"
-        return watched.order(batch_rows=100, objects_per_request=1, commit_requests=1)
+        return watched.order(batch_rows=100, objects_per_request=1, commit_requests=1, gate="plain")
     if rng.random() < 0.25:
         watched.moments[rng.choice(("caspio:done", f"{watched.WRITES}:done")), rng.randint(1, 8)] = (
             watched.edit_meanwhile
@@ -104,7 +124,7 @@ def _fatal(watched: Watched) -> Order:
     }
     dice = rng.random()
     if dice < 0.65:
-        point = rng.choice(points(catalog=watched.WRITES == "items"))
+        point = rng.choice(points(watched.WRITES))
         count = rng.randint(1, 8 if any(name in point for name in _OFTEN) else 3)
         watched.ordered = point
         return watched.order(at=point, count=count, **more)

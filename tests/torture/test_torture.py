@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.torture.arena import Arena, copied
-from tests.torture.schedule import play, play_catalog
+from tests.torture.schedule import play, play_catalog, play_events
 
 pytestmark = pytest.mark.long
 
@@ -56,4 +56,16 @@ def test_catalog_schedule_under_prefect(
 ) -> None:
     ledger, always = copied(template, tmp_path), under_prefect(prefect_catalog_seed)
     watched = runner.run(play_catalog(prefect_catalog_seed, prefect_arena, tmp_path, ledger, **always))
+    assert watched.faults == []
+
+
+def test_event_schedule(event_seed: int, arena: Arena, runner: asyncio.Runner, template: Path, tmp_path: Path) -> None:
+    watched = runner.run(play_events(event_seed, arena, tmp_path, copied(template, tmp_path)))
+    assert watched.faults == []
+
+
+def test_event_schedule_on_postgresql(
+    postgresql_event_seed: int, arena: Arena, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path
+) -> None:
+    watched = runner.run(play_events(postgresql_event_seed, arena, tmp_path, postgresql_ledger))
     assert watched.faults == []

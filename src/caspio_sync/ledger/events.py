@@ -26,8 +26,8 @@ _KEPT_REACH = timedelta(days=1)
 _READ_AGAIN = 1_000  # rows below the first note, as long as that is fresh
 
 _EVENT_COLUMNS = (
-    "source_pk, key, key_hash, sent_fp, sent_fields, sent_mapping_version, sent_at, seen_fp, verdict, suite_version, "
-    "mapping_version"
+    "source_pk, key, key_hash, sent_fp, sent_fields, sent_mapping_version, sent_at, seen_fp, verdict, reason, "
+    "suite_version, mapping_version"
 )
 _EVENT_ROWS = f"SELECT {_EVENT_COLUMNS} FROM row WHERE sync = ? AND source_pk BETWEEN ? AND ? ORDER BY source_pk"
 EVENT_ROW_SCHEMA = pl.Schema(
@@ -41,6 +41,7 @@ EVENT_ROW_SCHEMA = pl.Schema(
         "sent_at": pl.Int64(),
         "seen_fp": pl.Binary(),
         "verdict": pl.String(),
+        "reason": pl.String(),
         "suite_version": pl.Int64(),
         "mapping_version": pl.Int64(),
     }

@@ -16,6 +16,9 @@ _HELD = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.BLOCKED)
 # Stands for "none of the versions we know": a held row that was asked for and not found. Should it come back, it is
 # judged whatever it looks like; until then nobody asks for it again.
 NOT_FOUND = bytes(16)
+# How the name of a rule of the gate begins that time alone makes true.
+WAITS = "waits_"
+WAITING_ASKED = 200  # a run: a few calls
 _PKS_A_STATEMENT = 500
 
 # Written out, for SQLite uses a partial index only where the query holds the index's own condition.
@@ -31,7 +34,8 @@ class HeldRows(LedgerConnection):
 
         Rows held under another suite or mapping version, rows whose answer was lost, rows that are not held there as
         they were sent, rows that were held for a key which no other row of the ledger bears any more, and rows held for
-        a key of which nobody knows what they say of consent: they were read by a former version.
+        a key of which nobody knows what they say of consent: they were read by a former version. Of those held until
+        their time comes the first `WAITING_ASKED`; a whole read looks at all of them.
         """
         rows, other = schema.row.c, schema.row.alias("other")
         duplicate = sa.and_(rows.verdict == Verdict.QUARANTINED, rows.suite_version == 0)
@@ -42,7 +46,9 @@ class HeldRows(LedgerConnection):
             sa.and_(duplicate, ~_claimants(other).exists()),
             sa.and_(duplicate, ~_word().exists()),
         )
-        return self._source_pks(sync, owed, rows.seen_fp != NOT_FOUND)
+        waiting = (rows.verdict == Verdict.QUARANTINED, rows.reason.startswith(WAITS, autoescape=True))
+        found = self._source_pks(sync, owed, rows.seen_fp != NOT_FOUND)
+        return sorted({*found, *self._source_pks(sync, *waiting, rows.seen_fp != NOT_FOUND, limit=WAITING_ASKED)})
 
     def held(
         self, sync: str, verdicts: Sequence[str], *, reason: str | None = None, key_hashes: pl.Series | None = None
@@ -119,9 +125,10 @@ class HeldRows(LedgerConnection):
             oldest = connection.execute(chosen).scalar()
         return oldest if isinstance(oldest, datetime) else None
 
-    def _source_pks(self, sync: str, *conditions: sa.ColumnElement[bool]) -> list[int]:
+    def _source_pks(self, sync: str, *conditions: sa.ColumnElement[bool], limit: int | None = None) -> list[int]:
         rows = schema.row.c
-        chosen = sa.select(rows.source_pk).where(rows.sync == sync, _NOT_SENT, *conditions).order_by(rows.source_pk)
+        held = sa.select(rows.source_pk).where(rows.sync == sync, _NOT_SENT, *conditions)
+        chosen = held.order_by(rows.source_pk).limit(limit)
         with self.reading("choose held rows") as connection:
             return [int(source_pk) for source_pk in connection.execute(chosen).scalars()]
 

@@ -17,6 +17,7 @@ from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.compare import HELD, KEY_UNIQUE, Comparison, Versions
 from caspio_sync.ledger.events_schema import RELEASED
 from caspio_sync.ledger.fingerprints import identity_salt
+from caspio_sync.ledger.held import WAITS
 from caspio_sync.observe.freshness import CHANGED_AT
 from caspio_sync.schemas import HELD_BEFORE, KEY, SOURCE_PK, Verdict
 
@@ -129,7 +130,8 @@ def compare_events(
     now = (asked.versions.mapping, asked.versions.suite)
     same_judge = (pl.col(f"{_ROW}mapping_version") == now[0]) & (pl.col(f"{_ROW}suite_version") == now[1])
     alike = (pl.col(f"{_ROW}seen_fp") == pl.col("fp")) & same_judge & pl.col(f"{_ROW}verdict").is_in(list(HELD))
-    alike = alike.fill_null(value=False) & pl.lit(not asked.again)
+    waits = pl.col(f"{_ROW}reason").str.starts_with(WAITS).fill_null(value=False)
+    alike = alike.fill_null(value=False) & ~waits & pl.lit(not asked.again)
     released = pl.col("_by_note") & (pl.col(f"{_LEFT}state") == RELEASED).fill_null(value=False)
     follows = pl.col("_edited") & pl.lit(asked.on_update != "ignore")
     held = held.with_columns(

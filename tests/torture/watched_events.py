@@ -1,0 +1,145 @@
+"""A sync of events that is watched: each is there once, or known to be in doubt."""
+
+import io
+from collections import Counter
+from typing import Any
+
+import orjson
+import polars as pl
+import sqlalchemy as sa
+
+from caspio_sync.ledger.store import Ledger
+from tests.torture.processes import Order
+from tests.torture.tickets import TicketShop
+from tests.torture.watched import Watched
+
+Version = tuple[str, float]  # a ticket's Ref, and its number
+
+
+class WatchedEvents(Watched):
+    """A help desk's tickets."""
+
+    SYNC = "tickets"
+    WRITES = "events"
+    KILLED_AT = ("caspio:comes", "caspio:done", "events:comes", "events:comes", "events:done", "events:done")
+    FULL = 0.3
+    shop: TicketShop
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        (self.folder / "tickets.yaml").write_text(self.shop.told.text, encoding="utf-8")
+        self._last_request = 0
+        self.arrivals: Counter[Version] = Counter()
+        self.doubted: set[str] = set()  # tickets whose answer was lost once, as the ledger said after a run
+        self.sent: Counter[int] = Counter()  # outcomes "sent" by PK_ID
+        self._flying: Counter[str] = Counter()
+        self._refs: dict[int, str] = {}  # of every row there was after a run, by PK_ID
+
+    def made_shop(self) -> TicketShop:
+        return TicketShop(self.rng, self.clock)
+
+    def named(self, scope: Any) -> str:
+        return "events"
+
+    @property
+    def written(self) -> int:
+        return self.arrivals.total()
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        """As `Watched.app`; no two requests with events of one person are under way at once."""
+        people: list[str] = []
+
+        async def overheard() -> Any:
+            message = await receive()
+            if not people and scope["path"] == "/users/track" and message.get("body"):
+                people.extend({str(each["external_id"]) for each in orjson.loads(message["body"]).get("events", ())})
+                self.faults += [f"{each} is in two requests at once" for each in people if self._flying[each]]
+                self._flying.update(people)
+            return message
+
+        async def answer(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                self._flying.subtract(people)
+            await send(message)
+
+        await super().app(scope, overheard, answer)
+
+    def look(self) -> None:
+        fresh = [entry for entry in self.shop.braze.log if entry.request > self._last_request]
+        for entry in fresh:
+            self._last_request = entry.request
+            properties = entry.object["properties"]
+            version = (str(properties["ref"]), float(properties["version"]))
+            self.arrivals[version] += 1
+            again = self.arrivals[version] > 1
+            if again and (self.shop.told.when_lost == "hold" or version[0] not in self.doubted):
+                self.faults.append(f"{version} arrived {self.arrivals[version]} times, and nobody doubted it")
+        self._look_at_order([entry.object for entry in fresh])
+
+    def _look_at_order(self, objects: list[dict[str, Any]]) -> None:
+        """Within a request; what is in several requests of a batch hangs on the rows of that batch."""
+        last: dict[str, str] = {}
+        for each in objects:
+            who, when = str(each["external_id"]), str(each["time"])
+            if when < last.get(who, ""):
+                self.faults.append(f"{who}: an event of {when} came after one of {last[who]}")
+            last[who] = when
+
+    async def run(self, order: Order) -> Any:
+        self._flying.clear()  # what a dead run had under way is the emulator's alone
+        return await super().run(order)
+
+    def _look_at_ledger(self, now: float, order: Order) -> None:
+        with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger.reading("look") as connection:
+            noted = connection.execute(sa.text("SELECT source_pk, run, request, state FROM journal")).all()
+            rows = connection.execute(sa.text("SELECT source_pk, verdict FROM row")).all()
+            outcomes = connection.execute(sa.text("SELECT run, rows FROM outcome WHERE part = 'profile'")).all()
+            runs = {run for (run,) in connection.execute(sa.text("SELECT id FROM run"))}
+        fresh, self._runs = runs - self._runs, runs
+        left: Counter[str] = Counter(
+            run for run, _ in {(each.run, each.request) for each in noted if each.run in fresh}
+        )
+        self.faults += [
+            f"run {run} left {count} requests without an outcome, more than {order.most_unsettled}"
+            for run, count in left.items()
+            if count > order.most_unsettled
+        ]
+        self._refs |= {pk: row["Ref"] for pk, row in self.shop.rows.items()}
+        self.doubted |= {self._refs[each.source_pk] for each in noted if each.source_pk in self._refs}
+        self.sent.clear()
+        for each in outcomes:
+            frame = pl.read_ipc(io.BytesIO(each.rows))
+            self.sent.update(frame.filter(pl.col("verdict") == "sent")["source_pk"].to_list())
+        self._look_at_sums({each.source_pk for each in noted}, {each.source_pk: each.verdict for each in rows})
+
+    def _look_at_sums(self, noted: set[int], verdicts: dict[int, str]) -> None:
+        """Each event in Braze was sent or is in doubt; each one that is called sent has arrived."""
+        refs, arrived = self._refs, Counter[str]()
+        for (ref, _), count in self.arrivals.items():
+            arrived[ref] += count
+        for pk, ref in refs.items():
+            sent, came, doubt = self.sent[pk], arrived[ref], ref in self.doubted
+            if sent > came:
+                self.faults.append(f"{ref}: {sent} outcomes say sent, {came} arrived")
+            if came > sent and not doubt:
+                self.faults.append(f"{ref}: {came} arrived, {sent} outcomes say sent, and nobody doubted it")
+            if pk in noted and verdicts.get(pk) == "sent" and self.shop.told.on_update == "ignore":
+                self.faults.append(f"{ref} is sent and in the journal")
+
+    def look_at_everything(self, *, shared: bool) -> None:
+        """After a run that ended well, each sound ticket has been told, or is in doubt."""
+        with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger.reading("look") as connection:
+            noted = {pk for (pk,) in connection.execute(sa.text("SELECT source_pk FROM journal"))}
+            rows = connection.execute(sa.text("SELECT source_pk, verdict FROM row"))
+            verdicts: dict[int, str] = {row.source_pk: row.verdict for row in rows}
+        arrived = {ref for ref, _ in self.arrivals}
+        for pk, row in self.shop.rows.items():
+            ref, verdict = row["Ref"], verdicts.get(pk)
+            if self.shop.is_sound(row) and ref not in arrived and pk not in noted:
+                self.faults.append(f"{ref} has the verdict {verdict}, never arrived, and is not in doubt")
+            if self.shop.told.on_update == "new_event" and self.shop.is_sound(row):
+                version = (ref, row["Version"])
+                if version not in self.arrivals and pk not in noted:
+                    self.faults.append(f"{version} has the verdict {verdict}, never arrived, and is not in doubt")
+            if self.shop.told.when_lost == "resend" and noted and verdict == "unknown":
+                self.faults.append(f"{ref} is unknown after a run that may send it again")
