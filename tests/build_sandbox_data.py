@@ -43,6 +43,7 @@ LANGUAGES = {"SG": "en", "ZA": "en"}
 PHONE_KINDS = ("FIXED_LINE", "MOBILE", "INVALID")
 # Pieces an order from which a customer counts as a wholesaler.
 WHOLESALE_PIECES = 300
+LAST_WEEK = "2011-12-05"  # Monday to Friday; the set ends there
 FOLDERS = (
     "online-retail",
     "catalog-books",
@@ -152,6 +153,20 @@ def products(transactions: pl.DataFrame) -> pl.DataFrame:
     return found.with_columns(pl.col("Sold", "Orders").fill_null(0))
 
 
+def order_lines(transactions: pl.DataFrame) -> pl.DataFrame:
+    """The lines of the shop's last week, in the set's order: numbers as numbers, a customer as customers.parquet has it."""
+    return transactions.filter(pl.col("InvoiceDate") >= LAST_WEEK).select(
+        "InvoiceNo",
+        "StockCode",
+        "Description",
+        pl.col("Quantity").cast(pl.Int64),
+        pl.col("InvoiceDate").str.replace(" ", "T", literal=True),
+        pl.col("UnitPrice").cast(pl.Float64),
+        pl.col("CustomerID").str.strip_suffix(".0").alias("CustomerNo"),
+        "Country",
+    )
+
+
 def _most_frequent(lines: pl.DataFrame, column: str) -> pl.DataFrame:
     """The values of a column by code, the most frequent first: StockCode, the column, priced."""
     return (
@@ -238,6 +253,7 @@ def build(source: Path, target: Path) -> None:
     shop = customers(transactions)
     shop.write_parquet(target / "online-retail" / "customers.parquet", compression="zstd", statistics=False)
     _write(products(transactions), target / "online-retail" / "products.parquet")
+    _write(order_lines(transactions), target / "online-retail" / "order_lines.parquet")
     books = pl.read_csv(source / "catalog-books" / "books.csv.gz", infer_schema=False)
     _write(books.select(pl.col(name).cast(dtype) for name, dtype in BOOK_COLUMNS.items()), target / BOOKS)
     shutil.copyfile(source / GROCERIES, target / GROCERIES)

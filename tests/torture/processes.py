@@ -238,10 +238,10 @@ def _shrink(order: Order) -> None:
     for function in (requests.fill_requests, requests.count_requests):
         assert function.__kwdefaults__ is not None
         function.__kwdefaults__["objects_per_request"] = order.objects_per_request
-    for name in ("TRACK_EVENTS", "TRACK_PURCHASES"):
-        setattr(events, name, replace(getattr(events, name), objects=order.objects_per_request))
-    events.EventSink.envelopes = (events.TRACK_EVENTS,)
-    sending.MOST_UNSETTLED, sending.NOTED_TOGETHER = order.most_unsettled, 2  # type: ignore[attr-defined]
+    for place in ("TRACK_EVENTS", "TRACK_PURCHASES"):
+        setattr(events, place, replace(getattr(events, place), objects=order.objects_per_request))
+    events.EventSink.envelopes = (vars(events)["TRACK_EVENTS"],)
+    sending.MOST_UNSETTLED, sending.NOTED_TOGETHER = order.most_unsettled, 2
     catalog_schema.LOOK_SECONDS = 0.02
     catalog_schema.CATALOGS_LIMIT = catalog_schema.FIELDS_LIMIT = (100_000, 60.0)  # type: ignore[attr-defined]
     outcomes.COMMIT_REQUESTS = order.commit_requests

@@ -198,6 +198,8 @@ async def _hook_findings(prepared: Prepared, settings: Settings, caspio: CaspioC
 def _cursor_findings(prepared: Prepared) -> Iterator[Finding]:
     """What `prepare` leaves open: it refuses a cursor that is not stamped on update."""
     cursor = prepared.definition.source.cursor
+    if cursor is None and prepared.definition.grows:
+        return
     if cursor is None:
         stamped = [each.name for each in prepared.fields.values() if each.type == "TIMESTAMP" and each.on_update]
         if stamped and not kind_of(prepared.definition).returns:  # what comes back is stamped nowhere
@@ -226,6 +228,9 @@ def _identity_findings(prepared: Prepared) -> Iterator[Finding]:
     source_field = prepared.fields[identity.source_field]
     if source_field.unique:
         yield Finding("ok", f"identity {source_field.name}: unique in Caspio, sent as {identity.kind}")
+        return
+    if not prepared.definition.one_row_a_key:
+        yield Finding("ok", f"identity {source_field.name}: names the person of each row, sent as {identity.kind}")
         return
     yield Finding(
         "warning",

@@ -136,6 +136,9 @@ def status(
 def why(
     sync: SyncName,
     key: Annotated[str, typer.Argument(help="Value of the row's identity field, such as a customer number.")],
+    pk: Annotated[
+        int | None, typer.Option("--pk", help="PK_ID of the row that is meant, where several bear the key.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Tell a row's story: its values now, mapped and judged, and when each version was sent and what Braze answered.
@@ -151,7 +154,7 @@ def why(
         raise ConfigurationError("the key is empty; give the value of the row's identity field")
     settings = current_settings()
     with open_ledger(settings) as ledger:
-        told = tell(settings, ledger, sync, key)
+        told = tell(settings, ledger, sync, key, pk=pk)
     if as_json:
         show_json(as_document(told))
     else:

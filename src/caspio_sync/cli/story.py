@@ -88,10 +88,10 @@ def story_salt(settings: Settings, ledger: Ledger, sync: str) -> int:
     return identity_salt(ledger.salt, identity.kind, identity.label) if identity else ledger.salt
 
 
-def find_story(ledger: Ledger, sync: str, key: str, salt: int) -> RowStory | None:
-    """What the ledger knows of the row with this key, whatever its case."""
+def find_story(ledger: Ledger, sync: str, key: str, salt: int, source_pk: int | None = None) -> RowStory | None:
+    """What the ledger knows of the row with this key, whatever its case; of several, of the one with this PK_ID."""
     hashed = key_hashes(pl.Series([key.strip()]), salt)[0]
-    return ledger.story(sync, key.strip(), key_hash=hashed)
+    return ledger.story(sync, key.strip(), key_hash=hashed, source_pk=source_pk)
 
 
 def travelled(outcome: Outcome, columns: Mapping[int, tuple[str, ...]]) -> list[str]:
@@ -101,7 +101,13 @@ def travelled(outcome: Outcome, columns: Mapping[int, tuple[str, ...]]) -> list[
 
 
 async def find_row(
-    settings: Settings, sync: str, key: str, source_pk: int | None, known: KnownSource | None
+    settings: Settings,
+    sync: str,
+    key: str,
+    source_pk: int | None,
+    known: KnownSource | None,
+    *,
+    chosen: bool = False,
 ) -> FoundRow | None:
     """Read the row from Caspio: by its key, then by the PK_ID under which the ledger knows it.
 
@@ -111,6 +117,7 @@ async def find_row(
         key: the identity.
         source_pk: the ledger's PK_ID; None where it knows none.
         known: the source's fields as the last run found them.
+        chosen: whether that row is meant, and no other with the key.
 
     Raises:
         ConfigurationError, TransientError: as `prepare`, or Caspio, says.
@@ -119,6 +126,8 @@ async def find_row(
     async with connect.caspio(settings, connect.clock) as caspio:
         prepared = await prepare(settings, sync, caspio, known)
         conditions = _conditions(prepared, key, source_pk)
+        if chosen:
+            conditions = keys_where(prepared.key, [str(source_pk)])
         where = prepared.definition.source.where
         for left_out in (False, True) if where else (False,):
             for condition in conditions:

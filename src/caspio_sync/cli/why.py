@@ -56,8 +56,15 @@ class Told:
     erasure: str | None = None
 
 
-def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
+def tell(settings: Settings, ledger: Ledger, sync: str, key: str, *, pk: int | None = None) -> Told:
     """Gather a row's story; where Caspio cannot be asked, the ledger's part alone.
+
+    Args:
+        settings: accounts, limits, places.
+        ledger: the ledger.
+        sync: name of the sync.
+        key: the identity.
+        pk: PK_ID of the row that is meant, where several bear the key.
 
     Raises:
         ConfigurationError: neither Caspio nor the ledger knows the key.
@@ -67,7 +74,7 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
     told = Told(
         sync,
         key.strip(),
-        find_story(ledger, sync, key, salt),
+        find_story(ledger, sync, key, salt, pk),
         ledger.mapping_fields(sync),
         kind_of(definition).words,
         destination_of(definition).title,
@@ -75,15 +82,16 @@ def tell(settings: Settings, ledger: Ledger, sync: str, key: str) -> Told:
     )
     sent = None
     try:
-        source_pk = None if told.story is None else told.story.source_pk
-        told.found = asyncio.run(find_row(settings, sync, told.key, source_pk, ledger.known_source(sync)))
+        source_pk = pk if told.story is None else told.story.source_pk
+        known = ledger.known_source(sync)
+        told.found = asyncio.run(find_row(settings, sync, told.key, source_pk, known, chosen=pk is not None))
         if told.found is not None:
             sent, told.judged = asyncio.run(judge_row(sync, told.found, ledger))
     except CaspioSyncError as error:
         told.error = error
     if told.story is None and sent:
         # An address or number is kept as it was sent, not as it was typed.
-        told.story = find_story(ledger, sync, sent, salt)
+        told.story = find_story(ledger, sync, sent, salt, pk)
     told.erasure = _erasure(definition.identity, ledger, sent or told.key)
     if told.story is None and told.found is None and told.erasure is None:
         raise ConfigurationError(_unknown(told))
@@ -175,7 +183,7 @@ def _caspio_lines(told: Told) -> list[str]:
         lines.append("The row does not meet source.where: runs do not read it.")
     if found is not None and found.others:
         others = ", ".join(map(str, found.others))
-        lines.append(f"More rows bear this key: PK_ID {others}. Only one of them is sent; give the others another key.")
+        lines.append(f"More rows bear this key: PK_ID {others}. {told.words.of_several}")
     if judged is not None and told.erasure is None:
         lines += [*judged.restrained, _difference(judged, told.title)]
     return lines

@@ -57,6 +57,7 @@ class Words:
         free: why rows are billed nothing; None where they are billed.
         deletes: whether runs delete what was sent.
         lost: what becomes of a row whose answer was lost.
+        of_several: what becomes of several rows with one key.
     """
 
     row: str
@@ -69,6 +70,7 @@ class Words:
     taker: str | None = None
     deletes: bool = False
     lost: str = "the next run sends it again"
+    of_several: str = "Only one of them is sent; give the others another key."
 
     @property
     def billed(self) -> bool:

@@ -84,7 +84,9 @@ class RowStory:
 class Stories(LedgerConnection):
     """Reading for people; scans are allowed here."""
 
-    def story(self, sync: str, key: str, *, key_hash: int | None = None) -> RowStory | None:
+    def story(
+        self, sync: str, key: str, *, key_hash: int | None = None, source_pk: int | None = None
+    ) -> RowStory | None:
         """Everything known of the row with this key; None where there is none.
 
         Args:
@@ -92,17 +94,23 @@ class Stories(LedgerConnection):
             key: the identity, as it was recorded.
             key_hash: its hash, signed; with it the index is used, and a key that differs in what the hash ignores is
                 found as well. Without it every row of the sync is looked at.
+            source_pk: which one of those that bear the key is meant; None: the one that owns it.
         """
         rows = schema.row.c
         same = rows.key == key if key_hash is None else rows.key_hash == key_hash
         claimants = (
             sa.select(schema.row)
             .where(rows.sync == sync, same)
-            .order_by(rows.holds.desc(), sa.case((rows.key == key, 0), else_=1), rows.source_pk)
+            .order_by(
+                sa.case((rows.source_pk == source_pk, 0), else_=1),
+                rows.holds.desc(),
+                sa.case((rows.key == key, 0), else_=1),
+                rows.source_pk,
+            )
         )
         with self.reading("read a row's story") as connection:
             found = connection.execute(claimants).all()
-            if not found:
+            if not found or source_pk not in {None, found[0].source_pk}:
                 return None
             first, *rivals = found
             told = history.of_row(connection, sync, first.source_pk)

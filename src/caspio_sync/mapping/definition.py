@@ -255,6 +255,11 @@ class Sync(Strict):
         raise NotImplementedError
 
     @property
+    def one_row_a_key(self) -> bool:
+        """Whether of several rows with one key only one is sent."""
+        return True
+
+    @property
     def grows(self) -> bool:
         """Whether rows are only added to its source, so that what is above the last PK_ID is all there is to read."""
         return False

@@ -173,6 +173,11 @@ class Occurrences(Sync):
         return
 
     @property
+    def one_row_a_key(self) -> bool:
+        """As `Sync.one_row_a_key`: a person does many things."""
+        return False
+
+    @property
     def grows(self) -> bool:
         """As `Sync.grows`: not where a row may become an event, or another one, after it was written."""
         return self.source.cursor is None and self.on_update == "ignore" and self.when is None

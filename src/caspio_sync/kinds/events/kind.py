@@ -38,6 +38,7 @@ def _words(row: str) -> Words:
         part_ways=f"each {row} would be sent twice; remove one of the files, or write {{apart}}",
         look_at="time zone, which rows are meant (`when`), what {title} need not know",
         own=lambda report: ("unknown", _unknown(report), "their answer was lost; not sent again by themselves"),
+        of_several="Each is sent, as an event of its own; `--pk` tells of another one.",
         lost="no run sends it again by itself: `caspio-sync unknown` settles it",
         headline=lambda report: f"{report.data_points:,} data points billed, {_unknown(report):,} unknown",
     )

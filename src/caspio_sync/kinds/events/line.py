@@ -3,6 +3,7 @@
 import orjson
 import polars as pl
 
+from caspio_sync.engine.comparing import count_full
 from caspio_sync.engine.line import Batch, Line, Row, Step, alike
 from caspio_sync.engine.plan import EventsPlan, Planning
 from caspio_sync.engine.recording import POINTS
@@ -41,6 +42,7 @@ async def _plan_send(planning: Planning, run: SyncRun[EventWork], batch: Batch) 
     """How many would go, since when, and what they cost."""
     held = batch.held.with_columns(verdict=pl.lit(Verdict.QUARANTINED.value))
     run.report.count_outcomes(held, name=run.example_column)
+    count_full(run, held, -1)
     plan = planning.plan
     assert plan.events is not None
     if batch.blocked is not None:

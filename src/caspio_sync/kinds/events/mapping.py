@@ -70,6 +70,7 @@ class EventMapping(RowMapping):
         super().__init__(identity, maker, key, plans, digested=digested, absent=absent)
 
         self.on_update = sync.on_update
+        self._stamp = sync.source.cursor
 
     @property
     def properties(self) -> tuple[MappedColumn, ...]:
@@ -78,8 +79,11 @@ class EventMapping(RowMapping):
 
     @property
     def layout(self) -> tuple[str, ...]:
-        """As `RowMapping.layout`: an edited row is one whose cells differ, however they are mapped by now."""
-        return self.source_fields
+        """As `RowMapping.layout`: an edited row is one whose cells differ, however they are mapped by now.
+
+        The cursor field tells when anything of the row was touched; it is no part of what is told of it.
+        """
+        return tuple(name for name in self.source_fields if name != self._stamp)
 
     def versions(self, source: pl.DataFrame, salt: int) -> tuple[pl.Series, fp.FieldPrints]:
         """Which version of its row each is: `fp`, and the fingerprints of its cells in the order of `layout`.

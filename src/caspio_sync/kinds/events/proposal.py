@@ -102,7 +102,7 @@ def _head(  # noqa: PLR0917 - what the first lines are made of
     yield ""
     yield "identity:"
     yield f"  external_id: {quoted(person.name)}    # the person; the same identity as in the profile sync"
-    yield "  on_new: create    # or update_only: nothing of people who are not known there"
+    yield "  on_new: create    # update_only: dropped without a word, where the person is not known there"
     yield ""
 
 
