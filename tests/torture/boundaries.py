@@ -77,6 +77,11 @@ def points(writes: str) -> list[str]:
     return [each for each in found if not each.startswith(foreign)] + _points(own)
 
 
+def event_points() -> list[str]:
+    """Those that only syncs of events pass, and their call to Braze."""
+    return [*_points(EVENT_BOUNDARIES), "BrazeClient.track:before", "BrazeClient.track:after"]
+
+
 def _points(boundaries: dict[str, tuple[str, ...]]) -> list[str]:
     return [
         f"{owner.rpartition(':')[2].rpartition('.')[2]}.{name}:{side}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.torture.arena import Arena
-from tests.torture.boundaries import points
+from tests.torture.boundaries import event_points, points
 from tests.torture.processes import Order
 from tests.torture.watched import Watched
 from tests.torture.watched_events import WatchedEvents
@@ -122,9 +122,12 @@ def _fatal(watched: Watched) -> Order:
         "options": {"full": rng.random() < watched.FULL, **_deleting(watched)},
         "gate": "great expectations" if rng.random() < _JUDGED else "plain",
     }
+    if watched.WRITES == "events" and rng.random() < 0.1:
+        more["sender"] = "process"  # what was handed to it and did not leave is in doubt as well
     dice = rng.random()
     if dice < 0.65:
-        point = rng.choice(points(watched.WRITES))
+        own = watched.WRITES == "events" and rng.random() < 0.6  # where an event leaves and is written down
+        point = rng.choice(event_points() if own else points(watched.WRITES))
         count = rng.randint(1, 8 if any(name in point for name in _OFTEN) else 3)
         watched.ordered = point
         return watched.order(at=point, count=count, **more)

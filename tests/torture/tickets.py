@@ -60,7 +60,9 @@ class TicketShop(Shop):
     def __init__(self, rng: Any, clock: Any) -> None:
         super().__init__(rng, clock, BrazeBehaviour(logged_requests=1_000_000))
         on_update = rng.choice(("ignore", "new_event"))
-        self.told = Told(rng.random() < 0.6 or on_update == "new_event", on_update, rng.choice(("hold", "resend")))
+        self.told = Told(
+            rng.random() < 0.6 or on_update == "new_event", on_update, rng.choice(("hold", "hold", "resend"))
+        )
         self._tickets = 0
 
     def add(self, **more: Any) -> int:

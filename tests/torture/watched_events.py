@@ -1,6 +1,7 @@
 """A sync of events that is watched: each is there once, or known to be in doubt."""
 
 import io
+import random
 from collections import Counter
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.torture.processes import Order
 from tests.torture.tickets import TicketShop
 from tests.torture.watched import Watched
 
+LOST = 0.06  # share of the answers
 Version = tuple[str, float]  # a ticket's Ref, and its number
 
 
@@ -33,6 +35,8 @@ class WatchedEvents(Watched):
         self.doubted: set[str] = set()  # tickets whose answer was lost once, as the ledger said after a run
         self.sent: Counter[int] = Counter()  # outcomes "sent" by PK_ID
         self._flying: Counter[str] = Counter()
+        self._chance = random.Random(self.rng.random())
+        self._lossy = False  # whether some answers are lost though nobody dies
         self._refs: dict[int, str] = {}  # of every row there was after a run, by PK_ID
 
     def made_shop(self) -> TicketShop:
@@ -60,6 +64,8 @@ class WatchedEvents(Watched):
         async def answer(message: Any) -> None:
             if message["type"] == "http.response.start":
                 self._flying.subtract(people)
+                if people and self._lossy and self._chance.random() < LOST:
+                    message = {**message, "status": 500}  # it was taken all the same
             await send(message)
 
         await super().app(scope, overheard, answer)
@@ -86,6 +92,7 @@ class WatchedEvents(Watched):
             last[who] = when
 
     async def run(self, order: Order) -> Any:
+        self._lossy = bool(self.moments) or order.at != "" or order.after is not None
         self._flying.clear()  # what a dead run had under way is the emulator's alone
         return await super().run(order)
 

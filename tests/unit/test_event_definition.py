@@ -1,0 +1,156 @@
+"""What sync files of events and purchases may say, and what is proposed for a table."""
+
+from pathlib import Path
+from typing import Any, cast
+
+import jsonschema
+import pytest
+
+from caspio_sync.engine.kind import mapping_of
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.kinds.events.definition import EventSync, PurchaseSync
+from caspio_sync.kinds.events.proposal import propose_events, propose_purchases
+from caspio_sync.mapping.sync_file import load_sync, parse_sync, sync_json_schema
+from caspio_sync.sandbox.orders import ORDER_LINE_FIELDS, TICKET_FIELDS
+from caspio_sync.schemas import CaspioField
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+EVENTS = """\
+kind: events
+source: {table: Tickets}
+identity: {external_id: CustomerNo}
+event: opened
+time: OpenedAt
+"""
+PURCHASES = """\
+kind: purchases
+source: {table: Lines}
+identity: {external_id: CustomerNo}
+product_id: Code
+currency: {constant: GBP}
+price: Price
+time: BoughtAt
+"""
+
+
+def event(text: str) -> EventSync:
+    return cast("EventSync", parse_sync(text, Path("tickets.yaml")))
+
+
+def purchase(text: str) -> PurchaseSync:
+    return cast("PurchaseSync", parse_sync(text, Path("orders.yaml")))
+
+
+def refused(text: str) -> str:
+    with pytest.raises(ConfigurationError) as error:
+        parse_sync(text, Path("syncs/tickets.yaml"))
+    return str(error.value)
+
+
+def test_what_a_file_does_not_say() -> None:
+    sync = event(EVENTS)
+    assert (sync.on_update, sync.when_lost, sync.gate.max_age_seconds, sync.grows) == (
+        "ignore",
+        "hold",
+        2_592_000,
+        True,
+    )
+    assert purchase(PURCHASES).returned_as is None
+
+
+def test_when_is_a_condition_of_what_is_read() -> None:
+    sync = event(EVENTS.replace("{table: Tickets}", "{table: Tickets, where: \"Kind = 'a'\"}") + 'when: "Open = 1"\n')
+    assert sync.source.where == "(Kind = 'a') AND (Open = 1)"
+    assert not sync.grows  # a row may meet it after it was written
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("properties: {time: A}", "properties.time: 'time' is a part of the event itself"),
+        ("properties: {event_name: A}", "'event_name' is a part of the event itself"),
+        ("properties: {$a: A}", "begins with $"),
+        ("properties: {fp: A}", "'fp' is a reserved name"),
+        ("properties: {a: A, A: B}", "is mapped twice"),
+        ("properties: {a: {from: A, on_null: clear}}", "there is nothing to clear"),
+        ("properties: {a: {object: {b.c: A}}}", "may hold no space"),
+        ("fields: {a: A}", "fields"),
+        ("on_update: resend", "on_update"),
+        ("when_lost: repeat", "when_lost"),
+        ("gate: {max_age: never}", "is no span of time"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_its_line(more: str, said: str) -> None:
+    text = refused(EVENTS + more + "\n")
+    assert said in text
+    assert "syncs/tickets.yaml:6" in text
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        ("{from: Status}", "declare the names"),
+        ("{from: Status, map: {open: a}, name: b}", "exactly one of `name` and `from`"),
+        ("ecommerce.order_placed", "whose schema is not made here"),
+    ],
+)
+def test_an_event_has_a_name_that_is_declared(event: str, said: str) -> None:
+    assert said in refused(EVENTS.replace("event: opened", f"event: {event}"))
+
+
+def test_parts_of_an_event_are_values() -> None:
+    assert "single value" in refused(EVENTS.replace("time: OpenedAt", "time: {object: {a: A}}"))
+    assert "differs from row to row" in refused(EVENTS.replace("time: OpenedAt", "time: {constant: today}"))
+    assert "write `create` or `update_only`" in refused(
+        EVENTS.replace("{external_id: CustomerNo}", "{external_id: CustomerNo, on_new: identify_by_email}")
+    )
+
+
+def test_the_pieces_may_not_hide_a_property() -> None:
+    text = PURCHASES + "quantity: {from: Q, above_most: property}\nproperties: {units: A}\n"
+    assert "'units' holds the pieces" in refused(text)
+    assert "a part of the event itself" in refused(PURCHASES + "properties: {price: A}\n")
+
+
+def test_two_syncs_of_one_event_and_table_share_it() -> None:
+    one, other = event(EVENTS), event(EVENTS.replace("Tickets", "TICKETS"))
+    assert one.shared(other) == ["event opened of the rows of Tickets"]
+    assert one.shared(event(EVENTS.replace("opened", "closed"))) == []
+
+
+@pytest.mark.parametrize("name", ["orders", "tickets"])
+def test_shipped_files_are_as_the_schema_says(name: str) -> None:
+    import yaml
+
+    sync = load_sync(EXAMPLES / f"{name}.yaml")
+    document = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
+    jsonschema.validate(document, sync_json_schema())
+    fields = fields_of({"orders": ORDER_LINE_FIELDS, "tickets": TICKET_FIELDS}[name])
+    assert mapping_of(sync, fields).source_fields
+
+
+def fields_of(declared: Any) -> list[CaspioField]:
+    return [
+        CaspioField(each["Name"], each["Type"], unique=each.get("Unique", False), on_update=each.get("OnUpdate", False))
+        for each in declared
+    ]
+
+
+def test_what_is_proposed_can_be_read_as_it_is() -> None:
+    lines = purchase(propose_purchases("orders", "OrderLines", fields_of(ORDER_LINE_FIELDS), time_zone="Europe/London"))
+    assert (lines.product_id.source_field, lines.price.source_field) == ("StockCode", "UnitPrice")
+    assert lines.quantity is not None
+    assert (lines.quantity.source_field, lines.time.source_field) == ("Quantity", "InvoiceDate")
+    assert not lines.enabled
+    tickets = event(propose_events("tickets", "SupportTickets", fields_of(TICKET_FIELDS)))
+    assert (tickets.event.name, tickets.time.source_field) == ("tickets", "OpenedAt")
+    assert tickets.identity.external_id == "CustomerNo"
+    for sync, declared in ((lines, ORDER_LINE_FIELDS), (tickets, TICKET_FIELDS)):
+        mapping_of(sync, fields_of(declared))
+
+
+@pytest.mark.parametrize("lacking", ["CustomerNo", "InvoiceDate", "UnitPrice", "StockCode"])
+def test_what_a_purchase_needs_and_the_table_lacks_is_said(lacking: str) -> None:
+    fields = [each for each in fields_of(ORDER_LINE_FIELDS) if each.name != lacking]
+    with pytest.raises(ConfigurationError, match="OrderLines: no "):
+        propose_purchases("orders", "OrderLines", fields)
