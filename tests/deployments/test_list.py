@@ -65,8 +65,12 @@ def test_the_shipped_file_is_the_list_of_the_shipped_syncs(settings: Settings, m
         "customers",
         "customers-nightly",
         "engagement",
+        "orders",
+        "orders-nightly",
         "products",
         "products-nightly",
+        "tickets",
+        "tickets-nightly",
         "housekeeping",
     ]
     assert prefect_file(made) == (ROOT / "deployments" / "prefect.yaml").read_text(encoding="utf-8")

@@ -196,3 +196,47 @@ def test_rows_that_are_added_are_found_by_their_number_and_late_ones_as_well(wor
     assert (report.mode, report.read, report.verdicts) == ("incremental", 3, {"sent": 1})
     world.clock.advance(AN_HOUR)
     assert (world.run("orders").read, world.run("orders", full=True).verdicts) == (0, {})
+
+
+def test_a_baseline_sends_nothing_and_takes_all_for_sent(world: World) -> None:
+    tickets(world, [ticket(number, OpenedAt=minutes_ago(60 * 24 * 20)) for number in range(1, 4)])
+    assert world.run("tickets", baseline=True).baseline == 3
+    world.clock.advance(AN_HOUR)
+    world.caspio.insert_rows("Tickets", [ticket(4)])
+    assert world.run("tickets", full=True).verdicts == {"sent": 1}
+    assert [each["external_id"] for each in arrived(world)] == ["c4"]
+
+
+def test_an_event_of_the_future_leaves_when_its_time_has_come(world: World) -> None:
+    tickets(world, [ticket(1), ticket(2, OpenedAt=minutes_ago(-90))])
+    assert world.run("tickets").verdicts == {"sent": 1, "quarantined": 1}
+    world.clock.advance(AN_HOUR)
+    assert world.run("tickets").verdicts == {"quarantined": 1}
+    world.clock.advance(AN_HOUR)
+    assert world.run("tickets").verdicts == {"sent": 1}
+    assert len(arrived(world)) == 2
+
+
+def test_of_one_person_there_is_one_request_at_a_time(world: World) -> None:
+    tickets(world, [ticket(number, CustomerNo=f"c{number % 2}") for number in range(1, 401)])
+    assert world.run("tickets").verdicts == {"sent": 400}
+    for who in ("c0", "c1"):
+        times = [each["time"] for each in arrived(world) if each["external_id"] == who]
+        assert times == sorted(times)
+
+
+def test_a_row_that_leaves_the_condition_or_comes_back_is_no_second_event(world: World) -> None:
+    (pk,) = tickets(world, [ticket(1)], TICKETS_SYNC + "when: \"Status <> 'draft'\"\n" + LOOSE)
+    for status in ("draft", "open", "draft", "open"):
+        world.run("tickets", full=True)
+        world.clock.advance(AN_HOUR)
+        world.caspio.update_rows("Tickets", {"Status": status}, f"PK_ID = {pk}")
+    assert len(arrived(world)) == 1
+
+
+def test_times_in_both_hours_of_autumn_are_told_apart_as_the_clock_tells_them(world: World) -> None:
+    """A wall clock reads 01:30 twice; which one is meant nobody can tell, and it is one event all the same."""
+    text = TICKETS_SYNC.replace("cursor: ChangedAt", "cursor: ChangedAt, time_zone: Europe/London")
+    tickets(world, [ticket(1, OpenedAt="2025-10-26T01:30:00")], text + "gate: {max_age: 400d}\n")
+    assert world.run("tickets").verdicts == {"sent": 1}
+    assert arrived(world)[0]["time"][:16] in {"2025-10-26T00:30", "2025-10-26T01:30"}

@@ -30,6 +30,7 @@ from caspio_sync.wire.taken import ObjectError, Taken
 # One profile is to be meant: the latest of those that share an address or number (Braze, 5: prioritization).
 _LATEST = ["most_recently_updated"]
 _TYPE_CHARS = 200
+_WORDS = {"attributes": "profiles"}  # what the objects of an array are called, where not as the array
 
 
 class BrazeClient(BrazeSession):
@@ -55,7 +56,7 @@ class BrazeClient(BrazeSession):
             TrackRefusedError: the whole request was refused (400, 413, …).
             ConfigurationError: endpoint, key or permission.
         """
-        doing = "sending profiles"
+        doing = f"sending {_WORDS.get(next(iter(sent)), next(iter(sent)))}"
         response = await self._post(self._url("/users/track"), body, doing, seconds)
         try:
             answer = acknowledged(response, doing, sent=sent)

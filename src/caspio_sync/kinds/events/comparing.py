@@ -53,7 +53,7 @@ async def find_unsent(run: SyncRun[EventWork], batch: Batch) -> pl.DataFrame:
         "compare", compare_events, _rows(batch.mapped, versions, prints, run.salt), prints, known, left, asked
     )
     compared = await withhold_erased(run, compared, known)
-    _count(run, compared, ignored)
+    _count(run, source.number, compared, ignored)
     batch.changes, batch.compared = compared.changes, compared.without_changes()
     return compared.erased
 
@@ -65,7 +65,7 @@ def _rows(mapped: pl.DataFrame, versions: pl.Series, prints: fp.FieldPrints, sal
     )
 
 
-def _count(run: SyncRun[EventWork], compared: Comparison, ignored: int) -> None:
+def _count(run: SyncRun[EventWork], number: int, compared: Comparison, ignored: int) -> None:
     report, changes = run.report, compared.changes
     report.unchanged += compared.unchanged + compared.settled.height
     for verdict, rows in compared.held.items():
@@ -76,7 +76,7 @@ def _count(run: SyncRun[EventWork], compared: Comparison, ignored: int) -> None:
     run.work.edited += ignored
     count_full(run, changes, 1)
     if run.times.known:
-        run.times.begin(run.reading.batches, changes[CHANGED_AT])
+        run.times.begin(number, changes[CHANGED_AT])
 
 
 def find_alone(row: Row) -> None:

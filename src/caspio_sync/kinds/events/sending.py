@@ -91,7 +91,7 @@ class Departing:
 
     async def requests(self) -> AsyncIterator[Request]:
         """The requests, each noted before it is given; as answers and outcomes make room for them."""
-        while self._ready or self._later:
+        while (self._ready or self._later) and self.failure is None:
             while not self._ready or len(self._unsettled) > MOST_UNSETTLED - NOTED_TOGETHER:
                 if self.failure is not None:
                     return
