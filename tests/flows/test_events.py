@@ -1,5 +1,12 @@
-import pytest
+import asyncio
+from typing import Any
 
+import httpx
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from caspio_sync.cli.main import app
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.happenings import (
     LINES_SYNC,
@@ -240,3 +247,42 @@ def test_times_in_both_hours_of_autumn_are_told_apart_as_the_clock_tells_them(wo
     tickets(world, [ticket(1, OpenedAt="2025-10-26T01:30:00")], text + "gate: {max_age: 400d}\n")
     assert world.run("tickets").verdicts == {"sent": 1}
     assert arrived(world)[0]["time"][:16] in {"2025-10-26T00:30", "2025-10-26T01:30"}
+
+
+def test_verify_counts_what_braze_has_of_people(world: World) -> None:
+    tickets(world, [ticket(number, CustomerNo=f"c{number % 3}") for number in range(1, 8)])
+    world.run("tickets")
+    world.braze.settle()
+
+    def told() -> dict[str, int]:
+        done = CliRunner().invoke(app, ["verify", "tickets", "--json"])
+        assert done.exit_code == 0, done.output
+        report: dict[str, int] = orjson.loads(done.stdout)
+        return {name: report[name] for name in ("people", "rows", "enough", "fewer", "not_shown")}
+
+    assert told() == {"people": 3, "rows": 7, "enough": 3, "fewer": 0, "not_shown": 0}
+    kept = [each.object for each in world.braze.log if each.object["external_id"] != "c2"]
+    world.braze.reset()
+    post(world, {"events": kept[:-1]})
+    assert told() == {"people": 3, "rows": 7, "enough": 1, "fewer": 1, "not_shown": 1}
+
+
+def test_verify_counts_purchases(world: World) -> None:
+    order_lines(world, [line(number) for number in range(1, 4)])
+    world.run("orders")
+    world.braze.settle()
+    done = CliRunner().invoke(app, ["verify", "orders", "--all"])
+    assert "3: Braze counts as many, or more" in done.output, done.output
+
+
+def post(world: World, body: dict[str, Any]) -> None:
+    """Somebody else sends this."""
+
+    async def send() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=world.braze.app)) as client:
+            headers = {"Authorization": "Bearer sandbox-key"}
+            answer = await client.post("http://braze.test/users/track", json=body, headers=headers)
+            assert answer.status_code == 201, answer.text
+
+    asyncio.run(send())
+    world.braze.settle()

@@ -78,12 +78,12 @@ def held(text: str, *rows: dict[str, Any], **columns: Any) -> list[str | None]:
 
 
 def test_names_are_those_of_the_taxonomy() -> None:
-    rows = [{"Kind": "o"}, {"Kind": "closed"}, {"Kind": "opend"}, {"Kind": None}]
+    rows: list[dict[str, Any]] = [{"Kind": "o"}, {"Kind": "closed"}, {"Kind": "opend"}, {"Kind": None}]
     assert held(EVENTS, *rows) == [None, None, "event_named", "event_named"]
 
 
 def test_times_are_of_the_past_and_not_of_history() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"At": "2026-03-02T12:04:00"},
         {"At": "2026-03-02T12:06:00"},
         {"At": "2026-01-31T12:01:00"},
@@ -113,7 +113,7 @@ def test_all_properties_together_are_of_a_size() -> None:
 
 
 def test_money_is_money() -> None:
-    rows = [
+    rows: list[dict[str, Any]] = [
         {},
         {"Currency": "GPB"},
         {"Currency": None},

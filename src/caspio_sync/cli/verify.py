@@ -7,11 +7,16 @@ import typer
 
 from caspio_sync.cli.accuracy import estimate_text, show_verification
 from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.show import ERR, progress_bar, show_json
+from caspio_sync.cli.show import ERR, OUT, progress_bar, show_json
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.destinations.braze.items_back import ItemsReadBack
 from caspio_sync.destinations.braze.profiles_back import ProfilesReadBack
+from caspio_sync.engine.destination import destination_of
+from caspio_sync.engine.kind import kind_of
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.kinds.events.counting import CountsReport
+from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.registry import found
 from caspio_sync.settings import current_settings
 from caspio_sync.verification.verifying import Watching
 from caspio_sync.verification.verifying import verify as verify_sync
@@ -37,20 +42,29 @@ def verify(
     Says first how long it takes. Interrupted, the same command goes on where it stopped. Fields that differ are sent
     again by the next run; consent that is stricter in Braze than in Caspio is told and left alone. Braze gives fifty
     catalog items, or pages of fifty, a minute; with --all a catalog is read page by page, and items that no sync sent
-    are counted.
+    are counted. Of events and purchases it counts how many Braze has of a person, against how many were sent: --sample
+    is about people then, and nothing is sent again for it.
 
     Example: `caspio-sync verify customers --sample 5000`
     """
     if every and sample is not None:
         raise ConfigurationError("--all and --sample contradict each other; give one of them")
     chosen: int | Literal["usual"] | None = None if every else sample or "usual"
+    settings = current_settings(sync)
+    definition = load_sync(settings.sync_file(sync))
+    if place := kind_of(definition).verify:
+        counts: CountsReport = asyncio.run(found(place)(sync, settings=settings, sample=chosen))
+        if as_json:
+            show_json(counts.model_dump(mode="json"))
+        for line in () if as_json else counts.lines(destination_of(definition).title):
+            OUT.print(line, soft_wrap=True)
+        return
     with progress_bar(quiet=as_json) as progress:
         bar = progress.add_task(f"{sync}: verifying", total=None)
         watching = Watching(
             announce=lambda estimate: ERR.print(estimate_text(estimate), soft_wrap=True),
             observe=lambda report: progress.update(bar, total=report.rows, completed=report.looked_at),
         )
-        settings = current_settings(sync)
         report = asyncio.run(verify_sync(sync, settings=settings, sample=chosen, restart=restart, watching=watching))
     if as_json:
         show_json(report.model_dump(mode="json"))

@@ -254,6 +254,14 @@ class Sink(Generic[A]):
         """
         raise NotImplementedError
 
+    async def counted(self, account: A, keys: Sequence[str]) -> list[int | None]:
+        """How many events of the sync's names each of these people has there; None where none is shown.
+
+        Raises:
+            TransientError, PermanentError, ConfigurationError: as the destination says.
+        """
+        raise NotImplementedError
+
     def keeper(self, account: A, mapping: RowMapping) -> Keeper:
         """Makes there what rows need."""
         raise NotImplementedError

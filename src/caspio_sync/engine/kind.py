@@ -96,6 +96,7 @@ class Kind(Generic[S]):
         guess_back: columns of a table that by their names hold what this kind writes, and what that is.
         cron: when schedules run a sync that reads changes, unless its file says when.
         describe: what a deployment does; told whether it reads all rows, and the title of the destination.
+        verify: address of what verifies its syncs, where they are not read back row by row; "" where they are.
         returns: whether it brings what destinations tell back into the rows it reads, instead of sending them.
     """
 
@@ -112,6 +113,7 @@ class Kind(Generic[S]):
     guess_back: Callable[[Sequence[CaspioField]], Mapping[str, str]]
     cron: str
     describe: Callable[[S, bool, str], str]
+    verify: str = ""
     returns: bool = False
 
     @property

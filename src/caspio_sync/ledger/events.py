@@ -152,6 +152,22 @@ class Events(Recording, Leases):
             rows = [tuple(each) for each in connection.execute(chosen)]
         return pl.DataFrame(rows, schema=UNKNOWN_SCHEMA, orient="row")
 
+    def people_sent(self, sync: str, most: int | None) -> pl.DataFrame:
+        """Of people of whom rows were sent and acknowledged: key, source_pk (the lowest) and `rows`.
+
+        Args:
+            sync: name of the sync.
+            most: people at the most; which ones, their hashes say, so that they are spread evenly.
+        """
+        limit = "" if most is None else f"LIMIT {int(most)}"
+        statement = (
+            "SELECT key, MIN(source_pk), COUNT(*) FROM row WHERE sync = ? AND verdict = ? AND reason IS NULL "
+            f"GROUP BY key, key_hash ORDER BY key_hash, key {limit}"
+        )
+        columns = {KEY: pl.String(), SOURCE_PK: pl.Int64(), "rows": pl.Int64()}
+        with self.reading("count what was sent of people") as connection:
+            return select_frame(connection, statement, (sync, Verdict.SENT.value), columns)
+
     def _under_way(self, sync: str) -> list[str]:
         """Runs that may still record what they sent: written down as running, and their lease stands."""
         held = " ".join(each.holder for each in self.leases(sync))

@@ -12,6 +12,7 @@ from caspio_sync.delivery.sender import SenderLimits
 from caspio_sync.destinations.braze.account import BrazeAccount
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
 from caspio_sync.destinations.braze.eraser import UserEraser
+from caspio_sync.destinations.braze.event_counts import counted
 from caspio_sync.destinations.braze.event_values import (
     EVENT_BYTES,
     EVENT_VALUES,
@@ -23,9 +24,7 @@ from caspio_sync.destinations.braze.objects import UPDATE_ONLY, identifier_expre
 from caspio_sync.destinations.braze.profiles import TRACK_SECONDS, users_known
 from caspio_sync.destinations.braze.requests import OBJECTS_PER_REQUEST, TRACK_EVENTS, TRACK_PURCHASES
 from caspio_sync.engine.destination import Sink
-from caspio_sync.engine.read_back import ReadBack
 from caspio_sync.engine.writes import Write
-from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.events.definition import (
     CURRENCY,
     EVENT_NAME,
@@ -52,9 +51,11 @@ class OccurrenceSink(Sink[BrazeAccount]):
     values = EVENT_VALUES
     endpoint_place = "caspio_sync.destinations.braze.endpoints:users"
     most_objects = OBJECTS_PER_REQUEST
+    counted_under: tuple[str, ...] = ()  # the parts of an export that count them
 
     def __init__(self, sync: Occurrences) -> None:
         self.when_lost = sync.when_lost
+        self._names = frozenset(sync.taxonomy)
         self._identity = sync.identity
 
     @classmethod
@@ -75,12 +76,9 @@ class OccurrenceSink(Sink[BrazeAccount]):
         """As `Sink.known`."""
         return await users_known(account, self._identity, keys)
 
-    async def read_back(self, account: BrazeAccount, mapping: RowMapping) -> ReadBack:  # noqa: ARG002
-        """As `Sink.read_back`."""
-        raise ConfigurationError(
-            "Braze tells of a person's events how many there were and when the last one was (90 days), not which: they "
-            "are not read back one by one. `caspio-sync unknown` lists those whose answer was lost"
-        )
+    async def counted(self, account: BrazeAccount, keys: Sequence[str]) -> list[int | None]:
+        """As `Sink.counted`."""
+        return await counted(account, self._identity, keys, self.counted_under, self._names)
 
     def eraser(self, account: BrazeAccount) -> UserEraser:
         """As `Sink.eraser`."""
@@ -101,6 +99,7 @@ class EventSink(OccurrenceSink):
 
     envelopes = (TRACK_EVENTS,)
     properties_bytes = EVENT_BYTES
+    counted_under = ("custom_events",)
 
     def __init__(self, sync: EventSync) -> None:
         super().__init__(sync)
@@ -127,6 +126,7 @@ class PurchaseSink(OccurrenceSink):
     values = PURCHASE_VALUES
     envelopes = (TRACK_PURCHASES, TRACK_EVENTS)
     properties_bytes = PURCHASE_BYTES
+    counted_under = ("purchases", "custom_events")
 
     def __init__(self, sync: PurchaseSync) -> None:
         super().__init__(sync)

@@ -15,6 +15,7 @@ _WORK = "caspio_sync.kinds.events.work:event_work"
 _LINE = "caspio_sync.kinds.events.line:EVENTS"
 _FLOW = "flows.event_sync.event_sync"
 _EXAMINE = "caspio_sync.kinds.events.examination:examine"
+_VERIFY = "caspio_sync.kinds.events.counting:count_back"
 _CRON = "* * * * *"  # behaviour is wanted within minutes
 
 
@@ -58,6 +59,7 @@ EVENTS = Kind(
     guess_back=lambda _: {},
     cron=_CRON,
     describe=_describe,
+    verify=_VERIFY,
 )
 PURCHASES = Kind(
     name="purchases",
@@ -73,4 +75,5 @@ PURCHASES = Kind(
     guess_back=lambda _: {},
     cron=_CRON,
     describe=_describe,
+    verify=_VERIFY,
 )

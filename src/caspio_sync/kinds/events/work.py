@@ -63,6 +63,11 @@ async def begin(run: SyncRun[EventWork]) -> None:
             f"{name}: --resend would send events that {title} has, and it counts each object as one more; nothing was "
             "sent. What was never sent leaves without it; `caspio-sync unknown` settles those whose answer was lost"
         )
+    if run.options.verify_sample is not None:
+        raise ConfigurationError(
+            f"{name}: events are not read back row by row; leave --verify-sample out, and run `caspio-sync verify "
+            f"{name}` afterwards, which counts"
+        )
     unknown = (await run.ledger.do(run.ledger.ledger.count_unknown)).get(name, 0)
     if run.work.lost:
         run.report.notes.append(f"{run.work.lost:,} events left with a run that ended before their answer was recorded")
