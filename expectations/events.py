@@ -9,8 +9,8 @@ from functools import cache
 from types import MappingProxyType
 
 import polars as pl
-import pycountry
 
+from caspio_sync.deferred import pycountry
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.kinds.events.definition import (
     CURRENCY,

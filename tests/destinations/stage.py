@@ -240,6 +240,9 @@ class BrazeEvents(Stage):
         tickets(self.world, made, text, [{"Name": "Hours", "Type": "NUMBER"}])
         return [row["CustomerNo"] for row in made]
 
+    def slow_down(self, requests: int) -> None:
+        self.world.braze = BrazeSandbox(BrazeBehaviour(burst_limit=requests), self.world.clock)
+
     def arrived(self) -> dict[str, float]:
         taken = [each.object for each in self.world.braze.log if each.array == self.array]
         return {each["external_id"]: each["properties"]["hours"] for each in taken}
@@ -255,6 +258,9 @@ class BrazePurchases(Stage):
         made = [line(number) for number in range(1, rows + 1)]
         order_lines(self.world, made, LINES_SYNC + "on_update: new_event\n" + LOOSE)
         return [row["CustomerNo"] for row in made]
+
+    def slow_down(self, requests: int) -> None:
+        self.world.braze = BrazeSandbox(BrazeBehaviour(burst_limit=requests), self.world.clock)
 
     def arrived(self) -> dict[str, float]:
         taken = [each.object for each in self.world.braze.log if each.array == self.array]

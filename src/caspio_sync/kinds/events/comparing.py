@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import polars as pl
 
+from caspio_sync.deferred import np
 from caspio_sync.engine.comparing import count_full
 from caspio_sync.engine.erasing import withhold_erased
 from caspio_sync.engine.line import Batch, Row

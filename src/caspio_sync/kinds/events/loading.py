@@ -1,15 +1,20 @@
 """Events into requests: those of one person in the order of their time, and never in two requests at once."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from caspio_sync.deferred import np
 from caspio_sync.delivery.requests import Envelope, Request
 from caspio_sync.kinds.events.definition import TIME
 from caspio_sync.schemas import KEY, SOURCE_PK
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 OBJECT, PARTS, WRITE = "_object", "_parts", "_write"
 

@@ -1,12 +1,14 @@
 """Event mapping: Caspio rows as events or purchases, and what tells one version of a row from another."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from __future__ import annotations
 
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
 import polars as pl
 import xxhash
 
+from caspio_sync.deferred import np
 from caspio_sync.kinds.events.definition import (
     CURRENCY,
     EVENT_NAME,
@@ -24,6 +26,9 @@ from caspio_sync.mapping.field import FieldMapping
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import CaspioField, MappedColumn
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # The rule that each part of an event follows, whatever its type says.
 _MEANING: Mapping[str, str] = {

@@ -9,9 +9,9 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
-import numpy as np
 import polars as pl
 
+from caspio_sync.deferred import np
 from caspio_sync.delivery.failures import Failure, error_of
 from caspio_sync.delivery.outcomes import deliver
 from caspio_sync.delivery.requests import Request
