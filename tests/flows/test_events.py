@@ -286,3 +286,16 @@ def post(world: World, body: dict[str, Any]) -> None:
 
     asyncio.run(send())
     world.braze.settle()
+
+
+def test_why_tells_of_one_event_of_several(world: World) -> None:
+    pks = tickets(world, [ticket(number, CustomerNo="c1") for number in range(1, 4)])
+    world.run("tickets")
+    done = CliRunner().invoke(app, ["why", "tickets", "c1", "--pk", str(pks[1]), "--json"])
+    told = orjson.loads(done.stdout)
+    assert (told["caspio"]["source_pk"], told["ledger"]["source_pk"]) == (pks[1], pks[1])
+    assert told["mapped"]["values"]["subject"] == "Ticket 2"
+    done = CliRunner().invoke(app, ["why", "tickets", "c1"])
+    assert "Each is sent, as an event of its own" in done.output
+    done = CliRunner().invoke(app, ["why", "tickets", "c2", "--pk", str(pks[1])])
+    assert done.exit_code

@@ -127,7 +127,9 @@ async def find_row(
         prepared = await prepare(settings, sync, caspio, known)
         conditions = _conditions(prepared, key, source_pk)
         if chosen:
-            conditions = keys_where(prepared.key, [str(source_pk)])
+            field = prepared.fields[prepared.mapping.identity.source_field]
+            (one,) = keys_where(prepared.key, [str(source_pk)])
+            conditions = [str(and_(one, each)) for each in keys_where(field, [key])]
         where = prepared.definition.source.where
         for left_out in (False, True) if where else (False,):
             for condition in conditions:
