@@ -86,13 +86,8 @@ def choose(options: RunOptions, prepared: Prepared, situation: Situation, now: d
         notes = (f"its cursor stood in the future ({cursor.watermark:%Y-%m-%d %H:%M} UTC): all rows are read",)
     if not options.whole:  # who asks for everything gets everything, as it is now
         owed = tuple(sorted({*situation.owed, *situation.freed}))
-        since = situation.read_up_to(now) if _is_read_alike(prepared, situation) else None
-        if source.cursor is not None and since is not None and len(owed) <= MOST_BY_KEY:
-            changed = changed_since(prepared, since, now)
-            conditions = (and_(source.where, changed), *_by_key(prepared, owed, changed))
-            return Selection("incremental", conditions, owed, by_key=True)
-        if prepared.definition.grows and None not in {since, situation.reached} and len(owed) <= MOST_BY_KEY:
-            return _above(prepared, int(situation.reached or 0), owed, notes)
+        if (changes := _changes(prepared, situation, owed, notes, now)) is not None:
+            return changes
         if (after := situation.sweep) is not None and _can_go_on(prepared, after, situation.at, now):
             below = tuple(source_pk for source_pk in owed if source_pk <= after.high_pk)
             if len(below) <= MOST_BY_KEY:
@@ -100,6 +95,23 @@ def choose(options: RunOptions, prepared: Prepared, situation: Situation, now: d
                 notes = (goes_on(after.high_pk, after.run, after.state), *notes)
                 return Selection("sweep", conditions, below, goes_on_from=after, notes=notes, by_key=True)
     return Selection("sweep", (and_(source.where),), notes=notes)
+
+
+def _changes(
+    prepared: Prepared, situation: Situation, owed: tuple[int, ...], notes: tuple[str, ...], now: datetime
+) -> Selection | None:
+    """What is new or changed since the last run, and held rows; None where that cannot be told, or takes too much."""
+    source = prepared.definition.source
+    since = situation.read_up_to(now) if _is_read_alike(prepared, situation) else None
+    if since is None or len(owed) > MOST_BY_KEY:
+        return None
+    if source.cursor is not None:
+        changed = changed_since(prepared, since, now)
+        conditions = (and_(source.where, changed), *_by_key(prepared, owed, changed))
+        return Selection("incremental", conditions, owed, by_key=True)
+    if prepared.definition.grows and situation.reached is not None:
+        return _above(prepared, situation.reached, owed, notes)
+    return None
 
 
 def _above(prepared: Prepared, reached: int, owed: Sequence[int], notes: Sequence[str]) -> Selection:

@@ -112,7 +112,7 @@ class Events(Recording, Leases):
         with self.writing("note what is leaving", fenced=True) as connection:
             upsert(connection, tables.journal, values, constants=constants, update=update)
 
-    def withdraw(self, sync: str, rows: pl.DataFrame) -> None:
+    def note_not_left(self, sync: str, rows: pl.DataFrame) -> None:
         """What was noted and surely did not arrive: source_pk and fp."""
         with self.writing("note what has not left", fenced=True) as connection:
             settle(connection, sync, rows.select(SOURCE_PK, "fp", verdict=pl.lit("")))

@@ -182,7 +182,7 @@ class Departing:
 
     async def _withdraw(self, group: Sequence[Load]) -> None:
         rows = self._rows[np.concatenate([load.rows for load in group])]
-        await self._run.persist(self._run.ledger.ledger.withdraw, self._run.name, rows)
+        await self._run.persist(self._run.ledger.ledger.note_not_left, self._run.name, rows)
 
 
 def _outcome(refused: Sequence[str], parts: int, unknown: str) -> tuple[Verdict, str | None]:
