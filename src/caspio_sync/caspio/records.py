@@ -214,10 +214,12 @@ class RecordReader:
             if self._reached < self._next_key:
                 return None
             count = await self._complete()
-            low, high, pages = self._taken()
-            sifted, frame = await self._decoded(low, high, pages)
+            low, high = self._next_key, self._reached
+            sifted, frame = await self._decoded(low, high, self._pages)
             self._check_keys(sifted.keys(frame[SOURCE_PK]))
             self.counted += count
+            # Not before: what a call that failed had read is there for the repeated one.
+            self._next_key, self._pages, self._rows = high + 1, [], 0
         if self._left is not None:
             if frame.height >= self._left:
                 frame = frame.head(self._left)
@@ -234,7 +236,7 @@ class RecordReader:
         sifted = await self._sieve(low, high, pages)
         texts = await asyncio.to_thread(self._looked_at, sifted.pages)
         if len(texts) < len(sifted.pages):
-            self._next_key = low  # a repeated call finds that rows are missing, and reads them once more
+            self._pages, self._rows = [], 0  # a repeated call finds that rows are missing, and reads them once more
             raise TransientError(f"reading {self._source}: rows that lack fields which were asked for")
         return sifted, await asyncio.to_thread(source_frame, texts, self._fields, self._key_name)
 
@@ -278,12 +280,6 @@ class RecordReader:
         most = math.floor((_OVERFULL * self._batch_size - held) / self._page_rows)
         await self._read(ranges.plan(room), most)
         return ranges.advance()
-
-    def _taken(self) -> tuple[int, int, list[Page]]:
-        """First key, last key and pages of the stretch; the next one begins behind it."""
-        low, high, pages = self._next_key, self._reached, self._pages
-        self._next_key, self._pages, self._rows = high + 1, [], 0
-        return low, high, pages
 
     async def _complete(self) -> int:
         """Hold the stretch against Caspio's count of it, which it gives, and read it once more where rows are missing.

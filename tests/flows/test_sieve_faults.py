@@ -1,0 +1,42 @@
+"""Where what is known of rows cannot be read now, the read is tried again: no row is lost by that."""
+
+from typing import Any
+
+import polars as pl
+import pytest
+
+from caspio_sync.errors import TransientError
+from caspio_sync.ledger.store import Ledger
+from tests.flows.world import World
+
+CATALOG = """\
+kind: catalog
+source: {table: Customers}
+catalog: {name: things}
+item_id: CustomerNo
+fields:
+  mail: Email
+gate: {max_deleted_share: 1, min_share_of_last: 0}
+"""
+
+
+@pytest.mark.parametrize("read", ["raw_prints", "acknowledged"])
+def test_a_locked_ledger_loses_no_rows_of_the_read(world: World, monkeypatch: pytest.MonkeyPatch, read: str) -> None:
+    pks = world.people(30)
+    world.sync(CATALOG)
+    world.run()
+    world.caspio.update_rows("Customers", {"Email": "new@example.com"}, f"PK_ID={pks[3]}")
+    sound, failed = getattr(Ledger, read), []
+
+    def locked_once(ledger: Ledger, *args: Any, **options: Any) -> pl.DataFrame:
+        if not failed:
+            failed.append(read)
+            raise TransientError("locked by another process")
+        found: pl.DataFrame = sound(ledger, *args, **options)
+        return found
+
+    monkeypatch.setattr(Ledger, read, locked_once)
+    report = world.run()
+    assert failed
+    assert (report.read, report.changed, report.unchanged) == (30, 1, 29)
+    assert world.verdicts() == {"sent": 30}
