@@ -93,8 +93,10 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
     known = await known_rows(run, batch)
     own, mapped = mapped, await heed(run, mapped, known)
     comparison = await _compared(run, batch, mapped, known)
+    # Before the ledger is asked: a batch that ends meanwhile stands in one of the two.
+    under_way = run.turns.claims()
     claims = await _claims(run, mapped, comparison.changes)
-    pairs = heirs(run, claims, _new(comparison.changes), known)
+    pairs = heirs(run, claims, _new(comparison.changes), known, under_way)
     if not pairs.is_empty():
         await keep_words_of_gone(run, pairs)
         known = await take_over(run, pairs, known, batch)
@@ -106,7 +108,7 @@ async def compare_batch(run: SyncRun, batch: SourceBatch, mapped: pl.DataFrame) 
         )
     # Another row takes their ids over, and sends all of its own: should one of them come back, the item is not its own.
     await run.work.release_keys(run, claims.gone.join(pairs, left_on=SOURCE_PK, right_on="former_pk", how="anti"))
-    changes = await _claim(run, batch.number, comparison.changes, claims)
+    changes = await _claim(run, batch.number, comparison.changes, claims, under_way)
     await note_words(run, batch.number, own, changes)
     comparison = _without_held_alike(run, replace(comparison, changes=changes), known)
     changes = comparison.changes
@@ -240,9 +242,11 @@ async def _claims(run: SyncRun, mapped: pl.DataFrame, changes: pl.DataFrame) -> 
     return await find_claims(run, mapped, new, stored)
 
 
-async def _claim(run: SyncRun, batch: int, changes: pl.DataFrame, claims: Claims) -> pl.DataFrame:
+async def _claim(
+    run: SyncRun, batch: int, changes: pl.DataFrame, claims: Claims, under_way: pl.DataFrame
+) -> pl.DataFrame:
     """Hold the batch's keys against those that other rows hold, in the ledger and in the batches under way."""
-    claimants = pl.concat([claims.standing.select("key_hash", SOURCE_PK), run.turns.claims()])
+    claimants = pl.concat([claims.standing.select("key_hash", SOURCE_PK), under_way])
     claimed = claim_keys(changes, claimants)
     if run.options.pk_range is not None:  # other rows of the sync may be under way in another process
         elsewhere = await claim_before_others(run, batch, claimed)

@@ -66,7 +66,9 @@ async def find_claims(run: SyncRun, mapped: pl.DataFrame, new: pl.DataFrame, sto
     return Claims(standing, gone.sort(**order), stored.filter("holds")[KEY])  # type: ignore[arg-type]
 
 
-def heirs(run: SyncRun, claims: Claims, new: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+def heirs(
+    run: SyncRun, claims: Claims, new: pl.DataFrame, known: pl.DataFrame, under_way: pl.DataFrame
+) -> pl.DataFrame:
     """Which new rows take over from which: PAIRS_SCHEMA.
 
     Args:
@@ -74,11 +76,12 @@ def heirs(run: SyncRun, claims: Claims, new: pl.DataFrame, known: pl.DataFrame) 
         claims: of the new rows.
         new: source_pk, key, _former_key and key_hash of rows.
         known: the ledger's rows of the batch (LEDGER_ROW_SCHEMA).
+        under_way: `Turns.claims`, from before `claims` were looked up.
     """
     if claims.gone.is_empty():
         return PAIRS_SCHEMA.to_frame()
     # A key that another row has, in Caspio or in a batch under way, is not free to be taken over.
-    taken = pl.concat([claims.standing, run.turns.claims().with_columns(holds=pl.lit(value=True))])
+    taken = pl.concat([claims.standing, under_way.with_columns(holds=pl.lit(value=True))])
     taken = taken.join(new, on=[SOURCE_PK, "key_hash"], how="anti")
     # A duplicate that is held for it takes nothing from whoever comes in the owner's place.
     held_only = pl.col("key_hash").is_in(taken["key_hash"].implode()) & ~pl.col("holds")
@@ -163,12 +166,13 @@ async def take_over_agreed(
     new = keyed.join(own, on=[SOURCE_PK, "key_hash"], how="anti").join(unnamed, on=SOURCE_PK, how="anti")
     if new.is_empty():
         return known, agreed
+    under_way = run.turns.claims()
     rows = await run.ledger.do(store.claims, run.name, new["key_hash"])
     others = await run.ledger.do(store.agreed_of, run.name, new["key_hash"])
     others = others.join(rows, on=["key_hash", SOURCE_PK], how="anti").join(new.select("key_hash", KEY), on="key_hash")
     others = others.select("key_hash", SOURCE_PK, KEY, pl.lit(value=False).alias("holds")).unique()
     claims = await find_claims(run, mapped, new, pl.concat([rows, others]))
-    pairs = heirs(run, claims, new, own)
+    pairs = heirs(run, claims, new, own, under_way)
     if pairs.is_empty():
         return known, agreed
     known = await take_over(run, pairs, known, batch)

@@ -89,6 +89,7 @@ class Rows(LedgerConnection):
             key_hashes: Int64, or UInt64 of the same bits; nulls are passed over.
 
         A batch that is being sent is not asked: it has claimed its keys (`Turns.claim`, and `claim_keys` for others).
+        These are to be looked at first: what ends meanwhile would be in neither.
 
         Returns:
             CLAIM_SCHEMA, one row a claimant, sorted by `key_hash`, then holders first, then `source_pk`: the first of a
