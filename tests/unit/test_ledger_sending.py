@@ -83,6 +83,19 @@ def test_a_ledger_that_was_left_in_between_tells_it_to_whoever_opens_it_next(led
         assert in_tables(second) == {"row": 2, "outcome": 1, "sending": 0, "unfolded": 0}
 
 
+def test_what_a_shard_that_is_told_to_end_still_writes_down_is_known_of_its_rows(ledger: Ledger) -> None:
+    ledger.start_run(run="shard", sync=SYNC, kind="profiles", mode="partial", pk_range=(1, 100))
+    batch = sending(5, 6)
+    batch.run = "shard"
+    ledger.record_sent(batch, [Accepted(0, 1, 1, 201)])
+    ledger.interrupt_run("shard", exit_code=143)
+    ledger.end_killed_runs(SYNC, but=RUN, low_pk=101, high_pk=200)  # another shard begins
+    ledger.record_sent(batch, [Accepted(1, 1, 2, 201)])
+    assert ledger.read_rows(SYNC, 1, 100)[SOURCE_PK].to_list() == [5, 6]
+    ledger.end_killed_runs(SYNC, but=RUN, low_pk=1, high_pk=100)  # whoever has its lease knows that it is over
+    assert in_tables(ledger)["sending"] == 0
+
+
 def test_of_a_batch_that_is_sent_anew_both_parts_are_known(ledger: Ledger) -> None:
     ledger.record_sent(sending(5, 6, 7), [Accepted(0, 1, 1, 201)])
     ledger.record_sent(sending(6, 7), [Accepted(0, 2, 2, 201)])  # the rest, by another call of the step

@@ -174,16 +174,18 @@ class Runs(LedgerConnection):
             them as they stand now, oldest first.
         """
         run = schema.run.c
-        dead = [run.sync == sync, run.state == RUNNING, run.id != but]
+        ours: sa.ColumnElement[bool] = sa.true()
         if low_pk is not None and high_pk is not None:
-            dead.append(sa.or_(run.low_pk.is_(None), sa.and_(run.low_pk <= high_pk, run.high_pk >= low_pk)))
+            ours = sa.or_(run.low_pk.is_(None), sa.and_(run.low_pk <= high_pk, run.high_pk >= low_pk))
+        dead = [run.sync == sync, run.state == RUNNING, run.id != but, ours]
         values = {"state": KILLED, "exit_code": KILLED_CODE, "ended_at": self.now()}
         with self.writing("end killed runs", fenced=True) as connection:
             found = connection.execute(sa.select(schema.run).where(*dead).order_by(run.started_at, run.id)).all()
             if found:
                 connection.execute(sa.update(schema.run).where(*dead).values(values))
-            running = sa.select(run.id).where(run.state == RUNNING)
-            left = (schema.sending.c.sync == sync, schema.sending.c.run.not_in(running))
+            # One of other rows that is interrupted may still be writing down what it was told.
+            alive = sa.select(run.id).where(sa.or_(run.state == RUNNING, sa.not_(ours)))
+            left = (schema.sending.c.sync == sync, schema.sending.c.run.not_in(alive))
             connection.execute(sa.delete(schema.sending).where(*left))
         return [Run(**{**each._mapping, **values}) for each in found]  # noqa: SLF001 - public name
 
