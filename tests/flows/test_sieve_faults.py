@@ -1,10 +1,12 @@
-"""Where what is known of rows cannot be read now, the read is tried again: no row is lost by that."""
+"""What is known of rows cannot be read now, or was found by another reader of cells."""
 
+from importlib.metadata import version
 from typing import Any
 
 import polars as pl
 import pytest
 
+from caspio_sync.engine import sieve
 from caspio_sync.errors import TransientError
 from caspio_sync.ledger.store import Ledger
 from tests.flows.world import World
@@ -26,7 +28,7 @@ def test_a_locked_ledger_loses_no_rows_of_the_read(world: World, monkeypatch: py
     world.sync(CATALOG)
     world.run()
     world.caspio.update_rows("Customers", {"Email": "new@example.com"}, f"PK_ID={pks[3]}")
-    sound, failed = getattr(Ledger, read), []
+    sound, failed = getattr(Ledger, read), list[str]()
 
     def locked_once(ledger: Ledger, *args: Any, **options: Any) -> pl.DataFrame:
         if not failed:
@@ -40,3 +42,26 @@ def test_a_locked_ledger_loses_no_rows_of_the_read(world: World, monkeypatch: py
     assert failed
     assert (report.read, report.changed, report.unchanged) == (30, 1, 29)
     assert world.verdicts() == {"sent": 30}
+
+
+@pytest.mark.parametrize("library", ["polars", "phonenumbers", "pycountry"])
+def test_another_version_of_what_reads_cells_has_every_row_mapped(
+    world: World, monkeypatch: pytest.MonkeyPatch, library: str
+) -> None:
+    world.people(5)
+    world.sync(CATALOG)
+    world.run()
+    met = list[int]()
+    monkeypatch.setattr(sieve, "version", lambda name: "another" if name == library else version(name))
+    sifted = sieve.RowSieve._sifted  # noqa: SLF001 - watched
+
+    def watched(self: sieve.RowSieve, pages: Any, known: pl.DataFrame) -> Any:
+        found = sifted(self, pages, known)
+        met.append(found.met.height)
+        return found
+
+    monkeypatch.setattr(sieve.RowSieve, "_sifted", watched)
+    world.run()
+    assert not any(met)
+    world.run()
+    assert met[-1] == 5

@@ -28,7 +28,7 @@ from caspio_sync.schemas import SOURCE_PK
 # Raised when what is kept of a row means something else than before.
 _VERSION = 1
 # What reads cells, besides our own code: another version may read them otherwise.
-_READERS = ("polars", "phonenumbers")
+_READERS = ("polars", "phonenumbers", "pycountry")
 
 
 class RowSieve:
