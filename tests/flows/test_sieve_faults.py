@@ -44,7 +44,7 @@ def test_a_locked_ledger_loses_no_rows_of_the_read(world: World, monkeypatch: py
     assert world.verdicts() == {"sent": 30}
 
 
-@pytest.mark.parametrize("library", ["polars", "phonenumbers", "pycountry"])
+@pytest.mark.parametrize("library", ["polars", "phonenumbers", "pycountry", "our own code"])
 def test_another_version_of_what_reads_cells_has_every_row_mapped(
     world: World, monkeypatch: pytest.MonkeyPatch, library: str
 ) -> None:
@@ -52,7 +52,10 @@ def test_another_version_of_what_reads_cells_has_every_row_mapped(
     world.sync(CATALOG)
     world.run()
     met = list[int]()
-    monkeypatch.setattr(sieve, "version", lambda name: "another" if name == library else version(name))
+    if library == "our own code":
+        monkeypatch.setattr(sieve, "_our_code", lambda: "another")
+    else:
+        monkeypatch.setattr(sieve, "version", lambda name: "another" if name == library else version(name))
     sifted = sieve.RowSieve._sifted  # noqa: SLF001 - watched
 
     def watched(self: sieve.RowSieve, pages: Any, known: pl.DataFrame) -> Any:

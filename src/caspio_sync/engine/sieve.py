@@ -11,7 +11,9 @@ rows that bear the same key (`comparing.recalled`). Who asks for everything (`--
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from functools import cache
 from importlib.metadata import version
+from pathlib import Path
 
 import polars as pl
 
@@ -27,8 +29,10 @@ from caspio_sync.schemas import SOURCE_PK
 
 # Raised when what is kept of a row means something else than before.
 _VERSION = 1
-# What reads cells, besides our own code: another version may read them otherwise.
+# What reads cells: another version may read them otherwise. A clone of ours that is updated keeps its number, so that
+# our code itself is looked at.
 _READERS = ("polars", "phonenumbers", "pycountry")
+_OUR_READERS = ("*.py", "caspio/*.py", "destinations/**/*.py", "kinds/**/*.py", "ledger/*.py", "mapping/*.py")
 
 
 class RowSieve:
@@ -122,7 +126,7 @@ def _digest(prepared: Prepared, salt: int) -> str:
     readers = [version(each) for each in _READERS]
     content = [
         _VERSION,
-        caspio_sync.__version__,
+        _our_code(),
         *readers,
         definition.kind,
         definition.model_dump_json(),
@@ -134,3 +138,11 @@ def _digest(prepared: Prepared, salt: int) -> str:
         salt,
     ]
     return hashlib.sha256(repr(content).encode()).hexdigest()[:32]
+
+
+@cache
+def _our_code() -> str:
+    """Hash of our files that read cells; it takes a few milliseconds."""
+    root = Path(caspio_sync.__file__).parent
+    paths = sorted(path for each in _OUR_READERS for path in root.glob(each))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
