@@ -22,7 +22,7 @@ gate: {max_deleted_share: 1, min_share_of_last: 0}
 """
 
 
-@pytest.mark.parametrize("read", ["raw_prints", "acknowledged"])
+@pytest.mark.parametrize("read", ["raw_prints", "acknowledged", "duplicate_words"])
 def test_a_locked_ledger_loses_no_rows_of_the_read(world: World, monkeypatch: pytest.MonkeyPatch, read: str) -> None:
     pks = world.people(30)
     world.sync(CATALOG)

@@ -42,8 +42,15 @@ _NO_SUITE = -1
 
 async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
     """The batch's mapped frame; rows that a sieve took out come back into the batch where they are needed after all."""
+    found = batch.frame
+    mapped = await _mapped_whole(run, batch)
+    # Last: an answer of the ledger that was lost on the way has all of it repeated.
     run.report.read += batch.rows
-    run.reading.note_found(batch.frame)
+    run.reading.note_found(found)
+    return mapped
+
+
+async def _mapped_whole(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
     nothing = batch.frame.is_empty() and run.reading.nothing is not None
     mapped = run.reading.nothing_mapped if nothing else await _mapped(run, batch.frame)
     if batch.frame.is_empty():
@@ -52,8 +59,9 @@ async def map_batch(run: SyncRun, batch: SourceBatch) -> pl.DataFrame:
         return mapped
     pages, prepared = batch.met.pages(others), run.prepared
     back = await asyncio.to_thread(source_frame, pages, prepared.read_fields, prepared.key.name)
+    mapped = pl.concat([mapped, await _mapped(run, back)]).sort(SOURCE_PK)
     batch.frame, batch.met = pl.concat([batch.frame, back]).sort(SOURCE_PK), batch.met.without(others)
-    return pl.concat([mapped, await _mapped(run, back)]).sort(SOURCE_PK)
+    return mapped
 
 
 async def _mapped(run: SyncRun, frame: pl.DataFrame) -> pl.DataFrame:

@@ -158,7 +158,7 @@ async def _record(run: SyncRun, batch: Batch) -> None:
     await recording.record_batch(run, batch.source, batch.compared, batch.held, batch.outstanding)
 
 
-MAP = Step("map", _map, plan=_plan_map, alone=_map_alone, turn="compare", repeated=False)
+MAP = Step("map", _map, plan=_plan_map, alone=_map_alone, turn="compare")
 COMPARE = holding_against("compare", _compare, _compare_alone)
 STOP = Step("", _stop, turn="gate")
 GATE = Step("gate", _judge, plan=_plan_judge, alone=_judge_alone, turn="gate", repeated=False)
