@@ -243,6 +243,17 @@ def test_an_opt_out_alone_is_one_object(few: World) -> None:
     assert few.run(full=True).sent == 0
 
 
+def test_an_attribute_called_as_an_answer_is_does_not_stand_for_it(few: World) -> None:
+    named = "".join(f"  {name}: FirstName\n" for name in ("status", "reason", "verdict", "request"))
+    few.sync(few.SYNC.replace("  first_name: FirstName\n", named))
+    few.run()
+    assert {each["status"] for each in few.sent()} == {each["verdict"] for each in few.sent()}
+    few.clock.advance(AN_HOUR)
+    few.caspio.update_rows("Customers", {"Newsletter": "no"}, "CustomerNo = 'c40'")
+    assert few.run().verdicts == {"sent": 1}
+    assert few.run(full=True).requests == 0
+
+
 def test_an_opt_out_of_a_row_that_the_gate_holds_leaves_all_the_same(few: World) -> None:
     few.run()
     few.forget()

@@ -70,7 +70,10 @@ async def send_batch(
     done = delivered.filter(pl.col("part") == "profile").select(SOURCE_PK)
     waiting = accepted.join(done, on=SOURCE_PK, how="anti", maintain_order="left") if done.height else accepted
     if opt_outs is not None:
-        answered = waiting.filter(ONLY_OPT_OUT).join(opt_outs, on=SOURCE_PK, how="inner", maintain_order="left")
+        alone = waiting.filter(ONLY_OPT_OUT)
+        # A field may be called `status` as well; what is recorded is the answer's.
+        named = set(opt_outs.columns) & set(alone.columns) - {SOURCE_PK}
+        answered = alone.drop(named).join(opt_outs, on=SOURCE_PK, how="inner", maintain_order="left")
         if not answered.is_empty():
             await record_outcomes(run, batch, answered, part="profile")
             waiting = waiting.join(answered, on=SOURCE_PK, how="anti", maintain_order="left")
