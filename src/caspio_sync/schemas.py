@@ -26,6 +26,23 @@ PROBLEMS = "problems"
 FORMER_KEY = "_former_key"  # of the mapped frame (see ledger/former_keys.py)
 HELD_BEFORE = "_held_before"  # of the changes: whether the gate held the row before
 OK_SUFFIX = "__ok"
+# Columns that stand beside the mapped ones until these have left. Nothing may be mapped to such a name: the column
+# would take the place of its value, and be sent for it.
+OF_FRAMES = frozenset(
+    {
+        KEY,
+        SOURCE_PK,
+        PROBLEMS,
+        UNCASTABLE,
+        "key_unique",
+        "key_hash",
+        "fp",
+        "fields",
+        "changed",
+        "consent_fields",
+        "consent_changed",
+    }
+)
 
 
 def ok(column: str) -> str:

@@ -5,9 +5,7 @@ from typing import Any
 
 from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.values import ValueRules
-from caspio_sync.schemas import KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, UNCASTABLE
-
-_OF_FRAMES = frozenset({KEY, SOURCE_PK, PROBLEMS, UNCASTABLE, "key_unique"})
+from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
 
 
 def catalog_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
@@ -33,7 +31,7 @@ def _fault_in_name(name: str, values: ValueRules) -> str | None:
         return f"'{name}' is the item's id, which `item_id` names; remove the line"
     if (fault := values.fault_in_name(name)) is not None:
         return fault
-    if name in _OF_FRAMES:
+    if name in OF_FRAMES:
         return f"'{name}' is a name that the sync's own frames use; choose another one, such as item_{name}"
     if name.startswith("_") or name.endswith(OK_SUFFIX):
         return f"'{name}' is a reserved name (a leading _, an ending {OK_SUFFIX}); choose another one"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.proposed_lines import DISABLED, KEY_TYPES, LEFT_OUT, bare, cursor, quoted, why, zone_line
 from caspio_sync.mapping.values import rules_for
-from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from caspio_sync.schemas import OF_FRAMES, SOURCE_DTYPES, CaspioField
 
 _ID = re.compile(r"(?:sku|code|id|no|nr|number|isbn|ean|gtin)$")
 
@@ -66,7 +66,7 @@ def _fields(fields: Sequence[CaspioField]) -> Iterator[str]:
     for field in fields:
         spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.name)
         name = re.sub(r"[^A-Za-z0-9_-]+", "_", spaced).strip("_").lower() or "field"
-        while name in written or name == "id":
+        while name in written | OF_FRAMES or name == "id":
             name = f"caspio_{name}"
         written.add(name)
         if field.type in LEFT_OUT or field.type not in SOURCE_DTYPES:

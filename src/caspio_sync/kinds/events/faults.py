@@ -6,11 +6,9 @@ from typing import Any
 from caspio_sync.kinds.events.definition import CURRENCY, EVENT_NAME, PRICE, PRODUCT_ID, QUANTITY, TIME
 from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.values import ValueRules
-from caspio_sync.schemas import KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, UNCASTABLE
+from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
 
 UNITS = "units"  # the property that holds the pieces of a purchase of more than are taken
-# Columns that stand beside the properties before these are made into what is sent.
-_OF_FRAMES = frozenset({KEY, SOURCE_PK, PROBLEMS, UNCASTABLE, "key_unique", "key_hash", "fp", "fields", "changed"})
 # Names that events, and purchases besides, keep for themselves (Braze, 3.6 and 3.7); the frames have them as columns.
 OF_EVENTS = frozenset({TIME, EVENT_NAME})
 OF_PURCHASES = OF_EVENTS | {PRODUCT_ID, QUANTITY, PRICE, CURRENCY}
@@ -42,7 +40,7 @@ def _property_faults(data: Mapping[str, Any], values: ValueRules, reserved: froz
             yield at, f"is mapped twice: '{first}' differs only by case; keep one of the two"
         elif name in reserved:
             yield at, f"'{name}' is a part of the event itself, not of its properties; choose another name"
-        elif name in _OF_FRAMES or name.startswith("_") or name.endswith(OK_SUFFIX):
+        elif name in OF_FRAMES or name.startswith("_") or name.endswith(OK_SUFFIX):
             yield at, f"'{name}' is a reserved name; the sync's own frames use it: choose another one"
         elif (fault := values.fault_in_name(name)) is not None:
             yield at, fault

@@ -7,7 +7,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.events.faults import OF_PURCHASES
 from caspio_sync.mapping.proposed_lines import DISABLED, KEY_TYPES, LEFT_OUT, bare, cursor, quoted, zone_line
 from caspio_sync.mapping.values import rules_for
-from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from caspio_sync.schemas import OF_FRAMES, SOURCE_DTYPES, CaspioField
 
 _PERSON = re.compile(r"customer|client|contact|user|member|person|account|email")
 _WHEN = re.compile(r"date|time|opened|created|at$|when|on$")
@@ -146,7 +146,8 @@ def _properties(kind: str, fields: Sequence[CaspioField]) -> Iterator[str]:
     for field in fields:
         spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field.name)
         named = re.sub(r"\W+", "_", spaced).strip("_").lower() or "field"
-        while named in written or named in OF_PURCHASES or values.fault_in_name(named) is not None:
+        taken = written | OF_PURCHASES | OF_FRAMES
+        while named in taken or values.fault_in_name(named) is not None:
             named = f"caspio_{named}"
         if field.type in LEFT_OUT or field.type not in SOURCE_DTYPES:
             lines.append(f"  # {named}: {quoted(field.name)}    # {field.type}: rarely of use in messages")

@@ -6,9 +6,8 @@ from typing import Any
 from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX
 from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.values import ValueRules
-from caspio_sync.schemas import KEY, OK_SUFFIX, PROBLEMS, SOURCE_PK, UNCASTABLE
+from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
 
-_OF_FRAMES = frozenset({KEY, SOURCE_PK, PROBLEMS, UNCASTABLE})
 # `type` a standard attribute may be given: the one it has anyway.
 # Keys of a sync file that the design has, and no kind takes yet.
 _UNBUILT = frozenset({"tags", "automations", "both"})
@@ -30,7 +29,7 @@ def fault_in_name(name: str, values: ValueRules) -> str | None:
         return (
             f"'{name}' changes what {values.title} holds instead of replacing it; profile syncs write whole values only"
         )
-    if name in _OF_FRAMES:
+    if name in OF_FRAMES:
         return f"'{name}' is a reserved name; the sync's own frames use the name: choose another one"
     if name.startswith(("_", GROUP_PREFIX, LIST_PREFIX)) or name.endswith(OK_SUFFIX):
         reserved = "a leading _, an ending __ok, subscription_groups.…, lists.…"
