@@ -88,6 +88,36 @@ def test_erasing_a_person_takes_them_out(world: World, pks: list[int]) -> None:
     assert len(arrived(world)) == 3
 
 
+def test_an_erasure_that_failed_is_ended_by_the_next_run(world: World) -> None:
+    tickets(world, [ticket(1), ticket(2)])
+    world.run("tickets")
+    world.clock.advance(AN_HOUR)
+    world.break_braze(Fault(kind="reset_before", path="/users/delete"))
+    assert CliRunner().invoke(app, ["erase", "tickets", "c1", "--yes"]).exit_code
+    world.break_braze()
+    world.run("tickets", full=True)
+    assert set(world.profiles()) == {"c2"}
+    with world.ledger() as ledger:
+        assert ledger.pending_erasures("tickets") == []
+    assert len(arrived(world)) == 2
+
+
+@pytest.mark.parametrize("answered", [True, False])
+def test_who_is_released_before_being_deleted_has_done_nothing_anew(world: World, answered: bool) -> None:
+    tickets(world, [ticket(1), ticket(2)])
+    lost = Fault(kind="reset_after", path="/users/track", nth=(1,))
+    world.break_braze(Fault(kind="reset_before", path="/users/delete"), *([] if answered else [lost]))
+    world.run("tickets")
+    world.clock.advance(AN_HOUR)
+    assert CliRunner().invoke(app, ["erase", "tickets", "c1", "--yes"]).exit_code
+    world.caspio.insert_rows("Tickets", [ticket(3, CustomerNo="c1")])
+    assert world.ended("tickets").code
+    assert CliRunner().invoke(app, ["erase", "tickets", "c1", "--release"]).exit_code == 0
+    world.break_braze()
+    world.run("tickets", full=True)
+    assert [each["external_id"] for each in arrived(world)] == ["c1", "c2", "c1"]
+
+
 def test_settling_needs_a_word_on_which(world: World, pks: list[int]) -> None:
     for arguments in (["--drop"], ["--drop", "--all", "--pk", "1"], ["--drop", "--resend", "--all"]):
         done = CliRunner().invoke(app, ["unknown", "tickets", *arguments])

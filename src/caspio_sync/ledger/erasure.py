@@ -23,7 +23,7 @@ from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.engagement_schema import agreed
-from caspio_sync.ledger.events_schema import journal
+from caspio_sync.ledger.events_schema import ONCE, journal
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
 from caspio_sync.ledger.moved_keys import former_spellings, moved_key
 from caspio_sync.ledger.raw_prints import forget_prints
@@ -245,11 +245,17 @@ class Erasures(LedgerConnection):
         table = schema.erased.c
         with self.writing("release erased keys") as connection:
             audit.lock(connection)
-            blocked = connection.execute(sa.select(table.key_digest).where(table.key_digest.in_(list(asked)))).scalars()
-            released = sorted(set(blocked))
-            # Also of one that was not deleted yet: what is left of it there is unknown, so all of it is to be sent.
+            chosen = sa.select(table.key_digest, table.state).where(table.key_digest.in_(list(asked)))
+            blocked = connection.execute(chosen).all()
+            released = sorted({each.key_digest for each in blocked})
+            gone = {each.key_digest for each in blocked if each.state != REQUESTED}
+            # Also of one that was not deleted yet: what is left of it there is unknown, so all of it is to be sent. Not
+            # so what it did: that may still be there, and would be counted twice.
             freed = [Erased(digest, "", (keyspace.identifier(asked[digest]),)) for digest in released]
-            cleared = {digest: {"rows": rows} for digest, rows in self._forget(connection, keyspace, freed).items()}
+            deleted = self._forget(connection, keyspace, [each for each in freed if each.key_digest in gone])
+            others = [each for each in freed if each.key_digest not in gone]
+            rows = deleted | self._forget(connection, keyspace, others, kept=_once(connection))
+            cleared = {digest: {"rows": count} for digest, count in rows.items()}
             audit.append(connection, at=at, sync=sync, event="released", subjects=cleared)
             _delete_entries(connection, released)
         return released
@@ -280,13 +286,24 @@ class Erasures(LedgerConnection):
         with self.reading("look up a key") as connection:
             return len(self._bearing(connection, keyspace, [folded(key)]))
 
-    def _forget(self, connection: sa.Connection, keyspace: Keyspace, people: Sequence[Erased]) -> dict[str, int]:
-        """Take people's rows, history and mentions out of the ledger; how many rows are gone, by digest."""
+    def _forget(
+        self, connection: sa.Connection, keyspace: Keyspace, people: Sequence[Erased], *, kept: Sequence[str] = ()
+    ) -> dict[str, int]:
+        """Take people's rows, history and mentions out of the ledger; how many rows are gone, by digest.
+
+        Args:
+            connection: in a write transaction.
+            keyspace: of their keys.
+            people: who they are.
+            kept: syncs of which rows that have left stay.
+        """
         keys = _keys(keyspace, people)
         history.forget_in_reports(connection, list(keys))
         salt = identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label)
-        forget_sending(connection, key_hashes(pl.Series(list(keys), dtype=pl.String), salt))
+        forget_sending(connection, key_hashes(pl.Series(list(keys), dtype=pl.String), salt), but=kept)
         borne = self._bearing(connection, keyspace, list(keys))
+        has_left = pl.col("sent_at").is_not_null().any().over("sync", SOURCE_PK)
+        borne = borne.filter(~(pl.col("sync").is_in(list(kept)) & has_left))
         for (sync,), rows in _with_returns(connection, borne).group_by("sync"):
             history.forget(connection, str(sync), rows[SOURCE_PK])
             for numbers in integer_lists(rows[SOURCE_PK]):
@@ -331,6 +348,12 @@ class Erasures(LedgerConnection):
         stored = sa.select(schema.meta.c.value).where(schema.meta.c.name == "erasure_secret")
         with self.reading("read the erasure secret") as connection:
             return bytes.fromhex(connection.execute(stored).scalar_one())
+
+
+def _once(connection: sa.Connection) -> list[str]:
+    """Syncs of which each row leaves once."""
+    ran = sa.select(schema.run.c.sync).where(schema.run.c.kind.in_(ONCE)).distinct()
+    return list(connection.execute(ran).scalars())
 
 
 def _with_returns(connection: sa.Connection, borne: pl.DataFrame) -> pl.DataFrame:

@@ -8,6 +8,7 @@ from caspio_sync.ledger.schema import Instant, metadata
 from caspio_sync.schemas import SOURCE_PK, Verdict
 
 LEAVING, UNKNOWN, RELEASED = "leaving", "unknown", "released"
+ONCE = ("events", "purchases")  # kinds of syncs whose rows are counted anew each time they arrive
 
 # What left, or was about to, and has no outcome that is known: written before the call, gone with its outcome.
 #   leaving   of a run under way; once that has ended, its answer is lost

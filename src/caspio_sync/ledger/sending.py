@@ -179,9 +179,15 @@ def _fold_batch(connection: sa.Connection, sync: str, run: str, batch: int, stre
         record_prices(connection, sync, rows)
 
 
-def forget_sending(connection: sa.Connection, hashes: pl.Series) -> None:
-    """Take the rows that bear these keys out of the batches that are being sent, or were when their run died."""
-    for each in connection.execute(sa.select(schema.sending)).all():
+def forget_sending(connection: sa.Connection, hashes: pl.Series, *, but: Sequence[str] = ()) -> None:
+    """Take the rows that bear these keys out of the batches that are being sent, or were when their run died.
+
+    Args:
+        connection: in a write transaction.
+        hashes: of the keys.
+        but: syncs that are left as they are.
+    """
+    for each in connection.execute(sa.select(schema.sending).where(schema.sending.c.sync.not_in(but))).all():
         rows = pl.read_ipc(io.BytesIO(each.rows))
         left = rows.filter(~pl.col("key_hash").is_in(hashes.implode()))
         if left.height < rows.height:

@@ -3,6 +3,7 @@
 import orjson
 import polars as pl
 
+from caspio_sync.engine import erasing
 from caspio_sync.engine.comparing import count_full
 from caspio_sync.engine.line import Batch, Line, Row, Step, alike
 from caspio_sync.engine.plan import EventsPlan, Planning
@@ -20,6 +21,11 @@ from caspio_sync.schemas import Verdict
 async def _begin(run: SyncRun[EventWork]) -> None:
     """What former runs left without an answer, told before anything leaves."""
     await begin(run)
+
+
+async def _erase(run: SyncRun) -> None:
+    """Go on with erasures that were asked for at this sync; a repeated call goes on where the failed one stood."""
+    await erasing.erase_named(run)
 
 
 async def _plan_begin(planning: Planning, run: SyncRun[EventWork]) -> None:
@@ -67,13 +73,14 @@ async def _plan_end(_: Planning, run: SyncRun[EventWork]) -> None:
 
 
 BEGIN = Step("", _begin, plan=_plan_begin)
+ERASE = Step("erase", _erase)
 FIND_UNSENT = holding_against("find unsent", find_unsent, _find_alone)
 LOOK_AT_CLOCK = Step("", _look_at_clock, plan=alike(_look_at_clock), turn="gate")
 SEND_EVENTS = Step("send events", send_events, plan=_plan_send, turn="send")
 END = Step("", _end, plan=_plan_end)
 
 EVENTS = Line(
-    before=(BEGIN,),
+    before=(BEGIN, ERASE),
     batch=(MAP, FIND_UNSENT, STOP, LOOK_AT_CLOCK, GATE, BLOCK, BASELINE, SEND_EVENTS, RECORD),
     after=(END,),
 )
