@@ -19,6 +19,7 @@ from tests.flows.happenings import (
     ticket,
     tickets,
 )
+from tests.flows.hooked import Hooked
 from tests.flows.world import World
 
 AN_HOUR = 3600.0
@@ -212,6 +213,32 @@ def test_a_baseline_sends_nothing_and_takes_all_for_sent(world: World) -> None:
     world.caspio.insert_rows("Tickets", [ticket(4)])
     assert world.run("tickets", full=True).verdicts == {"sent": 1}
     assert [each["external_id"] for each in arrived(world)] == ["c4"]
+
+
+def test_a_baseline_takes_history_for_sent_however_old(world: World) -> None:
+    pks = tickets(world, [ticket(number, OpenedAt=minutes_ago(60 * 24 * 400)) for number in range(1, 31)], TICKETS_SYNC)
+    assert world.run("tickets", baseline=True).baseline == 30
+    assert world.run("tickets", pk_range=(pks[0], pks[-1])).verdicts == {}
+    assert arrived(world) == []
+
+
+def test_announced_rows_are_events_once_whoever_reads_them_first(world: World) -> None:
+    hooked, sheet = Hooked(world), world.caspio.datasheet
+    tickets(world, [ticket(1)])
+    order_lines(world, [line(1)])
+    hooked.hook("Tickets", "tickets")
+    hooked.hook("Lines", "orders")
+    world.run("tickets")
+    world.run("orders")
+    world.clock.advance(AN_HOUR)
+    sheet.insert("Tickets", ticket(2))
+    sheet.update("Tickets", {"Status": "closed"}, "PK_ID = 1")
+    sheet.insert("Lines", line(2))
+    hooked.deliver()
+    for name in ("tickets", "orders"):
+        assert world.run(name, hints=True).verdicts == {"sent": 1}
+        assert world.run(name).verdicts == world.run(name, full=True).verdicts == {}
+    assert len(arrived(world)) == len(arrived(world, "purchases")) == 2
 
 
 def test_an_event_of_the_future_leaves_when_its_time_has_come(world: World) -> None:

@@ -35,9 +35,9 @@ class EventWork(Work):
 
 
 def chosen_by_hand(run: SyncRun) -> bool:
-    """Whether a person has said which rows are meant, however old: a backfill, a release of what was held."""
+    """Whether a person has said which rows are meant, however old: a backfill, a baseline, a release of held ones."""
     options = run.options
-    return bool(options.release) or options.since is not None or options.pk_range is not None
+    return bool(options.release) or options.baseline or options.since is not None or options.pk_range is not None
 
 
 async def event_work(opening: Opening, definition: Occurrences, mapping: EventMapping) -> EventWork:
