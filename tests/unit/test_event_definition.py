@@ -118,6 +118,13 @@ def test_two_syncs_of_one_event_and_table_share_it() -> None:
     assert one.shared(event(EVENTS.replace("opened", "closed"))) == []
 
 
+def test_an_event_that_returns_become_is_shared_with_a_sync_of_that_event() -> None:
+    returns = purchase(PURCHASES + "negative: {event: opened}\n")
+    named = event(EVENTS.replace("Tickets", returns.source.name))
+    assert returns.shared(named) == [f"event opened of the rows of {returns.source.name}"]
+    assert purchase(PURCHASES).shared(named) == []
+
+
 @pytest.mark.parametrize("name", ["orders", "tickets"])
 def test_shipped_files_are_as_the_schema_says(name: str) -> None:
     import yaml

@@ -193,8 +193,11 @@ class Occurrences(Sync):
         return
 
     def claims(self) -> dict[Claim, str]:
-        """As `Sync.claims`: its events, of the rows of its table: two syncs would send each of them twice."""
-        place = (self.kind, self.destination, self.source.name.lower())
+        """As `Sync.claims`: its events, of the rows of its table: two syncs would send each of them twice.
+
+        Events that purchases of less than nothing become are events as well: both kinds claim in one place.
+        """
+        place = ("events", self.destination, self.source.name.lower())
         return {(*place, name): f"{said} of the rows of {self.source.name}" for name, said in self.happenings.items()}
 
     def without(self, names: Collection[str]) -> Self:  # noqa: ARG002
