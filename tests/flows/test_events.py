@@ -4,6 +4,7 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
@@ -220,6 +221,13 @@ def test_a_baseline_takes_history_for_sent_however_old(world: World) -> None:
     assert world.run("tickets", baseline=True).baseline == 30
     assert world.run("tickets", pk_range=(pks[0], pks[-1])).verdicts == {}
     assert arrived(world) == []
+
+
+def test_a_row_that_is_asked_for_by_two_spellings_of_its_key_is_one_event(world: World) -> None:
+    tickets(world, [ticket(number) for number in range(1, 151)])
+    keys = [SecretStr(f"{letter}{number}") for letter in "cC" for number in range(1, 151)]  # more than one call takes
+    assert world.run("tickets", row_keys=tuple(keys)).verdicts == {"sent": 150}
+    assert len(arrived(world)) == 150
 
 
 def test_announced_rows_are_events_once_whoever_reads_them_first(world: World) -> None:

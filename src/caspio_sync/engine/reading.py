@@ -72,6 +72,8 @@ class Reading:
         started = time.perf_counter()
         for reader in self.readers:
             if reader.opened is None:
+                if self.batches:  # a row may meet two conditions (Caspio reads c1 and C1 alike): it is sent once
+                    await self.turns.all_done()
                 await self._open(reader)
             batch = await reader.next_batch()
             self.report.counted = sum(each.counted for each in self.readers)
