@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from caspio_sync.engine.run import LEDGER_PATIENCE
 from caspio_sync.errors import CaspioSyncError, LedgerFullError, TransientError
 from caspio_sync.ledger.store import Ledger
+from tests.flows.happenings import ticket, tickets
 from tests.flows.world import World
 
 AWAY: dict[str, Callable[[], CaspioSyncError]] = {
@@ -60,6 +61,16 @@ def test_after_five_minutes_the_run_fails_and_is_not_tried_again(world: World, m
     assert ended.code == 4
     assert "is sent again by the next run" in ended.message
     assert len(world.sent()) == 100  # once: no step was repeated
+
+
+def test_events_that_could_not_be_written_down_are_not_said_to_be_sent_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tickets(world, [ticket(number) for number in range(1, 11)])
+    put_away(monkeypatch, world, LEDGER_PATIENCE + 1000, AWAY["a database that is restarted"])
+    ended = world.ended("tickets")
+    assert ended.code == 4
+    assert "is unknown to the next run" in ended.message
 
 
 def test_a_full_disk_is_told_apart(tmp_path: Path) -> None:

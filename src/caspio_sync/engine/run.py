@@ -270,9 +270,10 @@ class SyncRun(Generic[W]):
                 except (TransientError, LedgerFullError) as error:
                     if away < LEDGER_PATIENCE:
                         continue
+                    then = "sent again by" if self.sink.repeats else "unknown to"
                     raise CaspioSyncError(
                         f"{error} The run waited for {away:.0f} seconds, and sent nothing meanwhile. What was sent "
-                        "before and is not written down is sent again by the next run"
+                        f"before and is not written down is {then} the next run"
                     ) from error
                 self.report.notes.append(f"waited {away:.0f} seconds for the ledger; nothing was sent meanwhile")
                 return result
