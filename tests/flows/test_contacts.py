@@ -174,6 +174,14 @@ def test_a_field_is_found_by_its_tag(shop: Shop) -> None:
     assert contacts.there(2)["fields"]["How much"] == "5"
 
 
+def test_one_field_under_two_names_is_a_finding(shop: Shop) -> None:
+    contacts = shop(text=SYNC.replace("  Spend: Spend", "  How much: Spend\n  TOTAL_SPEND: FirstName"))
+    contacts.account.store.fields["77"] = _field("77", "How much", "text", "TOTAL_SPEND")
+    ended = contacts.run()
+    assert (ended.code, contacts.account.contacts()) == (2, {})
+    assert "contacts.yaml:12: fields.TOTAL_SPEND: is the same field there as 'How much'" in ended.message
+
+
 def test_missing_options_are_added(shop: Shop) -> None:
     contacts = shop()
     field = contacts.account.store.fields["77"] = _field("77", "Member Level", "dropdown")

@@ -61,6 +61,7 @@ class CustomFields:
     async def look(self) -> Missing:
         """As `Keeper.look`: the fields and options that `keep` would make."""
         lines, faults = [], []
+        named: dict[str, str] = {}  # id of a field, by whatever name it was found
         for name in self._sync.lists:
             try:
                 await self._directory.list_id(name)
@@ -70,6 +71,11 @@ class CustomFields:
             there = await self._directory.field(wanted.name)
             if there is None:
                 lines.append(f"make the custom field {wanted.name} ({_shape(wanted.type, wanted.options)})")
+            elif (first := named.setdefault(there.id, wanted.name)) != wanted.name:
+                faults.append(
+                    f"{self._sync.where('fields', wanted.name)}: fields.{wanted.name}: is the same field there as "
+                    f"'{first}', by its title and by its personalisation tag; keep one of the two"
+                )
             elif (fault := _misfit(wanted, there)) is not None:
                 faults.append(f"{self._sync.where('fields', wanted.name)}: fields.{wanted.name}: {fault}")
             elif new := _new_options(wanted, there):
