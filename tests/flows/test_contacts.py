@@ -324,6 +324,24 @@ def test_addresses_that_go_round_leave_each_row_its_own(shop: Shop) -> None:
     }
 
 
+@pytest.mark.parametrize("phone", ["", "n/a"])
+def test_an_address_that_was_mistyped_and_corrected_is_the_contact_it_was(shop: Shop, phone: str) -> None:
+    contacts = shop(3, SYNC + "erasure: {where: \"Erase='yes'\"}\n")
+    contacts.run()
+    before = contacts.there(2)["id"]
+    stranger = contacts.account.store.make("somebody.else@example.com", 0.0).id
+    contacts.change(2, Email="somebody.else@example.com", Phone=phone)  # of a contact that the table does not have
+    contacts.run()
+    contacts.change(2, Email="p2@example.com", Phone="", Spend=7)
+    assert contacts.run().code == 0
+    assert (contacts.there(2)["id"], contacts.there(2)["fields"]["Spend"]) == (before, "7")
+    contacts.change(2, Erase="yes")
+    contacts.run()
+    there = contacts.account.contacts()
+    assert there.keys() == {"p1@example.com", "p3@example.com", "somebody.else@example.com"}
+    assert there["somebody.else@example.com"]["id"] == stranger
+
+
 def test_who_is_erased_while_a_changed_address_is_held_is_gone_there(shop: Shop) -> None:
     contacts = shop(3, SYNC + "erasure: {where: \"Erase='yes'\"}\n")
     contacts.run()

@@ -20,8 +20,10 @@ moved_key = sa.Table(
     sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("key_hash", sa.BigInteger, nullable=False),
-    sa.Column("was_sent", sa.SmallInteger, nullable=False),  # 1: the row was sent under it; 0: it was to be
+    # 1: the row was sent under it; 0: it was to be; 2: it was sent under it, and bears it again.
+    sa.Column("was_sent", sa.SmallInteger, nullable=False),
 )
+MOVED_SCHEMA = pl.Schema({SOURCE_PK: pl.Int64(), KEY: pl.String(), "was_sent": pl.Int64()})
 
 
 class MovedKeys(LedgerConnection):
@@ -36,21 +38,29 @@ class MovedKeys(LedgerConnection):
         with self.writing("note changed keys", fenced=True) as connection:
             upsert(connection, moved_key, values, constants={"sync": sync})
 
-    def moved_keys(self, sync: str, low: int, high: int) -> pl.DataFrame:
-        """source_pk and key of the rows from low to high that were not sent under their present key yet.
+    def note_back(self, sync: str, rows: pl.DataFrame) -> None:
+        """Remember that rows (source_pk, key) bear the key again under which they were sent: once sent, they are it."""
+        of = moved_key.c
+        with self.writing("note changed keys", fenced=True) as connection:
+            for source_pk, key in rows.select(SOURCE_PK, KEY).iter_rows():
+                chosen = (of.sync == sync, of.source_pk == source_pk, of.key == key)
+                connection.execute(sa.update(moved_key).where(*chosen).values(was_sent=2))
 
-        A former key that another row has by now is that row's.
+    def moved_keys(self, sync: str, low: int, high: int) -> pl.DataFrame:
+        """MOVED_SCHEMA of the rows from low to high that were not sent under their present key yet.
+
+        A former key that another row has by now is that row's. Of a row, the key that it was sent under comes first.
         """
         others = (
             "SELECT 1 FROM row WHERE row.sync = moved_key.sync AND row.key_hash = moved_key.key_hash "
             "AND row.key = moved_key.key AND row.source_pk <> moved_key.source_pk"
         )
         statement = (
-            "SELECT source_pk, key FROM moved_key WHERE sync = ? AND source_pk BETWEEN ? AND ? "
+            "SELECT source_pk, key, was_sent FROM moved_key WHERE sync = ? AND source_pk BETWEEN ? AND ? "
             f"AND NOT EXISTS ({others}) ORDER BY source_pk, was_sent DESC, key"
         )
         with self.reading("read changed keys") as connection:
-            return select_frame(connection, statement, (sync, low, high), {SOURCE_PK: pl.Int64(), KEY: pl.String()})
+            return select_frame(connection, statement, (sync, low, high), dict(MOVED_SCHEMA))
 
     def settle_moved(self, sync: str) -> None:
         """Forget those of rows that were sent since; to be called when no row of a batch is on its way."""

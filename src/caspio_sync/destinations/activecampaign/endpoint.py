@@ -105,7 +105,7 @@ class ContactsEndpoint:
         if email not in self._moving:  # else the answer was lost, and by now the address may be somebody else's
             for former in contact[FORMER]:
                 there = await self._client.ids(former)
-                if there and hash(former) in self._written:
+                if there and former != email and hash(former) in self._written:
                     raise _refused(
                         "its former address is another row's by now, and was written for that: change the contact's "
                         "address in ActiveCampaign by hand"

@@ -11,7 +11,10 @@ from caspio_sync.schemas import KEY, SOURCE_PK
 
 
 async def with_known_keys(run: SyncRun[ProfileWork], changes: pl.DataFrame, low: int, high: int) -> pl.DataFrame:
-    """The changes with `_known_as`: other keys by which the row's person may be known there; null where by its own.
+    """The changes with `_known_as`: keys by which the row's person may be known there; null where by its own alone.
+
+    Its own is among them, and the first, where the row was sent under it before it had another one for a while: what
+    has that other one there may be somebody else, whose address was typed by mistake.
 
     What is noted is noted before anything is sent: should the run die, the person has the former key, or this one.
 
@@ -31,11 +34,21 @@ async def with_known_keys(run: SyncRun[ProfileWork], changes: pl.DataFrame, low:
         keys = [(sent, True), (former, False), (tried.select(SOURCE_PK, KEY).drop_nulls(), False)]
         named = pl.concat([each.with_columns(was_sent=pl.lit(was)) for each, was in keys])
         await run.persist(store.note_moved, run.name, named.with_columns(key_hashes(named[KEY], run.salt)))
-    names = pl.concat([noted, former]).unique(maintain_order=True).rename({KEY: "_name"})
+    back = noted.filter(pl.col("was_sent") > 0).join(changes, on=[SOURCE_PK, KEY], how="semi")
+    if not run.planned and not back.is_empty():
+        await run.persist(store.note_back, run.name, back)
+    names = pl.concat([noted.select(former.columns), former]).unique(maintain_order=True)
     others = (
-        names.join(changes.select(SOURCE_PK, KEY), on=SOURCE_PK, how="inner", maintain_order="left")
-        .filter(pl.col("_name") != pl.col(KEY))
+        names.join(changes.select(SOURCE_PK, _own=KEY), on=SOURCE_PK, how="inner", maintain_order="left")
+        .join(
+            back.select(SOURCE_PK, KEY, is_back=pl.lit(value=True)),
+            on=[SOURCE_PK, KEY],
+            how="left",
+            maintain_order="left",
+        )
+        .filter((pl.col(KEY) != pl.col("_own")) | pl.col("is_back"))
+        .filter((pl.col(KEY) != pl.col("_own")).any().over(SOURCE_PK))
         .group_by(SOURCE_PK, maintain_order=True)
-        .agg(pl.col("_name").alias(KNOWN_AS))
+        .agg(pl.col(KEY).alias(KNOWN_AS))
     )
     return changes.join(others, on=SOURCE_PK, how="left", maintain_order="left")
