@@ -461,6 +461,36 @@ def test_many_opt_outs_leave_by_an_import_before_the_rest(shop: Shop) -> None:
     assert (contacts.account.calls["POST import/bulk_import"], contacts.account.calls["POST contactLists"]) == (2, 0)
 
 
+def test_an_opt_out_that_an_import_refuses_leaves_alone(shop: Shop) -> None:
+    contacts = shop(20)
+    contacts.run()
+    contacts.account.behaviour.excluded = frozenset({"p5@example.com"})
+    for number in range(1, 21):
+        contacts.change(number, Newsletter="no")
+    assert contacts.run().code == 0
+    assert {contacts.there(number)["lists"]["Newsletter"] for number in range(1, 21)} == {"2"}
+    assert contacts.world.verdicts("contacts") == {"sent": 20}
+
+
+def test_who_left_while_the_answer_to_a_subscription_was_lost_stays_off_the_list(shop: Shop) -> None:
+    contacts = shop(2)
+    contacts.change(1, Newsletter="")
+    contacts.run()
+    contacts.change(1, Newsletter="yes")
+    sound = contacts.account.app
+
+    async def leaving(scope: Any, receive: Any, send: Any) -> None:
+        await sound(scope, receive, send)
+        if scope["path"] == "/api/3/contactLists" and contacts.there(1)["lists"] == {"Newsletter": "1"}:
+            contacts.account.set_status("p1@example.com", "Newsletter", "2")
+
+    contacts.account.app = leaving  # type: ignore[method-assign]
+    contacts.world.break_activecampaign(Fault(kind="reset_after", path="/api/3/contactLists", method="POST", nth=(1,)))
+    assert contacts.run().code == 0
+    assert contacts.account.calls["POST contactLists"] == 1
+    assert contacts.there(1)["lists"] == {"Newsletter": "2"}
+
+
 def test_an_opt_out_of_a_held_row_leaves_and_makes_nobody(shop: Shop) -> None:
     contacts = shop(2)
     contacts.run()

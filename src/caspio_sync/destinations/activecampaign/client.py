@@ -148,15 +148,33 @@ class ActiveCampaignClient(Closing):
         return {str(each["list"]): str(each["status"]) for each in _rows(answer, "contactLists", doing)}
 
     async def put_on(self, number: str, on: str, status: str) -> None:
-        """POST /contactLists. It re-subscribes whoever left (ActiveCampaign, lists): first look at `statuses`.
+        """POST /contactLists. It re-subscribes whoever left (ActiveCampaign, lists): for that there is `subscribe`.
 
         Args:
             number: the contact's id.
             on: the list's id.
-            status: "1" subscribed, "2" unsubscribed.
+            status: "2" unsubscribed.
         """
         body = {"contactList": {"list": on, "contact": number, "status": status}}
         await self._ask("POST", "/contactLists", "writing the status on a list", body)
+
+    async def subscribe(self, number: str, on: str) -> None:
+        """POST /contactLists, status "1", of a contact that `statuses` says is not on the list.
+
+        Before it is tried again, it is looked whether the first try was taken: the person may have left since.
+        """
+        doing = "writing the status on a list"
+        content = orjson.dumps({"contactList": {"list": on, "contact": number, "status": "1"}})
+        tried = False
+
+        async def once() -> Heard:
+            nonlocal tried
+            if tried and on in await self.statuses(number):
+                return Heard({}, HTTPStatus.OK)
+            tried = True
+            return await self._answered("POST", "/contactLists", doing, content)
+
+        await self._patiently(once)
 
     # Fields and lists.
 
@@ -247,6 +265,9 @@ class ActiveCampaignClient(Closing):
         async def once() -> Heard:
             return await self._answered(method, path, doing, content, query)
 
+        return await self._patiently(once)
+
+    async def _patiently(self, once: Ask) -> Heard:
         for _ in range(_FORBIDDEN_TRIES - 1):
             try:
                 return await self._paced.ask(once)

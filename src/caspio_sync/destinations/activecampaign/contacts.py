@@ -14,7 +14,17 @@ from caspio_sync.destinations.activecampaign.custom_fields import CustomFields
 from caspio_sync.destinations.activecampaign.endpoint import ContactsEndpoint
 from caspio_sync.destinations.activecampaign.eraser import ContactEraser
 from caspio_sync.destinations.activecampaign.objects import encode_contacts
-from caspio_sync.destinations.activecampaign.requests import AFTER, FEW, IMPORT, MOVE, OPT_OUT, QUIET_IMPORT, SYNC
+from caspio_sync.destinations.activecampaign.requests import (
+    AFTER,
+    FEW,
+    IMPORT,
+    IMPORTS,
+    MOVE,
+    OPT_OUT,
+    OPT_OUT_IMPORT,
+    QUIET_IMPORT,
+    SYNC,
+)
 from caspio_sync.destinations.activecampaign.settings import CALLS_PER_SECOND
 from caspio_sync.destinations.activecampaign.values import CONTACT_VALUES
 from caspio_sync.engine.destination import Sink
@@ -44,7 +54,7 @@ class ContactSink(Sink[ActiveCampaignAccount]):
     """Contacts of one sync."""
 
     values = CONTACT_VALUES
-    envelopes = (SYNC, MOVE, AFTER, OPT_OUT, IMPORT, QUIET_IMPORT)
+    envelopes = (SYNC, MOVE, AFTER, OPT_OUT, IMPORT, QUIET_IMPORT, OPT_OUT_IMPORT)
     when_lost = "repeat"  # values, addresses and states are set, not added to
     options: ClassVar = ContactOptions
     keeps = True
@@ -82,12 +92,12 @@ class ContactSink(Sink[ActiveCampaignAccount]):
     def opt_outs(self, rows: pl.DataFrame, mapping: RowMapping) -> list[Write]:
         """As `Sink.opt_outs`: by an import where they are many; of a row that may be nobody's yet, one by one."""
         alone = (pl.col("_op") == "new") | pl.lit(rows.height <= FEW)
-        chosen = [(rows.filter(alone), OPT_OUT), (rows.filter(~alone), QUIET_IMPORT)]
+        chosen = [(rows.filter(alone), OPT_OUT), (rows.filter(~alone), OPT_OUT_IMPORT)]
         return [self._write(some, envelope, mapping, opt_outs=True) for some, envelope in chosen if not some.is_empty()]
 
     def calls(self, account: ActiveCampaignAccount, envelope: Envelope, requests: int) -> tuple[int, float]:
         """As `Sink.calls`: an import is asked for once besides; of a contact alone its lists, where it is on some."""
-        each = 2 if envelope in {IMPORT, QUIET_IMPORT} else 1 + (2 if self._sync.lists else 0) + (envelope == MOVE) * 2
+        each = 2 if envelope in IMPORTS else 1 + (2 if self._sync.lists else 0) + (envelope == MOVE) * 2
         calls = requests * each
         return calls, calls / account.calls_per_second
 

@@ -1,6 +1,7 @@
 """Where contacts go: one by one by their address, or many by an import that is settled before it counts as taken."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,7 +12,15 @@ from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.consent import SUBSCRIBED, UNSUBSCRIBED, why_not
 from caspio_sync.destinations.activecampaign.directory import MULTIPLE
 from caspio_sync.destinations.activecampaign.objects import FORMER, SEPARATOR, STANDARD
-from caspio_sync.destinations.activecampaign.requests import AFTER, IMPORT, IMPORT_BYTES, MOVE, OPT_OUT, QUIET_IMPORT
+from caspio_sync.destinations.activecampaign.requests import (
+    AFTER,
+    IMPORT,
+    IMPORT_BYTES,
+    IMPORTS,
+    MOVE,
+    OPT_OUT,
+    OPT_OUT_IMPORT,
+)
 from caspio_sync.errors import ConfigurationError, PermanentError
 from caspio_sync.wire.http import RateLimit, RefusedError
 from caspio_sync.wire.taken import ObjectError, Taken
@@ -42,9 +51,11 @@ class ContactsEndpoint:
     async def deliver(self, request: Request, *, seconds: float) -> Taken:  # noqa: ARG002 - calls have their own time
         """As `Endpoint.deliver`; an import has answered once it is settled."""
         contacts = [await self._with_ids(each) for each in orjson.loads(request.body)[request.envelope.array]]
-        if request.envelope in {IMPORT, QUIET_IMPORT}:
+        if request.envelope in IMPORTS:
             self._written.update(hash(each["email"]) for each in contacts)
-            return await self._import(contacts, quiet=request.envelope == QUIET_IMPORT)
+            if request.envelope == OPT_OUT_IMPORT:
+                return await self._import_opt_outs(contacts)
+            return await self._import(contacts, quiet=request.envelope != IMPORT)
         (contact,) = contacts
         if request.envelope == OPT_OUT:
             return await self._opt_out(contact)
@@ -148,6 +159,18 @@ class ContactsEndpoint:
                     await self._client.put_on(number, str(off["listid"]), UNSUBSCRIBED)
         return Taken(_OK, (), RateLimit())
 
+    async def _import_opt_outs(self, contacts: Sequence[Mapping[str, Any]]) -> Taken:
+        """Opt-outs by an import; whom it refuses, for whatever reason, is taken off the lists alone."""
+        try:
+            taken = await self._import(contacts, quiet=True)
+        except RefusedError:
+            if len(contacts) > 1:  # halving finds whom it is about
+                raise
+            return await self._opt_out(contacts[0])
+        for place in [each.index for each in taken.errors if each.index is not None]:
+            await self._opt_out(contacts[place])
+        return replace(taken, errors=())
+
     async def _put_on_lists(self, number: str, contact: Mapping[str, Any]) -> list[str]:
         """Write what the row says of lists, opt-outs first; why it was not done, of each list where it was not."""
         for off in contact.get("unsubscribe", ()):
@@ -157,7 +180,7 @@ class ContactsEndpoint:
         told = []
         for on in wanted:
             if on not in there:
-                await self._client.put_on(number, on, SUBSCRIBED)
+                await self._client.subscribe(number, on)
             elif there[on] != SUBSCRIBED:
                 name = await self._directory.list_name(on)
                 told.append(

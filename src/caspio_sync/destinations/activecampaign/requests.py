@@ -16,3 +16,6 @@ OPT_OUT = Envelope("contacts", 1, _FILLED_BYTES, target="opt out")
 # Many at a time, settled later; automations run on them, or they do not.
 IMPORT = Envelope("contacts", CONTACTS_PER_IMPORT, _FILLED_BYTES, target="import")
 QUIET_IMPORT = Envelope("contacts", CONTACTS_PER_IMPORT, _FILLED_BYTES, target="quiet import")
+# Nothing but opt-outs, of which none may be lost for what an import refuses: such a one goes on alone.
+OPT_OUT_IMPORT = Envelope("contacts", CONTACTS_PER_IMPORT, _FILLED_BYTES, target="opt-out import")
+IMPORTS = frozenset({IMPORT, QUIET_IMPORT, OPT_OUT_IMPORT})
