@@ -12,6 +12,7 @@ from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import current_settings
+from tests.flows.hooked import Hooked
 from tests.flows.world import World
 
 HOUR = 3600.0
@@ -237,6 +238,43 @@ def test_a_resend_runs_no_automations(shop: Shop) -> None:
     contacts.run()
     assert contacts.run(full=True, resend=True).code == 0
     assert contacts.there(1)["automations"] == 0
+
+
+def test_the_rest_of_an_interrupted_first_load_runs_no_automations(shop: Shop) -> None:
+    contacts = shop(1500, SYNC + "batch_size: 1000\n")
+    contacts.world.break_activecampaign(
+        Fault(kind="status", path="/api/3/import/bulk_import", status=500, nth=tuple(range(5, 500)))
+    )
+    assert contacts.run().code != 0
+    there = len(contacts.account.contacts())
+    assert 0 < there < 1500
+    contacts.world.break_activecampaign()
+    contacts.world.clock.advance(-HOUR / 2)
+    assert contacts.run().code == 0
+    assert len(contacts.account.contacts()) == 1500
+    assert {each["automations"] for each in contacts.account.contacts().values()} == {0}
+
+
+@pytest.mark.parametrize("options", [{"limit": 20}, {"pk_range": (1, 20)}, {"since": "2020-01-01T00:00:00Z"}])
+def test_a_backfill_runs_no_automations(shop: Shop, options: dict[str, Any]) -> None:
+    contacts = shop(20)
+    assert contacts.run(**options).code == 0
+    assert {each["automations"] for each in contacts.account.contacts().values()} == {0}
+
+
+def test_what_a_webhook_announces_runs_automations_and_moves_contacts(shop: Shop) -> None:
+    contacts = shop(3)
+    hooked = Hooked(contacts.world)
+    hooked.hook("People", "contacts")
+    contacts.run()
+    before = contacts.there(2)["id"]
+    contacts.world.caspio.datasheet.insert("People", row(9))
+    contacts.world.caspio.datasheet.update("People", {"Email": "new@example.com"}, "PK_ID=2")
+    hooked.deliver()
+    report = contacts.run(hints=True).report
+    assert (report.read, report.sent) == (2, 2)
+    assert contacts.there(9)["automations"] > 0
+    assert contacts.account.contacts()["new@example.com"]["id"] == before
 
 
 # Who a row is.

@@ -103,8 +103,12 @@ def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.D
 
 def planned_writes(run: SyncRun, rows: pl.DataFrame) -> list[Write]:
     """How these changes travel; together their rows are all of them."""
-    # Without a cursor each read is a whole one, and who is new may have been there for years.
-    quiet = pl.lit(run.options.resend) | (pl.lit(run.selection.whole) & (pl.col("_op") == "new"))
+    options = run.options
+    backfills = options.since is not None or options.pk_range is not None
+    # Without a cursor each read is one of everything, and who is new may have been there for years; so may who is new
+    # to the rest of a read that was interrupted, and to a chosen part. What webhooks announce has just changed.
+    reads_old = run.selection.mode == "sweep" or (options.partial and not options.hints)
+    quiet = pl.lit(options.resend or backfills) | (pl.lit(reads_old) & (pl.col("_op") == "new"))
     return run.sink.writes(rows.with_columns(quiet.alias(QUIET)), run.mapping, whole=not run.work.patches)
 
 
