@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from caspio_sync.destinations.activecampaign.answers import ForbiddenError, MissingError
 from caspio_sync.destinations.activecampaign.client import ActiveCampaignClient
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, StoppedError, TransientError
+from caspio_sync.settings import destination_settings
 from caspio_sync.wire.answers import ForeignAnswerError
 from caspio_sync.wire.http import RefusedError
 from tests.virtual_clock import VirtualClock
@@ -239,3 +240,17 @@ def test_bodies_are_what_the_reference_says() -> None:
         ("POST", "/fieldRels", {"fieldRel": {"field": 12, "relid": 0}}),
         ("PUT", "/contacts/52", {"contact": {"email": "a@example.com"}}),
     ]
+
+
+@pytest.mark.parametrize("more", ["/?api_key=a-key-of-somebody", "/#a-key-of-somebody", "@a.example"])
+def test_an_address_that_may_hold_a_key_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    host = "https://me:a-key-of-somebody" if more.startswith("@") else "https://account.api-us1.com"
+    monkeypatch.setenv("ACTIVECAMPAIGN_URL", f"{host}{more}")
+    monkeypatch.setenv("ACTIVECAMPAIGN_KEY", "k" * 20)
+    with pytest.raises(ConfigurationError) as error:
+        destination_settings("activecampaign")
+    assert "ACTIVECAMPAIGN_URL" in str(error.value)
+    assert "give https:// and the host alone" in str(error.value)
+    assert "a-key-of-somebody" not in str(error.value)

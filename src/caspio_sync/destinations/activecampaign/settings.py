@@ -1,12 +1,21 @@
 """Where the ActiveCampaign account is, and what may be asked of it."""
 
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from caspio_sync.settings import DestinationSettings, in_secret, on_this_machine, readable
 
 CALLS_PER_SECOND = 5  # of an account, whoever calls (ActiveCampaign, rate limits)
+
+
+def _bare(url: str) -> str:
+    """An address alone: whatever else stands in it is shown where the address is, and may be a key."""
+    read = urlsplit(url.strip())
+    if "@" in read.netloc or read.query or read.fragment:
+        raise ValueError("holds a name, a password or parameters; give https:// and the host alone")
+    return url
 
 
 class ActiveCampaignSettings(DestinationSettings):
@@ -29,6 +38,7 @@ class ActiveCampaignSettings(DestinationSettings):
 
     _url_readable = field_validator("activecampaign_url")(readable)
     _url_in_secret = field_validator("activecampaign_url")(in_secret)
+    _url_bare = field_validator("activecampaign_url")(_bare)
 
     @model_validator(mode="after")
     def _sandbox_is_here(self) -> "ActiveCampaignSettings":
