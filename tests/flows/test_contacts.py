@@ -510,6 +510,18 @@ def test_an_opt_out_that_an_import_refuses_leaves_alone(shop: Shop) -> None:
     assert contacts.world.verdicts("contacts") == {"sent": 20}
 
 
+@pytest.mark.parametrize("import_ends", ["failed", "never"])
+def test_opt_outs_leave_though_imports_are_stuck(shop: Shop, import_ends: Any) -> None:
+    contacts = shop(20)
+    contacts.run()
+    contacts.account.behaviour.import_ends = import_ends
+    for number in range(1, 21):
+        contacts.change(number, Newsletter="no")
+    contacts.run()
+    assert {contacts.there(number)["lists"]["Newsletter"] for number in range(1, 21)} == {"2"}
+    assert contacts.world.verdicts("contacts") == {"sent": 20}
+
+
 def test_who_left_while_the_answer_to_a_subscription_was_lost_stays_off_the_list(shop: Shop) -> None:
     contacts = shop(2)
     contacts.change(1, Newsletter="")

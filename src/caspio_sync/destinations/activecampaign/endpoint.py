@@ -1,7 +1,6 @@
 """Where contacts go: one by one by their address, or many by an import that is settled before it counts as taken."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -160,16 +159,18 @@ class ContactsEndpoint:
         return Taken(_OK, (), RateLimit())
 
     async def _import_opt_outs(self, contacts: Sequence[Mapping[str, Any]]) -> Taken:
-        """Opt-outs by an import; whom it refuses, for whatever reason, is taken off the lists alone."""
+        """Opt-outs by an import; whom it refuses, for whatever reason, or leaves open, is taken off the lists alone."""
         try:
             taken = await self._import(contacts, quiet=True)
         except RefusedError:
             if len(contacts) > 1:  # halving finds whom it is about
                 raise
             return await self._opt_out(contacts[0])
-        for place in [each.index for each in taken.errors if each.index is not None]:
-            await self._opt_out(contacts[place])
-        return replace(taken, errors=())
+        refused = {each.index for each in taken.errors}
+        for place, contact in enumerate(contacts):
+            if taken.unsettled or place in refused:
+                await self._opt_out(contact)
+        return Taken(_OK, (), RateLimit())
 
     async def _put_on_lists(self, number: str, contact: Mapping[str, Any]) -> list[str]:
         """Write what the row says of lists, opt-outs first; why it was not done, of each list where it was not."""
