@@ -61,13 +61,15 @@ def by_code(rows: Rows) -> dict[str, dict[str, Any]]:
     return {row["StockCode"]: row for row in rows}
 
 
-def test_a_started_account_holds_customers_products_and_books() -> None:
+def test_a_started_account_holds_the_shop() -> None:
     sandbox = CaspioSandbox(clock=VirtualClock())
     load_shop(sandbox, customers=5)
     assert {name: len(sandbox.rows(name)) for name in sandbox.tables()} == {
         "Customers": 5,
         "Products": 4070,
         "Books": 10_000,
+        "OrderLines": 17_706,
+        "SupportTickets": 400,
     }
 
 

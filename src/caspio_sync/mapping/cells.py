@@ -38,7 +38,7 @@ _MEANING_OF_KIND: Mapping[SourceKind, str] = MappingProxyType(
 _MEANINGFUL = frozenset({"phone", "country", "language"})
 _TEXT_KINDS: frozenset[SourceKind] = frozenset({"integer", "number", "boolean"})
 _YES_NO = MappingProxyType({"yes": "true", "1": "true", "no": "false", "0": "false", "true": "true", "false": "false"})
-_BUILT = frozenset({"array", "object"})
+_BUILT = frozenset({"array", "object", "geo"})
 _TRIM = Transform(name="trim")
 
 
