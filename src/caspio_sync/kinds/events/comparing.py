@@ -45,8 +45,9 @@ class Asked:
 async def find_unsent(run: SyncRun[EventWork], batch: Batch) -> pl.DataFrame:
     """The rows of a batch that are to be sent; gives those of people who were erased."""
     work, source, ledger = run.work, batch.source, run.ledger.ledger
-    known = await run.ledger.do(ledger.event_rows, run.name, source.low, source.high)
+    # The journal first: what leaves it between the two stands in its row by then, and never in neither.
     left = await run.ledger.do(ledger.journal_rows, run.name, source.low, source.high)
+    known = await run.ledger.do(ledger.event_rows, run.name, source.low, source.high)
     asked = Asked(run.versions, work.mapping.layout, work.mapping.on_update, again=chosen_by_hand(run))
     versions, prints = await run.timed("compare", work.mapping.versions, source.frame, run.salt)
     compared, ignored = await run.timed(
