@@ -101,6 +101,9 @@ class _Machine:
         without = {"PREFECT_API_URL", "PREFECT_PROFILE", "PYTHONDONTWRITEBYTECODE"}
         self._environment = {name: value for name, value in os.environ.items() if name not in without} | {
             "PREFECT_HOME": str(folder),
+            # `check` asks for the accounts of all sync files; nothing is sent there.
+            "ACTIVECAMPAIGN_URL": "https://account.api-us1.com",
+            "ACTIVECAMPAIGN_KEY": "none",
             "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
         }
 
