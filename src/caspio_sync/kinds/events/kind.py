@@ -4,19 +4,15 @@ One room with two words: a purchase is an event whose name is its product. What 
 same (each once, in the order of their time, noted before it leaves); what differs is some parts of the definition.
 """
 
+from dataclasses import replace
+from typing import Any
+
 from caspio_sync.engine.kind import Kind, Words
 from caspio_sync.kinds.events.definition import EventSync, Occurrences, PurchaseSync
 from caspio_sync.kinds.events.faults import event_faults, purchase_faults
 from caspio_sync.kinds.events.mapping import EventMapping
 from caspio_sync.kinds.events.proposal import propose_events, propose_purchases
 from caspio_sync.observe.report import RunReport
-
-_WORK = "caspio_sync.kinds.events.work:event_work"
-_LINE = "caspio_sync.kinds.events.line:EVENTS"
-_FLOW = "flows.event_sync.event_sync"
-_EXAMINE = "caspio_sync.kinds.events.examination:examine"
-_VERIFY = "caspio_sync.kinds.events.counting:count_back"
-_CRON = "* * * * *"  # behaviour is wanted within minutes
 
 
 def _unknown(report: RunReport) -> int:
@@ -45,35 +41,27 @@ def _words(row: str) -> Words:
     )
 
 
-EVENTS = Kind(
+EVENTS: Kind[Any] = Kind(
     name="events",
     definition=EventSync,
     faults=event_faults,
     mapping=EventMapping,
     words=_words("event"),
-    work=_WORK,
-    line=_LINE,
-    flow=_FLOW,
-    examine=_EXAMINE,
+    work="caspio_sync.kinds.events.work:event_work",
+    line="caspio_sync.kinds.events.line:EVENTS",
+    flow="flows.event_sync.event_sync",
+    examine="caspio_sync.kinds.events.examination:examine",
     propose=propose_events,
     guess_back=lambda _: {},
-    cron=_CRON,
+    cron="* * * * *",  # behaviour is wanted within minutes
     describe=_describe,
-    verify=_VERIFY,
+    verify="caspio_sync.kinds.events.counting:count_back",
 )
-PURCHASES = Kind(
+PURCHASES = replace(
+    EVENTS,
     name="purchases",
     definition=PurchaseSync,
     faults=purchase_faults,
-    mapping=EventMapping,
     words=_words("purchase"),
-    work=_WORK,
-    line=_LINE,
-    flow=_FLOW,
-    examine=_EXAMINE,
     propose=propose_purchases,
-    guess_back=lambda _: {},
-    cron=_CRON,
-    describe=_describe,
-    verify=_VERIFY,
 )
