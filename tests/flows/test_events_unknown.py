@@ -131,3 +131,17 @@ def test_status_and_check_tell_of_them(world: World, pks: list[int]) -> None:
     plan = world.plan("tickets")
     assert plan.events is not None
     assert (plan.events.unknown, plan.to_send) == (3, 0)
+
+
+@pytest.mark.parametrize("on_update", ["ignore", "new_event"])
+def test_what_is_sent_once_more_is_settled_though_its_row_was_edited_meanwhile(
+    world: World, pks: list[int], on_update: str
+) -> None:
+    world.sync(TICKETS_SYNC + f"on_update: {on_update}\n" + LOOSE, "tickets")
+    world.caspio.update_rows("Tickets", {"Status": "closed"}, f"PK_ID = {pks[0]}")
+    told("--resend", "--pk", str(pks[0]))
+    assert world.run("tickets").verdicts == {"sent": 1}
+    assert {each["key"] for each in told()} == {"c2", "c3"}
+    world.clock.advance(AN_HOUR)
+    world.run("tickets", full=True)
+    assert len(arrived(world)) == 4

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import events_schema as tables
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import Constant, integer_lists, placeholders, select_frame, signed, upsert
-from caspio_sync.ledger.events_schema import LEAVING, RELEASED, UNKNOWN, settle
+from caspio_sync.ledger.events_schema import LEAVING, RELEASED, UNKNOWN, take_out
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.runs import RUNNING
@@ -115,7 +115,7 @@ class Events(Recording, Leases):
     def note_not_left(self, sync: str, rows: pl.DataFrame) -> None:
         """What was noted and surely did not arrive: source_pk and fp."""
         with self.writing("note what has not left", fenced=True) as connection:
-            settle(connection, sync, rows.select(SOURCE_PK, "fp", verdict=pl.lit("")))
+            take_out(connection, sync, rows)
 
     def note_lost(self, sync: str, *, run: str | None = None, batch: int | None = None) -> pl.DataFrame:
         """What was left on its way has no answer any more: from here on it is unknown.
@@ -214,10 +214,8 @@ class Events(Recording, Leases):
                     settled = {"verdict": Verdict.SENT.value, "reason": DROPPED}
                     waiting = (*same, rows.verdict == Verdict.UNKNOWN.value, rows.seen_fp == each.fp)
                     connection.execute(sa.update(schema.row).where(*waiting).values(settled))
-                    dropped.append((sync, each.source_pk, each.fp))
-            if dropped:
-                statement = "DELETE FROM journal WHERE sync = ? AND source_pk = ? AND fp = ?"
-                connection.exec_driver_sql(placeholders(connection.dialect, statement), dropped)
+                    dropped.append((each.source_pk, each.fp))
+            take_out(connection, sync, pl.DataFrame(dropped, schema={SOURCE_PK: pl.Int64, "fp": pl.Binary}, orient="row"))
         return len(dropped)
 
     def reached(self, sync: str, settled: datetime) -> int | None:

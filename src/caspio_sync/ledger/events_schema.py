@@ -42,7 +42,10 @@ reach = sa.Table(
     sa.Column("high_pk", sa.BigInteger, nullable=False),
 )
 
-_SETTLE = "DELETE FROM journal WHERE sync = ? AND source_pk = ? AND fp = ?"
+_TAKE_OUT = "DELETE FROM journal WHERE sync = ? AND source_pk = ? AND fp = ?"
+# A released row leaves as it is by then, so that its outcome is that of every version of it that was released.
+_SETTLE = f"DELETE FROM journal WHERE sync = ? AND source_pk = ? AND (fp = ? OR state = '{RELEASED}')"
+_SUPERSEDE = f"DELETE FROM journal WHERE sync = ? AND source_pk = ? AND fp <> ? AND state = '{RELEASED}'"
 _DOUBT = f"UPDATE journal SET state = '{UNKNOWN}' WHERE sync = ? AND source_pk = ? AND fp = ?"
 
 
@@ -55,7 +58,17 @@ def settle(connection: sa.Connection, sync: str, rows: pl.DataFrame) -> None:
         rows: source_pk, fp and verdict.
     """
     lost = pl.col("verdict") == Verdict.UNKNOWN.value
-    for statement, some in ((_SETTLE, rows.filter(~lost)), (_DOUBT, rows.filter(lost))):
-        if not some.is_empty():
-            values = some.select(pl.lit(sync), SOURCE_PK, "fp").rows()
-            connection.exec_driver_sql(placeholders(connection.dialect, statement), values)
+    _execute(connection, _SETTLE, sync, rows.filter(~lost))
+    _execute(connection, _SUPERSEDE, sync, rows.filter(lost))
+    _execute(connection, _DOUBT, sync, rows.filter(lost))
+
+
+def take_out(connection: sa.Connection, sync: str, rows: pl.DataFrame) -> None:
+    """Take versions of rows, source_pk and fp, out of the journal, as though they had never been about to leave."""
+    _execute(connection, _TAKE_OUT, sync, rows)
+
+
+def _execute(connection: sa.Connection, statement: str, sync: str, rows: pl.DataFrame) -> None:
+    if not rows.is_empty():
+        values = rows.select(pl.lit(sync), SOURCE_PK, "fp").rows()
+        connection.exec_driver_sql(placeholders(connection.dialect, statement), values)
