@@ -14,6 +14,8 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, LedgerFullError, TransientError
 from caspio_sync.ledger import upgrade
 from caspio_sync.ledger.engine import database_file, make_engine
+from caspio_sync.ledger.moved import ARRIVING, MEANING, MOVED, STATE, UNFINISHED
+from caspio_sync.ledger.schema import meta
 
 BUSY_TIMEOUT_SECONDS = 30.0
 
@@ -74,6 +76,11 @@ class LedgerConnection:
         self.close()
 
     @property
+    def engine(self) -> sa.Engine:
+        """What it reaches its database by."""
+        return self._engine
+
+    @property
     def location(self) -> str:
         """The ledger's URL without its password."""
         return self._engine.url.render_as_string(hide_password=True)
@@ -96,9 +103,16 @@ class LedgerConnection:
         with self.reading("open the ledger") as connection:
             self._now(connection)
             if upgrade.is_current(connection):
+                self._check_marks(connection)
                 return
         with self.writing("migrate the ledger") as connection:
             upgrade.upgrade(connection, where=self.location)
+
+    def _check_marks(self, connection: sa.Connection) -> None:
+        """Refuse a ledger that was moved to another database: what is read there is old, what is written is lost."""
+        marks = sa.select(meta.c.name).where(meta.c.name.in_((MOVED, ARRIVING)))
+        for mark in connection.execute(marks).scalars():
+            raise ConfigurationError(f"{self.location}: {MEANING if mark == MOVED else UNFINISHED}.")
 
     @contextlib.contextmanager
     def reading(self, doing: str, *, fold: bool = True) -> Iterator[sa.Connection]:
@@ -183,6 +197,7 @@ _SQLITE_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
     ("SQLITE_IOERR", CaspioSyncError, "the disk refused. Check its space and health; committed work is kept"),
     ("SQLITE_READONLY", ConfigurationError, "the file or its folder is read-only. Give this user the right to write"),
     ("SQLITE_CANTOPEN", ConfigurationError, "the file cannot be opened. Check the path and its rights"),
+    ("SQLITE_CONSTRAINT_TRIGGER", ConfigurationError, MEANING),
     ("SQLITE_NOTADB", ConfigurationError, "the file is not an SQLite database. Name another file"),
     ("SQLITE_CORRUPT", ConfigurationError, "the file is damaged. Restore it from a backup, or start a new ledger"),
 )
@@ -196,6 +211,7 @@ _POSTGRESQL_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
     ("28", ConfigurationError, "the user or password was refused. Check the ledger's URL"),
     ("3D", ConfigurationError, "the database does not exist. Create it, or correct the ledger's URL"),
     ("25006", ConfigurationError, "the database is read-only (a standby?). Name the one that can be written"),
+    (STATE, ConfigurationError, MEANING),
     ("42501", ConfigurationError, "the user lacks a right. Grant it CREATE, SELECT, INSERT, UPDATE and DELETE"),
 )
 

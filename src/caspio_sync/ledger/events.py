@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import events_schema as tables
 from caspio_sync.ledger import schema
-from caspio_sync.ledger.bulk import Constant, integer_lists, placeholders, select_frame, signed, upsert
+from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, signed, upsert
 from caspio_sync.ledger.events_schema import LEAVING, RELEASED, UNKNOWN, take_out
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
@@ -215,7 +215,9 @@ class Events(Recording, Leases):
                     waiting = (*same, rows.verdict == Verdict.UNKNOWN.value, rows.seen_fp == each.fp)
                     connection.execute(sa.update(schema.row).where(*waiting).values(settled))
                     dropped.append((each.source_pk, each.fp))
-            take_out(connection, sync, pl.DataFrame(dropped, schema={SOURCE_PK: pl.Int64, "fp": pl.Binary}, orient="row"))
+            take_out(
+                connection, sync, pl.DataFrame(dropped, schema={SOURCE_PK: pl.Int64, "fp": pl.Binary}, orient="row")
+            )
         return len(dropped)
 
     def reached(self, sync: str, settled: datetime) -> int | None:
