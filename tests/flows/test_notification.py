@@ -8,7 +8,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from caspio_sync.cli.main import app
+from caspio_sync.errors import CaspioSyncError
 from caspio_sync.sandbox.faults import Fault
 from tests.flows.world import World
 
@@ -287,3 +290,28 @@ def test_without_a_ledger_to_keep_it_a_file_does(
     world.clock.advance(3600)
     assert world.ended().code == 2
     assert len(receiver.messages) == 2
+
+
+def notified(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["notify", *arguments])
+
+
+def test_a_test_message_is_sent_when_asked_for(world: World, receiver: Receiver) -> None:
+    assert notified().stdout == "Messages go out by JSON. `caspio-sync notify --test` sends one.\n"
+    assert receiver.messages == []
+    assert notified("--test").stdout == "JSON took the message; look whether it is there.\n"
+    assert [each["title"] for each in receiver.messages] == ["caspio-sync: a test"]
+
+
+@pytest.mark.parametrize("place", ["refuses", "none", "no address"])
+def test_a_test_message_that_does_not_arrive_is_an_error(
+    world: World, receiver: Receiver, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.status = 500
+    if place != "refuses":
+        monkeypatch.setenv("CASPIO_SYNC_NOTIFY_URL", "" if place == "none" else "nothing://MARKED-PASSWORD")
+    error = notified("--test").exception
+    assert isinstance(error, CaspioSyncError)
+    words = {"refuses": "JSON did not take", "none": "is not set", "no address": "no address that Apprise knows"}
+    assert words[place] in str(error)
+    assert "MARKED" not in str(error)

@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "unknown": (
             "List the events and purchases whose answer was lost, and settle them: send once more, or never again."
         ),
+        "notify": "Say where messages about failing, blocked or late syncs go; with --test send one there.",
         "ledger": "Back the ledger up, or move it to another database.",
         "quarantine": "Rows that were set aside instead of being sent.",
         "sandbox": "Local emulators of Caspio, Braze and ActiveCampaign.",

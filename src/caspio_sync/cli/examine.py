@@ -30,7 +30,7 @@ from caspio_sync.mapping.definition import Sync, seconds_of
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.freshness import duration
-from caspio_sync.observe.notification import is_address
+from caspio_sync.observe.notification import place_of
 from caspio_sync.settings import Settings
 
 _Look = Callable[[Prepared, Settings, CaspioClient], Awaitable[list[Finding]]]
@@ -122,11 +122,11 @@ def _examine_ledger(accounts: Examined, settings: Settings) -> None:
 
 
 def _notification_findings(settings: Settings) -> list[Finding]:
-    """Whether Apprise can read the address; nothing is sent, and the address, which is a secret, is not shown."""
+    """Where messages go, in a word; nothing is sent, and the address, which is a secret, is not shown."""
     if settings.notify_url is None:
         return [Finding("ok", "notifications: none (CASPIO_SYNC_NOTIFY_URL is not set)")]
-    if is_address(settings.notify_url.get_secret_value()):
-        return [Finding("ok", "notifications: CASPIO_SYNC_NOTIFY_URL is an address that Apprise knows")]
+    if (place := place_of(settings.notify_url.get_secret_value())) is not None:
+        return [Finding("ok", f"notifications: by {place}; `caspio-sync notify --test` sends one")]
     remedy = "write one such as mailtos://…, slack://… or json://…; the forms are on Apprise's wiki"
     return [Finding("error", "notifications: CASPIO_SYNC_NOTIFY_URL is no address that Apprise knows", remedy)]
 

@@ -34,15 +34,19 @@ async def delivered(url: str, title: str, body: str, kind: MessageType) -> bool:
         return False
 
 
-def is_address(url: str) -> bool:
-    """Whether Apprise knows what to do with a URL; nothing is sent."""
+def place_of(url: str) -> str | None:
+    """What Apprise calls the kind of place that a URL names, such as "Slack"; None where it knows none.
+
+    Nothing is sent, and nothing else of the URL is told: it is a secret, its host and user may be.
+    """
     import apprise  # noqa: PLC0415 - 0.3 s
 
     _quieten()
     try:
-        return bool(apprise.Apprise().add(url))
+        place = apprise.Apprise.instantiate(url)
+        return str(place.service_name) if isinstance(place, apprise.NotifyBase) else None
     except Exception:  # noqa: BLE001 - whatever a plugin raises
-        return False
+        return None
 
 
 def _settle(answer: asyncio.Future[bool], sent: bool) -> Callable[[], None]:

@@ -68,7 +68,7 @@ def test_status_names_what_is_wrong_and_since_when(read: Shop) -> None:
 @pytest.mark.parametrize(
     ("url", "code", "words"),
     [
-        ("json://user:MARKED@127.0.0.1/hook", 0, "is an address that Apprise knows"),
+        ("json://user:MARKED@127.0.0.1/hook", 0, "notifications: by JSON"),
         ("nothing://MARKED", 2, "is no address that Apprise knows"),
         (None, 0, "notifications: none"),
     ],
