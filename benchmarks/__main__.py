@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks import (
+    announcing,
     catalogs,
     engagement,
     growing,
@@ -42,6 +43,7 @@ class Sizes:
         turns: of each command beside its imports.
         scheduled_runs: on a worker.
         scheduled_minutes: of ten syncs that run every minute.
+        tickets: a second, and for so many seconds, that webhooks announce.
         growing: tables, by their rows, of which a run is to cost the same a row.
     """
 
@@ -57,12 +59,13 @@ class Sizes:
     scheduled_runs: int = 3
     scheduled_minutes: int = 3
     growing: tuple[int, ...] = growing.SIZES
+    tickets: tuple[int, float] = (200, 600.0)
 
 
 _SHARE = re.compile(r"^\| (\S+_share_of_httpx|send\.share_of_bare_httpx) \| ([\d.]+)", re.MULTILINE)
 _KEPT = 0.7
 
-TINY = Sizes(2_000, 2_000, 1_000, 2_000, 100, 100, 20_000, 2_000, 1, 1, 0, (1_000,))
+TINY = Sizes(2_000, 2_000, 1_000, 2_000, 100, 100, 20_000, 2_000, 1, 1, 0, (1_000,), (20, 3.0))
 
 
 def main() -> None:
@@ -86,6 +89,7 @@ def main() -> None:
         lambda: moving.measure(sizes.moved_rows),
         lambda: catalogs.measure(sizes.items),
         lambda: receiving.measure(sizes.paced_posts, sizes.fast_posts),
+        lambda: announcing.measure(*sizes.tickets),
         lambda: engagement.measure(sizes.events),
         lambda: writeback.measure(sizes.customers),
         lambda: whole.measure(sizes.whole_rows),

@@ -46,7 +46,7 @@ class Live(Hooked):
         world.run()
         world.forget()
 
-    def play(self, script: Script, *, seconds: float = 30.0) -> ListeningReport:
+    def play(self, script: Script, *, seconds: float = 30.0, sweep_seconds: float | None = None) -> ListeningReport:
         """Listen while a script plays, and until it has ended."""
         from expectations.suites import Gates
 
@@ -63,7 +63,10 @@ class Live(Hooked):
                 deliveries = self.world.caspio.deliveries
                 deliveries.transport, deliveries.at_once = httpx.ASGITransport(app), True
                 async with app.router.lifespan_context(app):
-                    listening = asyncio.create_task(listen("customers", session, settings=settings, seconds=seconds))
+                    resident = listen(
+                        "customers", session, settings=settings, seconds=seconds, sweep_seconds=sweep_seconds
+                    )
+                    listening = asyncio.create_task(resident)
                     await asyncio.sleep(0.5)
                     await script()
                     return await listening
@@ -122,6 +125,21 @@ def test_a_run_of_the_schedule_gets_the_lease_at_once_and_hints_go_on_after_it(l
 
     report = live.play(script, seconds=12)
     assert (report.sessions, report.failed, report.sent) == (2, 0, 2)
+
+
+def test_what_nobody_announced_is_found_between_the_sessions(live: Live) -> None:
+    async def script() -> None:
+        sheet = live.world.caspio.datasheet
+        for turn in range(3):
+            sheet.update("Customers", {"FirstName": f"told {turn}"}, "PK_ID=1")
+            live.world.caspio.update_rows("Customers", {"FirstName": f"untold {turn}"}, "PK_ID=2")
+            await live.until(lambda: live.first_name("c1") == f"told {turn}", 5.0)  # noqa: B023
+            await live.until(lambda: live.first_name("c2") == f"untold {turn}", 6.0)  # noqa: B023
+
+    report = live.play(script, seconds=15, sweep_seconds=2.0)
+    assert (report.sent, report.failed) == (6, 0)
+    assert report.sweeps >= 3
+    assert report.sessions >= 3
 
 
 def test_a_second_resident_ends_at_once(live: Live) -> None:

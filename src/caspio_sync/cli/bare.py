@@ -1,6 +1,7 @@
 """A run, or a backfill, without an orchestrator: the same line of steps, tried again after the same delays."""
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING
 
 from caspio_sync.engine.gates import MakeGates
@@ -13,6 +14,7 @@ from caspio_sync.settings import Settings
 
 if TYPE_CHECKING:
     from caspio_sync.deployed.backfill import BackfillReport
+    from caspio_sync.deployed.listening import ListeningReport
 
 
 def run_sync(name: str, options: RunOptions, settings: Settings, gates: MakeGates) -> RunReport:
@@ -29,6 +31,24 @@ async def run(name: str, options: RunOptions, settings: Settings, gates: MakeGat
     line = line_of(load_sync(settings.sync_file(name)))
     with without_values():
         return await run_and_close(open_run(name, options, settings=settings, gates=gates), line)
+
+
+def run_listening(name: str, options: RunOptions, settings: Settings, gates: MakeGates) -> "ListeningReport":
+    """Take what webhooks announce for `options.listen_seconds`, and sweep between: here no schedule does.
+
+    Raises:
+        LeaseHeldError, ConfigurationError: as `listen`.
+    """
+    from caspio_sync.deployed.listening import listen, sweep_seconds
+
+    def session(how: RunOptions) -> Awaitable[RunReport]:
+        chosen = {"hints": how.hints, "listen_seconds": how.listen_seconds}
+        return run(name, options.model_copy(update=chosen), settings, gates)
+
+    listening = listen(
+        name, session, settings=settings, seconds=options.listen_seconds, sweep_seconds=sweep_seconds(name, settings)
+    )
+    return asyncio.run(listening)
 
 
 def run_backfill(sync: str, options: RunOptions, shards: int, settings: Settings, gates: MakeGates) -> "BackfillReport":

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Never
+from typing import TYPE_CHECKING, Annotated, Never
 
 import typer
 from pydantic import SecretStr
@@ -22,6 +22,9 @@ from caspio_sync.engine.kind import kind_named
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.settings import Settings, current_settings
+
+if TYPE_CHECKING:
+    from caspio_sync.deployed.listening import ListeningReport
 
 Full = Annotated[
     bool, typer.Option("--full", help="Read every row, ignoring the cursor; what was sent is not sent again.")
@@ -67,7 +70,10 @@ Hints = Annotated[
 Listen = Annotated[
     float,
     typer.Option(
-        "--listen", min=0, max=3600, help="With --hints: go on for so many seconds, taking what arrives meanwhile."
+        "--listen",
+        min=0,
+        max=86_400,
+        help="With --hints: stay for so many seconds, take what arrives, and read what was not announced between.",
     ),
 ]
 Strict = Annotated[bool, typer.Option("--strict", help="Exit code 5 where rows were quarantined, rejected or blocked.")]
@@ -144,7 +150,42 @@ def run(
         strict=strict,
         wait=wait,
     )
+    if listen and hints:
+        end_listening(listen_here(sync, options, quiet=as_json), as_json=as_json)
     end(*run_shown(sync, options, quiet=as_json, private=prefect), strict=strict, as_json=as_json)
+
+
+def listen_here(sync: str, options: RunOptions, *, quiet: bool) -> "ListeningReport":
+    """Stay in this process, without a server, for as long as the options say; Ctrl-C ends it as it ends a run."""
+    from caspio_sync.cli.bare import run_listening
+    from expectations.suites import Gates
+
+    signals.remark(STOPPED)
+    if not quiet:
+        ERR.print(f"{escape(sync)}: listening for {number(int(options.listen_seconds))} s", soft_wrap=True)
+    return run_listening(sync, options, current_settings(sync), Gates)
+
+
+def end_listening(report: "ListeningReport", *, as_json: bool) -> Never:
+    """Show what was taken while listening, and end the command with its exit code."""
+    if as_json:
+        show_json({**report.model_dump(mode="json"), "exit_code": report.exit_code})
+    else:
+        show_table(
+            "",
+            ("while listening", "rows"),
+            [
+                ("announced, and read again", report.hints),
+                ("sent", report.sent),
+                ("not sent", report.not_sent),
+                ("sessions, sweeps", f"{number(report.sessions)}, {number(report.sweeps)}"),
+                *([("failed", report.failed)] if report.failed else []),
+            ],
+            right=("rows",),
+        )
+        if report.error is not None:
+            show_error(report.error)
+    raise typer.Exit(report.exit_code)
 
 
 def end(report: RunReport | None, error: CaspioSyncError | None, *, strict: bool, as_json: bool) -> Never:

@@ -29,6 +29,7 @@ _LOOK_SECONDS = 0.2
 _REFUSED_SECONDS = 1.0
 # Between two looks at the webhook itself, of four calls each: whether somebody has paused or deleted it.
 _WEBHOOK_SECONDS, _WEBHOOK_SECONDS_ON_BUDGET = 600.0, 3600.0
+_SWEEP_SECONDS = 45.0  # with a read and a send, what was not announced is there within a minute
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 5.0, 300.0  # after a session that failed
 
 Session = Callable[[RunOptions], Awaitable[RunReport]]
@@ -40,7 +41,8 @@ class ListeningReport(BaseModel):
     Args:
         sync: name of the sync.
         sessions: that ended well.
-        failed: that did not.
+        sweeps: that ended well, for what was not announced.
+        failed: those of either that did not.
         hints: rows of messages that were read again.
         sent: rows that were accepted.
         not_sent: rows that were to be sent and were not.
@@ -49,6 +51,7 @@ class ListeningReport(BaseModel):
 
     sync: str
     sessions: int = 0
+    sweeps: int = 0
     failed: int = 0
     hints: int = 0
     sent: int = 0
@@ -58,18 +61,24 @@ class ListeningReport(BaseModel):
     @property
     def exit_code(self) -> int:
         """Failed where no session was any good."""
-        return int(ExitCode.FAILED if self.failed and not self.sessions else ExitCode.DONE)
+        return int(ExitCode.FAILED if self.failed and not self.sessions + self.sweeps else ExitCode.DONE)
 
-    def add(self, report: RunReport) -> None:
-        """Count a session that ended well."""
-        self.sessions += 1
+    def add(self, report: RunReport, *, is_sweep: bool) -> None:
+        """Count a session, or a sweep, that ended well."""
+        self.sessions += not is_sweep
+        self.sweeps += is_sweep
         self.hints += report.hints
         self.sent += report.sent
         self.not_sent += report.not_sent
 
 
 async def listen(
-    name: str, session: Session, *, settings: Settings, seconds: float = LISTENS_SECONDS
+    name: str,
+    session: Session,
+    *,
+    settings: Settings,
+    seconds: float = LISTENS_SECONDS,
+    sweep_seconds: float | None = None,
 ) -> ListeningReport:
     """Take what is announced, for an hour.
 
@@ -81,6 +90,8 @@ async def listen(
         session: takes what is announced, for as long as its options say, along the sync's line.
         settings: places.
         seconds: how long.
+        sweep_seconds: from the begin of one ordinary run, for what was not announced, to the next; None where a
+            schedule has them run.
 
     Raises:
         LeaseHeldError: the sync has a resident already.
@@ -95,18 +106,25 @@ async def listen(
         stack.callback(ledger.close)
         await stack.enter_async_context(hold_lease(listener_of(name), ledger, clock, of="listener"))
         until, wait, looked_at = clock.monotonic() + seconds, _FIRST_WAIT_SECONDS, float("-inf")
+        sweep_at = clock.monotonic() if sweep_seconds is not None else float("inf")
         while (left := until - clock.monotonic()) > 0:
             try:
                 if clock.monotonic() >= looked_at + _interval(settings):
                     looked_at = clock.monotonic()
                     await _look_at_webhook(name, settings, ledger)
-                announced = await asyncio.to_thread(hints.waiting, name, limit=1)
-                if not announced or await ledger.do(ledger.ledger.is_asked_for, name):
+                if await ledger.do(ledger.ledger.is_asked_for, name):
                     await clock.sleep(_LOOK_SECONDS)
-                    continue
-                seconds_left = min(SESSION_SECONDS, max(1.0, left))
-                report.add(await session(RunOptions(hints=True, listen_seconds=seconds_left)))
-                wait = _FIRST_WAIT_SECONDS
+                elif sweep_seconds is not None and clock.monotonic() >= sweep_at:
+                    sweep_at = clock.monotonic() + sweep_seconds
+                    report.add(await session(RunOptions()), is_sweep=True)
+                    wait = _FIRST_WAIT_SECONDS
+                elif await asyncio.to_thread(hints.waiting, name, limit=1):
+                    seconds_left = min(SESSION_SECONDS, left, sweep_at - clock.monotonic())
+                    options = RunOptions(hints=True, listen_seconds=max(1.0, seconds_left))
+                    report.add(await session(options), is_sweep=False)
+                    wait = _FIRST_WAIT_SECONDS
+                else:
+                    await clock.sleep(_LOOK_SECONDS)
             except LeaseHeldError:  # another run of the sync is under way: it goes first
                 await clock.sleep(_REFUSED_SECONDS)
             except ConfigurationError:
@@ -117,6 +135,16 @@ async def listen(
                 await clock.sleep(min(wait, max(0.0, until - clock.monotonic())))
                 wait = min(wait * 2, _LONGEST_WAIT_SECONDS)
     return report
+
+
+def sweep_seconds(name: str, settings: Settings) -> float | None:
+    """How often a resident that no schedule stands beside reads what was not announced.
+
+    None where each such read would be of the whole table, or where calls are on a budget that is better left to hints.
+    """
+    definition = load_sync(settings.sync_file(name))
+    reads_changes = definition.source.cursor is not None or definition.grows
+    return _SWEEP_SECONDS if reads_changes and settings.caspio_calls_per_day is None else None
 
 
 def _interval(settings: Settings) -> float:
