@@ -22,7 +22,7 @@ from caspio_sync.kinds.events.definition import (
     Occurrences,
 )
 from caspio_sync.kinds.events.mapping import EventMapping
-from caspio_sync.kinds.events.work import EDITED, NOW, OLDEST
+from caspio_sync.kinds.events.work import EDITED, NOW, OLDEST, THERE
 from caspio_sync.ledger.held import WAITS
 from expectations.gate import Expectation
 from expectations.rules import Joined, is_true, row_expectations, rule_column, rule_columns
@@ -30,12 +30,14 @@ from expectations.rules import Joined, is_true, row_expectations, rule_column, r
 AHEAD_SECONDS = 300  # clocks differ; what is further ahead would be dated to its arrival (Braze, 3.5)
 
 WAITS_FOR_ITS_TIME = f"{WAITS}for_its_time"
+WAITS_FOR_ITS_PERSON = f"{WAITS}for_its_person"
 
 RULES: Mapping[str, str] = MappingProxyType(
     {
         "event_named": "an event without a name, or with one that is not in the sync's taxonomy, is a typing error",
         "time_present": "an event without a time would be dated to its arrival",
         WAITS_FOR_ITS_TIME: "an event of the future would be dated to its arrival; it is sent when its time has come",
+        WAITS_FOR_ITS_PERSON: "an event of somebody who is not known there is lost; it is sent when the person is",
         "time_not_too_old": "an event older than gate.max_age is history: `caspio-sync backfill` sends it on purpose",
         "not_edited": "the row was sent and has been edited since (on_update: hold)",
         "properties_size": "larger properties are refused, or dropped without a word",
@@ -62,11 +64,12 @@ def judged_frame(rows: pl.DataFrame, sync: Occurrences, mapping: EventMapping) -
     """The rows with one boolean column a rule.
 
     Args:
-        rows: mapped rows. `_now`, `_oldest` and `_edited` may be missing: then nothing is said of time and edits.
+        rows: mapped rows. `_now`, `_oldest`, `_edited` and `_there` may be missing: then nothing is said of time,
+            edits and people.
         sync: the definition.
         mapping: the mapping.
     """
-    unknown = {NOW: pl.Int64, OLDEST: pl.Int64, EDITED: pl.Boolean}
+    unknown = {NOW: pl.Int64, OLDEST: pl.Int64, EDITED: pl.Boolean, THERE: pl.Boolean}
     rows = rows.with_columns(
         pl.lit(None, dtype=dtype).alias(name) for name, dtype in unknown.items() if name not in rows.columns
     )
@@ -86,6 +89,8 @@ def _own_rules(sync: Occurrences, mapping: EventMapping) -> Iterator[tuple[str, 
     time = pl.col(TIME).str.to_datetime(time_unit="us", time_zone="UTC", strict=False).dt.epoch("us")
     yield "time_present", pl.col(TIME).is_not_null()
     yield WAITS_FOR_ITS_TIME, time <= pl.col(NOW) + AHEAD_SECONDS * 1_000_000
+    if destination_of(sync).sink(sync).awaits_people:
+        yield WAITS_FOR_ITS_PERSON, pl.col(THERE)
     yield "time_not_too_old", time >= pl.col(OLDEST)
     if sync.on_update == "hold":
         yield "not_edited", ~pl.col(EDITED)

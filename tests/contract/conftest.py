@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 
@@ -192,6 +193,24 @@ class MailAccount:
             transport = httpx.ASGITransport(self.sandbox.app)
             async with httpx.AsyncClient(transport=transport, base_url="http://activecampaign/api/3") as client:
                 return await client.request(method, path, headers={"Api-Token": key}, **request)
+
+        return asyncio.run(send())
+
+    def event(
+        self,
+        form: dict[str, Any],
+        *,
+        content: bytes | None = None,
+        base: str = "http://trackcmp.test",
+        kind: str = "application/x-www-form-urlencoded",
+    ) -> httpx.Response:
+        """A call to the event host, without a token and without waiting."""
+
+        async def send() -> httpx.Response:
+            transport = httpx.ASGITransport(self.sandbox.app)
+            body = urlencode(form).encode() if content is None else content
+            async with httpx.AsyncClient(transport=transport, base_url=base) as client:
+                return await client.post("/event", content=body, headers={"Content-Type": kind})
 
         return asyncio.run(send())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any, ClassVar
+from urllib.parse import parse_qs, quote_plus
 
 import orjson
 
@@ -246,6 +247,66 @@ class BrazeEvents(Stage):
     def arrived(self) -> dict[str, float]:
         taken = [each.object for each in self.world.braze.log if each.array == self.array]
         return {each["external_id"]: each["properties"]["hours"] for each in taken}
+
+
+class ActiveCampaignEvents(Stage):
+    """The small tickets table, of people with addresses, and the events that ActiveCampaign tracks, a call each.
+
+    The number is the value of the last event that a person had.
+    """
+
+    name, path, array, most = "tickets", "/event", "events", 1
+    table, key, number, vendor = "Tickets", "CustomerNo", "Hours", "activecampaign"
+
+    SYNC: ClassVar = """\
+kind: events
+destination: activecampaign
+source: {table: Tickets, cursor: ChangedAt}
+identity: {email: CustomerNo}
+event: ticket_opened
+time: OpenedAt
+properties: {hours: Hours}
+on_update: new_event
+options: {create: true, contacts: ignore}
+"""
+
+    def fill(self, rows: int) -> list[str]:
+        made = [ticket(number, CustomerNo=f"c{number}@example.com", Hours=number / 4) for number in range(1, rows + 1)]
+        tickets(self.world, made, self.SYNC + LOOSE, [{"Name": "Hours", "Type": "NUMBER"}])
+        return [str(row["CustomerNo"]) for row in made]
+
+    def ended(self, **options: Any) -> Ended:
+        """As `Stage.ended`; an event is a form."""
+        sound = self.world.activecampaign.app
+
+        def note(body: bytes) -> bytes | None:
+            noted.append([{"form": parse_qs(body.decode())}])
+            return None
+
+        noted: list[list[dict[str, Any]]] = []
+        self.world.activecampaign.app = between(sound, self.path, note)  # type: ignore[method-assign]
+        path, type(self).path = self.path, "/nowhere"
+        try:
+            return super().ended(**options)
+        finally:
+            type(self).path = path
+            self.bodies += noted
+            self.world.activecampaign.app = sound  # type: ignore[method-assign]
+
+    def refuse(self, key: str, words: str) -> None:
+        app = self.world.activecampaign.app
+        word = quote_plus(f'"{key}"').encode()
+        self.world.activecampaign.app = refusing(app, self.path, word, words)  # type: ignore[method-assign]
+
+    def slow_down(self, requests: int) -> None:
+        behaviour = ActiveCampaignBehaviour(event_calls_per_second=requests)
+        self.world.activecampaign = ActiveCampaignSandbox(behaviour, self.world.clock)
+
+    def refused_for_haste(self) -> int:
+        return self.world.activecampaign.statuses[429]
+
+    def arrived(self) -> dict[str, float]:
+        return {each.email: float(each.value) for each in self.world.activecampaign.tracking.taken}
 
 
 class BrazePurchases(Stage):

@@ -36,6 +36,9 @@ ENVIRONMENT = {
     "BRAZE_API_KEY": "sandbox-key",
     "ACTIVECAMPAIGN_URL": "http://activecampaign.test",
     "ACTIVECAMPAIGN_KEY": "sandbox-activecampaign-key",
+    "ACTIVECAMPAIGN_EVENT_ID": "25100101",
+    "ACTIVECAMPAIGN_EVENT_KEY": "sandbox-activecampaign-event-key",
+    "ACTIVECAMPAIGN_EVENT_URL": "http://trackcmp.test",
     "CASPIO_SYNC_ALLOW_HTTP": "true",  # the names are nobody's, and nothing leaves this process
     "CASPIO_SYNC_SYNCS": "syncs",
     "CASPIO_SYNC_HOME": "home",
@@ -120,6 +123,7 @@ class World:
         self.caspio = CaspioSandbox(clock=self.clock)
         self.braze = BrazeSandbox(clock=self.clock)
         self.activecampaign = ActiveCampaignSandbox(clock=self.clock)
+        self.activecampaign.event_server = ("trackcmp.test", None)
         self.faults: dict[str, Faults] = {}
         self._broken: dict[str, FaultyApp] = {}
         self.broken: list[FaultyApp] = []  # one a client, since Braze was broken last

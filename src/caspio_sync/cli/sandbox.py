@@ -27,7 +27,9 @@ def _group() -> None:
 
 @sandbox.command("up")
 def up(
-    port: Annotated[int, typer.Option(help="Caspio's port; Braze and ActiveCampaign get the next two.")] = 8090,
+    port: Annotated[
+        int, typer.Option(help="Caspio's port; Braze, ActiveCampaign and its event host get the next ones.")
+    ] = 8090,
     rows: Annotated[int | None, typer.Option(min=1, help="Customers; default the 4,372 of the data set.")] = None,
     grocery: Annotated[bool, typer.Option("--grocery", help="Besides, a table of 92,331 groceries.")] = False,
     faults: Annotated[
@@ -62,13 +64,14 @@ def up(
         activecampaign=chosen["activecampaign"],
         faults={"caspio": faults, "braze": faults, "activecampaign": faults} if faults else None,
         ports={"caspio": port, "braze": port + 1, "activecampaign": port + 2} if port else None,
+        event_port=port + 3 if port else 0,
     )
     with processes:
         SANDBOX_HOME.mkdir(parents=True, exist_ok=True)
         SANDBOX_ENV.write_text(env_lines(processes, SANDBOX_HOME), encoding="utf-8")
         OUT.print(
             f"Caspio on {processes.caspio_url}, Braze on {processes.braze_url}, ActiveCampaign on "
-            f"{processes.activecampaign_url}; settings in {SANDBOX_ENV}.",
+            f"{processes.activecampaign_url}, its events on {processes.event_url}; settings in {SANDBOX_ENV}.",
             soft_wrap=True,
         )
         OUT.print("In another terminal: [bold]caspio-sync --sandbox plan customers[/]. Ctrl-C stops them.")
@@ -104,6 +107,9 @@ def environment(processes: "SandboxProcesses", home: Path) -> dict[str, str]:
         "BRAZE_API_KEY": processes.braze_key,
         "ACTIVECAMPAIGN_URL": processes.activecampaign_url,
         "ACTIVECAMPAIGN_KEY": processes.activecampaign_key,
+        "ACTIVECAMPAIGN_EVENT_ID": processes.event_id,
+        "ACTIVECAMPAIGN_EVENT_KEY": processes.event_key,
+        "ACTIVECAMPAIGN_EVENT_URL": processes.event_url,
         SANDBOX_VARIABLE: "1",
         "CASPIO_SYNC_HOME": str(home),
         "CASPIO_SYNC_LEDGER_URL": f"sqlite:///{home / 'ledger.db'}",

@@ -145,6 +145,7 @@ class Sink(Generic[A]):
         endpoint_place: `module:function` that makes the endpoint in a process of its own, of `Account.arguments`; ""
             where it takes none: all calls of an account keep one pace there.
         keeps: whether rows need something made there first (`keeper`), which their kind does not ask for by itself.
+        awaits_people: whether what people did is held until the destination knows them (`there`).
         follows_keys: whether a person whose key changed is the same one there; else another key is another person.
     """
 
@@ -156,6 +157,7 @@ class Sink(Generic[A]):
     properties_bytes: int = 0
     endpoint_place: str = ""
     keeps: ClassVar[bool] = False
+    awaits_people: bool = False
     follows_keys: ClassVar[bool] = False
 
     def __init__(self, sync: Any) -> None:
@@ -237,6 +239,10 @@ class Sink(Generic[A]):
     def calls(self, account: A, envelope: Envelope, requests: int) -> tuple[int, float] | None:  # noqa: ARG002
         """Calls that so many requests take, and the seconds; None where a request is a call, and takes no time."""
         return None
+
+    async def there(self, account: A, keys: Sequence[str]) -> list[bool]:
+        """Whether the destination knows each of these people, asked for one by one; as `known` raises."""
+        raise NotImplementedError
 
     async def known(self, account: A, keys: Sequence[str]) -> int:
         """How many of these keys are known there.

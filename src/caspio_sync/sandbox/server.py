@@ -36,6 +36,8 @@ CLIENT_ID = "sandbox"
 CLIENT_SECRET = "sandbox-secret"  # noqa: S105 - the emulator's own, known to everybody
 BRAZE_KEY = "sandbox-key"
 ACTIVECAMPAIGN_KEY = "sandbox-activecampaign-key"
+ACTIVECAMPAIGN_EVENT_ID = "25100101"
+ACTIVECAMPAIGN_EVENT_KEY = "sandbox-activecampaign-event-key"
 
 
 class SandboxProtocol(HttpToolsProtocol):
@@ -79,6 +81,7 @@ def serve(
     grocery: bool = False,
     views: Sequence[str] = (),
     faults: Path | None = None,
+    event_port: int = 0,
     with_parent: bool = False,
 ) -> None:
     """Serve one emulator until it is told to stop.
@@ -92,20 +95,25 @@ def serve(
         grocery: Caspio only: load the Groceries besides.
         views: Caspio only: views to make, each as `NAME=SELECT fields FROM table WHERE condition`.
         faults: a YAML file with a plan of faults.
+        event_port: ActiveCampaign only: as `port`, of the host that takes events.
         with_parent: end when standard input closes, so that no emulator outlives who started it.
 
     Raises:
         ConfigurationError: the port is taken, or the behaviour, a view or the plan does not hold.
     """
+    listeners = []
     if kind == "caspio":
         app = _caspio_app(behaviour or {}, rows, seed, grocery=grocery, views=views)
     elif kind == "braze":
         app = _braze_app(behaviour or {})
     else:
-        app = _activecampaign_app(behaviour or {})
+        sandbox = _activecampaign(behaviour or {})
+        listeners = [listen(event_port)]
+        sandbox.event_server = listeners[0].getsockname()
+        app = sandbox.app
     if faults is not None:
         app = FaultyApp(app, Faults.load(faults))
-    listener = listen(port)
+    listeners.insert(0, listen(port))
     config = uvicorn.Config(
         app,
         http=SandboxProtocol,
@@ -121,14 +129,15 @@ def serve(
         timeout_keep_alive=75,
         timeout_graceful_shutdown=2,
     )
-    address = {"kind": kind, "url": f"http://{HOST}:{listener.getsockname()[1]}"}
+    urls = [f"http://{HOST}:{each.getsockname()[1]}" for each in listeners]
+    address = {"kind": kind, **dict(zip(("url", "event_url"), urls, strict=False))}
     server = _AnnouncingServer(config, address)
     if with_parent:
         threading.Thread(target=_end_with_parent, args=(server,), daemon=True).start()
     # Requests make many short-lived objects and no cycles: collecting rarely saves a fifth of the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-    run(server.serve(sockets=[listener]))
+    run(server.serve(sockets=listeners))
 
 
 def listen(port: int) -> socket.socket:
@@ -172,11 +181,11 @@ def _braze_app(behaviour: Mapping[str, Any]) -> App:
     return BrazeSandbox(_behaviour(BrazeBehaviour, behaviour)).app
 
 
-def _activecampaign_app(behaviour: Mapping[str, Any]) -> App:
+def _activecampaign(behaviour: Mapping[str, Any]) -> Any:
     from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour  # noqa: PLC0415 - as above
     from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox  # noqa: PLC0415 - as above
 
-    return ActiveCampaignSandbox(_behaviour(ActiveCampaignBehaviour, behaviour)).app
+    return ActiveCampaignSandbox(_behaviour(ActiveCampaignBehaviour, behaviour))
 
 
 def _behaviour(kind: Any, fields: Mapping[str, Any]) -> Any:
@@ -198,8 +207,8 @@ def _end_with_parent(server: uvicorn.Server) -> None:
 class SandboxProcesses:
     """The emulators as processes, for as long as the `with` block lasts.
 
-    `caspio_url`, `braze_url` and `activecampaign_url` are set inside the block; client id, secret and keys are the
-    class's constants.
+    `caspio_url`, `braze_url`, `activecampaign_url` and `event_url` are set inside the block; client id, secret and keys
+    are the class's constants.
 
     Args:
         rows: customers to load into Caspio, None for those of the data set.
@@ -211,6 +220,7 @@ class SandboxProcesses:
         activecampaign: fields of `ActiveCampaignBehaviour` that differ from their defaults.
         faults: plan of faults (YAML file) by emulator.
         ports: port by emulator; 0 or none for a free one.
+        event_port: of the host that takes ActiveCampaign's events; 0 for a free one.
         kinds: which emulators to start.
         patience: seconds to wait until they answer.
     """
@@ -219,6 +229,8 @@ class SandboxProcesses:
     client_secret = CLIENT_SECRET
     braze_key = BRAZE_KEY
     activecampaign_key = ACTIVECAMPAIGN_KEY
+    event_id = ACTIVECAMPAIGN_EVENT_ID
+    event_key = ACTIVECAMPAIGN_EVENT_KEY
 
     def __init__(
         self,
@@ -232,6 +244,7 @@ class SandboxProcesses:
         activecampaign: Mapping[str, Any] | None = None,
         faults: Mapping[Kind, Path] | None = None,
         ports: Mapping[Kind, int] | None = None,
+        event_port: int = 0,
         kinds: Sequence[Kind] = ("caspio", "braze", "activecampaign"),
         patience: float = 120.0,
     ) -> None:
@@ -241,11 +254,12 @@ class SandboxProcesses:
             "braze": braze or {},
             "activecampaign": activecampaign or {},
         }
-        self._faults, self._ports = faults or {}, ports or {}
+        self._faults, self._ports, self._event_port = faults or {}, ports or {}, event_port
         self._kinds = tuple(kinds)
         self._patience = patience
         self._processes: dict[Kind, subprocess.Popen[bytes]] = {}
         self.urls: dict[Kind, str] = {}
+        self.event_url = ""
 
     @property
     def caspio_url(self) -> str:
@@ -311,6 +325,8 @@ class SandboxProcesses:
             command.append("--grocery")
         if kind == "caspio":
             command += [f"--view={view}" for view in self._views]
+        if kind == "activecampaign":
+            command += ["--event-port", str(self._event_port)]
         if self._behaviours[kind]:
             command += ["--behaviour", orjson.dumps(dict(self._behaviours[kind])).decode()]
         if kind in self._faults:
@@ -331,7 +347,9 @@ class SandboxProcesses:
         if not line:
             state = f"exit code {process.wait()}" if ready else f"no answer in {self._patience:.0f} s"
             raise ConfigurationError(f"the {kind} sandbox did not start ({state}); run it alone to see why")
-        url: str = orjson.loads(line)["url"]
+        told = orjson.loads(line)
+        self.event_url = told.get("event_url", self.event_url)
+        url: str = told["url"]
         return url
 
 
@@ -346,6 +364,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--grocery", action="store_true", help="load the Groceries besides (caspio)")
     parser.add_argument("--view", dest="views", action="append", default=[], help="NAME=SELECT … FROM … (caspio)")
     parser.add_argument("--faults", type=Path, default=None, help="YAML file with a plan of faults")
+    parser.add_argument("--event-port", type=int, default=0, help="of the host that takes events (activecampaign)")
     parser.add_argument("--with-parent", action="store_true", help="end when standard input closes")
     options = vars(parser.parse_args(arguments))
     try:

@@ -39,11 +39,11 @@ def masked(text: str, request: httpx.Request) -> str:
 
 
 def credentials(request: httpx.Request) -> list[str]:
-    """What proves who asks: the token of the Authorization or Api-Token header, the secret and id of a form."""
+    """What proves who asks: the token of the Authorization or Api-Token header, the secret, id or key of a form."""
     found = [request.headers.get("authorization", "").rpartition(" ")[2], request.headers.get("api-token", "")]
     if request.headers.get("content-type", "").startswith(_FORM):
         form = parse_qs(request.content.decode("ascii", "replace"))
-        found += [value for name in ("client_secret", "client_id") for value in form.get(name, [])]
+        found += [value for name in ("client_secret", "client_id", "key") for value in form.get(name, [])]
     return [each for each in found if each]
 
 

@@ -10,6 +10,10 @@ from pydantic import SecretStr
 from caspio_sync.clock import Clock
 from caspio_sync.destinations.activecampaign.client import ActiveCampaignClient
 from caspio_sync.destinations.activecampaign.directory import Directory
+from caspio_sync.destinations.activecampaign.event_host import EventHost
+from caspio_sync.destinations.activecampaign.known_people import KnownPeople
+from caspio_sync.destinations.activecampaign.settings import EVENT_URL
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.wire.closing import Closing
 from caspio_sync.wire.http import Transport
 
@@ -23,13 +27,19 @@ class ActiveCampaignAccount(Closing):
         key: API key of a user.
         clock: all waiting goes through it.
         calls_per_second: of the account's 5.
-        transport: makes what answers the client instead of the network.
+        event_address: of the host that takes events.
+        event_id: the account's, as that host knows it; None where no event is sent.
+        event_key: proves it; likewise.
+        transport: makes what answers a client instead of the network.
     """
 
     address: str
     key: SecretStr
     clock: Clock
     calls_per_second: float = 4.0
+    event_address: str = EVENT_URL
+    event_id: str | None = None
+    event_key: SecretStr | None = None
     transport: Callable[[], Transport] | None = None
     _share: float = field(default=1.0, init=False)
 
@@ -61,6 +71,31 @@ class ActiveCampaignAccount(Closing):
         """Which ids its fields and lists have."""
         return Directory(self.client)
 
+    @cached_property
+    def people(self) -> KnownPeople:
+        """Whom it has, by address; each is asked for once."""
+        return KnownPeople(self.client)
+
+    @cached_property
+    def event_host(self) -> EventHost:
+        """For events; whoever sends them keeps their pace.
+
+        Raises:
+            ConfigurationError: the settings name no event key.
+        """
+        if not self.event_id or self.event_key is None or not self.event_key.get_secret_value():
+            raise ConfigurationError(
+                "ACTIVECAMPAIGN_EVENT_ID, ACTIVECAMPAIGN_EVENT_KEY: not set, and events go to a host with a key of its "
+                "own; both stand under Website > Site Tracking > Event Tracking"
+            )
+        return EventHost(
+            url=self.event_address,
+            event_id=self.event_id,
+            key=self.event_key,
+            clock=self.clock,
+            transport=None if self.transport is None else self.transport(),
+        )
+
     def take_share(self, share: float) -> None:
         """As `Account.take_share`."""
         self._share = share
@@ -68,6 +103,7 @@ class ActiveCampaignAccount(Closing):
             self.client.take_share(share)
 
     async def aclose(self) -> None:
-        """Close the client."""
-        if "client" in self.__dict__:
-            await self.client.aclose()
+        """Close the clients."""
+        for name in ("client", "event_host"):
+            if name in self.__dict__:
+                await getattr(self, name).aclose()

@@ -245,6 +245,16 @@ class ActiveCampaignClient(Closing):
         """GET /import/info: `status`, and once it is "completed" `success` (ids) and `failure` (addresses)."""
         return (await self._ask("GET", "/import/info", "settling an import", batchId=batch)).body
 
+    # Whatever else: what has a module of its own names its paths there.
+
+    async def ask(self, method: Method, path: str, doing: str, body: Any = None, /, **query: str) -> Heard:
+        """A call that may be repeated."""
+        return await self._ask(method, path, doing, body, **query)
+
+    async def rows(self, path: str, name: str, doing: str) -> list[dict[str, Any]]:
+        """All rows of a collection, whatever number of pages they are."""
+        return [row async for answer in self._pages(path, name, doing) for row in answer[name]]
+
     async def _pages(self, path: str, name: str, doing: str) -> Any:
         """The pages of a collection; the end is an empty one, or the total."""
         read = 0

@@ -8,6 +8,7 @@ from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccoun
 from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.consent import CONSENT
 from caspio_sync.destinations.activecampaign.contacts import ContactSink
+from caspio_sync.destinations.activecampaign.events import EventSink
 from caspio_sync.destinations.activecampaign.identifiers import NAMING
 from caspio_sync.destinations.activecampaign.settings import ActiveCampaignSettings
 from caspio_sync.engine.destination import Destination
@@ -22,6 +23,9 @@ def _account(
         key=settings.activecampaign_key,
         clock=clock,
         calls_per_second=settings.activecampaign_calls_per_second,
+        event_address=settings.activecampaign_event_url,
+        event_id=settings.activecampaign_event_id,
+        event_key=settings.activecampaign_event_key,
         transport=transport,
     )
 
@@ -33,5 +37,5 @@ ACTIVECAMPAIGN = Destination(
     naming=NAMING,
     settings=ActiveCampaignSettings,
     account=_account,
-    sinks=MappingProxyType({"profiles": ContactSink}),
+    sinks=MappingProxyType({"profiles": ContactSink, "events": EventSink}),
 )

@@ -5,15 +5,16 @@ from typing import cast
 from caspio_sync.caspio.client import CaspioClient
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.finding import Finding
+from caspio_sync.engine.keeping import what_is_missing
 from caspio_sync.engine.prepared import Prepared
 from caspio_sync.kinds.events.definition import Occurrences
 from caspio_sync.settings import Settings
 
 
 async def examine(prepared: Prepared, settings: Settings, _caspio: CaspioClient) -> list[Finding]:
-    """How edits and new rows are found, and whether events of former runs wait for a word."""
+    """How edits and new rows are found, what events need there, and whether some of former runs wait for a word."""
     definition = cast("Occurrences", prepared.definition)
-    found = [Finding("ok", _reading(definition))]
+    found = [Finding("ok", _reading(definition)), *await what_is_missing(prepared)]
     if definition.on_update != "ignore" and definition.source.cursor is None:
         text = f"on_update: {definition.on_update} without source.cursor: every run reads the whole table to find edits"
         found.append(Finding("warning", text, "name a Timestamp field that is stamped on update as source.cursor"))

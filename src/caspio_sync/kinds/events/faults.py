@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from caspio_sync.kinds.events.definition import CURRENCY, EVENT_NAME, PRICE, PRODUCT_ID, QUANTITY, TIME
+from caspio_sync.mapping.destination_faults import identity_faults, objects_refused
 from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
@@ -16,16 +17,36 @@ OF_PURCHASES = OF_EVENTS | {PRODUCT_ID, QUANTITY, PRICE, CURRENCY}
 
 def event_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
     """Places of an event sync's file that its destination or the sync's own frames cannot take, and what to do."""
+    yield from identity_faults(data, values)
+    yield from _name_faults(data, values)
     yield from _property_faults(data, values, OF_EVENTS)
 
 
 def purchase_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
     """As `event_faults`, of purchases."""
+    yield from identity_faults(data, values)
     yield from _property_faults(data, values, OF_PURCHASES)
     quantity, properties = data.get("quantity"), data.get("properties")
     by_property = isinstance(quantity, dict) and quantity.get("above_most") == "property"
     if by_property and isinstance(properties, dict) and UNITS in properties:
         yield ("properties", UNITS), "'units' holds the pieces (quantity.above_most: property); choose another name"
+
+
+def _name_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    """Names of events that the destination would refuse, each of them."""
+    event, most = data.get("event"), values.rules["event_name"].chars
+    if most is None:
+        return
+    told: list[tuple[Location, Any]] = [(("event",), event)]
+    if isinstance(event, dict):
+        words, names = event.get("map"), event.get("names")
+        told = [(("event", "name"), event.get("name"))]
+        told += [(("event", "map", word), name) for word, name in words.items()] if isinstance(words, dict) else []
+        listed = names if isinstance(names, list) else [names]
+        told += [(("event", "names"), name) for name in listed]
+    for at, name in told:
+        if isinstance(name, str) and len(name) > most:
+            yield at, f"'{name}' has {len(name)} characters, {values.title} takes {most}; shorten it"
 
 
 def _property_faults(data: Mapping[str, Any], values: ValueRules, reserved: frozenset[str]) -> Iterator[Fault]:
@@ -45,6 +66,7 @@ def _property_faults(data: Mapping[str, Any], values: ValueRules, reserved: froz
         elif (fault := values.fault_in_name(name)) is not None:
             yield at, fault
         yield from _mapping_faults(at, mapping, values, depth=1)
+        yield from objects_refused(at, mapping, values)
 
 
 def _mapping_faults(at: Location, mapping: Any, values: ValueRules, *, depth: int) -> Iterator[Fault]:

@@ -1,5 +1,7 @@
 """The line of events and purchases."""
 
+from collections import Counter
+
 import orjson
 import polars as pl
 
@@ -14,7 +16,7 @@ from caspio_sync.kinds.events.comparing import find_alone, find_unsent
 from caspio_sync.kinds.events.definition import TIME
 from caspio_sync.kinds.events.loading import PARTS
 from caspio_sync.kinds.events.sending import loaded, send_events
-from caspio_sync.kinds.events.work import EventWork, begin, end, with_clock
+from caspio_sync.kinds.events.work import EventWork, begin, end, with_clock, with_people
 from caspio_sync.schemas import Verdict
 
 
@@ -44,6 +46,28 @@ async def _look_at_clock(run: SyncRun[EventWork], batch: Batch) -> None:
     batch.changes = with_clock(run, batch.changes)
 
 
+async def _look_for_people(run: SyncRun[EventWork], batch: Batch) -> None:
+    """Who is not known there yet, where events wait for them."""
+    batch.changes = await with_people(run, batch.changes)
+
+
+async def _keep(run: SyncRun[EventWork], batch: Batch) -> None:
+    """Make what events need there, before the first of them leaves; repeating it is harmless."""
+    if run.work.ready or batch.accepted.is_empty():
+        return
+    keeper = run.sink.keeper(run.account, run.mapping)
+    missing = await keeper.look()
+    await keeper.keep(missing)
+    run.report.notes += [f"at {run.destination.title}: {line}" for line in missing.lines]
+    run.work.ready = True
+
+
+async def _plan_keep(planning: Planning, run: SyncRun[EventWork], batch: Batch) -> None:
+    if run.sink.keeps and not run.work.ready and not batch.accepted.is_empty():
+        planning.plan.first = list((await run.sink.keeper(run.account, run.mapping).look()).lines)
+        run.work.ready = True
+
+
 async def _plan_send(planning: Planning, run: SyncRun[EventWork], batch: Batch) -> None:
     """How many would go, since when, and what they cost."""
     held = batch.held.with_columns(verdict=pl.lit(Verdict.QUARANTINED.value))
@@ -55,6 +79,10 @@ async def _plan_send(planning: Planning, run: SyncRun[EventWork], batch: Batch) 
         return
     rows, departure = loaded(run, batch.accepted)
     run.report.requests += len(departure)
+    for envelope, requests in Counter(load.request.envelope for load in departure).items():
+        if (priced := run.sink.calls(run.account, envelope, requests)) is not None:
+            plan.calls = (plan.calls or 0) + priced[0]
+            plan.seconds += priced[1]
     run.report.data_points += int(rows[POINTS].sum())
     plan.to_send += rows.height
     plan.events.add(rows[TIME], int(rows[PARTS].sum()))
@@ -76,11 +104,25 @@ BEGIN = Step("", _begin, plan=_plan_begin)
 ERASE = Step("erase", _erase)
 FIND_UNSENT = holding_against("find unsent", find_unsent, _find_alone)
 LOOK_AT_CLOCK = Step("", _look_at_clock, plan=alike(_look_at_clock), turn="gate")
+LOOK_FOR_PEOPLE = Step("", _look_for_people, plan=alike(_look_for_people), turn="gate")
+KEEP = Step("keep event names", _keep, plan=_plan_keep, turn="send", when=lambda run: run.sink.keeps)
 SEND_EVENTS = Step("send events", send_events, plan=_plan_send, turn="send")
 END = Step("", _end, plan=_plan_end)
 
 EVENTS = Line(
     before=(BEGIN, ERASE),
-    batch=(MAP, FIND_UNSENT, STOP, LOOK_AT_CLOCK, GATE, BLOCK, BASELINE, SEND_EVENTS, RECORD),
+    batch=(
+        MAP,
+        FIND_UNSENT,
+        STOP,
+        LOOK_AT_CLOCK,
+        LOOK_FOR_PEOPLE,
+        GATE,
+        BLOCK,
+        BASELINE,
+        KEEP,
+        SEND_EVENTS,
+        RECORD,
+    ),
     after=(END,),
 )

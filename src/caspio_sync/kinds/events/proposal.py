@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterator, Sequence
 
+from caspio_sync import registry
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.events.faults import OF_PURCHASES
+from caspio_sync.mapping.guesses import address_of
 from caspio_sync.mapping.proposed_lines import DISABLED, KEY_TYPES, LEFT_OUT, bare, cursor, quoted, zone_line
-from caspio_sync.mapping.values import rules_for
+from caspio_sync.mapping.values import ValueRules, rules_for
 from caspio_sync.schemas import OF_FRAMES, SOURCE_DTYPES, CaspioField
 
 _PERSON = re.compile(r"customer|client|contact|user|member|person|account|email")
@@ -18,7 +20,13 @@ _CURRENCY = re.compile(r"currency")
 
 
 def propose_events(
-    name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None, **_: object
+    name: str,
+    table: str,
+    fields: Sequence[CaspioField],
+    *,
+    time_zone: str | None = None,
+    destination: str = registry.DEFAULT_DESTINATION,
+    **_: object,
 ) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
@@ -27,17 +35,22 @@ def propose_events(
         table: of the source.
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
+        destination: where its rows are to go.
 
     Raises:
         ConfigurationError: no field can name a person, or none tells when it happened.
     """
-    person, when = _person(table, fields), _time(table, fields)
+    values = rules_for("events", destination)
+    by_address = "external_id" not in values.identities
+    person = address_of(table, fields) if by_address else _person(table, fields)
+    when = _time(table, fields)
+    named = re.sub(r"[^A-Za-z0-9_]+", "_", name)[: values.rules["event_name"].chars]
     lines = [
-        *_head(name, table, "events", fields, time_zone, person, "custom events"),
-        f"event: {re.sub(r'[^A-Za-z0-9_]+', '_', name)}    # or {{from: Field, map: {{word: name}}}}: one a row",
+        *_head(name, table, "events", fields, time_zone, person, "custom events", destination),
+        f"event: {named}    # or {{from: Field, map: {{word: name}}}}: one a row",
         f"time: {quoted(when.name)}    # when it happened",
         "",
-        *_properties("events", [each for each in fields if each not in {person, when}]),
+        *_properties(values, [each for each in fields if each not in {person, when}]),
         "",
         *_ending(),
     ]
@@ -74,7 +87,7 @@ def propose_purchases(
         f"time: {quoted(when.name)}    # when it was bought",
         "negative: hold    # a line that takes back; or {event: order_line_returned}",
         "",
-        *_properties("purchases", [each for each in fields if each not in taken]),
+        *_properties(rules_for("purchases"), [each for each in fields if each not in taken]),
         "",
         *_ending(),
     ]
@@ -89,10 +102,13 @@ def _head(  # noqa: PLR0917 - what the first lines are made of
     time_zone: str | None,
     person: CaspioField,
     what: str,
+    destination: str = registry.DEFAULT_DESTINATION,
 ) -> Iterator[str]:
-    yield f"# {name}: rows of {table} → {rules_for(kind).title} {what}. A proposal: read it line by line, then"
+    values = rules_for(kind, destination)
+    yield f"# {name}: rows of {table} → {values.title} {what}. A proposal: read it line by line, then"
     yield f"# `caspio-sync check {name}` and `caspio-sync plan {name}`. Nothing leaves before `caspio-sync run {name}`."
     yield f"kind: {kind}"
+    yield from [] if destination == registry.DEFAULT_DESTINATION else [f"destination: {destination}"]
     yield DISABLED
     yield ""
     yield "source:"
@@ -101,8 +117,10 @@ def _head(  # noqa: PLR0917 - what the first lines are made of
     yield zone_line(time_zone)
     yield ""
     yield "identity:"
-    yield f"  external_id: {quoted(person.name)}    # the person; the same identity as in the profile sync"
-    yield "  on_new: create    # update_only: dropped without a word, where the person is not known there"
+    identifier = "external_id" if "external_id" in values.identities else "email"
+    yield f"  {identifier}: {quoted(person.name)}    # the person; the same identity as in the profile sync"
+    if "update_only" in values.on_new:
+        yield "  on_new: create    # update_only: dropped without a word, where the person is not known there"
     yield ""
 
 
@@ -139,8 +157,7 @@ def _found(
     return next((each for each in fields if each.type in types and words.search(bare(each))), None)
 
 
-def _properties(kind: str, fields: Sequence[CaspioField]) -> Iterator[str]:
-    values = rules_for(kind)
+def _properties(values: ValueRules, fields: Sequence[CaspioField]) -> Iterator[str]:
     yield f"# Property: Caspio field. Remove what {values.title} need not know."
     lines, written = [], set[str]()
     for field in fields:

@@ -8,10 +8,11 @@ from caspio_sync.engine.run import Opening, SyncRun, Work
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.events.definition import Occurrences
 from caspio_sync.kinds.events.mapping import EventMapping
-from caspio_sync.schemas import SOURCE_PK
+from caspio_sync.schemas import KEY, SOURCE_PK, ok
 
 # Of the changes: the instants that the gate holds an event's time against; null for no statement.
 NOW, OLDEST = "_now", "_oldest"
+THERE = "_there"  # whether the destination knows the event's person; null where that is not asked
 EDITED = "_edited"  # whether the row was sent before, and its cells differ; null where a person released it
 
 
@@ -25,6 +26,7 @@ class EventWork(Work):
         lost: events that former runs left without an answer, and this one found.
         released: of the unknown ones, those that the sync's policy let go.
         edited: rows that differ from what was sent of them, and are left alone.
+        ready: whether what events need at the destination is known to be there.
     """
 
     definition: Occurrences
@@ -32,6 +34,7 @@ class EventWork(Work):
     lost: int = 0
     released: int = 0
     edited: int = 0
+    ready: bool = False
 
 
 def chosen_by_hand(run: SyncRun) -> bool:
@@ -102,6 +105,16 @@ def with_clock(run: SyncRun[EventWork], changes: pl.DataFrame) -> pl.DataFrame:
         pl.lit(int(now.timestamp() * 1e6), dtype=pl.Int64).alias(NOW),
         pl.lit(None if oldest is None else int(oldest * 1e6), dtype=pl.Int64).alias(OLDEST),
     )
+
+
+async def with_people(run: SyncRun[EventWork], changes: pl.DataFrame) -> pl.DataFrame:
+    """The changes with THERE: an event of somebody who is not known there yet would be lost without a word."""
+    if not run.sink.awaits_people or run.planned or run.options.baseline or changes.is_empty():
+        return changes.with_columns(pl.lit(None, dtype=pl.Boolean).alias(THERE))
+    people = changes.filter(pl.col(ok(KEY)) & pl.col(KEY).is_not_null()).select(pl.col(KEY).unique(maintain_order=True))
+    there = await run.sink.there(run.account, people[KEY].to_list())
+    found = people.with_columns(pl.Series(THERE, there, dtype=pl.Boolean))
+    return changes.join(found, on=KEY, how="left", maintain_order="left")
 
 
 def highest(frame: pl.DataFrame) -> int | None:

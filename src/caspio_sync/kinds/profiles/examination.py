@@ -6,6 +6,7 @@ from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.engine.erasure_requests import MOST_PEOPLE, plan_erasures
 from caspio_sync.engine.finding import Finding
+from caspio_sync.engine.keeping import what_is_missing
 from caspio_sync.engine.opening import open_plan
 from caspio_sync.engine.prepared import Prepared
 from caspio_sync.observe.report import RunOptions
@@ -15,7 +16,7 @@ from caspio_sync.settings import Settings
 async def examine(prepared: Prepared, settings: Settings, caspio: CaspioClient) -> list[Finding]:
     """Whether what they need is there, the requests for erasure can be read, and the key may delete; nobody is."""
     definition, requests = prepared.definition, prepared.requests
-    there = await _there(prepared)
+    there = await what_is_missing(prepared)
     if requests is None:
         return there
     rows = await rows_counted(caspio, requests.source, requests.key.name, requests.where)
@@ -29,15 +30,3 @@ async def examine(prepared: Prepared, settings: Settings, caspio: CaspioClient) 
     async with open_plan(definition.name, RunOptions(), settings=settings) as run:  # most of them may be erased already
         stopped = await plan_erasures(run)
     return [*there, sound if stopped is None else Finding("error", stopped)]
-
-
-async def _there(prepared: Prepared) -> list[Finding]:
-    """What the destination has of that which profiles need, where they need anything."""
-    connect, destination = CONNECT.get(), destination_of(prepared.definition)
-    sink = destination.sink(prepared.definition)
-    if not sink.keeps:
-        return []
-    async with connect.account(destination, connect.clock) as account:
-        missing = await sink.keeper(account, prepared.mapping).look()
-    todo = "; ".join(missing.lines) or "everything that the sync needs is there"
-    return [Finding("ok", f"{destination.title}: {todo}")]

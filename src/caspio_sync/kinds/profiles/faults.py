@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX
+from caspio_sync.mapping.destination_faults import identity_faults, objects_refused
 from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
@@ -17,7 +18,7 @@ _TYPE_OF_MEANING = {"boolean": "boolean", "datetime": "datetime", "birth_date": 
 def profile_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
     """Places of a profile sync's file that its destination or the sync's own frames cannot take, and what to do."""
     yield from _unbuilt_faults(data, values)
-    yield from _identity_faults(data, values)
+    yield from identity_faults(data, values)
     yield from _consent_faults(data, values)
     yield from _field_faults(data, values)
     yield from _erasure_faults(data)
@@ -40,20 +41,6 @@ def fault_in_name(name: str, values: ValueRules) -> str | None:
 def _unbuilt_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
     for key in _UNBUILT & data.keys():
         yield (key,), f"`{key}` is not built yet for {values.title}; nothing of it would be sent: remove it"
-
-
-def _identity_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
-    identity = data.get("identity")
-    if not isinstance(identity, dict):
-        return
-    for name in ("external_id", "user_alias", "email", "phone"):
-        if name in identity and name not in values.identities:
-            known = " or ".join(f"`{each}`" for each in values.identities)
-            yield ("identity", name), f"{values.title} does not know anybody by `{name}`; write {known}"
-    chosen = identity.get("on_new")
-    if isinstance(chosen, str) and chosen not in values.on_new:
-        known = " or ".join(values.on_new)
-        yield ("identity", "on_new"), f"{values.title} cannot `{chosen}`; write {known}, or leave it out"
 
 
 def _consent_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
@@ -84,7 +71,7 @@ def _field_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault
         if isinstance(identity, dict) and name in {"email", "phone"} and name in identity:
             yield at, f"'{name}' is the identity of this sync already; remove it here"
         yield from _mapping_faults(at, mapping, values)
-        yield from _objects_refused(at, mapping, values)
+        yield from objects_refused(at, mapping, values)
 
 
 def _erasure_faults(data: Mapping[str, Any]) -> Iterator[Fault]:
@@ -118,15 +105,6 @@ def _mapping_faults(at: Location, mapping: Any, values: ValueRules) -> Iterator[
             yield (*at, "array"), "mixes objects and plain values; make all its items objects, or none"
         for number, item in enumerate(items):
             yield from _mapping_faults((*at, "array", number), item, values)
-
-
-def _objects_refused(at: Location, mapping: Any, values: ValueRules) -> Iterator[Fault]:
-    if values.objects or not isinstance(mapping, dict):
-        return
-    items = mapping.get("array")
-    of_objects = isinstance(items, list) and any(isinstance(each, dict) and "object" in each for each in items)
-    if "object" in mapping or of_objects:
-        yield at, f"{values.title} takes no objects; map single values"
 
 
 def _object_faults(at: Location, members: Any, values: ValueRules) -> Iterator[Fault]:

@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SANDBOX_KEY = "sandbox-activecampaign-key"
+SANDBOX_EVENT_ID = "25100101"
+SANDBOX_EVENT_KEY = "sandbox-activecampaign-event-key"
 
 
 def _sandbox_lists() -> dict[str, str]:
@@ -61,3 +63,13 @@ class ActiveCampaignBehaviour(BaseModel):
     lists: Mapping[str, str] = Field(default_factory=_sandbox_lists)
     membership_status: Literal[200, 201] = 200
     bad_reference_status: Literal[400, 422] = 400
+
+    # 10: event tracking, on a host of its own.
+    event_id: str = SANDBOX_EVENT_ID
+    event_key: str = SANDBOX_EVENT_KEY
+    tracking_enabled: bool = True
+    untracked: Literal["taken", "refused"] = "taken"  # how an event is answered that is not saved: tracking is off
+    event_refusal: Literal["success", "400"] = "success"  # 200 with `success: 0` and a message, or 400 and nothing
+    event_of_nobody: Literal["taken", "refused"] = "taken"  # of an address that no contact has
+    event_value_chars: int = 255
+    event_calls_per_second: int = 5

@@ -19,10 +19,12 @@ from caspio_sync.sandbox.activecampaign.contacts import Contacts
 from caspio_sync.sandbox.activecampaign.fields import Fields
 from caspio_sync.sandbox.activecampaign.lists import Lists
 from caspio_sync.sandbox.activecampaign.store import Store
+from caspio_sync.sandbox.activecampaign.tracking import Tracking
 from caspio_sync.sandbox.asgi import Receive, Scope, Send, live
 from caspio_sync.sandbox.faults import drain
 
 _API = "/api/3"
+_EVENT = "/event"
 _EVER = math.inf
 _PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>Please log in</body></html>"
 _USER = {"username": "ops", "firstName": "", "lastName": "", "email": "ops@example.org", "phone": "", "id": "1"}
@@ -35,11 +37,15 @@ class ActiveCampaignSandbox:
     Args:
         behaviour: the account's settings.
         clock: what windows and imports go by.
+
+    Attributes:
+        event_server: host and port of the event host, as the server names them; None: every host is both.
     """
 
     def __init__(self, behaviour: ActiveCampaignBehaviour | None = None, clock: Clock | None = None) -> None:
         self.behaviour = behaviour or ActiveCampaignBehaviour()
         self._clock = clock or SystemClock()
+        self.event_server: tuple[str, int | None] | None = None
         self.reset()
 
     def reset(self) -> None:
@@ -47,6 +53,7 @@ class ActiveCampaignSandbox:
         self.store = Store(self.behaviour)
         contacts, fields = Contacts(self.behaviour, self.store), Fields(self.behaviour, self.store)
         lists, self.imports = Lists(self.behaviour, self.store), Imports(self.behaviour, self.store)
+        self.tracking = Tracking(self.behaviour, self.store)
         self._routes: dict[tuple[str, ...], Handler] = {
             ("GET", "users", "me"): lambda _: Reply(200, {"user": _USER}),
             ("POST", "contact", "sync"): contacts.sync,
@@ -65,6 +72,13 @@ class ActiveCampaignSandbox:
             ("POST", "contactLists"): lists.write,
             ("POST", "import", "bulk_import"): self.imports.queue,
             ("GET", "import", "info"): self.imports.info,
+            ("GET", "eventTracking"): self.tracking.read,
+            ("PUT", "eventTracking"): self.tracking.switch,
+            ("POST", "eventTracking"): self.tracking.switch,
+            ("GET", "eventTrackingEvents"): self.tracking.list_names,
+            ("POST", "eventTrackingEvents"): self.tracking.make_name,
+            ("DELETE", "eventTrackingEvents", "*"): self.tracking.delete_name,
+            ("GET", "contacts", "*", "trackingLogs"): self.tracking.logs,
         }
         self.requests = 0
         self.calls: Counter[str] = Counter()  # by method and path, ids left out
@@ -115,6 +129,10 @@ class ActiveCampaignSandbox:
         now = self._clock.now().timestamp()
         headers: Headers = []
         try:
+            if self._is_event_host(scope):
+                reply = self._take_event(scope, body, now)
+                await self._send(send, reply.status, orjson.dumps(reply.body), headers)
+                return
             self._check_key(scope)
             headers = self._admit(now)
             if self.requests in self.behaviour.forbidden_at:
@@ -126,6 +144,18 @@ class ActiveCampaignSandbox:
             content = refusal.body if is_page else orjson.dumps(refusal.body)
             kind = b"text/html; charset=utf-8" if is_page else b"application/json"
             await self._send(send, refusal.status, content, [*headers, *refusal.headers], kind)
+
+    def _is_event_host(self, scope: Scope) -> bool:
+        if self.event_server is None:
+            return bool(scope["path"] == _EVENT)
+        return tuple(scope.get("server") or ()) == self.event_server
+
+    def _take_event(self, scope: Scope, body: bytes, now: float) -> Reply:
+        """What the event host answers: it knows one path, and asks for no token (10)."""
+        if (scope["method"], scope["path"]) != ("POST", _EVENT):
+            raise RefusedError(404, {"message": "Not Found"})
+        self.calls[f"POST {_EVENT}"] += 1
+        return self.tracking.take(_header(scope, b"content-type"), body, now)
 
     def _answer(self, scope: Scope, body: bytes, now: float) -> Reply:
         self.imports.settle(now)
@@ -140,7 +170,7 @@ class ActiveCampaignSandbox:
         raise RefusedError(404, {"message": "Route not found"})
 
     def _check_key(self, scope: Scope) -> None:
-        given = next((value for name, value in scope["headers"] if name == b"api-token"), b"").decode("latin-1")
+        given = _header(scope, b"api-token").decode("latin-1")
         if given not in self.behaviour.keys:
             if self.behaviour.bad_key == "page":
                 raise RefusedError(200, _PAGE)
@@ -191,9 +221,12 @@ def _fits(route: tuple[str, ...], asked: tuple[str, ...]) -> bool:
     return len(route) == len(asked) and all(part in {"*", given} for part, given in zip(route, asked, strict=True))
 
 
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((bytes(value) for each, value in scope["headers"] if each == name), b"")
+
+
 def _is_json(scope: Scope) -> bool:
-    kind: bytes = next((value for name, value in scope["headers"] if name == b"content-type"), b"")
-    return kind.split(b";")[0].strip().lower() == b"application/json"
+    return _header(scope, b"content-type").split(b";")[0].strip().lower() == b"application/json"
 
 
 def _window(limit: int, left: int) -> Headers:
