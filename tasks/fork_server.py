@@ -49,6 +49,7 @@ WARM = (
     "flows.catalog_sync",
     "flows.engagement_return",
     "flows.event_sync",
+    "flows.deal_sync",
     "flows.backfill",
     "flows.housekeeping",
     "flows.webhook_hints",

@@ -6,14 +6,14 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 from caspio_sync.engine.line import Line, Step, run_and_close
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.observe.report import RunOptions, RunReport
-from tasks import caspio, destination, engagement, events, ledger, quality, verification
+from tasks import caspio, deals, destination, engagement, events, ledger, quality, verification
 from tasks.options import TASKS
 from tasks.orchestration import opened_run
 
 P = ParamSpec("P")
 R = TypeVar("R")
 # Imported, they declare the task of each step.
-STATIONS = (caspio, quality, ledger, destination, engagement, events, verification)
+STATIONS = (caspio, quality, ledger, destination, engagement, events, deals, verification)
 
 
 def as_task(step: Step[P, R]) -> Callable[Concatenate[SyncRun, P], Awaitable[R]]:

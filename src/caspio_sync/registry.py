@@ -21,6 +21,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "engagement": "caspio_sync.kinds.engagement.kind:ENGAGEMENT",
         "events": "caspio_sync.kinds.events.kind:EVENTS",
         "purchases": "caspio_sync.kinds.events.kind:PURCHASES",
+        "deals": "caspio_sync.kinds.deals.kind:DEALS",
     }
 )
 DESTINATIONS: Mapping[str, str] = MappingProxyType(

@@ -10,8 +10,9 @@ from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
-from caspio_sync.sandbox.faults import Fault
+from caspio_sync.sandbox.faults import Fault, drain, once
 from tests.flows.catalog_shop import PRODUCTS, PRODUCTS_SYNC, product
+from tests.flows.deal_orders import buyers, order, orders
 from tests.flows.gateway import between, refusing
 from tests.flows.happenings import LINES_SYNC, LOOSE, TICKETS_SYNC, line, order_lines, ticket, tickets
 from tests.flows.world import Ended, World
@@ -52,6 +53,10 @@ class Stage:
     def arrived(self) -> dict[str, float]:
         """The number of what is there, by key."""
         raise NotImplementedError
+
+    def count(self) -> int:
+        """How many things are there, two of one key counted twice."""
+        return len(self.arrived())
 
     def expected(self) -> dict[str, float]:
         """The number of each row in Caspio, by key."""
@@ -307,6 +312,53 @@ options: {create: true, contacts: ignore}
 
     def arrived(self) -> dict[str, float]:
         return {each.email: float(each.value) for each in self.world.activecampaign.tracking.taken}
+
+
+class ActiveCampaignDeals(Stage):
+    """The small table of orders and ActiveCampaign's deals, a call each; the number is what a deal is worth."""
+
+    name, path, array, most = "deals", "/api/3/deals", "deal", 1
+    table, key, number, vendor = "Orders", "OrderNo", "Total", "activecampaign"
+
+    def fill(self, rows: int) -> list[str]:
+        made = [order(number) for number in range(1, rows + 1)]
+        buyers(self.world, rows)
+        orders(self.world, made)
+        return [str(row["OrderNo"]) for row in made]
+
+    def ended(self, **options: Any) -> Ended:
+        """As `Stage.ended`; whatever makes or changes a deal is a request."""
+        sound = self.world.activecampaign.app
+
+        async def noting(scope: Any, receive: Any, send: Any) -> None:
+            if scope["method"] in {"POST", "PUT"} and scope["path"].startswith(self.path):
+                body = await drain(receive)
+                self.bodies.append([orjson.loads(body)["deal"]])
+                await sound(scope, once(body), send)
+            else:
+                await sound(scope, receive, send)
+
+        self.world.activecampaign.app = noting  # type: ignore[method-assign]
+        try:
+            self.world.clock.advance(AN_HOUR)
+            self.bodies.clear()
+            return self.world.ended(self.name, **options)
+        finally:
+            self.world.activecampaign.app = sound  # type: ignore[method-assign]
+
+    def arrived(self) -> dict[str, float]:
+        deals = self.world.activecampaign.deals.deals.values()
+        return {each.parts["title"]: int(each.parts["value"]) / 100 for each in deals}
+
+    def count(self) -> int:
+        return len(self.world.activecampaign.deals.deals)
+
+    def slow_down(self, requests: int) -> None:
+        behaviour = ActiveCampaignBehaviour(calls_per_second=requests)
+        self.world.activecampaign = ActiveCampaignSandbox(behaviour, self.world.clock)
+
+    def refused_for_haste(self) -> int:
+        return self.world.activecampaign.statuses[429]
 
 
 class BrazePurchases(Stage):

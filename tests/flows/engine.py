@@ -14,7 +14,7 @@ def without_engine(patch: pytest.MonkeyPatch) -> list[str]:
     """The steps without the engine around them: three times as fast. The summaries of the runs that end from then on."""
     patch.setattr("tasks.line.as_task", bare)
     patch.setattr("caspio_sync.cli.server.refuse_silent", lambda _server: None)
-    for flow in ("profile_sync", "catalog_sync", "engagement_return", "event_sync", "backfill"):
+    for flow in ("profile_sync", "catalog_sync", "engagement_return", "event_sync", "deal_sync", "backfill"):
         module = importlib.import_module(f"flows.{flow}")
         patch.setattr(module, flow, getattr(module, flow).fn)
     report = importlib.import_module("tasks.report")

@@ -105,7 +105,7 @@ def end(order: Order) -> None:
 def without_engine() -> None:
     """The steps without Prefect's engine around them, and each one once: time is real here."""
     importlib.import_module("tasks.line").as_task = lambda step: step.do  # type: ignore[attr-defined]
-    for flow in ("profile_sync", "catalog_sync", "engagement_return", "event_sync"):
+    for flow in ("profile_sync", "catalog_sync", "engagement_return", "event_sync", "deal_sync"):
         module = importlib.import_module(f"flows.{flow}")
         setattr(module, flow, getattr(module, flow).fn)
     report = importlib.import_module("tasks.report")

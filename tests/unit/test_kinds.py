@@ -26,6 +26,7 @@ FLOWS = {
     "engagement": "flows.engagement_return.engagement_return",
     "events": "flows.event_sync.event_sync",
     "purchases": "flows.event_sync.event_sync",
+    "deals": "flows.deal_sync.deal_sync",
 }
 ALLOWED = {
     "src/caspio_sync/registry.py",
@@ -87,12 +88,12 @@ def test_a_registered_kind_has_its_gates(name: str) -> None:
 
 
 def test_a_kind_that_nobody_registered_is_refused_with_file_and_line() -> None:
-    with pytest.raises(ConfigurationError, match="'deals' is no kind of sync; there are: profiles, catalog, engage"):
-        kind_named("deals")
+    with pytest.raises(ConfigurationError, match="'ideals' is no kind of sync; there are: profiles, catalog, engage"):
+        kind_named("ideals")
     with pytest.raises(ConfigurationError) as caught:
-        parse_sync("# mine\nkind: deals\nsource: {table: Orders}\n", Path("syncs/orders.yaml"))
+        parse_sync("# mine\nkind: ideals\nsource: {table: Orders}\n", Path("syncs/orders.yaml"))
     said = str(caught.value)
-    assert "syncs/orders.yaml:2: kind: 'deals' is no kind of sync" in said
+    assert "syncs/orders.yaml:2: kind: 'ideals' is no kind of sync" in said
     assert all(f"'{name}'" in said for name in KINDS)
 
 

@@ -105,7 +105,8 @@ class ProcessSender:
                     owed.discard(answer["number"])
                     room.release()
                     rejected = tuple((place, reason) for place, reason in answer.pop("rejected"))
-                    yield Answer(rejected=rejected, notes=tuple(answer.pop("notes")), **answer)
+                    ids = tuple((place, number) for place, number in answer.pop("ids"))
+                    yield Answer(rejected=rejected, notes=tuple(answer.pop("notes")), ids=ids, **answer)
         except BaseException:
             await self.close()  # what it still holds must not leave once nobody records the answers
             raise

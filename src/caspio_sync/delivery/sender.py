@@ -40,6 +40,7 @@ class Answer:
         foreign: whether the answer is not known to be the destination's own.
         calls: HTTP requests it took.
         notes: as in `Taken`.
+        ids: (place in the batch's objects, id) of objects whose id the destination told, as in `Taken`.
         withheld: why nothing of it arrived, where a lost answer is not repeated; then nothing more should be sent. Else
             that is raised.
     """
@@ -53,6 +54,7 @@ class Answer:
     foreign: bool = False
     calls: int = 1
     notes: tuple[str, ...] = ()
+    ids: tuple[tuple[int, str], ...] = ()
     withheld: Failure | None = None
 
 
@@ -363,6 +365,7 @@ class InlineSender:
             bool(answer.doubt) and not answer.lost,
             calls,
             answer.notes,
+            tuple((request.place(index), number) for index, number in answer.ids),
         )
 
 

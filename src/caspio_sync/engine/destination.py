@@ -28,8 +28,9 @@ T = TypeVar("T")
 
 # What becomes of rows whose answer was lost. "repeat": the request is sent again, which is harmless where objects are
 # whole values. Where each is an occurrence of its own, "hold": they are unknown until a person settles them; "resend":
-# they are unknown, and the next run sends them again.
-WhenLost = Literal["repeat", "hold", "resend"]
+# they are unknown, and the next run sends them again. "look": the endpoint repeats what is harmless by itself; what it
+# calls unsettled is unknown, and the next run has it looked for before it is sent.
+WhenLost = Literal["repeat", "hold", "resend", "look"]
 
 
 class Account(AbstractAsyncContextManager[Any, None], Protocol):
@@ -202,7 +203,7 @@ class Sink(Generic[A]):
     @property
     def repeats(self) -> bool:
         """Whether a request whose answer was lost is sent again at once."""
-        return self.when_lost == "repeat"
+        return self.when_lost in {"repeat", "look"}
 
     @property
     def most_pieces(self) -> int:

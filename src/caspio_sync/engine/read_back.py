@@ -28,7 +28,7 @@ class ReadBack(Protocol):
     stretch_rows: int
     readable: Sequence[MappedColumn]
     unreadable: Sequence[str]
-    thing: Literal["profile", "item"]
+    thing: Literal["profile", "item", "deal"]
 
     @property
     def requests(self) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec
 
@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 from caspio_sync.caspio.client import CaspioClient
 from caspio_sync.clock import Clock
 from caspio_sync.consent import ConsentRules
-from caspio_sync.delivery.sender import Sender
+from caspio_sync.delivery.sender import Answer, Sender
 from caspio_sync.engine.clients import Clients
 from caspio_sync.engine.destination import Account, Destination, Sink, destination_of
 from caspio_sync.engine.gates import Gates
@@ -82,6 +82,9 @@ class Work:
 
     async def note_leaving(self, run: "SyncRun", batch: int, rows: pl.DataFrame) -> None:
         """These changes are about to leave."""
+
+    async def note_answers(self, run: "SyncRun", rows: pl.DataFrame, answers: Sequence[Answer]) -> None:
+        """These answers came to requests of these rows, and are about to be recorded."""
 
     async def note_unknown(self, run: "SyncRun", rows: pl.DataFrame) -> None:
         """Nobody knows whether the destination took these changes."""

@@ -140,6 +140,7 @@ async def _deliver(run: SyncRun, batch: int, rows: pl.DataFrame) -> Outstanding:
 
     async def commit(answers: Sequence[Answer]) -> None:
         run.report.count_answers(answers)
+        await run.work.note_answers(run, rows, answers)
         whole = [each for each in answers if not each.rejected and not each.unknown]
         if whole:
             accepted = [Accepted(each.start, each.count, each.number, each.status) for each in whole]

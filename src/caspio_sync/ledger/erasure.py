@@ -20,6 +20,7 @@ from caspio_sync.ledger import audit, history, schema
 from caspio_sync.ledger.bearers import bearing, folded
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.deals import forget_deals
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.engagement_schema import agreed
@@ -300,7 +301,8 @@ class Erasures(LedgerConnection):
         keys = _keys(keyspace, people)
         history.forget_in_reports(connection, list(keys))
         salt = identity_salt(self._salt_of(connection), keyspace.kind, keyspace.label)
-        forget_sending(connection, key_hashes(pl.Series(list(keys), dtype=pl.String), salt), but=kept)
+        hashes = key_hashes(pl.Series(list(keys), dtype=pl.String), salt)
+        forget_sending(connection, hashes, but=kept)
         borne = self._bearing(connection, keyspace, list(keys))
         has_left = pl.col("sent_at").is_not_null().any().over("sync", SOURCE_PK)
         borne = borne.filter(~(pl.col("sync").is_in(list(kept)) & has_left))
@@ -312,6 +314,9 @@ class Erasures(LedgerConnection):
                     chosen = sa.delete(table).where(table.c.sync == sync, table.c.source_pk.in_(pks))
                     connection.execute(chosen)
             forget_prints(connection, str(sync), rows[SOURCE_PK])
+        for named, pks in forget_deals(connection, hashes).items():
+            history.forget(connection, named, pl.Series(pks, dtype=pl.Int64))
+            connection.execute(sa.delete(schema.row).where(schema.row.c.sync == named, schema.row.c.source_pk.in_(pks)))
         bearers = people_of(
             keyspace.kind,
             keyspace.label,

@@ -6,6 +6,7 @@ from caspio_sync.ledger.agreed import Agreements
 from caspio_sync.ledger.audit import Audit
 from caspio_sync.ledger.budgets import Budgets
 from caspio_sync.ledger.catalogs import Catalogs
+from caspio_sync.ledger.deals import Deals
 from caspio_sync.ledger.duplicate_consent import DuplicateConsent
 from caspio_sync.ledger.engagement import Engagement
 from caspio_sync.ledger.erasure import Erasures
@@ -61,6 +62,7 @@ class Ledger(
     Renaming,
     Sharing,
     MovedKeys,
+    Deals,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

@@ -15,7 +15,7 @@ class Estimate(BaseModel, frozen=True):
     """What a verification will take, told before it begins.
 
     Args:
-        thing: what a row becomes there: "profile" or "item".
+        thing: what a row becomes there: "profile", "item" or "deal".
         destination: as people say it.
         rows: rows still to look at.
         pages: of the catalog, where it is read page by page; 0 where items are read one by one.
@@ -26,7 +26,7 @@ class Estimate(BaseModel, frozen=True):
         resumed: rows that were looked at before it was interrupted.
     """
 
-    thing: Literal["profile", "item"] = "profile"
+    thing: Literal["profile", "item", "deal"] = "profile"
     destination: str = DEFAULT_TITLE
     rows: int
     pages: int = 0
@@ -58,7 +58,7 @@ class VerifyReport(BaseModel):
 
     Args:
         sync: name of the sync.
-        thing: what a row becomes there: "profile" or "item".
+        thing: what a row becomes there: "profile", "item" or "deal".
         destination: as people say it.
         started_at: when it began.
         ended_at: None where it was interrupted.
@@ -88,7 +88,7 @@ class VerifyReport(BaseModel):
     """
 
     sync: str
-    thing: Literal["profile", "item"] = "profile"
+    thing: Literal["profile", "item", "deal"] = "profile"
     destination: str = DEFAULT_TITLE
     started_at: datetime
     ended_at: datetime | None = None

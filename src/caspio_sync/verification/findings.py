@@ -69,7 +69,7 @@ class Findings:
         self.report.cleared += int(frame["clears"].sum())
         stays = f"; the consent in {self.title} is the stricter one and stays"
         stricter = pl.when("kept").then(pl.lit(stays)).otherwise(pl.lit(""))
-        place = self.title if self.report.thing == "profile" else "the catalog"
+        place = "the catalog" if self.report.thing == "item" else self.title
         nothing, there = f"{place} has no such {self.report.thing}", ~pl.col("gone")
         return frame.with_columns(
             left_fp=pl.when(there).then(pl.lit(NO_VERSION)),

@@ -32,6 +32,8 @@ class Taken:
         unsettled: why nothing is known of any object though the answer is the vendor's own: it took them for later, and
             never told what became of them. "" where it did.
         notes: what a person should know of it besides, without values; alike for all whom it is about.
+        ids: index of an object, and the id that the vendor has it under, "" where it is not there any more; of those
+            whose id is to be known.
         lost: whether there was no answer at all, or one that leaves open what became of the request.
     """
 
@@ -41,4 +43,5 @@ class Taken:
     doubt: str = ""
     unsettled: str = ""
     notes: tuple[str, ...] = ()
+    ids: tuple[tuple[int, str], ...] = ()
     lost: bool = False

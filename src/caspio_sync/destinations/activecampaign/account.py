@@ -9,6 +9,7 @@ from pydantic import SecretStr
 
 from caspio_sync.clock import Clock
 from caspio_sync.destinations.activecampaign.client import ActiveCampaignClient
+from caspio_sync.destinations.activecampaign.deal_directory import DealDirectory
 from caspio_sync.destinations.activecampaign.directory import Directory
 from caspio_sync.destinations.activecampaign.event_host import EventHost
 from caspio_sync.destinations.activecampaign.known_people import KnownPeople
@@ -70,6 +71,11 @@ class ActiveCampaignAccount(Closing):
     def directory(self) -> Directory:
         """Which ids its fields and lists have."""
         return Directory(self.client)
+
+    @cached_property
+    def deals(self) -> DealDirectory:
+        """Which ids its pipelines, stages and fields of deals have."""
+        return DealDirectory(self.client)
 
     @cached_property
     def people(self) -> KnownPeople:

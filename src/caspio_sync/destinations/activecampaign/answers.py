@@ -29,6 +29,10 @@ class MissingError(PermanentError):
     """Nothing has this id: told with 404, and of some things with 403 (ActiveCampaign, errors)."""
 
 
+class LostAnswerError(PermanentError):
+    """What was asked may have been done, or not: it must not be asked for once more before somebody has looked."""
+
+
 class ForbiddenError(ConfigurationError):
     """The key is not taken, or may not do this; now and then an answer that passes by itself."""
 

@@ -18,6 +18,7 @@ from caspio_sync.delivery.paced import PacedCalls
 from caspio_sync.destinations.activecampaign.answers import (
     ForbiddenError,
     Heard,
+    LostAnswerError,
     MissingError,
     code,
     heard,
@@ -26,7 +27,7 @@ from caspio_sync.destinations.activecampaign.answers import (
     refused,
     words,
 )
-from caspio_sync.errors import ConfigurationError
+from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.wire.answers import parsed
 from caspio_sync.wire.closing import Closing
 from caspio_sync.wire.http import USER_AGENT, ConnectionPool, RateLimit, RefusedError, UnavailableError
@@ -250,6 +251,24 @@ class ActiveCampaignClient(Closing):
     async def ask(self, method: Method, path: str, doing: str, body: Any = None, /, **query: str) -> Heard:
         """A call that may be repeated."""
         return await self._ask(method, path, doing, body, **query)
+
+    async def ask_once(self, path: str, doing: str, body: Any) -> Heard:
+        """POST of what makes one thing more each time: again only where it surely did not arrive.
+
+        Raises:
+            LostAnswerError: nobody knows whether it was taken.
+        """
+        content = orjson.dumps(body)
+
+        async def once() -> Heard:
+            try:
+                return await self._answered("POST", path, doing, content)
+            except TransientError as error:
+                if error.rate_limited or (error.status is None and not error.ambiguous):
+                    raise
+                raise LostAnswerError(str(error), status=error.status) from error
+
+        return await self._patiently(once)
 
     async def rows(self, path: str, name: str, doing: str) -> list[dict[str, Any]]:
         """All rows of a collection, whatever number of pages they are."""

@@ -33,7 +33,7 @@ class ContactsReadBack:
 
     usual_sample = 200
     stretch_rows = 200
-    thing: Literal["profile", "item"] = "profile"
+    thing: Literal["profile", "item", "deal"] = "profile"
     unreadable: Sequence[str] = ()
 
     def __init__(self, account: ActiveCampaignAccount, columns: Sequence[MappedColumn]) -> None:

@@ -8,6 +8,7 @@ from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccoun
 from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.consent import CONSENT
 from caspio_sync.destinations.activecampaign.contacts import ContactSink
+from caspio_sync.destinations.activecampaign.deals import DealSink
 from caspio_sync.destinations.activecampaign.events import EventSink
 from caspio_sync.destinations.activecampaign.identifiers import NAMING
 from caspio_sync.destinations.activecampaign.settings import ActiveCampaignSettings
@@ -37,5 +38,5 @@ ACTIVECAMPAIGN = Destination(
     naming=NAMING,
     settings=ActiveCampaignSettings,
     account=_account,
-    sinks=MappingProxyType({"profiles": ContactSink, "events": EventSink}),
+    sinks=MappingProxyType({"profiles": ContactSink, "events": EventSink, "deals": DealSink}),
 )

@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
 from caspio_sync.destinations.activecampaign.answers import MissingError
+from caspio_sync.destinations.activecampaign.deal_eraser import erase_deals
 from caspio_sync.ledger.erasure import Identifier
 from caspio_sync.wire.http import RefusedError
 
@@ -31,13 +32,15 @@ class ContactEraser:
         refused: list[str] = []
         for person in people:
             numbers = await self._client.ids(str(person[1]["email"]))
+            deals: dict[str, Any] = {}
             try:
                 for number in numbers:
+                    deals |= await erase_deals(self._client, number)
                     await self._delete(number)
             except RefusedError as error:
                 refused.append(f"{error.message_text} (an account has a monthly limit of deletions)")
             else:
-                taken.append(([person], {"status": 200, "asked": 1, "deleted": len(numbers)}))
+                taken.append(([person], {"status": 200, "asked": 1, "deleted": len(numbers), **deals}))
         return taken, refused
 
     async def left(self, identifiers: Sequence[Identifier]) -> list[Identifier]:

@@ -41,7 +41,7 @@ class ItemsReadBack:
 
     usual_sample = 50  # a minute
     stretch_rows = 50
-    thing: Literal["profile", "item"] = "item"
+    thing: Literal["profile", "item", "deal"] = "item"
     unreadable: Sequence[str] = ()
     agrees = staticmethod(agrees)
 

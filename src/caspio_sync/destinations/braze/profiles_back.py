@@ -39,7 +39,7 @@ class ProfilesReadBack:
 
     usual_sample = 1_000
     stretch_rows = 1_000  # twenty exports
-    thing: Literal["profile", "item"] = "profile"
+    thing: Literal["profile", "item", "deal"] = "profile"
     agrees = staticmethod(agrees)
 
     def __init__(self, braze: BrazeClient, identity: Named, columns: Sequence[MappedColumn], clock: Clock) -> None:

@@ -18,6 +18,10 @@ def _sandbox_lists() -> dict[str, str]:
     return {"11": "Newsletter", "12": "Offers"}
 
 
+def _sandbox_pipelines() -> dict[str, tuple[str, ...]]:
+    return {"Shop": ("Placed", "Shipped", "Returned"), "Wholesale": ("Asked", "Offered", "Placed")}
+
+
 class ActiveCampaignBehaviour(BaseModel):
     """The account's settings, and the choices where its pages document none (sections of the reference).
 
@@ -73,3 +77,12 @@ class ActiveCampaignBehaviour(BaseModel):
     event_of_nobody: Literal["taken", "refused"] = "taken"  # of an address that no contact has
     event_value_chars: int = 255
     event_calls_per_second: int = 5
+
+    # 12: deals. Pipelines, title → titles of its stages, in their order.
+    pipelines: Mapping[str, tuple[str, ...]] = Field(default_factory=_sandbox_pipelines)
+    auto_assign: Literal["0", "1", "2"] = (
+        "1"  # whether a pipeline gives a deal without an owner one: not, in turn, by value
+    )
+    deal_refusal: Literal["items", "empty"] = "items"  # 422 with its reasons, or 400 and nothing
+    missing_deal_status: Literal[404, 403] = 404
+    deals_of_deleted: Literal["stay", "gone"] = "stay"  # of a contact that is deleted

@@ -16,6 +16,7 @@ from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.activecampaign.bulk import Imports
 from caspio_sync.sandbox.activecampaign.calls import Call, Headers, RefusedError, Reply
 from caspio_sync.sandbox.activecampaign.contacts import Contacts
+from caspio_sync.sandbox.activecampaign.deals import Deals
 from caspio_sync.sandbox.activecampaign.fields import Fields
 from caspio_sync.sandbox.activecampaign.lists import Lists
 from caspio_sync.sandbox.activecampaign.store import Store
@@ -53,7 +54,7 @@ class ActiveCampaignSandbox:
         self.store = Store(self.behaviour)
         contacts, fields = Contacts(self.behaviour, self.store), Fields(self.behaviour, self.store)
         lists, self.imports = Lists(self.behaviour, self.store), Imports(self.behaviour, self.store)
-        self.tracking = Tracking(self.behaviour, self.store)
+        self.tracking, self.deals = Tracking(self.behaviour, self.store), Deals(self.behaviour, self.store)
         self._routes: dict[tuple[str, ...], Handler] = {
             ("GET", "users", "me"): lambda _: Reply(200, {"user": _USER}),
             ("POST", "contact", "sync"): contacts.sync,
@@ -79,6 +80,19 @@ class ActiveCampaignSandbox:
             ("POST", "eventTrackingEvents"): self.tracking.make_name,
             ("DELETE", "eventTrackingEvents", "*"): self.tracking.delete_name,
             ("GET", "contacts", "*", "trackingLogs"): self.tracking.logs,
+            ("GET", "contacts", "*", "deals"): self.deals.of_contact,
+            ("POST", "deals"): self.deals.create,
+            ("GET", "deals"): self.deals.list_all,
+            ("GET", "deals", "*"): self.deals.read,
+            ("PUT", "deals", "*"): self.deals.change,
+            ("DELETE", "deals", "*"): self.deals.delete,
+            ("GET", "dealGroups"): self.deals.list_pipelines,
+            ("POST", "dealGroups"): self.deals.make_pipeline,
+            ("DELETE", "dealGroups", "*"): self.deals.delete_pipeline,
+            ("GET", "dealStages"): self.deals.list_stages,
+            ("POST", "dealStages"): self.deals.make_stage,
+            ("GET", "dealCustomFieldMeta"): self.deals.list_fields,
+            ("POST", "dealCustomFieldMeta"): self.deals.make_field,
         }
         self.requests = 0
         self.calls: Counter[str] = Counter()  # by method and path, ids left out

@@ -11,7 +11,7 @@ from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.activecampaign.calls import invalid, missing
 
 _STARTS = {"contact": 1001, "field": 51, "option": 301, "rel": 701, "value": 5001, "membership": 9001, "tag": 201}
-_STARTS |= {"contactTag": 7001}
+_STARTS |= {"contactTag": 7001, "deal": 30001, "dealGroup": 41, "dealStage": 61, "dealField": 81}
 CHOICES = frozenset({"dropdown", "radio", "checkbox", "listbox"})
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 ACTIVE, UNSUBSCRIBED = "1", "2"
