@@ -64,6 +64,8 @@ def test_the_shipped_file_is_the_list_of_the_shipped_syncs(settings: Settings, m
         "contacts-nightly",
         "customers",
         "customers-nightly",
+        "deals",
+        "deals-nightly",
         "engagement",
         "orders",
         "orders-nightly",
