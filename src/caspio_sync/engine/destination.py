@@ -241,6 +241,10 @@ class Sink(Generic[A]):
         """Calls that so many requests take, and the seconds; None where a request is a call, and takes no time."""
         return None
 
+    def questions(self, account: A, people: int) -> tuple[int, float]:  # noqa: ARG002 - of who asks
+        """Calls by which so many people are looked for (`there`), and the seconds."""
+        return 0, 0.0
+
     async def there(self, account: A, keys: Sequence[str]) -> list[bool]:
         """Whether the destination knows each of these people, asked for one by one; as `known` raises."""
         raise NotImplementedError

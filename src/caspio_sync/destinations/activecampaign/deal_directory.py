@@ -12,6 +12,7 @@ from caspio_sync.destinations.activecampaign.client import TITLE, ActiveCampaign
 from caspio_sync.wire.http import RateLimit, RefusedError
 
 FIELDS = "/dealCustomFieldMeta"
+MULTIPLE = frozenset({"multiselect", "checkbox"})  # types of deals' own fields that hold several choices
 
 
 class DealRefusedError(RefusedError):
@@ -44,6 +45,8 @@ class DealDirectory:
 
     def __init__(self, client: ActiveCampaignClient) -> None:
         self._client = client
+        # Marks of deals whose making began in this run; one that was broken off may have been made all the same.
+        self.begun: set[str] = set()
         self._pipelines: list[Pipeline] | None = None
         self._fields: dict[str, list[Mapping[str, Any]]] | None = None
         self._turn = asyncio.Lock()  # else every request of a run's first batch would read all pages
@@ -67,7 +70,7 @@ class DealDirectory:
         if len(found) != 1:
             there = ", ".join(f"'{each.title}'" for each in await self.pipelines()) or "none"
             number = "no pipeline" if not found else f"{len(found)} pipelines"
-            raise refused(f"{TITLE} has {number} of the title '{title}'; there are: {there}")
+            raise refused(f"{TITLE} has {number} of this title; there are: {there}")
         return found[0]
 
     async def stage(self, pipeline: Pipeline, title: str) -> str:
@@ -76,7 +79,7 @@ class DealDirectory:
         if len(found) != 1:
             there = ", ".join(f"'{each}'" for each in pipeline.stages) or "none"
             number = "no stage" if not found else f"{len(found)} stages"
-            raise refused(f"the pipeline '{pipeline.title}' has {number} of the title '{title}'; there are: {there}")
+            raise refused(f"the pipeline '{pipeline.title}' has {number} of this title; there are: {there}")
         return found[0]
 
     async def field(self, label: str) -> Mapping[str, Any] | None:
@@ -96,7 +99,7 @@ class DealDirectory:
 
 
 def refused(said: str) -> DealRefusedError:
-    """A deal that the account would refuse, or do something else with."""
+    """A deal that the account would refuse, or do something else with; no value of the row is to be told."""
     return DealRefusedError(f"sending a deal: {said}", status=422, message_text=said, rate=RateLimit())
 
 

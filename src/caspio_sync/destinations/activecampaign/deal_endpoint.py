@@ -8,6 +8,7 @@ repeated: the next run looks for the mark, and waits where it is too early to sa
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,10 +18,11 @@ from caspio_sync.delivery.requests import Envelope, Request
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
 from caspio_sync.destinations.activecampaign.answers import LostAnswerError, MissingError
 from caspio_sync.destinations.activecampaign.client import TITLE
-from caspio_sync.destinations.activecampaign.deal_directory import DealRefusedError
+from caspio_sync.destinations.activecampaign.deal_directory import MULTIPLE, DealRefusedError
 from caspio_sync.destinations.activecampaign.deal_marks import by_mark, mark_of, marked
 from caspio_sync.destinations.activecampaign.deal_objects import AT_STAGE, IN_PIPELINE, OWN_FIELDS
-from caspio_sync.errors import ConfigurationError, PermanentError
+from caspio_sync.destinations.activecampaign.objects import SEPARATOR
+from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.kinds.deals.definition import (
     CONTACT,
     CURRENCY,
@@ -65,7 +67,7 @@ class DealsEndpoint:
         self._account, self._client, self._table = account, account.client, table
         self._of_contacts: dict[str, dict[str, str]] = {}  # numbers of marked deals by mark, by the contact's id
         self._of_all: dict[str, str] | None = None  # of the whole account, for what may be there under any contact
-        self._turn = asyncio.Lock()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def deliver(self, request: Request, *, seconds: float) -> Taken:  # noqa: ARG002 - calls have their own time
         """As `Endpoint.deliver`."""
@@ -111,8 +113,21 @@ class DealsEndpoint:
             except RefusedError as error:
                 return _rejected(error.message_text, number)
             return Taken(_OK, (), RateLimit(), ids=((0, number),))
+        return await self._post(body, mark)
+
+    async def _post(self, body: Mapping[str, Any], mark: str) -> Taken:
+        """Make a deal that is not there; whatever leaves open whether it was made is left to the next run."""
+        begun = self._account.deals.begun
+        if mark in begun:
+            return _unsettled(
+                "it was about to be made when the batch was broken off, and is looked for by the next run"
+            )
+        begun.add(mark)
         try:
             answer = await self._client.ask_once("/deals", "making a deal", {"deal": body})
+        except (TransientError, RefusedError):  # nothing was made
+            begun.remove(mark)
+            raise
         except LostAnswerError as error:
             return _unsettled(f"its answer was lost, and it is looked for before one is made: {error}")
         told = answer.body.get("deal")
@@ -166,11 +181,13 @@ class DealsEndpoint:
                 f"fields: {TITLE} has no deal field '{label}' any more, or several; run the sync again: it makes the "
                 "field anew where `options: {create: true}` lets it"
             )
-        return {"customFieldId": int(field["id"]), "fieldValue": text}
+        several = str(field.get("fieldType")) in MULTIPLE and text
+        told = f"{SEPARATOR}{text}{SEPARATOR}" if several else text.replace(SEPARATOR, ", ")
+        return {"customFieldId": int(field["id"]), "fieldValue": told}
 
     async def _of_contact(self, contact: str) -> dict[str, str]:
         """The marked deals of a contact, read once a run."""
-        async with self._turn:
+        async with self._turns[contact]:
             if contact not in self._of_contacts:
                 doing = "reading the deals of a contact"
                 rows = await self._client.rows(f"/contacts/{contact}/deals", "deals", doing)
@@ -179,7 +196,7 @@ class DealsEndpoint:
 
     async def _everywhere(self) -> dict[str, str]:
         """The marked deals of the account, read once a run, and only where one may be there that we do not know."""
-        async with self._turn:
+        async with self._turns[""]:
             if self._of_all is None:
                 self._of_all = _numbers(await self._client.rows("/deals", "deals", "reading all deals"))
             return self._of_all

@@ -9,7 +9,7 @@ import polars as pl
 
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
 from caspio_sync.destinations.activecampaign.client import TITLE
-from caspio_sync.destinations.activecampaign.deal_directory import FIELDS, DealRefusedError, Pipeline
+from caspio_sync.destinations.activecampaign.deal_directory import FIELDS, MULTIPLE, DealRefusedError, Pipeline
 from caspio_sync.engine.destination import Missing
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.deals.definition import DealSync
@@ -19,6 +19,7 @@ from caspio_sync.schemas import MappedColumn
 
 # Of the types of deals' own fields (ActiveCampaign, deals), by the rule that the values follow.
 _DATED = {"date_value": "date", "datetime_value": "datetime"}
+_SEVERAL = "textarea"  # of several words where a field is made: what may be chosen nobody has said
 
 
 class DealFields:
@@ -43,12 +44,12 @@ class DealFields:
         Raises:
             ConfigurationError: a pipeline or stage that the file names is not there, or nobody would own the deals.
         """
-        faults = [fault async for fault in self._place_faults()]
-        lines = [
-            f"make the deal field {label} ({kind})"
-            for label, kind in self._wanted
-            if await self._directory.field(label) is None
-        ]
+        faults, lines = [fault async for fault in self._place_faults()], []
+        for label, kind in self._wanted:
+            if (there := await self._directory.field(label)) is None:
+                lines.append(f"make the deal field {label} ({kind})")
+            elif (fault := _misfit(kind, str(there.get("fieldType")))) is not None:
+                faults.append(f"{self._sync.where('fields', label)}: fields.{label}: {fault}")
         if lines and not self._create:
             faults.append(
                 f"{self._sync.where('fields')}: {TITLE} lacks what the mapping needs ({'; '.join(lines)}), or has it "
@@ -76,7 +77,7 @@ class DealFields:
             try:
                 found.append(await self._directory.pipeline(title))
             except DealRefusedError as error:
-                yield f"{sync.where(*place)}: {'.'.join(place)}: {error.message_text}"
+                yield f"{sync.where(*place)}: {'.'.join(place)}: '{title}': {error.message_text}"
         if sync.deal_owner is None and (idle := [each.title for each in found if not each.assigns]):
             yield (
                 f"{sync.where('pipeline')}: pipeline: '{idle[0]}' assigns nobody to a deal; say `deal_owner:`, or let "
@@ -88,7 +89,7 @@ class DealFields:
             try:
                 await self._directory.stage(found[0], title)
             except DealRefusedError as error:
-                yield f"{sync.where(*place)}: {'.'.join(place)}: {error.message_text}"
+                yield f"{sync.where(*place)}: {'.'.join(place)}: '{title}': {error.message_text}"
 
 
 def _titles(name: str, mapping: FieldMapping) -> Iterator[tuple[Sequence[str], str]]:
@@ -100,7 +101,20 @@ def _titles(name: str, mapping: FieldMapping) -> Iterator[tuple[Sequence[str], s
             yield (name, "map", word), str(title)
 
 
+def _misfit(wanted: str, there: str) -> str | None:
+    """Why values would not be understood by the field that is there; what else is wrong, the account refuses."""
+    if there == "currency":  # it takes cents, and a currency of its own
+        return (
+            f"{TITLE}'s field holds money, which this version writes as the deal's `value` alone; name a number field"
+        )
+    if there in {"date", "datetime"} and wanted not in {"date", "datetime"}:
+        return f"{TITLE}'s field holds a {there}; add `type: {there}`, or name another field"
+    if (there in MULTIPLE) != (wanted == _SEVERAL) and (there in MULTIPLE or there not in {"text", "textarea"}):
+        return f"{TITLE}'s field is of type {there}; a list field needs one of several choices or of text, and no other"
+    return None
+
+
 def _type_of(column: MappedColumn, code: str) -> str:
     if isinstance(column.dtype, pl.List):
-        return "textarea"  # several words, in one line: what may be chosen nobody has said
+        return _SEVERAL
     return _DATED.get(code) or ("number" if column.dtype in {pl.Float64, pl.Int64} else "text")

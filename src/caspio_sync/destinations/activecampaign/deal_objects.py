@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import polars as pl
 
+from caspio_sync.destinations.activecampaign.objects import SEPARATOR
 from caspio_sync.kinds.deals.definition import CURRENCY, PIPELINE, STAGE, STATES, STATUS, VALUE
 from caspio_sync.kinds.deals.work import AWAITS_CONTACT, MAY_BE_THERE, NUMBER, UNDER_WAY
 from caspio_sync.mapping.numbers import number_text
@@ -56,7 +57,7 @@ def deal_value(column: MappedColumn) -> pl.Expr:
     elif column.name == CURRENCY:
         made = made.str.to_lowercase()
     elif isinstance(column.dtype, pl.List):
-        made = value.list.join(", ")
+        made = value.list.join(SEPARATOR)
     elif column.dtype == pl.Float64:
         made = number_text(value)
     elif column.dtype == pl.Boolean:

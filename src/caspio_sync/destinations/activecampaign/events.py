@@ -85,8 +85,12 @@ class EventSink(Sink[ActiveCampaignAccount]):
         return [Write(rows, EVENT, lambda some: some.select(object=event.struct.json_encode()).to_series())]
 
     def calls(self, account: ActiveCampaignAccount, envelope: Envelope, requests: int) -> tuple[int, float]:  # noqa: ARG002
-        """As `Sink.calls`: a call an event; whether people are there is asked of another host, meanwhile."""
+        """As `Sink.calls`: a call an event."""
         return requests, requests / account.calls_per_second
+
+    def questions(self, account: ActiveCampaignAccount, people: int) -> tuple[int, float]:
+        """As `Sink.questions`: a call a person, before the first event leaves."""
+        return people, people / account.calls_per_second
 
     async def there(self, account: ActiveCampaignAccount, keys: Sequence[str]) -> list[bool]:
         """As `Sink.there`."""

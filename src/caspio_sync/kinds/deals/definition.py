@@ -124,7 +124,7 @@ class DealSync(Sync):
     def needed_fields(self) -> Iterator[tuple[str, str]]:
         """As `Sync.needed_fields`: a deal without one of them cannot be made."""
         for name, mapping in self.own_fields().items():
-            if mapping.source_field is not None and name != DESCRIPTION:
+            if mapping.source_field is not None:
                 yield mapping.source_field, f"part of every deal ({name})"
 
     def of_keys(self, field: str | None = None) -> Self:

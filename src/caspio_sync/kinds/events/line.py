@@ -17,7 +17,7 @@ from caspio_sync.kinds.events.definition import TIME
 from caspio_sync.kinds.events.loading import PARTS
 from caspio_sync.kinds.events.sending import loaded, send_events
 from caspio_sync.kinds.events.work import EventWork, begin, end, with_clock, with_people
-from caspio_sync.schemas import Verdict
+from caspio_sync.schemas import KEY, Verdict
 
 
 async def _begin(run: SyncRun[EventWork]) -> None:
@@ -83,6 +83,9 @@ async def _plan_send(planning: Planning, run: SyncRun[EventWork], batch: Batch) 
         if (priced := run.sink.calls(run.account, envelope, requests)) is not None:
             plan.calls = (plan.calls or 0) + priced[0]
             plan.seconds += priced[1]
+    if run.sink.awaits_people:
+        calls, seconds = run.sink.questions(run.account, rows[KEY].n_unique())
+        plan.calls, plan.seconds = (plan.calls or 0) + calls, plan.seconds + seconds
     run.report.data_points += int(rows[POINTS].sum())
     plan.to_send += rows.height
     plan.events.add(rows[TIME], int(rows[PARTS].sum()))

@@ -208,6 +208,7 @@ class ActiveCampaignSandbox:
         match (scope["method"], scope["path"]):
             case ("GET", "/sandbox/state"):
                 told: Any = {"requests": self.requests, "calls": dict(self.calls), "contacts": len(self.contacts())}
+                told |= {"events": len(self.tracking.taken), "deals": len(self.deals.present())}
                 await self._send(send, 200, orjson.dumps(told), [])
             case ("GET", "/sandbox/contacts"):
                 lines = b"".join(self._lines())
