@@ -327,8 +327,7 @@ def test_a_batch_that_is_broken_off_while_a_deal_is_made_makes_no_second_one(wor
     """The same run sends it once more: the deals of its contact were read before it may have been made."""
     buyers(world, 1)
     body = {"key": "o1", "contact": address(1), "title": "o1", "value": 1, "currency": "gbp"}
-    flags = {"_number": None, "_may_be_there": False, "_under_way": False, "_awaits_contact": True}
-    deal = {**body, **flags, "pipeline": "Shop", "_pipeline": "Shop"}
+    deal = {**body, "_awaits_contact": True, "pipeline": "Shop"}
     request = Request(1, 0, 1, MAKE_DEAL.wrap([orjson.dumps(deal)]), MAKE_DEAL)
     sound = world.activecampaign.app
     begun = asyncio.Event()
@@ -363,7 +362,16 @@ def test_a_plan_tells_calls_and_time_and_makes_nothing(world: World) -> None:
     plan = world.plan("deals", show=1)
     assert (plan.to_send, plan.calls) == (2, 6)
     assert plan.seconds == pytest.approx(1.5)
-    assert plan.samples[0]["title"] == "o1"
+    assert plan.samples[0] == {
+        "key": "o1",
+        "_awaits_contact": True,
+        "contact": address(1),
+        "title": "o1",
+        "value": 400,
+        "currency": "gbp",
+        "pipeline": "Shop",
+        "stage": "Placed",
+    }
     assert world.activecampaign.deals.deals == {}
     with world.ledger() as ledger:
         assert ledger.deals("deals", order_keys()).is_empty()

@@ -73,9 +73,9 @@ class DealsEndpoint:
         """As `Endpoint.deliver`."""
         (deal,) = orjson.loads(request.body)[request.envelope.array]
         try:
-            return await self._change(deal, deal[NUMBER]) if deal[NUMBER] else await self._make(deal)
+            return await self._change(deal, deal[NUMBER]) if NUMBER in deal else await self._make(deal)
         except _NoContactError:
-            if deal[AWAITS_CONTACT]:
+            if deal.get(AWAITS_CONTACT):
                 return _unsettled("its contact is not there yet, and is looked for again, for an hour")
             return _rejected(
                 "no contact has its address; a profile sync brings contacts, and `caspio-sync quarantine release` "
@@ -102,8 +102,8 @@ class DealsEndpoint:
     async def _make(self, deal: Mapping[str, Any]) -> Taken:
         mark = mark_of(self._table, deal[KEY])
         # What may be there is looked for under all contacts: its row may have named another one then.
-        number = (await self._everywhere()).get(mark) if deal[MAY_BE_THERE] else None
-        if number is None and deal[UNDER_WAY]:
+        number = (await self._everywhere()).get(mark) if deal.get(MAY_BE_THERE) else None
+        if number is None and deal.get(UNDER_WAY):
             return _unsettled("it may have been made a moment ago, and is looked for again before one is made")
         body = await self._body(deal, mark)
         number = number or (await self._of_contact(body["contact"])).get(mark)
@@ -157,7 +157,7 @@ class DealsEndpoint:
             _NoContactError: nobody has the address.
         """
         body: dict[str, Any] = {there: deal[name] for name, there in _PLAIN.items() if deal.get(name) is not None}
-        if DESCRIPTION in deal or not deal[NUMBER]:
+        if DESCRIPTION in deal or NUMBER not in deal:
             body["description"] = marked(deal.get(DESCRIPTION), mark)
         if CONTACT in deal:
             number = await self._account.people.number(deal[CONTACT])
@@ -165,11 +165,12 @@ class DealsEndpoint:
                 raise _NoContactError
             body["contact"] = number
         if PIPELINE in deal or STAGE in deal:
-            pipeline = await self._account.deals.pipeline(deal[IN_PIPELINE])
+            pipeline = await self._account.deals.pipeline(deal.get(PIPELINE, deal.get(IN_PIPELINE)))
             if PIPELINE in deal:
                 body["group"] = pipeline.id
-            if deal.get(AT_STAGE) is not None:  # of another pipeline, the stage is another one as well
-                body["stage"] = await self._account.deals.stage(pipeline, deal[AT_STAGE])
+            stage = deal.get(STAGE, deal.get(AT_STAGE))  # of another pipeline, the stage is another one as well
+            if stage is not None:
+                body["stage"] = await self._account.deals.stage(pipeline, stage)
         if deal.get(OWN_FIELDS):
             body["fields"] = [await self._own(label, text) for label, text in deal[OWN_FIELDS].items()]
         return body

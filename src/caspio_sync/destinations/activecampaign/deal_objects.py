@@ -29,21 +29,32 @@ def encode_deals(
         own: names of those that are the destination's own fields.
         travels: names the boolean column that says whether a column travels; None: all that have a value do.
     """
-    places = [pl.col(PIPELINE).alias(IN_PIPELINE)]
-    places += [pl.col(STAGE).alias(AT_STAGE)] if STAGE in rows.columns else []
-    known = pl.struct(KEY, NUMBER, *_FLAGS, *places).struct.json_encode().str.strip_suffix("}")
-    parts: list[pl.Expr] = [known]
+    parts: list[pl.Expr] = [_member(pl.col(KEY)), *_known(rows.columns, travels)]
     fields: list[pl.Expr] = []
     for each in columns:
         holds = pl.col(travels(each.name)) if travels else pl.col(each.name).is_not_null()
         # A cleared text is an empty one; what a deal always has, is never cleared.
-        told = pl.struct(deal_value(each).fill_null("").alias(each.name) if _is_text(each) else deal_value(each))
-        inner = told.struct.json_encode().str.slice(1).str.strip_suffix("}")
-        (fields if each.name in own else parts).append(pl.when(holds).then(inner))
-    text = pl.concat_str(parts, separator=",", ignore_nulls=True)
+        told = deal_value(each).fill_null("").alias(each.name) if _is_text(each) else deal_value(each)
+        (fields if each.name in own else parts).append(pl.when(holds).then(_member(told)))
+    text = pl.concat_str(pl.lit("{"), pl.concat_str(parts, separator=",", ignore_nulls=True))
     given = pl.concat_str(fields, separator=",", ignore_nulls=True) if fields else pl.lit("")
     ending = pl.when(given != "").then(pl.concat_str(pl.lit(f',"{OWN_FIELDS}":{{'), given, pl.lit("}}")))
     return rows.select(object=pl.concat_str(text, ending.otherwise(pl.lit("}")))).to_series()
+
+
+def _known(columns: Sequence[str], travels: Callable[[str], str] | None) -> list[pl.Expr]:
+    """What is known of the deal, and where it stands or is to stand; of all that, what is not as usual."""
+    told: list[pl.Expr] = [pl.when(pl.col(NUMBER).is_not_null()).then(_member(pl.col(NUMBER)))]
+    told += [pl.when(pl.col(flag)).then(_member(pl.col(flag))) for flag in _FLAGS]
+    for name, as_it_is in ((PIPELINE, IN_PIPELINE), (STAGE, AT_STAGE)):
+        if name in columns and travels is not None:
+            told.append(pl.when(~pl.col(travels(name))).then(_member(pl.col(name).alias(as_it_is))))
+    return told
+
+
+def _member(value: pl.Expr) -> pl.Expr:
+    """A named value as a member of a JSON object."""
+    return pl.struct(value).struct.json_encode().str.slice(1).str.strip_suffix("}")
 
 
 def deal_value(column: MappedColumn) -> pl.Expr:
