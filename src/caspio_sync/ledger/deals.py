@@ -1,7 +1,8 @@
 """Deals: the number under which each is known at the destination, and whether one may be there that we do not know.
 
-    noted, before it may be made ─▶ number known                       its answer was lost: noted, and no number
-                                 └─▶ refused: nothing is there
+    noted by a run, before it may be made ─▶ number known
+                                          ├─▶ refused: nothing is there
+                                          └─▶ in doubt: its answer was lost, or its run died; since when, is known
 
 It is written before the call, so that a kill between the two makes no second deal: what may be there is looked for.
 """
@@ -24,12 +25,15 @@ deal = sa.Table(
     sa.Column("contact_hash", sa.BigInteger),  # of the address of its contact: by it an erasure finds the deal
     sa.Column("number", sa.Text),  # of the deal there; null: it is not known whether there is one
     sa.Column("first_at", Instant, nullable=False),  # when it was first about to be made
-    sa.Column("left_at", Instant),  # when it may last have been made; null: it was not
+    sa.Column("left_at", Instant),  # when it was noted, or since when it is in doubt; null: it was not made
+    sa.Column("run", sa.Text),  # that is about to make it; null: none is, and what may be there is in doubt
 )
 sa.Index("deal_contact", deal.c.contact_hash)
 
 # Times are microseconds since 1970 (UTC).
-DEAL_SCHEMA = pl.Schema({KEY: pl.String(), "number": pl.String(), "first_at": pl.Int64(), "left_at": pl.Int64()})
+DEAL_SCHEMA = pl.Schema(
+    {KEY: pl.String(), "number": pl.String(), "first_at": pl.Int64(), "left_at": pl.Int64(), "made_by": pl.String()}
+)
 _KEYS_A_QUERY = 500
 
 
@@ -43,15 +47,16 @@ class Deals(LedgerConnection):
         with self.reading("read deals") as connection:
             for start in range(0, len(keys), _KEYS_A_QUERY):
                 some = keys.slice(start, _KEYS_A_QUERY).to_list()
-                chosen = sa.select(of.key, of.number, *times).where(of.sync == sync, of.key.in_(some))
+                chosen = sa.select(of.key, of.number, *times, of.run).where(of.sync == sync, of.key.in_(some))
                 found += [tuple(row) for row in connection.execute(chosen)]
         return pl.DataFrame(found, DEAL_SCHEMA, orient="row")
 
-    def note_deals(self, sync: str, rows: pl.DataFrame) -> None:
-        """These deals are about to be made, or looked for.
+    def note_deals(self, sync: str, run: str, rows: pl.DataFrame) -> None:
+        """A run is about to make these deals, where it does not find them.
 
         Args:
             sync: name of the sync.
+            run: its id.
             rows: key, key_hash, contact_hash.
         """
         if rows.is_empty():
@@ -59,8 +64,8 @@ class Deals(LedgerConnection):
         values = rows.select(KEY, signed(rows["key_hash"]), signed(rows["contact_hash"]))
         now = microseconds(self.now())
         with self.writing("note deals", fenced=True) as connection:
-            constants: dict[str, str | int | None] = {"sync": sync, "first_at": now, "left_at": now}
-            upsert(connection, deal, values, constants=constants, update=("contact_hash", "left_at"))
+            constants: dict[str, str | int | None] = {"sync": sync, "first_at": now, "left_at": now, "run": run}
+            upsert(connection, deal, values, constants=constants, update=("contact_hash", "left_at", "run"))
 
     def number_deals(self, sync: str, rows: pl.DataFrame) -> None:
         """These deals are there, under these numbers.
@@ -77,6 +82,15 @@ class Deals(LedgerConnection):
             constants: dict[str, str | int | None] = {"sync": sync, "first_at": now, "left_at": now}
             upsert(connection, deal, values, constants=constants, update=("contact_hash", "number"))
 
+    def doubt_deals(self, sync: str, keys: pl.Series) -> None:
+        """These deals may have been made up to now, and nobody makes them any more: from now on they are in doubt."""
+        of = deal.c
+        with self.writing("note deals in doubt", fenced=True) as connection:
+            for start in range(0, len(keys), _KEYS_A_QUERY):
+                some = keys.slice(start, _KEYS_A_QUERY).to_list()
+                chosen = sa.update(deal).where(of.sync == sync, of.key.in_(some), of.number.is_(None))
+                connection.execute(chosen.values(left_at=self.now(), run=None))
+
     def note_not_made(self, sync: str, keys: pl.Series) -> None:
         """Nothing is there of these deals: they were refused, or somebody deleted them."""
         of = deal.c
@@ -84,7 +98,7 @@ class Deals(LedgerConnection):
             for start in range(0, len(keys), _KEYS_A_QUERY):
                 some = keys.slice(start, _KEYS_A_QUERY).to_list()
                 chosen = sa.update(deal).where(of.sync == sync, of.key.in_(some))
-                connection.execute(chosen.values(number=None, left_at=None))
+                connection.execute(chosen.values(number=None, left_at=None, run=None))
 
 
 def forget_deals(connection: sa.Connection, contact_hashes: pl.Series) -> dict[str, list[int]]:

@@ -74,13 +74,6 @@ class DealsEndpoint:
         (deal,) = orjson.loads(request.body)[request.envelope.array]
         try:
             return await self._change(deal, deal[NUMBER]) if NUMBER in deal else await self._make(deal)
-        except _NoContactError:
-            if deal.get(AWAITS_CONTACT):
-                return _unsettled("its contact is not there yet, and is looked for again, for an hour")
-            return _rejected(
-                "no contact has its address; a profile sync brings contacts, and `caspio-sync quarantine release` "
-                "tries again"
-            )
         except DealRefusedError as error:
             return _rejected(error.message_text)
 
@@ -105,7 +98,12 @@ class DealsEndpoint:
         number = (await self._everywhere()).get(mark) if deal.get(MAY_BE_THERE) else None
         if number is None and deal.get(UNDER_WAY):
             return _unsettled("it may have been made a moment ago, and is looked for again before one is made")
-        body = await self._body(deal, mark)
+        try:
+            body = await self._body(deal, mark)
+        except _NoContactError:
+            return _without_contact(deal, number or "")
+        except DealRefusedError as error:
+            return _rejected(error.message_text, number or "")
         number = number or (await self._of_contact(body["contact"])).get(mark)
         if number is not None:
             try:
@@ -138,9 +136,10 @@ class DealsEndpoint:
         return Taken(answer.status, (), RateLimit(), ids=((0, number),))
 
     async def _change(self, deal: Mapping[str, Any], number: str) -> Taken:
-        body = await self._body(deal, mark_of(self._table, deal[KEY]))
         try:
-            await self._put(number, body)
+            await self._put(number, await self._body(deal, mark_of(self._table, deal[KEY])))
+        except _NoContactError:
+            return _without_contact(deal, number)
         except MissingError:
             gone = f"the deal was deleted in {TITLE}; `caspio-sync quarantine release` makes it anew"
             return _rejected(gone, "")
@@ -205,6 +204,15 @@ class DealsEndpoint:
 
 def _numbers(rows: list[dict[str, Any]]) -> dict[str, str]:
     return {mark: str(deals[0]["id"]) for mark, deals in by_mark(rows).items()}
+
+
+def _without_contact(deal: Mapping[str, Any], number: str) -> Taken:
+    """Nobody has the address of its contact: perhaps not yet."""
+    if deal.get(AWAITS_CONTACT):
+        why = "its contact is not there yet, and is looked for again, for an hour"
+        return Taken(_OK, (), RateLimit(), unsettled=why, ids=((0, number),))
+    why = "no contact has its address; a profile sync brings contacts, and `caspio-sync quarantine release` tries again"
+    return _rejected(why, number)
 
 
 def _rejected(why: str, number: str | None = None) -> Taken:

@@ -55,6 +55,11 @@ class DealWork(Work):
         refused = [place for each in answers for place, _ in each.rejected if place not in told]
         not_made = rows[refused].filter(pl.col(NUMBER).is_null())[KEY]
         gone = rows[[place for place, number in told.items() if not number]][KEY]
+        open_ones = [each for each in answers if each.unknown and each.start not in told]
+        lost = rows[[place for each in open_ones for place in range(each.start, each.start + each.count)]]
+        if open_ones:  # what was in doubt before is so since then, and not since now
+            fresh = lost.filter(pl.col(NUMBER).is_null(), ~pl.col(UNDER_WAY))
+            await run.persist(store.doubt_deals, run.name, fresh[KEY])
         if len(not_made) or len(gone):
             await run.persist(store.note_not_made, run.name, pl.concat([not_made, gone]))
 
@@ -106,16 +111,23 @@ async def with_numbers(run: SyncRun[DealWork], accepted: pl.DataFrame) -> pl.Dat
     known = await run.ledger.do(store.deals, run.name, accepted[KEY]) if accepted.height else nothing
     now = microseconds(store.now())
     settled, patient = (now - int(each.total_seconds() * 1e6) for each in (SETTLED, CONTACT_PATIENCE))
+    may_be_there = pl.col("number").is_null() & pl.col("left_at").is_not_null()
+    # Noted by a run that came to no end with it: when it died, nobody knows, but it was before now.
+    died = may_be_there & pl.col("made_by").is_not_null()
     rows = accepted.join(known, on=KEY, how="left", maintain_order="left").with_columns(
         pl.col("number").alias(NUMBER),
-        (pl.col("number").is_null() & pl.col("left_at").is_not_null()).alias(MAY_BE_THERE),
-        (pl.col("number").is_null() & (pl.col("left_at") > settled)).fill_null(value=False).alias(UNDER_WAY),
+        may_be_there.alias(MAY_BE_THERE),
+        (died | (may_be_there & (pl.col("left_at") > settled))).fill_null(value=False).alias(UNDER_WAY),
         (pl.col("first_at") > patient).fill_null(value=True).alias(AWAITS_CONTACT),
+        died.fill_null(value=False).alias("died"),
     )
-    rows = rows.drop("number", "first_at", "left_at")
+    dead = rows.filter("died")[KEY]
+    rows = rows.drop("number", "first_at", "left_at", "made_by", "died")
     if not run.planned:
+        if len(dead):
+            await run.persist(store.doubt_deals, run.name, dead)
         leaving = rows.filter(pl.col(NUMBER).is_null(), ~pl.col(UNDER_WAY))
-        await run.persist(store.note_deals, run.name, with_contact_hashes(run, leaving))
+        await run.persist(store.note_deals, run.name, run.id, with_contact_hashes(run, leaving))
     return rows
 
 

@@ -18,5 +18,6 @@ def upgrade() -> None:
         sa.Column("number", sa.Text),
         sa.Column("first_at", sa.BigInteger, nullable=False),
         sa.Column("left_at", sa.BigInteger),
+        sa.Column("run", sa.Text),
     )
     op.create_index("deal_contact", "deal", ["contact_hash"])
