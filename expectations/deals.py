@@ -79,7 +79,7 @@ def _own_rules(sync: DealSync) -> Iterator[tuple[str, pl.Expr]]:
     yield "contact_present", pl.col(CONTACT).str.len_chars() > 0
     yield "title_present", pl.col(TITLE).cast(pl.String).str.len_chars() > 0
     yield "value_present", value.is_between(0, _MOST_VALUE)
-    yield "value_in_cents", ((value * 100).round() / 100 - value).abs() <= _CENT
+    yield "value_in_cents", value.is_null() | (((value * 100).round() / 100 - value).abs() <= _CENT)
     yield "currency_known", pl.col(CURRENCY).cast(pl.String).str.to_uppercase().is_in(sorted(_currencies()))
     yield "pipeline_present", pl.col(PIPELINE).cast(pl.String).str.len_chars() > 0
     if sync.stage is not None:
