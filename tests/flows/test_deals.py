@@ -434,6 +434,17 @@ def test_the_deals_of_an_erased_person_go_with_the_person_and_do_not_come_back(
     assert list(parts(world)) == ["o2"]
 
 
+@pytest.mark.parametrize("more", [["--yes"], ["--dry-run"], ["--release"]])
+def test_nobody_is_erased_by_the_number_of_a_deal(world: World, more: list[str]) -> None:
+    buyers(world, 1)
+    orders(world, [order(1)])
+    world.run("deals")
+    refused = CliRunner().invoke(app, ["erase", "deals", "o1", *more])
+    assert (refused.exit_code, type(refused.exception)) == (1, ConfigurationError)
+    assert "name no people" in str(refused.exception)
+    assert list(parts(world)) == ["o1"]
+
+
 def test_deals_that_others_made_are_left_and_told(world: World) -> None:
     people(world)
     orders(world, [order(1)])

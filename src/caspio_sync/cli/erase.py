@@ -15,6 +15,7 @@ from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.engine import erasing
 from caspio_sync.engine.erasing import Subject
 from caspio_sync.engine.erasure_requests import too_many
+from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.lease import hold_lease
 from caspio_sync.engine.opening import open_plan
 from caspio_sync.engine.run import SyncRun
@@ -62,6 +63,7 @@ async def _erase(sync: str, texts: list[str], dry_run: bool, yes: bool, options:
     """How many deletions are not proven yet."""
     settings = current_settings(sync)
     async with open_plan(sync, options, settings=settings, make_ledger=not dry_run) as run:
+        _of_people(run)
         keys, title = erasing.keys_by_hand(run, texts), run.destination.title
         subjects = await erasing.look_up(run, keys)
         if dry_run:
@@ -97,11 +99,21 @@ async def _perform(run: SyncRun) -> None:
         ) from error
 
 
+def _of_people(run: SyncRun) -> None:
+    """Raise ConfigurationError where the keys of a sync name no people."""
+    if run.definition.people is None:
+        row = kind_of(run.definition).words.row
+        raise ConfigurationError(
+            f"{run.name}: the keys of this sync name no people (a row is one {row}); erase people by a sync of profiles"
+        )
+
+
 async def _release(sync: str, texts: list[str], *, as_json: bool) -> None:
     async with (
         open_plan(sync, RunOptions(), settings=current_settings(sync), make_ledger=True) as run,
         hold_lease(run.name, run.ledger, run.clock),
     ):
+        _of_people(run)
         keys = erasing.keys_by_hand(run, texts)
         released = await erasing.release(run, keys, texts)
         names = run.prepared.requests is not None
