@@ -13,7 +13,6 @@ from caspio_sync.destinations.activecampaign.deal_fields import DealFields
 from caspio_sync.destinations.activecampaign.deal_objects import encode_deals
 from caspio_sync.destinations.activecampaign.deal_values import DEAL_VALUES
 from caspio_sync.destinations.activecampaign.deals_back import DealsReadBack
-from caspio_sync.destinations.activecampaign.settings import CALLS_PER_SECOND
 from caspio_sync.engine.destination import Sink
 from caspio_sync.engine.read_back import ReadBack
 from caspio_sync.engine.writes import Write
@@ -23,6 +22,8 @@ from caspio_sync.kinds.deals.work import NUMBER
 from caspio_sync.ledger.compare import send
 from caspio_sync.mapping.field import Strict
 from caspio_sync.mapping.row_mapping import RowMapping
+
+_A_SECOND = 1_000  # requests; every call keeps the account's pace by itself
 
 
 class DealOptions(Strict):
@@ -54,8 +55,8 @@ class DealSink(Sink[ActiveCampaignAccount]):
         return f"lets the key read deals, and has {len(await account.deals.pipelines())} pipelines"
 
     def limits(self, account: ActiveCampaignAccount) -> SenderLimits:  # noqa: ARG002 - the account's pace holds for all
-        """As `Sink.limits`."""
-        return SenderLimits(CONNECTIONS, CALLS_PER_SECOND, 1.0)
+        """As `Sink.limits`: deals that are in doubt take no call, and are not to wait for one."""
+        return SenderLimits(CONNECTIONS, _A_SECOND, 1.0)
 
     def endpoint(self, account: ActiveCampaignAccount) -> DealsEndpoint:
         """As `Sink.endpoint`."""
