@@ -20,6 +20,7 @@ from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.schemas import CaspioField
 from tests.flows.deal_orders import FIELDS, LOOSE, SYNC, account, address, buyers, change, order, orders, parts
+from tests.flows.hooked import Hooked
 from tests.flows.world import World
 
 AN_HOUR = 3600.0
@@ -399,6 +400,27 @@ def test_verify_tells_what_was_changed_deleted_and_made_twice(world: World) -> N
     assert deals[first].parts["value"] != "1"
 
 
+def test_an_announced_order_is_a_deal_and_an_announced_change_changes_it(world: World) -> None:
+    hooked, sheet = Hooked(world), world.caspio.datasheet
+    buyers(world, 2)
+    orders(world, [order(1)])
+    hooked.hook("Orders", "deals")
+    world.run("deals")
+    world.clock.advance(AN_HOUR)
+    sheet.insert("Orders", order(2))
+    sheet.update("Orders", {"State": "shipped"}, "PK_ID = 1")
+    hooked.deliver()
+    began = world.clock.monotonic()
+    assert world.run("deals", hints=True).verdicts == {"sent": 2}
+    assert world.clock.monotonic() - began < 10
+    stages = world.activecampaign.deals.stages
+    assert {title: stages[each["stage"]][1] for title, each in parts(world).items()} == {
+        "o1": "Shipped",
+        "o2": "Placed",
+    }
+    assert later(world, full=True) == {}
+
+
 def test_baseline_is_refused(world: World) -> None:
     buyers(world, 1)
     orders(world, [order(1)])
@@ -432,6 +454,25 @@ def test_the_deals_of_an_erased_person_go_with_the_person_and_do_not_come_back(
     assert later(world, full=True) == {"blocked": 2}
     assert later(world, full=True) == {}
     assert list(parts(world)) == ["o2"]
+
+
+def test_a_key_that_may_not_read_deals_erases_and_says_that_nothing_of_them_is_proven(world: World) -> None:
+    people(world)
+    sound = world.activecampaign.app
+
+    async def forbidding(scope: Any, receive: Any, send: Any) -> None:
+        if not scope["path"].endswith("/deals"):
+            await sound(scope, receive, send)
+            return
+        headers = [(b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 403, "headers": headers})
+        await send({"type": "http.response.body", "body": b'{"message":"Forbidden"}'})
+
+    world.activecampaign.app = forbidding  # type: ignore[method-assign]
+    world.clock.advance(AN_HOUR)
+    assert CliRunner().invoke(app, ["erase", "contacts", address(1), "--yes"]).exit_code == 0
+    assert world.activecampaign.store.by_email(address(1)) is None
+    assert "not proven: the key may not read deals" in CliRunner().invoke(app, ["audit", "export"]).output
 
 
 @pytest.mark.parametrize("more", [["--yes"], ["--dry-run"], ["--release"]])

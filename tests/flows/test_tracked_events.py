@@ -15,6 +15,7 @@ from caspio_sync.sandbox.activecampaign.tracking import Tracked
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.schemas import CaspioField
 from tests.flows.happenings import LOOSE, ticket, tickets
+from tests.flows.hooked import Hooked
 from tests.flows.world import World
 
 AN_HOUR = 3600.0
@@ -157,6 +158,21 @@ def test_a_lost_answer_is_unknown_until_the_file_or_a_person_says(
     world.break_activecampaign()
     assert later(world) == again
     assert len(tracked(world)) == 2 + len(again)
+
+
+def test_an_announced_row_is_an_event_within_seconds(world: World) -> None:
+    hooked = Hooked(world)
+    there(world, 1, 2)
+    opened(world, 1)
+    hooked.hook("Tickets", "tickets")
+    world.run("tickets")
+    world.clock.advance(AN_HOUR)
+    world.caspio.datasheet.insert("Tickets", ticket(2, CustomerNo=address(2)))
+    hooked.deliver()
+    began = world.clock.monotonic()
+    assert world.run("tickets", hints=True).verdicts == {"sent": 1}
+    assert world.clock.monotonic() - began < 10
+    assert later(world, full=True) == {}
 
 
 def test_names_that_are_missing_are_told_where_they_may_not_be_made(world: World) -> None:
