@@ -1,7 +1,8 @@
 """The gate of syncs of events: what must be true of something that is told once and cannot be taken back.
 
 One boolean column a rule. The time is held against the present one, and against `gate.max_age` unless a person has
-chosen the rows (a backfill, a release). Of purchases besides: product, currency, price and quantity.
+chosen the rows (a backfill, a release). Of purchases besides: product, currency, price and quantity; of events whose
+schema the destination prescribes: its parts, and of those made of lines that the lines are all there and are products.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,21 +13,25 @@ import polars as pl
 
 from caspio_sync.deferred import pycountry
 from caspio_sync.engine.destination import destination_of
+from caspio_sync.kinds.events.assembly import LINES, ORDERS, UNSOUND
 from caspio_sync.kinds.events.definition import (
     CURRENCY,
     EVENT_NAME,
+    LINE_COUNT,
     PRICE,
     PRODUCT_ID,
     QUANTITY,
     TIME,
     Occurrences,
 )
+from caspio_sync.kinds.events.lines_definition import Lines
 from caspio_sync.kinds.events.mapping import EventMapping
-from caspio_sync.kinds.events.work import EDITED, NOW, OLDEST, THERE
-from caspio_sync.ledger.held import WAITS
+from caspio_sync.kinds.events.work import EDITED, NOW, OLDEST, THERE, WAITED
+from caspio_sync.ledger.held import WAITS, WAITS_FOR_LINES
 from expectations.gate import Expectation
 from expectations.rules import Joined, is_true, row_expectations, rule_column, rule_columns
 
+_A_DAY = 86_400 * 1_000_000  # whose order is older, its lines are not still on their way
 AHEAD_SECONDS = 300  # clocks differ; what is further ahead would be dated to its arrival (Braze, 3.5)
 
 WAITS_FOR_ITS_TIME = f"{WAITS}for_its_time"
@@ -39,6 +44,10 @@ RULES: Mapping[str, str] = MappingProxyType(
         WAITS_FOR_ITS_TIME: "an event of the future would be dated to its arrival; it is sent when its time has come",
         WAITS_FOR_ITS_PERSON: "an event of somebody who is not known there is lost; it is sent when the person is",
         "time_not_too_old": "an event older than gate.max_age is history: `caspio-sync backfill` sends it on purpose",
+        WAITS_FOR_LINES: "an order without all of its lines would be told of in part; they are waited for",
+        "lines_complete": "the lines of an order were not all there in time, or another order bears its number",
+        "lines_sound": "a line that is no product, or takes one back (lines.negative), would have its order dropped",
+        "parts_present": "an event that lacks a part of its schema, or has a negative amount, is dropped",
         "not_edited": "the row was sent and has been edited since (on_update: hold)",
         "properties_size": "larger properties are refused, or dropped without a word",
         "product_present": "a purchase needs its product",
@@ -64,12 +73,12 @@ def judged_frame(rows: pl.DataFrame, sync: Occurrences, mapping: EventMapping) -
     """The rows with one boolean column a rule.
 
     Args:
-        rows: mapped rows. `_now`, `_oldest`, `_edited` and `_there` may be missing: then nothing is said of time,
-            edits and people.
+        rows: mapped rows. `_now`, `_oldest`, `_edited`, `_there` and `_waited` may be missing: then nothing is said of
+            time, edits and people, and lines are waited for.
         sync: the definition.
         mapping: the mapping.
     """
-    unknown = {NOW: pl.Int64, OLDEST: pl.Int64, EDITED: pl.Boolean, THERE: pl.Boolean}
+    unknown = {NOW: pl.Int64, OLDEST: pl.Int64, EDITED: pl.Boolean, THERE: pl.Boolean, WAITED: pl.Boolean}
     rows = rows.with_columns(
         pl.lit(None, dtype=dtype).alias(name) for name, dtype in unknown.items() if name not in rows.columns
     )
@@ -87,6 +96,8 @@ def suite(sync: Occurrences, mapping: EventMapping) -> Sequence[Expectation]:
 def _own_rules(sync: Occurrences, mapping: EventMapping) -> Iterator[tuple[str, pl.Expr]]:
     """Name and condition of each rule that is about events; a null condition says nothing."""
     time = pl.col(TIME).str.to_datetime(time_unit="us", time_zone="UTC", strict=False).dt.epoch("us")
+    if (lines := sync.order_lines) is not None:
+        yield from _line_rules(lines, mapping, time)
     yield "time_present", pl.col(TIME).is_not_null()
     yield WAITS_FOR_ITS_TIME, time <= pl.col(NOW) + AHEAD_SECONDS * 1_000_000
     if destination_of(sync).sink(sync).awaits_people:
@@ -95,11 +106,43 @@ def _own_rules(sync: Occurrences, mapping: EventMapping) -> Iterator[tuple[str, 
     if sync.on_update == "hold":
         yield "not_edited", ~pl.col(EDITED)
     yield "properties_size", _properties_bytes(mapping) <= destination_of(sync).sink(sync).properties_bytes
-    names = {column.name for column in mapping.columns}
-    if EVENT_NAME in names:
+    own = sync.own_parts
+    if EVENT_NAME in own:
         yield "event_named", pl.col(EVENT_NAME).is_in(list(sync.taxonomy)).fill_null(value=False)
-    if PRICE in names:
+    if PRICE in own:
         yield from _purchase_rules(sync)
+    if mapping.schemas:
+        yield "parts_present", _has_parts(mapping)
+
+
+def _line_rules(lines: Lines, mapping: EventMapping, time: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
+    waited, found = pl.col(WAITED).fill_null(value=False), pl.col(LINES)
+    if lines.complete.count is not None:
+        complete = found == pl.col(LINE_COUNT)
+    elif lines.complete.quiet is not None:
+        settled = (time < pl.col(NOW) - _A_DAY).fill_null(value=False) | pl.col(OLDEST).is_null()
+        complete = waited | settled
+    else:
+        complete = pl.lit(value=True)
+    complete = (complete & (found > 0)).fill_null(value=False)
+    yield WAITS_FOR_LINES, complete | waited
+    yield "lines_complete", (complete | ~waited) & (pl.col(ORDERS) <= 1).fill_null(value=True)
+    yield "lines_sound", pl.col(UNSOUND).is_null()
+
+
+def _has_parts(mapping: EventMapping) -> pl.Expr:
+    """Whether every part that a schema requires is there, no number is below zero, and the currency is one."""
+    columns = {column.name: column.dtype for column in mapping.properties}
+    made = set() if mapping.assembly is None else {mapping.assembly.amount}  # there wherever there are products
+    required = set().union(*(schema.required for schema in mapping.schemas)) - made
+    numbers = {name for schema in mapping.schemas for name, meaning in schema.parts.items() if meaning == "number"}
+    there = [
+        pl.col(name).str.len_chars() > 0 if columns[name] == pl.String else pl.col(name).is_not_null()
+        for name in sorted(required)
+    ]
+    positive = ((pl.col(name) >= 0).fill_null(name not in required) for name in sorted(numbers & columns.keys()))
+    currency = [pl.col(CURRENCY).is_in(sorted(_currencies()))] if CURRENCY in columns else []
+    return pl.all_horizontal(*there, *positive, *currency).fill_null(value=False)
 
 
 def _purchase_rules(sync: Occurrences) -> Iterator[tuple[str, pl.Expr]]:

@@ -1,9 +1,10 @@
-"""Events and purchases under Prefect: erasures first, then which rows were never sent, and sending them once."""
+"""Events and purchases under Prefect: erasures first, an order's lines joined to it, then which rows were never sent, and sending them once."""
 
-from caspio_sync.kinds.events.line import ERASE, FIND_UNSENT, KEEP, SEND_EVENTS
+from caspio_sync.kinds.events.line import ERASE, FIND_UNSENT, KEEP, READ_LINES, SEND_EVENTS
 from tasks.options import task_of
 
 erase = task_of(ERASE)
+read_lines = task_of(READ_LINES)
 keep_event_names = task_of(KEEP)
 find_unsent = task_of(FIND_UNSENT)
 send_events = task_of(SEND_EVENTS)

@@ -1,7 +1,7 @@
 """A row behind `caspio-sync why`: as Caspio holds it now, as it is mapped and judged, and what the ledger knows."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,6 +12,7 @@ from caspio_sync.caspio.client import CaspioClient
 from caspio_sync.caspio.query import and_, identifier, keys_where
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.destination import destination_of
+from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.line import Row, line_of, look_at
 from caspio_sync.engine.prepared import Prepared, prepare
 from caspio_sync.errors import CaspioSyncError
@@ -20,6 +21,7 @@ from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import Outcome, RowStory
 from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.registry import found
 from caspio_sync.schemas import KEY, PROBLEMS, SOURCE_PK, UNCASTABLE, MappedColumn, ok
 from caspio_sync.settings import Settings
 
@@ -135,8 +137,14 @@ async def find_row(
             for condition in conditions:
                 rows = await _read(prepared, caspio, and_(None if left_out else where, condition))
                 if not rows.is_empty():
-                    return _chosen(prepared, rows, source_pk, left_out=left_out)
+                    return await _beside(caspio, _chosen(prepared, rows, source_pk, left_out=left_out))
     return None
+
+
+async def _beside(caspio: CaspioClient, row: FoundRow) -> FoundRow:
+    """The row with what belongs to it in other tables."""
+    beside = kind_of(row.prepared.definition).beside
+    return replace(row, frame=await found(beside)(row.prepared, caspio, row.frame)) if beside else row
 
 
 def _conditions(prepared: Prepared, key: str, source_pk: int | None) -> list[str]:

@@ -26,7 +26,7 @@ _KEPT_REACH = timedelta(days=1)
 _READ_AGAIN = 1_000  # rows below the first note, as long as that is fresh
 
 _EVENT_COLUMNS = (
-    "source_pk, key, key_hash, sent_fp, sent_fields, sent_mapping_version, sent_at, seen_fp, verdict, reason, "
+    "source_pk, key, key_hash, sent_fp, sent_fields, sent_mapping_version, sent_at, seen_fp, seen_at, verdict, reason, "
     "suite_version, mapping_version"
 )
 _EVENT_ROWS = f"SELECT {_EVENT_COLUMNS} FROM row WHERE sync = ? AND source_pk BETWEEN ? AND ? ORDER BY source_pk"
@@ -40,6 +40,7 @@ EVENT_ROW_SCHEMA = pl.Schema(
         "sent_mapping_version": pl.Int64(),
         "sent_at": pl.Int64(),
         "seen_fp": pl.Binary(),
+        "seen_at": pl.Int64(),
         "verdict": pl.String(),
         "reason": pl.String(),
         "suite_version": pl.Int64(),

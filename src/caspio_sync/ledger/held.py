@@ -18,6 +18,7 @@ _HELD = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.BLOCKED)
 NOT_FOUND = bytes(16)
 # How the name of a rule of the gate begins that time alone makes true.
 WAITS = "waits_"
+WAITS_FOR_LINES = f"{WAITS}for_its_lines"  # of an order, until it stayed as it is for long enough
 WAITING_ASKED = 200  # a run: a few calls
 _PKS_A_STATEMENT = 500
 

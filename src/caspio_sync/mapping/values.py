@@ -14,6 +14,7 @@ import polars as pl
 
 from caspio_sync import moments, registry
 from caspio_sync.mapping import lookups, places
+from caspio_sync.mapping.event_schema import EventSchema
 from caspio_sync.mapping.numbers import EXACT_INTEGER, is_exact, number_text, rounded, whole_digits
 from caspio_sync.schemas import SOURCE_DTYPES
 from caspio_sync.text_columns import trimmed_values
@@ -95,6 +96,7 @@ class ValueRules:
         on_new: what may become of a profile that is not known there.
         states: where a sync file may tell consent, for profiles: keys of `consent`, or `lists`.
         objects: whether a value may be an object, or an array of objects.
+        schemas: the events whose parts the destination prescribes, by their names.
     """
 
     title: str
@@ -114,6 +116,7 @@ class ValueRules:
     on_new: Collection[str] = ("create", "identify_by_email", "update_only")
     states: Collection[str] = ("email_subscribe", "push_subscribe", "subscription_groups")
     objects: bool = True
+    schemas: Mapping[str, EventSchema] = field(default_factory=dict)
 
 
 def sinks_at(destination: str) -> Mapping[str, Any]:

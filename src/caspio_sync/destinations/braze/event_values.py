@@ -6,6 +6,7 @@ from dataclasses import replace
 import polars as pl
 
 from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
+from caspio_sync.destinations.braze.ecommerce import ECOMMERCE
 from caspio_sync.destinations.braze.names import NAME_CHARS, OPERATORS, fault_in_object_key
 from caspio_sync.mapping.values import WORDS, Rule, ValueRules, text_rule, within_chars
 
@@ -46,6 +47,7 @@ def _values(size: int, json_fits: Callable[[pl.Expr], pl.Expr]) -> ValueRules:
         time_key=None,
         operators=OPERATORS,
         max_depth=50,
+        schemas=ECOMMERCE,
     )
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from caspio_sync.delivery.sender import SenderLimits
 from caspio_sync.destinations.braze.account import BrazeAccount
+from caspio_sync.destinations.braze.ecommerce import ECOMMERCE
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
 from caspio_sync.destinations.braze.eraser import UserEraser
 from caspio_sync.destinations.braze.event_counts import counted
@@ -25,6 +26,7 @@ from caspio_sync.destinations.braze.profiles import TRACK_SECONDS, users_known
 from caspio_sync.destinations.braze.requests import OBJECTS_PER_REQUEST, TRACK_EVENTS, TRACK_PURCHASES
 from caspio_sync.engine.destination import Sink
 from caspio_sync.engine.writes import Write
+from caspio_sync.kinds.events.assembly import BOUGHT, PRODUCTS, RETURNED, RETURNED_AMOUNT
 from caspio_sync.kinds.events.definition import (
     CURRENCY,
     EVENT_NAME,
@@ -95,7 +97,7 @@ class OccurrenceSink(Sink[BrazeAccount]):
 
 
 class EventSink(OccurrenceSink):
-    """Custom events of one sync."""
+    """Custom events of one sync, and Braze's eCommerce events."""
 
     envelopes = (TRACK_EVENTS,)
     properties_bytes = EVENT_BYTES
@@ -103,21 +105,50 @@ class EventSink(OccurrenceSink):
 
     def __init__(self, sync: EventSync) -> None:
         super().__init__(sync)
+        self._returned_as = sync.returned_as
+        self._free = [name for name in sync.event.taxonomy if name in ECOMMERCE]
+
+    def parts(self) -> pl.Expr:
+        """As `Sink.parts`: an order of which something was bought and something given back is two events."""
+        if self._returned_as is None:
+            return pl.lit(1)
+        return (pl.col(BOUGHT).is_not_null().cast(pl.Int64) + pl.col(RETURNED).is_not_null().cast(pl.Int64)).clip(1)
 
     def writes(self, rows: pl.DataFrame, mapping: RowMapping, *, whole: bool) -> list[Write]:  # noqa: ARG002
         """As `Sink.writes`."""
-        properties = properties_text(cast("EventMapping", mapping).properties)
-        text = self._object([pl.col(EVENT_NAME).alias("name"), pl.col(TIME)], properties)
-        return [Write(rows, TRACK_EVENTS, lambda some: some.select(object=text).to_series())]
+        made = cast("EventMapping", mapping)
+        event = self._object([pl.col(EVENT_NAME).alias("name"), pl.col(TIME)], properties_text(made.properties))
+        if self._returned_as is None:
+            return [Write(rows, TRACK_EVENTS, lambda some: some.select(object=event).to_series())]
+        name = pl.lit(self._returned_as).alias("name")
+        returned = self._object([name, pl.col(TIME)], properties_text(made.properties))
+        amount = made.assembly.amount if made.assembly else None
+        given_back = [pl.col(RETURNED).alias(PRODUCTS), *([pl.col(RETURNED_AMOUNT).alias(amount)] if amount else [])]
+
+        def encode(some: pl.DataFrame) -> pl.Series:
+            texts = pl.DataFrame(
+                {
+                    "bought": some.select(pl.when(pl.col(BOUGHT).is_not_null()).then(event)).to_series(),
+                    "returned": some.with_columns(given_back)
+                    .select(pl.when(pl.col(RETURNED).is_not_null()).then(returned))
+                    .to_series(),
+                }
+            )
+            return texts.select(pl.concat_str("bought", "returned", separator=",", ignore_nulls=True)).to_series()
+
+        return [Write(rows, TRACK_EVENTS, encode)]
 
     def price(
         self,
-        rows: pl.DataFrame,  # noqa: ARG002
+        rows: pl.DataFrame,
         columns: Sequence[MappedColumn],  # noqa: ARG002
         travels: Callable[[str], str] | None,  # noqa: ARG002
     ) -> pl.Expr:
-        """As `Sink.price`: a data point each (Braze, 15)."""
-        return pl.lit(1)
+        """As `Sink.price`: a data point each, and none for eCommerce events (Braze, 3.10 and 15)."""
+        named = pl.when(pl.col(EVENT_NAME).is_in(self._free)).then(0).otherwise(1) if self._free else pl.lit(1)
+        if self._returned_as is None or self._returned_as in ECOMMERCE or RETURNED not in rows.columns:
+            return named
+        return named + pl.col(RETURNED).is_not_null().cast(pl.Int64)
 
 
 class PurchaseSink(OccurrenceSink):

@@ -12,12 +12,12 @@ from caspio_sync.engine.erasing import withhold_erased
 from caspio_sync.engine.line import Batch, Row
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.kinds.events.mapping import EventMapping, edited
-from caspio_sync.kinds.events.work import EDITED, EventWork, chosen_by_hand
+from caspio_sync.kinds.events.work import EDITED, WAITED, EventWork, chosen_by_hand
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.compare import HELD, KEY_UNIQUE, Comparison, Versions
 from caspio_sync.ledger.events_schema import RELEASED
 from caspio_sync.ledger.fingerprints import identity_salt
-from caspio_sync.ledger.held import WAITS
+from caspio_sync.ledger.held import WAITS, WAITS_FOR_LINES
 from caspio_sync.observe.freshness import CHANGED_AT
 from caspio_sync.schemas import HELD_BEFORE, KEY, SOURCE_PK, Verdict
 
@@ -34,12 +34,15 @@ class Asked:
         layout: names of the cells that their fingerprints are of.
         on_update: as the sync says.
         again: whether rows that were held alike are judged once more.
+        waiting_since: an order that is as it was then, or before, is waited for no longer (microseconds since 1970);
+            None where nothing is waited for.
     """
 
     versions: Versions
     layout: Sequence[str]
     on_update: str
     again: bool
+    waiting_since: int | None = None
 
 
 async def find_unsent(run: SyncRun[EventWork], batch: Batch) -> pl.DataFrame:
@@ -48,7 +51,13 @@ async def find_unsent(run: SyncRun[EventWork], batch: Batch) -> pl.DataFrame:
     # The journal first: what leaves it between the two stands in its row by then, and never in neither.
     left = await run.ledger.do(ledger.journal_rows, run.name, source.low, source.high)
     known = await run.ledger.do(ledger.event_rows, run.name, source.low, source.high)
-    asked = Asked(run.versions, work.mapping.layout, work.mapping.on_update, again=chosen_by_hand(run))
+    asked = Asked(
+        run.versions,
+        work.mapping.layout,
+        work.mapping.on_update,
+        again=chosen_by_hand(run),
+        waiting_since=_waiting_since(run),
+    )
     versions, prints = await run.timed("compare", work.mapping.versions, source.frame, run.salt)
     compared, ignored = await run.timed(
         "compare", compare_events, _rows(batch.mapped, versions, prints, run.salt), prints, known, left, asked
@@ -57,6 +66,13 @@ async def find_unsent(run: SyncRun[EventWork], batch: Batch) -> pl.DataFrame:
     _count(run, source.number, compared, ignored)
     batch.changes, batch.compared = compared.changes, compared.without_changes()
     return compared.erased
+
+
+def _waiting_since(run: SyncRun[EventWork]) -> int | None:
+    assembly = run.work.mapping.assembly
+    if assembly is None:
+        return None
+    return int((run.clock.now().timestamp() - assembly.lines.complete.patience) * 1e6)
 
 
 def _rows(mapped: pl.DataFrame, versions: pl.Series, prints: fp.FieldPrints, salt: int) -> pl.DataFrame:
@@ -132,7 +148,12 @@ def compare_events(
     same_judge = (pl.col(f"{_ROW}mapping_version") == now[0]) & (pl.col(f"{_ROW}suite_version") == now[1])
     alike = (pl.col(f"{_ROW}seen_fp") == pl.col("fp")) & same_judge & pl.col(f"{_ROW}verdict").is_in(list(HELD))
     waits = pl.col(f"{_ROW}reason").str.starts_with(WAITS).fill_null(value=False)
-    alike = alike.fill_null(value=False) & ~waits & pl.lit(not asked.again)
+    # Where it is judged once more, its waiting begins anew: what is waited for is that nothing changes.
+    lines = pl.col(f"{_ROW}reason").str.starts_with(WAITS_FOR_LINES).fill_null(value=False)
+    long = (pl.col(f"{_ROW}seen_at") <= pl.lit(asked.waiting_since, dtype=pl.Int64)).fill_null(value=False)
+    same = (pl.col(f"{_ROW}seen_fp") == pl.col("fp")).fill_null(value=False)
+    waited = lines & same & long
+    alike = alike.fill_null(value=False) & (~waits | (lines & ~long)) & pl.lit(not asked.again)
     released = pl.col("_by_note") & (pl.col(f"{_LEFT}state") == RELEASED).fill_null(value=False)
     follows = pl.col("_edited") & pl.lit(asked.on_update != "ignore")
     held = held.with_columns(
@@ -144,6 +165,7 @@ def compare_events(
         .then(f"{_ROW}verdict")
         .otherwise(pl.lit("differs")),
         _op=pl.when(follows).then(pl.lit("changed")).otherwise(pl.lit("new")),
+        _waited=waited,
     )
     return _compared(rows, held, asked)
 
@@ -166,6 +188,7 @@ def _compared(rows: pl.DataFrame, held: pl.DataFrame, asked: Asked) -> tuple[Com
     changed = rows.with_columns(
         held["_op"],
         edits.alias(EDITED),
+        held[WAITED],
         (held[f"{_ROW}verdict"] == Verdict.QUARANTINED.value).fill_null(value=False).alias(HELD_BEFORE),
         _moved=held.select(
             pl.col(f"{_ROW}mapping_version").is_not_null()

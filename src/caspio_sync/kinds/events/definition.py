@@ -6,18 +6,16 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from caspio_sync.caspio.query import and_
+from caspio_sync.kinds.events.lines_definition import Lines, Name, NegativeEvent
 from caspio_sync.mapping.consent import Consent
 from caspio_sync.mapping.definition import Claim, Gate, Sync, seconds_of, span
 from caspio_sync.mapping.document import Location
-from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, Strict, ValueMap
+from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, ValueMap
 from caspio_sync.mapping.identity import Identity
 
 TIME, EVENT_NAME = "time", "event_name"
 PRODUCT_ID, CURRENCY, PRICE, QUANTITY = "product_id", "currency", "price", "quantity"
-NAME_CHARS = 255
-RESERVED_EVENTS = "ecommerce."  # names with a schema of their own, which this kind does not make (Braze, 3.10)
-
-Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS)]
+ORDER_KEY, LINE_COUNT = "order_key", "line_count"
 
 
 class EventName(Shortened):
@@ -67,16 +65,6 @@ class Quantity(Shortened):
     above_most: Literal["hold", "split", "property"] = "hold"
 
 
-class NegativeEvent(Strict):
-    """What a line of less than nothing becomes.
-
-    Args:
-        event: name of the custom event that it is sent as, with its product, price and quantity among the properties.
-    """
-
-    event: Name
-
-
 class EventGate(Gate):
     """When events are held, besides what holds for every kind of sync.
 
@@ -120,12 +108,13 @@ class Occurrences(Sync):
     @classmethod
     def _when_is_a_condition(cls, given: Any) -> Any:
         """What is read is what is an event; `when` says it of the event, `source.where` of the table."""
-        if not isinstance(given, dict) or not isinstance(given.get("when"), str):
+        told = [each for each in (_said(given, "when"), _said(given, "lines", "complete", "when")) if each]
+        source = _said(given, "source")
+        if not told or not isinstance(source, dict) or not isinstance(source.get("where"), str | None):
             return given
-        source = given.get("source")
-        if not isinstance(source, dict) or not isinstance(source.get("where"), str | None):
+        if not all(isinstance(each, str) for each in told):
             return given
-        return given | {"source": source | {"where": and_(source.get("where"), given["when"])}}
+        return given | {"source": source | {"where": and_(source.get("where"), *told)}}
 
     @model_validator(mode="after")
     def _parts_are_values(self) -> Self:
@@ -148,9 +137,19 @@ class Occurrences(Sync):
         """Name of the event that a purchase of less than nothing becomes; None where it is held."""
         return None
 
+    @property
+    def order_lines(self) -> Lines | None:
+        """Where the lines of an order are that an event is made of; None where a row is all there is."""
+        return None
+
     def constants(self) -> dict[str, str | int]:
         """Parts of the event that are the same for all rows, by column of the mapped frame."""
         return {}
+
+    @property
+    def own_parts(self) -> frozenset[str]:
+        """Columns of the mapped frame that are parts of the event itself, and none of its properties."""
+        return frozenset({*self.constants(), *self.own_fields()})
 
     @property
     def happenings(self) -> dict[str, str]:
@@ -180,7 +179,8 @@ class Occurrences(Sync):
     @property
     def grows(self) -> bool:
         """As `Sync.grows`: not where a row may become an event, or another one, after it was written."""
-        return self.source.cursor is None and self.on_update == "ignore" and self.when is None
+        at_once = self.when is None and (self.order_lines is None or self.order_lines.complete.when is None)
+        return self.source.cursor is None and self.on_update == "ignore" and at_once
 
     @property
     def consent(self) -> Consent:
@@ -219,7 +219,7 @@ class Occurrences(Sync):
         if region is not None and region.source_field is not None:
             yield region.source_field, "the country of the key (identity.region)"
         for name, mapping in {**self.own_fields(), **self.fields}.items():
-            yield from ((field, f"part of every event ({name})") for field in _read_by(mapping))
+            yield from ((field, f"part of every event ({name})") for field in read_by(mapping))
 
     def only(self, field: str) -> Self:
         """As `Sync.only`."""
@@ -238,7 +238,7 @@ class Occurrences(Sync):
 
     def where(self, *location: str | int) -> str:
         """As `Sync.where`; the file calls its fields properties, and an event's name its event."""
-        words = {"fields": "properties", EVENT_NAME: "event"}
+        words = {"fields": "properties", EVENT_NAME: "event", ORDER_KEY: "lines", LINE_COUNT: "lines"}
         return super().where(*(words.get(str(each), each) for each in location[:1]), *location[1:])
 
 
@@ -248,15 +248,28 @@ class EventSync(Occurrences):
     Args:
         kind: always "events".
         event: what they are called.
+        lines: where the lines are of an order that an event is made of.
     """
 
     kind: Literal["events"]
     event: EventName
+    lines: Lines | None = None
+
+    @property
+    def order_lines(self) -> Lines | None:
+        """As `Occurrences.order_lines`."""
+        return self.lines
+
+    @property
+    def returned_as(self) -> str | None:
+        """As `Occurrences.returned_as`."""
+        return None if self.lines is None else self.lines.returned_as
 
     @property
     def taxonomy(self) -> tuple[str, ...]:
         """As `Occurrences.taxonomy`."""
-        return self.event.taxonomy
+        returned = () if self.returned_as is None else (self.returned_as,)
+        return tuple(dict.fromkeys([*self.event.taxonomy, *returned]))
 
     def constants(self) -> dict[str, str | int]:
         """As `Occurrences.constants`."""
@@ -265,20 +278,18 @@ class EventSync(Occurrences):
     @property
     def happenings(self) -> dict[str, str]:
         """As `Occurrences.happenings`."""
-        return {name: f"event {name}" for name in self.event.taxonomy}
+        return {name: f"event {name}" for name in self.taxonomy}
 
     def own_fields(self) -> dict[str, FieldMapping]:
         """As `Occurrences.own_fields`."""
-        if self.event.source_field is None:
-            return super().own_fields()
-        named = {"from": self.event.source_field, "map": self.event.map, "type": "string"}
-        return {EVENT_NAME: FieldMapping.model_validate(named)} | super().own_fields()
-
-    def contradictions(self) -> Iterator[tuple[Location, str]]:
-        """As `Sync.contradictions`."""
-        yield from super().contradictions()
-        for name in self.event.taxonomy:
-            yield from _reserved(("event",), name)
+        own: dict[str, Any] = {}
+        if self.event.source_field is not None:
+            own[EVENT_NAME] = {"from": self.event.source_field, "map": self.event.map, "type": "string"}
+        if self.lines is not None:
+            own[ORDER_KEY] = {"from": self.lines.key.order}
+            if self.lines.complete.count is not None:
+                own[LINE_COUNT] = {"from": self.lines.complete.count}
+        return {name: FieldMapping.model_validate(each) for name, each in own.items()} | super().own_fields()
 
 
 class PurchaseSync(Occurrences):
@@ -327,20 +338,8 @@ class PurchaseSync(Occurrences):
         own = {PRODUCT_ID: self.product_id, CURRENCY: self.currency, PRICE: self.price}
         return own | counted | super().own_fields()
 
-    def contradictions(self) -> Iterator[tuple[Location, str]]:
-        """As `Sync.contradictions`."""
-        yield from super().contradictions()
-        if self.returned_as is not None:
-            yield from _reserved(("negative", "event"), self.returned_as)
 
-
-def _reserved(at: Location, name: str) -> Iterator[tuple[Location, str]]:
-    if name.startswith(RESERVED_EVENTS):
-        text = f"'{name}' is one of the destination's own events, whose schema is not made here; choose another name"
-        yield at, text
-
-
-def _read_by(mapping: FieldMapping) -> Iterator[str]:
+def read_by(mapping: FieldMapping) -> Iterator[str]:
     """The Caspio fields that a mapping reads."""
     if mapping.source_field is not None:
         yield mapping.source_field
@@ -351,4 +350,11 @@ def _read_by(mapping: FieldMapping) -> Iterator[str]:
         yield region.source_field
     inside = [*(mapping.object or {}).values(), *(mapping.array if isinstance(mapping.array, tuple) else ())]
     for each in inside:
-        yield from _read_by(each)
+        yield from read_by(each)
+
+
+def _said(given: Any, *place: str) -> Any:
+    """What a file that nobody has checked yet says at a place; None where there is nothing."""
+    for each in place:
+        given = given.get(each) if isinstance(given, dict) else None
+    return given

@@ -5,6 +5,7 @@ from typing import Any
 
 from caspio_sync.kinds.events.definition import CURRENCY, EVENT_NAME, PRICE, PRODUCT_ID, QUANTITY, TIME
 from caspio_sync.mapping.destination_faults import identity_faults, objects_refused
+from caspio_sync.kinds.events.schema_faults import reserved, schema_faults
 from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
@@ -20,12 +21,22 @@ def event_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]
     yield from identity_faults(data, values)
     yield from _name_faults(data, values)
     yield from _property_faults(data, values, OF_EVENTS)
+    yield from schema_faults(data, values)
+    lines = data.get("lines")
+    products = lines.get("products") if isinstance(lines, dict) else None
+    for name, mapping in (products if isinstance(products, dict) else {}).items():
+        yield from _mapping_faults(("lines", "products", name), mapping, values, depth=2)
 
 
 def purchase_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
     """As `event_faults`, of purchases."""
     yield from identity_faults(data, values)
     yield from _property_faults(data, values, OF_PURCHASES)
+    negative = data.get("negative")
+    if isinstance(negative, dict) and isinstance(name := negative.get("event"), str) and name in values.schemas:
+        yield ("negative", "event"), f"'{name}' is made by `kind: events`, of orders and their lines; choose another name"
+    elif isinstance(negative, dict) and isinstance(name, str):
+        yield from reserved(("negative", "event"), name, values)
     quantity, properties = data.get("quantity"), data.get("properties")
     by_property = isinstance(quantity, dict) and quantity.get("above_most") == "property"
     if by_property and isinstance(properties, dict) and UNITS in properties:

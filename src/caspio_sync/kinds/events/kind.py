@@ -56,6 +56,7 @@ EVENTS: Kind[Any] = Kind(
     cron="* * * * *",  # behaviour is wanted within minutes
     describe=_describe,
     verify="caspio_sync.kinds.events.counting:count_back",
+    beside="caspio_sync.kinds.events.lines:with_lines",
 )
 PURCHASES = replace(
     EVENTS,

@@ -16,7 +16,7 @@ from caspio_sync.kinds.events.comparing import find_alone, find_unsent
 from caspio_sync.kinds.events.definition import TIME
 from caspio_sync.kinds.events.loading import PARTS
 from caspio_sync.kinds.events.sending import loaded, send_events
-from caspio_sync.kinds.events.work import EventWork, begin, end, with_clock, with_people
+from caspio_sync.kinds.events.work import EventWork, begin, end, read_lines, with_clock, with_people
 from caspio_sync.schemas import KEY, Verdict
 
 
@@ -34,6 +34,11 @@ async def _plan_begin(planning: Planning, run: SyncRun[EventWork]) -> None:
     await begin(run)
     unknown = (await run.ledger.do(run.ledger.ledger.count_unknown)).get(run.name, 0)
     planning.plan.events = EventsPlan(unknown=unknown)
+
+
+async def _read_lines(run: SyncRun[EventWork], batch: Batch) -> None:
+    """The lines of a batch's orders, joined to them."""
+    await read_lines(run, batch)
 
 
 async def _find_alone(row: Row) -> None:
@@ -105,6 +110,9 @@ async def _plan_end(_: Planning, run: SyncRun[EventWork]) -> None:
 
 BEGIN = Step("", _begin, plan=_plan_begin)
 ERASE = Step("erase", _erase)
+READ_LINES = Step(
+    "read lines", _read_lines, plan=alike(_read_lines), turn="lines", when=lambda run: run.work.lines is not None
+)
 FIND_UNSENT = holding_against("find unsent", find_unsent, _find_alone)
 LOOK_AT_CLOCK = Step("", _look_at_clock, plan=alike(_look_at_clock), turn="gate")
 LOOK_FOR_PEOPLE = Step("", _look_for_people, plan=alike(_look_for_people), turn="gate")
@@ -115,6 +123,7 @@ END = Step("", _end, plan=_plan_end)
 EVENTS = Line(
     before=(BEGIN, ERASE),
     batch=(
+        READ_LINES,
         MAP,
         FIND_UNSENT,
         STOP,

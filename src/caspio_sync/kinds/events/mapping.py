@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import date
 from typing import TYPE_CHECKING
 
 import polars as pl
 import xxhash
 
 from caspio_sync.deferred import np
+from caspio_sync.kinds.events.assembly import Assembly
 from caspio_sync.kinds.events.definition import (
     CURRENCY,
     EVENT_NAME,
+    LINE_COUNT,
+    ORDER_KEY,
     PRICE,
     PRODUCT_ID,
     QUANTITY,
@@ -38,8 +42,9 @@ _MEANING: Mapping[str, str] = {
     CURRENCY: "text",
     PRICE: "number",
     QUANTITY: "integer",
+    ORDER_KEY: "product_id",
+    LINE_COUNT: "integer",
 }
-OWN = tuple(_MEANING)
 
 
 class EventMapping(RowMapping):
@@ -64,7 +69,7 @@ class EventMapping(RowMapping):
         maker = CellMaker(sync, fields, values)
         identity = sync.identity
         key = maker.key(sync.key_place, identity.source_field, identity.kind, region=identity.region)
-        plans = (*_own_plans(sync, maker), *_properties(sync, maker))
+        plans = (*_own_plans(sync, maker), *_properties(sync, maker, values))
         said = {"fields", "time", "event", "product_id", "currency", "price", "quantity", "negative"}
         digested = {
             "identity": identity.model_dump(mode="json", exclude={"on_new"}),
@@ -72,15 +77,33 @@ class EventMapping(RowMapping):
             "on_update": sync.on_update,
             "time_zone": sync.source.time_zone,
         }
+        lines = sync.order_lines
+        if lines is not None:
+            digested["lines"] = lines.model_dump(mode="json", by_alias=True)
         super().__init__(identity, maker, key, plans, digested=digested, absent=absent)
 
         self.on_update = sync.on_update
         self._stamp = sync.source.cursor
+        self._own = sync.own_parts
+        self.schemas = tuple(values.schemas[name] for name in sync.taxonomy if name in values.schemas)
+        self._assembly = None if lines is None else Assembly(sync, lines, values)
+        if self._assembly is not None:
+            self.columns += self._assembly.columns(self.columns)
 
     @property
     def properties(self) -> tuple[MappedColumn, ...]:
         """The columns that are properties."""
-        return tuple(column for column in self.columns if column.name not in _MEANING)
+        return tuple(column for column in self.columns if column.name not in self._own)
+
+    @property
+    def assembly(self) -> Assembly | None:
+        """What is made of an order's lines; None where a row is all there is."""
+        return self._assembly
+
+    def apply(self, source: pl.DataFrame, *, today: date | None = None) -> pl.DataFrame:
+        """As `RowMapping.apply`; where an event is made of lines, of a frame to which they were joined (`lines.py`)."""
+        mapped = super().apply(source, today=today)
+        return mapped if self._assembly is None else self._assembly.carry(source, mapped)
 
     @property
     def layout(self) -> tuple[str, ...]:
@@ -88,7 +111,8 @@ class EventMapping(RowMapping):
 
         The cursor field tells when anything of the row was touched; it is no part of what is told of it.
         """
-        return tuple(name for name in self.source_fields if name != self._stamp)
+        own = (name for name in self.source_fields if name != self._stamp)
+        return (*own, *(() if self._assembly is None else self._assembly.cells))
 
     def versions(self, source: pl.DataFrame, salt: int) -> tuple[pl.Series, fp.FieldPrints]:
         """Which version of its row each is: `fp`, and the fingerprints of its cells in the order of `layout`.
@@ -97,6 +121,7 @@ class EventMapping(RowMapping):
             source: a source frame.
             salt: the run's.
         """
+        source = source if self._assembly is None else self._assembly.joined(source)
         columns = [MappedColumn(name, source.schema[name], on_null="clear") for name in self.layout]
         prints = fp.field_fingerprints(source, columns, salt)
         digest = xxhash.xxh3_128_digest
@@ -137,5 +162,11 @@ def _own_plans(sync: Occurrences, maker: CellMaker) -> Iterator[Plan]:
     yield from Planner(maker, meaning, root=()).plans(sync.own_fields())
 
 
-def _properties(sync: Occurrences, maker: CellMaker) -> Iterator[Plan]:
-    return Planner(maker, lambda _at, _mapping: None, root=("properties",)).plans(sync.fields)
+def _properties(sync: Occurrences, maker: CellMaker, values: ValueRules) -> Iterator[Plan]:
+    schemas = [values.schemas[name] for name in sync.taxonomy if name in values.schemas]
+
+    def meaning(at: Location, _: FieldMapping) -> str | None:
+        told = schemas[0].parts.get(str(at[-1])) if schemas and len(at) == 2 else None
+        return told if told in values.rules else None
+
+    return Planner(maker, meaning, root=("properties",)).plans(sync.fields)

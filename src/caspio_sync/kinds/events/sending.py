@@ -190,5 +190,5 @@ def _outcome(refused: Sequence[str], parts: int, unknown: str) -> tuple[Verdict,
     if len(refused) == parts:
         return Verdict.REJECTED, refused[0]
     if refused:  # what is there is a part of it: neither sent, nor to be sent again
-        return Verdict.UNKNOWN, f"{len(refused)} of its {parts} purchases were refused: {refused[0]}"
+        return Verdict.UNKNOWN, f"{len(refused)} of its {parts} objects were refused: {refused[0]}"
     return (Verdict.UNKNOWN, unknown) if unknown else (Verdict.SENT, None)

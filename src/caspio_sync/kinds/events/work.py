@@ -1,18 +1,23 @@
 """What a run of an event or purchase sync keeps besides what every run does."""
 
+import time
 from dataclasses import dataclass
 
 import polars as pl
 
+from caspio_sync.engine.line import Batch
 from caspio_sync.engine.run import Opening, SyncRun, Work
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.kinds.events.assembly import LINES
 from caspio_sync.kinds.events.definition import Occurrences
+from caspio_sync.kinds.events.lines import OrderLines, lines_of
 from caspio_sync.kinds.events.mapping import EventMapping
 from caspio_sync.schemas import KEY, SOURCE_PK, ok
 
 # Of the changes: the instants that the gate holds an event's time against; null for no statement.
 NOW, OLDEST = "_now", "_oldest"
 THERE = "_there"  # whether the destination knows the event's person; null where that is not asked
+WAITED = "_waited"  # whether the order stayed as it is for as long as it is waited for
 EDITED = "_edited"  # whether the row was sent before, and its cells differ; null where a person released it
 
 
@@ -27,10 +32,14 @@ class EventWork(Work):
         released: of the unknown ones, those that the sync's policy let go.
         edited: rows that differ from what was sent of them, and are left alone.
         ready: whether what events need at the destination is known to be there.
+        lines: the lines of the orders that events are made of; None where a row is all there is.
+        joined: how many of them were joined to an order.
     """
 
     definition: Occurrences
     mapping: EventMapping
+    lines: OrderLines | None = None
+    joined: int = 0
     lost: int = 0
     released: int = 0
     edited: int = 0
@@ -46,7 +55,8 @@ def chosen_by_hand(run: SyncRun) -> bool:
 async def event_work(opening: Opening, definition: Occurrences, mapping: EventMapping) -> EventWork:
     """The work of a run; what dead runs left on its way is unknown from here on, or released by the sync's policy."""
     ledger, name = opening.ledger.ledger, opening.name
-    work = EventWork(definition=definition, mapping=mapping)
+    lines = await lines_of(opening.prepared, opening.clients.caspio)
+    work = EventWork(definition=definition, mapping=mapping, lines=lines)
     if not opening.planned:
         work.lost = (await opening.ledger.do(ledger.note_lost, name)).height
         if definition.when_lost == "resend":
@@ -86,12 +96,37 @@ async def begin(run: SyncRun[EventWork]) -> None:
         )
 
 
+async def read_lines(run: SyncRun[EventWork], batch: Batch) -> None:
+    """Join the lines of a batch's orders to them; a repeated call reads them anew."""
+    lines = run.work.lines
+    if lines is None:
+        return
+    started = time.perf_counter()
+    batch.source.frame = await lines.joined(run.caspio, batch.source.frame)
+    run.work.joined += int(batch.source.frame[LINES].sum())
+    run.report.add_seconds("extract", time.perf_counter() - started)
+
+
 async def end(run: SyncRun[EventWork]) -> None:
     """Say what was left alone."""
+    await _tell_lines_of_nobody(run)
     if run.work.edited:
         run.report.notes.append(
             f"{run.work.edited:,} rows differ from what was sent of them, and stay as they are (on_update: ignore); "
             "where the table was made anew, its rows pass for those that had their PK_ID before"
+        )
+
+
+async def _tell_lines_of_nobody(run: SyncRun[EventWork]) -> None:
+    """After a read of all orders: how many lines are of none of them."""
+    lines = run.work.lines
+    if lines is None or not run.selection.whole or run.options.limit is not None:
+        return
+    rest = await lines.count(run.caspio) - run.work.joined
+    if rest > 0:
+        run.report.notes.append(
+            f"{rest:,} lines of {lines.source} belong to no order that was read: it is not there yet, source.where "
+            "leaves it out, or the lines came while it was read"
         )
 
 
@@ -100,7 +135,7 @@ def with_clock(run: SyncRun[EventWork], changes: pl.DataFrame) -> pl.DataFrame:
     now = run.clock.now()
     oldest = None if chosen_by_hand(run) else now.timestamp() - run.work.definition.gate.max_age_seconds
     if run.options.release:  # a person has looked at it
-        changes = changes.with_columns(pl.lit(value=False).alias(EDITED))
+        changes = changes.with_columns(pl.lit(value=False).alias(EDITED), pl.lit(value=True).alias(WAITED))
     return changes.with_columns(
         pl.lit(int(now.timestamp() * 1e6), dtype=pl.Int64).alias(NOW),
         pl.lit(None if oldest is None else int(oldest * 1e6), dtype=pl.Int64).alias(OLDEST),
