@@ -16,7 +16,7 @@ ORDERS: list[dict[str, Any]] = [
 ORDER_LINES: list[dict[str, Any]] = [
     {"Name": "OrderNo", "Type": "STRING"},
     {"Name": "Code", "Type": "STRING"},
-    {"Name": "Title", "Type": "STRING"},
+    {"Name": "Title", "Type": "TEXT"},
     {"Name": "Quantity", "Type": "INTEGER"},
     {"Name": "Price", "Type": "CURRENCY"},
 ]

@@ -33,3 +33,184 @@ def test_an_order_and_its_lines_are_one_event_and_cost_nothing(world: World) -> 
         world.clock.advance(AN_HOUR)
         assert world.run("placed", **options).verdicts == {}
     assert len(arrived(world)) == 2
+
+
+def test_lines_that_come_later_are_waited_for(world: World) -> None:
+    shop(world, [order(1)], [line_of(1, 1)])
+    assert world.run("placed").verdicts == {"quarantined": 1}
+    world.clock.advance(60)
+    assert world.run("placed").held == {"quarantined": 1}
+    world.caspio.insert_rows("OrderLines", [line_of(1, 2)])
+    world.clock.advance(60)
+    assert world.run("placed").verdicts == {"sent": 1}
+    assert len(arrived(world)[0]["properties"]["products"]) == 2
+
+
+def test_an_order_whose_lines_never_come_is_held_after_ten_minutes_and_named(world: World) -> None:
+    shop(world, [order(1), order(2)], [line_of(1, 1), *two_lines(2)])
+    assert world.run("placed").verdicts == {"sent": 1, "quarantined": 1}
+    world.clock.advance(300)
+    assert world.run("placed").verdicts == {}
+    world.clock.advance(301)
+    assert world.run("placed").verdicts == {"quarantined": 1}
+    with world.ledger() as ledger:
+        frame = ledger.quarantine("placed", ["quarantined"], limit=10)
+    assert frame["reason"].to_list() == ["lines_complete | lines: 1 are there, 2 are to be"]
+    world.clock.advance(60)
+    report = world.run("placed")
+    assert (report.verdicts, report.read) == ({}, 0)  # nobody asks for it again
+    world.caspio.insert_rows("OrderLines", [line_of(1, 2)])
+    world.clock.advance(60)
+    assert world.run("placed", full=True).verdicts == {"sent": 1}
+
+
+def test_more_lines_than_the_order_tells_are_not_all_of_it_either(world: World) -> None:
+    shop(world, [order(1, LineCount=1)], two_lines(1))
+    assert world.run("placed").verdicts == {"quarantined": 1}
+
+
+@pytest.mark.parametrize("orders", [[order(1, LineCount=0)], [order(1, LineCount=None)]])
+def test_no_lines_are_no_order(world: World, orders: list[dict]) -> None:
+    shop(world, orders, [])
+    assert world.run("placed").verdicts == {"quarantined": 1}
+    world.clock.advance(AN_HOUR)
+    assert world.run("placed").verdicts == {"quarantined": 1}
+    assert arrived(world) == []
+
+
+def test_lines_are_all_there_once_nothing_came_for_a_while(world: World) -> None:
+    text = PLACED.replace("{count: LineCount}", "{quiet: 60s}") + LOOSE
+    shop(world, [order(1)], [line_of(1, 1)], text)
+    assert world.run("placed").verdicts == {"quarantined": 1}
+    world.clock.advance(50)
+    world.caspio.insert_rows("OrderLines", [line_of(1, 2)])
+    assert world.run("placed").verdicts == {"quarantined": 1}  # another line: its rest begins anew
+    world.clock.advance(50)
+    assert world.run("placed").verdicts == {}
+    world.clock.advance(11)
+    assert world.run("placed").verdicts == {"sent": 1}
+    assert len(arrived(world)[0]["properties"]["products"]) == 2
+
+
+def test_an_order_is_one_once_its_row_says_so(world: World) -> None:
+    text = PLACED.replace("{count: LineCount}", "{when: \"Status = 'placed'\"}") + LOOSE
+    (pk,) = shop(world, [order(1, Status="cart")], two_lines(1), text)
+    assert world.run("placed").read == 0
+    world.clock.advance(60)
+    world.caspio.update_rows("Orders", {"Status": "placed"}, f"PK_ID = {pk}")
+    assert world.run("placed").verdicts == {"sent": 1}
+
+
+def test_lines_of_less_than_nothing_hold_their_order(world: World) -> None:
+    shop(world, [order(1)], [line_of(1, 1), line_of(1, 2, Quantity=-1)])
+    assert world.run("placed").verdicts == {"quarantined": 1}
+
+
+@pytest.mark.parametrize("name", ["ecommerce.order_refunded", "order_lines_returned"])
+def test_lines_of_less_than_nothing_become_an_event_of_their_own(world: World, name: str) -> None:
+    text = PLACED + f"  negative: {{event: {name}}}\n" + LOOSE
+    lines = [line_of(1, 1), line_of(1, 2, Quantity=-3), line_of(2, 1, Quantity=-1), line_of(2, 2, Quantity=-2)]
+    shop(world, [order(1), order(2)], lines, text)
+    report = world.run("placed")
+    assert report.verdicts == {"sent": 2}
+    assert report.data_points == world.braze.data_points == (0 if name.startswith("ecommerce.") else 2)
+    of = {who: [each for each in arrived(world) if each["external_id"] == who] for who in ("c1", "c2")}
+    assert [each["name"] for each in of["c1"]] == ["ecommerce.order_placed", name]
+    bought, returned = (each["properties"] for each in of["c1"])
+    assert (bought["total_value"], [each["quantity"] for each in bought["products"]]) == (2.5, [1])
+    assert (returned["total_value"], [each["quantity"] for each in returned["products"]]) == (7.5, [3])
+    assert [each["name"] for each in of["c2"]] == [name]
+    assert of["c2"][0]["properties"]["total_value"] == 7.5
+
+
+@pytest.mark.parametrize(("on_update", "events"), [("ignore", 1), ("hold", 1), ("new_event", 2)])
+def test_lines_that_change_afterwards_are_what_on_update_says(world: World, on_update: str, events: int) -> None:
+    shop(world, [order(1)], two_lines(1), PLACED + f"on_update: {on_update}\n" + LOOSE)
+    world.run("placed")
+    world.clock.advance(AN_HOUR)
+    world.caspio.update_rows("OrderLines", {"Quantity": 9}, "Code = 'p2'")
+    report = world.run("placed", full=True)
+    assert report.verdicts == {"ignore": {}, "hold": {"quarantined": 1}, "new_event": {"sent": 1}}[on_update]
+    assert len(arrived(world)) == events
+
+
+def test_another_mapping_of_lines_is_no_other_version(world: World) -> None:
+    shop(world, [order(1)], two_lines(1), PLACED + "on_update: new_event\n" + LOOSE)
+    world.run("placed")
+    upper = PLACED.replace("product_name: Title", "product_name: {from: Title, transform: upper}")
+    fewer = PLACED.replace("product_name: Title", "product_name: Code")
+    for text in (upper, fewer, PLACED):
+        world.clock.advance(AN_HOUR)
+        world.sync(text + "on_update: new_event\n" + LOOSE, "placed")
+        assert world.run("placed", full=True).verdicts == {}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [{"Code": ""}, {"Title": None}, {"Quantity": 0}, {"Quantity": None}, {"Price": -1}, {"Title": "x" * 256}],
+)
+def test_a_line_that_is_no_product_holds_its_order_and_is_named(world: World, broken: dict) -> None:
+    shop(world, [order(1), order(2)], [line_of(1, 1), line_of(1, 2, **broken), *two_lines(2)])
+    assert world.run("placed").verdicts == {"sent": 1, "quarantined": 1}
+    with world.ledger() as ledger:
+        (reason,) = ledger.quarantine("placed", ["quarantined"], limit=10)["reason"]
+    assert "lines_sound" in reason
+    assert "PK_ID 2" in reason
+
+
+def test_two_orders_of_one_number_would_tell_the_same_lines_twice(world: World) -> None:
+    shop(world, [order(1), order(2, OrderNo="O1 ")], two_lines(1))
+    assert world.run("placed").verdicts == {"quarantined": 2}
+    assert arrived(world) == []
+
+
+def test_numbers_are_compared_as_caspio_compares_them(world: World) -> None:
+    shop(world, [order(1, OrderNo="O1")], [line_of(1, 1), line_of(1, 2, OrderNo="o1 ")])
+    assert world.run("placed").verdicts == {"sent": 1}
+
+
+def test_an_order_of_over_100_kb_is_held_and_named(world: World) -> None:
+    lines = [line_of(1, 1, Title="x" * 250, Code=f"code-{place}") for place in range(400)]
+    shop(world, [order(1, LineCount=400)], lines)
+    assert world.run("placed").verdicts == {"quarantined": 1}
+    with world.ledger() as ledger:
+        (reason,) = ledger.quarantine("placed", ["quarantined"], limit=10)["reason"]
+    assert reason.startswith("properties_size")
+
+
+def test_lines_of_no_order_are_told(world: World) -> None:
+    shop(world, [order(1)], [*two_lines(1), *two_lines(7)])
+    report = world.run("placed", full=True)
+    assert any(note.startswith("2 lines of OrderLines belong to no order") for note in report.notes)
+
+
+def test_lines_of_many_orders_take_few_calls(world: World) -> None:
+    orders = [order(number) for number in range(1, 1501)]
+    shop(world, orders, two_lines(*range(1, 1501)))
+    report = world.run("placed")
+    assert report.verdicts == {"sent": 1500}
+    assert report.caspio_calls < 15
+
+
+def test_a_plan_tells_what_would_go(world: World) -> None:
+    shop(world, [order(1), order(2)], two_lines(1, 2))
+    plan = world.plan("placed", show=1)
+    assert (plan.to_send, plan.report.data_points, plan.events.objects) == (2, 0, 2)
+    assert plan.samples[0]["properties"]["total_value"] == 7.5
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("product_name: Title", "product_name: Titel", "'OrderLines' has no field 'Titel' (did you mean 'title'?)"),
+        ("table: OrderLines", "table: Lines", "Lines"),
+        ("key: OrderNo", "key: {order: OrderNo, line: Number}", "has no field 'Number'"),
+        ("{count: LineCount}", "{count: Lines}", "has no field 'Lines'"),
+    ],
+)
+def test_what_is_not_there_is_refused(world: World, old: str, new: str, said: str) -> None:
+    shop(world, [order(1)], two_lines(1), PLACED.replace(old, new))
+    ended = world.ended("placed")
+    assert ended.code == 2
+    assert said.lower() in ended.message.lower()
+    assert arrived(world) == []

@@ -76,7 +76,8 @@ async def conclude(run: SyncRun, known: KnownSource | None) -> None:
 
 async def _note_unfound(run: SyncRun) -> None:
     """Say how many of the held rows that were asked for Caspio did not give."""
-    ledger, asked = run.ledger.ledger, run.selection.asked
+    ledger, there = run.ledger.ledger, set(run.work.still_held)
+    asked = [each for each in run.selection.asked if each not in there]
     if asked and (unfound := await run.ledger.do(ledger.forget_unfound, run.name, run.id, asked)):
         run.report.notes.append(
             f"{unfound} held rows were not found: they are gone from Caspio, or source.where leaves them out"

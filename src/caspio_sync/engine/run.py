@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec
 
@@ -60,6 +60,11 @@ class Work:
     @property
     def kept(self) -> tuple[pl.Expr, ...]:
         """Of a changes frame: what the ledger keeps, besides, of a row that was sent."""
+        return ()
+
+    @property
+    def still_held(self) -> Collection[int]:
+        """source_pk of rows that were read and are as they were when they were held: they get no verdict anew."""
         return ()
 
     @property

@@ -63,6 +63,8 @@ async def find_unsent(run: SyncRun[EventWork], batch: Batch) -> pl.DataFrame:
         "compare", compare_events, _rows(batch.mapped, versions, prints, run.salt), prints, known, left, asked
     )
     compared = await withhold_erased(run, compared, known)
+    if work.lines is not None:
+        work.waiting.update(compared.held_rows)
     _count(run, source.number, compared, ignored)
     batch.changes, batch.compared = compared.changes, compared.without_changes()
     return compared.erased

@@ -1,7 +1,8 @@
 """What a run of an event or purchase sync keeps besides what every run does."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -34,12 +35,19 @@ class EventWork(Work):
         ready: whether what events need at the destination is known to be there.
         lines: the lines of the orders that events are made of; None where a row is all there is.
         joined: how many of them were joined to an order.
+        waiting: source_pk of orders whose lines are waited for, and which are as they were.
     """
 
     definition: Occurrences
     mapping: EventMapping
     lines: OrderLines | None = None
     joined: int = 0
+    waiting: set[int] = field(default_factory=set)
+
+    @property
+    def still_held(self) -> Collection[int]:
+        """As `Work.still_held`."""
+        return self.waiting
     lost: int = 0
     released: int = 0
     edited: int = 0
@@ -125,7 +133,7 @@ async def _tell_lines_of_nobody(run: SyncRun[EventWork]) -> None:
     rest = await lines.count(run.caspio) - run.work.joined
     if rest > 0:
         run.report.notes.append(
-            f"{rest:,} lines of {lines.source} belong to no order that was read: it is not there yet, source.where "
+            f"{rest:,} lines of {lines.source.name} belong to no order that was read: it is not there yet, source.where "
             "leaves it out, or the lines came while it was read"
         )
 
