@@ -50,6 +50,93 @@ def test_unsound_event_is_rejected(fields: dict[str, Any]) -> None:
     assert (answer["errors"][0]["input_array"], answer["errors"][0]["index"]) == ("events", 0)
 
 
+AN_ORDER: dict[str, Any] = {
+    "order_id": "o-1",
+    "total_value": 7.5,
+    "currency": "EUR",
+    "source": "shop",
+    "products": [{"product_id": "p", "product_name": "Cup", "variant_id": "p-1", "quantity": 3, "price": 2.5}],
+}
+
+
+def an_order(**more: Any) -> dict[str, Any]:
+    properties = {name: value for name, value in {**AN_ORDER, **more}.items() if value is not None}
+    return an_event(name="ecommerce.order_placed", properties=properties)
+
+
+def a_product(**more: Any) -> list[dict[str, Any]]:
+    product = {**AN_ORDER["products"][0], **more}
+    return [{name: value for name, value in product.items() if value is not None}]
+
+
+@pytest.mark.parametrize("more", [{}, {"metadata": {"store": 4}}, {"cart_id": "k"}, {"total_discounts": 1, "discounts": []}])
+def test_an_order_is_taken_and_costs_nothing(more: dict[str, Any]) -> None:
+    sandbox = a_workspace()
+    answer = track(sandbox, events=[an_order(**more)]).json()
+    assert (answer["events_processed"], "errors" in answer, sandbox.data_points) == (1, False, 0)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({name: None} for name in AN_ORDER),
+        {"store": 4},
+        {"cancel_reason": "late"},
+        {"order_id": 7},
+        {"order_id": ""},
+        {"total_value": -1},
+        {"total_value": "7.5"},
+        {"currency": "euro"},
+        {"currency": 1},
+        {"source": 3},
+        {"metadata": "x"},
+        {"products": []},
+        {"products": {}},
+        *({"products": a_product(**{name: None})} for name in AN_ORDER["products"][0]),
+        {"products": a_product(quantity=0)},
+        {"products": a_product(quantity=-1)},
+        {"products": a_product(quantity=1.5)},
+        {"products": a_product(price=-1)},
+        {"products": a_product(price="2.5")},
+        {"products": a_product(product_id=7)},
+        {"products": a_product(colour="red")},
+        {"products": a_product(metadata=1)},
+        {"metadata": {"note": "x" * 103_000}},
+    ],
+)
+def test_an_order_that_is_not_as_its_schema_says_is_dropped(more: dict[str, Any]) -> None:
+    answer = track(a_workspace(), events=[an_order(**more)]).json()
+    assert answer["events_processed"] == 0
+    assert answer["errors"][0]["input_array"] == "events"
+
+
+@pytest.mark.parametrize(
+    ("name", "properties", "taken"),
+    [
+        ("order_refunded", AN_ORDER, True),
+        ("order_refunded", {**AN_ORDER, "cart_id": "k"}, False),
+        ("order_cancelled", AN_ORDER, False),
+        ("order_cancelled", {**AN_ORDER, "cancel_reason": "late"}, True),
+        ("checkout_started", {**AN_ORDER, "checkout_id": "k"}, False),
+        ("cart_updated", {"cart_id": "k", "currency": "EUR", "source": "s", "products": AN_ORDER["products"]}, False),
+        (
+            "cart_updated",
+            {"cart_id": "k", "currency": "EUR", "source": "s", "products": AN_ORDER["products"], "action": "add"},
+            True,
+        ),
+        (
+            "product_viewed",
+            {"product_id": "p", "product_name": "Cup", "variant_id": "v", "price": 2, "currency": "EUR", "source": "s"},
+            True,
+        ),
+        ("Order_placed", {"anything": 1}, True),  # another spelling is an ordinary event
+    ],
+)
+def test_each_recommended_event_has_its_own_schema(name: str, properties: dict[str, Any], *, taken: bool) -> None:
+    answer = track(a_workspace(), events=[an_event(name=f"ecommerce.{name}", properties=properties)]).json()
+    assert answer["events_processed"] == int(taken)
+
+
 @pytest.mark.parametrize(
     "fields",
     [

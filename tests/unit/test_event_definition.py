@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import jsonschema
+import re
+
 import pytest
 
 from caspio_sync.engine.kind import mapping_of
@@ -91,11 +93,76 @@ def test_what_cannot_be_is_refused_with_its_line(more: str, said: str) -> None:
     [
         ("{from: Status}", "declare the names"),
         ("{from: Status, map: {open: a}, name: b}", "exactly one of `name` and `from`"),
-        ("ecommerce.order_placed", "whose schema is not made here"),
+        ("ecommerce.order_placed", "tells of products; say with `lines:`"),
+        ("ecommerce.order_place", "is none of Braze's own events"),
+        ("{from: Status, map: {a: ecommerce.order_placed, b: closed}}", "'closed' has no schema"),
     ],
 )
 def test_an_event_has_a_name_that_is_declared(event: str, said: str) -> None:
     assert said in refused(EVENTS.replace("event: opened", f"event: {event}"))
+
+
+PLACED = """\
+kind: events
+source: {table: Orders}
+identity: {external_id: CustomerNo}
+event: ecommerce.order_placed
+time: PlacedAt
+properties: {order_id: OrderNo, currency: {constant: GBP}, source: {constant: shop}}
+lines:
+  table: OrderLines
+  key: OrderNo
+  complete: {count: LineCount}
+  products: {product_id: Code, product_name: Title, variant_id: Code, quantity: Quantity, price: Price}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("source: {constant: shop}", "store: Store", "has no 'store', and is refused with it"),
+        (", source: {constant: shop}", "", "'ecommerce.order_placed' needs source"),
+        ("source: {constant: shop}", "source: {constant: shop}, metadata: Store", "'metadata' is an object"),
+        (", variant_id: Code", "", "a product needs variant_id"),
+        ("price: Price", "price: Price, colour: Colour", "a product has no 'colour'"),
+        ("price: Price", "price: Price, metadata: Colour", "'metadata' is an object"),
+        ("product_id: Code", "product_id: {object: {a: Code}}", "'product_id' is no object"),
+        ("{count: LineCount}", "{count: LineCount, quiet: 60s}", "exactly one of `count`, `when` and `quiet`"),
+        ("{count: LineCount}", "{quiet: long}", "is no span of time"),
+        ("event: ecommerce.order_placed", "event: order_placed", "only Braze's own events are made of lines"),
+        ("event: ecommerce.order_placed", "event: ecommerce.order_cancelled", "needs cancel_reason"),
+        ("event: ecommerce.order_placed", "event: ecommerce.product_viewed", "tells of no lines"),
+        ("key: OrderNo", "key: OrderNo\n  negative: {event: ecommerce.refund}", "is none of Braze's own events"),
+    ],
+)
+def test_what_no_schema_has_is_refused_with_its_line(old: str, new: str, said: str) -> None:
+    text = refused(PLACED.replace(old, new))
+    assert said in text
+    assert re.search(r"syncs/tickets\.yaml:\d+", text)
+
+
+def test_what_is_taken_back_has_a_total_of_its_own() -> None:
+    text = PLACED.replace("order_id:", "total_value: Total, order_id:")
+    event(text)
+    returned = text.replace("key: OrderNo", "key: OrderNo\n  negative: {event: ecommerce.order_refunded}")
+    assert "leave it out" in refused(returned)
+
+
+def test_an_order_is_read_once_it_is_one() -> None:
+    sync = event(PLACED.replace("{count: LineCount}", "{when: \"Status = 'placed'\"}") + 'when: "Total > 0"\n')
+    assert sync.source.where == "(Total > 0) AND (Status = 'placed')"
+    assert not sync.grows
+    assert event(PLACED).grows
+
+
+def test_returned_lines_are_shared_with_a_sync_of_that_event() -> None:
+    sync = event(PLACED.replace("key: OrderNo", "key: OrderNo\n  negative: {event: opened}"))
+    assert event(EVENTS.replace("Tickets", "Orders")).shared(sync) == ["event opened of the rows of Orders"]
+
+
+def test_an_event_may_have_what_is_a_part_of_a_purchase() -> None:
+    sync = event(EVENTS + "properties: {price: A, quantity: B}\n")
+    assert {"price", "quantity"} & sync.own_parts == set()
 
 
 def test_parts_of_an_event_are_values() -> None:

@@ -18,16 +18,27 @@ BAD_CURRENCY = "'currency' must be an ISO 4217 currency"
 
 _EVENT_RESERVED = frozenset({"time", "event_name"})
 _PURCHASE_RESERVED = frozenset({"time", "product_id", "quantity", "event_name", "price", "currency"})
-_ORDER = frozenset({"order_id", "total_value", "products", "currency", "source"})
-_ECOMMERCE = {
-    "ecommerce.product_viewed": frozenset({"product_id", "product_name", "variant_id", "price", "currency", "source"}),
-    "ecommerce.cart_updated": frozenset({"cart_id", "products", "currency", "source"}),
-    "ecommerce.checkout_started": frozenset({"checkout_id", "total_value", "products", "currency", "source"}),
-    "ecommerce.order_placed": _ORDER,
-    "ecommerce.order_cancelled": _ORDER | {"cancel_reason"},
-    "ecommerce.order_refunded": _ORDER,
+_ALWAYS = frozenset({"currency", "source"})
+_PRICED = frozenset({"products", "total_value"})
+_DISCOUNTS = frozenset({"total_discounts", "discounts", "metadata"})
+# Of each recommended event: the properties it must have, and those it may have besides; another one has it dropped.
+_ECOMMERCE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
+    "ecommerce.product_viewed": (
+        _ALWAYS | {"product_id", "product_name", "variant_id", "price"},
+        frozenset({"image_url", "product_url", "metadata"}),
+    ),
+    "ecommerce.cart_updated": (_ALWAYS | {"cart_id", "products"}, frozenset({"total_value", "action", "metadata"})),
+    "ecommerce.checkout_started": (_ALWAYS | _PRICED | {"checkout_id"}, frozenset({"cart_id", "metadata"})),
+    "ecommerce.order_placed": (_ALWAYS | _PRICED | {"order_id"}, _DISCOUNTS | {"cart_id"}),
+    "ecommerce.order_cancelled": (_ALWAYS | _PRICED | {"order_id", "cancel_reason"}, _DISCOUNTS),
+    "ecommerce.order_refunded": (_ALWAYS | _PRICED | {"order_id"}, _DISCOUNTS),
 }
+_TEXTS = frozenset(
+    {"product_id", "product_name", "variant_id", "cart_id", "checkout_id", "order_id", "cancel_reason", "source", "action"}
+)
+_MONEY = frozenset({"price", "total_value", "total_discounts"})
 _PRODUCT = frozenset({"product_id", "product_name", "variant_id", "quantity", "price"})
+_OF_A_PRODUCT = _PRODUCT | {"image_url", "product_url", "metadata"}
 _CODE = re.compile("[A-Z]{3}")
 
 
@@ -113,11 +124,8 @@ def _properties_problem(properties: object, reserved: frozenset[str], limit: int
 
 
 def _ecommerce_problem(name: str, properties: object) -> str | None:
-    required = _ECOMMERCE[name]
-    if type(properties) is not dict or not required <= properties.keys():
-        return BAD_PROPERTIES
-    optional = {"metadata", "total_value", "action", "image_url", "product_url", "type", "total_discounts", "discounts"}
-    if properties.keys() - required - optional:
+    required, optional = _ECOMMERCE[name]
+    if type(properties) is not dict or not required <= properties.keys() <= required | optional:
         return BAD_PROPERTIES
     if (
         name == "ecommerce.cart_updated"
@@ -125,11 +133,25 @@ def _ecommerce_problem(name: str, properties: object) -> str | None:
         and "total_value" not in properties
     ):
         return BAD_PROPERTIES
-    if properties["currency"] not in currencies():
+    currency = properties["currency"]
+    if type(currency) is not str or currency not in currencies():
         return BAD_CURRENCY
-    if not all(_is_money(properties[field]) for field in ("price", "total_value") if field in properties):
+    if not _are_typed(properties) or len(orjson.dumps(properties)) > EVENT_PROPERTIES_BYTES:
         return BAD_PROPERTIES
     return _products_problem(properties["products"]) if "products" in required else None
+
+
+def _are_typed(parts: dict[str, Any]) -> bool:
+    """Whether names are text, amounts are money, and metadata is an object."""
+    return (
+        all(_is_name(parts[name]) for name in _TEXTS & parts.keys())
+        and all(_is_money(parts[name]) for name in _MONEY & parts.keys())
+        and type(parts.get("metadata", {})) is dict
+    )
+
+
+def _is_name(value: Any) -> bool:
+    return type(value) is str and 0 < len(value) <= NAME_CHARS
 
 
 def _is_money(value: Any) -> bool:
@@ -137,14 +159,15 @@ def _is_money(value: Any) -> bool:
 
 
 def _products_problem(products: object) -> str | None:
-    if type(products) is not list:
+    if type(products) is not list or not products:
         return BAD_PROPERTIES
     for product in products:
         sound = (
             type(product) is dict
-            and product.keys() >= _PRODUCT
+            and _PRODUCT <= product.keys() <= _OF_A_PRODUCT
             and type(product["quantity"]) is int
-            and _is_money(product["price"])
+            and product["quantity"] > 0
+            and _are_typed(product)
         )
         if not sound:
             return BAD_PROPERTIES
