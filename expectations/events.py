@@ -97,7 +97,7 @@ def _own_rules(sync: Occurrences, mapping: EventMapping) -> Iterator[tuple[str, 
     """Name and condition of each rule that is about events; a null condition says nothing."""
     time = pl.col(TIME).str.to_datetime(time_unit="us", time_zone="UTC", strict=False).dt.epoch("us")
     if (lines := sync.order_lines) is not None:
-        yield from _line_rules(lines, mapping, time)
+        yield from _line_rules(lines, time)
     yield "time_present", pl.col(TIME).is_not_null()
     yield WAITS_FOR_ITS_TIME, time <= pl.col(NOW) + AHEAD_SECONDS * 1_000_000
     if destination_of(sync).sink(sync).awaits_people:
@@ -115,7 +115,7 @@ def _own_rules(sync: Occurrences, mapping: EventMapping) -> Iterator[tuple[str, 
         yield "parts_present", _has_parts(mapping)
 
 
-def _line_rules(lines: Lines, mapping: EventMapping, time: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
+def _line_rules(lines: Lines, time: pl.Expr) -> Iterator[tuple[str, pl.Expr]]:
     waited, found = pl.col(WAITED).fill_null(value=False), pl.col(LINES)
     if lines.complete.count is not None:
         complete = found == pl.col(LINE_COUNT)

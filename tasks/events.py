@@ -1,4 +1,4 @@
-"""Events and purchases under Prefect: erasures first, an order's lines joined to it, then which rows were never sent, and sending them once."""
+"""Events and purchases under Prefect: erasures, an order's lines, which rows were never sent, and sending them once."""
 
 from caspio_sync.kinds.events.line import ERASE, FIND_UNSENT, KEEP, READ_LINES, SEND_EVENTS
 from tasks.options import task_of

@@ -69,7 +69,9 @@ def a_product(**more: Any) -> list[dict[str, Any]]:
     return [{name: value for name, value in product.items() if value is not None}]
 
 
-@pytest.mark.parametrize("more", [{}, {"metadata": {"store": 4}}, {"cart_id": "k"}, {"total_discounts": 1, "discounts": []}])
+@pytest.mark.parametrize(
+    "more", [{}, {"metadata": {"store": 4}}, {"cart_id": "k"}, {"total_discounts": 1, "discounts": []}]
+)
 def test_an_order_is_taken_and_costs_nothing(more: dict[str, Any]) -> None:
     sandbox = a_workspace()
     answer = track(sandbox, events=[an_order(**more)]).json()

@@ -1,7 +1,13 @@
 """eCommerce events that are made of orders and their lines."""
 
-import pytest
+from typing import Any, cast
 
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from caspio_sync.cli.main import app
+from caspio_sync.sandbox.orders import load_order_lines, load_orders, read_order_lines
 from tests.flows.happenings import arrived
 from tests.flows.orders import LOOSE, PLACED, line_of, order, shop
 from tests.flows.world import World
@@ -9,7 +15,7 @@ from tests.flows.world import World
 AN_HOUR = 3600.0
 
 
-def two_lines(*numbers: int) -> list[dict]:
+def two_lines(*numbers: int) -> list[dict[str, Any]]:
     return [line_of(number, place) for number in numbers for place in (1, 2)]
 
 
@@ -70,7 +76,7 @@ def test_more_lines_than_the_order_tells_are_not_all_of_it_either(world: World) 
 
 
 @pytest.mark.parametrize("orders", [[order(1, LineCount=0)], [order(1, LineCount=None)]])
-def test_no_lines_are_no_order(world: World, orders: list[dict]) -> None:
+def test_no_lines_are_no_order(world: World, orders: list[dict[str, Any]]) -> None:
     shop(world, orders, [])
     assert world.run("placed").verdicts == {"quarantined": 1}
     world.clock.advance(AN_HOUR)
@@ -149,7 +155,7 @@ def test_another_mapping_of_lines_is_no_other_version(world: World) -> None:
     "broken",
     [{"Code": ""}, {"Title": None}, {"Quantity": 0}, {"Quantity": None}, {"Price": -1}, {"Title": "x" * 256}],
 )
-def test_a_line_that_is_no_product_holds_its_order_and_is_named(world: World, broken: dict) -> None:
+def test_a_line_that_is_no_product_holds_its_order_and_is_named(world: World, broken: dict[str, Any]) -> None:
     shop(world, [order(1), order(2)], [line_of(1, 1), line_of(1, 2, **broken), *two_lines(2)])
     assert world.run("placed").verdicts == {"sent": 1, "quarantined": 1}
     with world.ledger() as ledger:
@@ -196,7 +202,7 @@ def test_a_plan_tells_what_would_go(world: World) -> None:
     shop(world, [order(1), order(2)], two_lines(1, 2))
     plan = world.plan("placed", show=1)
     assert (plan.to_send, plan.report.data_points, plan.events.objects) == (2, 0, 2)
-    assert plan.samples[0]["properties"]["total_value"] == 7.5
+    assert cast("Any", plan.samples[0])["properties"]["total_value"] == 7.5
 
 
 @pytest.mark.parametrize(
@@ -214,3 +220,37 @@ def test_what_is_not_there_is_refused(world: World, old: str, new: str, said: st
     assert ended.code == 2
     assert said.lower() in ended.message.lower()
     assert arrived(world) == []
+
+
+def test_the_shipped_orders_are_taken_as_they_are(world: World) -> None:
+    world.shipped("placed_orders")
+    load_orders(world.caspio)
+    load_order_lines(world.caspio)
+    report = world.run("placed_orders")
+    assert sum(report.verdicts.values()) == report.read
+    assert report.verdicts == {"sent": 567}
+    events = arrived(world)
+    assert {each["name"] for each in events} == {"ecommerce.order_placed", "ecommerce.order_refunded"}
+    lines = read_order_lines().filter(pl.col("CustomerNo") != "")
+    bought = sum(each["properties"]["total_value"] for each in events if each["name"].endswith("placed"))
+    assert bought == pytest.approx(
+        lines.filter(pl.col("Quantity") > 0).select(pl.col("Quantity").dot("UnitPrice")).item()
+    )
+    assert report.data_points == world.braze.data_points == 0
+
+
+def test_why_tells_what_a_run_would_make_of_an_order(world: World) -> None:
+    shop(world, [order(1)], two_lines(1))
+    told = CliRunner().invoke(app, ["why", "placed", "c1"])
+    assert told.exit_code == 0, told.output
+    assert "products" in told.output
+
+
+def test_check_looks_at_the_lines(world: World) -> None:
+    shop(world, [order(1)], two_lines(1))
+    told = CliRunner().invoke(app, ["check", "placed"])
+    assert "the lines of orders are those of OrderLines" in " ".join(told.output.split())
+    world.sync(PLACED.replace("product_name: Title", "product_name: Titel"), "placed")
+    told = CliRunner().invoke(app, ["check", "placed"])
+    assert told.exit_code == 2
+    assert "has no field 'Titel'" in " ".join(told.output.split())

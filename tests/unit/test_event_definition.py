@@ -1,11 +1,10 @@
 """What sync files of events and purchases may say, and what is proposed for a table."""
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
 import jsonschema
-import re
-
 import pytest
 
 from caspio_sync.engine.kind import mapping_of
@@ -13,7 +12,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.events.definition import EventSync, PurchaseSync
 from caspio_sync.kinds.events.proposal import propose_events, propose_purchases
 from caspio_sync.mapping.sync_file import load_sync, parse_sync, sync_json_schema
-from caspio_sync.sandbox.orders import ORDER_LINE_FIELDS, TICKET_FIELDS
+from caspio_sync.sandbox.orders import ORDER_FIELDS, ORDER_LINE_FIELDS, TICKET_FIELDS
 from caspio_sync.schemas import CaspioField
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -192,14 +191,14 @@ def test_an_event_that_returns_become_is_shared_with_a_sync_of_that_event() -> N
     assert purchase(PURCHASES).shared(named) == []
 
 
-@pytest.mark.parametrize("name", ["orders", "tickets"])
+@pytest.mark.parametrize("name", ["orders", "placed_orders", "tickets"])
 def test_shipped_files_are_as_the_schema_says(name: str) -> None:
     import yaml
 
     sync = load_sync(EXAMPLES / f"{name}.yaml")
     document = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
     jsonschema.validate(document, sync_json_schema())
-    fields = fields_of({"orders": ORDER_LINE_FIELDS, "tickets": TICKET_FIELDS}[name])
+    fields = fields_of({"orders": ORDER_LINE_FIELDS, "placed_orders": ORDER_FIELDS, "tickets": TICKET_FIELDS}[name])
     assert mapping_of(sync, fields).source_fields
 
 
@@ -219,7 +218,11 @@ def test_what_is_proposed_can_be_read_as_it_is() -> None:
     tickets = event(propose_events("tickets", "SupportTickets", fields_of(TICKET_FIELDS)))
     assert (tickets.event.name, tickets.time.source_field) == ("tickets", "OpenedAt")
     assert tickets.identity.external_id == "CustomerNo"
-    for sync, declared in ((lines, ORDER_LINE_FIELDS), (tickets, TICKET_FIELDS)):
+    orders = event(propose_events("placed", "Orders", fields_of(ORDER_FIELDS), time_zone="Europe/London"))
+    assert (orders.event.name, orders.lines.table) == ("ecommerce.order_placed", "OrderLines")
+    assert (orders.lines.key.order, orders.lines.complete.count) == ("InvoiceNo", "LineCount")
+    assert event(propose_events("of_lines", "OrderLines", fields_of(ORDER_LINE_FIELDS))).event.name == "of_lines"
+    for sync, declared in ((lines, ORDER_LINE_FIELDS), (tickets, TICKET_FIELDS), (orders, ORDER_FIELDS)):
         mapping_of(sync, fields_of(declared))
 
 

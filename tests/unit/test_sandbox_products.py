@@ -68,6 +68,7 @@ def test_a_started_account_holds_the_shop() -> None:
         "Customers": 5,
         "Products": 4070,
         "Books": 10_000,
+        "Orders": 632,
         "OrderLines": 17_706,
         "SupportTickets": 400,
     }

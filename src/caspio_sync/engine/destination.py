@@ -147,6 +147,7 @@ class Sink(Generic[A]):
             where it takes none: all calls of an account keep one pace there.
         keeps: whether rows need something made there first (`keeper`), which their kind does not ask for by itself.
         awaits_people: whether what people did is held until the destination knows them (`there`).
+        ending: what the destination has announced of the end of such rows, for people; "" where they stay.
         follows_keys: whether a person whose key changed is the same one there; else another key is another person.
     """
 
@@ -159,6 +160,7 @@ class Sink(Generic[A]):
     endpoint_place: str = ""
     keeps: ClassVar[bool] = False
     awaits_people: bool = False
+    ending: ClassVar[str] = ""
     follows_keys: ClassVar[bool] = False
 
     def __init__(self, sync: Any) -> None:

@@ -1,7 +1,8 @@
-"""The sandbox's activity tables: the shop's order lines of one real week, and a help desk's tickets.
+"""The sandbox's activity tables: the shop's order lines of one real week, their orders, and a help desk's tickets.
 
 The lines are the published set's own, dirt included: returns, lines without a customer, a clerk's bookings
-(`data/NOTICE.md`). The tickets are invented: a seeded generator draws them of the shop's customers.
+(`data/NOTICE.md`). An order is what the lines of one invoice have in common. The tickets are invented: a seeded
+generator draws them of the shop's customers.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import polars as pl
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.data import DATA, LONDON, fields
 
-ORDER_LINES = "OrderLines"
+ORDERS, ORDER_LINES = "Orders", "OrderLines"
 TICKETS = "SupportTickets"
 SOME_TICKETS = 400
 
@@ -25,6 +26,14 @@ ORDER_LINE_FIELDS: tuple[Mapping[str, Any], ...] = (
     *fields("DATE/TIME", "InvoiceDate"),
     *fields("CURRENCY", "UnitPrice"),
     *fields("STRING", "CustomerNo Country"),
+)
+ORDER_FIELDS: tuple[Mapping[str, Any], ...] = (
+    {"Name": "InvoiceNo", "Type": "STRING", "Unique": True},
+    *fields("STRING", "CustomerNo"),
+    *fields("DATE/TIME", "InvoiceDate"),
+    *fields("INTEGER", "LineCount"),
+    *fields("STRING", "Country"),
+    {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": LONDON},
 )
 TICKET_FIELDS: tuple[Mapping[str, Any], ...] = (
     {"Name": "TicketNo", "Type": "STRING", "Unique": True},
@@ -46,6 +55,21 @@ def load_order_lines(sandbox: CaspioSandbox) -> int:
     """Create the OrderLines table and fill it; rows loaded."""
     sandbox.create_table(ORDER_LINES, ORDER_LINE_FIELDS)
     return sandbox.insert_frames(ORDER_LINES, [read_order_lines()])
+
+
+def load_orders(sandbox: CaspioSandbox) -> int:
+    """Create the Orders table and fill it; rows loaded."""
+    sandbox.create_table(ORDERS, ORDER_FIELDS)
+    return sandbox.insert_frames(ORDERS, [orders_of(read_order_lines())])
+
+
+def orders_of(lines: pl.DataFrame) -> pl.DataFrame:
+    """The fields of ORDER_FIELDS that can be written, a row an invoice, in the order of their first lines."""
+    return lines.group_by("InvoiceNo", maintain_order=True).agg(
+        pl.col("CustomerNo", "InvoiceDate").first(),
+        pl.len().cast(pl.Int64).alias("LineCount"),
+        pl.col("Country").first(),
+    )
 
 
 def load_tickets(sandbox: CaspioSandbox, seed: int = 1) -> int:

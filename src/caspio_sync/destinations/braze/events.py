@@ -155,6 +155,10 @@ class PurchaseSink(OccurrenceSink):
     """Purchases of one sync, and the events that its negative lines become."""
 
     values = PURCHASE_VALUES
+    ending = (
+        "Braze has announced that purchases will give way to its eCommerce events; `caspio-sync init NAME "
+        "--table Orders --kind events` proposes those, of orders and their lines"
+    )
     envelopes = (TRACK_PURCHASES, TRACK_EVENTS)
     properties_bytes = PURCHASE_BYTES
     counted_under = ("purchases", "custom_events")

@@ -70,14 +70,18 @@ class Assembly:
         return mapped.with_columns(
             pl.col(BOUGHT).alias(PRODUCTS),
             *amount,
-            pl.concat_str(PROBLEMS, *self._problems(), separator="; ", ignore_nulls=True).replace("", None).alias(PROBLEMS),
+            pl.concat_str(PROBLEMS, *self._problems(), separator="; ", ignore_nulls=True)
+            .replace("", None)
+            .alias(PROBLEMS),
         )
 
     def _problems(self) -> Iterator[pl.Expr]:
         found = pl.col(LINES).fill_null(0)
         if self.lines.complete.count is not None:
             told = pl.col(LINE_COUNT)
-            text = pl.format("lines: {} are there, {} are to be", found, told.cast(pl.String).fill_null("nobody knows how many"))
+            text = pl.format(
+                "lines: {} are there, {} are to be", found, told.cast(pl.String).fill_null("nobody knows how many")
+            )
             yield pl.when(found.ne_missing(told)).then(text)
         else:
             yield pl.when(found == 0).then(pl.lit("lines: none is there"))

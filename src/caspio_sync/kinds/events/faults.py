@@ -34,7 +34,10 @@ def purchase_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fau
     yield from _property_faults(data, values, OF_PURCHASES)
     negative = data.get("negative")
     if isinstance(negative, dict) and isinstance(name := negative.get("event"), str) and name in values.schemas:
-        yield ("negative", "event"), f"'{name}' is made by `kind: events`, of orders and their lines; choose another name"
+        yield (
+            ("negative", "event"),
+            f"'{name}' is made by `kind: events`, of orders and their lines; choose another name",
+        )
     elif isinstance(negative, dict) and isinstance(name, str):
         yield from reserved(("negative", "event"), name, values)
     quantity, properties = data.get("quantity"), data.get("properties")

@@ -34,6 +34,8 @@ async def _plan_begin(planning: Planning, run: SyncRun[EventWork]) -> None:
     await begin(run)
     unknown = (await run.ledger.do(run.ledger.ledger.count_unknown)).get(run.name, 0)
     planning.plan.events = EventsPlan(unknown=unknown)
+    if run.sink.ending:
+        planning.warnings.append(run.sink.ending)
 
 
 async def _read_lines(run: SyncRun[EventWork], batch: Batch) -> None:

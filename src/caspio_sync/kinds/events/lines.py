@@ -233,7 +233,12 @@ async def lines_of(prepared: Prepared, caspio: CaspioClient) -> OrderLines | Non
     if isinstance(SOURCE_DTYPES[prepared.fields[lines.key.order].type], pl.List):
         raise ConfigurationError(f"{sync.where('lines', 'key')}: lines.key: a list is no number of an order")
     return OrderLines(
-        source, fields[lines.key.of_line], lines.key.order, [fields[each] for each in made.source_fields], made, assembly
+        source,
+        fields[lines.key.of_line],
+        lines.key.order,
+        [fields[each] for each in made.source_fields],
+        made,
+        assembly,
     )
 
 

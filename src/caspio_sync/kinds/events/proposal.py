@@ -17,6 +17,9 @@ _PRODUCT = re.compile(r"product|sku|stockcode|item|article|isbn|ean|gtin")
 _PRICE = re.compile(r"price|amount|cost|rate")
 _PIECES = re.compile(r"quantity|qty|pieces|units|count")
 _CURRENCY = re.compile(r"currency")
+_ORDER = re.compile(r"(order|invoice|basket|cart)(no|nr|number|id)$")
+_COUNT = re.compile(r"(line|item|position)s?count|number?of(lines|items)|^(lines|items)$")
+ORDER_PLACED = "ecommerce.order_placed"
 
 
 def propose_events(
@@ -45,6 +48,11 @@ def propose_events(
     person = address_of(table, fields) if by_address else _person(table, fields)
     when = _time(table, fields)
     named = re.sub(r"[^A-Za-z0-9_]+", "_", name)[: values.rules["event_name"].chars]
+    number = _found(fields, _ORDER, KEY_TYPES)
+    is_of_orders = number is not None and _found(fields, _PRODUCT, KEY_TYPES) is None
+    if number is not None and is_of_orders and ORDER_PLACED in values.schemas:
+        head = _head(name, table, "events", fields, time_zone, person, "eCommerce events", destination)
+        return "\n".join([*head, *_order(table, fields, number, when), "", *_ending()]) + "\n"
     lines = [
         *_head(name, table, "events", fields, time_zone, person, "custom events", destination),
         f"event: {named}    # or {{from: Field, map: {{word: name}}}}: one a row",
@@ -75,8 +83,8 @@ def propose_purchases(
     title = rules_for("purchases").title
     taken = {each for each in (person, when, product, price, pieces, currency) if each is not None}
     lines = [
-        f"# {title} has announced that purchases will give way to its recommended eCommerce events, which this version",
-        "# does not make yet: what is sent as purchases stays purchases.",
+        f"# {title} has announced that purchases will give way to its eCommerce events: where there is a table of",
+        "# orders beside that of their lines, `caspio-sync init NAME --table Orders --kind events` proposes those.",
         *_head(name, table, "purchases", fields, time_zone, person, "purchases"),
         f"product_id: {quoted(product.name)}",
         "currency: {constant: USD}    # SAY IT: a code of ISO 4217, or a field"
@@ -122,6 +130,33 @@ def _head(  # noqa: PLR0917 - what the first lines are made of
     if "update_only" in values.on_new:
         yield "  on_new: create    # update_only: dropped without a word, where the person is not known there"
     yield ""
+
+
+def _order(table: str, fields: Sequence[CaspioField], number: CaspioField, when: CaspioField) -> Iterator[str]:
+    """An order as an event that is made of it and its lines, whose table nobody has looked at yet."""
+    currency, count = _found(fields, _CURRENCY, {"STRING"}), _found(fields, _COUNT, {"INTEGER", "NUMBER"})
+    code = "{constant: USD}    # SAY IT: a code of ISO 4217, or a field" if currency is None else quoted(currency.name)
+    yield f"event: {ORDER_PLACED}    # also order_refunded, order_cancelled, checkout_started, cart_updated"
+    yield f"time: {quoted(when.name)}    # when it was placed"
+    yield ""
+    yield "# Its properties are prescribed; what else is to be told goes under metadata: {object: {name: Field}}."
+    yield "properties:"
+    yield f"  order_id: {quoted(number.name)}"
+    yield f"  currency: {code}"
+    yield "  source: {constant: shop}    # where it was placed"
+    yield ""
+    yield "lines:    # SAY IT: the table of the lines, and its fields; `caspio-sync check` tells what is not there"
+    yield f"  table: {quoted(re.sub(r's$', '', table) + 'Lines')}"
+    yield f"  key: {quoted(number.name)}    # of both tables; or {{order: Field, line: Field}}"
+    if count is None:
+        yield "  complete: {quiet: 60s}    # or {count: Field}, {when: \"Status = 'placed'\"}"
+    else:
+        yield f"  complete: {{count: {quoted(count.name)}}}    # or {{quiet: 60s}}, {{when: \"Status = 'placed'\"}}"
+    yield "  products:"
+    for part in ("product_id: StockCode", "product_name: Description", "variant_id: StockCode", "quantity: Quantity"):
+        yield f"    {part}"
+    yield "    price: UnitPrice    # of one piece"
+    yield "  negative: hold    # lines that take back; or {event: ecommerce.order_refunded}"
 
 
 def _ending() -> Iterator[str]:

@@ -31,7 +31,9 @@ def schema_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault
         yield _EVENT, "one of its names tells of products and another does not; give each a sync of its own"
     if lines is not None and not with_products:
         yield _LINES, f"'{next(iter(schemas))}' tells of no lines; remove them"
-    of_lines = {**schemas, **({returned: values.schemas[returned]} if returned in values.schemas else {})}
+    of_lines = dict(schemas)
+    if returned in values.schemas:
+        of_lines[str(returned)] = values.schemas[str(returned)]
     yield from _properties(data, of_lines, made=lines is not None, returned=returned is not None)
     if isinstance(lines, dict):
         yield from _products(lines, next((each.product for each in schemas.values() if each.product), None))
@@ -50,9 +52,10 @@ def _names(data: Mapping[str, Any]) -> Iterator[tuple[Location, str]]:
     if isinstance(event, str):
         yield _EVENT, event
     if isinstance(event, dict):
-        words = event.get("map") if isinstance(event.get("map"), dict) else {}
-        listed = event.get("names") if isinstance(event.get("names"), list) else []
-        told = [event.get("name"), *words.values(), *listed]
+        words, listed = event.get("map"), event.get("names")
+        told = [event.get("name")]
+        told += words.values() if isinstance(words, dict) else []
+        told += listed if isinstance(listed, list) else []
         yield from ((_EVENT, each) for each in dict.fromkeys(each for each in told if isinstance(each, str)))
 
 
@@ -73,7 +76,10 @@ def _properties(
         refusing = next((event for event, schema in schemas.items() if name not in schema.parts), None)
         if refusing is not None:
             parts = ", ".join(sorted(schemas[refusing].parts))
-            yield at, f"'{refusing}' has no '{name}', and is refused with it; it has: {parts} (others go under metadata)"
+            yield (
+                at,
+                f"'{refusing}' has no '{name}', and is refused with it; it has: {parts} (others go under metadata)",
+            )
         elif schemas[next(iter(schemas))].parts[name] == OBJECT and not _is_object(mapping):
             yield at, f"'{name}' is an object; write `{{object: {{key: Field}}}}`"
         elif returned and any(schema.amount == name for schema in schemas.values()):

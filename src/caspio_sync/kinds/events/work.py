@@ -48,6 +48,7 @@ class EventWork(Work):
     def still_held(self) -> Collection[int]:
         """As `Work.still_held`."""
         return self.waiting
+
     lost: int = 0
     released: int = 0
     edited: int = 0
@@ -133,8 +134,8 @@ async def _tell_lines_of_nobody(run: SyncRun[EventWork]) -> None:
     rest = await lines.count(run.caspio) - run.work.joined
     if rest > 0:
         run.report.notes.append(
-            f"{rest:,} lines of {lines.source.name} belong to no order that was read: it is not there yet, source.where "
-            "leaves it out, or the lines came while it was read"
+            f"{rest:,} lines of {lines.source.name} belong to no order that was read: it is not there yet, "
+            "source.where leaves it out, or they came while it was read"
         )
 
 

@@ -34,7 +34,17 @@ _ECOMMERCE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "ecommerce.order_refunded": (_ALWAYS | _PRICED | {"order_id"}, _DISCOUNTS),
 }
 _TEXTS = frozenset(
-    {"product_id", "product_name", "variant_id", "cart_id", "checkout_id", "order_id", "cancel_reason", "source", "action"}
+    {
+        "product_id",
+        "product_name",
+        "variant_id",
+        "cart_id",
+        "checkout_id",
+        "order_id",
+        "cancel_reason",
+        "source",
+        "action",
+    }
 )
 _MONEY = frozenset({"price", "total_value", "total_discounts"})
 _PRODUCT = frozenset({"product_id", "product_name", "variant_id", "quantity", "price"})
