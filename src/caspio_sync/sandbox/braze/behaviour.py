@@ -14,6 +14,9 @@ Channel = Literal["email", "sms"]
 
 SANDBOX_KEY = "sandbox-key"
 NEWSLETTER_GROUP = "6f1d1c5e-3b1a-4d52-9d0f-0d9a4c0e5a11"
+ORDER_CAMPAIGN = "0c5f8f5e-8d3e-4a53-9a41-3f6a2f9f1c01"
+ORDER_CANVAS = "0c5f8f5e-8d3e-4a53-9a41-3f6a2f9f1c02"
+ORDER_MAIL = "0c5f8f5e-8d3e-4a53-9a41-3f6a2f9f1c03"
 SMS_OFFERS_GROUP = "b7c4a4a2-58f0-4c6e-8a51-5a0c9f2f7d22"
 _CATALOG_RIGHTS = (
     "create get delete add_items replace_items update_items delete_items get_items create_item replace_item "
@@ -21,6 +24,7 @@ _CATALOG_RIGHTS = (
 )
 PERMISSIONS = frozenset(
     {"users.track", "users.identify", "users.export.ids", "users.delete", "subscription.status.get"}
+    | {"messages.send", "campaigns.trigger.send", "canvas.trigger.send", "transactional.send"}
     | {"email.unsubscribe", "email.hard_bounces", "subscription.groups.get"}
     | {"campaigns.list", "campaigns.data_series", "canvas.list", "canvas.data_series"}
     | {f"catalogs.{right}" for right in _CATALOG_RIGHTS.split()}
@@ -131,6 +135,13 @@ class BrazeBehaviour(BaseModel):
     email_lists_end: Literal["exclusive", "inclusive"] = "exclusive"
     email_paging_empties: bool = True
     campaign_series_per_minute: int = 50_000
+
+    # 13: what an API call can trigger; a paused Canvas answers with a notice, and sends nothing.
+    api_campaigns: Mapping[str, str] = Field(default_factory=lambda: {ORDER_CAMPAIGN: "Order confirmation"})
+    api_canvases: Mapping[str, str] = Field(default_factory=lambda: {ORDER_CANVAS: "After the order"})
+    transactional_campaigns: Mapping[str, str] = Field(default_factory=lambda: {ORDER_MAIL: "Order receipt"})
+    paused_canvases: frozenset[str] = frozenset()
+    broadcasts_per_minute: int = 250
 
     # 11: Currents is paid for apart; events of people without an external id are sent only where that is switched on.
     currents: bool = False

@@ -27,6 +27,7 @@ from caspio_sync.sandbox.braze.journal import Journal
 from caspio_sync.sandbox.braze.messaging import Messaging
 from caspio_sync.sandbox.braze.profiles import ProfileStore
 from caspio_sync.sandbox.braze.rate import NO_WINDOW, Headers
+from caspio_sync.sandbox.braze.sending_endpoints import SendingEndpoints, SentMessage
 from caspio_sync.sandbox.braze.track import RefusedError
 from caspio_sync.sandbox.braze.user_endpoints import AcceptedObject, UserEndpoints
 
@@ -60,6 +61,7 @@ class BrazeSandbox:
         self._catalog_endpoints = CatalogEndpoints(self.behaviour)
         self.messaging = Messaging(self.behaviour, self.store)
         self._engagement_endpoints = EngagementEndpoints(self.behaviour, self.store, self.messaging)
+        self._sending_endpoints = SendingEndpoints(self.behaviour, self.store, self.messaging)
         self.requests = 0
         self.statuses: Counter[int] = Counter()
 
@@ -84,6 +86,11 @@ class BrazeSandbox:
     def rejected(self) -> int:
         """Objects of `/users/track` that an answer reported as rejected."""
         return self._user_endpoints.rejected
+
+    @property
+    def messages(self) -> list[SentMessage]:
+        """Messages that calls have sent to people who were there, oldest first."""
+        return self._sending_endpoints.sent
 
     def settle(self) -> None:
         """Let every accepted write take effect now, whatever its delay."""
@@ -214,6 +221,7 @@ class BrazeSandbox:
             self._user_endpoints.route(method, path)
             or self._engagement_endpoints.route(method, path)
             or self._catalog_endpoints.route(method, path)
+            or self._sending_endpoints.route(method, path)
         )
 
     async def _answer(self, send: Send, status: int, body: bytes, headers: Headers) -> None:
