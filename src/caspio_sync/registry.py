@@ -22,6 +22,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "events": "caspio_sync.kinds.events.kind:EVENTS",
         "purchases": "caspio_sync.kinds.events.kind:PURCHASES",
         "deals": "caspio_sync.kinds.deals.kind:DEALS",
+        "triggers": "caspio_sync.kinds.events.kind:TRIGGERS",
     }
 )
 DESTINATIONS: Mapping[str, str] = MappingProxyType(

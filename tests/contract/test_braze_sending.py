@@ -5,16 +5,17 @@ from typing import Any
 import httpx
 import pytest
 
-from caspio_sync.sandbox.braze.behaviour import ORDER_CAMPAIGN, ORDER_CANVAS, ORDER_MAIL
+from caspio_sync.sandbox.braze.behaviour import ORDER_CAMPAIGN, ORDER_CANVAS, ORDER_MAIL, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from tests.contract.conftest import a_workspace, call, track
+from tests.virtual_clock import VirtualClock
 
 CAMPAIGN, CANVAS = "/campaigns/trigger/send", "/canvas/trigger/send"
 MAIL = f"/transactional/v1/campaigns/{ORDER_MAIL}/send"
 
 
-def people(count: int = 2, **behaviour: Any) -> BrazeSandbox:
-    sandbox = a_workspace(**behaviour)
+def people(count: int = 2, clock: VirtualClock | None = None, **behaviour: Any) -> BrazeSandbox:
+    sandbox = BrazeSandbox(BrazeBehaviour(**behaviour), clock or VirtualClock())
     for number in range(1, count + 1):
         track(sandbox, {"external_id": f"c-{number}", "email": f"c{number}@example.com"})
     return sandbox
@@ -31,7 +32,9 @@ def to(number: int, **more: Any) -> dict[str, Any]:
 
 def test_a_campaign_goes_to_each_recipient_with_properties_of_its_own() -> None:
     sandbox = people()
-    answer = trigger(sandbox, to(1, trigger_properties={"a": 2}), to(2), trigger_properties={"a": 1, "b": 1}, send_id="s")
+    answer = trigger(
+        sandbox, to(1, trigger_properties={"a": 2}), to(2), trigger_properties={"a": 1, "b": 1}, send_id="s"
+    )
     assert answer.status_code == 201
     assert answer.json().keys() == {"dispatch_id", "message"}
     assert [(each.of, each.who, each.properties, each.send_id) for each in sandbox.messages] == [
@@ -51,7 +54,9 @@ def test_nothing_is_deduplicated_between_requests_and_one_in_a_request() -> None
 def test_who_is_not_there_is_passed_over_without_a_word() -> None:
     sandbox = people()
     assert trigger(sandbox, to(9)).status_code == 201
-    assert trigger(sandbox, to(9, send_to_existing_only=False, attributes={"email": "n@example.com"})).status_code == 201
+    assert (
+        trigger(sandbox, to(9, send_to_existing_only=False, attributes={"email": "n@example.com"})).status_code == 201
+    )
     assert len(sandbox.messages) == 1
 
 
@@ -128,7 +133,8 @@ def mail(sandbox: BrazeSandbox, *, path: str = MAIL, **body: Any) -> httpx.Respo
 
 
 def test_a_transactional_mail_of_one_send_id_is_sent_once_a_day() -> None:
-    sandbox = people()
+    clock = VirtualClock()
+    sandbox = people(clock=clock)
     for _ in range(3):
         answer = mail(sandbox, external_send_id="orders-1", trigger_properties={"a": 1})
         assert (answer.status_code, answer.json()["status"]) == (201, "sent")
@@ -136,7 +142,7 @@ def test_a_transactional_mail_of_one_send_id_is_sent_once_a_day() -> None:
     mail(sandbox)
     mail(sandbox)
     assert [each.send_id for each in sandbox.messages] == ["orders-1", "orders-2", None, None]
-    sandbox._clock.advance(24 * 3600 + 1)  # type: ignore[attr-defined]
+    clock.advance(24 * 3600 + 1)
     mail(sandbox, external_send_id="orders-1")
     assert len(sandbox.messages) == 5
 
@@ -165,7 +171,13 @@ def test_messages_without_a_campaign() -> None:
     body = {"external_user_ids": ["c-1", "c-9"], "messages": {"webhook": {"url": "https://example.com"}}}
     assert call(sandbox, path="/messages/send", json=body).status_code == 201
     assert [each.who for each in sandbox.messages] == ["c-1"]
-    for wrong in ({"messages": {}}, {"messages": {"fax": {}}}, {"external_user_ids": []}, {"external_user_ids": ["c"] * 51}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"messages": {}},
+        {"messages": {"fax": {}}},
+        {"external_user_ids": []},
+        {"external_user_ids": ["c"] * 51},
+    )
+    for wrong in wrongs:
         assert call(sandbox, path="/messages/send", json={**body, **wrong}).status_code == 400
 
 

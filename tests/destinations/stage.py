@@ -14,7 +14,18 @@ from caspio_sync.sandbox.faults import Fault, drain, once
 from tests.flows.catalog_shop import PRODUCTS, PRODUCTS_SYNC, product
 from tests.flows.deal_orders import buyers, order, orders
 from tests.flows.gateway import between, refusing
-from tests.flows.happenings import LINES_SYNC, LOOSE, TICKETS_SYNC, line, order_lines, ticket, tickets
+from tests.flows.happenings import (
+    LINES_SYNC,
+    LOOSE,
+    MESSAGES,
+    TICKETS,
+    TICKETS_SYNC,
+    line,
+    order_lines,
+    people,
+    ticket,
+    tickets,
+)
 from tests.flows.world import Ended, World
 
 AN_HOUR = 3600.0
@@ -378,3 +389,25 @@ class BrazePurchases(Stage):
     def arrived(self) -> dict[str, float]:
         taken = [each.object for each in self.world.braze.log if each.array == self.array]
         return {each["external_id"]: each["price"] for each in taken}
+
+
+class BrazeTriggers(Stage):
+    """The small tickets table and messages of a campaign; the number is that of the last one to a person."""
+
+    name, path, array, most = "mails", "/campaigns/trigger/send", "recipients", 50
+    table, key, number = "Tickets", "CustomerNo", "Hours"
+
+    def fill(self, rows: int) -> list[str]:
+        text = MESSAGES.replace("trigger_properties: {", "trigger_properties: {hours: Hours, ")
+        made = [ticket(number, Hours=number / 4) for number in range(1, rows + 1)]
+        self.world.sync(text + "on_update: new_event\n" + LOOSE, "mails")
+        self.world.caspio.create_table("Tickets", [*TICKETS, {"Name": "Hours", "Type": "NUMBER"}])
+        self.world.caspio.insert_rows("Tickets", made)
+        people(self.world, rows)
+        return [row["CustomerNo"] for row in made]
+
+    def slow_down(self, requests: int) -> None:
+        self.world.braze = BrazeSandbox(BrazeBehaviour(groups_per_hour=requests), self.world.clock)
+
+    def arrived(self) -> dict[str, float]:
+        return {each.who: each.properties["hours"] for each in self.world.braze.messages}

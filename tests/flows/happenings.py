@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+from caspio_sync.sandbox.braze.behaviour import ORDER_CAMPAIGN
 from tests.flows.world import START, World
 
 STAMP = {"Name": "ChangedAt", "Type": "TIMESTAMP", "OnInsert": True, "OnUpdate": True, "TimeZone": "UTC"}
@@ -41,6 +42,14 @@ price: Price
 quantity: Quantity
 time: BoughtAt
 properties: {invoice: Invoice}
+"""
+MESSAGES = f"""\
+kind: triggers
+source: {{table: Tickets, cursor: ChangedAt}}
+identity: {{external_id: CustomerNo}}
+campaign_id: {ORDER_CAMPAIGN}
+time: OpenedAt
+trigger_properties: {{subject: Subject, priority: Priority}}
 """
 LOOSE = "gate: {max_quarantined_share: 1, max_quarantined_rows: 100000}\n"
 
@@ -93,3 +102,10 @@ def order_lines(world: World, rows: list[dict[str, Any]], text: str = LINES_SYNC
 def arrived(world: World, array: str = "events") -> list[dict[str, Any]]:
     """The objects of an array that Braze has taken, in the order they came."""
     return [each.object for each in world.braze.log if each.array == array]
+
+
+def people(world: World, count: int) -> None:
+    """Profiles c1, c2, … in Braze."""
+    for number in range(1, count + 1):
+        made = {"external_id": f"c{number}", "email": f"c{number}@example.com"}
+        world.braze.store.apply_attributes(made, world.clock.now().timestamp())

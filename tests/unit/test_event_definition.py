@@ -10,7 +10,8 @@ import pytest
 from caspio_sync.engine.kind import mapping_of
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.events.definition import EventSync, PurchaseSync
-from caspio_sync.kinds.events.proposal import propose_events, propose_purchases
+from caspio_sync.kinds.events.proposal import propose_events, propose_purchases, propose_triggers
+from caspio_sync.kinds.events.triggers_definition import TriggerSync
 from caspio_sync.mapping.sync_file import load_sync, parse_sync, sync_json_schema
 from caspio_sync.sandbox.orders import ORDER_FIELDS, ORDER_LINE_FIELDS, TICKET_FIELDS
 from caspio_sync.schemas import CaspioField
@@ -191,15 +192,84 @@ def test_an_event_that_returns_become_is_shared_with_a_sync_of_that_event() -> N
     assert purchase(PURCHASES).shared(named) == []
 
 
-@pytest.mark.parametrize("name", ["orders", "placed_orders", "tickets"])
+@pytest.mark.parametrize("name", ["confirmations", "orders", "placed_orders", "tickets"])
 def test_shipped_files_are_as_the_schema_says(name: str) -> None:
     import yaml
 
     sync = load_sync(EXAMPLES / f"{name}.yaml")
     document = yaml.safe_load((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"))
     jsonschema.validate(document, sync_json_schema())
-    fields = fields_of({"orders": ORDER_LINE_FIELDS, "placed_orders": ORDER_FIELDS, "tickets": TICKET_FIELDS}[name])
+    tables = {"orders": ORDER_LINE_FIELDS, "tickets": TICKET_FIELDS}
+    fields = fields_of(tables.get(name, ORDER_FIELDS))
     assert mapping_of(sync, fields).source_fields
+
+
+MESSAGES = """\
+kind: triggers
+source: {table: Orders}
+identity: {external_id: CustomerNo}
+campaign_id: 0c5f8f5e-8d3e-4a53-9a41-3f6a2f9f1c01
+time: PlacedAt
+"""
+
+
+def trigger(text: str) -> TriggerSync:
+    return cast("TriggerSync", parse_sync(text, Path("tickets.yaml")))
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("canvas_id: b", "exactly one of `campaign_id` and `canvas_id`"),
+        ("properties: {a: A}", "unknown key"),
+        ("trigger_properties: {time: A}", "trigger_properties.time: 'time' is a part of the event itself"),
+        ("trigger_properties: {a: {from: A, on_null: clear}}", "there is nothing to clear"),
+        ("transactional: true\nsend_id: s", "send_id"),
+        ("send_id: ü", "send_id"),
+        ("when_lost: repeat", "when_lost"),
+        ("lines: {table: T}", "unknown key"),
+    ],
+)
+def test_messages_that_cannot_be_are_refused_with_their_line(more: str, said: str) -> None:
+    text = refused(MESSAGES + more + "\n")
+    assert said in text
+    assert re.search(r"syncs/tickets\.yaml:\d+", text)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("campaign_id: 0c5f8f5e-8d3e-4a53-9a41-3f6a2f9f1c01\n", "", "exactly one of"),
+        ("campaign_id", "transactional: true\ncanvas_id", "only a campaign is transactional"),
+        ("{external_id: CustomerNo}", "{phone: CustomerNo}", "named by phone"),
+        ("{external_id: CustomerNo}", "{external_id: CustomerNo, on_new: create}", "people who are known"),
+        ("{external_id: CustomerNo}\n", "{email: CustomerNo}\ntransactional: true\n", "named by email"),
+        ("campaign_id: 0c", "campaign_id: a b", "campaign_id"),
+    ],
+)
+def test_whom_messages_reach(old: str, new: str, said: str) -> None:
+    assert said in refused(MESSAGES.replace(old, new))
+
+
+def test_only_what_is_known_again_is_repeated_by_itself() -> None:
+    assert trigger(MESSAGES).when_lost == "hold"
+    mail = trigger(MESSAGES + "transactional: true\n")
+    assert (mail.when_lost, mail.known_again_seconds) == ("resend", 23 * 3600)
+    assert trigger(MESSAGES + "transactional: true\nwhen_lost: hold\n").when_lost == "hold"
+    assert trigger(MESSAGES + "when_lost: resend\n").known_again_seconds is None
+
+
+def test_two_syncs_of_one_campaign_and_table_share_it() -> None:
+    one, other = trigger(MESSAGES), trigger(MESSAGES + 'when: "A = 1"\n')
+    assert one.shared(other) == ["messages of campaign 0c5f8f5e-8d3e-4a53-9a41-3f6a2f9f1c01 of the rows of Orders"]
+    assert one.shared(trigger(MESSAGES.replace("0c5f", "1c5f"))) == []
+
+
+def test_proposed_messages_can_be_read_as_they_are() -> None:
+    sync = trigger(propose_triggers("mails", "Orders", fields_of(ORDER_FIELDS), time_zone="Europe/London"))
+    assert (sync.identity.external_id, sync.time.source_field, sync.enabled) == ("CustomerNo", "InvoiceDate", False)
+    assert "invoice_no" in sync.fields
+    mapping_of(sync, fields_of(ORDER_FIELDS))
 
 
 def fields_of(declared: Any) -> list[CaspioField]:

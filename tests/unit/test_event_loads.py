@@ -1,13 +1,14 @@
 """Events fill requests: each once, within the vendor's limits, and those of one person one after the other."""
 
 from collections import defaultdict
+from itertools import pairwise
 
 import orjson
 import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caspio_sync.delivery.requests import Envelope
+from caspio_sync.delivery.requests import Envelope, Request
 from caspio_sync.kinds.events.loading import OBJECT, PARTS, WRITE, Load, in_order, loads
 
 ENVELOPES = [Envelope("purchases", 6, 400), Envelope("events", 6, 400)]
@@ -95,3 +96,26 @@ def test_a_person_is_not_cut_where_a_request_has_room_elsewhere() -> None:
 
 def test_nothing_fills_nothing() -> None:
     assert filled([])[1] == []
+
+
+@given(EVENTS)
+def test_where_one_of_a_person_is_taken_no_request_holds_two(events: list[tuple[str, int, int, int]]) -> None:
+    rows = in_order(rows_of([(who, minute, 1, 0) for who, minute, _, _ in events]))
+    envelope = Envelope("recipients", 6, 400, head='"campaign_id":"c",', one_a_key=True)
+    made = list(loads(rows, [envelope], 1))
+    assert [place for load in made for place in load.rows.tolist()] == list(range(len(events)))
+    for load in made:
+        body = orjson.loads(load.request.body)
+        assert body["campaign_id"] == "c"
+        assert len(body["recipients"]) == load.request.count
+        people = rows["key"][load.rows].to_list()
+        assert len(set(people)) == len(people)
+    for before, load in pairwise(made):  # who is in both is answered for first
+        shared = set(rows["key"][before.rows]) & set(rows["key"][load.rows])
+        assert not shared or load.follows
+
+
+def test_a_request_cut_in_two_is_of_the_same_campaign() -> None:
+    envelope = Envelope("recipients", 6, 400, head='"campaign_id":"c",', one_a_key=True)
+    request = Request(1, 0, 2, envelope.wrap([b'{"a":1}', b'{"a":2}']), envelope)
+    assert [orjson.loads(half.body)["campaign_id"] for half in request.halves()] == ["c", "c"]

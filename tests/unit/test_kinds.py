@@ -27,6 +27,7 @@ FLOWS = {
     "events": "flows.event_sync.event_sync",
     "purchases": "flows.event_sync.event_sync",
     "deals": "flows.deal_sync.deal_sync",
+    "triggers": "flows.event_sync.event_sync",
 }
 ALLOWED = {
     "src/caspio_sync/registry.py",

@@ -22,6 +22,8 @@ class Envelope:
         request_bytes: bytes a request holds at the most; an object larger than that goes alone.
         method: HTTP method.
         target: what at the destination it is for, such as a catalog's name; "" where there is but one.
+        head: what stands before the array, as JSON members with a comma after each.
+        one_a_key: whether of several objects of one key in a request it takes the last alone: there is never a second.
     """
 
     array: str
@@ -29,10 +31,12 @@ class Envelope:
     request_bytes: int
     method: Method = "POST"
     target: str = ""
+    head: str = ""
+    one_a_key: bool = False
 
     def wrap(self, objects: Sequence[bytes]) -> bytes:
         """The body that holds these objects, each finished JSON."""
-        return b'{"' + self.array.encode() + b'":[' + b",".join(objects) + b"]}"
+        return b"{" + self.head.encode() + b'"' + self.array.encode() + b'":[' + b",".join(objects) + b"]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -183,12 +183,21 @@ class Events(Recording, Leases):
         with self.reading("count what is unknown") as connection:
             return {str(sync): int(count) for sync, count in connection.execute(counted)}
 
-    def release_unknown(self, sync: str, source_pks: Sequence[int] | None = None) -> int:
-        """Let unknown events be sent once more, all or those of some rows; how many."""
+    def release_unknown(
+        self, sync: str, source_pks: Sequence[int] | None = None, *, since: datetime | None = None
+    ) -> int:
+        """Let unknown events be sent once more, all or those of some rows; how many.
+
+        Args:
+            sync: name of the sync.
+            source_pks: of the rows; None for all.
+            since: only what left since then (aware); None whenever it left.
+        """
         table, count = tables.journal.c, 0
+        late = () if since is None else (table.at >= since,)
         with self.writing("release unknown events") as connection:
             for some in _chosen(source_pks):
-                released = sa.update(tables.journal).where(table.sync == sync, table.state == UNKNOWN, *some)
+                released = sa.update(tables.journal).where(table.sync == sync, table.state == UNKNOWN, *some, *late)
                 count += connection.execute(released.values(state=RELEASED)).rowcount
         return count
 

@@ -1,4 +1,4 @@
-"""The tables that only syncs of events and purchases need, and how an outcome leaves the journal."""
+"""The tables that only syncs of events, purchases and triggers need, and how an outcome leaves the journal."""
 
 import polars as pl
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from caspio_sync.ledger.schema import Instant, metadata
 from caspio_sync.schemas import SOURCE_PK, Verdict
 
 LEAVING, UNKNOWN, RELEASED = "leaving", "unknown", "released"
-ONCE = ("events", "purchases")  # kinds of syncs whose rows are counted anew each time they arrive
+ONCE = ("events", "purchases", "triggers")  # kinds of syncs whose rows are counted anew each time they arrive
 
 # What left, or was about to, and has no outcome that is known: written before the call, gone with its outcome.
 #   leaving   of a run under way; once that has ended, its answer is lost

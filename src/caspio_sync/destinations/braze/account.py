@@ -11,10 +11,11 @@ from caspio_sync.clock import Clock
 from caspio_sync.destinations.braze.catalog_client import CatalogClient
 from caspio_sync.destinations.braze.client import BrazeClient
 from caspio_sync.destinations.braze.engagement_client import BrazeEngagementClient
+from caspio_sync.destinations.braze.sending_client import SendingClient
 from caspio_sync.wire.closing import Closing
 from caspio_sync.wire.http import Transport
 
-C = TypeVar("C", BrazeClient, CatalogClient, BrazeEngagementClient)
+C = TypeVar("C", BrazeClient, CatalogClient, BrazeEngagementClient, SendingClient)
 
 
 @dataclass(kw_only=True, eq=False)
@@ -38,7 +39,7 @@ class BrazeAccount(Closing):
     transport: Callable[[], Transport] | None = None
 
     def __post_init__(self) -> None:
-        self._made: list[BrazeClient | CatalogClient | BrazeEngagementClient] = []
+        self._made: list[BrazeClient | CatalogClient | BrazeEngagementClient | SendingClient] = []
 
     @property
     def secret(self) -> str:
@@ -72,6 +73,15 @@ class BrazeAccount(Closing):
     def new_catalogs(self) -> CatalogClient:
         """A client for catalogs, which whoever asked for it closes."""
         return CatalogClient(**self._arguments())
+
+    @cached_property
+    def sending(self) -> SendingClient:
+        """For messages that a call triggers."""
+        return self._kept(self.new_sending())
+
+    def new_sending(self) -> SendingClient:
+        """A client for messages, which whoever asked for it closes."""
+        return SendingClient(**self._arguments())
 
     def take_share(self, share: float) -> None:
         """As `Account.take_share`: each of its endpoints has a limit of its own; the sender takes the share."""

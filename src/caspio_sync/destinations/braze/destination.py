@@ -11,6 +11,7 @@ from caspio_sync.destinations.braze.events import EventSink, PurchaseSink
 from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.destinations.braze.profiles import EngagementFeed, ProfileSink
 from caspio_sync.destinations.braze.settings import BrazeSettings
+from caspio_sync.destinations.braze.triggers import TriggerSink
 from caspio_sync.engine.destination import Destination
 from caspio_sync.wire.http import Transport
 
@@ -42,6 +43,7 @@ BRAZE = Destination(
             "engagement": EngagementFeed,
             "events": EventSink,
             "purchases": PurchaseSink,
+            "triggers": TriggerSink,
         }
     ),
 )

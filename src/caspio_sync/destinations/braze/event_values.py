@@ -12,6 +12,7 @@ from caspio_sync.mapping.values import WORDS, Rule, ValueRules, text_rule, withi
 
 EVENT_BYTES = 100 * 1024
 PURCHASE_BYTES = 50 * 1024
+TRIGGER_BYTES = 50 * 1024  # of trigger_properties, and of a Canvas's context (Braze, 2.3)
 MOST_PIECES = 100  # of one purchase (Braze, 3.7)
 _TEXT_CHARS = 255
 
@@ -53,3 +54,4 @@ def _values(size: int, json_fits: Callable[[pl.Expr], pl.Expr]) -> ValueRules:
 
 EVENT_VALUES = _values(EVENT_BYTES, lambda text: text.str.len_bytes() <= EVENT_BYTES)
 PURCHASE_VALUES = _values(PURCHASE_BYTES, lambda text: text.str.len_bytes() <= PURCHASE_BYTES)
+TRIGGER_VALUES = replace(PURCHASE_VALUES, schemas={})

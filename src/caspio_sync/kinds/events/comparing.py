@@ -12,7 +12,7 @@ from caspio_sync.engine.erasing import withhold_erased
 from caspio_sync.engine.line import Batch, Row
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.kinds.events.mapping import EventMapping, edited
-from caspio_sync.kinds.events.work import EDITED, WAITED, EventWork, chosen_by_hand
+from caspio_sync.kinds.events.work import EDITED, VERSION, WAITED, EventWork, chosen_by_hand
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.compare import HELD, KEY_UNIQUE, Comparison, Versions
 from caspio_sync.ledger.events_schema import RELEASED
@@ -168,6 +168,7 @@ def compare_events(
         .otherwise(pl.lit("differs")),
         _op=pl.when(follows).then(pl.lit("changed")).otherwise(pl.lit("new")),
         _waited=waited,
+        _version=pl.when(released & ~pl.col("_edited")).then("_last_fp").otherwise("fp"),
     )
     return _compared(rows, held, asked)
 
@@ -191,6 +192,7 @@ def _compared(rows: pl.DataFrame, held: pl.DataFrame, asked: Asked) -> tuple[Com
         held["_op"],
         edits.alias(EDITED),
         held[WAITED],
+        held[VERSION],
         (held[f"{_ROW}verdict"] == Verdict.QUARANTINED.value).fill_null(value=False).alias(HELD_BEFORE),
         _moved=held.select(
             pl.col(f"{_ROW}mapping_version").is_not_null()

@@ -1,7 +1,7 @@
 """The definitions of syncs of `kind: events` and `kind: purchases`: what their files may say."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -95,6 +95,7 @@ class Occurrences(Sync):
         gate: limits and expectations.
     """
 
+    properties_word: ClassVar[str] = "properties"
     identity: Identity
     time: FieldMapping
     fields: Mapping[str, FieldMapping] = Field(default_factory=dict, alias="properties")
@@ -135,6 +136,11 @@ class Occurrences(Sync):
     @property
     def returned_as(self) -> str | None:
         """Name of the event that a purchase of less than nothing becomes; None where it is held."""
+        return None
+
+    @property
+    def known_again_seconds(self) -> float | None:
+        """How long the destination knows again what is sent once more; None where it takes it for another one."""
         return None
 
     @property
@@ -238,7 +244,7 @@ class Occurrences(Sync):
 
     def where(self, *location: str | int) -> str:
         """As `Sync.where`; the file calls its fields properties, and an event's name its event."""
-        words = {"fields": "properties", EVENT_NAME: "event", ORDER_KEY: "lines", LINE_COUNT: "lines"}
+        words = {"fields": self.properties_word, EVENT_NAME: "event", ORDER_KEY: "lines", LINE_COUNT: "lines"}
         return super().where(*(words.get(str(each), each) for each in location[:1]), *location[1:])
 
 

@@ -63,17 +63,24 @@ def _name_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]
             yield at, f"'{name}' has {len(name)} characters, {values.title} takes {most}; shorten it"
 
 
-def _property_faults(data: Mapping[str, Any], values: ValueRules, reserved: frozenset[str]) -> Iterator[Fault]:
-    properties = data.get("properties")
+def trigger_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    """As `event_faults`, of triggered messages."""
+    yield from _property_faults(data, values, OF_EVENTS, "trigger_properties")
+
+
+def _property_faults(
+    data: Mapping[str, Any], values: ValueRules, kept: frozenset[str], section: str = "properties"
+) -> Iterator[Fault]:
+    properties = data.get(section)
     if not isinstance(properties, dict):
         return
     seen: dict[str, str] = {}
     for name, mapping in properties.items():
-        at: Location = ("properties", name)
+        at: Location = (section, name)
         first = seen.setdefault(name.lower(), name)
         if first != name:
             yield at, f"is mapped twice: '{first}' differs only by case; keep one of the two"
-        elif name in reserved:
+        elif name in kept:
             yield at, f"'{name}' is a part of the event itself, not of its properties; choose another name"
         elif name in OF_FRAMES or name.startswith("_") or name.endswith(OK_SUFFIX):
             yield at, f"'{name}' is a reserved name; the sync's own frames use it: choose another one"

@@ -1,7 +1,8 @@
-"""Events and purchases: rows as things that people did.
+"""Events, purchases and triggers: rows as things that people did, and as messages about them.
 
-One room with two words: a purchase is an event whose name is its product. What makes them a kind of their own is the
-same (each once, in the order of their time, noted before it leaves); what differs is some parts of the definition.
+One room with three words: a purchase is an event whose name is its product, a trigger one that is answered by a message
+to the person. What makes them a kind of their own is the same (each once, in the order of their time, noted before it
+leaves); what differs is some parts of the definition.
 """
 
 from dataclasses import replace
@@ -9,9 +10,10 @@ from typing import Any
 
 from caspio_sync.engine.kind import Kind, Words
 from caspio_sync.kinds.events.definition import EventSync, Occurrences, PurchaseSync
-from caspio_sync.kinds.events.faults import event_faults, purchase_faults
+from caspio_sync.kinds.events.faults import event_faults, purchase_faults, trigger_faults
 from caspio_sync.kinds.events.mapping import EventMapping
-from caspio_sync.kinds.events.proposal import propose_events, propose_purchases
+from caspio_sync.kinds.events.proposal import propose_events, propose_purchases, propose_triggers
+from caspio_sync.kinds.events.triggers_definition import TriggerSync
 from caspio_sync.observe.report import RunReport
 
 
@@ -57,6 +59,15 @@ EVENTS: Kind[Any] = Kind(
     describe=_describe,
     verify="caspio_sync.kinds.events.counting:count_back",
     beside="caspio_sync.kinds.events.lines:with_lines",
+)
+TRIGGERS = replace(
+    EVENTS,
+    name="triggers",
+    definition=TriggerSync,
+    faults=trigger_faults,
+    words=replace(_words("message"), free="messages are no data points; what they cost, their channel's contract says"),
+    propose=propose_triggers,
+    beside="",
 )
 PURCHASES = replace(
     EVENTS,

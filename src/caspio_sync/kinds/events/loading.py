@@ -69,6 +69,7 @@ def loads(rows: pl.DataFrame, envelopes: list[Envelope], first_number: int) -> I
     people = _edges(rows[KEY].rle_id().to_numpy())
     calls = _edges(write)
     keys = rows[KEY].rle_id().to_numpy()
+    again = np.append(np.flatnonzero(keys[1:] == keys[:-1]) + 1, len(keys))  # rows of whoever the row before is of
     start = number = 0
     while start < rows.height:
         envelope = envelopes[int(write[start])]
@@ -79,7 +80,10 @@ def loads(rows: pl.DataFrame, envelopes: list[Envelope], first_number: int) -> I
         )
         stop = max(stop, start + 1)  # what is too large goes alone
         end_of_call = int(calls[np.searchsorted(calls, start, side="right")])
-        if stop < end_of_call:
+        if envelope.one_a_key:
+            twice = int(again[np.searchsorted(again, start, side="right")])
+            stop = min(stop, twice)
+        elif stop < end_of_call:
             whole = int(people[np.searchsorted(people, stop, side="right") - 1])
             stop = whole if whole > start else stop
         stop = min(stop, end_of_call)

@@ -169,4 +169,4 @@ def _properties(sync: Occurrences, maker: CellMaker, values: ValueRules) -> Iter
         told = schemas[0].parts.get(str(at[-1])) if schemas and len(at) == 2 else None
         return told if told in values.rules else None
 
-    return Planner(maker, meaning, root=("properties",)).plans(sync.fields)
+    return Planner(maker, meaning, root=(sync.properties_word,)).plans(sync.fields)

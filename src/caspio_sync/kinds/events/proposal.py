@@ -102,6 +102,29 @@ def propose_purchases(
     return "\n".join(lines) + "\n"
 
 
+def propose_triggers(
+    name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None, **_: object
+) -> str:
+    """As `propose_events`, of rows that send a message each.
+
+    Raises:
+        ConfigurationError: as `propose_events`.
+    """
+    person, when = _person(table, fields), _time(table, fields)
+    head = _head(name, table, "triggers", fields, time_zone, person, "messages", known=True)
+    properties = _properties("triggers", [each for each in fields if each not in {person, when}])
+    lines = [
+        *head,
+        "campaign_id: SAY-IT    # its API identifier; or canvas_id; `transactional: true` for transactional e-mail",
+        f"time: {quoted(when.name)}    # when it happened: older than gate.max_age, nothing is sent of it",
+        "",
+        *(each.replace("properties:", "trigger_properties:", 1) for each in properties),
+        "",
+        *_ending(),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def _head(  # noqa: PLR0917 - what the first lines are made of
     name: str,
     table: str,
@@ -111,6 +134,8 @@ def _head(  # noqa: PLR0917 - what the first lines are made of
     person: CaspioField,
     what: str,
     destination: str = registry.DEFAULT_DESTINATION,
+    *,
+    known: bool = False,
 ) -> Iterator[str]:
     values = rules_for(kind, destination)
     yield f"# {name}: rows of {table} → {values.title} {what}. A proposal: read it line by line, then"
@@ -127,7 +152,7 @@ def _head(  # noqa: PLR0917 - what the first lines are made of
     yield "identity:"
     identifier = "external_id" if "external_id" in values.identities else "email"
     yield f"  {identifier}: {quoted(person.name)}    # the person; the same identity as in the profile sync"
-    if "update_only" in values.on_new:
+    if not known and "update_only" in values.on_new:
         yield "  on_new: create    # update_only: dropped without a word, where the person is not known there"
     yield ""
 

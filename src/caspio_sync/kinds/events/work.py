@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import polars as pl
 
@@ -18,6 +19,7 @@ from caspio_sync.schemas import KEY, SOURCE_PK, ok
 # Of the changes: the instants that the gate holds an event's time against; null for no statement.
 NOW, OLDEST = "_now", "_oldest"
 THERE = "_there"  # whether the destination knows the event's person; null where that is not asked
+VERSION = "_version"  # the version that a row leaves as: of one that is sent once more, the one it left as before
 WAITED = "_waited"  # whether the order stayed as it is for as long as it is waited for
 EDITED = "_edited"  # whether the row was sent before, and its cells differ; null where a person released it
 
@@ -69,7 +71,9 @@ async def event_work(opening: Opening, definition: Occurrences, mapping: EventMa
     if not opening.planned:
         work.lost = (await opening.ledger.do(ledger.note_lost, name)).height
         if definition.when_lost == "resend":
-            work.released = await opening.ledger.do(ledger.release_unknown, name)
+            known_again = definition.known_again_seconds
+            since = None if known_again is None else opening.clock.now() - timedelta(seconds=known_again)
+            work.released = await opening.ledger.do(ledger.release_unknown, name, since=since)
     return work
 
 
@@ -95,8 +99,8 @@ async def begin(run: SyncRun[EventWork]) -> None:
         run.report.notes.append(f"{run.work.lost:,} events left with a run that ended before their answer was recorded")
     if run.work.released:
         run.report.notes.append(
-            f"{run.work.released:,} events whose answer was lost are sent once more (when_lost: resend): {title} may "
-            "have them twice then"
+            f"{run.work.released:,} events whose answer was lost are sent once more (when_lost: resend)"
+            + (f": {title} may have them twice then" if run.work.definition.known_again_seconds is None else "")
         )
     if unknown:
         run.report.notes.append(

@@ -136,7 +136,7 @@ class SendingEndpoints:
             if before is not None and now - before < DEDUPLICATED_SECONDS:
                 return told
             self._seen[campaign, send_id] = now
-        self._send(campaign, recipient, who, own, dispatch_id, send_id)
+        self._send(recipient, SentMessage(campaign, who, own, dispatch_id, send_id))
         return told
 
     def _messages(self, body: dict[str, Any], _now: float) -> dict[str, Any]:
@@ -155,7 +155,7 @@ class SendingEndpoints:
         whom = [_who(each) for each in given]
         dispatch_id = self._dispatch()
         for each, who in zip(given, whom, strict=True):
-            self._send(str(body.get("campaign_id") or ""), each, who, {}, dispatch_id, body.get("send_id"))
+            self._send(each, SentMessage(str(body.get("campaign_id") or ""), who, {}, dispatch_id, body.get("send_id")))
         return {"dispatch_id": dispatch_id}
 
     def _to_recipients(self, of: str, body: dict[str, Any], properties: str, send_id: str | None) -> dict[str, Any]:
@@ -165,21 +165,13 @@ class SendingEndpoints:
         last = {orjson.dumps(_who(each)): each for each in recipients}
         for each in last.values():
             own = shared | _properties(each, properties)
-            self._send(of, each, _who(each), own, dispatch_id, send_id)
+            self._send(each, SentMessage(of, _who(each), own, dispatch_id, send_id))
         return {"dispatch_id": dispatch_id}
 
-    def _send(
-        self,
-        of: str,
-        recipient: Mapping[str, Any],
-        who: Any,
-        properties: dict[str, Any],
-        dispatch_id: str,
-        send_id: str | None,
-    ) -> None:
+    def _send(self, recipient: Mapping[str, Any], message: SentMessage) -> None:
         """To whoever is there; others are passed over without a word."""
         if self._is_there(recipient) or recipient.get("send_to_existing_only") is False:
-            self.sent.append(SentMessage(of, who, properties, dispatch_id, send_id))
+            self.sent.append(message)
 
     def _is_there(self, recipient: Mapping[str, Any]) -> bool:
         if (alias := recipient.get("user_alias")) is not None:
@@ -215,7 +207,7 @@ def _listed(given: object, name: str) -> list[Any]:
 
 def _properties(holder: Mapping[str, Any], name: str) -> dict[str, Any]:
     names = ("context", "canvas_entry_properties") if name == "context" else (name,)
-    given = next((holder[each] for each in names if each in holder), {})
+    given: Any = next((holder[each] for each in names if each in holder), {})
     if type(given) is not dict:
         raise RefusedError(400, f"Bad Request: '{name}' must be an object")
     if len(orjson.dumps(given)) > PROPERTIES_BYTES:
