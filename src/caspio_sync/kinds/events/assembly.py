@@ -1,7 +1,7 @@
 """What an order has of its lines: columns that are joined to its row, and the part of its event that they become.
 
-Joined to the source frame (`lines.py`): a list of cells for each field of a line that is read, by which a version of
-the order is told; and what the lines become together.
+Joined to the source frame (`lines.py`): the cells of all lines as one text for each of their fields that is read, by
+which a version of the order is told; and what the lines become together.
 """
 
 from collections.abc import Iterator, Mapping
@@ -48,7 +48,8 @@ class Assembly:
         amounts = (values.schemas[name].amount for name in sync.taxonomy if name in values.schemas)
         self.amount = next((name for name in amounts if name and name not in sync.fields), None)
 
-    def columns(self, _: tuple[MappedColumn, ...]) -> tuple[MappedColumn, ...]:
+    @property
+    def columns(self) -> tuple[MappedColumn, ...]:
         """The properties that come of lines."""
         keys = tuple(sorted(set(_keys(self.lines.products))))
         products = MappedColumn(PRODUCTS, pl.String, encoding="json", decimals=keys)

@@ -3,6 +3,7 @@
 Each stretch of lines is held against Caspio's own count, as those of any table: no line is missed by a short answer.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -78,8 +79,9 @@ class OrderLines:
         numbers = orders.select(SOURCE_PK, self._number(self.order_field, orders).alias(_ORDER))
         numbers = numbers.with_columns(pl.when(pl.col(_ORDER).is_not_null()).then(pl.len().over(_ORDER)).alias(ORDERS))
         wanted = numbers.select(pl.col(_ORDER).drop_nulls().unique(maintain_order=True))
-        frames = [self._products(lines, wanted) async for lines in self._read(caspio, wanted[_ORDER])]
-        together = self._together(pl.concat(frames).unique(SOURCE_PK).sort(SOURCE_PK)) if frames else None
+        read = self._read(caspio, wanted[_ORDER])
+        frames = [await asyncio.to_thread(self._products, lines, wanted) async for lines in read]
+        together = await asyncio.to_thread(self._together, frames) if frames else None
         names = [*JOINED, *self.assembly.cells]
         left = orders.drop(names, strict=False)
         if together is None:
@@ -153,8 +155,9 @@ class OrderLines:
             how="horizontal",
         )
 
-    def _together(self, products: pl.DataFrame) -> pl.DataFrame:
-        """What the lines of each order become; they come in the order of their PK_ID."""
+    def _together(self, frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+        """What the lines of each order become, in the order of their PK_ID."""
+        products = pl.concat(frames).unique(SOURCE_PK).sort(SOURCE_PK)
         pieces = pl.col(QUANTITY_PART).abs()
         text = pl.concat_str(
             pl.col(PRODUCT).str.strip_suffix("}"), pl.lit(f',"{QUANTITY_PART}":'), pieces.cast(pl.String), pl.lit("}")

@@ -88,7 +88,7 @@ class EventMapping(RowMapping):
         self.schemas = tuple(values.schemas[name] for name in sync.taxonomy if name in values.schemas)
         self._assembly = None if lines is None else Assembly(sync, lines, values)
         if self._assembly is not None:
-            self.columns += self._assembly.columns(self.columns)
+            self.columns += self._assembly.columns
 
     @property
     def properties(self) -> tuple[MappedColumn, ...]:
