@@ -334,3 +334,10 @@ def test_why_tells_of_one_event_of_several(world: World) -> None:
     assert "Each is sent, as an event of its own" in done.output
     done = CliRunner().invoke(app, ["why", "tickets", "c2", "--pk", str(pks[1])])
     assert done.exit_code
+
+
+def test_a_property_may_bear_the_name_of_a_part_of_a_purchase(world: World) -> None:
+    text = TICKETS_SYNC.replace("priority: Priority", "price: Priority, currency: {constant: GBP}") + LOOSE
+    tickets(world, [ticket(1)], text)
+    assert world.run("tickets").verdicts == {"sent": 1}
+    assert arrived(world)[0]["properties"] == {"subject": "Ticket 1", "price": 1, "status": "open", "currency": "GBP"}

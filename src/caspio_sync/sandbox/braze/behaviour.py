@@ -24,6 +24,8 @@ _CATALOG_RIGHTS = (
 )
 PERMISSIONS = frozenset(
     {"users.track", "users.identify", "users.export.ids", "users.delete", "subscription.status.get"}
+    | {"users.alias.new", "users.alias.update", "users.merge", "users.external_ids.rename"}
+    | {"users.external_ids.remove", "subscription.status.set", "events.list", "events.get", "purchases.product_list"}
     | {"messages.send", "campaigns.trigger.send", "canvas.trigger.send", "transactional.send"}
     | {"email.unsubscribe", "email.hard_bounces", "subscription.groups.get"}
     | {"campaigns.list", "campaigns.data_series", "canvas.list", "canvas.data_series"}
@@ -58,6 +60,9 @@ class BrazeBehaviour(BaseModel):
     export_per_minute: int = 250
     export_per_second: int = 40
     identity_per_minute: int = 20_000
+    renames_per_minute: int = 1_000
+    group_writes_per_minute: int = 5_000
+    lists_per_hour: int = 1_000
     groups_per_hour: int = 250_000  # most of the GET endpoints draw from this pool
 
     # 2.3, 3.1: sizes.

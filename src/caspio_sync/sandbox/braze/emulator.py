@@ -23,6 +23,7 @@ from caspio_sync.sandbox.braze.catalogs import Catalogs
 from caspio_sync.sandbox.braze.catalogs_endpoints import CatalogEndpoints, CatalogWrite
 from caspio_sync.sandbox.braze.engagement_endpoints import EngagementEndpoints
 from caspio_sync.sandbox.braze.export import full_profile
+from caspio_sync.sandbox.braze.identity_endpoints import IdentityEndpoints
 from caspio_sync.sandbox.braze.journal import Journal
 from caspio_sync.sandbox.braze.messaging import Messaging
 from caspio_sync.sandbox.braze.profiles import ProfileStore
@@ -61,6 +62,7 @@ class BrazeSandbox:
         self._catalog_endpoints = CatalogEndpoints(self.behaviour)
         self.messaging = Messaging(self.behaviour, self.store)
         self._engagement_endpoints = EngagementEndpoints(self.behaviour, self.store, self.messaging)
+        self._identity_endpoints = IdentityEndpoints(self.behaviour, self.store)
         self._sending_endpoints = SendingEndpoints(self.behaviour, self.store, self.messaging)
         self.requests = 0
         self.statuses: Counter[int] = Counter()
@@ -222,6 +224,7 @@ class BrazeSandbox:
             or self._engagement_endpoints.route(method, path)
             or self._catalog_endpoints.route(method, path)
             or self._sending_endpoints.route(method, path)
+            or self._identity_endpoints.route(method, path)
         )
 
     async def _answer(self, send: Send, status: int, body: bytes, headers: Headers) -> None:

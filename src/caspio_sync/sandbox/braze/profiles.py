@@ -12,8 +12,9 @@ from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.checks import STATES, email_problem
 from caspio_sync.sandbox.braze.custom import CustomAttributes
 from caspio_sync.sandbox.braze.dates import iso, parse_instant
+from caspio_sync.sandbox.braze.identities import IdentityChanges
 from caspio_sync.sandbox.braze.index import SharedIndex
-from caspio_sync.sandbox.braze.merging import merged_counts
+from caspio_sync.sandbox.braze.merging import merged_records
 
 Record = dict[str, Any]
 
@@ -24,7 +25,7 @@ PROPAGATION_LIMIT = 100
 """A state change reaches at most this many other profiles with the same address (Braze, subscriptions)."""
 
 
-class ProfileStore:
+class ProfileStore(IdentityChanges):
     """Profiles by number, each held as the JSON of its record: about a third of what Python objects would take.
 
     A record has the export's field names, plus `subscription_groups` (id → state), `created` (epoch seconds) and
@@ -35,6 +36,7 @@ class ProfileStore:
         self._behaviour = behaviour
         self._records: list[bytes] = []
         self._by_external_id: dict[str, int] = {}
+        self._deprecated: dict[str, int] = {}
         self._by_alias: dict[tuple[str, str], int] = {}
         self._by_token: dict[str, int] = {}
         self._by_email = SharedIndex()
@@ -60,12 +62,6 @@ class ProfileStore:
         """The record of a profile, a copy."""
         record: Record = orjson.loads(self._records[number])
         return record
-
-    def find(self, *, external_id: str | None = None, alias: tuple[str, str] | None = None) -> int | None:
-        """The profile with that external id, or that (label, name) alias."""
-        if external_id is not None:
-            return self._by_external_id.get(external_id)
-        return self._by_alias.get(alias) if alias is not None else None
 
     def find_braze_id(self, braze_id: str) -> int | None:
         """The profile Braze numbered so."""
@@ -100,23 +96,17 @@ class ProfileStore:
         """Merge a profile into another and remove it; the kept one's values win (Braze, POST /users/identify)."""
         target, source = self.read(kept), self.read(gone)
         self._remove(gone, source)
-        for kind in ("custom_events", "purchases"):
-            if entries := merged_counts(target.get(kind) or [], source.get(kind) or []):
-                target[kind] = entries
-        for field in ("custom_attributes", "subscription_groups"):
-            if both := (source.get(field) or {}) | (target.get(field) or {}):
-                target[field] = both
-        for field in ("user_aliases", "push_tokens"):
-            if both_lists := [*(target.get(field) or []), *(source.get(field) or [])]:
-                target[field] = both_lists
-        if "total_revenue" in source:
-            target["total_revenue"] = target.get("total_revenue", 0.0) + source["total_revenue"]
+        if (former := source.get("external_id")) is not None:  # of two identified ones, by POST /users/merge
+            self._by_external_id.pop(former)
+            if "external_id" not in target:
+                self._by_external_id[former] = kept
         for field, index in (("email", self._by_email), ("phone", self._by_phone)):
             if field in source and field not in target:
                 index.add(self._address(field, source[field]), kept)
-        self._by_alias |= {(a["alias_label"], a["alias_name"]): kept for a in target.get("user_aliases") or ()}
-        self._by_token |= {token["token"]: kept for token in target.get("push_tokens") or ()}
-        self._write(kept, source | target)
+        merged = merged_records(target, source)
+        self._by_alias |= {(a["alias_label"], a["alias_name"]): kept for a in merged.get("user_aliases") or ()}
+        self._by_token |= {token["token"]: kept for token in merged.get("push_tokens") or ()}
+        self._write(kept, merged)
 
     def _remove(self, number: int, record: Record) -> None:
         for field, index in (("email", self._by_email), ("phone", self._by_phone)):
@@ -135,6 +125,7 @@ class ProfileStore:
         """Forget a profile; its number is not given again."""
         record = self.read(number)
         self._by_external_id.pop(record.get("external_id", ""), None)
+        self._deprecated = {former: each for former, each in self._deprecated.items() if each != number}
         for alias in record.get("user_aliases") or ():
             self._by_alias.pop((alias["alias_label"], alias["alias_name"]), None)
         for token in record.get("push_tokens") or ():
@@ -219,7 +210,7 @@ class ProfileStore:
         update_only = item.get("_update_existing_only")
         if "external_id" in item:
             external_id = str(item["external_id"])
-            number = self._by_external_id.get(external_id)
+            number = self.find(external_id=external_id)
             if number is None and update_only is not True:
                 self._by_external_id[external_id] = len(self._records)
                 return self._create({"external_id": external_id}, when)
