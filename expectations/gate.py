@@ -17,6 +17,7 @@ import polars as pl
 
 from caspio_sync.engine.gates import Judgement
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.held import WAITS
 from caspio_sync.schemas import HELD_BEFORE, PROBLEMS, CheckResult
 from expectations.fit import base_of, columns_of, viewed
 
@@ -103,7 +104,8 @@ class Gate:
             elif not check.passed and (_at_any_size(result) or _news(rows) >= self._limits.min_rows):
                 blocked.append(f"{check.name}: {check.why}")
         held, accepted = _split(rows, failed_rows)
-        if (share := self._too_many(_news(held), _news(rows))) is not None:
+        failed = held.filter(~pl.col("reason").str.starts_with(WAITS))  # what waits is no sign of a mistake
+        if (share := self._too_many(_news(failed), _news(rows))) is not None:
             blocked.append(f"{share}; most frequent: {_most_frequent(checks)}")
         return Judgement(accepted, held, tuple(checks), "; ".join(blocked) or None, time.perf_counter() - started)
 

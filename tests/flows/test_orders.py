@@ -254,3 +254,19 @@ def test_check_looks_at_the_lines(world: World) -> None:
     told = CliRunner().invoke(app, ["check", "placed"])
     assert told.exit_code == 2
     assert "has no field 'Titel'" in " ".join(told.output.split())
+
+
+@pytest.mark.parametrize("complete", ["{quiet: 60s}", "{count: LineCount}"])
+def test_many_orders_that_wait_block_nothing(world: World, complete: str) -> None:
+    """At the usual limits of the gate: every new order waits at first."""
+    numbers = range(1, 301)
+    first = [line_of(number, 1) for number in numbers]
+    shop(world, [order(number) for number in numbers], first, PLACED.replace("{count: LineCount}", complete))
+    assert world.run("placed").verdicts == {"quarantined": 300}
+    world.clock.advance(30)
+    world.caspio.insert_rows("OrderLines", [line_of(number, 2) for number in numbers])
+    for _ in range(4):  # two hundred waiting ones a run
+        world.clock.advance(61)
+        world.run("placed")
+    assert world.verdicts("placed") == {"sent": 300}
+    assert all(len(each["properties"]["products"]) == 2 for each in arrived(world))

@@ -51,6 +51,7 @@ RETURN_BOUNDARIES = {
 # Those that only syncs of events pass.
 EVENT_BOUNDARIES = {
     "caspio_sync.kinds.events.comparing": ("compare_events",),
+    "caspio_sync.kinds.events.line": ("read_lines",),
     "caspio_sync.kinds.events.sending": ("loaded",),
     "caspio_sync.kinds.events.sending:Departing": ("commit", "_note", "_withdraw", "_record_taken"),
     "caspio_sync.destinations.braze.client:BrazeClient": ("probe_track",),

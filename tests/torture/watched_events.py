@@ -76,7 +76,8 @@ class WatchedEvents(Watched):
         for entry in fresh:
             self._last_request = entry.request
             properties = entry.object["properties"]
-            version = (str(properties["ref"]), float(properties["version"]))
+            version = self.shop.version_of(properties)
+            self.faults += self.shop.faults_in(properties)
             self.arrivals[version] += 1
             again = self.arrivals[version] > 1
             if again and (self.shop.told.when_lost == "hold" or version[0] not in self.doubted):
