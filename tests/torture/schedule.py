@@ -77,6 +77,8 @@ async def _play(watched: Watched) -> Watched:
     _let_pass(watched)
     # Without a cursor field, a run that goes on from one that died leaves what changed meanwhile to the next.
     full = isinstance(watched, WatchedItems) and not watched.shop.described.cursor
+    # An edited event that is held, a table that only grows does not read again.
+    full = full or (isinstance(watched, WatchedEvents) and not watched.shop.told.cursor)
     ended = await watched.run(watched.order(options={"full": full, **_deleting(watched)}))
     if ended.status:
         watched.faults.append(f"the last run ended with {ended.status}: {ended.message}")
