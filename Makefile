@@ -21,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 help: ## list the commands
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
-demo: setup ## run the shipped profile sync on the sandbox, three times, and show what happened
+demo: setup ## run the shipped syncs on the sandbox, from the first load to orders that are placed live, and show what happened
 	@$(BIN)/caspio-sync demo
 
 demo-reset: ## forget the demo's sandbox, ledger and Prefect database

@@ -1,5 +1,6 @@
 """eCommerce events that are made of orders and their lines."""
 
+import asyncio
 from typing import Any, cast
 
 import polars as pl
@@ -7,8 +8,11 @@ import pytest
 from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
+from caspio_sync.cli.shop_traffic import Placed, play
 from caspio_sync.sandbox.orders import load_order_lines, load_orders, read_order_lines
+from caspio_sync.settings import current_settings
 from tests.flows.happenings import arrived
+from tests.flows.hooked import Hooked
 from tests.flows.orders import LOOSE, PLACED, line_of, order, shop
 from tests.flows.world import World
 
@@ -270,3 +274,35 @@ def test_many_orders_that_wait_block_nothing(world: World, complete: str) -> Non
         world.run("placed")
     assert world.verdicts("placed") == {"sent": 300}
     assert all(len(each["properties"]["products"]) == 2 for each in arrived(world))
+
+
+def test_an_order_that_a_webhook_announces_is_read_with_its_lines(world: World) -> None:
+    hooked = Hooked(world)
+    shop(world, [order(1)], two_lines(1))
+    hooked.hook("Orders", "placed")
+    world.run("placed")
+    world.caspio.datasheet.insert("Orders", order(2))
+    world.caspio.insert_rows("OrderLines", two_lines(2))
+    hooked.deliver()
+    assert hooked.waiting("placed") == 1
+    assert world.run("placed", hints=True).verdicts == {"sent": 1}
+    assert arrived(world)[-1]["properties"]["order_id"] == "o2"
+
+
+def test_the_shop_s_traffic_is_orders_that_were_never_placed_before(world: World) -> None:
+    world.shipped("placed_orders")
+    load_orders(world.caspio)
+    load_order_lines(world.caspio)
+    world.run("placed_orders", baseline=True)
+
+    async def traffic() -> list[Placed]:
+        async with world.connect().caspio(current_settings(), world.clock) as caspio:
+            return [each async for each in play(caspio, world.clock, speed=600, most=3)]
+
+    began = world.clock.monotonic()
+    placed = asyncio.run(traffic())
+    assert 0 < world.clock.monotonic() - began < 60  # at the pace of the shop, as often as was asked
+    world.clock.advance(60)
+    assert world.run("placed_orders").verdicts == {"sent": 3}
+    told = {each["properties"]["order_id"]: len(each["properties"]["products"]) for each in arrived(world)}
+    assert told == {each.number: each.lines for each in placed}

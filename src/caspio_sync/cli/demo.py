@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from statistics import median
 from typing import Annotated, Any
 
 import orjson
@@ -9,6 +10,7 @@ import typer
 
 from caspio_sync.caspio.client import Source
 from caspio_sync.cli.demo_mail import mail, post, receiver
+from caspio_sync.cli.demo_shop import place_orders
 from caspio_sync.cli.run import run_shown, show_report
 from caspio_sync.cli.sandbox import environment, use_settings
 from caspio_sync.cli.show import OUT, number, show_table
@@ -21,7 +23,8 @@ from caspio_sync.settings import load_settings
 from caspio_sync.sync_files import shipped_examples
 
 DEMO_HOME = Path(".caspio-sync/demo")
-SYNC, CATALOG, ENGAGEMENT = "customers", "products", "engagement"
+SYNC, CATALOG, ENGAGEMENT, ORDERS = "customers", "products", "engagement", "placed_orders"
+LIVE = 6  # orders that are placed while somebody listens
 CUSTOMERS, PRODUCTS = Source("Customers"), Source("Products")
 # Braze blocks these ids in the demo's workspace, so that its own word on a row is seen as well.
 BLOCKED = ["12352", "12395", "12427"]
@@ -43,7 +46,8 @@ def demo(
 
     Starts the sandbox, runs the shipped profile sync three times (first load; nothing changed; 25 rows edited), then
     the shipped catalog sync twice (first load; prices changed and products gone), lets the emulated Braze mail people
-    and returns what they did to their Caspio rows, and prints what happened. Everything it makes is below
+    and returns what they did to their Caspio rows, then places orders that a webhook announces, and prints what
+    happened. Everything it makes is below
     .caspio-sync/demo; your own Prefect profile and accounts are not touched.
     """
     from caspio_sync.sandbox.server import SandboxProcesses
@@ -76,6 +80,7 @@ def demo(
             RunOptions(full=True),
         )
         _engagement(processes.braze_url)
+        _live_orders()
     OUT.print(
         f"\nAll state is in {DEMO_HOME}; `make demo-reset` removes it. Next: README.md, 'With your own accounts'."
     )
@@ -113,6 +118,25 @@ def _engagement(braze_url: str) -> None:
     rows = [tuple(_change(old[name], new[name]) for name in COLUMNS) for old, new in zip(before, after, strict=True)]
     OUT.print()
     show_table("their rows in Caspio, before > after", COLUMNS, rows)
+
+
+def _live_orders() -> None:
+    """Orders of the past are taken for told; then a webhook announces new ones."""
+    _run(
+        "9. Orders",
+        "those of the past are recorded as they are, and none of them is sent",
+        ORDERS,
+        RunOptions(baseline=True),
+    )
+    took = place_orders(LIVE)
+    OUT.print(
+        f"\n[bold]10. {LIVE} orders are placed now[/], line by line; a webhook announces each, and it is read with its "
+        "lines, judged and sent."
+    )
+    OUT.print(
+        f"The first was an event in Braze {took[0]:.2f} seconds after it was placed, for the gate is loaded then; the "
+        f"others within {max(took[1:]):.2f}, half of them within {median(took[1:]):.2f}."
+    )
 
 
 def _change(old: Any, new: Any) -> str:

@@ -27,11 +27,11 @@ _REACTIONS: Sequence[tuple[str, ...]] = (
 
 
 @contextlib.contextmanager
-def receiver() -> Iterator[tuple[str, str]]:
+def receiver(port: int = 0) -> Iterator[tuple[str, str]]:
     """`caspio-sync receive` as a process: its address for Currents, and the token it asks for."""
     token = secrets.token_urlsafe(24)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "caspio_sync", "receive", "--port", "0"],
+    process = subprocess.Popen(  # noqa: S603 - our own command
+        [sys.executable, "-m", "caspio_sync", "receive", "--port", str(port)],
         env={**os.environ, "CASPIO_SYNC_RECEIVER_TOKEN": token},
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

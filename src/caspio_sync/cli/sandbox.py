@@ -1,5 +1,6 @@
 """`caspio-sync sandbox`: the emulators of all three APIs, on this machine."""
 
+import contextlib
 import os
 import threading
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from caspio_sync import signals
 from caspio_sync.cli.show import OUT, show_table
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.settings import SANDBOX_VARIABLE
 
 if TYPE_CHECKING:
@@ -82,6 +84,40 @@ def up(
             OUT.print("stopping")
         finally:
             SANDBOX_ENV.unlink(missing_ok=True)
+
+
+@sandbox.command("shop")
+def shop(
+    speed: Annotated[float, typer.Option(min=0.001, help="How many times as fast as the shop was.")] = 60,
+    orders: Annotated[int | None, typer.Option(min=1, help="How many; default those of the week, 567.")] = None,
+) -> None:
+    """Place the shop's real orders once more, now, line by line through Caspio's REST API: live traffic to watch.
+
+    For the sandbox alone. At a speed of 60 an hour of the shop's week takes a minute.
+
+    Example: `caspio-sync --sandbox sandbox shop --speed 600`, and in another terminal runs of placed_orders
+    """
+    import asyncio
+
+    from caspio_sync.cli.shop_traffic import play
+    from caspio_sync.clock import SystemClock
+    from caspio_sync.engine.connect import caspio_client
+    from caspio_sync.settings import load_settings
+
+    if not os.environ.get(SANDBOX_VARIABLE):
+        raise ConfigurationError(
+            "orders that nobody placed are for the sandbox alone: give --sandbox before the command"
+        )
+
+    async def traffic() -> None:
+        clock = SystemClock()
+        async with caspio_client(load_settings(), clock) as caspio:
+            async for each in play(caspio, clock, speed=speed, most=orders):
+                OUT.print(f"{clock.now():%H:%M:%S} {each.number}: {each.lines} lines of customer {each.customer}")
+
+    signals.end_in_own_time()
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(traffic())
 
 
 @sandbox.command("switches")
