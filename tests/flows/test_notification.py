@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from caspio_sync.cli.main import app
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.orders import PLACED, line_of, order, shop
 from tests.flows.world import World
 
 
@@ -267,6 +268,17 @@ def test_too_many_rows_set_aside_are_told_with_where_to_look(world: World, recei
         world.caspio.update_rows("Customers", {"Email": "sound@example.com"}, f"CustomerNo='c{number}'")
     assert world.ended().code == 0
     assert titles(receiver)[1:] == [("recovered", "success")]
+
+
+def test_orders_that_wait_for_their_lines_are_told_to_nobody(world: World, receiver: Receiver) -> None:
+    numbers = range(1, 301)
+    quiet = PLACED.replace("{count: LineCount}", "{quiet: 60s}")
+    shop(world, [order(number) for number in numbers], [line_of(number, 1) for number in numbers], quiet)
+    for _ in range(4):
+        world.run("placed")
+        world.clock.advance(61)
+    assert world.verdicts("placed") == {"sent": 300}
+    assert receiver.messages == []
 
 
 def test_a_share_is_of_as_many_runs_as_it_takes() -> None:

@@ -6,15 +6,17 @@ and goes is told again after an hour at the earliest.
 
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from caspio_sync.clock import Clock
 from caspio_sync.engine.connect import Connect
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, GateBlockedError, UnexpectedError
+from caspio_sync.ledger.held import WAITS
 from caspio_sync.ledger.incidents import Incident
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.store import Ledger
@@ -164,7 +166,7 @@ def findings(  # noqa: PLR0917 - what is known after a run
     if error is not None or run is None or report is None or run.options.partial:
         return Findings(wrong, frozenset())
     sound = {FAILED, BLOCKED, *([LATE] if LATE not in wrong else [])}
-    not_taken, judged = lately([report.verdicts, *_verdicts_before(run)])
+    not_taken, judged = lately([_judged(report.model_dump(mode="json")), *_verdicts_before(run)])
     if judged >= SHARE_ROWS:
         if not_taken > judged * settings.notify_share / 100:
             wrong[SHARE] = _share_text(name, report, not_taken, judged, settings.notify_share)
@@ -186,7 +188,16 @@ def lately(verdicts: Iterable[dict[str, int]]) -> tuple[int, int]:
 
 def _verdicts_before(run: SyncRun) -> Iterator[dict[str, int]]:
     for each in run.past:
-        yield (each.report or {}).get("verdicts", {})
+        yield _judged(each.report or {})
+
+
+def _judged(report: Mapping[str, Any]) -> dict[str, int]:
+    """A report's rows by verdict, without those that wait for their time or their lines: nobody made a mistake."""
+    verdicts = dict(report.get("verdicts", {}))
+    waiting = sum(each["rows"] for each in report.get("reasons", ()) if str(each["reason"]).startswith(WAITS))
+    if waiting:
+        verdicts[Verdict.QUARANTINED.value] = verdicts.get(Verdict.QUARANTINED.value, 0) - waiting
+    return verdicts
 
 
 def _by_watermark(name: str, settings: Settings, clock: Clock, ledger: Ledger) -> Freshness | None:
