@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from caspio_sync.engine.kind import mapping_of
+from caspio_sync.kinds.events.assembly import JOINED
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
@@ -65,7 +66,7 @@ def held(text: str, *rows: dict[str, Any], **columns: Any) -> list[str | None]:
     sync: Sync = parse_sync(text, Path("syncs/t.yaml"))
     mapping = mapping_of(sync, FIELDS)
     schema: dict[str, Any] = {"source_pk": pl.Int64} | {each.name: SOURCE_DTYPES[each.type] for each in FIELDS}
-    schema |= {"uncastable": pl.List(pl.String)}
+    schema |= {"uncastable": pl.List(pl.String), **(JOINED if "lines:" in text else {})}
     whole = [dict.fromkeys(schema) | SOUND | {"source_pk": place} | row for place, row in enumerate(rows)]
     source = pl.DataFrame(whole, schema={**schema, "At": pl.String}).with_columns(pl.col("At").str.to_datetime())
     told = {"_now": NOW, "_oldest": NOW - 30 * DAY, "_edited": False, **columns}
@@ -147,7 +148,56 @@ def test_what_the_sync_says_of_many_pieces_and_of_negative_lines() -> None:
     assert held(returned, {"Pieces": -3}, {"Price": -1.0}, {"Pieces": 0}) == [None, None, "quantity_not_negative"]
 
 
-@pytest.mark.parametrize("text", [EVENTS + "on_update: hold\n", PURCHASES + "on_update: hold\n"])
+ORDERS = """\
+kind: events
+source: {table: T}
+identity: {external_id: Who}
+event: {from: Kind, map: {o: ecommerce.order_placed, r: ecommerce.order_refunded}}
+time: At
+properties:
+  order_id: Code
+  currency: Currency
+  source: {constant: shop}
+  total_discounts: Price
+  metadata: {object: {text: Text, phone: {from: Phone, transform: phone}}}
+lines:
+  table: L
+  key: Code
+  complete: {count: Pieces}
+  products: {product_id: C, product_name: N, variant_id: C, quantity: Q, price: P}
+"""
+
+
+def test_an_order_is_held_for_its_parts_and_for_its_lines() -> None:
+    joined = {"_lines": 2, "_orders": 1, "_bought": "[{}]", "_amount": 5.0}
+    one = {**joined, "Pieces": 2, "Price": 0.0}
+    rows = [
+        one,
+        {**one, "_lines": 1},
+        {**one, "_lines": 0, "Pieces": 0},
+        {**one, "_lines": 3},
+        {**one, "_orders": 2},
+        {**one, "_unsound": "17"},
+        {**one, "Currency": "XYZ"},
+        {**one, "Code": ""},
+        {**one, "Price": -1.0},
+        {**one, "Kind": "x"},
+    ]
+    assert held(ORDERS, *rows) == [
+        None,
+        *["waits_for_its_lines"] * 3,
+        "lines_complete",
+        "lines_sound",
+        *["parts_present"] * 3,
+        "event_named",
+    ]
+    assert held(ORDERS, *rows[:5], _waited=True) == [None, *["lines_complete"] * 4]
+    quiet = ORDERS.replace("{count: Pieces}", "{quiet: 60s}")
+    assert held(quiet, one, {**one, "At": "2026-03-01T11:59:00"}) == ["waits_for_its_lines", None]
+    assert held(quiet, one, _waited=True) == held(quiet, one, _oldest=None) == [None]
+
+
+@pytest.mark.parametrize("text", [each + "on_update: hold\n" for each in (EVENTS, PURCHASES, ORDERS)])
 def test_the_suite_stays_small(text: str) -> None:
     sync = parse_sync(text, Path("syncs/t.yaml"))
     assert len(suite_of(sync, mapping_of(sync, FIELDS))) <= MAX_ROW_EXPECTATIONS

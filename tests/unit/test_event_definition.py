@@ -1,5 +1,6 @@
 """What sync files of events and purchases may say, and what is proposed for a table."""
 
+import contextlib
 import re
 from pathlib import Path
 from typing import Any, cast
@@ -139,6 +140,27 @@ def test_what_no_schema_has_is_refused_with_its_line(old: str, new: str, said: s
     text = refused(PLACED.replace(old, new))
     assert said in text
     assert re.search(r"syncs/tickets\.yaml:\d+", text)
+
+
+NONSENSE = ["5", "x", "null", "[]", "[a]", "{}", "{a: 1}", "{object: 5}", "{event: 5}", "{from: [a]}", "true", "1.5"]
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE)
+@pytest.mark.parametrize(
+    "part", ["event", "lines", "table", "key", "complete", "products", "product_id", "negative", "properties"]
+)
+def test_nonsense_is_a_finding_and_no_failure(part: str, nonsense: str) -> None:
+    text = PLACED + "  negative: hold\n"
+    inside = {"product_id": ("product_id: Code", f"product_id: {nonsense}")}
+    line = next(each for each in text.splitlines() if each.strip().startswith(f"{part}:") or part in inside)
+    if part == "lines":
+        text = text[: text.index("lines:")] + f"lines: {nonsense}\n"
+    elif part in inside:
+        text = text.replace(*inside[part])
+    else:
+        text = text.replace(line, f"{line[: line.index(':')]}: {nonsense}")
+    with contextlib.suppress(ConfigurationError):  # whatever else it raises is a failure
+        parse_sync(text, Path("syncs/tickets.yaml"))
 
 
 def test_what_is_taken_back_has_a_total_of_its_own() -> None:
