@@ -45,8 +45,8 @@ def init(
         str,
         typer.Option(
             "--kind",
-            help="What the rows become: profiles, the items of a catalog, events or purchases; or engagement: what "
-            "comes back to them.",
+            help="What the rows become: profiles, the items of a catalog, events, purchases, or triggers: messages; or "
+            "engagement: what comes back to them.",
         ),
     ] = "profiles",
     destination: Annotated[
