@@ -376,5 +376,16 @@ def test_the_automation_is_one_that_prefect_takes() -> None:
 def test_a_clone_ships_no_sync_file_where_a_users_own_stand() -> None:
     """So `caspio-sync init customers` works in it, and nothing of ours is deployed."""
     assert SyncFiles(ROOT / "syncs").names == []
-    names = "books confirmations contacts customers deals engagement orders placed_orders products tickets".split()
+    names = [
+        "books",
+        "confirmations",
+        "contacts",
+        "customers",
+        "deals",
+        "engagement",
+        "orders",
+        "placed_orders",
+        "products",
+        "tickets",
+    ]
     assert SyncFiles(ROOT / "examples").names == names

@@ -112,7 +112,7 @@ def propose_triggers(
     """
     person, when = _person(table, fields), _time(table, fields)
     head = _head(name, table, "triggers", fields, time_zone, person, "messages", known=True)
-    properties = _properties("triggers", [each for each in fields if each not in {person, when}])
+    properties = _properties(rules_for("triggers"), [each for each in fields if each not in {person, when}])
     lines = [
         *head,
         "campaign_id: SAY-IT    # its API identifier; or canvas_id; `transactional: true` for transactional e-mail",
