@@ -25,7 +25,7 @@ from caspio_sync.deployed.backfill import (
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.kind import kind_named
 from caspio_sync.errors import TransientError
-from caspio_sync.ledger.runs import KILLED, RUNNING
+from caspio_sync.ledger.run_record import KILLED, RUNNING
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.moment import Moment

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 
-from caspio_sync.ledger.schema import VERSION_TABLE
+from caspio_sync.ledger.form import VERSION_TABLE
 
 # What each ledger makes at its birth, and how: two ledgers never share one.
 _OWN: dict[str, Callable[[], str]] = {

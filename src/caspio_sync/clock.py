@@ -1,7 +1,7 @@
 """Time as an argument: all waiting goes through one clock, so that hours pass in tests without waiting for them."""
 
-import asyncio
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -37,4 +37,10 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         """Wait for that many seconds."""
+        import asyncio  # noqa: PLC0415 - 20 ms, for who waits
+
         await asyncio.sleep(seconds)
+
+
+CLOCK: ContextVar[Clock] = ContextVar("clock", default=SystemClock())  # noqa: B039 - it holds nothing
+"""What a command looks at the time by that opens no account; tests hand in their own."""

@@ -15,9 +15,10 @@ from caspio_sync.clock import Clock
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.runs import insert
 from caspio_sync.ledger.schema import Instant
+from caspio_sync.spans import DAYS_A_MONTH
 
 REPEATED_WITHIN = timedelta(days=14)  # a message that comes again later than this is taken for a new one
-KEPT_DAYS = 30  # of what was counted
+KEPT_DAYS = DAYS_A_MONTH  # of what was counted
 metadata = sa.MetaData()
 _hint = sa.Table(
     "inbox_hint",

@@ -19,7 +19,8 @@ from caspio_sync.clock import Clock
 from caspio_sync.engagement.events import Malformed, Post, read_events
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.schema import Instant, microseconds
+from caspio_sync.ledger.form import microseconds
+from caspio_sync.ledger.schema import Instant
 
 metadata = sa.MetaData()
 # `seq` grows with the time of arrival: a new or restored inbox never gives a number again that a fold has passed.

@@ -31,6 +31,13 @@ DESTINATIONS: Mapping[str, str] = MappingProxyType(
         "activecampaign": "caspio_sync.destinations.activecampaign.destination:ACTIVECAMPAIGN",
     }
 )
+PLAIN: Mapping[str, str] = MappingProxyType(
+    {
+        "braze": "caspio_sync.destinations.braze.plain:PLAIN",
+        "activecampaign": "caspio_sync.destinations.activecampaign.plain:PLAIN",
+    }
+)
+"""What is known of a destination before it is loaded; one that is not here is loaded to ask it."""
 
 
 def load(table: Mapping[str, str], name: str, what: str) -> Any:

@@ -26,13 +26,12 @@ from caspio_sync.characters import trimmed
 from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.feeds import FeedSettings
-from caspio_sync.state import Folder, StateSettings, TypedSettings, closed
-from caspio_sync.sync_files import SyncFiles, bare_name, destination_in, shipped_examples
+from caspio_sync.places import DEFAULT_SYNCS, closed
+from caspio_sync.state import Folder, StateSettings, TypedSettings
+from caspio_sync.sync_files import FILE_VARIABLE, SyncFiles, bare_name, destination_in, sync_files_of
 from caspio_sync.wire.http import is_address, is_in_clear, is_loopback
 
-# Set by our own commands alone: the accounts are the sandbox's; one more sync file, from outside of the folder.
-SANDBOX_VARIABLE = "CASPIO_SYNC_SANDBOX"
-SYNC_FILE_VARIABLE = "CASPIO_SYNC_FILE"
+SANDBOX_VARIABLE = "CASPIO_SYNC_SANDBOX"  # set by our own commands alone: the accounts are the sandbox's
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 
 
@@ -120,9 +119,9 @@ class LocalSettings(StateSettings):
         default=None, ge=1, description="calls a UTC day to this account, of all syncs on the ledger; 0 means no limit"
     )
 
-    syncs: Folder = Field(default=Path("syncs"), validation_alias="CASPIO_SYNC_SYNCS")
+    syncs: Folder = Field(default=DEFAULT_SYNCS, validation_alias="CASPIO_SYNC_SYNCS")
     sandbox: _Sandbox = False
-    sync_outside: Path | None = Field(default=None, validation_alias=SYNC_FILE_VARIABLE)
+    sync_outside: Path | None = Field(default=None, validation_alias=FILE_VARIABLE)
 
     notify_url: SecretStr | None = Field(
         default=None,
@@ -154,8 +153,7 @@ class LocalSettings(StateSettings):
     @property
     def sync_files(self) -> SyncFiles:
         """The sync files there are: those of `syncs`; where it holds none, on the sandbox, the shipped examples."""
-        own = SyncFiles(self.syncs, self.sync_outside)
-        return SyncFiles(shipped_examples()) if self.sandbox and not own.names else own
+        return sync_files_of(self.syncs, self.sync_outside, sandbox=self.sandbox)
 
     def sync_file(self, name: str) -> Path:
         """The file of a sync by its name; where there is none, the one it would have.

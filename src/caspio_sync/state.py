@@ -2,16 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from caspio_sync.characters import trimmed
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.private_files import close_to_others
-
-_HOME = Path(".caspio-sync")
+from caspio_sync.places import DEFAULT_HOME, has_inbox, inbox_url, ledger_url
 
 
 def _from_home(path: Path) -> Path:
@@ -48,7 +46,7 @@ class TypedSettings(BaseSettings):
 class StateSettings(TypedSettings):
     """Where state is."""
 
-    home: Folder = Field(default=_HOME, validation_alias="CASPIO_SYNC_HOME")
+    home: Folder = Field(default=DEFAULT_HOME, validation_alias="CASPIO_SYNC_HOME")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
     inbox_max_gb: float = Field(
         default=20.0,
@@ -61,33 +59,22 @@ class StateSettings(TypedSettings):
     @property
     def ledger_url(self) -> str:
         """SQLAlchemy URL of the ledger: PostgreSQL where one is set, else a SQLite file below `home`."""
-        return self.ledger or f"sqlite:///{self.home / 'ledger.db'}"
+        return ledger_url(self.home, self.ledger)
 
     @property
     def inbox_url(self) -> str:
         """SQLAlchemy URL of what Braze posted: the ledger's PostgreSQL, else a SQLite file of its own below `home`."""
-        return self.ledger if self.ledger and not _is_sqlite(self.ledger) else f"sqlite:///{self.home / 'inbox.db'}"
+        return inbox_url(self.home, self.ledger)
 
     @property
     def has_inbox(self) -> bool:
         """Whether anything may have been posted or polled already."""
-        return not _is_sqlite(self.inbox_url) or (self.home / "inbox.db").is_file()
+        return has_inbox(self.home, self.ledger)
 
     @property
     def has_ledger(self) -> bool:
         """Whether there is a ledger already; a dry run does not make one."""
         return self.ledger is not None or (self.home / "ledger.db").is_file()
-
-
-_Placed = TypeVar("_Placed", bound=StateSettings)
-
-
-def closed(settings: _Placed) -> _Placed:
-    """The settings, and what was made by them before is readable by its owner alone."""
-    # The sandbox's and the demo's state lies below the usual folder, whatever `home` is.
-    for home in {settings.home, _HOME}:
-        close_to_others(home, (settings.ledger_url, settings.inbox_url))
-    return settings
 
 
 def state_folder(folder: Path) -> Path:
@@ -108,8 +95,3 @@ def state_folder(folder: Path) -> Path:
         f"the state folder {folder} cannot be used: {why}. Give this user the right to write there, or name another "
         "one: CASPIO_SYNC_HOME"
     )
-
-
-def _is_sqlite(url: str) -> bool:
-    """As `ledger.engine.database_url` reads it, without SQLAlchemy."""
-    return url.strip().lower().startswith("sqlite")

@@ -7,8 +7,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from caspio_sync.destinations.braze.answers import BRAZE_ENDPOINTS
 from caspio_sync.destinations.braze.client import BrazeClient
+from caspio_sync.destinations.braze.plain import BRAZE_ENDPOINTS
 from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.wire.http import RateLimit, RefusedError, UnavailableError
 from caspio_sync.wire.taken import ObjectError, Taken

@@ -13,14 +13,13 @@ from caspio_sync.clock import SystemClock
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.settings import (
     SANDBOX_VARIABLE,
-    SYNC_FILE_VARIABLE,
     ReceiverSettings,
     account_variables,
     destination_settings,
     load_settings,
     variables,
 )
-from caspio_sync.sync_files import SyncFiles
+from caspio_sync.sync_files import FILE_VARIABLE, SyncFiles
 
 DEPLOYMENTS = Path(__file__).parents[2] / "deployments"
 ROOT = DEPLOYMENTS.parent
@@ -122,7 +121,7 @@ def _example_variables() -> set[str]:
 
 
 def test_the_example_names_every_variable_that_a_person_may_set() -> None:
-    own = {SANDBOX_VARIABLE, SYNC_FILE_VARIABLE}  # set by our own commands
+    own = {SANDBOX_VARIABLE, FILE_VARIABLE}  # set by our own commands
     known = {*variables(), *variables(ReceiverSettings)} - own
     assert _example_variables() == {*known, "POSTGRES_PASSWORD", "POSTGRES_RECEIVER_PASSWORD"}
 

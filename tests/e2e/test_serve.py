@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from caspio_sync.ledger.runs import KILLED, RUNNING
+from caspio_sync.ledger.run_record import KILLED, RUNNING
 from caspio_sync.ledger.store import Ledger
 from tests.e2e.prefect_api import asked
 

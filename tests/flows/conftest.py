@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from caspio_sync.clock import CLOCK
 from caspio_sync.engine.connect import CONNECT
 from tests.flows.catalog_shop import Shop
 from tests.flows.engine import repeat_at_once, without_engine
@@ -67,9 +68,10 @@ def world(
     for name, value in {**ENVIRONMENT, **private}.items():
         monkeypatch.setenv(name, value)
     made = World(tmp_path)
-    token = CONNECT.set(replace(made.connect()))
+    token, clock = CONNECT.set(replace(made.connect())), CLOCK.set(made.clock)
     yield made
     CONNECT.reset(token)
+    CLOCK.reset(clock)
     made.caspio.close()
 
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from caspio_sync.ledger.runs import KILLED
+from caspio_sync.ledger.run_record import KILLED
 from tests.flows.world import World
 
 pytestmark = pytest.mark.usefixtures("prefect")

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from caspio_sync.engine.quota import utc_day
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
 from caspio_sync.sandbox.faults import Fault
+from caspio_sync.spans import utc_day
 from tests.flows.returns import RECORDS, RETURN, Told, customers, opened, row, told_by_braze  # noqa: F401 - fixtures
 from tests.flows.world import START, World
 

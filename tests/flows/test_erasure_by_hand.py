@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from caspio_sync.cli.main import app
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.ledger.schema import microseconds
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from tests.flows.world import World

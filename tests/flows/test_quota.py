@@ -16,11 +16,13 @@ from typer.testing import CliRunner
 
 from caspio_sync.caspio.client import CaspioClient, Source
 from caspio_sync.cli.main import app
-from caspio_sync.engine.quota import BLOCK, CaspioQuota, caspio_account, utc_day
+from caspio_sync.engine.accounts import caspio_account
+from caspio_sync.engine.quota import BLOCK, CaspioQuota
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import load_settings
+from caspio_sync.spans import utc_day
 from tests.flows.world import World
 from tests.virtual_clock import VirtualClock
 

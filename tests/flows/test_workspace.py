@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from caspio_sync import registry
 from caspio_sync.cli.main import app
 from caspio_sync.destinations.braze.destination import BRAZE
-from caspio_sync.engine.workspace import THIS_MACHINE, host_of
+from caspio_sync.engine.accounts import THIS_MACHINE, host_of
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.sandbox.braze.behaviour import PERMISSIONS, SANDBOX_KEY, BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox

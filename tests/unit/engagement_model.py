@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from caspio_sync.engagement.events import EVENTS, Post, event_lines
 from caspio_sync.inbox import Inbox
 from caspio_sync.kinds.engagement.folding import FoldReport, fold_inbox
-from caspio_sync.ledger.schema import microseconds
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
 from tests.virtual_clock import VirtualClock

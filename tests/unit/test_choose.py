@@ -16,7 +16,7 @@ from caspio_sync.engine.selection import Selection, choose
 from caspio_sync.engine.sharing import Shares
 from caspio_sync.engine.situation import look
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.ledger.runs import Cursor
+from caspio_sync.ledger.run_record import Cursor
 from caspio_sync.ledger.sweeps import InterruptedSweep
 from caspio_sync.mapping.sync_file import parse_sync
 from caspio_sync.observe.report import RunOptions

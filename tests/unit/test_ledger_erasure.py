@@ -18,8 +18,8 @@ from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.ledger.audit import FIRST_HASH, AuditBrokenError, chained
 from caspio_sync.ledger.erasure import Erased, Keyspace
 from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.raw_prints import PRINTS
-from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.ledger.store import Ledger
 from tests.virtual_clock import VirtualClock

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from caspio_sync.ledger import housekeeping, schema
-from caspio_sync.ledger.runs import OPEN, RECORDED
+from caspio_sync.ledger.run_record import OPEN, RECORDED
 from caspio_sync.ledger.schema import RECORD_SCHEMA
 from caspio_sync.ledger.store import Ledger
 from tests.virtual_clock import VirtualClock

@@ -16,7 +16,8 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError, TransientErr
 from caspio_sync.inbox import Inbox
 from caspio_sync.ledger import migrations
 from caspio_sync.ledger.engine import database_url
-from caspio_sync.ledger.schema import REVISION, VERSION_TABLE, metadata
+from caspio_sync.ledger.form import REVISION, VERSION_TABLE
+from caspio_sync.ledger.schema import metadata
 from caspio_sync.ledger.store import Ledger
 
 

@@ -3,9 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 from caspio_sync.engine.summary import sparkline, state_message, summary_lines
-from caspio_sync.ledger.runs import Run
-from caspio_sync.observe.freshness import Freshness, duration
+from caspio_sync.ledger.run_record import Run
+from caspio_sync.observe.freshness import Freshness
 from caspio_sync.observe.report import CheckTotals, Reason, RunReport
+from caspio_sync.spans import duration
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 

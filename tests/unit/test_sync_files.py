@@ -7,8 +7,8 @@ import pytest
 from caspio_sync.cli.sync_name import sync_named
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.settings import SYNC_FILE_VARIABLE, load_settings
-from caspio_sync.sync_files import SyncFiles
+from caspio_sync.settings import load_settings
+from caspio_sync.sync_files import FILE_VARIABLE, SyncFiles
 from flows.backfill import BackfillParameters
 from flows.catalog_sync import CatalogSyncParameters
 from flows.engagement_return import EngagementReturnParameters
@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.delenv(SYNC_FILE_VARIABLE, raising=False)
+    monkeypatch.delenv(FILE_VARIABLE, raising=False)
     (tmp_path / "syncs").mkdir()
     (tmp_path / "syncs" / "customers.yaml").write_text(TEXT)
     (tmp_path / "syncs" / "shops.yml").write_text(TEXT)

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 
 from caspio_sync.cli.look import open_ledger
-from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.show import ERR, OUT, number, show_json, spreadsheet_cell, written
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.audit import AuditBrokenError, AuditEntry

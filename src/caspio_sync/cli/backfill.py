@@ -10,7 +10,8 @@ from rich.markup import escape
 
 from caspio_sync import signals
 from caspio_sync.cli.moment_option import parse_moment
-from caspio_sync.cli.run import STOPPED, AsJson, Resend, Strict
+from caspio_sync.cli.options import AsJson
+from caspio_sync.cli.run import STOPPED, Resend, Strict
 from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from caspio_sync.cli.examine import Examined, examine
 from caspio_sync.cli.findings import private_findings, show_findings
-from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.cli.sync_name import AnySyncName
 from caspio_sync.engine.finding import Finding, findings_of

@@ -24,6 +24,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
             "Say how each sync stands: its last run, how far it has read, its rows by verdict, its newest delivered "
             "row."
         ),
+        "runs": "List the runs that the ledger knows, newest first: how each ended, and what it did with its rows.",
+        "show": "Tell what one run did: rows by verdict and reason, its gate, its cost, and changes of the mapping.",
         "why": (
             "Tell a row's story: its values now, mapped and judged, and when each version was sent and what Braze "
             "answered."
@@ -63,7 +65,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """By name what the list of commands says: the first paragraph of the command's own help."""
 
-_ELSEWHERE = {"status": "look", "why": "look", "schema": "look"}  # in another module than the one of its name
+_ELSEWHERE = {"show": "runs", "why": "look", "schema": "look"}  # in another module than the one of its name
 
 
 class Commands(TyperGroup):

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from caspio_sync import startup
-from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.server import required_server
 from caspio_sync.cli.show import OUT, show_json, show_table
 from caspio_sync.deployed.deployments import POOL, Deployments, deployments_of, prefect_file, refusal_by_budget

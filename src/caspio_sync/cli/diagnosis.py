@@ -16,7 +16,7 @@ from caspio_sync.engine.situation import is_ahead
 from caspio_sync.inbox import Waiting
 from caspio_sync.ledger.leases import Lease
 from caspio_sync.ledger.processes import has_died
-from caspio_sync.ledger.runs import FAILED, KILLED, Run
+from caspio_sync.ledger.run_record import FAILED, KILLED, Run
 from caspio_sync.ledger.store import Ledger
 
 # As much as cursors and ages can bear; leases lapse by the database's clock.

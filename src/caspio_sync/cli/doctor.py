@@ -21,7 +21,7 @@ from caspio_sync.cli.diagnosis import (
     server_findings,
 )
 from caspio_sync.cli.findings import private_findings, show_findings
-from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.server import named_server
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.deployed.deployments import POOL

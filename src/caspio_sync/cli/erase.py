@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from caspio_sync.cli.run import AllowErasures, AsJson
+from caspio_sync.cli.options import AsJson
+from caspio_sync.cli.run import AllowErasures
 from caspio_sync.cli.show import ERR, OUT, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.engine import erasing

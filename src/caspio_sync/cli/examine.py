@@ -26,12 +26,12 @@ from caspio_sync.engine.prepared import Prepared, prepare
 from caspio_sync.engine.workspace import known_accounts
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.feeds import feeds_named
-from caspio_sync.mapping.definition import Sync, seconds_of
+from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.observe.freshness import duration
 from caspio_sync.observe.notification import place_of
 from caspio_sync.settings import Settings
+from caspio_sync.spans import duration, seconds_of
 
 _Look = Callable[[Prepared, Settings, CaspioClient], Awaitable[list[Finding]]]
 

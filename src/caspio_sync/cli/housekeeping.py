@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.server import named_server, own_records, use_server
 from caspio_sync.cli.show import OUT, show_json
 from caspio_sync.deployed.housekeeping import purge_ledger

@@ -7,10 +7,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.plan_markdown import plan_markdown
 from caspio_sync.cli.run import (
     AcceptSchema,
-    AsJson,
     Full,
     Key,
     Keys,

@@ -13,11 +13,12 @@ from pydantic import SecretStr
 from rich.markup import escape
 
 from caspio_sync.characters import trimmed
-from caspio_sync.cli.look import chosen_syncs, iso_text, open_ledger
-from caspio_sync.cli.run import AsJson, Strict, end, run_shown
-from caspio_sync.cli.show import ERR, OUT, moment, number, show_json, show_table, spreadsheet_cell, written
+from caspio_sync.cli.look import open_ledger
+from caspio_sync.cli.options import AsJson
+from caspio_sync.cli.run import Strict, end, run_shown
+from caspio_sync.cli.show import ERR, OUT, iso_text, moment, number, show_json, show_table, spreadsheet_cell, written
 from caspio_sync.cli.story import find_story, story_salt
-from caspio_sync.cli.sync_name import SyncName
+from caspio_sync.cli.sync_name import SyncName, chosen_syncs
 from caspio_sync.cli.why import Told, as_document, tell
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.fingerprints import key_hashes

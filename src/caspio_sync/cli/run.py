@@ -14,6 +14,7 @@ from caspio_sync import signals
 from caspio_sync.characters import trimmed
 from caspio_sync.cli.accuracy import show_verification
 from caspio_sync.cli.moment_option import parse_moment
+from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import ERR, OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
@@ -92,7 +93,6 @@ Prefect = Annotated[
     ),
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for a run of this sync that is under way.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
 WITHOUT_SERVER = (
     "without Prefect: no server is named. To have runs in its UI: `caspio-sync serve`, PREFECT_API_URL, or --prefect"

@@ -189,6 +189,11 @@ def moment(at: datetime | None) -> str:
     return "-" if at is None else f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
+def iso_text(at: datetime | None) -> str | None:
+    """An instant in JSON."""
+    return None if at is None else at.isoformat()
+
+
 def seconds_text(seconds: float) -> str:
     """A duration as people say it."""
     return (

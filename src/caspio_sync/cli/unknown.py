@@ -5,10 +5,10 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from caspio_sync.cli.look import chosen_syncs, iso_text, open_ledger
-from caspio_sync.cli.run import AsJson
-from caspio_sync.cli.show import OUT, moment, number, show_json, show_table
-from caspio_sync.cli.sync_name import SyncName
+from caspio_sync.cli.look import open_ledger
+from caspio_sync.cli.options import AsJson
+from caspio_sync.cli.show import OUT, iso_text, moment, number, show_json, show_table
+from caspio_sync.cli.sync_name import SyncName, chosen_syncs
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.events_schema import LEAVING, RELEASED
 from caspio_sync.settings import local_settings

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from caspio_sync.cli.accuracy import estimate_text, show_verification
-from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.show import ERR, OUT, progress_bar, show_json
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.destinations.braze.items_back import ItemsReadBack

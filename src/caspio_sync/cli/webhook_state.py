@@ -5,11 +5,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from caspio_sync.cli.show import number
-from caspio_sync.engine.connect import CONNECT
-from caspio_sync.hints import KEPT_DAYS
-from caspio_sync.ledger.store import Ledger
+from caspio_sync.ledger.overview import Overview
 from caspio_sync.observe.announced import Announced, announced
-from caspio_sync.settings import LocalSettings
+from caspio_sync.spans import DAYS_A_MONTH
 
 _RUNS_COUNTED = 10_000  # a week of runs every minute
 
@@ -36,7 +34,7 @@ class Webhook:
         came = ", ".join(f"{outcome} {number(count)}" for outcome, count in self.messages.items())
         calls = f"about {number(self.share.calls_a_month)} calls to Caspio a month"
         return (
-            f"messages in {KEPT_DAYS} days: {came}; {number(self.waiting)} rows wait",
+            f"messages in {DAYS_A_MONTH} days: {came}; {number(self.waiting)} rows wait",
             f"{self.share.text}; {calls}",
         )
 
@@ -53,14 +51,10 @@ class Webhook:
         }
 
 
-def webhook_of(settings: LocalSettings, ledger: Ledger, sync: str, now: datetime) -> Webhook | None:
+def webhook_of(ledger: Overview, sync: str) -> Webhook | None:
     """What the webhook of a sync announced; None where nothing ever was."""
-    if not settings.has_inbox:
+    heard = ledger.heard(sync, (ledger.now() - timedelta(days=DAYS_A_MONTH)).date())
+    if heard is None:
         return None
-    connect = CONNECT.get()
-    with connect.hints(settings, connect.clock) as hints:
-        heard = hints.heard(sync, (now - timedelta(days=KEPT_DAYS)).date())
-        if not heard.messages:
-            return None
-        waiting, _ = hints.count_waiting(sync)
-    return Webhook(heard.messages, heard.last_at, waiting, announced(ledger.runs(sync, limit=_RUNS_COUNTED)))
+    share = announced(ledger.runs(sync, limit=_RUNS_COUNTED))
+    return Webhook(heard.messages, heard.last_at, heard.waiting, share)

@@ -13,7 +13,8 @@ from rich.markup import escape
 from caspio_sync.caspio.webhooks import OutgoingWebhooks
 from caspio_sync.cli.findings import show_findings
 from caspio_sync.cli.look import open_ledger
-from caspio_sync.cli.run import AsJson, run_shown, show_report
+from caspio_sync.cli.options import AsJson
+from caspio_sync.cli.run import run_shown, show_report
 from caspio_sync.cli.show import ERR, OUT, number, show_error, show_json
 from caspio_sync.cli.sync_name import SyncName
 from caspio_sync.deployed import webhook

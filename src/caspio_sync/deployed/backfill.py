@@ -17,7 +17,7 @@ from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.selection import check_options
 from caspio_sync.engine.situation import backfill_digest
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.ledger.runs import KILLED_CODE
+from caspio_sync.ledger.run_record import KILLED_CODE
 from caspio_sync.ledger.shards import Shard
 from caspio_sync.observe.report import ExitCode, RunOptions, RunReport, end_name
 from caspio_sync.settings import Settings

@@ -16,7 +16,7 @@ from caspio_sync.caspio.rows_by_key import rows_by_key
 from caspio_sync.clock import Clock
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.prepared import Prepared
-from caspio_sync.engine.quota import CaspioQuota, utc_day
+from caspio_sync.engine.quota import CaspioQuota
 from caspio_sync.engine.reading import Reading
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.errors import ConfigurationError
@@ -24,6 +24,7 @@ from caspio_sync.hints import Hints, WaitingHint
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.schemas import SOURCE_PK
+from caspio_sync.spans import utc_day
 
 SHORTEST_WINDOW = 0.2
 LONGEST_WINDOW = 30.0

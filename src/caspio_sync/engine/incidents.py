@@ -20,13 +20,13 @@ from caspio_sync.ledger.held import WAITS
 from caspio_sync.ledger.incidents import Incident
 from caspio_sync.ledger.leases import LeaseHeldError
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.mapping.definition import seconds_of
 from caspio_sync.mapping.sync_file import load_sync
-from caspio_sync.observe.freshness import Freshness, duration
+from caspio_sync.observe.freshness import Freshness
 from caspio_sync.observe.notification import UNDELIVERED, MessageType, delivered
 from caspio_sync.observe.report import ExitCode, RunReport
 from caspio_sync.schemas import Verdict
 from caspio_sync.settings import Settings
+from caspio_sync.spans import duration, seconds_of
 
 QUIET = timedelta(hours=1)  # between two messages of one kind about one sync
 SHARE_ROWS = 20  # rows judged, of this run and as many before it as needed, from which a share means something

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 from caspio_sync import signals
 from caspio_sync.caspio.client import CaspioClient
+from caspio_sync.engine.accounts import caspio_account
 from caspio_sync.engine.clients import Clients
 from caspio_sync.engine.connect import CONNECT, Connect
 from caspio_sync.engine.destination import destination_of
@@ -32,7 +33,7 @@ from caspio_sync.engine.incidents import told
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.lease import HINTS, RUN, HeldLease, hold_lease, new_run_id
 from caspio_sync.engine.prepared import Prepared, calls_a_page, prepare
-from caspio_sync.engine.quota import CaspioQuota, caspio_account, count_calls
+from caspio_sync.engine.quota import CaspioQuota, count_calls
 from caspio_sync.engine.reading import Reading
 from caspio_sync.engine.run import Opening, SyncRun, Work
 from caspio_sync.engine.selection import check_options, choose
@@ -43,7 +44,7 @@ from caspio_sync.engine.turns import Turns
 from caspio_sync.engine.workspace import known_accounts, remember_accounts
 from caspio_sync.errors import CaspioSyncError, GateBlockedError
 from caspio_sync.ledger.fingerprints import identity_salt
-from caspio_sync.ledger.runs import Run
+from caspio_sync.ledger.run_record import Run
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
@@ -270,6 +271,7 @@ async def _make(
         destination=destination_of(definition).title,
         mode=selection.mode,
         started_at=now,
+        mapping_version=situation.versions.mapping,
         whole=selection.whole,
         drift=list(prepared.drift.lines),
         in_doubt=situation.in_doubt,

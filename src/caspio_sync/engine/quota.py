@@ -6,12 +6,13 @@ and calls are spread over the day where its budget would not suffice.
 
 import asyncio
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from urllib.parse import urlsplit
+from datetime import timedelta
 
 from caspio_sync.clock import Clock
+from caspio_sync.engine.accounts import caspio_account
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
+from caspio_sync.spans import utc_day
 
 # About a second's calls: what a kill leaves counted and not made.
 BLOCK = 20
@@ -24,20 +25,9 @@ _LATER_SECONDS = _BLOCK_SECONDS + 2.0
 RESERVE = 0.1
 
 
-def caspio_account(integration_url: str) -> str:
-    """What the account's calls are counted under: its host."""
-    text = integration_url.strip()
-    return urlsplit(text if "://" in text else f"https://{text}").netloc.lower()
-
-
 def count_calls(ledger: Ledger, integration_url: str, calls: int) -> None:
     """Count calls that were made already."""
     ledger.take_calls(caspio_account(integration_url), utc_day(ledger.now()), calls)
-
-
-def utc_day(now: datetime) -> datetime:
-    """Midnight UTC, when the day of `now` began."""
-    return now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 class CaspioQuota:

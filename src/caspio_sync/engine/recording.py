@@ -13,7 +13,7 @@ from caspio_sync.engine.erasing import record_erased
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.unfinished import release_claims
 from caspio_sync.ledger.compare import KEY_UNIQUE, OF_A_DUPLICATE, Comparison
-from caspio_sync.ledger.runs import RECORDED
+from caspio_sync.ledger.run_record import RECORDED
 from caspio_sync.observe.freshness import CHANGED_AT
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 

@@ -25,7 +25,7 @@ from caspio_sync.engine.turns import Turns
 from caspio_sync.errors import CaspioSyncError, GateBlockedError, LedgerFullError, StoppedError, TransientError
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt
-from caspio_sync.ledger.runs import Run
+from caspio_sync.ledger.run_record import Run
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping

@@ -13,8 +13,8 @@ from cronsim import CronSim
 from caspio_sync.caspio.client import MAX_PAGE_ROWS
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.mapping.definition import Sync
+from caspio_sync.spans import DAYS_A_MONTH
 
-DAYS_A_MONTH = 30
 CALLS_BEFORE_ROWS = 3  # token (billed as well: Caspio, 4.1), fields, count
 
 REGULAR, SWEEP = "regular", "nightly"

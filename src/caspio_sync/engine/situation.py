@@ -13,7 +13,7 @@ from caspio_sync.engine.owners import bears_its_key, present_keys
 from caspio_sync.engine.prepared import Prepared, suite_digest, sweep_digest
 from caspio_sync.ledger.compare import Versions
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
-from caspio_sync.ledger.runs import FAILED, Cursor
+from caspio_sync.ledger.run_record import FAILED, Cursor
 from caspio_sync.ledger.shards import ShardRest
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.sweeps import InterruptedSweep

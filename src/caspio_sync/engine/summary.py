@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from caspio_sync.engine.kind import kind_named
-from caspio_sync.ledger.runs import Run
-from caspio_sync.observe.freshness import Freshness, duration
+from caspio_sync.ledger.run_record import Run
+from caspio_sync.observe.freshness import Freshness
 from caspio_sync.observe.report import RunReport
 from caspio_sync.schemas import Verdict
+from caspio_sync.spans import duration
 
 _BARS = "▁▂▃▄▅▆▇█"
 _MEANS = {

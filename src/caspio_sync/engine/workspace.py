@@ -4,44 +4,32 @@ Caspio's account is known by its host; the destination's by its host, which many
 rotated. A new key is one of the same account where it finds the profiles (or items) that were sent last.
 """
 
-import ipaddress
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import Protocol
 
 from caspio_sync.clock import SystemClock
+from caspio_sync.engine.accounts import Accounts, workspace_of
 from caspio_sync.engine.connect import Connect, account_of
 from caspio_sync.engine.destination import destination_named, destination_of, title_of
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.errors import ConfigurationError, PermanentError
 from caspio_sync.ledger.store import Ledger
-from caspio_sync.ledger.workspaces import Workspace, key_digest
+from caspio_sync.ledger.workspace import Workspace
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.settings import Settings
 
-THIS_MACHINE = "this machine"  # emulators, whose ports change
 ASKED = 20  # keys that were sent, of which
 FOUND_SHARE = 0.8  # a rotated key must find so many: some profiles are deleted there
 
 
-@dataclass(frozen=True, slots=True)
-class Accounts:
-    """The accounts in the settings, held against those that the ledger knows of a sync.
-
-    Args:
-        present: those in the settings.
-        known: those in the ledger, None where it knows none yet.
-    """
-
-    present: Workspace
-    known: Workspace | None
+class _Remembering(Protocol):
+    """A ledger that knows accounts."""
 
     @property
-    def changed(self) -> bool:
-        """Whether the ledger is still to learn of the present ones."""
-        return self.present != self.known
+    def salt(self) -> int: ...
+    def workspace(self, sync: str, /) -> Workspace | None: ...
 
 
-def accounts(name: str, settings: Settings, ledger: Ledger) -> Accounts:
+def accounts(name: str, settings: Settings, ledger: _Remembering) -> Accounts:
     """The accounts of a sync, in the settings and in the ledger.
 
     Raises:
@@ -49,11 +37,12 @@ def accounts(name: str, settings: Settings, ledger: Ledger) -> Accounts:
     """
     destination = destination_named(settings.destination(name))
     account = account_of(destination, SystemClock())  # nobody is asked
-    present = Workspace(
-        caspio=host_of(settings.caspio_integration_url),
+    present = workspace_of(
+        caspio=settings.caspio_integration_url,
         destination=destination.name,
-        address=host_of(account.address),
-        destination_key=key_digest(account.secret, ledger.salt),
+        address=account.address,
+        key=account.secret,
+        salt=ledger.salt,
     )
     return Accounts(present, ledger.workspace(name))
 
@@ -129,21 +118,3 @@ def _others(name: str, why: str) -> ConfigurationError:
         "for another folder). There the first run is a full send of every row, and where the workspace holds them "
         f"already, `caspio-sync run {name} --baseline` records them as sent without sending"
     )
-
-
-def host_of(address: str) -> str:
-    """What an address is known by: its host, and a port of its own; one word for every loopback address."""
-    text = address.strip()
-    parts = urlsplit(text if "://" in text else f"https://{text}")
-    host = (parts.hostname or "").rstrip(".")
-    if _is_loopback(host):
-        return THIS_MACHINE
-    usual = {"https": 443, "http": 80}.get(parts.scheme)
-    return host if parts.port in {None, usual} else f"{host}:{parts.port}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.schema import instant
+from caspio_sync.ledger.form import instant
 
 FIRST_HASH = "0" * 64  # stands before the first entry
 _HEAD = "audit_head"

@@ -11,9 +11,11 @@ from caspio_sync.ledger import catalog_schema as tables
 from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import placeholders, select_frame, upsert
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.record import NO_VERSION
-from caspio_sync.ledger.runs import SWEEP, insert, put
-from caspio_sync.ledger.schema import DELETION, PROFILE, microseconds
+from caspio_sync.ledger.run_record import SWEEP
+from caspio_sync.ledger.runs import insert, put
+from caspio_sync.ledger.schema import DELETION, PROFILE
 from caspio_sync.ledger.sending import record_prices
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 

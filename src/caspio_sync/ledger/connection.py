@@ -11,10 +11,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import StaticPool
 
 from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.errors import CaspioSyncError, ConfigurationError, LedgerFullError, TransientError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger import upgrade
 from caspio_sync.ledger.engine import database_file, make_engine
-from caspio_sync.ledger.moved import ARRIVING, MEANING, MOVED, STATE, UNFINISHED
+from caspio_sync.ledger.moved import ARRIVING, MEANING, MOVED, UNFINISHED
+from caspio_sync.ledger.refusals import refusal
 from caspio_sync.ledger.schema import meta
 
 BUSY_TIMEOUT_SECONDS = 30.0
@@ -185,47 +186,6 @@ class LedgerConnection:
         try:
             yield
         except DBAPIError as error:
-            raise _refusal(error.orig, doing, self.location) from error
+            raise refusal(error.orig, doing, self.location) from error
         except self._engine.dialect.loaded_dbapi.Error as error:  # from the cursors of the hot paths
-            raise _refusal(error, doing, self.location) from error
-
-
-_SQLITE_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
-    ("SQLITE_BUSY", TransientError, "it is locked by another process. Try again when that run or tool has ended"),
-    ("SQLITE_LOCKED", TransientError, "it is locked by another connection. Try again"),
-    ("SQLITE_FULL", LedgerFullError, "the disk is full. Free space; what was committed before is kept"),
-    ("SQLITE_IOERR", CaspioSyncError, "the disk refused. Check its space and health; committed work is kept"),
-    ("SQLITE_READONLY", ConfigurationError, "the file or its folder is read-only. Give this user the right to write"),
-    ("SQLITE_CANTOPEN", ConfigurationError, "the file cannot be opened. Check the path and its rights"),
-    ("SQLITE_CONSTRAINT_TRIGGER", ConfigurationError, MEANING),
-    ("SQLITE_NOTADB", ConfigurationError, "the file is not an SQLite database. Name another file"),
-    ("SQLITE_CORRUPT", ConfigurationError, "the file is damaged. Restore it from a backup, or start a new ledger"),
-)
-_POSTGRESQL_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
-    ("40", TransientError, "another process wrote at the same time. Try again"),
-    ("55P03", TransientError, "it is locked by another process. Try again"),
-    ("53100", LedgerFullError, "the database server's disk is full. Free space; what was committed before is kept"),
-    ("53", TransientError, "the database server lacks resources. Try again"),
-    ("08", TransientError, "the connection was lost. Try again"),
-    ("57", TransientError, "the database server is stopping or ended the connection. Try again"),
-    ("28", ConfigurationError, "the user or password was refused. Check the ledger's URL"),
-    ("3D", ConfigurationError, "the database does not exist. Create it, or correct the ledger's URL"),
-    ("25006", ConfigurationError, "the database is read-only (a standby?). Name the one that can be written"),
-    (STATE, ConfigurationError, MEANING),
-    ("42501", ConfigurationError, "the user lacks a right. Grant it CREATE, SELECT, INSERT, UPDATE and DELETE"),
-)
-
-
-def _refusal(cause: BaseException | None, doing: str, where: str) -> CaspioSyncError:
-    """The error that tells what the database's own means here; values it may quote stay out."""
-    name = getattr(cause, "sqlite_errorname", None)
-    state = getattr(cause, "sqlstate", None)
-    table, code = (_SQLITE_MEANING, name) if name else (_POSTGRESQL_MEANING, state)
-    for prefix, error, meaning in table:
-        if code and str(code).startswith(prefix):
-            return error(f"Could not {doing} in {where}: {meaning} ({code}).")
-    if state is None and type(cause).__name__ == "OperationalError" and name is None:
-        return TransientError(
-            f"Could not {doing} in {where}: the database cannot be reached. Check that it runs and the ledger's URL."
-        )
-    return CaspioSyncError(f"Could not {doing} in {where}: {type(cause).__name__} {code or 'without a code'}.")
+            raise refusal(error, doing, self.location) from error

@@ -25,7 +25,7 @@ from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import Merge, integer_lists, select_among, select_frame, upsert
 from caspio_sync.ledger.engagement_people import DIGEST_CHARACTERS, person_hashes
 from caspio_sync.ledger.erasure import Erasures, Keyspace
-from caspio_sync.ledger.schema import microseconds
+from caspio_sync.ledger.form import microseconds
 
 # The destination keeps what it could not post for 7 days (Braze, 11.1).
 KEPT_IDS = timedelta(days=14)

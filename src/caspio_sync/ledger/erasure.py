@@ -26,10 +26,10 @@ from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.engagement_schema import agreed
 from caspio_sync.ledger.events_schema import ONCE, journal
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
+from caspio_sync.ledger.form import instant, microseconds
 from caspio_sync.ledger.moved_keys import former_spellings, moved_key
 from caspio_sync.ledger.raw_prints import forget_prints
-from caspio_sync.ledger.runs import OPEN
-from caspio_sync.ledger.schema import instant, microseconds
+from caspio_sync.ledger.run_record import OPEN
 from caspio_sync.ledger.sending import forget_sending
 from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.text_columns import trimmed_values

@@ -14,10 +14,11 @@ from caspio_sync.ledger import events_schema as tables
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, signed, upsert
 from caspio_sync.ledger.events_schema import LEAVING, RELEASED, UNKNOWN, take_out
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
-from caspio_sync.ledger.runs import RUNNING
-from caspio_sync.ledger.schema import INSTANT, PROFILE, RECORD_SCHEMA, microseconds
+from caspio_sync.ledger.run_record import RUNNING
+from caspio_sync.ledger.schema import INSTANT, PROFILE, RECORD_SCHEMA
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 LOST_WITH_ITS_RUN = "the run ended before the answer was recorded: it may have arrived"

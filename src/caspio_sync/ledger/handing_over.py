@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import catalog_schema, engagement_schema, schema
 from caspio_sync.ledger.bulk import integer_lists, placeholders, select_among, signed
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.rows import ROW_COLUMNS, unpacked
 from caspio_sync.schemas import SOURCE_PK, Verdict
 
@@ -84,7 +85,7 @@ class HandingOver(LedgerConnection):
             places = dict(moves(pairs, _lowest(connection, sync)).iter_rows())
             for table in _REMEMBERED:
                 _move(connection, table, sync, places)
-            at = schema.microseconds(self.now())
+            at = microseconds(self.now())
             rows = [(sync, new, former, at) for former, new in places.items()]
             _run(connection, "INSERT INTO former (sync, source_pk, former_pk, at) VALUES (?, ?, ?, ?)", rows)
             doubt = f"UPDATE row SET verdict = '{Verdict.UNKNOWN.value}' WHERE sync = ? AND source_pk = ?"

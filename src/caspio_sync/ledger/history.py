@@ -16,7 +16,8 @@ import sqlalchemy as sa
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bearers import folded
 from caspio_sync.ledger.bulk import integer_lists
-from caspio_sync.ledger.schema import DELIVERED_SCHEMA, PROFILE, instant
+from caspio_sync.ledger.form import instant
+from caspio_sync.ledger.schema import DELIVERED_SCHEMA, PROFILE
 from caspio_sync.ledger.sent_rows import Accepted, Sending
 from caspio_sync.schemas import SOURCE_PK, Verdict
 

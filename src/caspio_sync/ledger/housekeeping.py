@@ -15,7 +15,7 @@ from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.engagement import KEPT_IDS
 from caspio_sync.ledger.engagement_schema import engagement_seen
-from caspio_sync.ledger.runs import OPEN, RUNNING
+from caspio_sync.ledger.run_record import OPEN, RUNNING
 
 KEPT_RUNS = 100  # of each sync, whatever their age
 KEPT_BUDGET = timedelta(days=31)  # `status` shows the calls of thirty days

@@ -7,8 +7,9 @@ from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import Constant, placeholders, signed, upsert
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.events_schema import settle
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.known import known_keys, moved
-from caspio_sync.ledger.schema import CONSENT, PROFILE, REBASE_SCHEMA, RECORD_SCHEMA, microseconds
+from caspio_sync.ledger.schema import CONSENT, PROFILE, REBASE_SCHEMA, RECORD_SCHEMA
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _SEEN = ("seen_fp", "seen_at", "verdict", "reason", "request", "run", "suite_version", "mapping_version")

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from caspio_sync.errors import TransientError
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.processes import has_died
 
 # The trail is hashed as it was written; whom to erase goes over by itself.
@@ -91,4 +92,4 @@ def _has_state(connection: sa.Connection, name: str) -> bool:
 def _last_run(connection: sa.Connection, name: str) -> int:
     begun = sa.select(sa.func.max(schema.run.c.started_at)).where(schema.run.c.sync == name)
     found = connection.execute(begun).scalar()
-    return 0 if found is None else schema.microseconds(found)
+    return 0 if found is None else microseconds(found)

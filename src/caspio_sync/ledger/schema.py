@@ -14,7 +14,7 @@ No payload is kept: fingerprints, field names, reasons and masked values only. I
 1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import polars as pl
@@ -22,29 +22,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
+from caspio_sync.ledger.form import instant, microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK
-
-# The newest migration this package knows; a test holds it to the head of `migrations/versions`.
-REVISION = "0019"
-VERSION_TABLE = "ledger_version"
 
 PROFILE = "profile"
 CONSENT = "consent"
 DELETION = "deletion"  # of a catalog item whose row is gone
 VERIFIED = "verified"  # a look at what the destination holds; nothing was sent
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-
-def microseconds(instant: datetime) -> int:
-    """An aware instant as whole microseconds since 1970 in UTC: how the ledger stores time."""
-    return (instant - _EPOCH) // _MICROSECOND
-
-
-def instant(since_epoch: int) -> datetime:
-    """The inverse of `microseconds`."""
-    return _EPOCH + since_epoch * _MICROSECOND
 
 
 class Instant(TypeDecorator[datetime]):

@@ -23,9 +23,10 @@ from caspio_sync.ledger.bulk import upsert
 from caspio_sync.ledger.columns_in import upsert_columns
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.events_schema import settle
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.leases import LOWEST_PK
-from caspio_sync.ledger.schema import microseconds, unfolded
-from caspio_sync.ledger.sent_rows import Accepted, Sending
+from caspio_sync.ledger.schema import unfolded
+from caspio_sync.ledger.sent_rows import Accepted, Sending, acknowledged
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _KEPT = (SOURCE_PK, KEY, "key_hash", "fp", "sent_fields", "moved")
@@ -140,13 +141,7 @@ def _fold_batch(connection: sa.Connection, sync: str, run: str, batch: int, stre
     kept = connection.execute(sa.select(schema.sending).where(*_own(sync, run, batch))).one_or_none()
     if kept is None:
         return  # nobody knows what was sent of these rows: the next run sends all of it again
-    acknowledged = pl.concat(
-        pl.read_ipc(io.BytesIO(each.rows), columns=[SOURCE_PK, "request"]).with_columns(
-            sent_at=pl.lit(microseconds(each.at))
-        )
-        for each in stretches
-    ).unique(SOURCE_PK, keep="last")
-    rows = pl.read_ipc(io.BytesIO(kept.rows)).join(acknowledged, on=SOURCE_PK).sort(SOURCE_PK)
+    rows = acknowledged(kept.rows, [(microseconds(each.at), each.rows) for each in stretches])
     for is_moved in (False, True):
         upsert_columns(
             connection,

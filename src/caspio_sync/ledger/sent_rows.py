@@ -1,5 +1,7 @@
 """The rows of a batch on their way, and those of its requests that were accepted: what recording them is told."""
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -56,3 +58,20 @@ class Sending:
         self.told = rows.select(SOURCE_PK, "changed")  # what the history keeps of them
         self.is_noted = False  # whether the ledger has its rows, as they will be once acknowledged
         self.suite_version, self.mapping_version = suite_version, mapping_version
+
+
+def acknowledged(kept: bytes, stretches: Sequence[tuple[int, bytes]]) -> pl.DataFrame:
+    """The rows of a batch that commits acknowledge, as they are to be from then on.
+
+    Args:
+        kept: of `sending`: the batch's rows.
+        stretches: of `outcome`, by number: when each was committed (microseconds), and its rows.
+
+    Returns:
+        the columns of `kept`, `request` and `sent_at`, sorted by `source_pk`; of two commits of a row the later counts.
+    """
+    told = pl.concat(
+        pl.read_ipc(io.BytesIO(rows), columns=[SOURCE_PK, "request"]).with_columns(sent_at=pl.lit(at))
+        for at, rows in stretches
+    ).unique(SOURCE_PK, keep="last")
+    return pl.read_ipc(io.BytesIO(kept)).join(told, on=SOURCE_PK).sort(SOURCE_PK)

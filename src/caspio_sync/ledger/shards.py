@@ -11,7 +11,7 @@ from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import Constant, select_among, upsert
 from caspio_sync.ledger.compare import NO_ROWS
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.runs import DIED, RUNNING
+from caspio_sync.ledger.run_record import DIED, RUNNING
 from caspio_sync.ledger.sweeps import batches_of, unbroken
 from caspio_sync.schemas import SOURCE_PK
 

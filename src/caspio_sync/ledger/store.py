@@ -1,6 +1,9 @@
 """The ledger: for every row of every sync, what was last acknowledged, what was last seen, and its verdict."""
 
+import contextlib
+from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
 
 from caspio_sync.ledger.agreed import Agreements
 from caspio_sync.ledger.audit import Audit
@@ -18,6 +21,7 @@ from caspio_sync.ledger.housekeeping import Housekeeping
 from caspio_sync.ledger.incidents import Incidents
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.moved_keys import MovedKeys
+from caspio_sync.ledger.overview import Overview
 from caspio_sync.ledger.raw_prints import RawPrints
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.renaming import Renaming
@@ -77,3 +81,18 @@ class Ledger(
         """64 bits, made once a ledger: fingerprints of one ledger tell nothing about those of another."""
         with self.reading("read the salt") as connection:
             return self._salt_of(connection)
+
+    @contextlib.contextmanager
+    def overview(self, *, inbox: Path | None = None) -> Iterator[Overview]:
+        """One state of it, to look at; `inbox` as for `Overview`."""
+        turn = self._write_lock if self._in_memory else contextlib.nullcontext()
+        with turn, self._translated("read the ledger"), self._engine.connect() as connection:
+            overview = Overview(
+                connection.connection.driver_connection,
+                dialect=connection.dialect.name,
+                where=self.location,
+                clock=self._clock,
+                inbox=inbox,
+            )
+            with contextlib.closing(overview):
+                yield overview

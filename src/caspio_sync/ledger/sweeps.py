@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.runs import DIED, OPEN, RECORDED, put
+from caspio_sync.ledger.run_record import DIED, OPEN, RECORDED
+from caspio_sync.ledger.runs import put
 
 
 @dataclass(frozen=True, slots=True)

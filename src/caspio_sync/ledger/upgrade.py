@@ -6,7 +6,8 @@ import sqlalchemy as sa
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger import migrations
-from caspio_sync.ledger.schema import REVISION, VERSION_TABLE, metadata
+from caspio_sync.ledger.form import REVISION, VERSION_TABLE
+from caspio_sync.ledger.schema import metadata
 
 # Two processes may open a new PostgreSQL ledger at once; the second waits here and then finds it made.
 # SQLite needs none: the caller's BEGIN IMMEDIATE is that lock.

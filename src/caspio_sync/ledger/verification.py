@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from caspio_sync.ledger import history, schema
 from caspio_sync.ledger.bulk import placeholders, select_among, select_frame
 from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.rows import of_keys
-from caspio_sync.ledger.schema import SENT_SCHEMA, VERIFIED, microseconds
+from caspio_sync.ledger.schema import SENT_SCHEMA, VERIFIED
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 BASELINE = "baseline"  # reason of a row that was recorded as sent without being sent

@@ -1,30 +1,13 @@
 """The accounts that a ledger tells of: with others, what it calls sent was never sent."""
 
-from dataclasses import asdict, dataclass
-from hashlib import blake2b
+from dataclasses import asdict
 
 import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.runs import put
-
-
-@dataclass(frozen=True, slots=True)
-class Workspace:
-    """Where a sync reads from, and where it sends to.
-
-    Args:
-        caspio: host of the Caspio account.
-        destination: its name.
-        address: host of the destination, which many accounts may share.
-        destination_key: salted hash of the key there, which belongs to one account.
-    """
-
-    caspio: str
-    destination: str
-    address: str
-    destination_key: str
+from caspio_sync.ledger.workspace import Workspace
 
 
 class Workspaces(LedgerConnection):
@@ -67,8 +50,3 @@ class Workspaces(LedgerConnection):
         )
         with self.reading("read keys that were sent") as connection:
             return [str(key) for key in connection.execute(chosen).scalars()]
-
-
-def key_digest(api_key: str, salt: int) -> str:
-    """Hex of 16 bytes: the key's hash with the ledger's salt, by which nobody finds the key or meets it elsewhere."""
-    return blake2b(api_key.encode(), key=salt.to_bytes(8, "big"), digest_size=16).hexdigest()

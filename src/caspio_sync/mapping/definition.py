@@ -14,6 +14,7 @@ from caspio_sync.mapping.consent import Consent
 from caspio_sync.mapping.document import Document, Location
 from caspio_sync.mapping.erasure import Erasure
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, Strict, TimeZone
+from caspio_sync.spans import span
 from caspio_sync.sync_files import bare_name
 
 BATCH_ROWS = (1_000, 200_000)
@@ -46,23 +47,6 @@ class CronSchedule(Shortened):
 
     def __str__(self) -> str:
         return self.cron if self.time_zone == "UTC" else f"{self.cron} ({self.time_zone})"
-
-
-_SPAN = re.compile(r"^([1-9]\d{0,5})([smhd])$")
-_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
-
-
-def span(text: str) -> str:
-    """A span of time as it stands in a sync file; a ValueError where it is none."""
-    if not _SPAN.match(text):
-        raise ValueError(f"'{text}' is no span of time; write a whole number and s, m, h or d, such as 5m")
-    return text
-
-
-def seconds_of(span: str | None) -> float | None:
-    """A span as it stands in a sync file, in seconds."""
-    found = _SPAN.match(span or "")
-    return int(found[1]) * _SECONDS[found[2]] if found else None
 
 
 def _destination(name: str) -> str:

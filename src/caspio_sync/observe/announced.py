@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from caspio_sync.ledger.runs import Run
+from caspio_sync.ledger.run_record import Run
 
 _WITHIN = timedelta(days=7)
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from caspio_sync.caspio.window import OVERLAP_SECONDS
 from caspio_sync.caspio.windows_zones import zone
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.definition import seconds_of
+from caspio_sync.spans import duration, seconds_of
 
 CHANGED_AT = "_changed_at"  # of the mapped frame: the cursor field, a wall clock in its own zone
 
@@ -171,15 +171,6 @@ def missed_note(freshness: Freshness, *, dated: bool = True) -> str:
         f"freshness missed: {what}; the target is {duration(freshness.target_seconds)} (freshness: in the sync file). "
         "Look at failed runs before this one, at the schedule, and at `seconds` of the run"
     )
-
-
-def duration(span: timedelta | float | None) -> str:
-    """A span (or seconds) in its largest unit: 45 s, 12 min, 3 h, 9 days."""
-    seconds = max(0.0, span.total_seconds() if isinstance(span, timedelta) else span or 0.0)
-    for size, unit, limit in ((1, "s", 120), (60, "min", 7200), (3600, "h", 172_800)):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} days"
 
 
 def _moment(value: Any) -> datetime | None:

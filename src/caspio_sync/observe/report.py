@@ -178,6 +178,7 @@ class RunReport(BaseModel):
     state: Literal["running", "done", "blocked", "failed", "interrupted"] = "running"
     error: str | None = None
 
+    mapping_version: int | None = None  # the number of its mapping; the ledger knows what it maps
     whole: bool = False  # whether it reads the source from its first row to its last
     hints: int = 0  # rows of webhooks' messages that were read again
     expected: int = 0  # rows that Caspio counted when the read was opened

@@ -23,8 +23,8 @@ from caspio_sync.engine.prepared import Prepared
 from caspio_sync.engine.read_back import Held, ReadBack
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.duplicate_consent import restrained
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.former_keys import with_former_keys
-from caspio_sync.ledger.schema import microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from caspio_sync.engine.prepared import Prepared, prepare
 from caspio_sync.engine.read_back import PagedReadBack, ReadBack
 from caspio_sync.engine.workspace import known_accounts
 from caspio_sync.ledger import fingerprints as fp
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.pk_sets import unpack_pks
-from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.ledger.verification import Verification
 from caspio_sync.observe.verify_report import Estimate, VerifyReport

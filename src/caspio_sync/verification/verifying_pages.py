@@ -12,8 +12,8 @@ import polars as pl
 from caspio_sync.engine.lease import hold_lease
 from caspio_sync.engine.read_back import CursorRefusedError, Held, PagedReadBack
 from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.pk_sets import pack_pks
-from caspio_sync.ledger.schema import microseconds
 from caspio_sync.ledger.verification import ALL_READ, Progress, Verification
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 from caspio_sync.verification.looking import SETTLE_SECONDS

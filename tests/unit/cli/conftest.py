@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from caspio_sync.caspio.cells import source_frame
 from caspio_sync.caspio.client import CaspioClient
-from caspio_sync.clock import Clock
+from caspio_sync.clock import CLOCK, Clock
 from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.engine.connect import CONNECT, Connect
 from caspio_sync.engine.destination import Account, Destination
@@ -187,7 +187,8 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, great_expectations: No
     for name, value in ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     made = Shop(tmp_path, monkeypatch)
-    token = CONNECT.set(made.connect())
+    token, clock = CONNECT.set(made.connect()), CLOCK.set(made.clock)
     yield made
     CONNECT.reset(token)
+    CLOCK.reset(clock)
     made.caspio.close()

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.observe.freshness import duration
+from caspio_sync.spans import duration
 from tests.unit.cli.conftest import Shop
 
 HELD = {

@@ -6,13 +6,14 @@ import os
 import pytest
 
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.settings import SYNC_FILE_VARIABLE, account_variables
+from caspio_sync.settings import account_variables
+from caspio_sync.sync_files import FILE_VARIABLE
 from tests.unit.cli.conftest import Shop
 
 
 @pytest.fixture(autouse=True)
 def _no_file_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(SYNC_FILE_VARIABLE, "")  # restored, whatever a command sets
+    monkeypatch.setenv(FILE_VARIABLE, "")  # restored, whatever a command sets
 
 
 @pytest.mark.parametrize("given", ["customers", "syncs/customers.yaml", "./syncs/customers.yaml"])
@@ -86,7 +87,7 @@ def test_a_file_from_another_place_may_not_bear_the_name_of_another_sync(shop: S
     result = shop.run("run", "./customers.yaml")
     assert isinstance(result.exception, ConfigurationError)
     assert "are one sync by their name, 'customers'" in str(result.exception)
-    assert not os.environ.get(SYNC_FILE_VARIABLE)
+    assert not os.environ.get(FILE_VARIABLE)
 
 
 def test_init_writes_no_second_file_of_a_name(shop: Shop) -> None:

@@ -27,12 +27,13 @@ from caspio_sync.destinations.activecampaign.answers import (
     refused,
     words,
 )
+from caspio_sync.destinations.activecampaign.plain import PLAIN
 from caspio_sync.errors import ConfigurationError, TransientError
 from caspio_sync.wire.answers import parsed
 from caspio_sync.wire.closing import Closing
 from caspio_sync.wire.http import USER_AGENT, ConnectionPool, RateLimit, RefusedError, UnavailableError
 
-TITLE = "ActiveCampaign"
+TITLE = PLAIN.title
 PAGE = 100  # of any collection (ActiveCampaign, pagination)
 MOST_PAGES = 1_000  # of fields or lists: whoever has more answers the same page again and again
 IMPORTS, SINGLE_IMPORTS = (90, 60.0), (18, 60.0)  # of 100, and of 20 with a single contact, in a minute (bulk import)

@@ -5,12 +5,12 @@ from types import MappingProxyType
 
 from caspio_sync.clock import Clock
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
-from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.consent import CONSENT
 from caspio_sync.destinations.activecampaign.contacts import ContactSink
 from caspio_sync.destinations.activecampaign.deals import DealSink
 from caspio_sync.destinations.activecampaign.events import EventSink
 from caspio_sync.destinations.activecampaign.identifiers import NAMING
+from caspio_sync.destinations.activecampaign.plain import PLAIN
 from caspio_sync.destinations.activecampaign.settings import ActiveCampaignSettings
 from caspio_sync.engine.destination import Destination
 from caspio_sync.wire.http import Transport
@@ -33,7 +33,7 @@ def _account(
 
 ACTIVECAMPAIGN = Destination(
     name="activecampaign",
-    title=TITLE,
+    title=PLAIN.title,
     consent=CONSENT,
     naming=NAMING,
     settings=ActiveCampaignSettings,

@@ -2,26 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from caspio_sync.errors import PermanentError
 from caspio_sync.wire.http import RateLimit, RefusedError
 from caspio_sync.wire.taken import ObjectError
 
-# Braze has no default host, and a key used on another instance is answered 401 (Braze, 1.1).
-BRAZE_ENDPOINTS: Mapping[str, str] = MappingProxyType(
-    {
-        **{f"US-0{number}": f"https://rest.iad-0{number}.braze.com" for number in range(1, 9)},
-        "US-10": "https://rest.us-10.braze.com",
-        "EU-01": "https://rest.fra-01.braze.eu",
-        "EU-02": "https://rest.fra-02.braze.eu",
-        "AU-01": "https://rest.au-01.braze.com",
-        "ID-01": "https://rest.id-01.braze.com",
-        "JP-01": "https://rest.jp-01.braze.com",
-        "KR-01": "https://rest.kr-01.braze.com",
-    }
-)
 MAX_EXPORT_IDS = 50  # POST /users/export/ids (Braze, 6.1)
 MAX_IDENTIFIED = 50  # POST /users/identify (Braze, 5)
 MAX_GROUP_IDS = 50  # GET /subscription/status/get (Braze, 7.4)

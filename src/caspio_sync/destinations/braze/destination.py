@@ -9,6 +9,7 @@ from caspio_sync.destinations.braze.catalog import CatalogSink
 from caspio_sync.destinations.braze.consent import CONSENT
 from caspio_sync.destinations.braze.events import EventSink, PurchaseSink
 from caspio_sync.destinations.braze.identifiers import NAMING
+from caspio_sync.destinations.braze.plain import PLAIN
 from caspio_sync.destinations.braze.profiles import EngagementFeed, ProfileSink
 from caspio_sync.destinations.braze.settings import BrazeSettings
 from caspio_sync.destinations.braze.triggers import TriggerSink
@@ -31,7 +32,7 @@ def _account(
 
 BRAZE = Destination(
     name="braze",
-    title="Braze",
+    title=PLAIN.title,
     consent=CONSENT,
     naming=NAMING,
     settings=BrazeSettings,

@@ -9,7 +9,7 @@ import httpx
 from pydantic import SecretStr
 
 from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.destinations.braze.answers import BRAZE_ENDPOINTS
+from caspio_sync.destinations.braze.plain import BRAZE_ENDPOINTS
 from caspio_sync.errors import CallError, ConfigurationError
 from caspio_sync.wire.answers import disowned, document
 from caspio_sync.wire.closing import Closing

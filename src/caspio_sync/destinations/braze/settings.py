@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
-from caspio_sync.destinations.braze.answers import BRAZE_ENDPOINTS
+from caspio_sync.destinations.braze.plain import BRAZE_ENDPOINTS
 from caspio_sync.settings import DestinationSettings, in_secret, on_this_machine, readable, upper
 
 

@@ -14,7 +14,7 @@ from caspio_sync.kinds.engagement.mapping import StateColumn, state
 from caspio_sync.kinds.engagement.wanted_rows import WantedRows
 from caspio_sync.ledger.agreed import Told
 from caspio_sync.ledger.fingerprints import identity_salt
-from caspio_sync.ledger.runs import RECORDED
+from caspio_sync.ledger.run_record import RECORDED
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict, ok
 
 _RECORD = (SOURCE_PK, KEY, "key_hash", "fp", "changed", "fields")

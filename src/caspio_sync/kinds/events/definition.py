@@ -8,10 +8,11 @@ from pydantic import AfterValidator, Field, model_validator
 from caspio_sync.caspio.query import and_
 from caspio_sync.kinds.events.lines_definition import Lines, Name, NegativeEvent
 from caspio_sync.mapping.consent import Consent
-from caspio_sync.mapping.definition import Claim, Gate, Sync, seconds_of, span
+from caspio_sync.mapping.definition import Claim, Gate, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, ValueMap
 from caspio_sync.mapping.identity import Identity
+from caspio_sync.spans import seconds_of, span
 
 TIME, EVENT_NAME = "time", "event_name"
 PRODUCT_ID, CURRENCY, PRICE, QUANTITY = "product_id", "currency", "price", "quantity"

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from caspio_sync.ledger.schema import VERSION_TABLE, metadata
+from caspio_sync.ledger.form import VERSION_TABLE
+from caspio_sync.ledger.schema import metadata
 
 context.configure(
     connection=context.config.attributes["connection"],
