@@ -32,13 +32,14 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "help": ("--help",),
     "version": ("--version",),
     "status": ("status",),
+    "runs": ("runs",),
     "check": ("check", SYNC),
     "why": ("why", SYNC, KEY),
 }
 BESIDE = {
     **dict.fromkeys(("run_nothing_changed", "run_nothing_changed_full"), CLIENT),
     "run_25_changed": JUDGING,
-    **dict.fromkeys(("help", "version", "status"), TERMINAL),
+    **dict.fromkeys(("help", "version", "status", "runs"), TERMINAL),
 }
 # Runs to end, printing by then what a command has imported, in its order.
 _IMPORTED = """
@@ -101,9 +102,6 @@ class _Machine:
         without = {"PREFECT_API_URL", "PREFECT_PROFILE", "PYTHONDONTWRITEBYTECODE"}
         self._environment = {name: value for name, value in os.environ.items() if name not in without} | {
             "PREFECT_HOME": str(folder),
-            # `check` asks for the accounts of all sync files; nothing is sent there.
-            "ACTIVECAMPAIGN_URL": "https://account.api-us1.com",
-            "ACTIVECAMPAIGN_KEY": "none",
             "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
         }
 

@@ -5,9 +5,6 @@ from typing import Any
 
 import pytest
 
-from caspio_sync.engine.kind import kind_named
-from caspio_sync.engine.line import EXTRACT
-from caspio_sync.registry import KINDS, found
 from caspio_sync.sandbox.data import load_customers
 from tests.flows.world import World
 
@@ -88,22 +85,6 @@ def test_task_runs_are_a_handful_per_batch(world: World) -> None:
         "send",
         "record",
     }
-
-
-def test_each_step_with_a_name_is_a_task_that_is_repeated_as_the_step_may_be(prefect: str) -> None:
-    from prefect.cache_policies import NO_CACHE
-
-    from tasks.line import as_task
-
-    steps: list[Any] = [EXTRACT]
-    lines: list[Any] = [found(kind_named(each).line) for each in KINDS]
-    for line in lines:
-        steps += [each for each in (*line.before, *line.batch, *line.after, *line.closed) if each.name]
-    for step in steps:
-        task: Any = as_task(step)
-        assert (task.name, task.retries) == (step.name, 3 if step.repeated else 0)
-        assert (task.cache_policy, task.persist_result, task.log_prints) == (NO_CACHE, False, False)
-        assert (task.retry_condition_fn is not None) == step.repeated
 
 
 def test_progress_and_summary_are_kept_and_hold_no_personal_values(world: World) -> None:

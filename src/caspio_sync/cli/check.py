@@ -16,7 +16,7 @@ from caspio_sync.engine.finding import Finding, findings_of
 from caspio_sync.env_file import settings_file
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.observe.report import ExitCode
-from caspio_sync.settings import every_setting
+from caspio_sync.settings import current_settings, every_setting
 
 WriteTest = Annotated[
     str | None,
@@ -36,7 +36,8 @@ def check(
     """Look at settings, accounts, table, fields, cursor, gate and ledger, and say of each what to do.
 
     Nothing is written to Caspio or Braze: the Braze key is tried with a request that holds no profile. `--write-test`
-    alone sends one attribute to one profile, to be seen in the Braze dashboard.
+    alone sends one attribute to one profile, to be seen in the Braze dashboard. With SYNC, only the accounts that its
+    file names are asked.
 
     Exit code 2 where something stands in the way of a run; warnings do not. `--json` prints {"sync", "findings"};
     without SYNC a list of these, the first (sync: null) about accounts and ledger.
@@ -57,7 +58,7 @@ def check(
 def examine_syncs(sync: str | None, write_test: str | None) -> list[Examined]:
     """Findings of accounts, ledger and sync files; without `sync` those of every file."""
     try:
-        settings = every_setting()
+        settings = every_setting() if sync is None else current_settings(sync)
     except ConfigurationError as error:
         return [Examined(None, findings_of(error))]
     names = [sync] if sync else settings.sync_files.names

@@ -64,7 +64,7 @@ async def examine(settings: Settings, names: Sequence[str], *, write_test: str |
     """
     connect = CONNECT.get()
     accounts = Examined(None, [Finding("ok", "settings: complete")])
-    syncs = [Examined(name) for name in names]
+    syncs = [Examined(name, destination=settings.destination(name)) for name in names]
     try:
         async with connect.caspio(settings, connect.clock) as caspio:
             reached = await _examine_caspio(accounts, caspio)

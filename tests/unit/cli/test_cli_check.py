@@ -236,3 +236,18 @@ def test_check_says_that_the_key_may_not_delete(shop: Shop) -> None:
     result = shop.run("check", "customers")
     assert result.exit_code == 2
     assert "users.delete" in result.stdout
+
+
+def test_only_the_accounts_of_the_named_sync_are_asked_for(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ACTIVECAMPAIGN_URL", "ACTIVECAMPAIGN_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    shop.write_sync()
+    shop.write_sync("kind: profiles\ndestination: activecampaign\nfields: {a: Nothing}\n", name="contacts")
+    assert shop.run("check", "customers").exit_code == 0
+    everything = [each["what"] for document in shop.document("check") for each in document["findings"]]
+    assert any("ACTIVECAMPAIGN_KEY" in what for what in everything)
+    monkeypatch.setenv("ACTIVECAMPAIGN_URL", "https://account.api-us1.com")
+    monkeypatch.setenv("ACTIVECAMPAIGN_KEY", "key")
+    monkeypatch.delenv("BRAZE_API_KEY")
+    named = [each["what"] for each in shop.document("check", "contacts")["findings"]]
+    assert not any("BRAZE" in what or "Braze" in what for what in named), named
