@@ -18,6 +18,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.world import SYNC, sandboxes
+from caspio_sync.caspio.window import OVERLAP_SECONDS
 
 CHANGED, KEY = 25, "17850"
 ROOT = Path(__file__).parents[1]
@@ -74,6 +75,9 @@ def measure(turns: int) -> dict[str, tuple[float, str]]:
         for name in ("run_nothing_changed", "run_nothing_changed", "check", "why"):  # the first load; their bytecode
             machine.command(name)
         modules = {name: machine.modules(name) for name in ("check", "why")}
+        # The shop was stamped when it was loaded: until then, every run reads all of it again.
+        time.sleep(OVERLAP_SECONDS)
+        machine.command("run_nothing_changed")
         costs: dict[str, list[Cost]] = defaultdict(list)
         for turn in range(turns):
             for text in dict.fromkeys(BESIDE.values()):
@@ -87,7 +91,7 @@ def measure(turns: int) -> dict[str, tuple[float, str]]:
     metrics = {}
     for name in COMMANDS:
         of, beside = costs[name], costs[BESIDE.get(name, f"imports of {name}")]
-        kind = "processor" if name.startswith("run") else "wall"
+        kind = "processor" if name.startswith("run_") else "wall"
         ratio = _median(of, kind) / _median(beside, kind)
         metrics[f"start.{name}"] = (ratio, f"x the {kind} of {BESIDE.get(name, 'the modules that it loads')}")
         metrics[f"start.{name}_seconds"] = (_median(of, kind), f"s, {kind}")

@@ -53,6 +53,10 @@ WARM = (
     "flows.backfill",
     "flows.housekeeping",
     "flows.webhook_hints",
+    "caspio_sync.destinations.braze.catalog",
+    "caspio_sync.destinations.braze.events",
+    "caspio_sync.destinations.braze.profiles",
+    "caspio_sync.destinations.activecampaign.contacts",
     "great_expectations.expectations",
     "great_expectations.execution_engine.pandas_execution_engine",
 )

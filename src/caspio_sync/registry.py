@@ -3,7 +3,7 @@
 A name is looked up when a sync file bears it, so that what no file names is never imported.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 from types import MappingProxyType
 from typing import Any
@@ -25,6 +25,10 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "triggers": "caspio_sync.kinds.events.kind:TRIGGERS",
     }
 )
+CLAIMED_TOGETHER: Mapping[str, str] = MappingProxyType({"purchases": "events"})
+"""Kinds that may write what another kind writes, and which one (`Sync.claims`); the others write apart."""
+WRITTEN_THERE = frozenset({"profiles", "catalog", "events", "purchases"})
+"""Kinds that write at their destination: of two syncs with different ones, neither writes what the other does."""
 DESTINATIONS: Mapping[str, str] = MappingProxyType(
     {
         "braze": "caspio_sync.destinations.braze.destination:BRAZE",
@@ -54,6 +58,25 @@ def load(table: Mapping[str, str], name: str, what: str) -> Any:
     if name not in table:
         raise ConfigurationError(f"'{name}' is no {what}; there are: {', '.join(table)}")
     return found(table[name])
+
+
+class Loaded(Mapping[str, Any]):
+    """What addresses stand for, by name; each is imported when it is asked for."""
+
+    def __init__(self, addresses: Mapping[str, str]) -> None:
+        self._addresses = dict(addresses)
+
+    def __getitem__(self, name: str) -> Any:
+        return found(self._addresses[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._addresses
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._addresses)
+
+    def __len__(self) -> int:
+        return len(self._addresses)
 
 
 def found(address: str) -> Any:

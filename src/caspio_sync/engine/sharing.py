@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
+from caspio_sync import registry
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.settings import Settings
+from caspio_sync.sync_files import said_in
 
 _SHOWN = 10
 
@@ -87,14 +90,31 @@ def _others(settings: Settings, definition: Sync) -> tuple[dict[str, Sync], list
     files = settings.sync_files
     found: dict[str, Sync] = {}
     notes = []
+    named = {definition.owner, *definition.apart_from}
     for name in files.names:
         if name == definition.name:
             continue
         try:
-            found[name] = load_sync(files.path(name))
+            path = files.path(name)
+            if name not in named and _writes_elsewhere(path, definition):
+                continue
+            found[name] = load_sync(path)
         except CaspioSyncError:  # its own run says what is wrong; this one goes on
             notes.append(f"{name}: its file cannot be read, so nobody knows what it writes: `caspio-sync check {name}`")
     return found, notes
+
+
+def _writes_elsewhere(path: Path, definition: Sync) -> bool:
+    """Whether a file says of itself that it cannot write what the sync does: then what else it says is its own matter.
+
+    Reading it to the end, with all that its kind and its destination bring, would cost each run of every sync that.
+    """
+    said = said_in(path, "kind", "destination")
+    kind, destination = said.get("kind", ""), said.get("destination", registry.DEFAULT_DESTINATION)
+    if kind not in registry.KINDS or destination not in registry.DESTINATIONS:
+        return False
+    rooms = [registry.CLAIMED_TOGETHER.get(each, each) for each in (kind, definition.kind)]
+    return rooms[0] != rooms[1] or (kind in registry.WRITTEN_THERE and destination != definition.destination)
 
 
 def _without_owned(sync: Sync, everybody: Mapping[str, Sync]) -> Sync:

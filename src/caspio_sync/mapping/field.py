@@ -104,7 +104,7 @@ Region = Annotated[str, AfterValidator(_existing_region)]
 class Strict(BaseModel):
     """Unknown keys are refused, and nothing changes after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=False, strict=True, defer_build=True)
 
 
 class Shortened(Strict):

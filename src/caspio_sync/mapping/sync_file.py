@@ -98,9 +98,9 @@ def _registered(name: str) -> _Registered:
 def _kind(document: Document) -> str:
     """The file's `kind`."""
     kind = document.data.get("kind")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         what = "is missing" if kind is None else f"'{kind}' is no kind of sync"
         kinds = " or ".join(f"'{each}'" for each in KINDS)
         finding = Finding(document.line(("kind",)), f"kind: {what}; write {kinds}")
         raise ConfigurationError(listing(document.path, [finding]))
-    return str(kind)
+    return kind

@@ -19,7 +19,7 @@ from caspio_sync.spans import duration, seconds_of
 CHANGED_AT = "_changed_at"  # of the mapped frame: the cursor field, a wall clock in its own zone
 
 
-class Freshness(BaseModel):
+class Freshness(BaseModel, defer_build=True):
     """How fresh a sync was when a run of it ended.
 
     Args:

@@ -43,7 +43,9 @@ def end_name(code: int, not_sent: int) -> str:
 HeldVerdict = Literal["quarantined", "rejected", "blocked", "unknown"]
 
 
-class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True):
+class RunOptions(
+    BaseModel, frozen=True, defer_build=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+):
     """What to read, and what to send of it."""
 
     full: bool = Field(
@@ -142,7 +144,7 @@ class RunOptions(BaseModel, frozen=True, extra="forbid", validate_by_name=True, 
         return tuple(each.get_secret_value() for each in self.row_keys)
 
 
-class Reason(BaseModel):
+class Reason(BaseModel, defer_build=True):
     """Why rows were not sent."""
 
     verdict: str
@@ -151,7 +153,7 @@ class Reason(BaseModel):
     examples: list[str] = Field(default_factory=list)
 
 
-class CheckTotals(BaseModel):
+class CheckTotals(BaseModel, defer_build=True):
     """One expectation over all batches of a run."""
 
     name: str

@@ -11,7 +11,7 @@ from caspio_sync.registry import DEFAULT_TITLE
 EXAMPLES = 3
 
 
-class Estimate(BaseModel, frozen=True):
+class Estimate(BaseModel, frozen=True, defer_build=True):
     """What a verification will take, told before it begins.
 
     Args:
@@ -37,7 +37,7 @@ class Estimate(BaseModel, frozen=True):
     resumed: int = 0
 
 
-class Difference(BaseModel):
+class Difference(BaseModel, defer_build=True):
     """Rows in which something else is held than what was sent.
 
     Args:
@@ -53,7 +53,7 @@ class Difference(BaseModel):
     examples: list[str] = Field(default_factory=list)
 
 
-class VerifyReport(BaseModel):
+class VerifyReport(BaseModel, defer_build=True):
     """The counts of one verification; every row looked at is in exactly one of the groups.
 
     Args:

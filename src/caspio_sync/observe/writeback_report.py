@@ -3,7 +3,7 @@
 from pydantic import BaseModel, Field
 
 
-class Conflict(BaseModel):
+class Conflict(BaseModel, defer_build=True):
     """Rows whose consent Caspio and the destination changed both, to different states.
 
     Args:
@@ -25,7 +25,7 @@ class Conflict(BaseModel):
     examples: list[str] = Field(default_factory=list)
 
 
-class WritebackReport(BaseModel):
+class WritebackReport(BaseModel, defer_build=True):
     """The counts of what is written back.
 
     Args:

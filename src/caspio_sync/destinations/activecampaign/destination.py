@@ -1,18 +1,15 @@
 """ActiveCampaign as a destination."""
 
 from collections.abc import Callable
-from types import MappingProxyType
 
 from caspio_sync.clock import Clock
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
 from caspio_sync.destinations.activecampaign.consent import CONSENT
-from caspio_sync.destinations.activecampaign.contacts import ContactSink
-from caspio_sync.destinations.activecampaign.deals import DealSink
-from caspio_sync.destinations.activecampaign.events import EventSink
 from caspio_sync.destinations.activecampaign.identifiers import NAMING
 from caspio_sync.destinations.activecampaign.plain import PLAIN
 from caspio_sync.destinations.activecampaign.settings import ActiveCampaignSettings
 from caspio_sync.engine.destination import Destination
+from caspio_sync.registry import Loaded
 from caspio_sync.wire.http import Transport
 
 
@@ -38,5 +35,11 @@ ACTIVECAMPAIGN = Destination(
     naming=NAMING,
     settings=ActiveCampaignSettings,
     account=_account,
-    sinks=MappingProxyType({"profiles": ContactSink, "events": EventSink, "deals": DealSink}),
+    sinks=Loaded(
+        {
+            "profiles": "caspio_sync.destinations.activecampaign.contacts:ContactSink",
+            "events": "caspio_sync.destinations.activecampaign.events:EventSink",
+            "deals": "caspio_sync.destinations.activecampaign.deals:DealSink",
+        }
+    ),
 )

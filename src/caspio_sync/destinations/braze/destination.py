@@ -1,19 +1,15 @@
 """Braze as a destination."""
 
 from collections.abc import Callable
-from types import MappingProxyType
 
 from caspio_sync.clock import Clock
 from caspio_sync.destinations.braze.account import BrazeAccount
-from caspio_sync.destinations.braze.catalog import CatalogSink
 from caspio_sync.destinations.braze.consent import CONSENT
-from caspio_sync.destinations.braze.events import EventSink, PurchaseSink
 from caspio_sync.destinations.braze.identifiers import NAMING
 from caspio_sync.destinations.braze.plain import PLAIN
-from caspio_sync.destinations.braze.profiles import EngagementFeed, ProfileSink
 from caspio_sync.destinations.braze.settings import BrazeSettings
-from caspio_sync.destinations.braze.triggers import TriggerSink
 from caspio_sync.engine.destination import Destination
+from caspio_sync.registry import Loaded
 from caspio_sync.wire.http import Transport
 
 
@@ -37,14 +33,14 @@ BRAZE = Destination(
     naming=NAMING,
     settings=BrazeSettings,
     account=_account,
-    sinks=MappingProxyType(
+    sinks=Loaded(
         {
-            "profiles": ProfileSink,
-            "catalog": CatalogSink,
-            "engagement": EngagementFeed,
-            "events": EventSink,
-            "purchases": PurchaseSink,
-            "triggers": TriggerSink,
+            "profiles": "caspio_sync.destinations.braze.profiles:ProfileSink",
+            "catalog": "caspio_sync.destinations.braze.catalog:CatalogSink",
+            "engagement": "caspio_sync.destinations.braze.profiles:EngagementFeed",
+            "events": "caspio_sync.destinations.braze.events:EventSink",
+            "purchases": "caspio_sync.destinations.braze.events:PurchaseSink",
+            "triggers": "caspio_sync.destinations.braze.triggers:TriggerSink",
         }
     ),
 )
