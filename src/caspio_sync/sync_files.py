@@ -35,6 +35,19 @@ def destination_in(path: Path) -> str:
     return said_in(path, "destination").get("destination", registry.DEFAULT_DESTINATION)
 
 
+def kind_in(path: Path) -> str | None:
+    """The kind that a sync file names, read no further than to there; None where none can be read."""
+    import yaml  # noqa: PLC0415 - for those that read files
+
+    from caspio_sync.yaml_nodes import word_under  # noqa: PLC0415 - as above
+
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return word_under(file.read(MOST_BYTES), "kind")
+    except (OSError, ValueError, OverflowError, yaml.YAMLError):
+        return None
+
+
 def said_in(path: Path, *keys: str) -> dict[str, str]:
     """What a sync file says under these keys at its top, in a word; nothing where it cannot be read."""
     try:

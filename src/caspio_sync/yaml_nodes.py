@@ -35,3 +35,26 @@ def composed(text: str) -> yaml.Node | None:
     """
     root: yaml.Node | None = yaml.compose(text, Loader=_Loader)
     return root
+
+
+def word_under(text: str, wanted: str) -> str | None:
+    """What the document's mapping says under a key in one word, read no further than to there; None where it does not.
+
+    Raises:
+        yaml.YAMLError, ValueError, OverflowError: what stands before it is no YAML.
+    """
+    depth, key = 0, None  # the key at the top whose value comes next
+    for event in yaml.parse(text, Loader=_Loader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            if key is None and (depth or not isinstance(event, yaml.MappingStartEvent)) and depth < 2:
+                return None  # no mapping, or a key that is none of ours
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+            key = None if depth == 1 else key
+        elif depth == 1 and isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+            word = event.value if isinstance(event, yaml.ScalarEvent) else None
+            if key == wanted:
+                return None if word is None else str(word)
+            key = None if key is not None else str(word)
+    return None

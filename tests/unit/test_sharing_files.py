@@ -4,6 +4,9 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from caspio_sync import registry
 from caspio_sync.engine import sharing
@@ -11,6 +14,7 @@ from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.sync_file import load_sync, parse_sync
 from caspio_sync.settings import load_settings
 from caspio_sync.sync_files import SyncFiles, shipped_examples
+from caspio_sync.yaml_nodes import word_under
 
 EXAMPLES = {name: SyncFiles(shipped_examples()).path(name) for name in SyncFiles(shipped_examples()).names}
 SYNC = "kind: profiles\nsource: {table: T}\nidentity: {external_id: No}\nfields: {a: A}\n"
@@ -48,7 +52,13 @@ def test_kinds_that_are_read_apart_claim_in_rooms_of_their_own() -> None:
     [
         (SYNC, True),
         (SYNC + "destination: activecampaign\n", False),
-        ("kind: catalog\nbroken: [\n", True),  # what cannot be read, may be anything
+        ("broken: [\nkind: catalog\n", True),  # what cannot be read, may be anything
+        ("kind: catalog\nbroken: [\n", False),  # of that kind it would be, mended
+        ("kind: profiles\ndestination: activecampaign\nbroken: [\n", True),
+        ("nothing: {kind: catalog}\nlist: [kind, catalog]\nkind: catalog\n", False),
+        ("nothing: {kind: catalog}\n", True),
+        ("- kind: catalog\n", True),
+        ("? [kind]\n: catalog\nkind: catalog\n", True),
         ("kind: catalog\nnothing: else\n", False),
         ("kind: nonsense\n", True),
         ("kind: [profiles]\n", True),
@@ -83,3 +93,14 @@ def test_a_named_file_is_read_whatever_it_says(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "other.yaml").write_text(EXAMPLES["products"].read_text())
     mine = parse_sync(SYNC + "apart_from: [other]\n", tmp_path / "mine.yaml")
     assert list(sharing._others(load_settings(), mine)[0]) == ["other"]  # noqa: SLF001
+
+
+_WORDS = st.sampled_from(["kind", "other", "a b", "catalog", "x: y", "- z", "'quoted'", '"', "#", "é", "", "~", "1"])
+_VALUES = st.recursive(_WORDS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_WORDS, inner, max_size=3))
+
+
+@given(st.dictionaries(_WORDS, _VALUES, max_size=5), st.booleans())
+def test_a_word_is_found_where_the_whole_document_has_it(data: dict[str, object], flow: bool) -> None:
+    text = yaml.safe_dump(data, default_flow_style=flow, sort_keys=False, allow_unicode=True)
+    expected = data.get("kind") if isinstance(data.get("kind"), str) else None
+    assert word_under(text, "kind") == expected

@@ -1,12 +1,15 @@
 # ruff: noqa: DTZ001 - cells of Caspio are wall clocks without a zone
 """What people type, and what it is read as: countries, numbers, names, invisible characters."""
 
+import struct
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.numbers import number_text, rounded
@@ -298,3 +301,16 @@ def test_what_is_left_out_is_nothing_and_is_told() -> None:
     row = mapped(a_mapping("a: {from: Text, type: integer, on_bad: skip}, o: {object: {n: Number}, on_bad: skip}"), Text="x", Number=2.0**53)  # fmt: skip
     assert (row["a"], row["o"], row["a__ok"], row["o__ok"]) == (None, None, False, False)
     assert row["problems"].count(", so that it is left out") == 2
+
+
+@given(
+    numbers=st.lists(st.none() | st.floats() | st.floats(-1e6, 1e6).map(lambda each: round(each, 3)), max_size=30),
+    decimals=st.integers(0, 22),
+)
+def test_few_numbers_are_rounded_as_many_are(numbers: list[float | None], decimals: int) -> None:
+    few = pl.DataFrame({"n": numbers}, schema={"n": pl.Float64})
+    many = pl.concat([few, pl.DataFrame({"n": [0.5] * 1_001})])
+    made, expected = (each.select(rounded(pl.col("n"), decimals)).to_series() for each in (few, many))
+    assert [struct.pack("d", each) if each is not None else None for each in made] == [
+        struct.pack("d", each) if each is not None else None for each in expected.head(len(numbers))
+    ]

@@ -11,7 +11,7 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.settings import Settings
-from caspio_sync.sync_files import said_in
+from caspio_sync.sync_files import kind_in, said_in
 
 _SHOWN = 10
 
@@ -109,12 +109,16 @@ def _writes_elsewhere(path: Path, definition: Sync) -> bool:
 
     Reading it to the end, with all that its kind and its destination bring, would cost each run of every sync that.
     """
-    said = said_in(path, "kind", "destination")
-    kind, destination = said.get("kind", ""), said.get("destination", registry.DEFAULT_DESTINATION)
-    if kind not in registry.KINDS or destination not in registry.DESTINATIONS:
+    kind = kind_in(path) or ""
+    if kind not in registry.KINDS:
         return False
     rooms = [registry.CLAIMED_TOGETHER.get(each, each) for each in (kind, definition.kind)]
-    return rooms[0] != rooms[1] or (kind in registry.WRITTEN_THERE and destination != definition.destination)
+    if rooms[0] != rooms[1]:
+        return True
+    said = said_in(path, "kind", "destination")  # nothing where it cannot be read to its end
+    destination = said.get("destination", registry.DEFAULT_DESTINATION)
+    is_known = "kind" in said and destination in registry.DESTINATIONS
+    return is_known and kind in registry.WRITTEN_THERE and destination != definition.destination
 
 
 def _without_owned(sync: Sync, everybody: Mapping[str, Sync]) -> Sync:

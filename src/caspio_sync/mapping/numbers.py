@@ -1,5 +1,6 @@
 """Numbers as they travel: whole ones without a point, rounded as people round, and none that lost digits."""
 
+import math
 from decimal import Decimal
 
 import polars as pl
@@ -10,6 +11,7 @@ from caspio_sync.mapping.former_rules import are_former
 # From here on two whole numbers share one double: whoever reads JSON numbers as doubles cannot tell them apart.
 EXACT_INTEGER = 2**53
 _EXACT_HALVES = 2.0**52
+_FEW = 1_000  # numbers that are sooner rounded one by one than numpy is loaded
 _EXACT_DECIMALS = 22  # powers of ten up to here are doubles
 
 
@@ -51,6 +53,8 @@ def rounded(number: pl.Expr, decimals: int) -> pl.Expr:
 
 
 def _rounded(numbers: pl.Series, scale: float) -> pl.Series:
+    if len(numbers) <= _FEW:
+        return pl.Series(numbers.name, [_rounded_one(each, scale) for each in numbers], dtype=pl.Float64)
     # By numpy: polars divides by a constant by multiplying with its inverse, which is off by a last digit.
     given = numbers.to_numpy()
     with np.errstate(over="ignore", invalid="ignore"):
@@ -59,6 +63,15 @@ def _rounded(numbers: pl.Series, scale: float) -> pl.Series:
         near = np.copysign((below + (size >= (below + 0.5) / scale)) / scale, given)
         made = np.where(size * scale < _EXACT_HALVES, near, given)
     return pl.Series(numbers.name, made, dtype=pl.Float64).set(numbers.is_null(), None)
+
+
+def _rounded_one(given: float | None, scale: float) -> float | None:
+    """As `_rounded`, operation by operation."""
+    if given is None or not abs(given) * scale < _EXACT_HALVES:
+        return given
+    size = abs(given)
+    below = float(math.floor(size * scale))
+    return math.copysign((below + (size >= (below + 0.5) / scale)) / scale, given)
 
 
 def _without_exponents(texts: pl.Series) -> pl.Series:
