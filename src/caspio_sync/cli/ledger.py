@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from caspio_sync import hints, inbox
-from caspio_sync.cli.run import AsJson
+from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.show import OUT, number, show_json, show_table
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.errors import ConfigurationError

@@ -10,6 +10,7 @@ import pytest
 
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.ledger.form import VERSION_TABLE
+from caspio_sync.ledger.moved import ARRIVING, MOVED
 from caspio_sync.ledger.store import Ledger
 from tests.unit.cli.conftest import Shop
 
@@ -20,6 +21,18 @@ def newer(shop: Shop, path: Path) -> None:
     shop.ledger().close()
     with contextlib.closing(sqlite3.connect(path)) as database, database:
         database.execute(f"UPDATE {VERSION_TABLE} SET version_num = '0999'")
+
+
+def moved(shop: Shop, path: Path) -> None:
+    shop.ledger().close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO meta VALUES (?, 'elsewhere')", (MOVED,))
+
+
+def arriving(shop: Shop, path: Path) -> None:
+    shop.ledger().close()
+    with contextlib.closing(sqlite3.connect(path)) as database, database:
+        database.execute("INSERT INTO meta VALUES (?, 'here')", (ARRIVING,))
 
 
 def foreign(_shop: Shop, path: Path) -> None:
@@ -35,7 +48,7 @@ def a_folder(_shop: Shop, path: Path) -> None:
     path.mkdir()
 
 
-@pytest.mark.parametrize("make", [newer, foreign, no_database, a_folder])
+@pytest.mark.parametrize("make", [newer, moved, arriving, foreign, no_database, a_folder])
 def test_a_ledger_that_nobody_can_use_is_refused_in_the_same_words(
     shop: Shop, make: Callable[[Shop, Path], None]
 ) -> None:
