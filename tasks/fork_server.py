@@ -56,7 +56,10 @@ WARM = (
     "caspio_sync.destinations.braze.catalog",
     "caspio_sync.destinations.braze.events",
     "caspio_sync.destinations.braze.profiles",
+    "caspio_sync.destinations.braze.triggers",
     "caspio_sync.destinations.activecampaign.contacts",
+    "caspio_sync.destinations.activecampaign.deals",
+    "caspio_sync.destinations.activecampaign.events",
     "great_expectations.expectations",
     "great_expectations.execution_engine.pandas_execution_engine",
 )

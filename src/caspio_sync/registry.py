@@ -25,9 +25,9 @@ KINDS: Mapping[str, str] = MappingProxyType(
         "triggers": "caspio_sync.kinds.events.kind:TRIGGERS",
     }
 )
-CLAIMED_TOGETHER: Mapping[str, str] = MappingProxyType({"purchases": "events"})
+CLAIMED_TOGETHER: Mapping[str, str] = MappingProxyType({"purchases": "events", "triggers": "events"})
 """Kinds that may write what another kind writes, and which one (`Sync.claims`); the others write apart."""
-WRITTEN_THERE = frozenset({"profiles", "catalog", "events", "purchases"})
+WRITTEN_THERE = frozenset({"profiles", "catalog", "events", "purchases", "deals", "triggers"})
 """Kinds that write at their destination: of two syncs with different ones, neither writes what the other does."""
 DESTINATIONS: Mapping[str, str] = MappingProxyType(
     {

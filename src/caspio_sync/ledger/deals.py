@@ -13,7 +13,8 @@ import sqlalchemy as sa
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import integer_lists, signed, upsert
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.schema import Instant, microseconds
+from caspio_sync.ledger.form import microseconds
+from caspio_sync.ledger.schema import Instant
 from caspio_sync.schemas import KEY
 
 deal = sa.Table(

@@ -17,7 +17,7 @@ from caspio_sync.kinds.deals.mapping import DealMapping
 from caspio_sync.ledger.deals import DEAL_SCHEMA
 from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
-from caspio_sync.ledger.schema import microseconds
+from caspio_sync.ledger.form import microseconds
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 # Of the accepted rows: the deal's number there, null where it is not known; whether it may be there all the same;

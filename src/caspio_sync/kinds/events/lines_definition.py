@@ -5,8 +5,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from caspio_sync.mapping.definition import seconds_of, span
 from caspio_sync.mapping.field import FieldMapping, FieldName, Shortened, Strict
+from caspio_sync.spans import seconds_of, span
 
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 PATIENCE_SECONDS = 600.0  # an order that is not complete by then is held, and named
