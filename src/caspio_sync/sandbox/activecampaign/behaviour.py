@@ -18,6 +18,10 @@ def _sandbox_lists() -> dict[str, str]:
     return {"11": "Newsletter", "12": "Offers"}
 
 
+def _sandbox_automations() -> dict[str, str]:
+    return {"21": "Welcome", "22": "Win back"}
+
+
 def _sandbox_pipelines() -> dict[str, tuple[str, ...]]:
     return {"Shop": ("Placed", "Shipped", "Returned"), "Wholesale": ("Asked", "Offered", "Placed")}
 
@@ -63,10 +67,23 @@ class ActiveCampaignBehaviour(BaseModel):
     import_bytes: int = 400_000
     excluded: frozenset[str] = frozenset()  # addresses on the account's exclusion list
 
+    # 7: tags.
+    duplicate_tag: Literal["refused", "known"] = "refused"  # 422, or the tag that is there
+    tags_ignore_case: bool = False
+    unknown_tag_status: Literal[404, 422] = 404
+    retagged_status: Literal[200, 201] = 200
+    account_joins: bool = True  # whether the joins of all contacts can be read (4, seen by others only)
+
     # 8: lists, id → name.
     lists: Mapping[str, str] = Field(default_factory=_sandbox_lists)
     membership_status: Literal[200, 201] = 200
     bad_reference_status: Literal[400, 422] = 400
+
+    # 9: automations, id → name; the ids of those that are switched off, and how that is told.
+    automations: Mapping[str, str] = Field(default_factory=_sandbox_automations)
+    inactive_automations: frozenset[str] = frozenset()
+    inactive_status: Literal["2", "0"] = "2"
+    multientry: bool = False  # whether who was in an automation may enter it again
 
     # 10: event tracking, on a host of its own.
     event_id: str = SANDBOX_EVENT_ID

@@ -104,7 +104,7 @@ class Imports:
                 if str(off["listid"]) in self._store.lists:
                     self._store.put_on(contact, str(off["listid"]), UNSUBSCRIBED, now)
             for tag in each.get("tags", []):
-                self._store.tag(contact, str(tag))
+                self._store.tag(contact, str(tag), now)
             contact.automations += job.runs_automations
             job.success.append(contact.id)
 

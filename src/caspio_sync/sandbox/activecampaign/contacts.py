@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from caspio_sync.sandbox.activecampaign.automations import enrolments_of
 from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.activecampaign.calls import Call, RefusedError, Reply, invalid, missing
 from caspio_sync.sandbox.activecampaign.store import Contact, Store, moment, normal
@@ -69,20 +70,22 @@ class Contacts:
         if self._behaviour.deletes_a_month is not None and len(spent) >= self._behaviour.deletes_a_month:
             raise invalid("The monthly limit of deleted contacts is reached.", "limit_reached", None)
         self._deleted.append(call.now)
-        del self._store.contacts[call.parts[1]]
+        self._store.forget(call.parts[1])
         return Reply(200, {})
 
     def search(self, call: Call) -> Reply:
         """GET /contacts."""
         found = sorted(self._store.contacts.values(), key=lambda each: int(each.id))
         email, after = call.asked("email"), call.asked("id_greater")
-        on, status = call.asked("listid"), call.asked("status")
+        on, status, tag = call.asked("listid"), call.asked("status"), call.asked("tagid")
         if email is not None:
             found = [each for each in found if each.email == normal(email)]
         if after is not None:
             found = [each for each in found if int(each.id) > int(after)]
         if on is not None:
             found = [each for each in found if on in each.lists and status in {None, "-1", each.lists[on]["status"]}]
+        if tag is not None:
+            found = [each for each in found if tag in each.tags]
         if not found and email is not None and self._behaviour.no_match == "missing":
             raise missing("Subscriber", email)
         offset, limit = call.page()
@@ -95,7 +98,7 @@ class Contacts:
         return Reply(
             200,
             {
-                "contactAutomations": [],
+                "contactAutomations": enrolments_of(self._store, contact.id),
                 "contactLists": self.memberships(contact),
                 "deals": [],
                 "fieldValues": self._values(contact),

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.sandbox.activecampaign.automations import Automations
 from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.activecampaign.bulk import Imports
 from caspio_sync.sandbox.activecampaign.calls import Call, Headers, RefusedError, Reply
@@ -20,6 +21,7 @@ from caspio_sync.sandbox.activecampaign.deals import Deals
 from caspio_sync.sandbox.activecampaign.fields import Fields
 from caspio_sync.sandbox.activecampaign.lists import Lists
 from caspio_sync.sandbox.activecampaign.store import Store
+from caspio_sync.sandbox.activecampaign.tags import Tags
 from caspio_sync.sandbox.activecampaign.tracking import Tracking
 from caspio_sync.sandbox.asgi import Receive, Scope, Send, live
 from caspio_sync.sandbox.faults import drain
@@ -55,6 +57,7 @@ class ActiveCampaignSandbox:
         contacts, fields = Contacts(self.behaviour, self.store), Fields(self.behaviour, self.store)
         lists, self.imports = Lists(self.behaviour, self.store), Imports(self.behaviour, self.store)
         self.tracking, self.deals = Tracking(self.behaviour, self.store), Deals(self.behaviour, self.store)
+        tags, automations = Tags(self.behaviour, self.store), Automations(self.behaviour, self.store)
         self._routes: dict[tuple[str, ...], Handler] = {
             ("GET", "users", "me"): lambda _: Reply(200, {"user": _USER}),
             ("POST", "contact", "sync"): contacts.sync,
@@ -71,6 +74,21 @@ class ActiveCampaignSandbox:
             ("GET", "lists"): lists.list_all,
             ("DELETE", "lists", "*"): lists.delete,
             ("POST", "contactLists"): lists.write,
+            ("GET", "contacts", "*", "contactTags"): tags.of_contact,
+            ("GET", "tags"): tags.list_all,
+            ("POST", "tags"): tags.create,
+            ("GET", "tags", "*"): tags.read,
+            ("PUT", "tags", "*"): tags.rename,
+            ("DELETE", "tags", "*"): tags.delete,
+            ("GET", "contactTags"): tags.joins,
+            ("POST", "contactTags"): tags.apply,
+            ("DELETE", "contactTags", "*"): tags.remove,
+            ("GET", "contacts", "*", "contactAutomations"): automations.of_contact,
+            ("GET", "contacts", "*", "automationEntryCounts"): automations.counts,
+            ("GET", "automations"): automations.list_all,
+            ("GET", "contactAutomations"): automations.joins,
+            ("POST", "contactAutomations"): automations.enrol,
+            ("DELETE", "contactAutomations", "*"): automations.remove,
             ("POST", "import", "bulk_import"): self.imports.queue,
             ("GET", "import", "info"): self.imports.info,
             ("GET", "eventTracking"): self.tracking.read,
@@ -109,6 +127,15 @@ class ActiveCampaignSandbox:
         """Contacts by address: their own fields, custom fields by title, lists (status by name), tags."""
         self.settle()
         return {each.email: self._shown(each.id) for each in self.store.contacts.values()}
+
+    def enrolments(self) -> dict[str, dict[str, int]]:
+        """By address, how often the contact was enrolled by a call, by the automation's name."""
+        names = self.behaviour.automations
+        return {
+            each.email: {names[number]: times for number, times in each.entered.items()}
+            for each in self.store.contacts.values()
+            if each.entered
+        }
 
     def set_status(self, email: str, name: str, status: str) -> None:
         """What the person or an admin did to a membership, beside the API."""

@@ -11,7 +11,14 @@ from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.activecampaign.calls import invalid, missing
 
 _STARTS = {"contact": 1001, "field": 51, "option": 301, "rel": 701, "value": 5001, "membership": 9001, "tag": 201}
-_STARTS |= {"contactTag": 7001, "deal": 30001, "dealGroup": 41, "dealStage": 61, "dealField": 81}
+_STARTS |= {
+    "contactTag": 7001,
+    "contactAutomation": 8001,
+    "deal": 30001,
+    "dealGroup": 41,
+    "dealStage": 61,
+    "dealField": 81,
+}
 CHOICES = frozenset({"dropdown", "radio", "checkbox", "listbox"})
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
 ACTIVE, UNSUBSCRIBED = "1", "2"
@@ -28,6 +35,7 @@ class Contact:
     lists: dict[str, dict[str, str]] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     automations: int = 0  # how often something happened that automations run on
+    entered: dict[str, int] = field(default_factory=dict)  # automation id → how often it was enrolled by a call
     made: float = 0.0
     changed: float = 0.0
 
@@ -64,7 +72,11 @@ class Store:
         self._by_email: dict[str, Contact] = {}
         self.fields: dict[str, CustomField] = {}
         self.lists: dict[str, str] = dict(behaviour.lists)
-        self.tags: dict[str, str] = {}
+        self.tags: dict[str, str] = {}  # id → name
+        self._template_tags: set[str] = set()
+        # Joins by their ids: (contact id, id of the tag or the automation, when).
+        self.contact_tags: dict[str, tuple[str, str, float]] = {}
+        self.enrolments: dict[str, tuple[str, str, float]] = {}
 
     def number(self, of: str) -> str:
         """The next id of a sequence."""
@@ -138,14 +150,59 @@ class Store:
         row |= {"status": status, "udate": moment(now)}
         return row
 
-    def tag(self, contact: Contact, name: str) -> None:
+    def tag_type(self, number: str) -> str:
+        """Of contacts, or of templates."""
+        return "template" if number in self._template_tags else "contact"
+
+    def tag_named(self, name: str, kind: str) -> str | None:
+        """The id of the tag with this name; None where there is none."""
+        of = self._tag_key(name)
+        return next(
+            (each for each, it in self.tags.items() if self._tag_key(it) == of and self.tag_type(each) == kind), None
+        )
+
+    def make_tag(self, name: str, kind: str = "contact") -> str:
+        """A new tag's id."""
+        number = self.number("tag")
+        self.tags[number] = name
+        if kind == "template":
+            self._template_tags.add(number)
+        return number
+
+    def tag(self, contact: Contact, name: str, now: float) -> None:
         """Apply a tag by its name, which is made where it is missing (6)."""
-        number = next((each for each, known in self.tags.items() if known == name), None)
-        if number is None:
-            number = self.number("tag")
-            self.tags[number] = name
+        self.apply_tag(contact, self.tag_named(name, "contact") or self.make_tag(name), now)
+
+    def apply_tag(self, contact: Contact, number: str, now: float) -> str:
+        """The id of the one join of a contact and a tag (7)."""
         if number not in contact.tags:
             contact.tags[number] = self.number("contactTag")
+            self.contact_tags[contact.tags[number]] = (contact.id, number, now)
+        return contact.tags[number]
+
+    def untag(self, join: str) -> None:
+        """Take a tag off the contact, by the id of the join."""
+        contact, number, _ = self.contact_tags.pop(join)
+        del self.contacts[contact].tags[number]
+
+    def enrol(self, contact: Contact, number: str, now: float) -> str:
+        """The id of the row that says that a contact is in an automation (9)."""
+        row = self.number("contactAutomation")
+        self.enrolments[row] = (contact.id, number, now)
+        contact.entered[number] = contact.entered.get(number, 0) + 1
+        return row
+
+    def forget(self, number: str) -> None:
+        """Delete a contact, and what says that it has a tag or is in an automation."""
+        contact = self.contacts[number]
+        for join in list(contact.tags.values()):
+            self.untag(join)
+        for row in [row for row, (of, _, _) in self.enrolments.items() if of == number]:
+            del self.enrolments[row]
+        del self.contacts[number]
+
+    def _tag_key(self, name: str) -> str:
+        return name.lower() if self._behaviour.tags_ignore_case else name
 
 
 def _set(held: dict[str, str], name: str, value: str, *, clears: bool) -> None:
