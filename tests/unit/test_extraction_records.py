@@ -157,6 +157,57 @@ def test_hardly_a_call_is_wasted(kind: str) -> None:
     assert wasted <= 8 + len(batches) * 8 / 2 + (20 if kind == "blocks" else 0)
 
 
+class Counting(FakeCaspio):
+    """Counts the pages that are asked for while a stretch is being counted."""
+
+    came = 0
+
+    async def aggregate(self, source: Source, *, select: str, where: str | None) -> Aggregate:
+        before = len(self.pages)
+        for _ in range(20 if where else 0):
+            await asyncio.sleep(0)
+        self.came += len(self.pages) - before
+        return await super().aggregate(source, select=select, where=where)
+
+
+def test_pages_are_read_while_a_stretch_is_counted() -> None:
+    client = Counting(range(1, 20_001, 2))
+    batches = read(client, batch_size=2000, parallel=4, page_rows=100)
+    assert keys_of(batches) == list(range(1, 20_001, 2))
+    assert client.came >= 4 * (len(batches) - 2)
+    assert client.most_in_flight <= 4
+    assert max(batch.rows for batch in batches) <= 1.5 * 2000
+
+
+def test_a_page_read_ahead_that_fails_holds_up_no_rows_that_are_there() -> None:
+    class Failing(Counting):
+        async def records(self, source: Source, **asked: Any) -> RecordPage:
+            await asyncio.sleep(0)
+            if self.counts[1:] and self.broken:
+                raise TransientError("overloaded")
+            return await super().records(source, **asked)
+
+        async def aggregate(self, source: Source, *, select: str, where: str | None) -> Aggregate:
+            self.counts.append(where)
+            self.broken = where is not None
+            return await super().aggregate(source, select=select, where=where)
+
+    client = Failing(range(1, 20_001, 2))
+
+    async def run() -> list[SourceBatch]:
+        reader = RecordReader(client, Source("T"), fields=[NAME], batch_size=2000, parallel=4, page_rows=100)
+        await reader.open()
+        batches = [await reader.next_batch()]
+        with pytest.raises(TransientError, match="overloaded"):
+            await reader.next_batch()
+        while batches[-1] is not None:
+            client.broken = False
+            batches.append(await reader.next_batch())
+        return [batch for batch in batches if batch is not None]
+
+    assert keys_of(asyncio.run(run())) == list(range(1, 20_001, 2))
+
+
 def test_a_page_that_ends_on_the_last_key_is_not_asked_for_again() -> None:
     client = FakeCaspio(range(1, 101))
     assert keys_of(read(client, batch_size=1000, page_rows=100)) == list(range(1, 101))

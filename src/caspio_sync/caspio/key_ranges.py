@@ -155,8 +155,7 @@ class KeyRanges:
         Returns:
             The last key up to which everything has come out (None where nothing has), the pages, and their rows.
         """
-        self._split_stopped()
-        self._learn()
+        self.learn()
         high, pages, rows = None, list[Page](), 0
         while self._tiling and self._tiling[0].done:
             one = self._tiling.popleft()
@@ -178,11 +177,14 @@ class KeyRanges:
             tiling.extend([one, gap])
         self._tiling = tiling
 
-    def _learn(self) -> None:
-        """Trust a density that was met; otherwise take the lower of what was found and what is left on average.
+    def learn(self) -> None:
+        """After a round was read: cut again what stopped early, and correct how dense the rest of its gaps is.
+
+        Trust a density that was met; otherwise take the lower of what was found and what is left on average.
 
         A range that is too wide stops early and costs no call; one that is too narrow costs a call that brings little.
         """
+        self._split_stopped()
         unread = sum(one.width for one in self._tiling if not one.done)
         unseen = max(0, self._total - self._came_out - self.waiting_rows)
         average = unseen / unread if unread else 0.0

@@ -5,6 +5,7 @@ So a stretch of keys comes out only when it has as many rows as Caspio counts in
 """
 
 import asyncio
+import contextlib
 import math
 import re
 from collections.abc import AsyncIterator, Sequence
@@ -16,14 +17,15 @@ import polars as pl
 
 from caspio_sync.caspio.answers import has_fields
 from caspio_sync.caspio.cells import flat_text, source_frame
-from caspio_sync.caspio.client import MAX_PAGE_ROWS, Aggregate, RecordPage, Source
+from caspio_sync.caspio.client import MAX_PAGE_ROWS, RecordPage, Source
+from caspio_sync.caspio.counting import Counter, as_count, rows_counted
 from caspio_sync.caspio.key_ranges import KeyRange, KeyRanges, Page
 from caspio_sync.caspio.query import and_, identifier
 from caspio_sync.caspio.raw_rows import NOBODY, Met, Sieve, Sifted, prints_of, with_prints
 from caspio_sync.caspio.read_clock import ReadClock
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.concurrency import all_of
-from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError, PermanentError, TransientError
 from caspio_sync.schemas import SOURCE_PK, CaspioField
 
 _OVERFULL = 1.5  # times batch_size: what is held at most
@@ -31,7 +33,7 @@ _LEAST_LIMIT = 5  # a smaller q.limit has been refused (Caspio, 3.1)
 _WHOLE_NUMBER = re.compile(rb"\s*(-?\d+)(?:\.0*)?\s*[,}]")
 
 
-class RecordSource(Protocol):
+class RecordSource(Counter, Protocol):
     """What reading needs of `CaspioClient`."""
 
     async def records(
@@ -45,9 +47,6 @@ class RecordSource(Protocol):
         check_fields: bool = True,
     ) -> RecordPage:
         """One page."""
-
-    async def aggregate(self, source: Source, *, select: str, where: str | None) -> Aggregate:
-        """The one row of an aggregate."""
 
 
 @dataclass(slots=True)
@@ -317,7 +316,23 @@ class RecordReader:
             return self._rows
         if (low, high) == (self.low, self.high) and self._rows == self.total:
             return self.total
-        return await self._count(f"{self._key}>={low} AND {self._key}<={high}")
+        count, _ = await all_of([self._count(f"{self._key}>={low} AND {self._key}<={high}"), self._ahead()])
+        return count
+
+    async def _ahead(self) -> int:
+        """Read pages of the next stretch while this one is being counted; the rows that wait then.
+
+        One page a range, half a batch at most. What fails is asked for again by the next stretch, which tells of it:
+        the rows of this one are there. Not where a limit may leave no use for them.
+        """
+        ranges, room = self._ranges, min(self._batch_size // 2, self._parallel * self._page_rows)
+        if ranges is None or ranges.exhausted or self._left is not None or room <= ranges.waiting_rows:
+            return 0
+        with contextlib.suppress(CaspioSyncError):
+            planned = ranges.plan(room - ranges.waiting_rows)
+            await self._read(planned, len(planned))
+        ranges.learn()
+        return ranges.waiting_rows
 
     async def _read(self, planned: Sequence[KeyRange], most_pages: int) -> None:
         """Read ranges at the same time: a page each, and further ones while the batch has room."""
@@ -366,28 +381,3 @@ class RecordReader:
             return len(decoded), self._whole(decoded[-1][self._key_name]) or 0 if decoded else 0
         except (orjson.JSONDecodeError, KeyError, TypeError):
             raise TransientError(f"reading {self._source}: a page without {self._key_name}") from None
-
-
-async def rows_counted(client: RecordSource, source: Source, key_field: str, where: str | None) -> int:
-    """Rows that meet a condition, by Caspio's own count: one call.
-
-    Raises:
-        As `CaspioClient.aggregate`; `TransientError` also where the answer holds no count.
-    """
-    answer = await client.aggregate(source, select=f"COUNT({identifier(key_field)}) AS row_count", where=where)
-    return as_count(source, answer.row["row_count"])
-
-
-def as_count(source: Source, cell: Any) -> int:
-    """A count; it may come as text.
-
-    Raises:
-        TransientError: it is none.
-    """
-    try:
-        number = -1 if isinstance(cell, bool) else int(cell)
-    except (TypeError, ValueError, OverflowError):
-        number = -1
-    if number < 0:
-        raise TransientError(f"counting {source}: an answer without the number of rows; the next run asks again")
-    return number

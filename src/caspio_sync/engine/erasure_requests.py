@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from caspio_sync.caspio.records import RecordReader, rows_counted
+from caspio_sync.caspio.counting import rows_counted
+from caspio_sync.caspio.records import RecordReader
 from caspio_sync.engine.prepared import Requests
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.errors import ConfigurationError

@@ -11,8 +11,9 @@ from typing import cast
 import polars as pl
 
 from caspio_sync.caspio.client import MAX_PAGE_ROWS, CaspioClient, Source
+from caspio_sync.caspio.counting import rows_counted
 from caspio_sync.caspio.query import and_, keys_where
-from caspio_sync.caspio.records import RecordReader, rows_counted
+from caspio_sync.caspio.records import RecordReader
 from caspio_sync.concurrency import all_of
 from caspio_sync.engine.prepared import Prepared
 from caspio_sync.errors import ConfigurationError

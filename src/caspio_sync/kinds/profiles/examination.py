@@ -1,7 +1,7 @@
 """What `check` looks at for syncs of profiles."""
 
 from caspio_sync.caspio.client import CaspioClient
-from caspio_sync.caspio.records import rows_counted
+from caspio_sync.caspio.counting import rows_counted
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.engine.erasure_requests import MOST_PEOPLE, plan_erasures
