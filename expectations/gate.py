@@ -4,6 +4,7 @@ A suite is a list of expectations, each with a severity and, in `meta`, why it e
 sets the failing rows aside; a critical one about the batch blocks it; a warning is reported and stops nothing.
 """
 
+import contextlib
 import logging
 import os
 import re
@@ -50,6 +51,12 @@ class GateLimits:
     max_quarantined_share: float = 0.1
     min_rows: int = 200
     max_quarantined_rows: int = 20
+
+
+def warm() -> None:
+    """Import what a `Gate` takes; whoever makes one meanwhile waits for it."""
+    with contextlib.suppress(Exception):  # it is said where it matters: by who makes a gate
+        import great_expectations.expectations  # noqa: F401, PLC0415 - as in Gate
 
 
 class Gate:

@@ -1,6 +1,7 @@
 """The suite of a sync, whatever its kind: that of kind `x` is `expectations/x.py`, its `suite` and `judged_frame`."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import datetime
 from importlib import import_module
@@ -11,7 +12,7 @@ import polars as pl
 from caspio_sync.engine.gates import Judgement
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
-from expectations.gate import Expectation, Gate
+from expectations.gate import Expectation, Gate, warm
 from expectations.rules import gate_with
 
 
@@ -55,6 +56,10 @@ class Gates:
         self._sync = sync
         self._mapping = mapping
         self._gate: Gate | None = None
+
+    def expect(self) -> None:
+        """Load Great Expectations while the first pages are read; what cannot be loaded, the first rows tell."""
+        threading.Thread(target=warm, name="gate", daemon=True).start()
 
     async def rows(self, changes: pl.DataFrame) -> Judgement:
         """Judge the full mapped rows of everything new or changed.

@@ -39,6 +39,9 @@ class Judgement:
 class Gates(Protocol):
     """The gates of a run."""
 
+    def expect(self) -> None:
+        """Rows to judge are sure to come: load in the background what that takes."""
+
     async def rows(self, changes: pl.DataFrame) -> Judgement:
         """Judge the full mapped rows of everything new or changed.
 
@@ -57,6 +60,9 @@ def no_gates(name: str, _sync: Sync, _mapping: RowMapping) -> Gates:
     """For a run that comes to no gate: one that is opened to look, or to erase."""
 
     class NoGates:
+        def expect(self) -> None:
+            pass
+
         async def rows(self, changes: pl.DataFrame) -> Judgement:  # noqa: ARG002
             raise RuntimeError(f"{name} was opened without a gate")
 

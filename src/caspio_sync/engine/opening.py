@@ -313,6 +313,9 @@ async def _make(
         turns=turns,
         sieve=sieve,
     )
+    judges = gates(name, definition, mapping)
+    if situation.is_new and not planned:
+        judges.expect()
     blocks: list[GateBlockedError] = []
     if options.hints:
         hints = connect.hints(settings, clock)
@@ -330,7 +333,7 @@ async def _make(
         sink=sink,
         quota=quota,
         versions=situation.versions,
-        gates=gates(name, definition, mapping),
+        gates=judges,
         times=change_times(cursor, zone, situation.read_up_to(now)),
         reading=reading,
         turns=turns,

@@ -34,6 +34,7 @@ class Situation:
     Args:
         at: when it was looked at, by the ledger's clock.
         versions: what rows are judged under.
+        is_new: whether no run has judged rows under this mapping yet, so that this one has all of them to judge.
         cursor: up to when the sync has read; None before its first complete read.
         in_doubt: whether nobody knows that it was the destination who answered the last request of the run before.
         held: source_pk of the rows that a release asks for, sorted.
@@ -47,6 +48,7 @@ class Situation:
 
     at: datetime
     versions: Versions
+    is_new: bool = False
     cursor: Cursor | None = None
     in_doubt: bool = False
     held: Sequence[int] = ()
@@ -74,8 +76,10 @@ def is_ahead(watermark: datetime | None, now: datetime) -> bool:
 
 def look(ledger: Ledger, name: str, options: RunOptions, prepared: Prepared, *, planned: bool) -> Situation:
     """Read what a run is decided by. A mapping or a suite that no run had yet gets its number, except in a plan."""
+    is_new = ledger.known_mapping_version(name, prepared.mapping.digest) is None
     found = Situation(
         at=ledger.now(),
+        is_new=is_new,
         versions=_versions(ledger, name, prepared, planned=planned),
         cursor=ledger.cursor(name),
         in_doubt=_ended_in_doubt(ledger, name),
