@@ -11,7 +11,7 @@ from rich.markup import escape
 from caspio_sync import signals
 from caspio_sync.cli.moment_option import parse_moment
 from caspio_sync.cli.options import AsJson
-from caspio_sync.cli.run import STOPPED, Resend, Strict
+from caspio_sync.cli.run import STOPPED, NotOurs, Resend, Strict
 from caspio_sync.cli.server import named_server, use_server
 from caspio_sync.cli.show import OUT, number, progress_bar, show_error, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName
@@ -61,6 +61,7 @@ def backfill(
     dry_run: DryRun = False,
     wait: Wait = False,
     resend: Resend = False,
+    not_ours: NotOurs = False,
     strict: Strict = False,
     as_json: AsJson = False,
 ) -> None:
@@ -77,6 +78,7 @@ def backfill(
         until=until,
         pk_range=_pk_range(pk),
         resend=resend,
+        not_ours=not_ours,
         strict=strict,
         wait=wait,
     )

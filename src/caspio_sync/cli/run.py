@@ -65,6 +65,12 @@ SameWorkspace = Annotated[
     bool,
     typer.Option("--same-workspace", help="The accounts are those of before, under another host or key."),
 ]
+NotOurs = Annotated[
+    bool,
+    typer.Option(
+        "--not-ours", help="Of a first run of events: what the destination has of them came from somewhere else."
+    ),
+]
 Hints = Annotated[
     bool, typer.Option("--hints", help="Only rows that Caspio's webhooks announced, read again now; the cursor stays.")
 ]
@@ -115,6 +121,7 @@ def run(
     allow_deletes: AllowDeletes = False,
     allow_erasures: AllowErasures = False,
     same_workspace: SameWorkspace = False,
+    not_ours: NotOurs = False,
     hints: Hints = False,
     listen: Listen = 0,
     strict: Strict = False,
@@ -145,6 +152,7 @@ def run(
         allow_deletes=allow_deletes,
         allow_erasures=allow_erasures,
         same_workspace=same_workspace,
+        not_ours=not_ours,
         hints=hints,
         listen_seconds=listen,
         strict=strict,

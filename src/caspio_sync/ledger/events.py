@@ -170,6 +170,14 @@ class Events(Recording, Leases):
         with self.reading("count what was sent of people") as connection:
             return select_frame(connection, statement, (sync, Verdict.SENT.value), columns)
 
+    def has_sent_nothing(self, sync: str) -> bool:
+        """Whether no row was ever acknowledged, or taken for sent, and none is in the journal."""
+        rows, noted = schema.row.c, tables.journal.c
+        sent = sa.select(rows.source_pk).where(rows.sync == sync, rows.sent_fp.is_not(None)).limit(1)
+        left = sa.select(noted.source_pk).where(noted.sync == sync).limit(1)
+        with self.reading("look for what was sent") as connection:
+            return all(connection.execute(each).first() is None for each in (sent, left))
+
     def _under_way(self, sync: str) -> list[str]:
         """Runs that may still record what they sent: written down as running, and their lease stands."""
         held = " ".join(each.holder for each in self.leases(sync))

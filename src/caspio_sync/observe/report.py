@@ -93,7 +93,7 @@ class RunOptions(
     listen_seconds: float = Field(
         default=0.0,
         ge=0,
-        le=3600,
+        le=86_400,
         description="With hints: go on so long, taking what arrives meanwhile, until another run of the sync waits.",
     )
     wait: bool = Field(
@@ -113,6 +113,11 @@ class RunOptions(
         default=False,
         description="The settings name the accounts under another host or key than the ledger knows, and they are the "
         "same: what was sent before counts as sent.",
+    )
+    not_ours: bool = Field(
+        default=False,
+        description="Of events and purchases, in a ledger that has sent none of the sync: those that the destination "
+        "has of these names already came from somewhere else, and are not sent twice by this.",
     )
     allow_deletes: bool = Field(
         default=False,

@@ -140,6 +140,11 @@ class Occurrences(Sync):
         return None
 
     @property
+    def counted_there(self) -> bool:
+        """Whether the destination tells of a person how many of these there are."""
+        return True
+
+    @property
     def known_again_seconds(self) -> float | None:
         """How long the destination knows again what is sent once more; None where it takes it for another one."""
         return None

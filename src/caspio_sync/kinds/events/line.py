@@ -14,6 +14,7 @@ from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.steps import BASELINE, BLOCK, GATE, MAP, RECORD, STOP, holding_against
 from caspio_sync.kinds.events.comparing import find_alone, find_unsent
 from caspio_sync.kinds.events.definition import TIME
+from caspio_sync.kinds.events.first_run import refuse_sent_before, sent_before
 from caspio_sync.kinds.events.loading import PARTS
 from caspio_sync.kinds.events.sending import loaded, send_events
 from caspio_sync.kinds.events.work import EventWork, begin, end, read_lines, with_clock, with_people
@@ -56,6 +57,16 @@ async def _look_at_clock(run: SyncRun[EventWork], batch: Batch) -> None:
 async def _look_for_people(run: SyncRun[EventWork], batch: Batch) -> None:
     """Who is not known there yet, where events wait for them."""
     batch.changes = await with_people(run, batch.changes)
+
+
+async def _look_for_sent(run: SyncRun[EventWork], batch: Batch) -> None:
+    """Whether the first events of a ledger are there already, before any of them leaves."""
+    await refuse_sent_before(run, batch.accepted)
+
+
+async def _plan_look_for_sent(planning: Planning, run: SyncRun[EventWork], batch: Batch) -> None:
+    if (said := await sent_before(run, batch.accepted)) is not None:
+        planning.warnings.append(said)
 
 
 async def _keep(run: SyncRun[EventWork], batch: Batch) -> None:
@@ -118,6 +129,13 @@ READ_LINES = Step(
 FIND_UNSENT = holding_against("find unsent", find_unsent, _find_alone)
 LOOK_AT_CLOCK = Step("", _look_at_clock, plan=alike(_look_at_clock), turn="gate")
 LOOK_FOR_PEOPLE = Step("", _look_for_people, plan=alike(_look_for_people), turn="gate")
+LOOK_FOR_SENT = Step(
+    "look for sent events",
+    _look_for_sent,
+    plan=_plan_look_for_sent,
+    turn="send",
+    when=lambda run: run.work.is_first and not run.options.not_ours,
+)
 KEEP = Step("keep event names", _keep, plan=_plan_keep, turn="send", when=lambda run: run.sink.keeps)
 SEND_EVENTS = Step("send events", send_events, plan=_plan_send, turn="send")
 END = Step("", _end, plan=_plan_end)
@@ -134,6 +152,7 @@ EVENTS = Line(
         GATE,
         BLOCK,
         BASELINE,
+        LOOK_FOR_SENT,
         KEEP,
         SEND_EVENTS,
         RECORD,

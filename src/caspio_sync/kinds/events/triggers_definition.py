@@ -57,6 +57,11 @@ class TriggerSync(Occurrences):
         return self.campaign_id or self.canvas_id or ""
 
     @property
+    def counted_there(self) -> bool:
+        """As `Occurrences.counted_there`: which messages a person got, nobody tells."""
+        return False
+
+    @property
     def known_again_seconds(self) -> float | None:
         """As `Occurrences.known_again_seconds`."""
         return KNOWN_AGAIN_SECONDS if self.transactional else None

@@ -31,6 +31,7 @@ class EventWork(Work):
     Args:
         definition: the sync.
         mapping: fitted to the table.
+        is_first: whether the ledger knows of nothing that was sent of the sync, or may have been.
         lost: events that former runs left without an answer, and this one found.
         released: of the unknown ones, those that the sync's policy let go.
         edited: rows that differ from what was sent of them, and are left alone.
@@ -51,6 +52,7 @@ class EventWork(Work):
         """As `Work.still_held`."""
         return self.waiting
 
+    is_first: bool = False
     lost: int = 0
     released: int = 0
     edited: int = 0
@@ -68,6 +70,7 @@ async def event_work(opening: Opening, definition: Occurrences, mapping: EventMa
     ledger, name = opening.ledger.ledger, opening.name
     lines = await lines_of(opening.prepared, opening.clients.caspio)
     work = EventWork(definition=definition, mapping=mapping, lines=lines)
+    work.is_first = definition.counted_there and await opening.ledger.do(ledger.has_sent_nothing, name)
     if not opening.planned:
         work.lost = (await opening.ledger.do(ledger.note_lost, name)).height
         if definition.when_lost == "resend":
