@@ -1,7 +1,7 @@
 """What an error of the database means for who uses a ledger. Known without SQLAlchemy."""
 
 from caspio_sync.errors import CaspioSyncError, ConfigurationError, LedgerFullError, TransientError
-from caspio_sync.ledger.moved import MEANING, STATE
+from caspio_sync.ledger.moved import MEANING, STATE, TRIGGER
 
 _SQLITE_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
     ("SQLITE_BUSY", TransientError, "it is locked by another process. Try again when that run or tool has ended"),
@@ -10,7 +10,6 @@ _SQLITE_MEANING: tuple[tuple[str, type[CaspioSyncError], str], ...] = (
     ("SQLITE_IOERR", CaspioSyncError, "the disk refused. Check its space and health; committed work is kept"),
     ("SQLITE_READONLY", ConfigurationError, "the file or its folder is read-only. Give this user the right to write"),
     ("SQLITE_CANTOPEN", ConfigurationError, "the file cannot be opened. Check the path and its rights"),
-    ("SQLITE_CONSTRAINT_TRIGGER", ConfigurationError, MEANING),
     ("SQLITE_NOTADB", ConfigurationError, "the file is not an SQLite database. Name another file"),
     ("SQLITE_CORRUPT", ConfigurationError, "the file is damaged. Restore it from a backup, or start a new ledger"),
 )
@@ -34,6 +33,8 @@ def refusal(cause: BaseException | None, doing: str, where: str) -> CaspioSyncEr
     name = getattr(cause, "sqlite_errorname", None)
     state = getattr(cause, "sqlstate", None)
     table, code = (_SQLITE_MEANING, name) if name else (_POSTGRESQL_MEANING, state)
+    if name == "SQLITE_CONSTRAINT_TRIGGER" and str(cause) == TRIGGER:  # its own words, which quote nothing
+        return ConfigurationError(f"Could not {doing} in {where}: {MEANING}.")
     for prefix, error, meaning in table:
         if code and str(code).startswith(prefix):
             return error(f"Could not {doing} in {where}: {meaning} ({code}).")
