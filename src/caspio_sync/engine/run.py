@@ -47,12 +47,14 @@ class Work:
 
     Attributes:
         sends_all: whether everything is sent, whatever the ledger says was sent before.
+        ready: whether what rows need at the destination is known to be there.
         patches: whether what the destination has is edited instead of replaced.
         sifts: whether a row that is nothing but unchanged is of no further interest.
         writeback: what a run reports of its writing to Caspio; None where it does not.
     """
 
     sends_all: bool = False
+    ready: bool = False
     patches: bool = False
     sifts: bool = False
     writeback: WritebackReport | None = None

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 import polars as pl
 
 from caspio_sync.engine import baseline, comparing, recording, sending
-from caspio_sync.engine.erasing import count_erased
+from caspio_sync.engine.erasing import count_erased, erase_named
 from caspio_sync.engine.erasure_requests import plan_erasures
 from caspio_sync.engine.line import Batch, Row, Step
 from caspio_sync.engine.plan import Planning, count_rows, mapping_changes
@@ -20,6 +20,11 @@ from caspio_sync.schemas import KEY, SOURCE_PK
 
 # No row was ever judged under this version: a held row is compared anew.
 _NO_VERSION = -1
+
+
+async def erase(run: SyncRun) -> None:
+    """Delete whom the sync's `erasure:` names, and block them; a repeated call goes on where the failed one stood."""
+    await erase_named(run)
 
 
 async def _map(run: SyncRun, batch: Batch) -> None:
@@ -143,6 +148,23 @@ async def _record_baseline(run: SyncRun, batch: Batch) -> None:
     batch.ended = True
 
 
+async def _keep(run: SyncRun, batch: Batch) -> None:
+    """Make what rows need at the destination, before the first of them leaves; repeating it is harmless."""
+    if run.work.ready or batch.accepted.is_empty():
+        return
+    keeper = run.sink.keeper(run.account, run.mapping)
+    missing = await keeper.look()
+    await keeper.keep(missing)
+    run.report.notes += [f"at {run.destination.title}: {line}" for line in missing.lines]
+    run.work.ready = True
+
+
+async def _plan_keep(planning: Planning, run: SyncRun, batch: Batch) -> None:
+    if run.sink.keeps and not run.work.ready and not batch.accepted.is_empty():
+        planning.plan.first = list((await run.sink.keeper(run.account, run.mapping).look()).lines)
+        run.work.ready = True
+
+
 async def _send(run: SyncRun, batch: Batch) -> None:
     """The accepted rows, cut to what travels of them; a repeated call starts at the ledger."""
     batch.outstanding = await sending.send_batch(run, batch.source.number, batch.accepted, batch.opt_outs)
@@ -164,5 +186,6 @@ STOP = Step("", _stop, turn="gate")
 GATE = Step("gate", _judge, plan=_plan_judge, alone=_judge_alone, turn="gate", repeated=False)
 BLOCK = Step("", _block, turn="gate")
 BASELINE = Step("record baseline", _record_baseline, turn="record", when=lambda run: run.options.baseline)
+KEEP = Step("make what is missing", _keep, plan=_plan_keep, turn="send", when=lambda run: run.sink.keeps)
 SEND = Step("send", _send, plan=_plan_send, turn="send")
 RECORD = Step("record", _record, turn="record")

@@ -3,7 +3,7 @@
 from caspio_sync.engine.line import Batch, Line, Step
 from caspio_sync.engine.plan import Planning
 from caspio_sync.engine.run import SyncRun
-from caspio_sync.engine.steps import BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, plan_first
+from caspio_sync.engine.steps import BLOCK, COMPARE, GATE, KEEP, MAP, RECORD, SEND, STOP, plan_first
 from caspio_sync.kinds.deals.work import DealWork, begin, with_numbers, withhold_erased_people
 from caspio_sync.verification.step import VERIFY
 
@@ -27,23 +27,6 @@ async def _plan_withhold(_: Planning, run: SyncRun[DealWork], batch: Batch) -> N
     await withhold_erased_people(run, batch)
 
 
-async def _keep(run: SyncRun[DealWork], batch: Batch) -> None:
-    """Make what deals need there, before the first of them leaves; repeating it is harmless."""
-    if run.work.ready or batch.accepted.is_empty():
-        return
-    keeper = run.sink.keeper(run.account, run.mapping)
-    missing = await keeper.look()
-    await keeper.keep(missing)
-    run.report.notes += [f"at {run.destination.title}: {line}" for line in missing.lines]
-    run.work.ready = True
-
-
-async def _plan_keep(planning: Planning, run: SyncRun[DealWork], batch: Batch) -> None:
-    if not run.work.ready and not batch.accepted.is_empty():
-        planning.plan.first = list((await run.sink.keeper(run.account, run.mapping).look()).lines)
-        run.work.ready = True
-
-
 async def _find_numbers(run: SyncRun[DealWork], batch: Batch) -> None:
     """Under which numbers the deals are there; what is about to be made is noted, so that it is never made twice."""
     batch.accepted = await with_numbers(run, batch.accepted)
@@ -55,7 +38,6 @@ async def _plan_find_numbers(_: Planning, run: SyncRun[DealWork], batch: Batch) 
 
 BEGIN = Step("", _begin, plan=_plan_begin)
 WITHHOLD = Step("", _withhold, plan=_plan_withhold, turn="compare")
-KEEP = Step("keep deal fields", _keep, plan=_plan_keep, turn="send")
 FIND_NUMBERS = Step("find numbers", _find_numbers, plan=_plan_find_numbers, turn="send")
 
 DEALS = Line(

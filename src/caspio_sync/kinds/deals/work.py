@@ -37,12 +37,10 @@ class DealWork(Work):
     Args:
         definition: the sync.
         mapping: fitted to the table.
-        ready: whether what deals need at the destination is known to be there.
     """
 
     definition: DealSync
     mapping: DealMapping
-    ready: bool = False
 
     async def note_answers(self, run: SyncRun, rows: pl.DataFrame, answers: Sequence[Answer]) -> None:
         """As `Work.note_answers`: the numbers of deals, and those that are not there."""

@@ -5,13 +5,12 @@ from collections import Counter
 import orjson
 import polars as pl
 
-from caspio_sync.engine import erasing
 from caspio_sync.engine.comparing import count_full
 from caspio_sync.engine.line import Batch, Line, Row, Step, alike
 from caspio_sync.engine.plan import EventsPlan, Planning
 from caspio_sync.engine.recording import POINTS
 from caspio_sync.engine.run import SyncRun
-from caspio_sync.engine.steps import BASELINE, BLOCK, GATE, MAP, RECORD, STOP, holding_against
+from caspio_sync.engine.steps import BASELINE, BLOCK, GATE, KEEP, MAP, RECORD, STOP, erase, holding_against
 from caspio_sync.kinds.events.comparing import find_alone, find_unsent
 from caspio_sync.kinds.events.definition import TIME
 from caspio_sync.kinds.events.first_run import refuse_sent_before, sent_before
@@ -24,11 +23,6 @@ from caspio_sync.schemas import KEY, Verdict
 async def _begin(run: SyncRun[EventWork]) -> None:
     """What former runs left without an answer, told before anything leaves."""
     await begin(run)
-
-
-async def _erase(run: SyncRun) -> None:
-    """Go on with erasures that were asked for at this sync; a repeated call goes on where the failed one stood."""
-    await erasing.erase_named(run)
 
 
 async def _plan_begin(planning: Planning, run: SyncRun[EventWork]) -> None:
@@ -69,23 +63,6 @@ async def _plan_look_for_sent(planning: Planning, run: SyncRun[EventWork], batch
         planning.warnings.append(said)
 
 
-async def _keep(run: SyncRun[EventWork], batch: Batch) -> None:
-    """Make what events need there, before the first of them leaves; repeating it is harmless."""
-    if run.work.ready or batch.accepted.is_empty():
-        return
-    keeper = run.sink.keeper(run.account, run.mapping)
-    missing = await keeper.look()
-    await keeper.keep(missing)
-    run.report.notes += [f"at {run.destination.title}: {line}" for line in missing.lines]
-    run.work.ready = True
-
-
-async def _plan_keep(planning: Planning, run: SyncRun[EventWork], batch: Batch) -> None:
-    if run.sink.keeps and not run.work.ready and not batch.accepted.is_empty():
-        planning.plan.first = list((await run.sink.keeper(run.account, run.mapping).look()).lines)
-        run.work.ready = True
-
-
 async def _plan_send(planning: Planning, run: SyncRun[EventWork], batch: Batch) -> None:
     """How many would go, since when, and what they cost."""
     held = batch.held.with_columns(verdict=pl.lit(Verdict.QUARANTINED.value))
@@ -122,7 +99,7 @@ async def _plan_end(_: Planning, run: SyncRun[EventWork]) -> None:
 
 
 BEGIN = Step("", _begin, plan=_plan_begin)
-ERASE = Step("erase", _erase)
+ERASE = Step("erase", erase)
 READ_LINES = Step(
     "read lines", _read_lines, plan=alike(_read_lines), turn="lines", when=lambda run: run.work.lines is not None
 )
@@ -136,7 +113,6 @@ LOOK_FOR_SENT = Step(
     turn="send",
     when=lambda run: run.work.is_first and not run.options.not_ours,
 )
-KEEP = Step("keep event names", _keep, plan=_plan_keep, turn="send", when=lambda run: run.sink.keeps)
 SEND_EVENTS = Step("send events", send_events, plan=_plan_send, turn="send")
 END = Step("", _end, plan=_plan_end)
 

@@ -35,7 +35,6 @@ class EventWork(Work):
         lost: events that former runs left without an answer, and this one found.
         released: of the unknown ones, those that the sync's policy let go.
         edited: rows that differ from what was sent of them, and are left alone.
-        ready: whether what events need at the destination is known to be there.
         lines: the lines of the orders that events are made of; None where a row is all there is.
         joined: how many of them were joined to an order.
         waiting: source_pk of orders whose lines are waited for, and which are as they were.
@@ -56,7 +55,6 @@ class EventWork(Work):
     lost: int = 0
     released: int = 0
     edited: int = 0
-    ready: bool = False
 
 
 def chosen_by_hand(run: SyncRun) -> bool:

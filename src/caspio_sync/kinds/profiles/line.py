@@ -2,12 +2,12 @@
 
 import polars as pl
 
-from caspio_sync.engine import erasing, sending
+from caspio_sync.engine import sending
 from caspio_sync.engine.duplicate_consent import read_owners_again, settle_words
 from caspio_sync.engine.line import Batch, Line, Step
 from caspio_sync.engine.plan import Planning, count_opt_outs
 from caspio_sync.engine.run import SyncRun
-from caspio_sync.engine.steps import BASELINE, BLOCK, COMPARE, GATE, MAP, RECORD, SEND, STOP, plan_first
+from caspio_sync.engine.steps import BASELINE, BLOCK, COMPARE, GATE, KEEP, MAP, RECORD, SEND, STOP, erase, plan_first
 from caspio_sync.kinds.profiles.following import with_known_keys
 from caspio_sync.kinds.profiles.identifying import identify_new
 from caspio_sync.kinds.profiles.work import ProfileWork
@@ -15,11 +15,6 @@ from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.verification.step import VERIFY
 
 _KNOWN = pl.col("_op") == "changed"
-
-
-async def _erase(run: SyncRun) -> None:
-    """Delete whom the sync's `erasure:` names, and block them; a repeated call goes on where the failed one stood."""
-    await erasing.erase_named(run)
 
 
 async def _follow(run: SyncRun[ProfileWork], batch: Batch) -> None:
@@ -30,23 +25,6 @@ async def _follow(run: SyncRun[ProfileWork], batch: Batch) -> None:
 async def _plan_follow(_: Planning, run: SyncRun[ProfileWork], batch: Batch) -> None:
     if run.sink.follows_keys:
         await _follow(run, batch)
-
-
-async def _keep(run: SyncRun[ProfileWork], batch: Batch) -> None:
-    """Make what profiles need there, before the first of them leaves; repeating it is harmless."""
-    if run.work.ready or batch.accepted.is_empty():
-        return
-    keeper = run.sink.keeper(run.account, run.mapping)
-    missing = await keeper.look()
-    await keeper.keep(missing)
-    run.report.notes += [f"at {run.destination.title}: {line}" for line in missing.lines]
-    run.work.ready = True
-
-
-async def _plan_keep(planning: Planning, run: SyncRun[ProfileWork], batch: Batch) -> None:
-    if run.sink.keeps and not run.work.ready and not batch.accepted.is_empty():
-        planning.plan.first = list((await run.sink.keeper(run.account, run.mapping).look()).lines)
-        run.work.ready = True
 
 
 async def _send_opt_outs(run: SyncRun, batch: Batch) -> None:
@@ -84,8 +62,7 @@ async def _identify(run: SyncRun[ProfileWork], batch: Batch) -> None:
     batch.accepted = await identify_new(run, batch.source.number, batch.accepted)
 
 
-ERASE = Step("erase", _erase, plan=plan_first)
-KEEP = Step("keep fields", _keep, plan=_plan_keep, turn="send", when=lambda run: run.sink.keeps)
+ERASE = Step("erase", erase, plan=plan_first)
 FOLLOW = Step("", _follow, plan=_plan_follow, turn="compare", when=lambda run: run.sink.follows_keys)
 OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
 OPT_OUTS_OF_STAYING = Step("send opt-outs", _send_opt_outs_of_staying, plan=_plan_opt_outs_of_staying, turn="gate")

@@ -14,9 +14,6 @@ class ProfileWork(Work):
     Args:
         opening: of the run.
         definition: the sync.
-
-    Attributes:
-        ready: whether what profiles need at the destination is known to be there.
     """
 
     sifts = True
@@ -24,7 +21,6 @@ class ProfileWork(Work):
     def __init__(self, opening: Opening, definition: ProfileSync) -> None:
         self.definition = definition
         self._opening = opening
-        self.ready = False
 
     async def note_left(self, run: SyncRun, batch: int) -> None:  # noqa: ARG002
         """As `Work.note_left`: rows that were sent under their new key are known by it."""
