@@ -1,8 +1,11 @@
 """The benchmark's vendor sees what must not happen, and `make bench` tells of what became slower."""
 
+import json
+
 import orjson
 import pytest
 
+from benchmarks import plot
 from benchmarks.__main__ import fallen
 from benchmarks.customers import bodies, customers, encoded
 from benchmarks.vendor import TOKEN, Vendor
@@ -71,3 +74,10 @@ def test_a_share_that_fell_is_named() -> None:
     assert fallen({"moving.first_load_share_of_httpx": 0.34}, told) == [
         "moving.first_load_share_of_httpx is 0.34, was 0.50"
     ]
+
+
+def test_the_plot_shows_the_figures_that_are_told() -> None:
+    figures = json.loads(plot.FIGURES.read_text(encoding="utf-8"))
+    assert plot.PLOT.read_text(encoding="utf-8") == plot.drawn(figures)
+    told = (plot.DOCS / "benchmarks.md").read_text(encoding="utf-8")
+    assert all(f"{rate:,}" in told for line in figures["rows_per_second"].values() for rate in line)
