@@ -59,7 +59,8 @@ class Gates:
 
     def expect(self) -> None:
         """Load Great Expectations while the first pages are read; what cannot be loaded, the first rows tell."""
-        threading.Thread(target=warm, name="gate", daemon=True).start()
+        # Not a daemon: an interpreter that ends while libraries in C++ are being loaded may abort.
+        threading.Thread(target=warm, name="gate").start()
 
     async def rows(self, changes: pl.DataFrame) -> Judgement:
         """Judge the full mapped rows of everything new or changed.
