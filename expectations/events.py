@@ -28,7 +28,8 @@ from caspio_sync.kinds.events.lines_definition import Lines
 from caspio_sync.kinds.events.mapping import EventMapping
 from caspio_sync.kinds.events.work import EDITED, NOW, OLDEST, THERE, WAITED
 from caspio_sync.ledger.held import WAITS, WAITS_FOR_LINES
-from expectations.gate import Expectation
+from caspio_sync.schemas import KEY
+from expectations.gate import Expectation, expectation_from
 from expectations.rules import Joined, is_true, row_expectations, rule_column, rule_columns
 
 _A_DAY = 86_400 * 1_000_000  # whose order is older, its lines are not still on their way
@@ -57,6 +58,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "quantity_within": "more pieces than are taken at once; `quantity: {above_most: …}` says what becomes of them",
     }
 )
+_SHARE = "one_person"
 _VALUE = ("value_type", "a value that is none of its type means nothing in a campaign")
 _SIZE = ("value_size", "larger values are refused, or dropped without a word")
 _CODE = ("value_code", "a code or number that means nothing cannot be used in a campaign")
@@ -83,14 +85,27 @@ def judged_frame(rows: pl.DataFrame, sync: Occurrences, mapping: EventMapping) -
         pl.lit(None, dtype=dtype).alias(name) for name, dtype in unknown.items() if name not in rows.columns
     )
     own = (holds.fill_null(value=True).alias(rule_column(name)) for name, holds in _own_rules(sync, mapping))
-    return rows.with_columns(*rule_columns(mapping, _JOINED), *own)
+    share = pl.when(pl.col(KEY).is_not_null()).then(pl.len().over(KEY) / pl.len()).otherwise(0.0)
+    return rows.with_columns(*rule_columns(mapping, _JOINED), *own, share.alias(rule_column(_SHARE)))
 
 
 def suite(sync: Occurrences, mapping: EventMapping) -> Sequence[Expectation]:
-    """The suite: every expectation is about rows."""
+    """The suite: about rows, and one about the batch."""
     rules = row_expectations(mapping, _JOINED, "each row is one event")
     own = [name for name, _ in _own_rules(sync, mapping)]
-    return [*rules, *(is_true(name, rule_column(name), RULES[name], "critical") for name in own)]
+    batch = [_of_several_people(sync)] if sync.gate.max_person_share < 1 else []
+    return [*rules, *(is_true(name, rule_column(name), RULES[name], "critical") for name in own), *batch]
+
+
+def _of_several_people(sync: Occurrences) -> Expectation:
+    share = sync.gate.max_person_share
+    why = f"more than {share:.0%} of the rows are of one person (gate.max_person_share): a placeholder, or a script"
+    return expectation_from(
+        "expect_column_max_to_be_between",
+        {"column": rule_column(_SHARE), "max_value": share},
+        severity="critical",
+        meta={"name": _SHARE, "why": why},
+    )
 
 
 def _own_rules(sync: Occurrences, mapping: EventMapping) -> Iterator[tuple[str, pl.Expr]]:

@@ -388,3 +388,22 @@ def test_a_key_that_may_not_look_sends_and_says_so(world: World) -> None:
     report = world.run("tickets")
     assert report.sent == 1
     assert any("could not be seen" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("rows", "theirs", "code"), [(300, 160, 3), (300, 150, 0), (100, 90, 0)])
+def test_a_batch_that_is_mostly_of_one_person_is_blocked(world: World, rows: int, theirs: int, code: int) -> None:
+    tickets(world, [ticket(n, CustomerNo="c0" if n <= theirs else f"c{n}") for n in range(1, rows + 1)])
+    ended = world.ended("tickets")
+    assert ended.code == code
+    assert len(arrived(world)) == (0 if code else rows)
+    if code:
+        assert "more than 50% of the rows are of one person (gate.max_person_share)" in ended.message
+        world.sync(TICKETS_SYNC + "gate: {max_person_share: 1}\n", "tickets")
+        assert world.run("tickets").sent == rows
+
+
+def test_rows_of_nobody_are_not_one_person(world: World) -> None:
+    rows = [ticket(n, CustomerNo="" if n <= 200 else f"c{n}") for n in range(1, 301)]
+    tickets(world, rows)
+    world.sync(TICKETS_SYNC + LOOSE, "tickets")
+    assert world.run("tickets").verdicts == {"quarantined": 200, "sent": 100}

@@ -72,9 +72,12 @@ class EventGate(Gate):
     Args:
         max_age: an event that happened longer ago is held, except in a backfill: a table that was filled again, or a
             first run over years, would else send them all.
+        max_person_share: a batch in which one person has more of the rows is blocked, from `min_rows` rows on: a
+            placeholder in place of people, or a script that runs wild. 1 switches it off.
     """
 
     max_age: Annotated[str, AfterValidator(span)] = "30d"
+    max_person_share: float = Field(default=0.5, gt=0, le=1)
 
     @property
     def max_age_seconds(self) -> float:
