@@ -142,7 +142,9 @@ def test_what_is_plain_is_read_alike(given: Mapping[str, str], missing: set[str]
         found = plain()
         assert found in {"unusual", pydantic()} if isinstance(found, str) else found == pydantic()
         for sync, destination in (("people", "braze"), ("contacts", "activecampaign")):
-            if isinstance(found, tuple) and (present := account(sync, destination)) != "unusual":
+            if not isinstance(found, tuple) or not (Path(str(found[1])) / f"{sync}.yaml").is_file():
+                continue  # pydantic asks a sync without a file for Braze's account
+            if (present := account(sync, destination)) != "unusual":
                 assert present == account_by_pydantic(sync, destination)
 
 

@@ -11,6 +11,9 @@ PLAIN = PlainDestination(
         {
             "ACTIVECAMPAIGN_URL": ADDRESS,
             "ACTIVECAMPAIGN_KEY": ANYTHING,
+            "ACTIVECAMPAIGN_EVENT_ID": ANYTHING,
+            "ACTIVECAMPAIGN_EVENT_KEY": ANYTHING,
+            "ACTIVECAMPAIGN_EVENT_URL": ADDRESS,
             "ACTIVECAMPAIGN_CALLS_PER_SECOND": re.compile(r"[1-4](\.[0-9]{1,6})?|5"),
         }
     ),
