@@ -134,7 +134,7 @@ def _live_orders() -> None:
         "lines, judged and sent."
     )
     OUT.print(
-        f"The first was an event in Braze {took[0]:.2f} seconds after it was placed, for the gate is loaded then; the "
+        f"The first was an event in Braze {took[0]:.2f} seconds after it was placed, as the gate was loading; the "
         f"others within {max(took[1:]):.2f}, half of them within {median(took[1:]):.2f}."
     )
 

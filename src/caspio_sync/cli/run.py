@@ -1,6 +1,7 @@
 """`caspio-sync run`: one run, here and now: a flow run where a Prefect server is named, else bare."""
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -166,9 +167,11 @@ def run(
 def listen_here(sync: str, options: RunOptions, *, quiet: bool) -> "ListeningReport":
     """Stay in this process, without a server, for as long as the options say; Ctrl-C ends it as it ends a run."""
     from caspio_sync.cli.bare import run_listening
+    from expectations.gate import warm
     from expectations.suites import Gates
 
     signals.remark(STOPPED)
+    threading.Thread(target=warm, name="gate").start()  # else what is announced first waits two seconds for it
     if not quiet:
         ERR.print(f"{escape(sync)}: listening for {number(int(options.listen_seconds))} s", soft_wrap=True)
     return run_listening(sync, options, current_settings(sync), Gates)
