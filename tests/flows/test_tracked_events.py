@@ -82,6 +82,15 @@ def test_an_event_waits_for_its_person_and_leaves_by_itself(world: World) -> Non
     assert [each.email for each in tracked(world)] == [address(1), address(2)]
 
 
+def test_those_who_never_come_keep_nobody_waiting(world: World) -> None:
+    opened(world, 260)
+    assert later(world) == {"quarantined": 260}
+    later(world)  # reads once more what the first run may have missed
+    there(world, 255)
+    assert sum(later(world).get("sent", 0) for _ in range(3)) == 1
+    assert [each.email for each in tracked(world)] == [address(255)]
+
+
 def test_where_the_file_says_so_nobody_is_asked_for(world: World) -> None:
     opened(world, text=SYNC.replace("create: true", "create: true, contacts: ignore"))
     assert world.run("tickets").verdicts == {"sent": 3}

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 import sqlalchemy as sa
@@ -36,7 +37,8 @@ class HeldRows(LedgerConnection):
         Rows held under another suite or mapping version, rows whose answer was lost, rows that are not held there as
         they were sent, rows that were held for a key which no other row of the ledger bears any more, and rows held for
         a key of which nobody knows what they say of consent: they were read by a former version. Of those held until
-        their time comes the first `WAITING_ASKED`; a whole read looks at all of them.
+        their time comes `WAITING_ASKED`, the longest unjudged first, so that each has its turn; a whole read looks at
+        all of them.
         """
         rows, other = schema.row.c, schema.row.alias("other")
         duplicate = sa.and_(rows.verdict == Verdict.QUARANTINED, rows.suite_version == 0)
@@ -49,7 +51,9 @@ class HeldRows(LedgerConnection):
         )
         waiting = (rows.verdict == Verdict.QUARANTINED, rows.reason.startswith(WAITS, autoescape=True))
         found = self._source_pks(sync, owed, rows.seen_fp != NOT_FOUND)
-        return sorted({*found, *self._source_pks(sync, *waiting, rows.seen_fp != NOT_FOUND, limit=WAITING_ASKED)})
+        longest = (rows.seen_at, rows.source_pk)
+        turn = self._source_pks(sync, *waiting, rows.seen_fp != NOT_FOUND, by=longest, limit=WAITING_ASKED)
+        return sorted({*found, *turn})
 
     def held(
         self, sync: str, verdicts: Sequence[str], *, reason: str | None = None, key_hashes: pl.Series | None = None
@@ -126,10 +130,16 @@ class HeldRows(LedgerConnection):
             oldest = connection.execute(chosen).scalar()
         return oldest if isinstance(oldest, datetime) else None
 
-    def _source_pks(self, sync: str, *conditions: sa.ColumnElement[bool], limit: int | None = None) -> list[int]:
+    def _source_pks(
+        self,
+        sync: str,
+        *conditions: sa.ColumnElement[bool],
+        by: Sequence[sa.ColumnElement[Any]] = (schema.row.c.source_pk,),
+        limit: int | None = None,
+    ) -> list[int]:
         rows = schema.row.c
         held = sa.select(rows.source_pk).where(rows.sync == sync, _NOT_SENT, *conditions)
-        chosen = held.order_by(rows.source_pk).limit(limit)
+        chosen = held.order_by(*by).limit(limit)
         with self.reading("choose held rows") as connection:
             return [int(source_pk) for source_pk in connection.execute(chosen).scalars()]
 
