@@ -536,6 +536,8 @@ def test_a_run_that_dies_while_a_deal_is_made_leaves_no_second_one(world: World,
         (SYNC + "fields: {title: Note}\n", "fields.title: 'title' is a part of the deal itself"),
         (SYNC.replace("value: Total\n", ""), "value"),
         (SYNC.replace("destination: activecampaign\n", ""), "takes no sync of kind 'deals'"),
+        (SYNC.replace("destination: activecampaign", "destination:"), "destination"),
+        (SYNC.replace("destination: activecampaign", "destination: [braze]"), "destination"),
     ],
 )
 def test_what_is_not_taken_is_told_with_the_file(world: World, text: str, said: str) -> None:

@@ -65,10 +65,11 @@ def _with_options(model: type[Sync], *found: Any, alone: bool) -> type[Sync]:
 
 
 def _destination(document: Document, kind: str) -> str:
-    """The file's destination; the default where it names none that there is, which is a finding of its own."""
+    """The file's destination; one that takes its kind where it names none that there is: a finding of its own."""
     named = document.data.get("destination", registry.DEFAULT_DESTINATION)
     if not isinstance(named, str) or named not in registry.DESTINATIONS:
-        return registry.DEFAULT_DESTINATION
+        takes_it = (each for each in registry.DESTINATIONS if kind in sinks_at(each))
+        return next(takes_it, registry.DEFAULT_DESTINATION)
     if kind not in (takes := sinks_at(named)):
         text = f"destination: '{named}' takes no sync of kind '{kind}'; it takes: {', '.join(takes)}"
         raise ConfigurationError(listing(document.path, [Finding(document.line(("destination",)), text)]))
