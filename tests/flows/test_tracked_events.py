@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import orjson
 import pytest
 from typer.testing import CliRunner
 
@@ -14,6 +15,7 @@ from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.activecampaign.tracking import Tracked
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.schemas import CaspioField
+from tests.flows.gateway import between
 from tests.flows.happenings import LOOSE, ticket, tickets
 from tests.flows.hooked import Hooked
 from tests.flows.world import World
@@ -154,6 +156,17 @@ def test_a_refused_event_is_rejected_alone(world: World) -> None:
     there(world, 1, 3)
     opened(world, text=SYNC.replace("create: true", "create: true, contacts: ignore"))
     assert world.run("tickets").verdicts == {"sent": 2, "rejected": 1}
+
+
+def test_a_refused_event_of_an_account_rejects_itself_and_shows_no_value(world: World) -> None:
+    there(world, 1, 2, 3)
+    opened(world, text=SYNC.replace("ticket_opened", "Account opened"), Subject="Miller")
+    words = orjson.dumps({"success": 0, "message": "Account opened: eventdata 'Miller' is refused"})
+    refuse = between(world.activecampaign.app, "/event", lambda body: words if b"c2%40" in body else None, status=400)
+    world.activecampaign.app = refuse  # type: ignore[method-assign]
+    report = world.run("tickets")
+    assert report.verdicts == {"sent": 2, "rejected": 1}
+    assert "Miller" not in report.reasons[0].reason
 
 
 @pytest.mark.parametrize(("when_lost", "again"), [("hold", {}), ("resend", {"sent": 1})])

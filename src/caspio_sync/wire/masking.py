@@ -41,10 +41,16 @@ def masked(text: str, request: httpx.Request) -> str:
 def credentials(request: httpx.Request) -> list[str]:
     """What proves who asks: the token of the Authorization or Api-Token header, the secret, id or key of a form."""
     found = [request.headers.get("authorization", "").rpartition(" ")[2], request.headers.get("api-token", "")]
-    if request.headers.get("content-type", "").startswith(_FORM):
-        form = parse_qs(request.content.decode("ascii", "replace"))
-        found += [value for name in ("client_secret", "client_id", "key") for value in form.get(name, [])]
+    form = _form(request)
+    found += [value for name in ("client_secret", "client_id", "key") for value in form.get(name, [])]
     return [each for each in found if each]
+
+
+def _form(request: httpx.Request) -> dict[str, list[str]]:
+    """What a form sends, by name; nothing where the request is none."""
+    if not request.headers.get("content-type", "").startswith(_FORM):
+        return {}
+    return parse_qs(request.content.decode("ascii", "replace"))
 
 
 def struck(text: str, secrets: Iterable[str]) -> str:
@@ -97,4 +103,8 @@ def _is_name(quoted: str, request: httpx.Request) -> bool:
         return False
     as_value = re.compile(rb'"' + re.escape(quoted.encode()) + rb'"(?!\s*:)')
     literals = [text for _, text in request.url.params.multi_items()]
-    return not as_value.search(request.content) and not any(f"'{quoted}'" in text for text in literals)
+    return (
+        not as_value.search(request.content)
+        and not any(f"'{quoted}'" in text for text in literals)
+        and not any(quoted in value for values in _form(request).values() for value in values)
+    )

@@ -104,13 +104,14 @@ class EventHost(Closing):
                 return
         elif response.status_code != HTTPStatus.BAD_REQUEST or not isinstance(body, dict):
             raise refusal(response, doing, now=self._clock.now(), remedies=_REMEDIES)
-        raise self._refused(response, doing)
+        raise self._refused(response, doing, name)
 
-    def _refused(self, response: httpx.Response, doing: str) -> Exception:
+    def _refused(self, response: httpx.Response, doing: str, name: str) -> Exception:
         """What a refusal of the host's own amounts to: one that is about the account must reject no event."""
         said: Any = words(response)
         what = f"{doing}: ActiveCampaign refuses it: {said or 'it gives no reason'}"
-        if _OF_ACCOUNT.search(said) or not (said or self._taken):
+        # Its own name may be "Account opened": what is said of that is not said of the account.
+        if _OF_ACCOUNT.search(said.replace(name, "")) or not (said or self._taken):
             return ConfigurationError(f"{what}; {_REMEDY}, and that event tracking is on")
         return RefusedError(
             what, status=response.status_code, message_text=said or "it gives no reason", rate=RateLimit()
