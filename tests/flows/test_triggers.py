@@ -11,6 +11,7 @@ from caspio_sync.sandbox.braze.behaviour import ORDER_CAMPAIGN, ORDER_CANVAS, OR
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.sandbox.orders import load_orders, orders_of, read_order_lines
+from tests.flows.gateway import between
 from tests.flows.happenings import LOOSE, MESSAGES, TICKETS, minutes_ago, people, ticket
 from tests.flows.world import World
 
@@ -117,6 +118,16 @@ def test_a_transactional_message_that_may_be_forgotten_is_not_repeated(world: Wo
     assert world.run("mails").verdicts == {}
     assert world.verdicts("mails") == {"unknown": 1}
     assert len(world.braze.messages) == 1
+
+
+def test_messages_that_are_taken_with_errors_are_not_said_to_be_sent(world: World) -> None:
+    confirmations(world, [ticket(1), ticket(2)])
+    told = b'{"dispatch_id": "d", "message": "success", "errors": ["c1@example.com cannot be reached"]}'
+    world.braze.app = between(world.braze.app, CAMPAIGN_PATH, lambda _: told, status=201, hands_on=True)  # type: ignore[method-assign]
+    report = world.run("mails")
+    assert report.verdicts == {"unknown": 2}
+    assert "cannot be reached" in report.reasons[0].reason
+    assert "c1@example.com" not in report.reasons[0].reason
 
 
 @pytest.mark.parametrize("text", [MESSAGES.replace(ORDER_CAMPAIGN, "nobody"), CANVAS.replace(ORDER_CANVAS, "paused")])

@@ -4,8 +4,9 @@ from http import HTTPStatus
 
 from caspio_sync.destinations.braze.session import BrazeSession
 from caspio_sync.errors import CallError, ConfigurationError
-from caspio_sync.wire.answers import ForeignAnswerError, disowned, document
+from caspio_sync.wire.answers import ForeignAnswerError, disowned, document, entries
 from caspio_sync.wire.http import RefusedError
+from caspio_sync.wire.masking import masked
 from caspio_sync.wire.taken import Taken
 
 CAMPAIGN, CANVAS = "/campaigns/trigger/send", "/canvas/trigger/send"
@@ -41,7 +42,8 @@ class SendingClient(BrazeSession):
             seconds: for the answer; by default, and at the most, the client's own time limit.
 
         Returns:
-            What a 2xx said; with `doubt` nothing is known of any recipient.
+            What a 2xx said; with `doubt` nothing is known of any recipient, nor with `unsettled`: it was taken with
+            errors that name nobody.
 
         Raises:
             TransientError: another attempt may help; `ambiguous` where the messages may have been sent.
@@ -66,6 +68,9 @@ class SendingClient(BrazeSession):
             raise ConfigurationError(
                 f"{doing}: the Canvas is paused or archived, and nothing was sent; resume it in Braze, then run again"
             )
+        if told := entries(answer):  # "non-fatal errors": it is not told whom they are about (Braze, 13)
+            said = masked("; ".join(map(str, told)), response.request)
+            return Taken(response.status_code, (), self._rate(response), unsettled=f"Braze took it with errors: {said}")
         return Taken(response.status_code, (), self._rate(response))
 
     async def ask(self, path: str) -> None:
