@@ -120,6 +120,43 @@ def test_a_transactional_message_that_may_be_forgotten_is_not_repeated(world: Wo
     assert len(world.braze.messages) == 1
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_repeated_message_is_held_once_its_first_sending_may_be_forgotten(world: World, edited: bool) -> None:
+    (pk,) = confirmations(world, [ticket(1)], MAIL + LOOSE)
+    world.break_braze(Fault(kind="reset_after", path=MAIL_PATH, nth=(1,)))
+    world.run("mails")
+    world.break_braze()
+    if edited:  # it leaves as the row is by then, under the same key
+        world.caspio.update_rows("Tickets", {"Subject": "Another"}, f"PK_ID = {pk}")
+    world.clock.advance(22 * AN_HOUR)
+    sound = world.braze.app
+    world.braze.app = between(sound, MAIL_PATH, lambda _: b'{"message": "down"}', status=503)  # type: ignore[method-assign]
+    assert world.run("mails").verdicts == {"unknown": 1}
+    world.braze.app = sound  # type: ignore[method-assign]
+    world.clock.advance(12 * AN_HOUR)
+    assert world.run("mails").verdicts == {}
+    assert world.verdicts("mails") == {"unknown": 1}
+    assert len(world.braze.messages) == 1
+
+
+def test_a_message_that_may_be_repeated_and_did_not_leave_in_time_is_held(world: World) -> None:
+    confirmations(world, [ticket(1)], MAIL + LOOSE)
+    world.break_braze(Fault(kind="reset_after", path=MAIL_PATH, nth=(1,)))
+    world.run("mails")
+    world.break_braze()
+    world.clock.advance(22 * AN_HOUR)
+    world.break_braze(Fault(kind="status", status=401, path=MAIL_PATH))
+    assert world.ended("mails").code == 2
+    world.break_braze()
+    world.clock.advance(12 * AN_HOUR)
+    assert world.run("mails").verdicts == {}
+    assert len(world.braze.messages) == 1
+    with world.ledger() as ledger:  # a person's word holds, however late
+        assert ledger.release_unknown("mails") == 1
+    world.clock.advance(60)
+    assert world.run("mails").verdicts == {"sent": 1}
+
+
 def test_messages_that_are_taken_with_errors_are_not_said_to_be_sent(world: World) -> None:
     confirmations(world, [ticket(1), ticket(2)])
     told = b'{"dispatch_id": "d", "message": "success", "errors": ["c1@example.com cannot be reached"]}'

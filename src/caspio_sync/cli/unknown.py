@@ -10,10 +10,13 @@ from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.show import OUT, iso_text, moment, number, show_json, show_table
 from caspio_sync.cli.sync_name import SyncName, chosen_syncs
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.ledger.events_schema import LEAVING, RELEASED
+from caspio_sync.ledger.events_schema import LEAVING, RELEASED, REPEATED
 from caspio_sync.settings import local_settings
 
-_STATES = {LEAVING: "its run ended", RELEASED: "released: the next run sends it again"}
+_STATES = {
+    LEAVING: "its run ended",
+    **dict.fromkeys((RELEASED, REPEATED), "released: the next run sends it again"),
+}
 
 
 def unknown(

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import events_schema as tables
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import Constant, integer_lists, select_frame, signed, upsert
-from caspio_sync.ledger.events_schema import LEAVING, RELEASED, UNKNOWN, take_out
+from caspio_sync.ledger.events_schema import LEAVING, LET_GO, RELEASED, REPEATED, UNKNOWN, put_back, take_out
 from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
@@ -62,6 +62,8 @@ JOURNAL_SCHEMA = pl.Schema(
         "state": pl.String(),
     }
 )
+# What may be sent once more.
+LET_GO_SCHEMA = pl.Schema({SOURCE_PK: pl.Int64(), "fp": pl.Binary(), "at": pl.Int64(), "state": pl.String()})
 UNKNOWN_SCHEMA = pl.Schema(
     {
         SOURCE_PK: pl.Int64(),
@@ -89,7 +91,7 @@ class Events(Recording, Leases):
 
     def note_departure(
         self, *, sync: str, run: str, batch: int, rows: pl.DataFrame, mapping_version: int, suite_version: int
-    ) -> None:
+    ) -> pl.DataFrame:
         """Write down what is about to leave.
 
         Args:
@@ -99,25 +101,43 @@ class Events(Recording, Leases):
             rows: source_pk, fp, key, key_hash, fields, request.
             mapping_version: what `fields` is packed under.
             suite_version: what the rows were judged under.
+
+        Returns:
+            LET_GO_SCHEMA of those of its rows that leave once more: as they stood before.
         """
         values = rows.select(SOURCE_PK, "fp", KEY, signed(rows["key_hash"]), "fields", "request")
+        now = microseconds(self.now())
         constants: dict[str, Constant] = {
             "sync": sync,
             "run": run,
             "batch": batch,
             "mapping_version": mapping_version,
             "suite_version": suite_version,
-            "at": microseconds(self.now()),
             "state": LEAVING,
         }
-        update = (KEY, "key_hash", "fields", "request", *(name for name in constants if name != "sync"))
+        update = (KEY, "key_hash", "fields", "request", "at", *(name for name in constants if name != "sync"))
         with self.writing("note what is leaving", fenced=True) as connection:
+            before = _let_go(connection, sync, values[SOURCE_PK])
+            # Just after it first left, so that the newer note of a row is the newer one still. This very note may be
+            # there already, where it is repeated because nobody heard that it was written.
+            first = before.group_by(SOURCE_PK).agg(pl.col("at").min() + 1)
+            values = values.join(first, on=SOURCE_PK, how="left", maintain_order="left")
+            values = values.with_columns(pl.col("at").fill_null(now))
             upsert(connection, tables.journal, values, constants=constants, update=update)
+        return before.filter(pl.col("state") != LEAVING)
 
-    def note_not_left(self, sync: str, rows: pl.DataFrame) -> None:
-        """What was noted and surely did not arrive: source_pk and fp."""
+    def note_not_left(self, sync: str, rows: pl.DataFrame, let_go: pl.DataFrame) -> None:
+        """What was noted and surely did not arrive this time.
+
+        Args:
+            sync: name of the sync.
+            rows: source_pk and fp.
+            let_go: as `note_departure` gave it: what may have arrived before stands as it did.
+        """
+        same = [SOURCE_PK, "fp"]
         with self.writing("note what has not left", fenced=True) as connection:
-            take_out(connection, sync, rows)
+            take_out(connection, sync, rows.join(let_go, on=same, how="anti"))
+            put_back(connection, sync, let_go.join(rows, on=same, how="semi"))
 
     def note_lost(self, sync: str, *, run: str | None = None, batch: int | None = None) -> pl.DataFrame:
         """What was left on its way has no answer any more: from here on it is unknown.
@@ -200,14 +220,19 @@ class Events(Recording, Leases):
         Args:
             sync: name of the sync.
             source_pks: of the rows; None for all.
-            since: only what left since then (aware); None whenever it left.
+            since: only what first left since then (aware), and what was let go so before and left earlier is unknown
+                again; None whenever it left.
         """
         table, count = tables.journal.c, 0
         late = () if since is None else (table.at >= since,)
+        state = RELEASED if since is None else REPEATED
         with self.writing("release unknown events") as connection:
+            if since is not None:
+                forgotten = sa.update(tables.journal).where(table.sync == sync, table.state == REPEATED)
+                connection.execute(forgotten.where(table.at < since).values(state=UNKNOWN))
             for some in _chosen(source_pks):
                 released = sa.update(tables.journal).where(table.sync == sync, table.state == UNKNOWN, *some, *late)
-                count += connection.execute(released.values(state=RELEASED)).rowcount
+                count += connection.execute(released.values(state=state)).rowcount
         return count
 
     def drop_unknown(self, sync: str, source_pks: Sequence[int] | None = None) -> int:
@@ -216,7 +241,7 @@ class Events(Recording, Leases):
         dropped: list[tuple[object, ...]] = []
         with self.writing("drop unknown events") as connection:
             for some in _chosen(source_pks):
-                open_ = (table.sync == sync, table.state.in_((UNKNOWN, RELEASED)), *some)
+                open_ = (table.sync == sync, table.state.in_((UNKNOWN, *LET_GO)), *some)
                 chosen = sa.select(tables.journal).where(*open_).order_by(table.at)
                 for each in connection.execute(chosen).all():
                     same = (rows.sync == sync, rows.source_pk == each.source_pk)
@@ -297,6 +322,16 @@ def _lost(found: Sequence[sa.Row[tuple[object, ...]]]) -> pl.DataFrame:
         verdict=pl.lit(Verdict.UNKNOWN.value),
         reason=pl.lit(LOST_WITH_ITS_RUN),
     )
+
+
+def _let_go(connection: sa.Connection, sync: str, source_pks: pl.Series) -> pl.DataFrame:
+    """LET_GO_SCHEMA of these rows, and of those among them that are leaving."""
+    table, found = tables.journal.c, []
+    for (some,) in _chosen(source_pks.to_list()):
+        columns = (table.source_pk, table.fp, sa.type_coerce(table.at, sa.BigInteger), table.state)
+        chosen = sa.select(*columns).where(table.sync == sync, table.state.in_((LEAVING, *LET_GO)), some)
+        found += [tuple(row) for row in connection.execute(chosen)]
+    return pl.DataFrame(found, schema=LET_GO_SCHEMA, orient="row")
 
 
 def _chosen(source_pks: Sequence[int] | None) -> list[tuple[sa.ColumnElement[bool], ...]]:

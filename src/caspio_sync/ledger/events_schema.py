@@ -7,13 +7,16 @@ from caspio_sync.ledger.bulk import placeholders
 from caspio_sync.ledger.schema import Instant, metadata
 from caspio_sync.schemas import SOURCE_PK, Verdict
 
-LEAVING, UNKNOWN, RELEASED = "leaving", "unknown", "released"
+LEAVING, UNKNOWN, RELEASED, REPEATED = "leaving", "unknown", "released", "repeated"
+LET_GO = (RELEASED, REPEATED)
 ONCE = ("events", "purchases", "triggers")  # kinds of syncs whose rows are counted anew each time they arrive
 
 # What left, or was about to, and has no outcome that is known: written before the call, gone with its outcome.
 #   leaving   of a run under way; once that has ended, its answer is lost
 #   unknown   its answer is lost: nobody knows whether it arrived, and no run sends it again by itself
 #   released  it may be sent once more, by the sync's policy or a person's word
+#   repeated  it may be sent once more for as long as the destination knows it again; after that it is unknown
+# `at` says when it first left: from then on the destination's memory of it runs, however often it is repeated.
 journal = sa.Table(
     "journal",
     metadata,
@@ -44,8 +47,9 @@ reach = sa.Table(
 
 _TAKE_OUT = "DELETE FROM journal WHERE sync = ? AND source_pk = ? AND fp = ?"
 # A released row leaves as it is by then, so that its outcome is that of every version of it that was released.
-_SETTLE = f"DELETE FROM journal WHERE sync = ? AND source_pk = ? AND (fp = ? OR state = '{RELEASED}')"
-_SUPERSEDE = f"DELETE FROM journal WHERE sync = ? AND source_pk = ? AND fp <> ? AND state = '{RELEASED}'"
+_SETTLE = f"DELETE FROM journal WHERE sync = ? AND source_pk = ? AND (fp = ? OR state IN {LET_GO})"
+_SUPERSEDE = f"DELETE FROM journal WHERE sync = ? AND source_pk = ? AND fp <> ? AND state IN {LET_GO}"
+_PUT_BACK = "UPDATE journal SET at = ?, state = ? WHERE sync = ? AND source_pk = ? AND fp = ?"
 _DOUBT = f"UPDATE journal SET state = '{UNKNOWN}' WHERE sync = ? AND source_pk = ? AND fp = ?"
 
 
@@ -66,6 +70,13 @@ def settle(connection: sa.Connection, sync: str, rows: pl.DataFrame) -> None:
 def take_out(connection: sa.Connection, sync: str, rows: pl.DataFrame) -> None:
     """Take versions of rows, source_pk and fp, out of the journal, as though they had never been about to leave."""
     _execute(connection, _TAKE_OUT, sync, rows)
+
+
+def put_back(connection: sa.Connection, sync: str, rows: pl.DataFrame) -> None:
+    """Let versions of rows stand as they stood before they were about to leave: source_pk, fp, at, state."""
+    if not rows.is_empty():
+        values = rows.select("at", "state", pl.lit(sync), SOURCE_PK, "fp").rows()
+        connection.exec_driver_sql(placeholders(connection.dialect, _PUT_BACK), values)
 
 
 def _execute(connection: sa.Connection, statement: str, sync: str, rows: pl.DataFrame) -> None:

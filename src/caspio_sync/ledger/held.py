@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
-from caspio_sync.ledger.events_schema import RELEASED, journal
+from caspio_sync.ledger.events_schema import LET_GO, journal
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
 _HELD = (Verdict.QUARANTINED, Verdict.REJECTED, Verdict.BLOCKED)
@@ -147,7 +147,7 @@ class HeldRows(LedgerConnection):
 def _in_doubt() -> sa.Select[tuple[int]]:
     """What the journal has of the row as an event that is not to be sent again before somebody has settled it."""
     rows, noted = schema.row.c, journal.c
-    same = (noted.sync == rows.sync, noted.source_pk == rows.source_pk, noted.state != RELEASED)
+    same = (noted.sync == rows.sync, noted.source_pk == rows.source_pk, noted.state.not_in(LET_GO))
     return sa.select(noted.source_pk).where(*same).correlate(schema.row)
 
 

@@ -15,7 +15,7 @@ from caspio_sync.kinds.events.mapping import EventMapping, edited
 from caspio_sync.kinds.events.work import EDITED, VERSION, WAITED, EventWork, chosen_by_hand
 from caspio_sync.ledger import fingerprints as fp
 from caspio_sync.ledger.compare import HELD, KEY_UNIQUE, Comparison, Versions
-from caspio_sync.ledger.events_schema import RELEASED
+from caspio_sync.ledger.events_schema import LET_GO
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.held import WAITS, WAITS_FOR_LINES
 from caspio_sync.observe.freshness import CHANGED_AT
@@ -156,7 +156,7 @@ def compare_events(
     same = (pl.col(f"{_ROW}seen_fp") == pl.col("fp")).fill_null(value=False)
     waited = lines & same & long
     alike = alike.fill_null(value=False) & (~waits | (lines & ~long)) & pl.lit(not asked.again)
-    released = pl.col("_by_note") & (pl.col(f"{_LEFT}state") == RELEASED).fill_null(value=False)
+    released = pl.col("_by_note") & pl.col(f"{_LEFT}state").is_in(LET_GO).fill_null(value=False)
     follows = pl.col("_edited") & pl.lit(asked.on_update != "ignore")
     held = held.with_columns(
         _state=pl.when(pl.col("_gone") & ~follows & ~released & pl.col("_by_note"))

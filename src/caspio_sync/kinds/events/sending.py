@@ -22,6 +22,7 @@ from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.sending import sending_of
 from caspio_sync.kinds.events.loading import OBJECT, PARTS, WRITE, Load, in_order, loads
 from caspio_sync.kinds.events.work import EventWork
+from caspio_sync.ledger.events import LET_GO_SCHEMA
 from caspio_sync.ledger.sent_rows import Accepted
 from caspio_sync.observe.freshness import CHANGED_AT
 from caspio_sync.schemas import SOURCE_PK, Verdict
@@ -87,6 +88,7 @@ class Departing:
         self._unsettled: dict[int, Load] = {}
         self._moved = asyncio.Event()
         self._sending = sending_of(run, batch, rows, journalled=True)
+        self._let_go = LET_GO_SCHEMA.to_frame()  # what leaves once more, as it stood before
         self.failure: Failure | None = None
 
     async def requests(self) -> AsyncIterator[Request]:
@@ -170,7 +172,7 @@ class Departing:
         run = self._run
         numbers = np.repeat([load.request.number for load in group], [len(load.rows) for load in group])
         rows = self._rows[np.concatenate([load.rows for load in group])]
-        await run.persist(
+        let_go = await run.persist(
             run.ledger.ledger.note_departure,
             sync=run.name,
             run=run.id,
@@ -179,10 +181,11 @@ class Departing:
             mapping_version=run.versions.mapping,
             suite_version=run.versions.suite,
         )
+        self._let_go = self._let_go.vstack(let_go)
 
     async def _withdraw(self, group: Sequence[Load]) -> None:
         rows = self._rows[np.concatenate([load.rows for load in group])]
-        await self._run.persist(self._run.ledger.ledger.note_not_left, self._run.name, rows)
+        await self._run.persist(self._run.ledger.ledger.note_not_left, self._run.name, rows, self._let_go)
 
 
 def _outcome(refused: Sequence[str], parts: int, unknown: str) -> tuple[Verdict, str | None]:
