@@ -51,7 +51,7 @@ properties: {subject: Subject}
 """
 
 
-class Help:
+class HelpDesk:
     """A help desk: both accounts served from this process, and when each ticket was written, and reached Braze."""
 
     def __init__(self) -> None:
@@ -172,7 +172,7 @@ def _stopped(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 async def _measure(home: Path, a_second: int, seconds: float) -> dict[str, tuple[float, str]]:
-    desk = Help()
+    desk = HelpDesk()
     async with _served(desk.slow_caspio) as caspio, _served(desk.app) as braze:
         ours, port = _Ours(home, caspio, braze), _free_port()
         await ours.do("run", "tickets")  # the ledger, and a cursor
@@ -191,7 +191,7 @@ async def _measure(home: Path, a_second: int, seconds: float) -> dict[str, tuple
     return _judged(desk, unknown)
 
 
-async def _first(desk: Help) -> None:
+async def _first(desk: HelpDesk) -> None:
     """Write one ticket now and then until one arrives: receiver and resident have begun."""
     for number in range(int(_STARTS_SECONDS)):
         desk.caspio.datasheet.insert("Tickets", _ticket(f"first {number}", number))
@@ -201,14 +201,14 @@ async def _first(desk: Help) -> None:
     raise AssertionError("nothing arrived at all")
 
 
-async def _all_told(desk: Help) -> None:
+async def _all_told(desk: HelpDesk) -> None:
     for _ in range(int(_SETTLES_SECONDS)):
         if not desk.written.keys() - desk.arrived.keys():
             return
         await asyncio.sleep(1)
 
 
-def _judged(desk: Help, unknown: Any) -> dict[str, tuple[float, str]]:
+def _judged(desk: HelpDesk, unknown: Any) -> dict[str, tuple[float, str]]:
     repeated = [subject for subject, count in desk.arrivals.items() if count > 1]
     missing = desk.written.keys() - desk.arrived.keys()
     assert not repeated, f"{len(repeated)} events arrived more than once: {repeated[:3]}"

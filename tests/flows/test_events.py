@@ -343,53 +343,6 @@ def test_a_property_may_bear_the_name_of_a_part_of_a_purchase(world: World) -> N
     assert arrived(world)[0]["properties"] == {"subject": "Ticket 1", "price": 1, "status": "open", "currency": "GBP"}
 
 
-def lose_the_ledger(world: World) -> None:
-    for each in world.ledger_file.parent.glob("ledger.db*"):
-        each.unlink()
-
-
-@pytest.mark.parametrize("kind", ["tickets", "orders"])
-def test_a_ledger_that_is_lost_sends_no_event_again(world: World, kind: str) -> None:
-    if kind == "tickets":
-        tickets(world, [ticket(number) for number in range(1, 40)])
-    else:
-        order_lines(world, [line(number) for number in range(1, 40)])
-    assert world.run(kind).sent == 39
-    came = len(world.braze.log)
-    lose_the_ledger(world)
-    world.clock.advance(AN_HOUR)
-    for options in ({}, {"full": True}, {"pk_range": (1, 100)}):
-        ended = world.ended(kind, **options)
-        assert ended.code == 2
-        assert "of 20 people looked at 20 have as many" in ended.message
-        assert "--baseline" in ended.message
-    assert "20 have as many" in CliRunner().invoke(app, ["plan", kind]).output.replace("\n", " ")
-    assert len(world.braze.log) == came
-    world.run(kind, baseline=True)
-    world.clock.advance(AN_HOUR)
-    assert world.run(kind, full=True).sent == 0
-    assert len(world.braze.log) == came
-
-
-def test_events_that_came_from_somewhere_else_stop_nobody_who_says_so(world: World) -> None:
-    tickets(world, [ticket(number) for number in range(1, 5)])
-    world.run("tickets")
-    lose_the_ledger(world)
-    assert world.ended("tickets").code == 2
-    assert world.run("tickets", not_ours=True).sent == 4
-    world.caspio.insert_rows("Tickets", [ticket(1)])
-    world.clock.advance(AN_HOUR)
-    assert world.run("tickets").sent == 1  # the ledger knows what is its own by now
-
-
-def test_a_key_that_may_not_look_sends_and_says_so(world: World) -> None:
-    tickets(world, [ticket(1)])
-    world.break_braze(Fault(kind="status", path="/users/export/ids", status=401))
-    report = world.run("tickets")
-    assert report.sent == 1
-    assert any("could not be seen" in note for note in report.notes)
-
-
 @pytest.mark.parametrize(("rows", "theirs", "code"), [(300, 160, 3), (300, 150, 0), (100, 90, 0)])
 def test_a_batch_that_is_mostly_of_one_person_is_blocked(world: World, rows: int, theirs: int, code: int) -> None:
     tickets(world, [ticket(n, CustomerNo="c0" if n <= theirs else f"c{n}") for n in range(1, rows + 1)])

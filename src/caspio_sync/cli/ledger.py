@@ -21,7 +21,6 @@ from caspio_sync.ledger.copying import (
     MovingLedger,
     back_up,
     close_inbox,
-    copied_to_file,
     copy_table,
     one_state,
     reopen_inbox,
@@ -58,7 +57,7 @@ def backup(
         raise ConfigurationError(f"there is no ledger yet in {settings.home}; the first run makes it")
     if not file.absolute().parent.is_dir():
         raise ConfigurationError(f"{file.absolute().parent} is no folder; make it, or name another file")
-    made = {str(file): _backed_up(settings.ledger_url, file)}
+    made = {str(file): back_up(settings.ledger_url, file)}
     # The ledger first: what is posted meanwhile is folded once more from its older state, never passed over.
     if settings.inbox_url != settings.ledger_url and settings.has_inbox:
         beside = file.with_name(f"{file.name}.inbox")
@@ -138,10 +137,6 @@ def _same(one: str, other: str) -> bool:
     urls = database_url(one), database_url(other)
     files = [database_file(url) for url in urls]
     return urls[0] == urls[1] or (None not in files and len({each.resolve() for each in files if each}) == 1)
-
-
-def _backed_up(url: str, file: Path) -> int:
-    return copied_to_file(url, file) if database_file(database_url(url)) is None else back_up(url, file)
 
 
 def _copy_inbox(stack: ExitStack, settings: LocalSettings, goal: LocalSettings) -> list[Copied]:

@@ -76,11 +76,11 @@ def is_ahead(watermark: datetime | None, now: datetime) -> bool:
 
 def look(ledger: Ledger, name: str, options: RunOptions, prepared: Prepared, *, planned: bool) -> Situation:
     """Read what a run is decided by. A mapping or a suite that no run had yet gets its number, except in a plan."""
-    is_new = ledger.known_mapping_version(name, prepared.mapping.digest) is None
+    known = ledger.known_mapping_version(name, prepared.mapping.digest)
     found = Situation(
         at=ledger.now(),
-        is_new=is_new,
-        versions=_versions(ledger, name, prepared, planned=planned),
+        is_new=known is None,
+        versions=_versions(ledger, name, prepared, known, planned=planned),
         cursor=ledger.cursor(name),
         in_doubt=_ended_in_doubt(ledger, name),
         shard=None if planned else _rest_of_shard(ledger, name, options, prepared),
@@ -158,15 +158,14 @@ def _ended_in_doubt(ledger: Ledger, name: str) -> bool:
     return bool(next(reports, {}).get("in_doubt"))
 
 
-def _versions(ledger: Ledger, name: str, prepared: Prepared, *, planned: bool) -> Versions:
-    """The present versions; a plan takes the numbers that a run would give, and gives none."""
+def _versions(ledger: Ledger, name: str, prepared: Prepared, known: int | None, *, planned: bool) -> Versions:
+    """The present versions; a plan takes the numbers that a run would give, and gives none. `known`: the mapping's."""
     mapping = prepared.mapping
     columns = mapping.layout
     suite = suite_digest(prepared.definition, mapping)
     if planned:
-        version = ledger.known_mapping_version(name, mapping.digest)
         stored = ledger.mapping_fields(name)
-        number = version or max(stored, default=0) + 1
+        number = known or max(stored, default=0) + 1
         layouts, suite_number = {**stored, number: columns}, ledger.known_suite_version(name, suite) or 0
     else:
         number = ledger.mapping_version(name, mapping.digest, columns, rules=RULES_VERSION)

@@ -23,7 +23,7 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.engine import database_file, database_url, make_engine
-from caspio_sync.ledger.moved import ARRIVING, FUNCTION, FUNCTION_TEXT, MOVED, TRIGGER, TRIGGERED
+from caspio_sync.ledger.moved import ARRIVING, FUNCTION_TEXT, MOVED, TRIGGER, TRIGGERED
 from caspio_sync.ledger.schema import Instant
 from caspio_sync.ledger.store import Ledger
 
@@ -149,19 +149,19 @@ def _close(connection: sa.Connection, tables: sa.MetaData) -> None:
     if postgresql:
         connection.exec_driver_sql(FUNCTION_TEXT)
     does = (
-        f"FOR EACH ROW EXECUTE FUNCTION {FUNCTION}()" if postgresql else f"BEGIN SELECT RAISE(ABORT, '{TRIGGER}'); END"
+        f"FOR EACH ROW EXECUTE FUNCTION {TRIGGER}()" if postgresql else f"BEGIN SELECT RAISE(ABORT, '{TRIGGER}'); END"
     )
     for table in tables.sorted_tables:
         for what in TRIGGERED:
-            name = f"{TRIGGER}_{table.name}_{what}".lower()
-            connection.exec_driver_sql(f'CREATE TRIGGER {name} BEFORE {what} ON "{table.name}" {does}')
+            named = _trigger(table, what)
+            connection.exec_driver_sql(f'CREATE TRIGGER {named} BEFORE {what} ON "{table.name}" {does}')
 
 
 def _open(connection: sa.Connection, tables: sa.MetaData) -> None:
     for table in tables.sorted_tables:
         on = f' ON "{table.name}"' if connection.dialect.name == "postgresql" else ""
         for what in TRIGGERED:
-            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {TRIGGER}_{table.name}_{what}".lower() + on)
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {_trigger(table, what)}{on}")
 
 
 def _is_closed(connection: sa.Connection, *tables: sa.Table) -> bool:
@@ -171,7 +171,11 @@ def _is_closed(connection: sa.Connection, *tables: sa.Table) -> bool:
         else "SELECT name FROM sqlite_master WHERE type = 'trigger'"
     )
     names = set(connection.exec_driver_sql(listed).scalars())
-    return all(f"{TRIGGER}_{table.name}_{what}".lower() in names for table in tables for what in TRIGGERED)
+    return all(_trigger(table, what) in names for table in tables for what in TRIGGERED)
+
+
+def _trigger(table: sa.Table, what: str) -> str:
+    return f"{TRIGGER}_{table.name}_{what}".lower()
 
 
 def _raw(table: sa.Table) -> tuple[sa.TableClause, list[sa.ColumnClause[Any]]]:
@@ -258,7 +262,9 @@ def _told(cell: Any) -> Any:
 
 
 def back_up(url: str, file: Path) -> int:
-    """A whole SQLite database as it is at this moment, in one file; others read and write meanwhile.
+    """A whole database as it is at this moment, in one SQLite file; others read and write meanwhile.
+
+    Of PostgreSQL it is the ledger alone: what is in the inbox is not part of it.
 
     Args:
         url: of the database.
@@ -272,51 +278,44 @@ def back_up(url: str, file: Path) -> int:
         CaspioSyncError: the copy is damaged.
     """
     source_file = database_file(database_url(url))
-    if source_file is None:
-        raise ConfigurationError(f"{url}: only an SQLite file is backed up this way")
-    part = file.with_name(f".{file.name}.part")
-    with _made(part, file):
-        with (
-            contextlib.closing(sqlite3.connect(source_file.as_uri() + "?mode=ro", uri=True)) as source,
-            contextlib.closing(sqlite3.connect(part)) as copy,
-        ):
-            source.backup(copy)
-            # One file: a backup is moved and kept without the log that stands beside a database in use.
-            copy.execute("PRAGMA journal_mode=DELETE")
-            if (found := copy.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
-                raise CaspioSyncError(f"The backup of {source_file} is damaged ({found}); it was not kept.")
-        with part.open("rb") as written:
-            os.fsync(written.fileno())
-        os.link(part, file)  # never in place of a file that came meanwhile
+    with _made(file) as part:
+        if source_file is None:
+            _copy_whole(url, part)
+        else:
+            source_url = source_file.as_uri() + "?mode=ro"
+            with (
+                contextlib.closing(sqlite3.connect(source_url, uri=True)) as source,
+                contextlib.closing(sqlite3.connect(part)) as copy,
+            ):
+                source.backup(copy)
     return file.stat().st_size
 
 
-def copied_to_file(url: str, file: Path) -> int:
-    """A whole PostgreSQL ledger as it is at this moment, in one SQLite file; others read and write meanwhile.
-
-    Args, returns and raises: as `back_up`; what is in the inbox is not part of it.
-    """
-    part = file.with_name(f".{file.name}.part")
-    with _made(part, file):
-        part_url = f"sqlite:///{part.absolute()}"
-        with one_state(url) as source, MovingLedger.open(part_url) as copy:
-            salt = source.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "salt")).scalar_one()
-            copy.await_copy(int(salt))
-            copy.take_copy(source, told=lambda _: None)
-        with contextlib.closing(sqlite3.connect(part)) as copied:
-            copied.execute("PRAGMA journal_mode=DELETE")
-        os.link(part, file)
-    return file.stat().st_size
+def _copy_whole(url: str, part: Path) -> None:
+    with one_state(url) as source, MovingLedger.open(f"sqlite:///{part.absolute()}") as copy:
+        salt = source.execute(sa.select(schema.meta.c.value).where(schema.meta.c.name == "salt")).scalar_one()
+        copy.await_copy(int(salt))
+        copy.take_copy(source, told=lambda _: None)
 
 
 @contextlib.contextmanager
-def _made(part: Path, file: Path) -> Iterator[None]:
+def _made(file: Path) -> Iterator[Path]:
+    """Where to write an SQLite database that is then checked, and becomes this file."""
     if file.exists():
         raise ConfigurationError(f"{file} is there already; name a new file")
+    part = file.with_name(f".{file.name}.part")
     try:
         part.unlink(missing_ok=True)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        yield
+        yield part
+        with contextlib.closing(sqlite3.connect(part)) as copy:
+            # One file: a backup is moved and kept without the log that stands beside a database in use.
+            copy.execute("PRAGMA journal_mode=DELETE")
+            if (found := copy.execute("PRAGMA quick_check").fetchone()[0]) != "ok":
+                raise CaspioSyncError(f"The backup {file} would be damaged ({found}); it was not kept.")
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        os.link(part, file)  # never in place of a file that came meanwhile
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written: {error.strerror}. Name another file.") from error
     finally:

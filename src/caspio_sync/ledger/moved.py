@@ -3,13 +3,12 @@
 # In `meta`: of a ledger that nobody writes any more, and of one of which not all is there yet.
 MOVED, ARRIVING = "moved", "arriving"
 TRIGGER = "caspio_sync_moved"
-"""What the triggers of a closed database are called, and what they say."""
+"""What the triggers of a closed database, and PostgreSQL's function for them, are called, and what they say."""
 TRIGGERED = ("INSERT", "UPDATE", "DELETE")
 STATE = "CS001"
 """PostgreSQL's SQLSTATE of that; SQLite has a word of its own."""
-FUNCTION = TRIGGER
 FUNCTION_TEXT = f"""\
-CREATE OR REPLACE FUNCTION {FUNCTION}() RETURNS trigger LANGUAGE plpgsql AS
+CREATE OR REPLACE FUNCTION {TRIGGER}() RETURNS trigger LANGUAGE plpgsql AS
 $$ BEGIN RAISE EXCEPTION '{TRIGGER}' USING ERRCODE = '{STATE}'; END $$
 """
 MEANING = (

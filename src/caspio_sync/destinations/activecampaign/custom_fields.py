@@ -9,10 +9,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
+from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.directory import MULTIPLE, CustomField
 from caspio_sync.destinations.activecampaign.objects import STANDARD
 from caspio_sync.destinations.activecampaign.values import CHOSEN, FIELD_TYPES
 from caspio_sync.engine.destination import Missing
+from caspio_sync.engine.keeping import missing
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.mapping.row_mapping import RowMapping
@@ -80,14 +82,7 @@ class CustomFields:
                 faults.append(f"{self._sync.where('fields', wanted.name)}: fields.{wanted.name}: {fault}")
             elif new := _new_options(wanted, there):
                 lines.append(f"add options to {wanted.name}: {', '.join(new)}")
-        if lines and not self._create:
-            faults.append(
-                f"{self._sync.where('fields')}: ActiveCampaign lacks what the mapping needs ({'; '.join(lines)}); make "
-                "it there, or write `options: {create: true}` into the file"
-            )
-        if faults:
-            raise ConfigurationError("\n".join(faults))
-        return Missing(tuple(lines))
+        return missing(self._sync, TITLE, lines, faults, create=self._create)
 
     async def keep(self, expected: Missing) -> None:
         """As `Keeper.keep`: look again and make what is missing; what somebody made meanwhile is taken as it is."""

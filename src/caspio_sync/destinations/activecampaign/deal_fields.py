@@ -11,7 +11,7 @@ from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccoun
 from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.deal_directory import FIELDS, MULTIPLE, DealRefusedError, Pipeline
 from caspio_sync.engine.destination import Missing
-from caspio_sync.errors import ConfigurationError
+from caspio_sync.engine.keeping import missing
 from caspio_sync.kinds.deals.definition import DealSync
 from caspio_sync.kinds.deals.mapping import DealMapping
 from caspio_sync.mapping.field import FieldMapping
@@ -50,14 +50,8 @@ class DealFields:
                 lines.append(f"make the deal field {label} ({kind})")
             elif (fault := _misfit(kind, str(there.get("fieldType")))) is not None:
                 faults.append(f"{self._sync.where('fields', label)}: fields.{label}: {fault}")
-        if lines and not self._create:
-            faults.append(
-                f"{self._sync.where('fields')}: {TITLE} lacks what the mapping needs ({'; '.join(lines)}), or has it "
-                "more than once; make it there, or write `options: {create: true}` into the file"
-            )
-        if faults:
-            raise ConfigurationError("\n".join(faults))
-        return Missing(tuple(lines))
+        twice = ", or has it more than once"
+        return missing(self._sync, TITLE, lines, faults, create=self._create, besides=twice)
 
     async def keep(self, expected: Missing) -> None:
         """As `Keeper.keep`: look again and make what is missing; what somebody made meanwhile is taken as it is."""
