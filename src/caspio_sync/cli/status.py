@@ -113,7 +113,8 @@ def status(
     """
     settings = looking_settings()
     with open_overview(settings) as ledger:
-        states = [_state(settings, ledger, name) for name in chosen_syncs(settings, ledger, sync)]
+        calls = _calls(settings, ledger)
+        states = [_state(settings, ledger, name, calls) for name in chosen_syncs(settings, ledger, sync)]
     if as_json:
         documents = [_document(each) for each in states]
         show_json(documents[0] if sync else documents)
@@ -157,7 +158,7 @@ def _title(destination: str) -> str:
     return title_of(destination)
 
 
-def _state(settings: LookingSettings, ledger: Overview, sync: str) -> SyncState:
+def _state(settings: LookingSettings, ledger: Overview, sync: str, calls: CallsMade | None) -> SyncState:
     now, file = ledger.now(), settings.sync_file(sync)
     runs, counts = ledger.runs(sync, limit=_PAST_RUNS), ledger.row_counts(sync)
     said = said_in(file, "freshness", "destination")
@@ -172,7 +173,7 @@ def _state(settings: LookingSettings, ledger: Overview, sync: str) -> SyncState:
         rows=counts.verdicts,
         unknown=ledger.unknown_events(sync),
         newest_delivered=counts.newest_delivered,
-        calls=_calls(settings, ledger, now),
+        calls=calls,
         source=ledger.known_source(sync),
         target_seconds=seconds_of(said.get("freshness")),
         changed_at=_changed_at(runs),
@@ -188,10 +189,10 @@ def _changed_at(runs: Iterable[Run]) -> str | None:
     return next((each["newest_delivered_at"] for each in told if each.get("newest_delivered_at")), None)
 
 
-def _calls(settings: LookingSettings, ledger: Overview, now: datetime) -> CallsMade | None:
+def _calls(settings: LookingSettings, ledger: Overview) -> CallsMade | None:
     if not settings.caspio_integration_url:
         return None
-    account, today = caspio_account(settings.caspio_integration_url), utc_day(now)
+    account, today = caspio_account(settings.caspio_integration_url), utc_day(ledger.now())
     return CallsMade(
         today=ledger.calls_used(account, today),
         last_month=ledger.calls_used(account, today - timedelta(days=DAYS_A_MONTH - 1)),
