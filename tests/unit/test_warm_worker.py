@@ -35,11 +35,16 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 def to_its_end(story: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A test that is a coroutine."""
+    """A test that is a coroutine; the servers that are ending by then are waited for, as a worker that ends does."""
+
+    async def whole(**fixtures: Any) -> None:
+        await story(**fixtures)
+        if ending := warm_worker._ENDING:  # noqa: SLF001
+            await asyncio.wait(ending, timeout=10)
 
     @functools.wraps(story)
     def test(**fixtures: Any) -> None:
-        asyncio.run(story(**fixtures))
+        asyncio.run(whole(**fixtures))
 
     return test
 
