@@ -62,6 +62,12 @@ EVENT_BOUNDARIES = {
     "caspio_sync.ledger.sending": ("settle",),
     "caspio_sync.ledger.record": ("settle",),
 }  # fmt: skip
+# Those that only rows pass which a webhook announced.
+HINT_BOUNDARIES = {
+    "caspio_sync.hints:Hints": ("waiting", "mark_read"),
+    "caspio_sync.engine.hinted": ("rows_by_key",),
+    "caspio_sync.engine.hinted:HintedReading": ("_read", "_recorded", "conclude"),
+}
 _OF_PROFILES = ("sending.send_opt_outs", "BrazeClient.track")
 _NOT_OF_EVENTS = (
     "sending.send_opt_outs", "sending.planned_writes", "sending.send_batch", "comparing.compare_batch",
@@ -83,6 +89,11 @@ def event_points() -> list[str]:
     return [*_points(EVENT_BOUNDARIES), "BrazeClient.track:before", "BrazeClient.track:after"]
 
 
+def hint_points() -> list[str]:
+    """Those of announced rows."""
+    return _points(HINT_BOUNDARIES)
+
+
 def _points(boundaries: dict[str, tuple[str, ...]]) -> list[str]:
     return [
         f"{owner.rpartition(':')[2].rpartition('.')[2]}.{name}:{side}"
@@ -94,7 +105,7 @@ def _points(boundaries: dict[str, tuple[str, ...]]) -> list[str]:
 
 def watch(passing: Callable[[str], None]) -> None:
     """Put a watch before and after every boundary; one that is not there any more is an error of this list."""
-    every = (BOUNDARIES, CATALOG_BOUNDARIES, RETURN_BOUNDARIES, EVENT_BOUNDARIES)
+    every = (BOUNDARIES, CATALOG_BOUNDARIES, RETURN_BOUNDARIES, EVENT_BOUNDARIES, HINT_BOUNDARIES)
     for place, names in dict.fromkeys((place, names) for each in every for place, names in each.items()):
         module, _, owner = place.partition(":")
         found = importlib.import_module(module)

@@ -225,7 +225,7 @@ def _shrink(order: Order) -> None:
     """Batches, requests and commits small enough that a few dozen rows cross every boundary several times."""
     from caspio_sync.delivery import outcomes, requests
     from caspio_sync.destinations.braze import catalog_schema, events
-    from caspio_sync.engine import lease, opening
+    from caspio_sync.engine import hinted, lease, opening
     from caspio_sync.engine.prepared import prepare
     from caspio_sync.kinds.events import sending
     from caspio_sync.ledger import leases
@@ -242,6 +242,7 @@ def _shrink(order: Order) -> None:
         setattr(events, place, replace(getattr(events, place), objects=order.objects_per_request))
     events.EventSink.envelopes = (vars(events)["TRACK_EVENTS"],)
     sending.MOST_UNSETTLED, sending.NOTED_TOGETHER = order.most_unsettled, 2
+    vars(hinted)["_MOST_HINTS"] = order.batch_rows
     catalog_schema.LOOK_SECONDS = 0.02
     catalog_schema.CATALOGS_LIMIT = catalog_schema.FIELDS_LIMIT = (100_000, 60.0)  # type: ignore[attr-defined]
     outcomes.COMMIT_REQUESTS = order.commit_requests

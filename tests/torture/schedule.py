@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.torture.arena import Arena
-from tests.torture.boundaries import event_points, points
+from tests.torture.boundaries import event_points, hint_points, points
 from tests.torture.processes import Order
 from tests.torture.watched import Watched
 from tests.torture.watched_events import WatchedEvents
@@ -28,7 +28,12 @@ _OFTEN = (
     "append_sent",
     "_fold_batch",
     "record:",
+    "waiting",
+    "mark_read",
+    "rows_by_key",
+    "HintedReading",
 )
+_ANNOUNCED = 0.4  # share of the runs of events that read what a webhook announced
 _DISTURBED = 0.12  # share of the runs of catalogs before which somebody touches the catalog itself
 
 
@@ -59,10 +64,13 @@ async def _play(watched: Watched) -> Watched:
         watched.edit()
     _let_pass(watched)
     for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
-        ended = await watched.run(_fatal(watched))
+        order = _fatal(watched)
+        ended = await watched.run(order)
         if ended.killed:
             watched.kills[watched.ordered] += 1
-        elif ended.status not in {0, 3}:
+            if "hints" in order.options:  # what the dead one did not record is announced still
+                ended = await watched.run(watched.order(options={"hints": True}))
+        if not ended.killed and ended.status not in {0, 3}:
             watched.faults.append(f"a run ended with {ended.status}: {ended.message}")
         _let_pass(watched)
         if isinstance(watched, WatchedItems) and rng.random() < _DISTURBED:
@@ -86,7 +94,18 @@ async def _play(watched: Watched) -> Watched:
     watched.look_at_everything(shared=False)
     if isinstance(watched, WatchedItems | WatchedEvents) or shop.shared or rng.random() < 0.2:
         await _sweep(watched)
+    if isinstance(watched, WatchedEvents) and not watched.faults:
+        await _tell_again(watched)
     return watched
+
+
+async def _tell_again(watched: WatchedEvents) -> None:
+    """Whatever is announced of rows that were read makes no event of them."""
+    before = watched.written
+    watched.webhook.tell_again(sorted(watched.shop.rows))
+    ended = await watched.run(watched.order(options={"hints": True}))
+    if ended.status or watched.written != before:
+        watched.faults.append(f"{watched.written - before} sent of what was told again: {ended.status} {ended.message}")
 
 
 async def _sweep(watched: Watched) -> None:
@@ -126,7 +145,14 @@ def _fatal(watched: Watched) -> Order:
     }
     if watched.WRITES == "events" and rng.random() < 0.1:
         more["sender"] = "process"  # what was handed to it and did not leave is in doubt as well
+    announced = isinstance(watched, WatchedEvents) and rng.random() < _ANNOUNCED
+    if isinstance(watched, WatchedEvents) and announced:
+        watched.announce()
+        more["options"] = {"hints": True}
     dice = rng.random()
+    if announced and dice < 0.25:
+        watched.ordered = rng.choice(hint_points())
+        return watched.order(at=watched.ordered, count=rng.randint(1, 4), **more)
     if dice < 0.65:
         own = watched.WRITES == "events" and rng.random() < 0.6  # where an event leaves and is written down
         point = rng.choice(event_points() if own else points(watched.WRITES))

@@ -102,6 +102,7 @@ class TicketShop(Shop):
         self.told.orders = rng.random() < 0.35
         self.lines: dict[str, list[str]] = {}  # codes of each order's lines
         self.late: dict[str, Row] = {}  # a line that is to come, by its order
+        self.unannounced: list[int] = []  # rows that were changed since somebody was told
         self.caspio.create_table("Lines", LINES)
 
     def add(self, **more: Any) -> int:
@@ -136,6 +137,19 @@ class TicketShop(Shop):
         self.caspio.insert_rows("Lines", [self.late.pop(ref)])
         for pk in [pk for pk, row in self.rows.items() if row["Ref"] == ref]:
             self.move(pk)
+
+    def insert(self, row: Row) -> int:
+        pk = super().insert(row)
+        self.unannounced.append(pk)
+        return pk
+
+    def change(self, pk: int, **values: Any) -> None:
+        super().change(pk, **values)
+        self.unannounced.append(pk)
+
+    def drop(self, pk: int) -> None:
+        super().drop(pk)
+        self.unannounced.append(pk)
 
     def version_of(self, properties: Row) -> tuple[str, float]:
         """Which version of which ticket an event tells of."""
