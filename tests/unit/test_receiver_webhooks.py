@@ -223,6 +223,29 @@ def test_a_full_disk_is_a_503_that_names_no_place_and_the_message_is_taken_after
     service.close()
 
 
+def test_health_tells_of_messages_that_cannot_be_written_until_one_may_be_tried_again(tmp_path: Path) -> None:
+    full = [True]
+
+    def keep(messages: Sequence[Message]) -> Sequence[str]:
+        if full[0]:
+            raise LedgerFullError("Could not keep hints in sqlite:////home/somebody/inbox.db: the disk is full")
+        return service.hints.add(messages)
+
+    service = HookService(tmp_path, keep=keep)
+    well = {"inbox": "ok", "webhooks": "ok", "waiting_posts": 0}
+    assert service.health() == (200, well)
+    for _ in range(2):
+        assert service.post(json=message(1, eventDate=None)).status_code == 503
+        assert service.health() == (503, {**well, "webhooks": "failing"})
+        service.clock.advance(61)  # a proxy that lets nothing through to it lets messages through again
+        assert service.health() == (200, well)
+    assert service.post(json=message(1, eventDate=None)).status_code == 503
+    full[0] = False
+    assert service.send(message(1, eventDate=None)) == ["kept"]
+    assert service.health() == (200, well)
+    service.close()
+
+
 def test_what_was_answered_200_is_there_for_another_process(hooks: HookService) -> None:
     messages = [message(number) for number in range(1, 301)]
     assert hooks.send(*messages) == ["kept"] * 300

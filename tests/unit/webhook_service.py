@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,16 +55,24 @@ class HookService:
     def posts(self, *requests: tuple[str, Mapping[str, Any]]) -> list[httpx.Response]:
         """Posts, all at once."""
 
-        async def live() -> list[httpx.Response]:
-            app = self.receiver.app
-            transport = httpx.ASGITransport(app)
-            async with (
-                app.router.lifespan_context(app),
-                httpx.AsyncClient(transport=transport, base_url="http://receiver") as client,
-            ):
-                return list(await asyncio.gather(*(client.post(path, **more) for path, more in requests)))
+        async def post(client: httpx.AsyncClient) -> list[httpx.Response]:
+            return list(await asyncio.gather(*(client.post(path, **more) for path, more in requests)))
 
-        return asyncio.run(live())
+        return asyncio.run(self._live(post))
+
+    async def _live(self, talk: Callable[[httpx.AsyncClient], Awaitable[Any]]) -> Any:
+        app = self.receiver.app
+        transport = httpx.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://receiver") as client,
+        ):
+            return await talk(client)
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """What `/healthz` answers."""
+        answer = asyncio.run(self._live(lambda client: client.get("/healthz")))
+        return answer.status_code, answer.json()
 
     def post(self, path: str = "/caspio/customers", **more: Any) -> httpx.Response:
         return self.posts((path, more))[0]

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from http import HTTPStatus
+from typing import Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import SecretStr
@@ -41,6 +42,17 @@ _NAMED_AT_MOST = 100  # new types and fields that are logged by name
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
+class Feed(Protocol):
+    """An endpoint of its own that writes what it takes."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether what came last could not be written."""
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a post."""
+
+
 class Receiver:
     """The service; `app` is the ASGI application, which opens and closes nothing but its own thread.
 
@@ -59,12 +71,13 @@ class Receiver:
         tokens: Sequence[SecretStr],
         body_limit: int = BODY_LIMIT,
         queue_bytes: int = QUEUE_BYTES,
-        caspio: Endpoint | None = None,
+        caspio: Feed | None = None,
     ) -> None:
         self._inbox = inbox
         self._bearer = Bearer(tokens)
         self.body_limit = body_limit
         self._queue_bytes = queue_bytes
+        self._caspio = caspio
         self._recent = RecentIds()
         self._named: set[str] = set()
         self.metrics = ReceiverMetrics()
@@ -83,7 +96,7 @@ class Receiver:
         )
         self.app.router.redirect_slashes = False
 
-    def _webhooks(self, caspio: Endpoint) -> list[Route]:
+    def _webhooks(self, caspio: Feed) -> list[Route]:
         endpoint = self._counted(webhooks.PATH, caspio)
         return [Route(path, endpoint, methods=["POST"]) for path in webhooks.paths()]
 
@@ -175,9 +188,11 @@ class Receiver:
             if self._unhealthy is None:
                 _LOG.error("/healthz is answered 503: %s", failure)
         self._unhealthy = failure
-        status = HTTPStatus.OK if failure is None else HTTPStatus.SERVICE_UNAVAILABLE
-        word = "ok" if failure is None else "failing"
-        return JSONResponse({"inbox": word, "waiting_posts": self.commit.waiting}, status)
+        words = {"inbox": _word(ok=failure is None)}
+        if self._caspio is not None:  # its hints are in tables of their own
+            words["webhooks"] = _word(ok=not self._caspio.failing)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if _word(ok=False) in words.values() else HTTPStatus.OK
+        return JSONResponse({**words, "waiting_posts": self.commit.waiting}, status)
 
     async def _elsewhere(self, _request: Request, error: Exception) -> Response:
         """A path that is not ours, or a verb that it does not know."""
@@ -192,6 +207,10 @@ class Receiver:
             self.metrics.inbox_bytes.set(await run_in_threadpool(self._inbox.size))
         self.metrics.inbox_limit.set(self._inbox.limit_bytes)
         return Response(generate_latest(self.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _word(*, ok: bool) -> str:
+    return "ok" if ok else "failing"
 
 
 def _answer(status: HTTPStatus, text: str, *, retry_after: int | None = None) -> Response:

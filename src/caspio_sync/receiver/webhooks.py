@@ -41,6 +41,7 @@ STALE_AFTER = timedelta(hours=1)
 _HELD_BYTES = 64 * 1024 * 1024  # of bodies that are being read: the secret may be within, so they are read unproven
 _TOGETHER = 200  # messages a commit
 _MOST_WAITING = 20_000
+_FAILING_SECONDS = 60.0
 
 Keep = Callable[[Sequence[Message]], Sequence[str]]
 
@@ -81,13 +82,23 @@ class CaspioFeed:
         self._waiting: list[_Waiting] = []
         self._writing: asyncio.Task[None] | None = None
         self._told: set[tuple[str, str]] = set()
-        self.failing = False
+        self._failing = False
+        self._failed_at = float("-inf")
         self.messages = Counter(
             "caspio_sync_webhook_messages",
             "Messages of Caspio's webhooks: kept, duplicate, stale (the sweep's), other_table, empty, unreadable.",
             ["sync", "outcome"],
             registry=registry,
         )
+
+    @property
+    def failing(self) -> bool:
+        """Whether what came last, within a minute, could not be written.
+
+        Later it may be tried again: where a proxy lets nothing through to whoever is not healthy, no message would come
+        that tells of the end of it.
+        """
+        return self._failing and self._clock.monotonic() < self._failed_at + _FAILING_SECONDS
 
     async def __call__(self, request: Request) -> Response:
         """Answer a post; see above."""
@@ -163,9 +174,11 @@ class CaspioFeed:
                 failure = error
             except Exception as error:  # noqa: BLE001 - whatever it is, these are not kept and the next may be
                 failure = UnexpectedError.of(error)
-            if failure is not None and not self.failing:
-                _LOG.error("messages of webhooks are answered 503: %s", failure)
-            self.failing = failure is not None
+            if failure is not None:
+                self._failed_at = self._clock.monotonic()
+                if not self._failing:
+                    _LOG.error("messages of webhooks are answered 503: %s", failure)
+            self._failing = failure is not None
             for each, outcome in zip(group, outcomes, strict=True):
                 if each.done.done():  # its sender has gone
                     continue
