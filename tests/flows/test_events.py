@@ -249,6 +249,27 @@ def test_announced_rows_are_events_once_whoever_reads_them_first(world: World) -
     assert len(arrived(world)) == len(arrived(world, "purchases")) == 2
 
 
+def test_an_announced_row_that_is_gone_is_said_and_told_again_none_is_an_event_twice(world: World) -> None:
+    hooked = Hooked(world)
+    hooked.misbehave(webhook_duplicates=1.0, webhook_disorder=True, seed=3)
+    sheet = world.caspio.datasheet
+    tickets(world, [])
+    hooked.hook("Tickets", "tickets")
+    for number in range(1, 6):
+        sheet.insert("Tickets", ticket(number))
+    sheet.delete("Tickets", "PK_ID = 3")
+    hooked.deliver()
+    report = world.run("tickets", hints=True)
+    assert report.verdicts == {"sent": 4}
+    assert any("1 announced rows are gone from Caspio" in each for each in report.notes)
+    assert hooked.waiting("tickets") == 0
+    sheet.delete("Tickets", "PK_ID = 4")  # what was sent of it stays
+    sheet.update("Tickets", {"Status": "closed"}, "PK_ID > 0")
+    hooked.deliver()
+    assert world.run("tickets", hints=True).verdicts == world.run("tickets", full=True).verdicts == {}
+    assert sorted(each["external_id"] for each in arrived(world)) == ["c1", "c2", "c4", "c5"]
+
+
 def test_an_event_of_the_future_leaves_when_its_time_has_come(world: World) -> None:
     tickets(world, [ticket(1), ticket(2, OpenedAt=minutes_ago(-90))])
     assert world.run("tickets").verdicts == {"sent": 1, "quarantined": 1}
