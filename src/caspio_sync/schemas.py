@@ -139,7 +139,8 @@ class MappedColumn:
         name: Braze's attribute name; `subscription_groups.<group id>` for a subscription group.
         dtype: String, Int64, Float64, Boolean or List(String).
         encoding: "json" where a String column holds final JSON text.
-        on_null: "skip": a null is not sent; "clear": it is sent, and removes the value in Braze.
+        on_null: "skip": a null is not sent; "clear": it is sent, and removes the value in Braze; "withdraw": it is sent
+            where the value may be there by us, and takes that back.
         on_bad: "hold": an ill-formed value holds its row; "skip": it is left out, and what Braze has of it stays.
         role: what kind of value it is; consent and groups are not billed as data points.
         channel: for a subscription group: what it is about; all but e-mail hang on the phone number.
@@ -150,7 +151,7 @@ class MappedColumn:
     name: str
     dtype: pl.DataType | type[pl.DataType]
     encoding: Encoding = "value"
-    on_null: Literal["skip", "clear"] = "skip"
+    on_null: Literal["skip", "clear", "withdraw"] = "skip"
     on_bad: Literal["hold", "skip"] = "hold"
     role: Role = "attribute"
     channel: Channel | None = None

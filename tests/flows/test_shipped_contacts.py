@@ -18,7 +18,7 @@ def state_of(row: dict[str, Any]) -> str | None:
 
 
 def wanted(row: dict[str, Any], namesakes: list[dict[str, Any]]) -> dict[str, Any]:
-    """Fields and lists of a customer that the rules of the file say by themselves; dates and numbers apart.
+    """Fields, lists and tags of a customer that the rules of the file say by themselves; dates and numbers apart.
 
     Of several rows with one address the strictest consent counts.
     """
@@ -29,12 +29,19 @@ def wanted(row: dict[str, Any], namesakes: list[dict[str, Any]]) -> dict[str, An
         "Orders": None if row["Orders"] is None else str(row["Orders"]),
         "Wholesale": None if row["Wholesale"] is None else "Yes" if row["Wholesale"] else "No",
     }
+    orders, spend = row["Orders"], row["Spend"]
+    bears = {
+        "VIP": spend is not None and spend > 1000 and orders is not None and orders >= 3,
+        "Wholesale": bool(row["Wholesale"]),
+        "Never bought": not orders,
+    }
     state = "2" if "2" in map(state_of, namesakes) else state_of(row)
     return {
         "firstName": (row["FirstName"] or "").strip() or None,
         "lastName": (row["LastName"] or "").strip() or None,
         "fields": {name: value for name, value in fields.items() if value},
         "lists": {} if state is None else {"Newsletter": state},
+        "tags": {tag for tag, holds in bears.items() if holds},
     }
 
 
@@ -51,6 +58,7 @@ def test_the_account_equals_what_plain_python_makes_of_the_rows(world: World, se
     rows = {int(row["PK_ID"]): row for row in world.caspio.rows("Customers")}
     assert set(keys.values()) == set(there)
     assert len(there) > 500
+    assert {"VIP", "Wholesale"} <= {tag for each in there.values() for tag in each["tags"]}
     by_email: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows.values():
         by_email[str(row["Email"] or "").strip().lower()].append(row)
@@ -61,6 +69,7 @@ def test_the_account_equals_what_plain_python_makes_of_the_rows(world: World, se
         assert {name: contact.get(name) for name in ("firstName", "lastName", "lists")} == {
             name: expected[name] for name in ("firstName", "lastName", "lists")
         }
+        assert set(contact["tags"]) == expected["tags"], key
         told = {name: contact["fields"].get(name) for name in expected["fields"]}
         assert told == expected["fields"], key
         if phone := contact.get("phone"):

@@ -242,6 +242,7 @@ def _diff_fields(
             before[doubtful & (wanted[:, place] == refused), place] = fp.NEVER_SENT
     if read_before is not None and not resend:
         _take_for_sent(rows, columns, wanted, before, versions, salt, read_before)
+    _leave_what_others_gave(rows, columns, wanted, before)
     travels = (wanted != before) & (wanted != fp.NEVER_SENT)
     if resend:
         travels = wanted != fp.NEVER_SENT
@@ -276,6 +277,21 @@ def _diff_fields(
     changes = rows.filter(~nothing)
     changes = changes.with_columns(unique, _names_of_changed(changes["changed"], names))
     return changes, rows.filter(nothing).select(SOURCE_PK, "fp", "fields")
+
+
+def _leave_what_others_gave(
+    rows: pl.DataFrame, columns: Sequence[MappedColumn], wanted: fp.FieldPrints, before: fp.FieldPrints
+) -> None:
+    """Of what is taken back, leave in `wanted` what may be there by us: it was sent, or nobody knows."""
+    unsure = (
+        rows["_doubtful"]
+        | (rows["_known.verdict"] == Verdict.UNKNOWN).fill_null(value=False)
+        | rows[MOVED_FROM].is_not_null()
+    ).to_numpy()
+    for place, column in enumerate(columns):
+        if column.on_null == "withdraw":
+            never = (wanted[:, place] == fp.NULL) & (before[:, place] == fp.NEVER_SENT) & ~unsure
+            wanted[never, place] = fp.NEVER_SENT
 
 
 def _take_for_sent(  # noqa: PLR0917 - what the comparison is made of

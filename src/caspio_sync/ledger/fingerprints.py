@@ -25,7 +25,8 @@ FieldPrints: TypeAlias = "npt.NDArray[np.uint64]"  # shape (rows, columns)
 # Reserved field fingerprints; a value's own hash never takes them.
 NEVER_SENT = 0  # nothing was acknowledged for this field
 NULL = 1  # a null was, or is to be, sent
-_VALUES_FROM = 2
+ANOTHER = 2  # something is there that is not what was sent: whatever is wanted now travels
+_VALUES_FROM = 3
 
 # The text of a row is long and needed once: that of a few thousand stays in the processor's cache.
 _CHUNK_ROWS = 4_000
@@ -56,14 +57,14 @@ def row_fingerprints(mapped: pl.DataFrame, columns: Sequence[MappedColumn], salt
 def field_fingerprints(mapped: pl.DataFrame, columns: Sequence[MappedColumn], salt: int) -> FieldPrints:
     """One 64-bit fingerprint a row and column, shape (rows, columns).
 
-    A null is `NULL` where the column clears on null, else `NEVER_SENT`: there is nothing to send for it.
+    A null is `NEVER_SENT` where the column skips nulls: there is nothing to send for it; else `NULL`.
     """
     prints = np.empty((mapped.height, len(columns)), dtype=np.uint64)
     for place, column in enumerate(columns):
         values = mapped[column.name]
         hashed = _hash_numbers(values, salt) if values.dtype.is_numeric() else _hash_texts(values, salt)
         hashed[hashed < _VALUES_FROM] += np.uint64(_VALUES_FROM)
-        hashed[values.is_null().to_numpy()] = NULL if column.on_null == "clear" else NEVER_SENT
+        hashed[values.is_null().to_numpy()] = NEVER_SENT if column.on_null == "skip" else NULL
         prints[:, place] = hashed
     return prints
 

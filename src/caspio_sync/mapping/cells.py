@@ -14,6 +14,7 @@ from types import MappingProxyType
 import polars as pl
 
 from caspio_sync.mapping.cleaning import TEXT_TRANSFORMS, cleaned, distinct_items, replaced
+from caspio_sync.mapping.conditions import Condition
 from caspio_sync.mapping.consent import ConsentMapping, ListState, SubscriptionGroup
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.document import Location
@@ -40,6 +41,12 @@ _TEXT_KINDS: frozenset[SourceKind] = frozenset({"integer", "number", "boolean"})
 _YES_NO = MappingProxyType({"yes": "true", "1": "true", "no": "false", "0": "false", "true": "true", "false": "false"})
 _BUILT = frozenset({"array", "object", "geo"})
 _TRIM = Transform(name="trim")
+# A cell as Caspio gave it: whether a condition is met, the condition alone decides.
+CONDITION = Rule(
+    "condition_cells",
+    "asks for a cell that holds no value of its field's type",
+    dict.fromkeys(("text", "integer", "number", "boolean", "moment"), lambda cell, _: cell),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +169,32 @@ class CellMaker:
         )
         prepared = cleaned(text, words=unknown, steps=(_TRIM,))
         return self._keep(Cell(self._number(field.name, states), path, field, "text", prepared, rule, Circumstances()))
+
+    def condition(self, at: Location, path: str, asked: Condition) -> pl.Expr | None:
+        """Whether a row meets a condition, over cells that are kept; None where it does not fit the table."""
+        fields = {name: self._field(at, name) for name in asked.fields}
+        if None in fields.values():
+            return None
+        cells = {
+            name: Cell(
+                self._number(name, "as it is"),
+                path,
+                field,
+                source_kind(field.type),
+                pl.col(name),
+                CONDITION,
+                Circumstances(),
+            )
+            for name, field in fields.items()
+            if field is not None
+        }
+        try:
+            met = asked.met(lambda name: (pl.col(f"p{cells[name].number}"), cells[name].kind))
+        except ValueError as error:
+            self.fault(at, str(error))
+            return None
+        self.cells += cells.values()
+        return met
 
     def _cell(
         self, at: Location, path: str, mapping: FieldMapping, *, meaning: str | None, region: PhoneRegion | None

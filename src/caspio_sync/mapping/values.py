@@ -95,6 +95,7 @@ class ValueRules:
         identities: what may name a profile there.
         on_new: what may become of a profile that is not known there.
         states: where a sync file may tell consent, for profiles: keys of `consent`, or `lists`.
+        tags: whether people may bear tags there, for profiles.
         objects: whether a value may be an object, or an array of objects.
         schemas: the events whose parts the destination prescribes, by their names.
     """
@@ -115,6 +116,7 @@ class ValueRules:
     identities: Collection[str] = ("external_id", "user_alias", "email", "phone")
     on_new: Collection[str] = ("create", "identify_by_email", "update_only")
     states: Collection[str] = ("email_subscribe", "push_subscribe", "subscription_groups")
+    tags: bool = False
     objects: bool = True
     schemas: Mapping[str, EventSchema] = field(default_factory=dict)
 

@@ -49,20 +49,22 @@ class Findings:
     def taken_back(self, look: Look) -> pl.DataFrame:
         """Drifted rows as `Ledger.record_verified` takes them; they are counted as cleared.
 
-        The fields that are to be sent again are no longer acknowledged.
+        The fields that are to be sent again are no longer acknowledged; what is to be taken back is there all the same.
         """
         gone = (look.rows["state"] == "missing").to_numpy()
         differs = look.compared & ~look.equal
         again = differs & ~look.kept
         masks = fp.pack_mask(differs)
         names = [column.name for column in self.columns]
+        withdrawn = np.array([column.on_null == "withdraw" for column in self.columns], dtype=np.bool_)
+        left = np.where(withdrawn, np.uint64(fp.ANOTHER), np.uint64(fp.NEVER_SENT))
         distinct = masks.unique()
         told = [f"differs in {self.title}: " + ", ".join(fp.mask_names(mask, names)) for mask in distinct.to_list()]
         frame = look.rows.select(SOURCE_PK, found_fp="sent_fp").with_columns(
             masks,
             pl.Series("gone", gone),
             pl.Series("clears", again.any(axis=1) | gone),
-            fp.pack(np.where(again, fp.NEVER_SENT, look.acknowledged)).alias("left_fields"),
+            fp.pack(np.where(again, left, look.acknowledged)).alias("left_fields"),
             reason=masks.replace_strict(distinct, told, return_dtype=pl.String),
             kept=pl.Series(look.kept.any(axis=1)),
         )

@@ -14,6 +14,7 @@ from caspio_sync.destinations.activecampaign.directory import Directory
 from caspio_sync.destinations.activecampaign.event_host import EventHost
 from caspio_sync.destinations.activecampaign.known_people import KnownPeople
 from caspio_sync.destinations.activecampaign.settings import EVENT_URL
+from caspio_sync.destinations.activecampaign.tags import Tags
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.wire.closing import Closing
 from caspio_sync.wire.http import Transport
@@ -71,6 +72,11 @@ class ActiveCampaignAccount(Closing):
     def directory(self) -> Directory:
         """Which ids its fields and lists have."""
         return Directory(self.client)
+
+    @cached_property
+    def tags(self) -> Tags:
+        """Which ids its tags have, and who has them."""
+        return Tags(self.client)
 
     @cached_property
     def deals(self) -> DealDirectory:

@@ -271,6 +271,10 @@ class ActiveCampaignClient(Closing):
 
         return await self._patiently(once)
 
+    async def page(self, path: str, name: str, doing: str, **query: str) -> list[dict[str, Any]]:
+        """Some rows of a collection, as the query has it."""
+        return _rows(await self._ask("GET", path, doing, **query), name, doing)
+
     async def rows(self, path: str, name: str, doing: str) -> list[dict[str, Any]]:
         """All rows of a collection, whatever number of pages they are."""
         return [row async for answer in self._pages(path, name, doing) for row in answer[name]]

@@ -41,7 +41,7 @@ class ContactOptions(Strict):
     """What only ActiveCampaign asks of a sync.
 
     Args:
-        create: whether custom fields, and options of them, are made that are missing there.
+        create: whether custom fields, options of them, and tags are made that are missing there.
         automations: "changes": automations run on what changes, and not on contacts that a whole read or a resend
             brings; "run": on these as well.
     """
@@ -96,8 +96,12 @@ class ContactSink(Sink[ActiveCampaignAccount]):
         return [self._write(some, envelope, mapping, opt_outs=True) for some, envelope in chosen if not some.is_empty()]
 
     def calls(self, account: ActiveCampaignAccount, envelope: Envelope, requests: int) -> tuple[int, float]:
-        """As `Sink.calls`: an import is asked for once besides; of a contact alone its lists, where it is on some."""
-        each = 2 if envelope in IMPORTS else 1 + (2 if self._sync.lists else 0) + (envelope == MOVE) * 2
+        """As `Sink.calls`: an import is asked for once besides; of a contact alone its lists and tags as well.
+
+        Tags that an import cannot take away are not counted: how many have them, only the account knows.
+        """
+        alone = 1 + (2 if self._sync.lists else 0) + len(self._sync.tags) + (envelope == MOVE) * 2
+        each = 2 if envelope in IMPORTS else alone
         calls = requests * each
         return calls, calls / account.calls_per_second
 

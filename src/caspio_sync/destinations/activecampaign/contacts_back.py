@@ -1,4 +1,4 @@
-"""What ActiveCampaign holds of some rows: a contact, its values and its lists, in two calls a contact.
+"""What ActiveCampaign holds of some rows: a contact, its values and its lists, in two calls a contact; its tags in one.
 
 An account-wide search takes a hundred contacts a call, and tells neither values nor lists in any documented way; so a
 verification asks for each contact of its sample.
@@ -17,10 +17,11 @@ from caspio_sync.destinations.activecampaign.objects import SEPARATOR, STANDARD
 from caspio_sync.engine.read_back import Held
 from caspio_sync.mapping.consent import LIST_PREFIX
 from caspio_sync.mapping.numbers import number_text
+from caspio_sync.mapping.tags import TAG_PREFIX, is_tag
 from caspio_sync.moments import instant_of_text
 from caspio_sync.schemas import MappedColumn
 
-_CALLS = 2  # a contact: by its address for the id, by the id for the rest
+_CALLS = 2  # a contact: by its address for the id, by the id for the rest; for tags one more
 
 
 class ContactsReadBack:
@@ -38,6 +39,8 @@ class ContactsReadBack:
 
     def __init__(self, account: ActiveCampaignAccount, columns: Sequence[MappedColumn]) -> None:
         self._account, self._client, self._directory = account, account.client, account.directory
+        self._tags = account.tags
+        self._reads_tags = any(is_tag(each.name) for each in columns)
         self.readable: Sequence[MappedColumn] = list(columns)
 
     @property
@@ -47,7 +50,7 @@ class ContactsReadBack:
 
     def planned(self, rows: int) -> tuple[int, float, float]:
         """As `ReadBack.planned`; there is one limit."""
-        calls = _CALLS * rows
+        calls = (_CALLS + self._reads_tags) * rows
         seconds = calls / self._account.calls_per_second
         return calls, seconds, seconds
 
@@ -65,7 +68,8 @@ class ContactsReadBack:
             return "missing"
         values = {str(each["field"]): each.get("value") for each in told.get("fieldValues") or ()}
         lists = {str(each["list"]): str(each["status"]) for each in told.get("contactLists") or ()}
-        return {"own": told.get("contact") or {}, "values": values, "lists": lists}
+        tags = set((await self._tags.of(numbers[0])).values()) if self._reads_tags else set()
+        return {"own": told.get("contact") or {}, "values": values, "lists": lists, "tags": tags}
 
     async def values(
         self,
@@ -77,6 +81,9 @@ class ContactsReadBack:
         if column.role != "attribute":
             on = await self._directory.list_id(column.name.removeprefix(LIST_PREFIX))
             found = [state_of(each["lists"].get(on)) for each in held]
+        elif is_tag(column.name):
+            tag = await self._tags.id(column.name.removeprefix(TAG_PREFIX))
+            found = ["Yes" if tag in each["tags"] else None for each in held]
         elif column.name in STANDARD:
             found = [_text(each["own"].get(column.name)) for each in held]
         else:

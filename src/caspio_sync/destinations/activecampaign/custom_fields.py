@@ -1,4 +1,4 @@
-"""Custom fields and lists held against the mapping, and the fields made that are missing, where the sync allows it.
+"""Custom fields, lists and tags held against the mapping, and made where they are missing and the sync allows it.
 
 Nothing is deleted or changed: a field of another type, and a list that is not there, are for a person.
 """
@@ -11,7 +11,7 @@ import polars as pl
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
 from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.directory import MULTIPLE, CustomField
-from caspio_sync.destinations.activecampaign.objects import STANDARD
+from caspio_sync.destinations.activecampaign.objects import is_custom
 from caspio_sync.destinations.activecampaign.values import CHOSEN, FIELD_TYPES
 from caspio_sync.engine.destination import Missing
 from caspio_sync.engine.keeping import missing
@@ -41,7 +41,7 @@ class Wanted:
 
 
 class CustomFields:
-    """The `Keeper` of contacts: it makes custom fields and their options.
+    """The `Keeper` of contacts: it makes custom fields, their options, and tags.
 
     Args:
         account: where they are.
@@ -51,17 +51,15 @@ class CustomFields:
     """
 
     def __init__(self, account: ActiveCampaignAccount, sync: ProfileSync, mapping: RowMapping, *, create: bool) -> None:
-        self._client, self._directory = account.client, account.directory
+        self._client, self._directory, self._tags = account.client, account.directory, account.tags
         self._sync, self._create = sync, create
         codes = {check.column: check.code for check in mapping.checked}
         self._wanted = [
-            _wanted(sync, column, codes.get(column.name, ""))
-            for column in mapping.columns
-            if column.role == "attribute" and column.name not in STANDARD
+            _wanted(sync, column, codes.get(column.name, "")) for column in mapping.columns if is_custom(column)
         ]
 
     async def look(self) -> Missing:
-        """As `Keeper.look`: the fields and options that `keep` would make."""
+        """As `Keeper.look`: the fields, options and tags that `keep` would make."""
         lines, faults = [], []
         named: dict[str, str] = {}  # id of a field, by whatever name it was found
         for name in self._sync.lists:
@@ -82,6 +80,7 @@ class CustomFields:
                 faults.append(f"{self._sync.where('fields', wanted.name)}: fields.{wanted.name}: {fault}")
             elif new := _new_options(wanted, there):
                 lines.append(f"add options to {wanted.name}: {', '.join(new)}")
+        lines += [f"make the tag {name}" for name in self._sync.tags if await self._tags.id(name) is None]
         return missing(self._sync, TITLE, lines, faults, create=self._create)
 
     async def keep(self, expected: Missing) -> None:
@@ -107,6 +106,9 @@ class CustomFields:
                 self._directory.forget_fields()
             if made:
                 await self._client.show_field(there.id)
+        for name in self._sync.tags:
+            if await self._tags.id(name) is None:
+                await self._tags.make(name)
 
 
 def _wanted(sync: ProfileSync, column: MappedColumn, code: str) -> Wanted:

@@ -10,7 +10,7 @@ from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccoun
 from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.consent import SUBSCRIBED, UNSUBSCRIBED, why_not
 from caspio_sync.destinations.activecampaign.directory import MULTIPLE
-from caspio_sync.destinations.activecampaign.objects import FORMER, SEPARATOR, STANDARD
+from caspio_sync.destinations.activecampaign.objects import FORMER, SEPARATOR, STANDARD, UNTAG
 from caspio_sync.destinations.activecampaign.requests import (
     AFTER,
     IMPORT,
@@ -42,6 +42,7 @@ class ContactsEndpoint:
 
     def __init__(self, account: ActiveCampaignAccount) -> None:
         self._client, self._directory, self._clock = account.client, account.directory, account.clock
+        self._tags = account.tags
         # What this run did with addresses: who is written to must not be moved away by another row, nor the other way.
         self._written: set[int] = set()  # hashes of addresses: a run has many
         self._moving: dict[str, str] = {}  # id of the contact that had a former address, by the present one
@@ -54,7 +55,12 @@ class ContactsEndpoint:
             self._written.update(hash(each["email"]) for each in contacts)
             if request.envelope == OPT_OUT_IMPORT:
                 return await self._import_opt_outs(contacts)
-            return await self._import(contacts, quiet=request.envelope != IMPORT)
+            losing = {each["email"]: each.pop(UNTAG) for each in contacts if UNTAG in each}
+            taken = await self._import(contacts, quiet=request.envelope != IMPORT)
+            if losing and not taken.unsettled:
+                refused = {contacts[each.index]["email"] for each in taken.errors if each.index is not None}
+                await self._tags.take_from({email: names for email, names in losing.items() if email not in refused})
+            return taken
         (contact,) = contacts
         if request.envelope == OPT_OUT:
             return await self._opt_out(contact)
@@ -63,6 +69,8 @@ class ContactsEndpoint:
             await self._left_by_others(contact["email"])
         self._written.add(hash(contact["email"]))
         number = number or await self._client.sync_contact(_single(contact))
+        await self._tags.take(number, contact.get(UNTAG, ()))
+        await self._tags.give(number, contact.get("tags", ()))
         return Taken(_OK, (), RateLimit(), notes=tuple(await self._put_on_lists(number, contact)))
 
     async def ask(self) -> None:

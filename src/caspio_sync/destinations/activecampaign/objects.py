@@ -13,10 +13,12 @@ import polars as pl
 from caspio_sync.engine.writes import KNOWN_AS
 from caspio_sync.mapping.consent import LIST_PREFIX
 from caspio_sync.mapping.numbers import number_text
+from caspio_sync.mapping.tags import TAG_PREFIX, is_tag
 from caspio_sync.schemas import KEY, MappedColumn
 
 SEPARATOR = "||"  # between choices, and at both ends of them
 FORMER = "former"  # addresses that a contact may have had before
+UNTAG = "untag"  # names of tags to take away, which no call of the vendor takes beside others
 # A contact's own fields, as an import and as every other call name them (ActiveCampaign, bulk import).
 STANDARD = MappingProxyType({"firstName": "first_name", "lastName": "last_name", "phone": "phone"})
 
@@ -38,7 +40,8 @@ def encode_contacts(
         times: columns that hold times.
         former: whether the addresses before stand in each object.
     """
-    custom = [each for each in columns if each.role == "attribute" and each.name not in STANDARD]
+    custom = [each for each in columns if is_custom(each)]
+    tags = [each.name for each in columns if is_tag(each.name)]
     states = [each for each in columns if each.role != "attribute"]
     parts = [
         *(
@@ -49,6 +52,16 @@ def encode_contacts(
         _array(
             "fields",
             [_entry("id", each.name, pl.col(travels(each.name)), _json(_text(each, times))) for each in custom],
+        ),
+        *(
+            _array(
+                key,
+                [
+                    _word(tag.removeprefix(TAG_PREFIX), pl.col(travels(tag)) & (pl.col(tag).is_not_null() == given))
+                    for tag in tags
+                ],
+            )
+            for key, given in (("tags", True), (UNTAG, False))
         ),
         *(
             _array(
@@ -68,6 +81,11 @@ def encode_contacts(
     ]
     start = pl.concat_str(pl.lit('{"email":'), _json(pl.col(KEY)))
     return rows.select(object=pl.concat_str(start, *parts, pl.lit("}"))).to_series()
+
+
+def is_custom(column: MappedColumn) -> bool:
+    """Whether a column is the value of a custom field."""
+    return column.role == "attribute" and column.name not in STANDARD and not is_tag(column.name)
 
 
 def _text(column: MappedColumn, times: Collection[str]) -> pl.Expr:
@@ -92,6 +110,11 @@ def _json(text: pl.Expr) -> pl.Expr:
 
 def _given(before: str, text: pl.Expr, holds: pl.Expr) -> pl.Expr:
     return pl.when(holds).then(pl.concat_str(pl.lit(before), text)).otherwise(pl.lit(""))
+
+
+def _word(text: str, holds: pl.Expr) -> pl.Expr:
+    """A text of an array; null where it does not travel."""
+    return pl.when(holds).then(pl.lit(json.dumps(text, ensure_ascii=False)))
 
 
 def _entry(key: str, name: str, holds: pl.Expr, value: pl.Expr | None = None) -> pl.Expr:

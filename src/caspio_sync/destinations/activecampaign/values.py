@@ -103,5 +103,6 @@ CONTACT_VALUES = ValueRules(
     identities=("email",),
     on_new=("create",),
     states=("lists",),
+    tags=True,
     objects=False,
 )

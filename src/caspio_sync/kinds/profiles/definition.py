@@ -1,7 +1,8 @@
 """The definition of a profile sync: what `syncs/<name>.yaml` of `kind: profiles` may say."""
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import Literal, Self
+from types import MappingProxyType
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -10,6 +11,9 @@ from caspio_sync.mapping.definition import Claim, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.erasure import Erasure
 from caspio_sync.mapping.identity import Identity
+from caspio_sync.mapping.tags import TAG_PREFIX, TagRule
+
+_NOTHING_ELSE: Mapping[str, Any] = MappingProxyType({"consent": Consent(), "lists": {}, "tags": {}})
 
 
 class ProfileSync(Sync):
@@ -22,6 +26,7 @@ class ProfileSync(Sync):
         fields: attribute → where it comes from, in the order of the file.
         consent: subscription states.
         lists: the state on each list of the destination, by the list's name.
+        tags: who bears a tag of the destination, by its name.
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
         on_missing: what happens to profiles whose row is gone: they are kept.
@@ -33,12 +38,13 @@ class ProfileSync(Sync):
     identity: Identity
     consent: Consent = Consent()
     lists: Mapping[str, ListState] = Field(default_factory=dict)
+    tags: Mapping[str, TagRule] = Field(default_factory=dict)
     on_missing: Literal["keep"] = "keep"
     erasure: Erasure | None = None
 
     @model_validator(mode="after")
     def _sends_something(self) -> Self:
-        if not self.fields and not self.consent.columns and not self.lists:
+        if not self.fields and not self.consent.columns and not self.lists and not self.tags:
             raise ValueError("maps nothing; name at least one attribute under `fields` or a state under `consent`")
         return self
 
@@ -58,14 +64,20 @@ class ProfileSync(Sync):
         return
 
     def claims(self) -> dict[Claim, str]:
-        """As `Sync.claims`: attributes and consent."""
+        """As `Sync.claims`: attributes, consent and tags."""
         place = ("profiles", self.destination, self.identity.kind, self.identity.label or "")
-        return {(*place, name): name for name in (*self.fields, *self.consent.columns, *self.list_columns)}
+        names = (*self.fields, *self.consent.columns, *self.list_columns, *self.tag_columns)
+        return {(*place, name): name for name in names}
 
     @property
     def list_columns(self) -> dict[str, ListState]:
         """Columns of the mapped frame with the states on lists."""
         return {f"{LIST_PREFIX}{name}": state for name, state in self.lists.items()}
+
+    @property
+    def tag_columns(self) -> dict[str, TagRule]:
+        """Columns of the mapped frame that say who bears a tag."""
+        return {f"{TAG_PREFIX}{name}": rule for name, rule in self.tags.items()}
 
     @property
     def required_states(self) -> tuple[str, ...]:
@@ -80,7 +92,8 @@ class ProfileSync(Sync):
         require = tuple(each for each in self.consent.required if each not in names)
         left = self.consent.model_copy(update={"subscription_groups": groups, "require": require, **states})
         lists = {name: state for name, state in self.lists.items() if f"{LIST_PREFIX}{name}" not in names}
-        return self.model_copy(update={"fields": fields, "consent": left, "lists": lists})
+        tags = {name: rule for name, rule in self.tags.items() if f"{TAG_PREFIX}{name}" not in names}
+        return self.model_copy(update={"fields": fields, "consent": left, "lists": lists, "tags": tags})
 
     def roles(self) -> dict[str, str]:
         """As `Sync.roles`."""
@@ -95,10 +108,12 @@ class ProfileSync(Sync):
             yield state.source_field, f"a consent state (consent: {column})"
         for name, on in self.lists.items():
             yield on.source_field, f"a consent state (lists: {name})"
+        for name, rule in self.tags.items():
+            yield from ((each, f"asked for by a condition (tags: {name})") for each in rule.condition.fields)
 
     def only(self, field: str) -> Self:
         """As `Sync.only`."""
-        return self.model_copy(update={"fields": {field: self.fields[field]}, "consent": Consent(), "lists": {}})
+        return self.model_copy(update={"fields": {field: self.fields[field]}, **_NOTHING_ELSE})
 
     def contradictions(self) -> Iterator[tuple[Location, str]]:
         """As `Sync.contradictions`."""
@@ -114,4 +129,4 @@ class ProfileSync(Sync):
     def of_keys(self, field: str | None = None) -> Self:
         """The sync without its attributes: what makes keys alone, from the identity's field or from another one."""
         identity = self.identity if field is None else self.identity.of_field(field)
-        return self.model_copy(update={"identity": identity, "fields": {}, "consent": Consent(), "lists": {}})
+        return self.model_copy(update={"identity": identity, "fields": {}, **_NOTHING_ELSE})

@@ -6,18 +6,21 @@ from typing import Any
 from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX
 from caspio_sync.mapping.destination_faults import identity_faults, objects_refused
 from caspio_sync.mapping.document import Fault, Location
+from caspio_sync.mapping.tags import TAG_PREFIX
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
 
 # `type` a standard attribute may be given: the one it has anyway.
 # Keys of a sync file that the design has, and no kind takes yet.
-_UNBUILT = frozenset({"tags", "automations", "both"})
+_UNBUILT = frozenset({"automations", "both"})
+_TAG_CHARS = 250
 _TYPE_OF_MEANING = {"boolean": "boolean", "datetime": "datetime", "birth_date": "date", "location": "object"}
 
 
 def profile_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
     """Places of a profile sync's file that its destination or the sync's own frames cannot take, and what to do."""
     yield from _unbuilt_faults(data, values)
+    yield from _tag_faults(data, values)
     yield from identity_faults(data, values)
     yield from _consent_faults(data, values)
     yield from _field_faults(data, values)
@@ -32,8 +35,8 @@ def fault_in_name(name: str, values: ValueRules) -> str | None:
         )
     if name in OF_FRAMES:
         return f"'{name}' is a reserved name; the sync's own frames use the name: choose another one"
-    if name.startswith(("_", GROUP_PREFIX, LIST_PREFIX)) or name.endswith(OK_SUFFIX):
-        reserved = "a leading _, an ending __ok, subscription_groups.…, lists.…"
+    if name.startswith(("_", GROUP_PREFIX, LIST_PREFIX, TAG_PREFIX)) or name.endswith(OK_SUFFIX):
+        reserved = "a leading _, an ending __ok, subscription_groups.…, lists.…, tags.…"
         return f"'{name}' is a reserved name ({reserved}); choose another one"
     return values.fault_in_name(name)
 
@@ -41,6 +44,22 @@ def fault_in_name(name: str, values: ValueRules) -> str | None:
 def _unbuilt_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
     for key in _UNBUILT & data.keys():
         yield (key,), f"`{key}` is not built yet for {values.title}; nothing of it would be sent: remove it"
+
+
+def _tag_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    tags = data.get("tags")
+    if tags is not None and not values.tags:
+        yield ("tags",), f"`tags` are not built for {values.title}; nothing of them would be sent: remove them"
+    elif isinstance(tags, dict):
+        seen: dict[str, str] = {}
+        for name in map(str, tags):
+            if (first := seen.setdefault(name.lower(), name)) != name:
+                yield ("tags", name), f"differs from '{first}' only by case, which is one tag there or two; keep one"
+            if not name or name != name.strip() or not name.isprintable() or "," in name or len(name) > _TAG_CHARS:
+                text = (
+                    f"is no name of a tag: it is empty, over {_TAG_CHARS} characters, holds a comma, a blank at an end"
+                )
+                yield ("tags", name), f"{text}, or signs that nobody sees"
 
 
 def _consent_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:

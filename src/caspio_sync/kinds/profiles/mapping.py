@@ -9,12 +9,13 @@ from typing import Self
 import polars as pl
 
 from caspio_sync.kinds.profiles.definition import ProfileSync
-from caspio_sync.mapping.cells import CellMaker
+from caspio_sync.mapping.cells import CONDITION, CellMaker
 from caspio_sync.mapping.columns import Plan, Planner
 from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX, SubscriptionGroup, is_consent
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.tags import TAG_PREFIX
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import CaspioField, MappedColumn, Role
 
@@ -43,8 +44,10 @@ class ProfileMapping(RowMapping):
             "fields": sync.model_dump(mode="json", include={"fields", "consent"}),
             "time_zone": sync.source.time_zone,
         }
-        if sync.lists:  # not there where there are none: digests of files without stay what they were
-            digested["lists"] = sync.model_dump(mode="json", include={"lists"})["lists"]
+        # Not there where there are none: digests of files without stay what they were.
+        digested |= {
+            name: given for name, given in sync.model_dump(mode="json", include={"lists", "tags"}).items() if given
+        }
         super().__init__(identity, maker, key, plan_columns(sync, maker), digested=digested, absent=absent)
 
     def keeping(self, stored: Iterable[str]) -> Self:
@@ -69,7 +72,7 @@ class ProfileMapping(RowMapping):
 
 
 def plan_columns(sync: ProfileSync, maker: CellMaker) -> tuple[Plan, ...]:
-    """The plans of all columns that fit: attributes, global states, subscription groups."""
+    """The plans of all columns that fit: attributes, tags, global states, lists, subscription groups."""
     standard = maker.values.standard
 
     def meaning(at: Location, _: FieldMapping) -> str | None:
@@ -83,13 +86,24 @@ def plan_columns(sync: ProfileSync, maker: CellMaker) -> tuple[Plan, ...]:
 
     plans = Planner(maker, meaning).plans(sync.fields)
     attributes = (_whole(plan) if standard.get(plan.column.name) == "location" else plan for plan in plans)
-    return (*attributes, *_states(sync, maker))
+    return (*attributes, *_tags(sync, maker), *_states(sync, maker))
 
 
 def _whole(plan: Plan) -> Plan:
     """Half a location is none: it would be refused for the whole object (Braze, BAD_LOCATION_UPDATE)."""
     both = pl.all_horizontal(pl.lit(value=True), *(cell.value.is_not_null() for cell in plan.cells))
     return replace(plan, value=pl.when(both).then(plan.value))
+
+
+def _tags(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:
+    for name, rule in sync.tags.items():
+        first = len(maker.cells)
+        met = maker.condition(("tags", name, "when"), f"{TAG_PREFIX}{name}", rule.condition)
+        if met is not None:
+            column = MappedColumn(f"{TAG_PREFIX}{name}", pl.Boolean, on_null="withdraw")
+            yield Plan(
+                column, pl.when(met).then(statement=True), tuple(maker.cells[first:]), CONDITION.code, CONDITION.why
+            )
 
 
 def _states(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:

@@ -1,0 +1,48 @@
+"""Tags in a sync file: words that a person bears at the destination while a condition on the row is met."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, model_validator
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.mapping.conditions import Condition
+from caspio_sync.mapping.field import Strict
+
+TAG_PREFIX = "tags."
+
+
+def is_tag(column: str) -> bool:
+    """Whether a column of the mapped frame says whether a person bears a tag; no attribute may have such a name."""
+    return column.startswith(TAG_PREFIX)
+
+
+def _condition(text: str) -> str:
+    try:
+        Condition(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return text.strip()
+
+
+class TagRule(Strict):
+    """Who bears a tag.
+
+    Args:
+        when: a condition in Caspio's SQL on fields of the row (see conditions.py).
+    """
+
+    when: Annotated[str, Field(min_length=1), AfterValidator(_condition)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_words_of_a_field(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "from" in given:
+            raise ValueError(
+                "tags that are a field's own words (`from`) are not built yet; name each tag with a `when`"
+            )
+        return given
+
+    @property
+    def condition(self) -> Condition:
+        """What decides."""
+        return Condition(self.when)
