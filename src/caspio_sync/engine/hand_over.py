@@ -133,11 +133,27 @@ async def take_over(run: SyncRun, pairs: pl.DataFrame, known: pl.DataFrame, batc
     run.report.notes.append(
         f"{pairs.height} rows came back under another PK_ID; what was sent of them before counts as sent"
     )
+    _tell_of_left_behind(run, pairs)
     if not run.planned:
         await run.ledger.do(store.hand_over, run.name, pairs)
         return await known_rows(run, batch)
     former = await run.ledger.do(store.rows_at, run.name, pairs["former_pk"])
     return _placed(known, former, pairs)
+
+
+def _tell_of_left_behind(run: SyncRun, pairs: pl.DataFrame) -> None:
+    """Say of which rows somebody may be there under a key that no row has any more.
+
+    Whether a row's person got the address that another one gave up, or the table was filled again and somebody left it,
+    the two look alike: moving the contact would give one person's lists to another.
+    """
+    behind = pairs.filter("displaced", ~pl.col(SOURCE_PK).is_in(pairs["former_pk"].implode()))[SOURCE_PK]
+    if run.sink.follows_keys and not behind.is_empty():
+        run.report.notes.append(
+            f"{len(behind)} rows have an address that was another row's, and their own former one is no row's now "
+            f"(PK_ID {', '.join(map(str, behind.head(5)))}{', …' if len(behind) > 5 else ''}): who has it in "
+            f"{run.destination.title} was left as it is, on its lists too; unsubscribe or merge it there by hand"
+        )
 
 
 async def take_over_agreed(
