@@ -162,3 +162,33 @@ def test_an_account_deletes_so_many_a_month() -> None:
     account = MailAccount(deletes_a_month=1)
     first, second = account.contact_id("a@example.com"), account.contact_id("b@example.com")
     assert [account.call("DELETE", f"/contacts/{each}").status_code for each in (first, second)] == [200, 422]
+
+
+def test_who_has_a_status_on_a_list_is_read_by_keyset_pages() -> None:
+    account = MailAccount()
+    for number in range(3):
+        account.sync(f"p{number}@example.com")
+        for on, status in (("Newsletter", "2"), ("Offers", "1")):
+            account.sandbox.set_status(f"p{number}@example.com", on, status)
+
+    def left(on: str, after: int) -> list[str]:
+        asked = {"listid": on, "status": "2", "orders[id]": "ASC", "id_greater": str(after), "limit": "2"}
+        return [each["id"] for each in account.call("GET", "/contacts", params=asked).json()["contacts"]]
+
+    first = left("11", 0)
+    assert (len(first), len(left("11", int(first[-1]))), left("12", 0)) == (2, 1, [])
+
+
+@pytest.mark.parametrize(("empty_dates", "never"), [("null", None), ("zeros", "0000-00-00")])
+def test_a_bounced_contact_says_so_on_each_of_its_lists(empty_dates: str, never: str | None) -> None:
+    account = MailAccount(empty_dates=empty_dates)
+    for name in ("a", "b"):
+        account.sync(f"{name}@example.com")
+        account.sandbox.set_status(f"{name}@example.com", "Newsletter", "1")
+    account.sandbox.bounce("a@example.com")
+    sound, bounced = (
+        account.call("GET", "/contacts", params={"listid": "11", "status": status}).json()["contacts"][0]
+        for status in ("1", "3")
+    )
+    assert (sound["bounced_hard"], sound["bounced_date"]) == ("0", never)
+    assert (bounced["bounced_hard"], bounced["bounced_date"][:3]) == ("1", "202")

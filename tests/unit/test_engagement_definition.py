@@ -95,7 +95,7 @@ def test_the_schema_for_editors_knows_the_kind() -> None:
         ),
         (
             "consent:\n  email_subscribe: {column: Consent, conflict: latest}\n",
-            "back.yaml:5: consent.email_subscribe.conflict: must be 'most_restrictive', 'newest', 'caspio_wins' or 'bra",
+            "back.yaml:5: consent.email_subscribe.conflict: must be 'most_restrictive', 'newest', 'caspio_wins', 'desti",
         ),
         ("consent:\n  subscription_groups: [{id: x, channel: email, column: A}]\n", "is no subscription group id"),
     ],

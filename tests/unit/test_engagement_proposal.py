@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from caspio_sync.destinations.activecampaign.engagement import EngagementFeed
 from caspio_sync.destinations.braze.attributes import ATTRIBUTE_VALUES
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.engagement.definition import FORMS, MEASURES, EngagementSync
@@ -242,3 +243,18 @@ def test_whatever_the_table_the_file_fits_and_writes_no_column_that_is_something
             if by_name[column].type in TAKES[MEASURES[written.measure], form]
         ]
         assert written.written_as == forms[0]
+
+
+def test_of_activecampaign_people_are_found_by_address_and_states_are_of_lists() -> None:
+    fields = (KEY, CaspioField("Email", "STRING"), CaspioField("Newsletter", "YES/NO"), CaspioField("Opens", "INTEGER"))
+    text = propose_engagement("back", "People", fields, destination="activecampaign")
+    sync = parse_sync(text, Path("syncs/back.yaml"))
+    assert isinstance(sync, EngagementSync)
+    EngagementMapping(sync, fields, EngagementFeed.values)
+    assert (sync.destination, sync.identity.email, sync.identity.external_id) == ("activecampaign", "Email", None)
+    assert {name: each.measure for name, each in sync.fields.items()} == {"Opens": "email_opens"}
+    said = text.replace("# consent:", "consent:").replace("#   lists:", "  lists:").replace("#     LIST:", "    News:")
+    with_list = parse_sync(said, Path("syncs/back.yaml"))
+    assert isinstance(with_list, EngagementSync)
+    assert with_list.returned.lists["News"].column == "Newsletter"
+    assert ("Currents" in text, "campaign_stats" in text) == (False, False)

@@ -1,14 +1,16 @@
-"""Engagement events as one frame, whether Currents posted them or a poll of Braze's REST API found them."""
+"""Engagement events as one frame, whether a destination posted them or a poll of its API found them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import orjson
 import polars as pl
+import xxhash
 
-from caspio_sync.characters import CONTROLS
+from caspio_sync.characters import CONTROLS, without_controls
 
 EVENTS = pl.Schema(
     {
@@ -66,7 +68,7 @@ class Post:
     """Some events on their way into the inbox.
 
     Args:
-        source: currents, unsubscribes, hard_bounces, subscription_status or export_ids.
+        source: who told of them, such as "currents" or the name of a poll; each destination knows its own.
         lines: `event_lines`, one JSON document a line.
         count: of the lines.
         malformed: what came with them and could not be read.
@@ -76,6 +78,22 @@ class Post:
     lines: bytes
     count: int
     malformed: tuple[Malformed, ...] = ()
+
+
+def told_once(kind: str, says: str, at: datetime, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """An event without an id of its own: its id is made of what it says, so that what is told again counts once.
+
+    Args:
+        kind: its type.
+        says: what it is told from others of this type and moment by.
+        at: aware.
+        columns: by the names of `EVENTS`; control characters leave, and what is empty.
+    """
+    moment = int(at.timestamp() * 1_000_000)
+    event_id = f"{kind}.{xxhash.xxh3_128_hexdigest(f'{says} {moment}'.encode())}"
+    texts = {name: without_controls(value) for name, value in columns.items() if isinstance(value, str)}
+    filled = {name: text for name, text in texts.items() if text}
+    return {"event_id": event_id, "type": kind, "at": moment, **filled}
 
 
 def event_lines(events: Iterable[Mapping[str, Any]]) -> bytes:

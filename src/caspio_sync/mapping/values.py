@@ -96,6 +96,7 @@ class ValueRules:
         on_new: what may become of a profile that is not known there.
         states: where a sync file may tell consent, for profiles: keys of `consent`, or `lists`.
         tags: whether people may bear tags there, for profiles.
+        told: what an engagement return may ask for besides states and measures: keys of its file.
         objects: whether a value may be an object, or an array of objects.
         schemas: the events whose parts the destination prescribes, by their names.
     """
@@ -117,6 +118,7 @@ class ValueRules:
     on_new: Collection[str] = ("create", "identify_by_email", "update_only")
     states: Collection[str] = ("email_subscribe", "push_subscribe", "subscription_groups")
     tags: bool = False
+    told: Collection[str] = ("campaign_stats", "people_per_run")
     objects: bool = True
     schemas: Mapping[str, EventSchema] = field(default_factory=dict)
 

@@ -11,7 +11,8 @@ class Conflict(BaseModel, defer_build=True):
         caspio: the state that Caspio held.
         braze: the state that the destination told.
         policy: by which it was decided.
-        winner: caspio or braze.
+        winner: caspio, or the destination's name.
+        destination: where `braze`, which there was alone when this was named, is told: its title.
         rows: how many.
         examples: keys of some of them.
     """
@@ -23,6 +24,7 @@ class Conflict(BaseModel, defer_build=True):
     winner: str
     rows: int
     examples: list[str] = Field(default_factory=list)
+    destination: str = "Braze"
 
 
 class WritebackReport(BaseModel, defer_build=True):
@@ -76,8 +78,8 @@ class WritebackReport(BaseModel, defer_build=True):
             lines.append(f"left to the next run (calls_per_run): {self.left_calls:,} calls")
         lines += [f"column {name} is left out: {said}" for name, said in self.refused.items()]
         lines += [
-            f"consent conflict in {each.column}: Caspio {each.caspio}, Braze {each.braze}; {each.winner} wins "
-            f"({each.policy}), {each.rows:,} rows{_examples(each)}"
+            f"consent conflict in {each.column}: Caspio {each.caspio}, {each.destination} {each.braze}; {each.winner} "
+            f"wins ({each.policy}), {each.rows:,} rows{_examples(each)}"
             for each in self.conflicts
         ]
         if self.unknown_people:

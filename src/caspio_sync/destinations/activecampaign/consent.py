@@ -9,6 +9,7 @@ from caspio_sync.consent import ConsentRules
 from caspio_sync.schemas import MappedColumn
 
 SUBSCRIBED, UNSUBSCRIBED = "1", "2"  # as calls say it
+BOUNCED = "3"  # what answers alone say
 # Statuses there that only the person, or an admin, may take back; what is not known of is none of ours to loosen.
 _WHY = {
     "0": "has not confirmed it there yet (status 0)",

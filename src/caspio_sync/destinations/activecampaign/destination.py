@@ -39,6 +39,7 @@ ACTIVECAMPAIGN = Destination(
         {
             "profiles": "caspio_sync.destinations.activecampaign.contacts:ContactSink",
             "events": "caspio_sync.destinations.activecampaign.events:EventSink",
+            "engagement": "caspio_sync.destinations.activecampaign.engagement:EngagementFeed",
             "deals": "caspio_sync.destinations.activecampaign.deals:DealSink",
         }
     ),

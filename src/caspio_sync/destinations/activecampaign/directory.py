@@ -75,23 +75,32 @@ class Directory:
         Raises:
             ConfigurationError: there is none of this name, or there are several.
         """
+        lists = await self._all_lists()
+        found = lists.get(name, [])
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(f"'{each}'" for each in lists) or "none"
+        what = "ActiveCampaign has no list" if not found else f"ActiveCampaign has {len(found)} lists"
+        raise ConfigurationError(f"lists: {what} named '{name}'; rename it there or in the file. There are: {known}")
+
+    async def list_ids(self) -> list[str]:
+        """The ids of all lists."""
+        return [number for ids in (await self._all_lists()).values() for number in ids]
+
+    async def list_name(self, number: str) -> str:
+        """The name of a list that was looked up before."""
+        async with self._turn:
+            return next((name for name, ids in (self._lists or {}).items() if number in ids), f"list {number}")
+
+    async def _all_lists(self) -> dict[str, list[str]]:
+        """Ids by name."""
         async with self._turn:
             if self._lists is None:
                 found_lists: dict[str, list[str]] = {}
                 for each in await self._client.lists():
                     found_lists.setdefault(str(each.get("name")), []).append(str(each["id"]))
                 self._lists = found_lists  # once all pages were read: else what failed would pass for an empty account
-            found = self._lists.get(name, [])
-            if len(found) == 1:
-                return found[0]
-            known = ", ".join(f"'{each}'" for each in self._lists) or "none"
-        what = "ActiveCampaign has no list" if not found else f"ActiveCampaign has {len(found)} lists"
-        raise ConfigurationError(f"lists: {what} named '{name}'; rename it there or in the file. There are: {known}")
-
-    async def list_name(self, number: str) -> str:
-        """The name of a list that was looked up before."""
-        async with self._turn:
-            return next((name for name, ids in (self._lists or {}).items() if number in ids), f"list {number}")
+            return self._lists
 
     def forget_fields(self) -> None:
         """Fields were made or changed: read them again when the next name comes."""

@@ -6,12 +6,11 @@ as the current day always is, is told once.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
 import polars as pl
-import xxhash
 
 from caspio_sync.characters import without_controls
 from caspio_sync.clock import Clock
@@ -36,6 +35,7 @@ from caspio_sync.engagement.events import (
     POLLED_UNSUBSCRIBE,
     Post,
     event_lines,
+    told_once,
 )
 from caspio_sync.inbox import Inbox
 
@@ -94,7 +94,7 @@ class Polls:
             full, offset = page.full, offset + len(page.addresses) - _OVERLAP
             state = "unsubscribed" if kind == POLLED_UNSUBSCRIBE else None
             events = [
-                _event(
+                told_once(
                     kind, each.email.lower(), each.at, {"email": each.email.lower(), "channel": "email", "state": state}
                 )
                 for each in page.addresses
@@ -120,7 +120,7 @@ class Polls:
             answer = await self._general.ask(partial(self._braze.user_groups, some))
             now = self._clock.now()
             events = [
-                _event(
+                told_once(
                     POLLED_GROUP_STATE,
                     f"{user.external_id} {group} {state}",
                     now,
@@ -176,7 +176,7 @@ class Polls:
             at = instant(user.get(f"{scope}_{state}_at"))
             if at is not None or (key, scope, state) not in states:
                 says = {**who, "channel": scope, "state": state}
-                yield _event(POLLED_PROFILE, f"{key} {scope} {state}", at or self._clock.now(), says)
+                yield told_once(POLLED_PROFILE, f"{key} {scope} {state}", at or self._clock.now(), says)
 
     async def campaign_days(self, *, days: int) -> pl.DataFrame:
         """Counts of every campaign and canvas for the last days, today included, with the schema `CAMPAIGN_DAYS`.
@@ -260,14 +260,6 @@ async def _keep(inbox: Inbox, posts: AsyncIterator[Post]) -> int:
         await asyncio.to_thread(inbox.add, [post])
         told += post.count
     return told
-
-
-def _event(kind: str, says: str, at: datetime, columns: dict[str, Any]) -> dict[str, Any]:
-    moment = int(at.timestamp() * 1_000_000)
-    event_id = f"{kind}.{xxhash.xxh3_128_hexdigest(f'{says} {moment}'.encode())}"
-    texts = {name: without_controls(value) for name, value in columns.items() if isinstance(value, str)}
-    filled = {name: text for name, text in texts.items() if text}
-    return {"event_id": event_id, "type": kind, "at": moment, **filled}
 
 
 def _lower(address: Any) -> str | None:

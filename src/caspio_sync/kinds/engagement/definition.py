@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from caspio_sync.characters import trimmed
 from caspio_sync.mapping.alias import Alias
-from caspio_sync.mapping.consent import Consent, GlobalState, group_id
+from caspio_sync.mapping.consent import LIST_PREFIX, Consent, GlobalState, group_id
 from caspio_sync.mapping.definition import Claim, Gate, OtherSync, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import AsTuple, FieldName, Strict
@@ -44,7 +44,8 @@ FORMS: Mapping[MeasureKind, tuple[Form, ...]] = MappingProxyType(
     {"count": ("bucket", "exact", "flag"), "time": ("date", "exact", "flag"), "text": ("text",), "flag": ("flag",)}
 )
 
-Policy = Literal["most_restrictive", "newest", "caspio_wins", "braze_wins"]
+# `braze_wins` is what `destination_wins` was called when there was no other.
+Policy = Literal["most_restrictive", "newest", "caspio_wins", "destination_wins", "braze_wins"]
 
 
 def _states(given: Any) -> Any:
@@ -120,6 +121,18 @@ class GroupColumn(ConsentColumn):
     channel: Channel
 
 
+class ListColumn(ConsentColumn):
+    """A column with the state on a list; nobody is `opted_in` to one."""
+
+    @model_validator(mode="after")
+    def _no_double(self) -> Self:
+        if self.map is not None and "opted_in" in self.map.values():
+            raise ValueError(
+                "`map` says opted_in, and a list knows subscribed and unsubscribed alone; write subscribed"
+            )
+        return self
+
+
 class ReturnedConsent(Strict):
     """Subscription states, the columns they are kept in, and who wins.
 
@@ -127,6 +140,7 @@ class ReturnedConsent(Strict):
         email_subscribe: the global e-mail state.
         push_subscribe: the global push state.
         subscription_groups: one a group.
+        lists: one a list of the destination, by the list's name.
         profiles: name of the profile sync that sends these columns: where Caspio wins, it is told to send
             the state again.
         own_sources: sources of a state change that are no news: what we set ourselves comes back as REST API.
@@ -135,26 +149,31 @@ class ReturnedConsent(Strict):
     email_subscribe: ConsentColumn | None = None
     push_subscribe: ConsentColumn | None = None
     subscription_groups: Annotated[tuple[GroupColumn, ...], AsTuple] = ()
+    lists: Mapping[str, ListColumn] = Field(default_factory=dict)
     profiles: OtherSync | None = None
     own_sources: Annotated[tuple[str, ...], AsTuple] = ("REST API",)
 
     @property
     def states(self) -> dict[str, ConsentColumn]:
-        """The columns by the scope under which the state there is known: email, push, or the group's id."""
+        """The columns by the scope under which the state there is known: email, push, the group's id, lists.<name>."""
         named = {"email": self.email_subscribe, "push": self.push_subscribe}
-        return {scope: state for scope, state in named.items() if state is not None} | {
-            group.id: group for group in self.subscription_groups
-        }
+        states: dict[str, ConsentColumn] = {scope: state for scope, state in named.items() if state is not None}
+        states |= {group.id: group for group in self.subscription_groups}
+        return states | {f"{LIST_PREFIX}{name}": state for name, state in self.lists.items()}
 
     def place(self, scope: str) -> Location:
         """Where the file speaks of a scope."""
         if scope in {"email", "push"}:
             return ("consent", f"{scope}_subscribe")
+        if scope.startswith(LIST_PREFIX):
+            return ("consent", "lists", scope.removeprefix(LIST_PREFIX))
         ids = [group.id for group in self.subscription_groups]
         return ("consent", "subscription_groups", ids.index(scope))
 
     def attribute(self, scope: str) -> str:
         """The scope's column in a profile sync's mapping."""
+        if scope.startswith(LIST_PREFIX):
+            return scope
         return f"{scope}_subscribe" if scope in {"email", "push"} else f"subscription_groups.{scope}"
 
 
@@ -271,7 +290,8 @@ class EngagementSync(Sync):
         groups = tuple(each for each in returned.subscription_groups if each.column not in names)
         states = {"email_subscribe": returned.email_subscribe, "push_subscribe": returned.push_subscribe}
         gone = {name: None for name, state in states.items() if state is not None and state.column in names}
-        left = returned.model_copy(update={"subscription_groups": groups, **gone})
+        lists = {name: each for name, each in returned.lists.items() if each.column not in names}
+        left = returned.model_copy(update={"subscription_groups": groups, "lists": lists, **gone})
         stats = None if given is not None and self._table_of_campaigns in names else given
         return self.model_copy(update={"fields": fields, "returned": left, "campaign_stats": stats})
 
@@ -333,9 +353,8 @@ class EngagementSync(Sync):
         if not self.columns and self.campaign_stats is None:
             yield ("kind",), "writes nothing; name a column under `fields` or `consent`, or `campaign_stats`"
         states = self.returned.states
-        if len(states) - sum(1 for scope in states if scope in {"email", "push"}) < len(
-            self.returned.subscription_groups
-        ):
+        groups = [each.id for each in self.returned.subscription_groups]
+        if len(set(groups)) < len(groups):
             yield ("consent", "subscription_groups"), "a subscription group stands twice; keep one"
         taken: dict[str, str] = {self.identity.source_field.lower(): "the key"}
         if self.identity.email is not None:

@@ -9,7 +9,7 @@ then, and everything once.
 import asyncio
 import functools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,6 +30,8 @@ READ_AT_ONCE = 20_000
 # Every record writes to most pages of the state: the fewer the better.
 RECORDED_AT_ONCE = 150_000
 _ADDRESSES = 200_000  # whose hashes are remembered, 70 bytes each
+
+Spread = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 @dataclass(slots=True)
@@ -58,7 +60,14 @@ class FoldReport:
 
 
 async def fold_inbox(
-    sync: str, inbox: Inbox, ledger: LedgerThread, clock: Clock, *, kinds: Sequence[str] = KINDS
+    sync: str,
+    inbox: Inbox,
+    ledger: LedgerThread,
+    clock: Clock,
+    *,
+    kinds: Sequence[str] = KINDS,
+    sources: Collection[str] | None = None,
+    spread: Spread | None = None,
 ) -> FoldReport:
     """Fold what has arrived since the last time; the caller holds the sync's lease.
 
@@ -68,6 +77,8 @@ async def fold_inbox(
         ledger: the ledger, in its thread.
         clock: tells which events cannot have happened yet.
         kinds: which identifier is better than which (see `identity.identified`).
+        sources: of the posts to fold; the cursor passes the others. None: all.
+        spread: makes several of an event that is about several things, once it is known to be new.
 
     Raises:
         LeaseHeldError: the lease was taken over.
@@ -82,10 +93,12 @@ async def fold_inbox(
         posts = next(parts, None)
         if posts is None:
             return None
-        events = with_id_hashes(read_events([(post.seq, post.lines) for post in posts]), store.salt)
-        return _Part(posts[-1].seq, len(posts), events)
+        own = [post for post in posts if sources is None or post.source in sources]
+        events = with_id_hashes(read_events([(post.seq, post.lines) for post in own]), store.salt)
+        return _Part(posts[-1].seq, len(own), events)
 
-    fold_part = functools.partial(_fold, sync, store, _remembered(store.address_digests), kinds, clock.now)
+    identify = functools.partial(identified, digests=_remembered(store.address_digests), kinds=kinds)
+    fold_part = functools.partial(_fold, sync, store, spread or _as_they_are, identify, clock.now)
     recording: asyncio.Task[None] | None = None
     recorded = _Work(to=report.to, erasures=(0, 0))
     # A thread each, besides the ledger's, which records: of any of a dozen, each would keep the memory it took once.
@@ -95,13 +108,14 @@ async def fold_inbox(
         try:
             while True:
                 work = _Work(to=recorded.to, erasures=await in_thread(folder, store.erasures))
+                began = work.to
                 while work.events < RECORDED_AT_ONCE and (part := await coming) is not None:
                     coming = in_thread(reader, read)  # while this part is folded
                     await in_thread(folder, fold_part, part, work, recorded.ids)
                     part = None  # its memory is the next one's
                 if recording is not None:
                     await recording
-                if not work.posts:
+                if work.to == began:
                     return report
                 recording = asyncio.create_task(_record(sync, ledger, work, report))
                 recorded = work
@@ -147,8 +161,8 @@ async def _record(sync: str, ledger: LedgerThread, work: _Work, report: FoldRepo
 def _fold(  # noqa: PLR0917 - what a part is folded by
     sync: str,
     store: Ledger,
-    digests: Digests,
-    kinds: Sequence[str],
+    spread: Spread,
+    identify: Spread,
     now: Callable[[], datetime],
     part: _Part,
     work: _Work,
@@ -159,13 +173,17 @@ def _fold(  # noqa: PLR0917 - what a part is folded by
     for ids in (*before, *work.ids):
         fresh = fresh.join(ids, on=EVENT_IDS.names(), how="anti")
     kept = fresh.filter(~store.erased_events(fresh))
-    work.folded.append(fold(identified(kept, digests, kinds=kinds), now=now()))
+    work.folded.append(fold(identify(spread(kept)), now=now()))
     work.ids.append(fresh.select(EVENT_IDS.names()))
     work.to = part.to
     work.posts += part.posts
     work.events += part.events.height
     work.duplicates += part.events.height - fresh.height
     work.erased += fresh.height - kept.height
+
+
+def _as_they_are(events: pl.DataFrame) -> pl.DataFrame:
+    return events
 
 
 def _remembered(digests: Digests) -> Digests:

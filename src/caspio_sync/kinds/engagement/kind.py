@@ -2,6 +2,7 @@
 
 from caspio_sync.engine.kind import Kind, Words
 from caspio_sync.kinds.engagement.definition import EngagementSync
+from caspio_sync.kinds.engagement.faults import engagement_faults
 from caspio_sync.kinds.engagement.mapping import EngagementMapping
 from caspio_sync.kinds.engagement.proposal import propose_engagement, returned_columns
 from caspio_sync.observe.report import RunReport
@@ -21,7 +22,7 @@ def _calls(report: RunReport) -> int:
 ENGAGEMENT = Kind(
     name="engagement",
     definition=EngagementSync,
-    faults=lambda _data, _values: (),
+    faults=engagement_faults,
     mapping=EngagementMapping,
     words=Words(
         row="profile",

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
+from typing import Any
 
 import polars as pl
 
@@ -13,6 +14,7 @@ from caspio_sync.kinds.engagement.definition import (
     EngagementSync,
     Form,
     GroupColumn,
+    ListColumn,
     MeasureKind,
     WrittenField,
 )
@@ -92,7 +94,7 @@ class StateColumn:
     """A column with a subscription state.
 
     Args:
-        scope: email, push, or the id of a subscription group.
+        scope: email, push, the id of a subscription group, or `lists.` and the name of a list.
         name: the Caspio field.
         type: Caspio's type of it.
         words: what is written for a state; one without a word of its own has that of the nearest: opted_in and
@@ -153,7 +155,7 @@ class EngagementMapping(RowMapping):
             maker.used[each.name] = by_name[each.name]
         digested = {
             "identity": identity.model_dump(mode="json"),
-            "fields": sync.model_dump(mode="json", include={"fields", "returned"}),
+            "fields": _digested(sync),
             "time_zone": sync.source.time_zone,
         }
         super().__init__(identity, maker, key, plans, digested=digested, absent=absent)
@@ -193,6 +195,14 @@ class EngagementMapping(RowMapping):
             *(source[field].alias(name) for name, field in self._stamps),
             *absent,
         )
+
+
+def _digested(sync: EngagementSync) -> dict[str, Any]:
+    """What the mapping's version is made of; that of a file without lists stays what it was before there were any."""
+    made = sync.model_dump(mode="json", include={"fields", "returned"})
+    if not sync.returned.lists:
+        del made["returned"]["lists"]
+    return made
 
 
 def _people(sync: EngagementSync, maker: CellMaker) -> Iterator[Plan]:
@@ -268,7 +278,7 @@ def _words(column: ConsentColumn, type_: str) -> Mapping[str, str]:
         given: dict[str, GlobalState | None] = {"yes": "subscribed", "no": "unsubscribed"}
     elif column.map is None:
         given = {"subscribed": "subscribed", "unsubscribed": "unsubscribed"}
-        if not isinstance(column, GroupColumn):
+        if not isinstance(column, GroupColumn | ListColumn):
             given["opted_in"] = "opted_in"
     else:
         given = dict(column.map)

@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from caspio_sync import registry
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.engagement.definition import FORMS, MEASURES, Form, is_of_frames
 from caspio_sync.kinds.engagement.mapping import TAKES
 from caspio_sync.mapping.consent_proposal import channel_of, groups_of, scopes_of
-from caspio_sync.mapping.guesses import TEXTS, is_state, key_of, meant
+from caspio_sync.mapping.guesses import TEXTS, address_of, is_state, key_of, meant
 from caspio_sync.mapping.proposed_lines import DISABLED, bare, quoted, why, zone_line
 from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import CaspioField
@@ -57,11 +58,26 @@ _WORTH = (
     CaspioField("LastCampaign", "STRING"),
     CaspioField("PreferredChannel", "STRING"),
 )
+_WITHOUT_CURRENTS = (
+    "# Without Currents (a paid feature of {}) there are hard bounces, unsubscribes, subscription states.",
+    "# Opens, clicks and deliveries come by Currents alone: until its first post such columns stay as they are.",
+)
+_WITHOUT_WEBHOOKS = (
+    "# Without webhooks there are hard bounces, and opt-outs of lists. Opens and clicks come by webhooks alone: until",
+    "# the first one such columns stay as they are.",
+)
+_CAMPAIGNS = "# campaign_stats: {table: CampaignStats, create: true}    # counts of each campaign, day and channel"
 _SPOKEN = MappingProxyType({"YES/NO": "Yes/No", "DATE/TIME": "Date/Time", "STRING": "Text (255)"})
 
 
 def propose_engagement(
-    name: str, table: str, fields: Sequence[CaspioField], *, time_zone: str | None = None, **_: object
+    name: str,
+    table: str,
+    fields: Sequence[CaspioField],
+    *,
+    time_zone: str | None = None,
+    destination: str = registry.DEFAULT_DESTINATION,
+    **_: object,
 ) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
@@ -70,17 +86,19 @@ def propose_engagement(
         table: that is read and written.
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
+        destination: what tells of people.
 
     Raises:
         ConfigurationError: no field can name a person, or none seems made for what comes back.
     """
-    title = rules_for("engagement").title
-    key = key_of(table, fields)
+    values = rules_for("engagement", destination)
+    title, knows_keys, by_list = values.title, "external_id" in values.identities, "lists" in values.states
+    key = (key_of if knows_keys else address_of)(table, fields)
     address = next((each for each in fields if each is not key and meant(each) == "email" and each.type in TEXTS), None)
     columns = [each for each in fields if each is not key and each is not address and _takes_values(each)]
     states = _states(columns)
     guesses = _guesses(columns, states)
-    scopes = scopes_of(states)
+    scopes = {} if by_list else scopes_of(states)
     if not guesses and not any(each.type == "YES/NO" for each in scopes.values()):
         worth = ", ".join(f"{each.name} ({_SPOKEN[each.type]})" for each in _WORTH)
         raise ConfigurationError(
@@ -91,9 +109,9 @@ def propose_engagement(
         f"# columns hold. Read it line by line, then `caspio-sync check {name}` and `caspio-sync plan {name}`.",
         f"# Nothing is written before `caspio-sync run {name}`.",
         "#",
-        f"# Without Currents (a paid feature of {title}) there are hard bounces, unsubscribes, subscription states.",
-        "# Opens, clicks and deliveries come by Currents alone: until its first post such columns stay as they are.",
+        *(each.format(title) for each in (_WITHOUT_WEBHOOKS if by_list else _WITHOUT_CURRENTS)),
         "kind: engagement",
+        *([] if destination == registry.DEFAULT_DESTINATION else [f"destination: {destination}"]),
         DISABLED,
         "",
         "source:",
@@ -101,14 +119,13 @@ def propose_engagement(
         zone_line(time_zone),
         "",
         "identity:",
-        f"  external_id: {quoted(key.name)}    # {why(key)}",
-        *([f"  email: {quoted(address.name)}    # finds those whom the id does not"] if address else []),
+        f"  {'external_id' if knows_keys else 'email'}: {quoted(key.name)}    # {why(key)}",
+        *([f"  email: {quoted(address.name)}    # finds those whom the id does not"] if address and knows_keys else []),
         "",
         *_fields(fields, guesses, title),
         "",
-        *_consent(states, scopes, title),
-        "",
-        "# campaign_stats: {table: CampaignStats, create: true}    # counts of each campaign, day and channel",
+        *(_lists(states, title) if by_list else _consent(states, scopes, title)),
+        *(["", _CAMPAIGNS] if "campaign_stats" in values.told else []),
     ]
     return "\n".join(lines) + "\n"
 
@@ -177,6 +194,18 @@ def _fields(fields: Sequence[CaspioField], guesses: Mapping[str, tuple[str, Form
 def _value(measure: str, form: Form) -> str:
     coarse = FORMS[MEASURES[measure]][0]
     return measure if form == coarse else f"{{measure: {measure}, as: {form}}}"
+
+
+def _lists(states: Sequence[CaspioField], title: str) -> Iterator[str]:
+    """Of which list a column is, only a person knows."""
+    yield f"# The states of people on lists of {title}, by the list's name. A Yes/No field needs no map; on the left of"
+    yield "# a map stand the words of the column, such as yes and no, and a row with another word is held."
+    yield "# consent:"
+    yield "#   profiles: NAME    # the profile sync of these columns: where Caspio wins, it sends the state again"
+    yield "#   lists:"
+    for field in states or [CaspioField("Field", "YES/NO")]:
+        words = "" if field.type == "YES/NO" else ", map: {WORD: subscribed, WORD: unsubscribed}"
+        yield f"#     LIST: {{column: {quoted(field.name)}{words}}}    # {field.type}"
 
 
 def _consent(states: Sequence[CaspioField], scopes: Mapping[str, CaspioField], title: str) -> Iterator[str]:

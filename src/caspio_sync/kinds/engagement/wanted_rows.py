@@ -265,8 +265,9 @@ def _note_conflicts(run: SyncRun[EngagementWork], column: StateColumn, decided: 
                 column=column.name,
                 caspio=row["caspio"],
                 braze=row["there"],
+                destination=run.destination.title,
                 policy=column.definition.conflict,
-                winner="braze" if row["won"] else "caspio",
+                winner=run.destination.name if row["won"] else "caspio",
                 rows=row["rows"],
                 examples=[each for each in row[name] if each],
             )

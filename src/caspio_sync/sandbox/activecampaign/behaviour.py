@@ -40,6 +40,9 @@ class ActiveCampaignBehaviour(BaseModel):
     account_active: bool = True
     forbidden_at: frozenset[int] = frozenset()  # calls, counted from 1, that are refused with 403 for no reason
 
+    # 1: how a date is told that there is none of.
+    empty_dates: Literal["null", "zeros"] = "null"
+
     # 2, 3: totals, rates, empty searches.
     totals: Literal["text", "number"] = "text"
     calls_per_second: int = 5

@@ -122,8 +122,8 @@ class Contacts:
     def _told(self, contact: Contact) -> dict[str, Any]:
         return {"fieldValues": self._values(contact), "contact": self._contact(contact)}
 
-    @staticmethod
-    def _contact(contact: Contact) -> dict[str, Any]:
+    def _contact(self, contact: Contact) -> dict[str, Any]:
+        never = None if self._behaviour.empty_dates == "null" else "0000-00-00"
         return {
             "email": contact.email,
             "firstName": "",
@@ -132,6 +132,9 @@ class Contacts:
             **contact.own,
             "cdate": moment(contact.made),
             "udate": moment(contact.changed),
+            "bounced_hard": "0" if contact.bounced is None else "1",
+            "bounced_soft": "0",
+            "bounced_date": never if contact.bounced is None else moment(contact.bounced)[:10],
             "deleted": "0",
             "links": {"contactLists": f"https://acme.api-us1.com/api/3/contacts/{contact.id}/contactLists"},
             "id": contact.id,

@@ -20,7 +20,7 @@ from caspio_sync.sandbox.activecampaign.contacts import Contacts
 from caspio_sync.sandbox.activecampaign.deals import Deals
 from caspio_sync.sandbox.activecampaign.fields import Fields
 from caspio_sync.sandbox.activecampaign.lists import Lists
-from caspio_sync.sandbox.activecampaign.store import Store
+from caspio_sync.sandbox.activecampaign.store import BOUNCED, Store
 from caspio_sync.sandbox.activecampaign.tags import Tags
 from caspio_sync.sandbox.activecampaign.tracking import Tracking
 from caspio_sync.sandbox.asgi import Receive, Scope, Send, live
@@ -143,6 +143,14 @@ class ActiveCampaignSandbox:
         number = next(each for each, known in self.store.lists.items() if known == name)
         assert contact is not None
         self.store.put_on(contact, number, status, self._clock.now().timestamp())
+
+    def bounce(self, email: str) -> None:
+        """Mail to a contact bounced for good: it is `bounced` on each of its lists."""
+        contact = self.store.by_email(email)
+        assert contact is not None
+        contact.bounced = self._clock.now().timestamp()
+        for number in contact.lists:
+            self.store.put_on(contact, number, BOUNCED, contact.bounced)
 
     def _shown(self, number: str) -> dict[str, Any]:
         contact = self.store.contacts[number]

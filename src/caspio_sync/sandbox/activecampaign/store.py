@@ -21,7 +21,7 @@ _STARTS |= {
 }
 CHOICES = frozenset({"dropdown", "radio", "checkbox", "listbox"})
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
-ACTIVE, UNSUBSCRIBED = "1", "2"
+ACTIVE, UNSUBSCRIBED, BOUNCED = "1", "2", "3"
 
 
 @dataclass(slots=True)
@@ -36,6 +36,7 @@ class Contact:
     tags: dict[str, str] = field(default_factory=dict)
     automations: int = 0  # how often something happened that automations run on
     entered: dict[str, int] = field(default_factory=dict)  # automation id → how often it was enrolled by a call
+    bounced: float | None = None  # when mail to it bounced for good
     made: float = 0.0
     changed: float = 0.0
 
