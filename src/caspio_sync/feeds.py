@@ -3,15 +3,18 @@
 import contextlib
 import json
 import os
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
 from pydantic_settings import NoDecode
 
 from caspio_sync.env_file import read_env_file, settings_file
 from caspio_sync.state import StateSettings
 
 FEEDS_VARIABLE = "CASPIO_SYNC_WEBHOOKS"
+HOOK_VARIABLE = "CASPIO_SYNC_ACTIVECAMPAIGN_SECRET"
+_HOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{24,200}")
 
 
 class WebhookFeed(BaseModel, frozen=True, extra="forbid"):
@@ -58,17 +61,35 @@ def read_feeds(value: object) -> Any:
     return found
 
 
+def _hook_secret(secret: SecretStr) -> SecretStr:
+    """It is a part of an address, and all that proves who posts."""
+    if secret.get_secret_value() and not _HOOK_SECRET.fullmatch(secret.get_secret_value()):
+        raise ValueError("24 characters or more, of letters, digits, - and _: it is a part of an address")
+    return secret
+
+
 def _lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
 
 class FeedSettings(StateSettings):
-    """What the receiver needs for Caspio's webhooks."""
+    """What the receiver needs for the webhooks of Caspio and ActiveCampaign."""
 
     webhooks: Annotated[dict[str, WebhookFeed], NoDecode, BeforeValidator(read_feeds)] = Field(
         default_factory=dict,
         validation_alias=FEEDS_VARIABLE,
         description="secrets of Caspio's webhooks, by sync, as JSON; `caspio-sync webhooks install` writes it",
+    )
+    activecampaign_secret: Annotated[SecretStr, AfterValidator(_hook_secret)] = Field(
+        default=SecretStr(""),
+        validation_alias=HOOK_VARIABLE,
+        description="last part of the address that ActiveCampaign's webhooks post to, which proves them; "
+        "`caspio-sync webhooks install` writes it",
+    )
+    activecampaign_old_secret: Annotated[SecretStr, AfterValidator(_hook_secret)] = Field(
+        default=SecretStr(""),
+        validation_alias="CASPIO_SYNC_ACTIVECAMPAIGN_OLD_SECRET",
+        description="the one before, accepted as well while the webhook is given the new one",
     )
     signature_header: str = Field(
         default="",
@@ -83,6 +104,12 @@ class FeedSettings(StateSettings):
         validation_alias="CASPIO_SYNC_WEBHOOK_SIGNATURE_PREFIX",
         description="what stands before the signature, such as sha256=",
     )
+
+    @property
+    def hook_secrets(self) -> list[SecretStr]:
+        """Every secret that is accepted of ActiveCampaign."""
+        given = (self.activecampaign_secret, self.activecampaign_old_secret)
+        return [each for each in given if each.get_secret_value()]
 
     @property
     def signature(self) -> SignatureForm:

@@ -25,7 +25,7 @@ from caspio_sync import registry
 from caspio_sync.characters import trimmed
 from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.feeds import FeedSettings
+from caspio_sync.feeds import HOOK_VARIABLE, FeedSettings
 from caspio_sync.places import DEFAULT_SYNCS, closed
 from caspio_sync.state import Folder, StateSettings, TypedSettings
 from caspio_sync.sync_files import FILE_VARIABLE, SyncFiles, bare_name, destination_in, sync_files_of
@@ -217,10 +217,11 @@ class ReceiverSettings(FeedSettings):
 
     @model_validator(mode="after")
     def _has_a_feed(self) -> "ReceiverSettings":
-        if self.token is None and not self.webhooks:
+        if self.token is None and not self.webhooks and not self.hook_secrets:
             raise ValueError(
-                "not set (bearer token of Braze Currents: openssl rand -base64 32), and no CASPIO_SYNC_WEBHOOKS either "
-                "(of Caspio's webhooks; `caspio-sync webhooks install` writes it): nobody could post"
+                "not set (bearer token of Braze Currents: openssl rand -base64 32), and no CASPIO_SYNC_WEBHOOKS or "
+                f"{HOOK_VARIABLE} either (of the webhooks of Caspio and ActiveCampaign; `caspio-sync webhooks install` "
+                "writes them): nobody could post"
             )
         return self
 

@@ -1,9 +1,18 @@
 """People in Caspio who are contacts in ActiveCampaign, the sync that sends them, and the one that brings back."""
 
+import asyncio
+import contextlib
 from typing import Any
 
+import httpx
+from pydantic import SecretStr
+
+from caspio_sync.engine.connect import open_inbox
+from caspio_sync.receiver.app import Receiver
 from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
+from caspio_sync.sandbox.activecampaign.webhooks import Webhook
+from caspio_sync.settings import current_settings
 from tests.flows.world import World
 
 HOUR = 3600.0
@@ -81,3 +90,26 @@ class ToldContacts:
 
     def leaves(self, number: int, name: str = "Newsletter") -> None:
         self.account.set_status(f"p{number}@example.com", name, "2")
+
+    # Webhooks.
+
+    SECRET = "n4-secret_of_the-path_0123456789"
+
+    def hook(self) -> None:
+        """The webhook that ActiveCampaign posts by, as `webhooks install` makes it."""
+        events, sources = ("subscribe", "unsubscribe", "bounce", "sent", "open", "click"), ("public", "admin", "system")
+        url = f"https://hooks.example.test/activecampaign/{self.SECRET}"
+        self.account.webhooks.made["11"] = Webhook("11", "caspio-sync back", url, events, sources)
+
+    def deliver(self) -> list[int]:
+        """What waits to be posted arrives at a receiver; its answers."""
+        with contextlib.closing(open_inbox(current_settings(), self.world.clock)) as inbox:
+            app = Receiver(inbox, tokens=[], activecampaign=[SecretStr(self.SECRET)], clock=self.world.clock).app
+
+            async def live() -> None:
+                async with app.router.lifespan_context(app):
+                    await self.account.webhooks.deliver(httpx.ASGITransport(app))
+
+            asyncio.run(live())
+        answers, self.account.webhooks.answers = self.account.webhooks.answers, []
+        return answers

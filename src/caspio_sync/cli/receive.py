@@ -1,4 +1,4 @@
-"""`caspio-sync receive`: the service that Braze Currents and Caspio's webhooks post to."""
+"""`caspio-sync receive`: the service that Braze Currents and the webhooks of Caspio and ActiveCampaign post to."""
 
 import contextlib
 import gc
@@ -27,12 +27,13 @@ def receive(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 for a free one.", min=0, max=65535)] = 8780,
 ) -> None:
-    """Take what Braze Currents and Caspio's webhooks post, until Ctrl-C: `/currents`, `/caspio/SYNC`, `/healthz`.
+    """Take what Braze, Caspio and ActiveCampaign post, until Ctrl-C: `/currents`, `/caspio/SYNC`, `/activecampaign/…`.
 
-    A post is answered once it is on the disk, in the inbox beside the ledger. Both post over HTTPS, so a proxy that
-    ends TLS stands in front. Only CASPIO_SYNC_RECEIVER_TOKEN (of Currents) or CASPIO_SYNC_WEBHOOKS and the place of the
-    inbox are needed: no key of Caspio or Braze is on a machine that is reached from outside. Currents is paid for
-    apart; without it, polls bring bounces, unsubscribes and subscription states.
+    A post is answered once it is on the disk, in the inbox beside the ledger; `/healthz` says whether it can be. All
+    post over HTTPS, so a proxy that ends TLS stands in front. Only CASPIO_SYNC_RECEIVER_TOKEN (of Currents),
+    CASPIO_SYNC_WEBHOOKS or CASPIO_SYNC_ACTIVECAMPAIGN_SECRET and the place of the inbox are needed: no key of an
+    account is on a machine that is reached from outside. Currents is paid for apart; without it, polls bring bounces,
+    unsubscribes and subscription states.
 
     Example: `caspio-sync receive --port 8780`
     """
@@ -55,7 +56,7 @@ def receive(
         if settings.webhooks:
             hints = stack.enter_context(Hints.open(settings.inbox_url))
             feed = CaspioFeed(settings.webhooks, keep=_kept_in(inbox, hints), form=settings.signature)
-        receiver = Receiver(inbox, tokens=settings.tokens, caspio=feed)
+        receiver = Receiver(inbox, tokens=settings.tokens, caspio=feed, activecampaign=settings.hook_secrets)
         if feed is not None:
             receiver.metrics.registry.register(feed.messages)
         listener = _listen(host, port)

@@ -41,6 +41,15 @@ class Bearer:
         return any(matches)
 
 
+def is_one_of(given: Sequence[str], secrets: Sequence[SecretStr]) -> bool:
+    """Whether a secret of ours is among these; compared in constant time, by digest, so that no length is told."""
+    ours = [_digest(each.get_secret_value().encode()) for each in secrets]
+    matches = [
+        hmac.compare_digest(_digest(each.encode("utf-8", "replace")), own) for each in given if each for own in ours
+    ]
+    return any(matches)
+
+
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body, uncompressed.
 

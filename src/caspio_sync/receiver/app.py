@@ -2,15 +2,15 @@
 
 `POST /currents` takes what Braze Currents sends (Braze, 11.1). Its answers are what makes Braze send again what has to
 be sent again, and nothing else: see `_currents`. `POST /caspio/{sync}` takes what Caspio's webhooks send: see
-`webhooks.py`.
+`webhooks.py`. `POST /activecampaign/{secret}` takes what ActiveCampaign's send: see `_activecampaign`.
 """
 
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Protocol
+from typing import Any, Protocol
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import SecretStr
@@ -21,12 +21,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from caspio_sync.clock import Clock, SystemClock
+from caspio_sync.destinations.activecampaign.hooks import HOOKS, read_hook
 from caspio_sync.destinations.braze.currents import CurrentsPost, UnreadablePostError, read_post
-from caspio_sync.engagement.events import Post, event_lines
+from caspio_sync.engagement.events import Malformed, Post, event_lines
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.inbox import Inbox
 from caspio_sync.receiver import webhooks
-from caspio_sync.receiver.access import Bearer, RefusedPostError, read_body
+from caspio_sync.receiver.access import Bearer, RefusedPostError, is_one_of, read_body
 from caspio_sync.receiver.commit import QUEUE_BYTES, GroupCommit, QueueFullError
 from caspio_sync.receiver.metrics import ReceiverMetrics
 from caspio_sync.receiver.recent import RecentIds
@@ -35,6 +37,9 @@ _LOG = logging.getLogger(__name__)
 BODY_LIMIT = 10_000_000
 CURRENTS = "currents"
 _PATH = "/currents"
+_HOOKS_PATH = "/activecampaign"
+_HOOK_BYTES = 1_000_000
+_FORM = "application/x-www-form-urlencoded"
 _ELSEWHERE = "other"  # every path that is not ours, as the metrics call it: whoever asks shall not make labels
 _VERSION = "1"  # Braze-Currents-Version; the page says it is always 1
 _NAMED_AT_MOST = 100  # new types and fields that are logged by name
@@ -62,6 +67,8 @@ class Receiver:
         body_limit: bytes of one post.
         queue_bytes: of the posts that wait for the disk.
         caspio: takes what Caspio's webhooks post; None where no sync has a feed.
+        activecampaign: secrets, each good as the last part of the path to which ActiveCampaign's webhooks post.
+        clock: tells when a post arrived.
     """
 
     def __init__(
@@ -72,8 +79,12 @@ class Receiver:
         body_limit: int = BODY_LIMIT,
         queue_bytes: int = QUEUE_BYTES,
         caspio: Feed | None = None,
+        activecampaign: Sequence[SecretStr] = (),
+        clock: Clock | None = None,
     ) -> None:
         self._inbox = inbox
+        self._hook_secrets = tuple(activecampaign)
+        self._clock = clock or SystemClock()
         self._bearer = Bearer(tokens)
         self.body_limit = body_limit
         self._queue_bytes = queue_bytes
@@ -82,12 +93,14 @@ class Receiver:
         self._named: set[str] = set()
         self.metrics = ReceiverMetrics()
         self._unhealthy: str | None = None
-        currents = self._counted(_PATH, self._currents)
+        currents, hooks = self._counted(_PATH, self._currents), self._counted(_HOOKS_PATH, self._activecampaign)
+        hook_paths = [f"{_HOOKS_PATH}/{{secret}}", f"{_HOOKS_PATH}/{{secret}}/"] if self._hook_secrets else []
         self.app = Starlette(
             routes=[
                 # Both forms, as a redirect would lead to http:// behind a proxy that ends TLS.
                 *(Route(path, currents, methods=["POST"]) for path in (_PATH, f"{_PATH}/")),
                 *([] if caspio is None else self._webhooks(caspio)),
+                *(Route(path, hooks, methods=["POST"]) for path in hook_paths),
                 Route("/healthz", self._health),
                 Route("/metrics", self._tell),
             ],
@@ -146,15 +159,32 @@ class Receiver:
         except UnreadablePostError as error:
             raise RefusedPostError(HTTPStatus.BAD_REQUEST, str(error)) from None
         self._name_new(post)
-        await self._keep(post)
+        await self._keep(_PATH, CURRENTS, post.events, post.malformed)
         return _answer(HTTPStatus.OK, "kept")
 
-    async def _keep(self, post: CurrentsPost) -> None:
-        fresh = {event["event_id"]: event for event in post.events if event["event_id"] not in self._recent}
-        if fresh or post.malformed:
+    async def _activecampaign(self, request: Request) -> Response:
+        """A post of ActiveCampaign's webhooks, which is never made again: whatever can be kept is, under a 200.
+
+        200: on the disk, also what cannot be read. 401: the path's secret is not ours. 413, 415: no form of theirs.
+        503: the disk. Never 410, which switches the webhook off for good. What is lost of opt-outs, a poll finds.
+        """
+        if not is_one_of([request.path_params["secret"]], self._hook_secrets):
+            raise RefusedPostError(HTTPStatus.UNAUTHORIZED, "the secret in the path is not ours")
+        if request.headers.get("content-type", _FORM).split(";")[0].strip().lower() != _FORM:
+            raise RefusedPostError(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"a webhook posts {_FORM}")
+        body = await read_body(request, min(_HOOK_BYTES, self.body_limit))
+        post = read_hook(body, self._clock.now())
+        await self._keep(_HOOKS_PATH, HOOKS, post.events, post.malformed)
+        return _answer(HTTPStatus.OK, "kept")
+
+    async def _keep(
+        self, path: str, source: str, events: Sequence[Mapping[str, Any]], malformed: Sequence[Malformed]
+    ) -> None:
+        fresh = {event["event_id"]: event for event in events if event["event_id"] not in self._recent}
+        if fresh or malformed:
             lines = event_lines(fresh.values())
             try:
-                await self.commit.add(Post(CURRENTS, lines, len(fresh), tuple(post.malformed)))
+                await self.commit.add(Post(source, lines, len(fresh), tuple(malformed)))
             except QueueFullError as error:
                 raise RefusedPostError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=1) from None
             except CaspioSyncError:  # it names the file, which is nobody's business outside
@@ -164,10 +194,10 @@ class Receiver:
         self._recent.add(fresh)
         for outcome, count in (
             ("kept", len(fresh)),
-            ("duplicate", len(post.events) - len(fresh)),
-            ("malformed", len(post.malformed)),
+            ("duplicate", len(events) - len(fresh)),
+            ("malformed", len(malformed)),
         ):
-            self.metrics.events.labels(_PATH, outcome).inc(count)
+            self.metrics.events.labels(path, outcome).inc(count)
 
     def _name_new(self, post: CurrentsPost) -> None:
         """Count and log what Braze has added since; new types and fields come monthly and are no failure (11.1)."""

@@ -30,7 +30,7 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.feeds import SignatureForm, WebhookFeed
 from caspio_sync.hints import Message
-from caspio_sync.receiver.access import RefusedPostError, read_body
+from caspio_sync.receiver.access import RefusedPostError, is_one_of, read_body
 from caspio_sync.receiver.messages import UnreadableMessageError, message_of, read_posted
 
 _LOG = logging.getLogger(__name__)
@@ -108,13 +108,13 @@ class CaspioFeed:
             raise RefusedPostError(HTTPStatus.NOT_FOUND, "there is no feed of this name")
         body = await self._body(request)
         given = [request.path_params.get("secret", ""), request.headers.get(SECRET_HEADER, "")]
-        proven = self._is_signed(request, body, feed.secrets) or _is_one_of(given, feed.secrets)
+        proven = self._is_signed(request, body, feed.secrets) or is_one_of(given, feed.secrets)
         try:
             posted = read_posted(body, request.headers.get("content-type", ""), request.url.query)
         except UnreadableMessageError as error:
             status = HTTPStatus.BAD_REQUEST if proven else HTTPStatus.UNAUTHORIZED
             raise RefusedPostError(status, str(error) if proven else _UNPROVEN) from None
-        if not proven and not _is_one_of(posted.secrets, feed.secrets):
+        if not proven and not is_one_of(posted.secrets, feed.secrets):
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, _UNPROVEN)
         message = message_of(posted, sync, table=feed.table, now=self._clock.now(), oldest=STALE_AFTER)
         outcome = await self._kept(message)
@@ -202,17 +202,6 @@ _WORDS = {
     "empty": "messages without a row",
     "unreadable": "messages without a PK_ID; the payload has to hold it",
 }
-
-
-def _is_one_of(given: Sequence[str], secrets: Sequence[SecretStr]) -> bool:
-    """Whether a secret of ours is among them; compared in constant time, by digest, so that no length is told."""
-    ours = [_digest(each.get_secret_value()) for each in secrets]
-    matches = [hmac.compare_digest(_digest(each), own) for each in given if each for own in ours]
-    return any(matches)
-
-
-def _digest(text: str) -> bytes:
-    return hashlib.sha256(text.encode("utf-8", "replace")).digest()
 
 
 def _decoded(text: str, encoding: str) -> bytes:

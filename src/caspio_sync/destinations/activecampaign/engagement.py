@@ -7,6 +7,7 @@ from typing import cast
 import polars as pl
 
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
+from caspio_sync.destinations.activecampaign.hooks import HOOKS
 from caspio_sync.destinations.activecampaign.polls import BOUNCES, OPT_OUTS, Polls
 from caspio_sync.destinations.activecampaign.values import CONTACT_VALUES
 from caspio_sync.engagement.fold import WRITTEN
@@ -27,7 +28,7 @@ from caspio_sync.mapping.row_mapping import RowMapping
 class ActiveCampaignEngagement(ToldEngagement):
     """As `ToldEngagement`; states are a list's, known by its id until a row is asked for."""
 
-    sources = (OPT_OUTS, BOUNCES)
+    sources = (HOOKS, OPT_OUTS, BOUNCES)
 
     def __init__(self, opening: Opening) -> None:
         super().__init__(opening)
@@ -47,6 +48,13 @@ class ActiveCampaignEngagement(ToldEngagement):
             told["polled bounces"] = await polls.bounces(await account.directory.list_ids())
         run.report.requests += account.client.requests - before
         return told
+
+    def spread(self, events: pl.DataFrame) -> pl.DataFrame:
+        """As `ToldEngagement.spread`: who leaves all lists at once leaves each that the file names."""
+        of_all = (pl.col("group_id").is_null() & pl.col("state").is_not_null()).fill_null(value=False)
+        each = pl.lit(list(self._lists), dtype=pl.List(pl.String))
+        left = events.filter(of_all).with_columns(group_id=each).explode("group_id")
+        return pl.concat([events.filter(~of_all), left.drop_nulls("group_id")])
 
     def resolve(self, people: pl.DataFrame) -> KnownPeople:
         """As `ToldEngagement.resolve`."""

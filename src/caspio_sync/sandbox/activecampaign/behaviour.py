@@ -106,3 +106,12 @@ class ActiveCampaignBehaviour(BaseModel):
     deal_refusal: Literal["items", "empty"] = "items"  # 422 with its reasons, or 400 and nothing
     missing_deal_status: Literal[404, 403] = 404
     deals_of_deleted: Literal["stay", "gone"] = "stay"  # of a contact that is deleted
+
+    # 13: webhooks. Posts, counted from 1, that are lost or made twice; seconds until one is made; how its time is told,
+    # the minutes that the account's wall clock is ahead of UTC, and how a list is.
+    hooks_lost: frozenset[int] = frozenset()
+    hooks_doubled: frozenset[int] = frozenset()
+    hook_delay: float = 0.0
+    hook_time: Literal["iso", "plain"] = "iso"
+    zone_minutes: int = -360
+    hook_lists: Literal["plain", "array"] = "plain"

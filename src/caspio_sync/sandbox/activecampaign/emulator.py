@@ -20,15 +20,17 @@ from caspio_sync.sandbox.activecampaign.contacts import Contacts
 from caspio_sync.sandbox.activecampaign.deals import Deals
 from caspio_sync.sandbox.activecampaign.fields import Fields
 from caspio_sync.sandbox.activecampaign.lists import Lists
-from caspio_sync.sandbox.activecampaign.store import BOUNCED, Store
+from caspio_sync.sandbox.activecampaign.store import ACTIVE, BOUNCED, UNSUBSCRIBED, Contact, Store
 from caspio_sync.sandbox.activecampaign.tags import Tags
 from caspio_sync.sandbox.activecampaign.tracking import Tracking
+from caspio_sync.sandbox.activecampaign.webhooks import Webhooks
 from caspio_sync.sandbox.asgi import Receive, Scope, Send, live
 from caspio_sync.sandbox.faults import drain
 
 _API = "/api/3"
 _EVENT = "/event"
 _EVER = math.inf
+_TOLD = {ACTIVE: "subscribe", UNSUBSCRIBED: "unsubscribe"}  # what webhooks call a change to a status
 _PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body>Please log in</body></html>"
 _USER = {"username": "ops", "firstName": "", "lastName": "", "email": "ops@example.org", "phone": "", "id": "1"}
 Handler = Callable[[Call], Reply]
@@ -54,8 +56,9 @@ class ActiveCampaignSandbox:
     def reset(self) -> None:
         """Forget contacts, fields, imports and windows; the lists are those of the behaviour."""
         self.store = Store(self.behaviour)
+        self.webhooks = Webhooks(self.behaviour, self.store, self._clock)
         contacts, fields = Contacts(self.behaviour, self.store), Fields(self.behaviour, self.store)
-        lists, self.imports = Lists(self.behaviour, self.store), Imports(self.behaviour, self.store)
+        lists, self.imports = Lists(self.behaviour, self.store, self.webhooks), Imports(self.behaviour, self.store)
         self.tracking, self.deals = Tracking(self.behaviour, self.store), Deals(self.behaviour, self.store)
         tags, automations = Tags(self.behaviour, self.store), Automations(self.behaviour, self.store)
         self._routes: dict[tuple[str, ...], Handler] = {
@@ -89,6 +92,12 @@ class ActiveCampaignSandbox:
             ("GET", "contactAutomations"): automations.joins,
             ("POST", "contactAutomations"): automations.enrol,
             ("DELETE", "contactAutomations", "*"): automations.remove,
+            ("GET", "webhooks"): self.webhooks.list_all,
+            ("POST", "webhooks"): self.webhooks.create,
+            ("GET", "webhooks", "*"): self.webhooks.read,
+            ("PUT", "webhooks", "*"): self.webhooks.change,
+            ("DELETE", "webhooks", "*"): self.webhooks.delete,
+            ("GET", "webhook", "events"): self.webhooks.list_events,
             ("POST", "import", "bulk_import"): self.imports.queue,
             ("GET", "import", "info"): self.imports.info,
             ("GET", "eventTracking"): self.tracking.read,
@@ -137,20 +146,48 @@ class ActiveCampaignSandbox:
             if each.entered
         }
 
-    def set_status(self, email: str, name: str, status: str) -> None:
+    def set_status(self, email: str, name: str, status: str, by: str = "public") -> None:
         """What the person or an admin did to a membership, beside the API."""
-        contact = self.store.by_email(email)
+        contact = self._known(email)
         number = next(each for each, known in self.store.lists.items() if known == name)
-        assert contact is not None
         self.store.put_on(contact, number, status, self._clock.now().timestamp())
+        if status in _TOLD:
+            self.webhooks.happened(_TOLD[status], contact, by, {}, on=number)
 
-    def bounce(self, email: str) -> None:
-        """Mail to a contact bounced for good: it is `bounced` on each of its lists."""
-        contact = self.store.by_email(email)
-        assert contact is not None
+    def leave(self, email: str, *, told: str = "each") -> None:
+        """The person leaves all lists at once.
+
+        Args:
+            email: of the contact.
+            told: "each": the webhook names the lists; "none": it names list 0.
+        """
+        contact = self._known(email)
+        for number in contact.lists:
+            self.store.put_on(contact, number, UNSUBSCRIBED, self._clock.now().timestamp())
+        more = {"unsubscribe[reason]": "too many"}
+        self.webhooks.happened(
+            "unsubscribe", contact, "public", more, on=tuple(contact.lists) if told == "each" else "0"
+        )
+
+    def mailed(self, kind: str, email: str, **more: str) -> None:
+        """Something became of a mail: sent, open, click, reply; of campaign 3, Spring."""
+        told = {"campaign[id]": "3", "campaign[name]": "Spring", **more}
+        self.webhooks.happened(kind, self._known(email), "public", told)
+
+    def bounce(self, email: str, *, kind: str = "hard") -> None:
+        """Mail to a contact bounced; for good: it is `bounced` on each of its lists."""
+        contact = self._known(email)
+        self.webhooks.happened("bounce", contact, "system", {"bounce[type]": kind, "bounce[code]": "5.1.1"})
+        if kind != "hard":
+            return
         contact.bounced = self._clock.now().timestamp()
         for number in contact.lists:
             self.store.put_on(contact, number, BOUNCED, contact.bounced)
+
+    def _known(self, email: str) -> Contact:
+        contact = self.store.by_email(email)
+        assert contact is not None
+        return contact
 
     def _shown(self, number: str) -> dict[str, Any]:
         contact = self.store.contacts[number]

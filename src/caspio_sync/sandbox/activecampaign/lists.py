@@ -3,13 +3,14 @@
 from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.activecampaign.calls import Call, RefusedError, Reply, missing
 from caspio_sync.sandbox.activecampaign.store import ACTIVE, UNSUBSCRIBED, Store
+from caspio_sync.sandbox.activecampaign.webhooks import Webhooks
 
 
 class Lists:
     """Answers calls about lists."""
 
-    def __init__(self, behaviour: ActiveCampaignBehaviour, store: Store) -> None:
-        self._behaviour, self._store = behaviour, store
+    def __init__(self, behaviour: ActiveCampaignBehaviour, store: Store, webhooks: Webhooks) -> None:
+        self._behaviour, self._store, self._webhooks = behaviour, store, webhooks
 
     def list_all(self, call: Call) -> Reply:
         """GET /lists."""
@@ -44,9 +45,11 @@ class Lists:
         contact = self._store.contacts[contact_id]
         if contact.lists.get(number, {}).get("status") != status:
             contact.automations += 1
+            told = "subscribe" if status == ACTIVE else "unsubscribe"
+            self._webhooks.happened(told, contact, "api", {}, on=number)
         row = self._store.put_on(contact, number, status, call.now)
-        told = {"contact": contact_id, "list": number, **row, "status": body["status"], "links": {}}
-        return Reply(self._behaviour.membership_status, {"contacts": [], "contactList": told})
+        shown = {"contact": contact_id, "list": number, **row, "status": body["status"], "links": {}}
+        return Reply(self._behaviour.membership_status, {"contacts": [], "contactList": shown})
 
 
 def _unknown(title: str, error: str, of: str) -> dict[str, object]:

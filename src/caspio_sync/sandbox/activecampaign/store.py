@@ -18,6 +18,7 @@ _STARTS |= {
     "dealGroup": 41,
     "dealStage": 61,
     "dealField": 81,
+    "webhook": 11,
 }
 CHOICES = frozenset({"dropdown", "radio", "checkbox", "listbox"})
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s.]+")
