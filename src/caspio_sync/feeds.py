@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretSt
 from pydantic_settings import NoDecode
 
 from caspio_sync.env_file import read_env_file, settings_file
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.state import StateSettings
 
 FEEDS_VARIABLE = "CASPIO_SYNC_WEBHOOKS"
@@ -117,6 +118,19 @@ class FeedSettings(StateSettings):
         return SignatureForm(
             header=self.signature_header, encoding=self.signature_encoding, prefix=self.signature_prefix
         )
+
+
+def hook_secret() -> str:
+    """The secret of ActiveCampaign's webhooks, from the environment, else from the settings file; "" for none.
+
+    Raises:
+        ConfigurationError: it is none that the receiver takes.
+    """
+    given = os.environ.get(HOOK_VARIABLE) or read_env_file(settings_file()).get(HOOK_VARIABLE) or ""
+    try:
+        return _hook_secret(SecretStr(given)).get_secret_value()
+    except ValueError as error:
+        raise ConfigurationError(f"{HOOK_VARIABLE}: {error}") from None
 
 
 def feeds_named() -> frozenset[str]:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from caspio_sync.cli.main import app
 from caspio_sync.engagement.events import Post, event_lines
 from caspio_sync.engine.connect import open_inbox
 from caspio_sync.errors import ConfigurationError
@@ -39,6 +41,20 @@ def test_an_opt_out_comes_back_and_stands(told: Told) -> None:
     again = contacts.run()
     assert again.report.writeback.calls == 0
     assert "polled opt-outs" not in again.report.writeback.gathered
+
+
+def test_the_commands_know_it(told: Told) -> None:
+    contacts = told()
+    contacts.leaves(2)
+    plan = contacts.world.plan("back", show=3)
+    assert (plan.to_send, contacts.row(2)["Newsletter"]) == (1, "yes")
+    contacts.run()
+    for words in (["why", "back", "p2@example.com"], ["status"], ["check", "back"], ["runs", "back"]):
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, (words, result.output, result.exception)
+        assert "back" in result.output
+    checked = CliRunner().invoke(app, ["check", "back"]).output
+    assert "the ActiveCampaign key may ask (opt-outs of lists, bounces)" in " ".join(checked.split())
 
 
 def test_whoever_came_back_there_is_not_taken_for_a_yes(told: Told) -> None:

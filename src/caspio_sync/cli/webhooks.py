@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 
 from caspio_sync.caspio.webhooks import OutgoingWebhooks
+from caspio_sync.cli import webhooks_back
 from caspio_sync.cli.findings import show_findings
 from caspio_sync.cli.look import open_ledger
 from caspio_sync.cli.options import AsJson
@@ -59,6 +60,8 @@ def install(
 ) -> None:
     """Make the sync's webhook in Caspio, or repair it: it announces every row that is added, changed or deleted.
 
+    Of an engagement return it is the destination's, where that has one: it tells what happens to people there.
+
     Its secret, which Caspio shows once, goes into CASPIO_SYNC_WEBHOOKS of the settings file, for `caspio-sync receive`,
     which has to be started again. A webhook of its name whose secret is not there is made anew, after asking; what
     changed meanwhile is read then. Needs a web services profile with "Enable access to all objects". Caspio announces
@@ -68,6 +71,11 @@ def install(
     """
     settings = current_settings(sync)
     definition = load_sync(settings.sync_file(sync))
+    if webhooks_back.comes_back(definition):
+        if throttle is not None or not rest:
+            raise ConfigurationError("--throttle, --no-rest: they are of Caspio's webhooks; leave them out")
+        webhooks_back.install(definition, url)
+        return
     want = webhook.wanted(definition, url, throttling=throttle, rest=rest)
     if os.environ.get(FEEDS_VARIABLE):
         raise ConfigurationError(
@@ -182,7 +190,11 @@ def uninstall(
     if not yes:
         if not sys.stdin.isatty():
             raise ConfigurationError(f"the webhook of {sync} would be deleted; give --yes to have that done")
-        typer.confirm(f"Delete the webhook of {sync} in Caspio?", abort=True)
+        typer.confirm(f"Delete the webhook of {sync}?", abort=True)
+    definition = load_sync(settings.sync_file(sync))
+    if webhooks_back.comes_back(definition):
+        webhooks_back.uninstall(definition)
+        return
     gone = asyncio.run(_uninstall(settings, sync))
     feeds = _feeds()
     if feeds.pop(sync, None) is not None:
@@ -207,7 +219,15 @@ def status(sync: SyncName, as_json: AsJson = False) -> None:
     Example: `caspio-sync webhooks status customers`
     """
     settings = current_settings(sync)
-    table = str(load_sync(settings.sync_file(sync)).source.table)
+    definition = load_sync(settings.sync_file(sync))
+    if webhooks_back.comes_back(definition):
+        told_back = webhooks_back.findings(definition)
+        if as_json:
+            show_json({"sync": sync, "findings": [each.what for each in told_back]})
+            return
+        show_findings(told_back)
+        return
+    table = str(definition.source.table)
     found = asyncio.run(_looked_at(settings, sync))
     connect = CONNECT.get()
     now = connect.clock.now()

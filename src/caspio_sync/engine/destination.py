@@ -12,6 +12,7 @@ from caspio_sync.consent import ConsentRules
 from caspio_sync.delivery.endpoints import Endpoint
 from caspio_sync.delivery.requests import Envelope
 from caspio_sync.delivery.sender import SenderLimits
+from caspio_sync.engine.finding import Finding
 from caspio_sync.engine.read_back import ReadBack
 from caspio_sync.engine.writes import Write
 from caspio_sync.errors import ConfigurationError
@@ -129,6 +130,26 @@ class Keeper(Protocol):
         Args:
             expected: what `look` said when the run was opened: what went missing since was not asked for.
         """
+
+
+class OwnHooks(Protocol):
+    """The webhook by which a destination tells a sync what happens there."""
+
+    @property
+    def name(self) -> str:
+        """What it is called there."""
+
+    def check(self, root: str) -> None:
+        """Raise ConfigurationError where the destination calls no such address."""
+
+    async def install(self, root: str, secret: str) -> Sequence[str]:
+        """Make it, or set right what differs; what was done, for people."""
+
+    async def uninstall(self) -> tuple[bool, bool]:
+        """Take it away: whether there was one, and whether another sync has one there."""
+
+    async def findings(self, secret: str) -> Sequence[Finding]:
+        """Whether it is as it should be, for a receiver with this secret; "" for none."""
 
 
 class Sink(Generic[A]):
@@ -290,6 +311,10 @@ class Sink(Generic[A]):
     async def polled(self, account: A) -> list[str]:
         """What the key may ask for of that which the destination tells when it is asked; as `probe` raises."""
         raise NotImplementedError
+
+    def hooks(self, account: A) -> OwnHooks | None:  # noqa: ARG002 - of who has some
+        """The webhook by which the destination tells of people; None where no call makes one."""
+        return None
 
     def told(self, opening: Any) -> Any:
         """What the destination tells of people, of the type that the kind declares, for one run."""

@@ -10,6 +10,7 @@ from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccoun
 from caspio_sync.destinations.activecampaign.hooks import HOOKS
 from caspio_sync.destinations.activecampaign.polls import BOUNCES, OPT_OUTS, Polls
 from caspio_sync.destinations.activecampaign.values import CONTACT_VALUES
+from caspio_sync.destinations.activecampaign.webhooks import OwnWebhooks
 from caspio_sync.engagement.fold import WRITTEN
 from caspio_sync.engagement.identity import EMAIL
 from caspio_sync.engagement.measures import newest_states
@@ -97,6 +98,10 @@ class EngagementFeed(Sink[ActiveCampaignAccount]):
             await account.directory.list_id(name)
         await account.client.user()
         return ["opt-outs of lists", *(["bounces"] if asks_for_bounces(self._sync) else [])]
+
+    def hooks(self, account: ActiveCampaignAccount) -> OwnWebhooks:
+        """As `Sink.hooks`."""
+        return OwnWebhooks(account.client, self._sync.name)
 
     def told(self, opening: Opening) -> ActiveCampaignEngagement:
         """As `Sink.told`."""
