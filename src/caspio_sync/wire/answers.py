@@ -12,7 +12,7 @@ import httpx
 import orjson
 
 from caspio_sync.errors import TransientError
-from caspio_sync.wire.masking import masked
+from caspio_sync.wire.masking import masked, shown
 
 _ACCEPTED = ("success", "queued")  # (Braze, 2.4)
 _COUNT = "_processed"
@@ -38,7 +38,7 @@ def foreign(response: httpx.Response, doing: str, why: str) -> ForeignAnswerErro
     if (location := response.headers.get("location")) is not None:
         signs.append(f"leads to {_host(location, request)}")
     return ForeignAnswerError(
-        f"{doing}: {response.status_code} from {request.method} {request.url.host}{request.url.path} is not known to "
+        f"{doing}: {response.status_code} from {request.method} {shown(request)} is not known to "
         f"be the answer of that host itself ({', '.join(signs)}); look at the address, and at proxies and gateways on "
         "the way to it",
         status=response.status_code,

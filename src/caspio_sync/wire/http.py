@@ -22,7 +22,7 @@ from caspio_sync.errors import CallError, ConfigurationError, PermanentError, Tr
 from caspio_sync.wire.answers import disowned, foreign, parsed
 from caspio_sync.wire.body import bound
 from caspio_sync.wire.closing import Closing
-from caspio_sync.wire.masking import masked
+from caspio_sync.wire.masking import masked, shown
 
 USER_AGENT = "caspio-sync"
 # What answers a client instead of the network.
@@ -378,7 +378,7 @@ class ConnectionPool(Closing):
 
 
 def _no_answer(error: Exception, request: httpx.Request, doing: str) -> CallError | ConfigurationError:
-    what = f"{doing}: no answer from {request.method} {request.url.host}{request.url.path}: {type(error).__name__}"
+    what = f"{doing}: no answer from {request.method} {shown(request)}: {type(error).__name__}"
     if isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL):
         return ConfigurationError(f"{what}; the address must begin with https:// and name a host")
     if "CERTIFICATE_VERIFY_FAILED" in str(error):

@@ -10,6 +10,9 @@ from urllib.parse import parse_qs, quote
 
 import httpx
 
+# Extensions of a request: its secrets, where they stand in no header known here; and how its address is shown, where
+# the path holds what only the other side may know, such as the key of a person.
+SECRETS, SHOWN = "caspio_sync.secrets", "caspio_sync.shown"
 MESSAGE_CHARS = 300
 STRUCK = "[credential]"
 _READ_CHARS = 10_000  # of a text; what is shown of it is far shorter
@@ -39,11 +42,24 @@ def masked(text: str, request: httpx.Request) -> str:
 
 
 def credentials(request: httpx.Request) -> list[str]:
-    """What proves who asks: the token of the Authorization or Api-Token header, the secret, id or key of a form."""
-    found = [request.headers.get("authorization", "").rpartition(" ")[2], request.headers.get("api-token", "")]
+    """What proves who asks: the token of the Authorization or Api-Token header, the secret, id or key of a form.
+
+    And whatever the request says of itself that is secret (`SECRETS`).
+    """
+    found = [
+        *request.extensions.get(SECRETS, ()),
+        request.headers.get("authorization", "").rpartition(" ")[2],
+        request.headers.get("api-token", ""),
+    ]
     form = _form(request)
     found += [value for name in ("client_secret", "client_id", "key") for value in form.get(name, [])]
     return [each for each in found if each]
+
+
+def shown(request: httpx.Request) -> str:
+    """Host and path of a request, for people."""
+    told: str = request.extensions.get(SHOWN) or f"{request.url.host}{request.url.path}"
+    return told
 
 
 def _form(request: httpx.Request) -> dict[str, list[str]]:
