@@ -59,9 +59,11 @@ class Eraser(Protocol):
 
     Attributes:
         most: identifiers that one request deletes.
+        proves: whether it can look if somebody is gone; where it cannot, nobody's deletion is ever proven.
     """
 
     most: int
+    proves: bool
 
     async def delete(
         self, people: Sequence[tuple[T, Identifier]]
@@ -162,6 +164,7 @@ class Sink(Generic[A]):
         envelopes: every call by which it takes rows.
         when_lost: what becomes of rows whose answer was lost.
         options: its own section of the sync file, `options:`; None where it has none.
+        keys: keys of the sync file that are its own, beside those of the kind; None where it has none.
         most_objects: objects that one request takes.
         properties_bytes: how large the properties of an event may be, as JSON text.
         endpoint_place: `module:function` that makes the endpoint in a process of its own, of `Account.arguments`; ""
@@ -176,6 +179,7 @@ class Sink(Generic[A]):
     envelopes: Sequence[Envelope] = ()
     when_lost: WhenLost = "repeat"
     options: ClassVar[type[Strict] | None] = None
+    keys: ClassVar[type[Strict] | None] = None
     most_objects: int = 0
     properties_bytes: int = 0
     endpoint_place: str = ""
@@ -204,6 +208,10 @@ class Sink(Generic[A]):
             ConfigurationError, TransientError: as `probe`, or it was refused.
         """
         raise NotImplementedError
+
+    def cautions(self) -> Sequence[str]:
+        """What the sync cannot do there that people may take for granted, and what to do; for `check`."""
+        return ()
 
     def limits(self, account: A) -> SenderLimits:
         """How fast rows may be sent, until an answer says otherwise."""
@@ -334,6 +342,7 @@ class Destination:
         account: makes the account that its settings name; takes the clock and, by name, a `transport` that makes what
             answers a client instead of the network.
         sinks: what stands at its end of a sync, by the sync's kind.
+        of_sync: itself as one sync means it, where the sync file says where it is; None where settings alone do.
     """
 
     name: str
@@ -343,6 +352,7 @@ class Destination:
     settings: type[DestinationSettings]
     account: Callable[..., Account]
     sinks: Mapping[str, type[Sink[Any]]]
+    of_sync: Callable[[Sync], "Destination"] | None = None
 
     def sink(self, sync: Sync) -> Sink[Any]:
         """What stands at its end of a sync.
@@ -374,4 +384,5 @@ def title_of(name: str) -> str:
 
 def destination_of(sync: Sync) -> Destination:
     """Where the rows of a sync go; as `destination_named`."""
-    return destination_named(sync.destination)
+    named = destination_named(sync.destination)
+    return named if named.of_sync is None else named.of_sync(sync)

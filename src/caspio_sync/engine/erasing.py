@@ -126,7 +126,7 @@ async def erase_pending(run: SyncRun) -> Ended:
     await delete([one for one in pending if one.state == "requested"])
     written = await run.ledger.do(ledger.last_written, run.name, keyspace(run), pending)
     left, rows = pending, 0
-    for wait in PROOF_WAITS:
+    for wait in PROOF_WAITS if eraser.proves else ():
         await run.clock.sleep(wait)
         there = await _left(eraser, left)
         settled = ledger.now() - SETTLED
@@ -142,11 +142,20 @@ async def erase_pending(run: SyncRun) -> Ended:
     ended = Ended(len(pending) - len(left), len(left), rows)
     run.report.erased += ended.proven
     if ended.unproven:
-        run.report.notes.append(
-            f"{ended.unproven} deletions are not proven yet ({title} may take 5 minutes, also for what left just "
-            "before): the next run looks again"
-        )
+        run.report.notes.append(_not_proven(ended.unproven, title, proves=eraser.proves))
     return ended
+
+
+def _not_proven(people: int, title: str, *, proves: bool) -> str:
+    if proves:
+        return (
+            f"{people} deletions are not proven yet ({title} may take 5 minutes, also for what left just before): the "
+            "next run looks again"
+        )
+    return (
+        f"{people} deletions are not proven at {title}, and never called done: nothing says how to look whether "
+        "somebody is gone. Whoever is named stays blocked"
+    )
 
 
 def keys_by_hand(run: SyncRun, texts: Sequence[str]) -> list[str]:

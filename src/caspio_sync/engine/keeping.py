@@ -38,16 +38,17 @@ def missing(
 
 
 async def what_is_missing(prepared: Prepared) -> list[Finding]:
-    """One finding, with what a run would make first; none where rows need nothing there.
+    """What the sync cannot do there that people may take for granted; and what a run would make first, if anything.
 
     Raises:
         ConfigurationError, TransientError: as `Keeper.look`.
     """
     connect, destination = CONNECT.get(), destination_of(prepared.definition)
     sink = destination.sink(prepared.definition)
+    cautions = [Finding("warning", *each.split(": ", 1)) for each in sink.cautions()]
     if not sink.keeps:
-        return []
+        return cautions
     async with connect.account(destination, connect.clock) as account:
         missing = await sink.keeper(account, prepared.mapping).look()
     todo = "; ".join(missing.lines) or "everything that the sync needs is there"
-    return [Finding("ok", f"{destination.title}: {todo}")]
+    return [*cautions, Finding("ok", f"{destination.title}: {todo}")]

@@ -36,6 +36,8 @@ def accounts(name: str, settings: Settings, ledger: _Remembering) -> Accounts:
         ConfigurationError: the settings of its destination are not complete.
     """
     destination = destination_named(settings.destination(name))
+    if destination.of_sync is not None:
+        destination = destination.of_sync(load_sync(settings.sync_file(name)))
     account = account_of(destination, SystemClock())  # nobody is asked
     present = workspace_of(
         caspio=settings.caspio_integration_url,

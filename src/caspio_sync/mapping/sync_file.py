@@ -49,11 +49,23 @@ def sync_json_schema() -> dict[str, Any]:
 
 
 def _model(kind: str, *destinations: str) -> type[Sync]:
-    """The definition of a kind, with the section `options` that its sinks at these destinations bring."""
-    model = _registered(kind).definition
+    """The definition of a kind, with the section `options` and the keys that its sinks at these destinations bring."""
+    model, alone = _registered(kind).definition, len(destinations) == 1
     sinks = [sinks_at(each)[kind] for each in destinations if kind in sinks_at(each)]
     found = [each.options for each in sinks if each.options is not None]
-    return _with_options(model, *found, alone=len(destinations) == 1) if found else model
+    model = _with_options(model, *found, alone=alone) if found else model
+    for keys in dict.fromkeys(each.keys for each in sinks if each.keys is not None):
+        model = _with_keys(model, keys, alone=alone)
+    return model
+
+
+@cache
+def _with_keys(model: type[Sync], keys: Any, *, alone: bool) -> type[Sync]:
+    """A definition with a sink's own keys; where it is for several destinations, none of them has to be there."""
+    if alone:
+        return cast("type[Sync]", create_model(model.__name__, __base__=(keys, model)))
+    loose: dict[str, Any] = {name: (field.annotation | None, None) for name, field in keys.model_fields.items()}
+    return cast("type[Sync]", create_model(model.__name__, __base__=model, **loose))
 
 
 @cache

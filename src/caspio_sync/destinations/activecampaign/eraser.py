@@ -20,6 +20,7 @@ class ContactEraser:
     """
 
     most = 1
+    proves = True
 
     def __init__(self, account: ActiveCampaignAccount) -> None:
         self._client = account.client

@@ -26,6 +26,7 @@ class UserEraser:
     """
 
     most = MAX_DELETED_IDS
+    proves = True
 
     def __init__(self, account: BrazeAccount, kind: str) -> None:
         self._account = account
