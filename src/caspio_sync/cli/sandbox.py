@@ -1,6 +1,7 @@
 """`caspio-sync sandbox`: the emulators of all three APIs, on this machine."""
 
 import contextlib
+import json
 import os
 import threading
 from pathlib import Path
@@ -37,6 +38,7 @@ def up(
     faults: Annotated[
         Path | None, typer.Option(help="YAML file: what goes wrong, when, how often.", exists=True)
     ] = None,
+    http: Annotated[bool, typer.Option("--http", help="Besides, an endpoint that takes rows by HTTP.")] = False,
     latency: Annotated[int, typer.Option(min=0, help="Milliseconds until Braze answers.")] = 0,
     set_: Annotated[
         list[str] | None,
@@ -64,16 +66,20 @@ def up(
         caspio=chosen["caspio"],
         braze={"latency_ms": latency} | chosen["braze"],
         activecampaign=chosen["activecampaign"],
-        faults={"caspio": faults, "braze": faults, "activecampaign": faults} if faults else None,
-        ports={"caspio": port, "braze": port + 1, "activecampaign": port + 2} if port else None,
+        http=chosen["http"],
+        faults={"caspio": faults, "braze": faults, "activecampaign": faults, "http": faults} if faults else None,
+        ports={"caspio": port, "braze": port + 1, "activecampaign": port + 2, "http": port + 4} if port else None,
         event_port=port + 3 if port else 0,
+        kinds=("caspio", "braze", "activecampaign", *(("http",) if http else ())),
     )
     with processes:
         SANDBOX_HOME.mkdir(parents=True, exist_ok=True)
         SANDBOX_ENV.write_text(env_lines(processes, SANDBOX_HOME), encoding="utf-8")
+        endpoint = f", an endpoint on {processes.urls['http']}" if http else ""
         OUT.print(
             f"Caspio on {processes.caspio_url}, Braze on {processes.braze_url}, ActiveCampaign on "
-            f"{processes.activecampaign_url}, its events on {processes.event_url}; settings in {SANDBOX_ENV}.",
+            f"{processes.activecampaign_url}, its events on {processes.event_url}{endpoint}; settings in "
+            f"{SANDBOX_ENV}.",
             soft_wrap=True,
         )
         OUT.print("In another terminal: [bold]caspio-sync --sandbox plan customers[/]. Ctrl-C stops them.")
@@ -146,6 +152,7 @@ def environment(processes: "SandboxProcesses", home: Path) -> dict[str, str]:
         "ACTIVECAMPAIGN_EVENT_ID": processes.event_id,
         "ACTIVECAMPAIGN_EVENT_KEY": processes.event_key,
         "ACTIVECAMPAIGN_EVENT_URL": processes.event_url,
+        "HTTP_SECRETS": json.dumps(processes.http_secrets, separators=(",", ":")),
         SANDBOX_VARIABLE: "1",
         "CASPIO_SYNC_HOME": str(home),
         "CASPIO_SYNC_LEDGER_URL": f"sqlite:///{home / 'ledger.db'}",

@@ -12,13 +12,15 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.caspio.behaviour import CaspioBehaviour
+from caspio_sync.sandbox.http.behaviour import HttpBehaviour
 
-Kind = Literal["caspio", "braze", "activecampaign"]
+Kind = Literal["caspio", "braze", "activecampaign", "http"]
 
 _BEHAVIOURS: dict[Kind, type[BaseModel]] = {
     "caspio": CaspioBehaviour,
     "braze": BrazeBehaviour,
     "activecampaign": ActiveCampaignBehaviour,
+    "http": HttpBehaviour,
 }
 _WORDS: dict[Any, str] = {
     bool: "true | false",

@@ -29,7 +29,7 @@ from caspio_sync.event_loop import run
 from caspio_sync.sandbox.asgi import App
 from caspio_sync.sandbox.faults import ABORT, Faults, FaultyApp
 
-Kind = Literal["caspio", "braze", "activecampaign"]
+Kind = Literal["caspio", "braze", "activecampaign", "http"]
 
 HOST = "127.0.0.1"
 CLIENT_ID = "sandbox"
@@ -38,6 +38,8 @@ BRAZE_KEY = "sandbox-key"
 ACTIVECAMPAIGN_KEY = "sandbox-activecampaign-key"
 ACTIVECAMPAIGN_EVENT_ID = "25100101"
 ACTIVECAMPAIGN_EVENT_KEY = "sandbox-activecampaign-event-key"
+# By the names that sync files have for them.
+HTTP_SECRETS = {"sandbox": "sandbox-http-secret", "signing": "whsec_c2FuZGJveC1zaWduaW5nLXNlY3JldC0zMi1ieXRlcyE="}
 
 
 class SandboxProtocol(HttpToolsProtocol):
@@ -106,11 +108,13 @@ def serve(
         app = _caspio_app(behaviour or {}, rows, seed, grocery=grocery, views=views)
     elif kind == "braze":
         app = _braze_app(behaviour or {})
-    else:
+    elif kind == "activecampaign":
         sandbox = _activecampaign(behaviour or {})
         listeners = [listen(event_port)]
         sandbox.event_server = listeners[0].getsockname()
         app = sandbox.app
+    else:
+        app = _http_app(behaviour or {})
     if faults is not None:
         app = FaultyApp(app, Faults.load(faults))
     listeners.insert(0, listen(port))
@@ -188,6 +192,13 @@ def _activecampaign(behaviour: Mapping[str, Any]) -> Any:
     return ActiveCampaignSandbox(_behaviour(ActiveCampaignBehaviour, behaviour))
 
 
+def _http_app(behaviour: Mapping[str, Any]) -> App:
+    from caspio_sync.sandbox.http.behaviour import HttpBehaviour  # noqa: PLC0415 - as above
+    from caspio_sync.sandbox.http.emulator import HttpSandbox  # noqa: PLC0415 - as above
+
+    return HttpSandbox(_behaviour(HttpBehaviour, behaviour)).app
+
+
 def _behaviour(kind: Any, fields: Mapping[str, Any]) -> Any:
     try:
         return kind(**fields)
@@ -207,8 +218,8 @@ def _end_with_parent(server: uvicorn.Server) -> None:
 class SandboxProcesses:
     """The emulators as processes, for as long as the `with` block lasts.
 
-    `caspio_url`, `braze_url`, `activecampaign_url` and `event_url` are set inside the block; client id, secret and keys
-    are the class's constants.
+    `urls`, `caspio_url`, `braze_url`, `activecampaign_url` and `event_url` are set inside the block; client id, secret
+    and keys are the class's constants.
 
     Args:
         rows: customers to load into Caspio, None for those of the data set.
@@ -218,6 +229,7 @@ class SandboxProcesses:
         caspio: fields of `CaspioBehaviour` that differ from their defaults.
         braze: fields of `BrazeBehaviour` that differ from their defaults.
         activecampaign: fields of `ActiveCampaignBehaviour` that differ from their defaults.
+        http: fields of `HttpBehaviour` that differ from their defaults.
         faults: plan of faults (YAML file) by emulator.
         ports: port by emulator; 0 or none for a free one.
         event_port: of the host that takes ActiveCampaign's events; 0 for a free one.
@@ -231,6 +243,7 @@ class SandboxProcesses:
     activecampaign_key = ACTIVECAMPAIGN_KEY
     event_id = ACTIVECAMPAIGN_EVENT_ID
     event_key = ACTIVECAMPAIGN_EVENT_KEY
+    http_secrets = HTTP_SECRETS
 
     def __init__(
         self,
@@ -242,6 +255,7 @@ class SandboxProcesses:
         caspio: Mapping[str, Any] | None = None,
         braze: Mapping[str, Any] | None = None,
         activecampaign: Mapping[str, Any] | None = None,
+        http: Mapping[str, Any] | None = None,
         faults: Mapping[Kind, Path] | None = None,
         ports: Mapping[Kind, int] | None = None,
         event_port: int = 0,
@@ -253,6 +267,7 @@ class SandboxProcesses:
             "caspio": caspio or {},
             "braze": braze or {},
             "activecampaign": activecampaign or {},
+            "http": http or {},
         }
         self._faults, self._ports, self._event_port = faults or {}, ports or {}, event_port
         self._kinds = tuple(kinds)
@@ -356,7 +371,7 @@ class SandboxProcesses:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve by command line; exit code 2 where the options do not hold."""
     parser = argparse.ArgumentParser(prog="python -m caspio_sync.sandbox.server", description="Serve one emulator.")
-    parser.add_argument("kind", choices=["caspio", "braze", "activecampaign"])
+    parser.add_argument("kind", choices=["caspio", "braze", "activecampaign", "http"])
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--behaviour", type=orjson.loads, default={}, help="JSON object of behaviour fields")
     parser.add_argument("--rows", type=int, default=None, help="customers to load (caspio)")

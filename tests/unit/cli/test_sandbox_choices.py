@@ -13,6 +13,7 @@ from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour
 from caspio_sync.sandbox.caspio.views import make_view
 from caspio_sync.sandbox.choices import read_switches, switches
+from caspio_sync.sandbox.http.behaviour import HttpBehaviour
 from tests.contract.conftest import a_filled_account, get
 
 
@@ -31,7 +32,7 @@ from tests.contract.conftest import a_filled_account, get
 )
 def test_switches_are_read_and_hold(settings: list[str], caspio: dict[str, Any], braze: dict[str, Any]) -> None:
     read = read_switches(settings)
-    assert read == {"caspio": caspio, "braze": braze, "activecampaign": {}}
+    assert read == {"caspio": caspio, "braze": braze, "activecampaign": {}, "http": {}}
     CaspioBehaviour(**read["caspio"])
     BrazeBehaviour(**read["braze"])
 
@@ -59,6 +60,7 @@ def test_every_switch_is_listed_with_what_it_may_be() -> None:
         "caspio": CaspioBehaviour,
         "braze": BrazeBehaviour,
         "activecampaign": ActiveCampaignBehaviour,
+        "http": HttpBehaviour,
     }
     assert set(listed) == {f"{kind}.{name}" for kind, each in emulated.items() for name in each.model_fields}
     assert listed["caspio.numbers_as_text"][1:] == ("accepted | refused", "accepted")

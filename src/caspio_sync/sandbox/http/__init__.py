@@ -1,0 +1,1 @@
+"""An endpoint that takes rows from anybody: strict about who sends them, and about what was sent before."""
