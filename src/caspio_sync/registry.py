@@ -33,6 +33,7 @@ DESTINATIONS: Mapping[str, str] = MappingProxyType(
     {
         "braze": "caspio_sync.destinations.braze.destination:BRAZE",
         "activecampaign": "caspio_sync.destinations.activecampaign.destination:ACTIVECAMPAIGN",
+        "http": "caspio_sync.destinations.http.destination:HTTP",
     }
 )
 PLAIN: Mapping[str, str] = MappingProxyType(

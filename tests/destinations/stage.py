@@ -11,6 +11,8 @@ from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.braze.behaviour import BrazeBehaviour
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.faults import Fault, drain, once
+from caspio_sync.sandbox.http.behaviour import HttpBehaviour
+from caspio_sync.sandbox.http.emulator import HttpSandbox
 from tests.flows.catalog_shop import PRODUCTS, PRODUCTS_SYNC, product
 from tests.flows.deal_orders import buyers, order, orders
 from tests.flows.gateway import between, refusing
@@ -411,3 +413,80 @@ class BrazeTriggers(Stage):
 
     def arrived(self) -> dict[str, float]:
         return {each.who: each.properties["hours"] for each in self.world.braze.messages}
+
+
+class HttpPeople(Stage):
+    """A table of people and an endpoint that takes rows, ten a request, and opt-outs apart."""
+
+    name, path, array, most = "people", "/rows", "", 10
+    table, key, number, vendor = "People", "No", "Spend", "http"
+
+    FIELDS: ClassVar = [
+        {"Name": "No", "Type": "STRING"},
+        {"Name": "Email", "Type": "STRING"},
+        {"Name": "Spend", "Type": "NUMBER"},
+        {"Name": "Newsletter", "Type": "STRING"},
+    ]
+    SYNC: ClassVar = """\
+kind: profiles
+destination: http
+source: {table: People}
+identity: {external_id: No}
+fields:
+  spend: Spend
+  email: {from: Email, map: {nobody: none}}
+consent:
+  email_subscribe: {from: Newsletter, map: {yes: subscribed, no: unsubscribed}}
+request: {url: "http://warehouse.test/rows", batch: 10}
+auth: {bearer: sandbox}
+answers: {errors: "$.errors[*]"}
+idempotency_key: Idempotency-Key
+limits: {requests_a_second: 100}
+verify: {url: "http://warehouse.test/rows/{{ key }}"}
+on_erase: {method: DELETE, url: "http://warehouse.test/rows/{{ key }}"}
+on_opt_out: {url: "http://warehouse.test/opt-outs", body: [external_id, email_subscribe]}
+gate:
+  max_quarantined_share: 1
+  max_quarantined_rows: 1000
+  expectations:
+    - type: expect_column_values_to_match_regex
+      kwargs: {column: email, regex: "@"}
+"""
+
+    def fill(self, rows: int) -> list[str]:
+        self.world.caspio.create_table(self.table, self.FIELDS)
+        made = [
+            {"No": f"p{number}", "Email": f"p{number}@example.com", "Spend": number / 4, "Newsletter": "yes"}
+            for number in range(1, rows + 1)
+        ]
+        self.world.caspio.insert_rows(self.table, made)
+        self.world.sync(self.SYNC, self.name)
+        return [str(row["No"]) for row in made]
+
+    def ended(self, **options: Any) -> Ended:
+        """As `Stage.ended`; rows stand in an array without a name."""
+        self.world.clock.advance(AN_HOUR)
+        self.bodies.clear()
+        sound = self.world.http.app
+        self.world.http.app = between(sound, self.path, self._note)  # type: ignore[method-assign]
+        try:
+            return self.world.ended(self.name, **options)
+        finally:
+            self.world.http.app = sound  # type: ignore[method-assign]
+
+    def _note(self, body: bytes) -> None:
+        self.bodies.append(orjson.loads(body))
+
+    def arrived(self) -> dict[str, float]:
+        return {key: row["spend"] for key, row in self.world.http.rows.items()}
+
+    def state(self, key: str) -> str:
+        """The consent that the endpoint was told last."""
+        told = [each.row for each in self.world.http.log if each.key == key and "email_subscribe" in (each.row or {})]
+        return str(told[-1]["email_subscribe"])
+
+    def slow_down(self, requests: int) -> None:
+        self.world.http = HttpSandbox(HttpBehaviour(requests_per_second=requests), self.world.clock)
+
+    def refused_for_haste(self) -> int:
+        return self.world.http.statuses[429]

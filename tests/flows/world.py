@@ -23,6 +23,7 @@ from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.sandbox.faults import CutAnswer, Fault, Faults, FaultyApp, ResetAfter, ResetBefore
+from caspio_sync.sandbox.http.emulator import HttpSandbox
 from caspio_sync.settings import Settings, current_settings, destination_settings
 from tests.virtual_clock import VirtualClock
 
@@ -39,6 +40,7 @@ ENVIRONMENT = {
     "ACTIVECAMPAIGN_EVENT_ID": "25100101",
     "ACTIVECAMPAIGN_EVENT_KEY": "sandbox-activecampaign-event-key",
     "ACTIVECAMPAIGN_EVENT_URL": "http://trackcmp.test",
+    "HTTP_SECRETS": '{"sandbox": "sandbox-http-secret", "signing": "whsec_c2FuZGJveC1zaWduaW5nLXNlY3JldC0zMi1ieXRlcyE="}',
     "CASPIO_SYNC_ALLOW_HTTP": "true",  # the names are nobody's, and nothing leaves this process
     "CASPIO_SYNC_SYNCS": "syncs",
     "CASPIO_SYNC_HOME": "home",
@@ -124,6 +126,7 @@ class World:
         self.braze = BrazeSandbox(clock=self.clock)
         self.activecampaign = ActiveCampaignSandbox(clock=self.clock)
         self.activecampaign.event_server = ("trackcmp.test", None)
+        self.http = HttpSandbox(clock=self.clock)
         self.faults: dict[str, Faults] = {}
         self._broken: dict[str, FaultyApp] = {}
         self.broken: list[FaultyApp] = []  # one a client, since Braze was broken last
@@ -160,6 +163,10 @@ class World:
     def break_activecampaign(self, *faults: Fault) -> None:
         """From the next run on, these faults stand before ActiveCampaign; none: it is sound again."""
         self.faults["activecampaign"] = Faults(faults=faults)
+
+    def break_http(self, *faults: Fault) -> None:
+        """From the next run on, these faults stand before the endpoint; none: it is sound again."""
+        self.faults["http"] = Faults(faults=faults)
 
     def break_caspio(self, *faults: Fault) -> None:
         """From the next run on, these faults stand before Caspio; none: it is sound again."""
@@ -263,7 +270,7 @@ class World:
         )
 
     def _account(self, destination: Destination, clock: Clock) -> Account:
-        side = destination.name if destination.name == "activecampaign" else "braze"
+        side = destination.name if destination.name in {"activecampaign", "http"} else "braze"
         made: Account = destination.account(
             destination_settings(destination.name),
             clock,

@@ -88,7 +88,7 @@ def test_two_syncs_to_two_destinations_share_nothing() -> None:
 @pytest.mark.usefixtures("mailer")
 def test_the_schema_knows_every_destination_and_its_section() -> None:
     schema = sync_json_schema()["$defs"]
-    assert schema["ProfileSync"]["properties"]["destination"]["enum"] == ["braze", "activecampaign", "mailer"]
+    assert schema["ProfileSync"]["properties"]["destination"]["enum"] == ["braze", "activecampaign", "http", "mailer"]
     assert "list_id" in schema["Lists"]["properties"]
     assert "options" not in schema["CatalogSync"]["properties"]
 

@@ -1,0 +1,1 @@
+"""Any endpoint that takes rows by HTTP."""
