@@ -18,8 +18,9 @@ import httpx
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.wire.http import CONNECT_SECONDS, MAX_CONNECTIONS, certificates
 
-# Answers virtual machines of Azure as their host, from an address that counts as public (Azure, 168.63.129.16).
-_HOSTS_OF_CLOUDS = frozenset({ipaddress.ip_address("168.63.129.16")})
+# Where clouds tell machines their secrets, at addresses that count as public: Azure's host (Azure, 168.63.129.16), and
+# Oracle's, of a block that is for protocols (RFC 6890), which older libraries let pass in part.
+_OF_CLOUDS = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24")))
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an address of IPv4
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -27,7 +28,7 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def is_public(address: str) -> bool:
     """Whether an address is one of the internet: none of this machine, of a private network, of a link, of a cloud."""
     return all(
-        each.is_global and not each.is_multicast and each not in _HOSTS_OF_CLOUDS
+        each.is_global and not each.is_multicast and not any(each in network for network in _OF_CLOUDS)
         for each in _meant(ipaddress.ip_address(address.partition("%")[0]))
     )
 
