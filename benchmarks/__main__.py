@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks import (
     announcing,
     catalogs,
+    endpoint,
     engagement,
     growing,
     moving,
@@ -87,6 +88,7 @@ def main() -> None:
         lambda: stages.measure(sizes.rows),
         lambda: sending.measure(sizes.rows),
         lambda: moving.measure(sizes.moved_rows),
+        lambda: endpoint.measure(sizes.rows),
         lambda: catalogs.measure(sizes.items),
         lambda: receiving.measure(sizes.paced_posts, sizes.fast_posts),
         lambda: announcing.measure(*sizes.tickets),

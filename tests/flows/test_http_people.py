@@ -177,6 +177,7 @@ def test_an_erasure_that_cannot_be_proven_is_never_called_done(people: HttpPeopl
     result = invoke("erase", "people", "p2", "--yes", "--json")
     (subject,) = json.loads(result.stdout)["subjects"]
     assert result.exit_code == 4
+    assert "not proven at warehouse.test, and never called done" in invoke("erase", "people", "p2", "--yes").stdout
     assert subject["state"] == {"on_erase": "requested", "verify": "deleted"}[lacking]
     before = people.world.clock.monotonic()
     ended = people.ended(full=True)

@@ -79,8 +79,11 @@ async def _erase(sync: str, texts: list[str], dry_run: bool, yes: bool, options:
         await _perform(run)
         subjects = await erasing.look_up(run, keys)
         _show(sync, subjects, title, as_json=as_json, dry_run=False)
+        proves = run.sink.eraser(run.account).proves
     left = sum(each.state != PROVEN for each in subjects)
-    if left and not as_json:
+    if left and not as_json and not proves:
+        OUT.print(escape(erasing.not_proven(left, title, proves=False)))
+    elif left and not as_json:
         OUT.print(
             f"{left} of {len(subjects)} deletions are not proven yet: {title} may take 5 minutes, also for what was "
             "sent just before. The keys are blocked; the next run, or this command again, deletes what is left and "

@@ -142,11 +142,18 @@ async def erase_pending(run: SyncRun) -> Ended:
     ended = Ended(len(pending) - len(left), len(left), rows)
     run.report.erased += ended.proven
     if ended.unproven:
-        run.report.notes.append(_not_proven(ended.unproven, title, proves=eraser.proves))
+        run.report.notes.append(not_proven(ended.unproven, title, proves=eraser.proves))
     return ended
 
 
-def _not_proven(people: int, title: str, *, proves: bool) -> str:
+def not_proven(people: int, title: str, *, proves: bool) -> str:
+    """What is told of people whose deletion is not proven.
+
+    Args:
+        people: how many.
+        title: of the destination.
+        proves: whether it can be, there.
+    """
     if proves:
         return (
             f"{people} deletions are not proven yet ({title} may take 5 minutes, also for what left just before): the "

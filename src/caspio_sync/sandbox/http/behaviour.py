@@ -24,6 +24,7 @@ class HttpBehaviour(BaseModel):
 
     idempotency: Literal["off", "taken", "needed"] = "taken"  # of the header Idempotency-Key, for writes
     requests_per_second: int | None = None
+    latency_ms: float = 0.0  # milliseconds until it answers
     most_rows: int = 1000  # of a request
     refuses: Literal["rows", "request"] = "rows"  # what is refused where a row is ill-formed
     taken_status: Literal[200, 201, 202, 204] = 200

@@ -88,6 +88,8 @@ class HttpSandbox:
             await live(receive, send)
             return
         body = await drain(receive)
+        if self.behaviour.latency_ms:
+            await self._clock.sleep(self.behaviour.latency_ms / 1000)
         headers = {name.decode().lower(): value.decode("latin-1") for name, value in scope["headers"]}
         try:
             status, answer = self._answer(scope, headers, body)
