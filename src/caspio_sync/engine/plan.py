@@ -191,7 +191,8 @@ async def mapping_changes(run: SyncRun) -> list[str]:
 async def _count_duplicates(run: SyncRun, plan: Plan, new: NewRows) -> None:
     """Where the sync makes profiles by id and maps an address; a plan is none the worse without it."""
     identity = run.mapping.identity
-    if not new.count or identity.kind != "external_id" or identity.on_new == "update_only":
+    by_address = "identify_by_email" in run.sink.values.on_new  # else nobody is known there by an address alone
+    if not new.count or not by_address or identity.kind != "external_id" or identity.on_new == "update_only":
         return
     try:
         plan.duplicates = await count_duplicates(run, new)
