@@ -192,6 +192,7 @@ ERRORS = 'answers: {errors: "$.errors[*]"}\n'
         (httpx.Response(200), "", False),
         (httpx.Response(204), "", False),
         (httpx.Response(202, text="accepted"), "", False),
+        (httpx.Response(200, headers={"content-type": "text/html"}, content=b'{"taken": 2}'), ERRORS, False),
         (httpx.Response(204), ERRORS, True),  # where would the errors stand?
         (httpx.Response(204), 'answers: {errors: "$.errors[*]", ok: [200, 204]}\n', False),
         (httpx.Response(200, text="cut {"), ERRORS, True),

@@ -233,6 +233,55 @@ def test_check_says_what_the_endpoint_is_not_told(people: HttpPeople) -> None:
     assert "warehouse.test is asked to delete nobody" in warned
 
 
+def test_check_finds_a_secret_that_is_missing_or_not_taken(people: HttpPeople, monkeypatch: pytest.MonkeyPatch) -> None:
+    from caspio_sync.cli.examine import examine
+
+    def errors() -> str:
+        _, sync = asyncio.run(examine(current_settings("people"), ["people"]))
+        return " ".join(each.what for each in sync.findings if each.level == "error")
+
+    assert errors() == ""
+    monkeypatch.setenv("HTTP_SECRETS", '{"sandbox": "another-secret"}')
+    assert "401" in errors()
+    assert "another-secret" not in errors()
+    monkeypatch.setenv("HTTP_SECRETS", '{"other": "another-secret"}')
+    assert "people.yaml:11: auth: HTTP_SECRETS has no such secret" in errors()
+    assert people.world.http.log == []
+
+
+def test_of_two_states_an_opt_out_tells_the_one_that_was_taken_back(people: HttpPeople) -> None:
+    text = people.SYNC.replace(
+        "consent:\n", "consent:\n  push_subscribe: {from: Email, map: {nobody: unsubscribed}}\n", 1
+    )
+    text = text.replace(
+        "fields:\n  spend: Spend\n  email: {from: Email, map: {nobody: none}}\n", "fields: {spend: Spend}\n"
+    )
+    text = text[: text.index("gate:")].replace(
+        "body: [external_id, email_subscribe]", "body: [external_id, email_subscribe, push_subscribe]"
+    )
+    text = text.replace(
+        "map: {nobody: unsubscribed}",
+        "map: {nobody: unsubscribed, p1@example.com: subscribed, p2@example.com: subscribed, p3@example.com: subscribed, p4@example.com: subscribed}",
+    )
+    people.world.sync(text, people.name)
+    people.ended()
+    people.change("p2", Email="nobody")
+    people.ended(full=True)
+    assert people.world.http.opted_out == {"p2": {"external_id": "p2", "push_subscribe": "unsubscribed"}}
+
+
+def test_an_opt_out_of_somebody_who_is_not_there_stops_nobody_elses(people: HttpPeople) -> None:
+    address = 'on_opt_out: {method: PATCH, url: "http://warehouse.test/nobody/{{ key }}", body: [external_id, email_subscribe]}'
+    people.world.sync(
+        "\n".join(address if each.startswith("on_opt_out") else each for each in people.SYNC.splitlines()), people.name
+    )
+    people.ended()
+    people.change("p2", Newsletter="no")
+    people.change("p3", Spend=77)
+    assert people.ended(full=True).code in {0, 4}
+    assert people.arrived()["p3"] == 77
+
+
 def test_an_address_in_clear_is_refused(people: HttpPeople, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CASPIO_SYNC_ALLOW_HTTP", "false")
     monkeypatch.setenv("CASPIO_INTEGRATION_URL", "https://caspio.test")

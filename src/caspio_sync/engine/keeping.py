@@ -40,15 +40,19 @@ def missing(
 async def what_is_missing(prepared: Prepared) -> list[Finding]:
     """What the sync cannot do there that people may take for granted; and what a run would make first, if anything.
 
+    What is reached by the sync file alone is asked here whether it takes the key.
+
     Raises:
         ConfigurationError, TransientError: as `Keeper.look`.
     """
     connect, destination = CONNECT.get(), destination_of(prepared.definition)
     sink = destination.sink(prepared.definition)
     cautions = [Finding("warning", *each.split(": ", 1)) for each in sink.cautions()]
-    if not sink.keeps:
+    if not sink.keeps and destination.of_sync is None:
         return cautions
     async with connect.account(destination, connect.clock) as account:
+        if not sink.keeps:
+            return [*cautions, Finding("ok", f"{destination.title} {await sink.probe(account)}")]
         missing = await sink.keeper(account, prepared.mapping).look()
     todo = "; ".join(missing.lines) or "everything that the sync needs is there"
     return [*cautions, Finding("ok", f"{destination.title}: {todo}")]

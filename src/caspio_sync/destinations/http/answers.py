@@ -31,15 +31,17 @@ _OF_THE_SYNC = frozenset(
 _MOST_ERRORS = 1_000  # rows that one request holds
 
 
-def heard(response: httpx.Response, ok: tuple[str | int, ...], doing: str, *, now: datetime) -> httpx.Response:
-    """The answer, where it says that what was asked is done.
+Statuses = tuple[str | int, ...]
+
+
+def heard(response: httpx.Response, ok: Statuses, doing: str, *, now: datetime, of_rows: Statuses = ()) -> None:
+    """Whether an answer says that what was asked is done.
 
     Raises:
-        As `refused`.
+        As `refused`, with the same `of_rows`.
     """
     if is_page(response) or response.is_redirect or not matches(response.status_code, ok):
-        raise refused(response, doing, now=now)
-    return response
+        raise refused(response, doing, now=now, of_rows=of_rows)
 
 
 def taken(response: httpx.Response, sync: HttpSync, count: int, doing: str, *, now: datetime) -> Taken:
@@ -79,7 +81,7 @@ def refused(
     doing: str,
     *,
     now: datetime,
-    of_rows: tuple[str | int, ...] = (),
+    of_rows: Statuses = (),
     words: str = "message",
 ) -> CallError | ConfigurationError:
     """The error that an answer amounts to which says no; returned, for `raise … from`.
@@ -119,9 +121,12 @@ def _somebody_else(response: httpx.Response) -> str | None:
 
 
 def is_page(response: httpx.Response) -> bool:
-    """Whether it is a page for people: of a proxy, a portal, or a login; no endpoint for rows answers so."""
-    kind = response.headers.get("content-type", "").lower()
-    return "html" in kind or response.content[:200].lstrip().lower().startswith((b"<!doctype", b"<html"))
+    """Whether it is a page for people: of a proxy, a portal, or a login; no endpoint for rows answers so.
+
+    Some call their JSON a page, by the default of what they are written in: that is none.
+    """
+    called = "html" in response.headers.get("content-type", "").lower() and parsed(response.content) is None
+    return called or response.content[:200].lstrip().lower().startswith((b"<!doctype", b"<html"))
 
 
 def _errors(

@@ -7,7 +7,7 @@ import orjson
 
 from caspio_sync.delivery.requests import Request
 from caspio_sync.destinations.http.account import HttpAccount
-from caspio_sync.destinations.http.answers import heard, is_page, refused, taken
+from caspio_sync.destinations.http.answers import heard, taken
 from caspio_sync.destinations.http.client import Call
 from caspio_sync.destinations.http.definition import HttpSync, keyed
 from caspio_sync.errors import PermanentError
@@ -18,6 +18,7 @@ from caspio_sync.wire.taken import Taken
 ROWS = "rows"  # name of the array in requests on their way to here
 OPT_OUT = "opt-out"  # target of the envelope of those
 _NOBODY = "caspio-sync-asks-who-answers"
+_OF_NOBODY = ("2xx", 400, 404, 410, 422)  # the last ones: a key of no form that it knows
 
 
 class RowsEndpoint:
@@ -51,7 +52,8 @@ class RowsEndpoint:
             assert self._sync.on_opt_out is not None
             doing = "telling an opt-out"
             response = await self._client.call(self._opt_out, objects, doing, number=number, seconds=seconds)
-            heard(response, self._sync.on_opt_out.ok, doing, now=now())
+            of_rows = (404,) if self._opt_out.address.names else ()  # who is not there: that person's matter
+            heard(response, self._sync.on_opt_out.ok, doing, now=now(), of_rows=of_rows)
             return Taken(response.status_code, (), rate_limit(response.headers, now=now()))
         doing = "sending rows"
         response = await self._client.call(self._rows, objects, doing, number=number, seconds=seconds)
@@ -64,8 +66,7 @@ class RowsEndpoint:
         doing = "asking who answers"
         nobody = orjson.dumps([{KEY: _NOBODY, self._kind: _NOBODY}])
         response = await self._client.call(self._asked, nobody, doing)
-        if is_page(response) or response.is_redirect or response.is_server_error:
-            raise refused(response, doing, now=self._account.clock.now())
+        heard(response, _OF_NOBODY, doing, now=self._account.clock.now())
 
     def named(self, request: Request, error: PermanentError) -> dict[int, str]:  # noqa: ARG002 - halving finds it
         """As `Endpoint.named`: nobody."""

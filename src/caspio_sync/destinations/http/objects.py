@@ -48,7 +48,9 @@ def encode_rows(
 def _member(column: MappedColumn, present: Sequence[str], *, all_there: bool) -> pl.Expr:
     value = pl.col(column.name)
     text = number_text(value) if column.dtype == pl.Float64 else _json(value)
-    filled = pl.when(value.is_not_null()).then(pl.concat_str(pl.lit(f",{_name(column.name)}:"), text))
+    filled = pl.when(value.is_not_null() & text.is_not_null()).then(
+        pl.concat_str(pl.lit(f",{_name(column.name)}:"), text)
+    )
     nothing = pl.lit(f",{_name(column.name)}:null")
     if all_there:
         return filled.otherwise(nothing)

@@ -38,6 +38,16 @@ class PeopleSink(Sink[HttpAccount]):
         self._opt_out = Envelope(ROWS, 1, self._said.limits.bytes, target=OPT_OUT)
         self.envelopes = (self._rows, self._opt_out)
 
+    @classmethod
+    async def probe(cls, account: HttpAccount) -> str:
+        """As `Sink.probe`: whether the secrets are there, and `verify` is answered, for nobody."""
+        if account.sync is None:
+            return ""
+        if account.sync.verify is None:
+            return f"has {len(account.client.credentials.known)} secrets; without `verify` nobody is asked anything"
+        await RowsEndpoint(account, account.sync, "", "key").ask()
+        return "answers, and takes the proof of who asks"
+
     def cautions(self) -> Sequence[str]:
         """As `Sink.cautions`."""
         host = self._said.origin.partition("://")[2]
@@ -89,13 +99,15 @@ class PeopleSink(Sink[HttpAccount]):
     def opt_outs(self, rows: pl.DataFrame, mapping: RowMapping) -> list[Write]:
         """As `Sink.opt_outs`: the key, and the states that became more restrictive; one a request."""
         states = [each for each in mapping.columns if each.role != "attribute"]
+        kind = self._sync.identity.kind
+        filled_in = self._said.on_opt_out is not None and isinstance(self._said.on_opt_out.body, str)
 
         def encode(some: pl.DataFrame) -> pl.Series:
             told = some.with_columns(
                 pl.when(opt_out(each.name)).then(pl.coalesce(each.name, repeated(each.name))).alias(each.name)
                 for each in states
             )
-            return encode_rows(told, states, key_names=(KEY, self._sync.identity.kind), listed=None, all_there=True)
+            return encode_rows(told, states, key_names=(KEY, kind), listed=None, all_there=filled_in)
 
         return [Write(rows, self._opt_out, encode)]
 
