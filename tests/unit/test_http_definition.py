@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from caspio_sync.caspio.client import Source
+from caspio_sync.cli.init import propose
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.sync_file import parse_sync, sync_json_schema
+from caspio_sync.schemas import CaspioField
 
 SYNC = """\
 kind: profiles
@@ -92,6 +95,18 @@ def test_consent_needs_a_way_for_opt_outs() -> None:
 def test_kinds_that_are_not_built_are_refused_with_their_line(kind: str) -> None:
     said = refused("kind: profiles", f"kind: {kind}")
     assert f"syncs/warehouse.yaml:2: destination: 'http' takes no sync of kind '{kind}'; it takes: profiles" in said
+
+
+def test_a_proposal_can_be_read_and_leads_nowhere() -> None:
+    fields = [
+        CaspioField("No", "STRING", unique=True),
+        CaspioField("First Name", "STRING"),
+        CaspioField("Seen", "YES/NO"),
+    ]
+    text = propose("warehouse", Source("People"), fields, "profiles", destination="http")
+    sync = parse_sync(text, Path("syncs/warehouse.yaml"))
+    assert destination_of(sync).title == "host.invalid"
+    assert not sync.enabled
 
 
 def test_the_schema_of_sync_files_knows_the_keys() -> None:

@@ -115,6 +115,8 @@ def propose(
     text = kind_named(kind).propose(
         name, source.name, fields, time_zone=zone, returned={**returned, **written}, destination=destination
     )
+    if kind in (sinks := sinks_at(destination)):
+        text += "".join(f"{line}\n" for line in sinks[kind].proposed)
     if not source.is_view:
         return text
     paging = f"  page_by: {_paging_field(source, fields)}    # unique whole numbers: pages follow it"

@@ -165,6 +165,7 @@ class Sink(Generic[A]):
         when_lost: what becomes of rows whose answer was lost.
         options: its own section of the sync file, `options:`; None where it has none.
         keys: keys of the sync file that are its own, beside those of the kind; None where it has none.
+        proposed: lines of a sync file that a proposal ends with, where rows cannot go there without.
         most_objects: objects that one request takes.
         properties_bytes: how large the properties of an event may be, as JSON text.
         endpoint_place: `module:function` that makes the endpoint in a process of its own, of `Account.arguments`; ""
@@ -180,6 +181,7 @@ class Sink(Generic[A]):
     when_lost: WhenLost = "repeat"
     options: ClassVar[type[Strict] | None] = None
     keys: ClassVar[type[Strict] | None] = None
+    proposed: ClassVar[Sequence[str]] = ()
     most_objects: int = 0
     properties_bytes: int = 0
     endpoint_place: str = ""

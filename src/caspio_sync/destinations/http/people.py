@@ -30,6 +30,16 @@ class PeopleSink(Sink[HttpAccount]):
     values = HTTP_VALUES
     when_lost = "repeat"  # rows travel whole
     keys: ClassVar = HttpSync
+    proposed: ClassVar = (
+        "",
+        "# Where rows go, and how (docs/http.md): write the address, and the name of a secret that HTTP_SECRETS has.",
+        "request:",
+        "  url: https://host.invalid/rows    # nobody is there",
+        "  batch: 75",
+        "auth: none    # or such as {bearer: warehouse}",
+        "# verify: {url: 'https://host.invalid/rows/{{ key }}'}",
+        "# on_erase: {method: DELETE, url: 'https://host.invalid/rows/{{ key }}'}",
+    )
 
     def __init__(self, sync: ProfileSync) -> None:
         self._sync, self._said = sync, cast("HttpSync", cast("Any", sync))
