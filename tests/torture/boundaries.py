@@ -40,7 +40,7 @@ CATALOG_BOUNDARIES = {
 # Those that only an engagement return passes.
 RETURN_BOUNDARIES = {
     "caspio_sync.inbox:Inbox": ("add",),
-    "caspio_sync.destinations.braze.engagement": ("fold_inbox",),
+    "caspio_sync.kinds.engagement.told": ("fold_inbox",),
     "caspio_sync.ledger.engagement": ("_add",),  # inside a transaction
     "caspio_sync.ledger.store:Ledger": ("record_fold", "record_series", "agree"),
     "caspio_sync.kinds.engagement.wanted_rows": ("want_batch",),

@@ -59,7 +59,7 @@ campaign_stats: {{table: CampaignStats, create: true}}
 # Between receipt and fold, in the midst of a fold, between a write to Caspio and its record, and after each.
 KILLED_AT = [
     ("Inbox.add:after", 1),
-    ("engagement.fold_inbox:before", 1),
+    ("told.fold_inbox:before", 1),
     ("engagement._add:after", 2),
     ("Ledger.record_fold:after", 1),
     ("wanted_rows.want_batch:before", 2),
@@ -212,7 +212,7 @@ def test_a_killed_return_is_finished_by_the_next_run(  # noqa: PLR0917 - fixture
 
 @pytest.mark.parametrize(
     ("at", "count"),
-    [("engagement._add:after", 2), ("engagement.fold_inbox:before", 1), ("CaspioClient.update:after", 1)],
+    [("engagement._add:after", 2), ("told.fold_inbox:before", 1), ("CaspioClient.update:after", 1)],
 )
 def test_and_on_postgresql(  # noqa: PLR0917 - fixtures
     arena: Arena, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path, at: str, count: int
