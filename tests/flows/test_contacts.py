@@ -801,28 +801,3 @@ def test_the_keys_of_another_account_are_noticed(shop: Shop, monkeypatch: pytest
     ended = contacts.run()
     assert ended.code == 2
     assert "finds 0 of the 3" in ended.message
-
-
-def test_whom_a_chain_of_addresses_leaves_behind_is_told(shop: Shop) -> None:
-    contacts = shop(3)
-    contacts.run()
-    before = {number: contacts.there(number)["id"] for number in (1, 2)}
-    contacts.change(2, Email="new@example.com")
-    contacts.change(1, Email="p2@example.com")
-    ended = contacts.run()
-    assert ended.code == 0
-    assert any("their own former one is no row's now (PK_ID 1)" in note for note in ended.report.notes)
-    assert not any("@" in note for note in ended.report.notes)
-    assert {number: contacts.there(number)["id"] for number in (1, 2)} == before
-    assert contacts.account.contacts()["new@example.com"]["firstName"] == "Name2"
-
-
-def test_a_swap_of_addresses_leaves_nobody_behind(shop: Shop) -> None:
-    contacts = shop(3)
-    contacts.run()
-    contacts.change(2, Email="between@example.com")
-    contacts.change(1, Email="p2@example.com")
-    contacts.change(2, Email="p1@example.com")
-    ended = contacts.run()
-    assert (ended.code, contacts.there(1)["firstName"], contacts.there(2)["firstName"]) == (0, "Name2", "Name1")
-    assert not any("no row's now" in note for note in ended.report.notes)

@@ -14,7 +14,7 @@ from caspio_sync.engine.run import SyncRun
 from caspio_sync.ledger.compare import left_unrecorded
 from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.ledger.handing_over import PAIRS_SCHEMA
-from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK
+from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict
 
 _CLAIM = pl.Schema({"key_hash": pl.Int64, SOURCE_PK: pl.Int64, "holds": pl.Boolean, "own": pl.Int64, KEY: pl.String})
 
@@ -133,27 +133,35 @@ async def take_over(run: SyncRun, pairs: pl.DataFrame, known: pl.DataFrame, batc
     run.report.notes.append(
         f"{pairs.height} rows came back under another PK_ID; what was sent of them before counts as sent"
     )
-    _tell_of_left_behind(run, pairs)
+    left = _left_behind(run, pairs)
+    pairs = pairs.with_columns(pl.col("unsure") | pl.col(SOURCE_PK).is_in(left.implode()))
     if not run.planned:
-        await run.ledger.do(store.hand_over, run.name, pairs)
+        await run.ledger.do(store.hand_over, run.name, pairs, left)
         return await known_rows(run, batch)
     former = await run.ledger.do(store.rows_at, run.name, pairs["former_pk"])
-    return _placed(known, former, pairs)
+    unsure = pl.col(SOURCE_PK).is_in(pairs.filter("unsure")[SOURCE_PK].implode())
+    doubted = pl.when(unsure).then(pl.lit(Verdict.UNKNOWN.value)).otherwise("verdict").alias("verdict")
+    return _placed(known, former, pairs).with_columns(doubted)
 
 
-def _tell_of_left_behind(run: SyncRun, pairs: pl.DataFrame) -> None:
-    """Say of which rows somebody may be there under a key that no row has any more.
+def _left_behind(run: SyncRun, pairs: pl.DataFrame) -> pl.Series:
+    """PK_ID of rows whose person may be there under a key that no row has any more, which the run tells.
 
     Whether a row's person got the address that another one gave up, or the table was filled again and somebody left it,
-    the two look alike: moving the contact would give one person's lists to another.
+    the two look alike: moving the contact would give one person's lists to another. But a "no" of the row is heard for
+    that key too, now and later (`moved_keys.LEFT`), whatever was told of it before: so all of such a row is sent.
     """
+    if not run.sink.follows_keys:
+        return pl.Series(dtype=pl.Int64)
     behind = pairs.filter("displaced", ~pl.col(SOURCE_PK).is_in(pairs["former_pk"].implode()))[SOURCE_PK]
-    if run.sink.follows_keys and not behind.is_empty():
+    if not behind.is_empty():
         run.report.notes.append(
             f"{len(behind)} rows have an address that was another row's, and their own former one is no row's now "
             f"(PK_ID {', '.join(map(str, behind.head(5)))}{', …' if len(behind) > 5 else ''}): who has it in "
-            f"{run.destination.title} was left as it is, on its lists too; unsubscribe or merge it there by hand"
+            f"{run.destination.title} was left as it is, but for opt-outs of the row, which leave for both; merge the "
+            "two there by hand, where they are one person"
         )
+    return behind
 
 
 async def take_over_agreed(

@@ -8,6 +8,8 @@ import polars as pl
 from caspio_sync.delivery.requests import Envelope
 
 KNOWN_AS = "_known_as"  # other keys by which the row's person may be known there (`Sink.follows_keys`)
+# Keys that the row's person may have had, and nobody can tell: an opt-out of the row leaves for these as well.
+LEFT_BEHIND = "_left_behind"
 # Whether nobody waits for the row: a whole read, or a resend, brings it, and not that it has just changed.
 QUIET = "_quiet"
 KNOWN_THERE = "_known_there"  # whether the destination has the object, of this row or of the one that bore its key

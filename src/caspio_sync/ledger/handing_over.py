@@ -15,6 +15,7 @@ from caspio_sync.ledger import catalog_schema, engagement_schema, schema
 from caspio_sync.ledger.bulk import integer_lists, placeholders, select_among, signed
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.form import microseconds
+from caspio_sync.ledger.moved_keys import leave_behind
 from caspio_sync.ledger.rows import ROW_COLUMNS, unpacked
 from caspio_sync.schemas import SOURCE_PK, Verdict
 
@@ -68,7 +69,7 @@ class HandingOver(LedgerConnection):
             found = select_among(connection, statement, (sync,), signed(key_hashes), _AGREED_CLAIM)
         return found.sort("key_hash", SOURCE_PK)
 
-    def hand_over(self, sync: str, pairs: pl.DataFrame) -> None:
+    def hand_over(self, sync: str, pairs: pl.DataFrame, left: pl.Series | None = None) -> None:
         """Rows take over all that was remembered of those that bore their key, in one transaction.
 
         Fingerprints, states, verdicts, prices, agreed consent; the history stays where it is, and is found (`former`).
@@ -76,9 +77,12 @@ class HandingOver(LedgerConnection):
         Args:
             sync: name of the sync.
             pairs: PAIRS_SCHEMA.
+            left: numbers of rows whose present keys are remembered besides, as left behind.
         """
         with self.writing("hand rows over", fenced=True) as connection:
             pairs = _still_so(connection, sync, pairs)
+            if left is not None:
+                leave_behind(connection, sync, left.filter(left.is_in(pairs[SOURCE_PK].implode())))
             for numbers in integer_lists(pairs.filter("stale")[SOURCE_PK]):
                 for table in _REMEMBERED:
                     _run(connection, f"DELETE FROM {_name(connection, table)} {_AMONG.format(numbers)}", [(sync,)])

@@ -29,7 +29,7 @@ from caspio_sync.destinations.activecampaign.settings import CALLS_PER_SECOND
 from caspio_sync.destinations.activecampaign.values import CONTACT_VALUES
 from caspio_sync.engine.destination import Sink
 from caspio_sync.engine.read_back import ReadBack
-from caspio_sync.engine.writes import KNOWN_AS, QUIET, Write
+from caspio_sync.engine.writes import KNOWN_AS, LEFT_BEHIND, QUIET, Write
 from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.ledger.compare import opt_out, repeated, send
 from caspio_sync.mapping.field import Strict
@@ -91,7 +91,10 @@ class ContactSink(Sink[ActiveCampaignAccount]):
 
     def opt_outs(self, rows: pl.DataFrame, mapping: RowMapping) -> list[Write]:
         """As `Sink.opt_outs`: by an import where they are many; of a row that may be nobody's yet, one by one."""
-        alone = (pl.col("_op") == "new") | pl.lit(rows.height <= FEW)
+        rows = rows.with_columns(
+            pl.concat_list(*(pl.col(each).fill_null([]) for each in (KNOWN_AS, LEFT_BEHIND))).alias(KNOWN_AS)
+        )
+        alone = (pl.col("_op") == "new") | pl.lit(rows.height <= FEW) | (pl.col(KNOWN_AS).list.len() > 0)
         chosen = [(rows.filter(alone), OPT_OUT), (rows.filter(~alone), OPT_OUT_IMPORT)]
         return [self._write(some, envelope, mapping, opt_outs=True) for some, envelope in chosen if not some.is_empty()]
 

@@ -3,15 +3,18 @@
 import polars as pl
 
 from caspio_sync.engine.run import SyncRun
-from caspio_sync.engine.writes import KNOWN_AS
+from caspio_sync.engine.writes import KNOWN_AS, LEFT_BEHIND
 from caspio_sync.kinds.profiles.work import ProfileWork
 from caspio_sync.ledger.compare import MOVED_FROM
 from caspio_sync.ledger.fingerprints import key_hashes
+from caspio_sync.ledger.moved_keys import LEFT
 from caspio_sync.schemas import KEY, SOURCE_PK
 
 
 async def with_known_keys(run: SyncRun[ProfileWork], changes: pl.DataFrame, low: int, high: int) -> pl.DataFrame:
     """The changes with `_known_as`: keys by which the row's person may be known there; null where by its own alone.
+
+    And `_left_behind`: of a row that has another one's key now, those that it gave up; null where there are none.
 
     Its own is among them, and the first, where the row was sent under it before it had another one for a while: what
     has that other one there may be somebody else, whose address was typed by mistake.
@@ -27,6 +30,8 @@ async def with_known_keys(run: SyncRun[ProfileWork], changes: pl.DataFrame, low:
     store = run.ledger.ledger
     fresh = changes.filter(pl.col(MOVED_FROM).is_not_null())
     noted = await run.ledger.do(store.moved_keys, run.name, low, high)
+    was_left = pl.col("was_sent") == LEFT
+    left, noted = noted.filter(was_left), noted.filter(~was_left)
     former = fresh.select(SOURCE_PK, pl.col(MOVED_FROM).alias(KEY))
     tried = changes.filter(pl.col(SOURCE_PK).is_in(pl.concat([fresh[SOURCE_PK], noted[SOURCE_PK]]).implode()))
     if not run.planned and not tried.is_empty():
@@ -51,4 +56,6 @@ async def with_known_keys(run: SyncRun[ProfileWork], changes: pl.DataFrame, low:
         .group_by(SOURCE_PK, maintain_order=True)
         .agg(pl.col(KEY).alias(KNOWN_AS))
     )
-    return changes.join(others, on=SOURCE_PK, how="left", maintain_order="left")
+    behind = left.group_by(SOURCE_PK, maintain_order=True).agg(pl.col(KEY).alias(LEFT_BEHIND))
+    with_others = changes.join(others, on=SOURCE_PK, how="left", maintain_order="left")
+    return with_others.join(behind, on=SOURCE_PK, how="left", maintain_order="left")
