@@ -78,9 +78,64 @@ def test_the_old_ledger_is_closed_until_it_is_taken_back(sent: World, tmp_path: 
     with pytest.raises(ConfigurationError, match=r"CASPIO_SYNC_LEDGER_URL.*ledger reopen"):
         sent.ledger()
     assert sent.ended().code == 2
-    assert CliRunner().invoke(app, ["ledger", "reopen"]).stdout == "The ledger takes writes again.\n"
+    assert "--unused" in refused("reopen")
+    assert CliRunner().invoke(app, ["ledger", "reopen", "--unused"]).stdout == "The ledger takes writes again.\n"
     assert sent.run().sent == 0
     assert CliRunner().invoke(app, ["ledger", "reopen"]).stdout == "The ledger was not closed.\n"
+
+
+def test_taking_the_old_one_back_closes_its_copy(sent: World, goal: str) -> None:
+    told("copy", "--to", goal)
+    assert "takes writes again" in CliRunner().invoke(app, ["ledger", "reopen", "--copy", goal]).stdout
+    with pytest.raises(ConfigurationError, match="moved to another database"):
+        Ledger.open(goal, clock=sent.clock)
+    assert sent.run().sent == 0
+
+
+def test_a_copy_that_was_used_is_not_left(sent: World, goal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told("copy", "--to", goal)
+    with monkeypatch.context() as patch:
+        patch.setenv("CASPIO_SYNC_LEDGER_URL", goal)
+        sent.caspio.update_rows("Customers", {"FirstName": "Zoe"}, "CustomerNo='c1'")
+        sent.clock.advance(3600)
+        assert sent.run().sent == 1
+    assert "written into since" in refused("reopen", "--copy", goal)
+    assert sent.ended().code == 2  # the old one stays closed
+    monkeypatch.setenv("CASPIO_SYNC_LEDGER_URL", goal)
+    assert sent.run().sent == 0  # and the copy goes on
+
+
+def test_posts_in_a_copy_keep_it_in_use(sent: World, postgresql_ledger: str) -> None:
+    post = Post(source="currents", count=1, lines=b'{"name": "one"}\n', malformed=())
+    with Inbox.open(f"sqlite:///{sent.folder}/home/inbox.db", clock=sent.clock) as inbox:
+        inbox.add([post])
+    told("copy", "--to", postgresql_ledger)
+    with Inbox.open(postgresql_ledger, clock=sent.clock) as moved:
+        moved.add([post])
+        assert "table inbox_post" in refused("reopen", "--copy", postgresql_ledger)
+        moved.add([post])
+        assert moved.waiting(0).posts == 3
+
+
+def test_an_unfinished_copy_is_left_behind(sent: World, goal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    interrupt(monkeypatch, goal, "DELETE FROM row WHERE source_pk > 1")
+    assert "takes writes again" in CliRunner().invoke(app, ["ledger", "reopen", "--copy", goal]).stdout
+    assert sent.run().sent == 0
+    with pytest.raises(ConfigurationError, match="not all of the ledger"):
+        Ledger.open(goal)
+
+
+@pytest.mark.parametrize("named", ["nothing", "another ledger"])
+def test_what_is_no_copy_does_not_open_the_old_one(sent: World, tmp_path: Path, named: str) -> None:
+    told("copy", "--to", f"sqlite:///{tmp_path}/new.db")
+    if named == "another ledger":
+        with Ledger.open(f"sqlite:///{tmp_path}/other.db", clock=sent.clock):
+            pass
+    assert ("is not there" if named == "nothing" else "no copy of this") in refused(
+        "reopen", "--copy", f"sqlite:///{tmp_path}/other.db"
+    )
+    assert (tmp_path / "other.db").exists() == (named == "another ledger")
+    assert sent.ended().code == 2
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, url: str, then: str) -> None:

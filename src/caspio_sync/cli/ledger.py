@@ -23,6 +23,7 @@ from caspio_sync.ledger.copying import (
     close_inbox,
     copy_table,
     one_state,
+    refuse_used,
     reopen_inbox,
 )
 from caspio_sync.ledger.engine import database_file, database_url
@@ -115,22 +116,58 @@ def copy(
 
 
 @ledger.command("reopen")
-def reopen() -> None:
-    """Take the ledger that the settings name back, after `copy` closed it. What runs wrote into the copy is not in it.
+def reopen(
+    copied: Annotated[
+        str | None, typer.Option("--copy", help="URL of the copy, which is closed, if nothing was written into it")
+    ] = None,
+    unused: Annotated[
+        bool, typer.Option("--unused", help="The copy is gone, and you know that no run ever used it.")
+    ] = False,
+) -> None:
+    """Take the ledger that the settings name back, after `copy` closed it. Its copy is closed first.
 
-    Example: `caspio-sync ledger reopen`
+    What was sent by a copy is unknown to the old ledger, and would be sent again: so a copy that a run, a command or a
+    receiver wrote into is refused.
+
+    Example: `caspio-sync ledger reopen --copy postgresql://sync:secret@db/caspio_sync`
     """
     settings = local_settings()
     if not settings.has_ledger:
         raise ConfigurationError(f"there is no ledger yet in {settings.home}")
     clock = CONNECT.get().clock
     with MovingLedger.open(settings.ledger_url, clock=clock) as closed:
-        was_closed = closed.reopen()
+        was_closed = closed.is_closed
+        if was_closed and copied is None and not unused:
+            raise ConfigurationError(
+                "the ledger was copied, or its copy begun. Name that one (`--copy URL`): it is looked through for what "
+                "runs wrote into it, and closed. Where it is gone, and no run ever used it, say so by `--unused`"
+            )
+        if was_closed and copied is not None:
+            _retire(settings, settings.model_copy(update={"ledger": copied}), closed)
+        closed.reopen()
     if settings.has_inbox:
         for kind, tables in _INBOX:
             with kind.open(settings.inbox_url, clock=clock) as box:
                 reopen_inbox(box, tables)
     OUT.print("The ledger takes writes again." if was_closed else "The ledger was not closed.")
+
+
+def _retire(settings: LocalSettings, copy: LocalSettings, closed: MovingLedger) -> None:
+    """Close the copy of a closed ledger, and of its inbox, as long as nothing was written into them."""
+    file = database_file(database_url(copy.ledger_url))
+    if file is not None and not file.is_file():
+        raise ConfigurationError(f"{file} is not there; name the copy, or say `--unused`")
+    clock = CONNECT.get().clock
+    with ExitStack() as stack, ExitStack() as undo:  # which is done should the copy have been used
+        if settings.inbox_url != copy.inbox_url and settings.has_inbox and copy.has_inbox:
+            for kind, tables in _INBOX:
+                here: LedgerConnection = stack.enter_context(kind.open(settings.inbox_url, clock=clock))
+                there: LedgerConnection = stack.enter_context(kind.open(copy.inbox_url, clock=clock))
+                close_inbox(there, tables)
+                undo.callback(reopen_inbox, there, tables)
+                refuse_used(here.engine, there.engine, tables.sorted_tables)
+        stack.enter_context(MovingLedger.open(copy.ledger_url, clock=clock)).retire(closed)
+        undo.pop_all()
 
 
 def _same(one: str, other: str) -> bool:

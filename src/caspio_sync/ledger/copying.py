@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import orjson
 import sqlalchemy as sa
@@ -73,13 +73,42 @@ class MovingLedger(Ledger):
             connection.execute(sa.delete(schema.meta).where(schema.meta.c.name == MOVED))
         return was_closed
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close_to_writers` closed it."""
+        with self.reading("look whether the ledger is closed") as connection:
+            return _is_closed(connection, schema.meta)
+
+    def retire(self, source: Self) -> None:
+        """Close this copy of a closed ledger, so that the other one can be taken back.
+
+        One of which not all is there is closed as it is.
+
+        Raises:
+            ConfigurationError: it is no copy of that one, somebody is at work on it, or something was written into it
+                since: it stays as it was.
+        """
+        with self.reading("look whose copy it is") as connection:
+            marks = dict(connection.execute(sa.select(schema.meta.c.name, schema.meta.c.value)).tuples().all())
+        if marks.get(ARRIVING) == _mark(source.salt):
+            return
+        if marks.get("salt") != str(source.salt) or MOVED in marks:
+            raise ConfigurationError(f"{self.location} is no copy of this ledger, or was moved on; name its copy")
+        self.close_to_writers()
+        tables = [each for each in schema.metadata.sorted_tables if each not in {schema.lease, schema.meta}]
+        try:
+            refuse_used(source.engine, self.engine, tables)
+        except ConfigurationError:
+            self.reopen()
+            raise
+
     def await_copy(self, salt: int) -> None:
         """Write down that the ledger with this salt is being copied into this one.
 
         Raises:
             ConfigurationError: it holds another one already.
         """
-        mark, meta = hashlib.sha256(str(salt).encode()).hexdigest(), schema.meta.c
+        mark, meta = _mark(salt), schema.meta.c
         with self.writing("begin the copy", fold=False) as connection:
             found = connection.execute(sa.select(meta.value).where(meta.name == ARRIVING)).scalar()
             used = connection.execute(sa.select(schema.run.c.id).limit(1)).first() is not None
@@ -118,6 +147,21 @@ def reopen_inbox(inbox: LedgerConnection, tables: sa.MetaData) -> None:
         _open(connection, tables)
 
 
+def refuse_used(source: sa.Engine, copy: sa.Engine, tables: Iterable[sa.Table]) -> None:
+    """Refuse a copy that is not as it was made.
+
+    Raises:
+        ConfigurationError: with the first table that differs.
+    """
+    with source.connect() as here, copy.connect() as there:
+        for table in tables:
+            if _digest(_rows(here, table)) != _digest(_rows(there, table)):
+                raise ConfigurationError(
+                    f"The copy was written into since (table {table.name}): runs sent, or posts came, of which this "
+                    "ledger knows nothing, and it would send the same again. Go on with the copy, or move that one"
+                )
+
+
 def copy_table(source: sa.Connection, target: sa.Engine, table: sa.Table) -> Copied:
     """Copy what the target lacks of a table, compare both sides, and say what is there now.
 
@@ -131,6 +175,11 @@ def copy_table(source: sa.Connection, target: sa.Engine, table: sa.Table) -> Cop
     """
     _fill(source, target, table)
     return _compared(source, target, table)
+
+
+def _mark(salt: int) -> str:
+    """What a ledger that is being copied leaves in its copy until all is there."""
+    return hashlib.sha256(str(salt).encode()).hexdigest()
 
 
 def _refuse_holders(connection: sa.Connection, now: datetime) -> None:
