@@ -185,7 +185,7 @@ class Settings(LocalSettings):
     caspio_calls_per_window: Annotated[int | None, BeforeValidator(_none_if_zero)] = Field(
         default=2000, ge=1, description="calls in 300 seconds; 0 means no limit (Caspio, GET /v4/me rateLimit)"
     )
-    caspio_connections: int = Field(default=8, ge=1, le=16)
+    caspio_connections: int = Field(default=16, ge=1, le=16)
 
     sender: Annotated[Literal["auto", "inline", "process"], BeforeValidator(_lower)] = Field(
         default="auto", validation_alias="CASPIO_SYNC_SENDER"

@@ -128,6 +128,7 @@ class CaspioSession:
                 answer = await asyncio.to_thread(read, response) if in_thread else read(response)
             except TransientError as error:
                 if error.rate_limited:
+                    self.pace.refused()
                     self._patience.refused(error)
                 wait = self._backoff(tries, error.retry_after)
                 if wait >= budget.left or (error.ambiguous and not call.is_read):
@@ -166,12 +167,16 @@ class CaspioSession:
             headers["Content-Type"] = call.content_type
         if self.quota is not None:
             await self.quota.admit()
-        await self.pace.admit()
-        started = self.clock.monotonic()
+        started = await self.pace.admit()
         try:
-            return await self._leave(call, budget, headers)
+            response = await self._leave(call, budget, headers)
+        except BaseException:
+            self.pace.failed()
+            raise
+        else:
+            self.pace.answered(started, call.doing)
+            return response
         finally:
-            self.pace.answered()
             budget.left -= self.clock.monotonic() - started
 
     async def _leave(self, call: Call, budget: _Budget, headers: dict[str, str]) -> httpx.Response:
