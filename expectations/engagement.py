@@ -63,7 +63,7 @@ def campaign_gate(name: str, sync: Sync) -> Gate:
     """The gate of the campaigns' table, and `judged_days` beside it."""
     rules = [is_true(rule, rule_column(rule), why, "critical") for rule, why in DAY_RULES.items()]
     limits = GateLimits(sync.gate.max_quarantined_share, sync.gate.min_rows, sync.gate.max_quarantined_rows)
-    return Gate(f"{name}-campaigns", rules, limits)
+    return Gate(f"{name}-campaigns", rules, limits, always=sync.gate.great_expectations == "always")
 
 
 def judged_days(rows: pl.DataFrame, counts: Sequence[str], now: datetime) -> pl.DataFrame:

@@ -82,7 +82,8 @@ def gate_with(name: str, sync: Sync, mapping: RowMapping, suite: Sequence[Expect
         min_rows=sync.gate.min_rows,
         max_quarantined_rows=sync.gate.max_quarantined_rows,
     )
-    return Gate(name, [*suite, *own_expectations(sync, mapping)], limits)
+    always = sync.gate.great_expectations == "always"
+    return Gate(name, [*suite, *own_expectations(sync, mapping)], limits, always=always)
 
 
 def own_expectations(sync: Sync, mapping: RowMapping) -> list[Expectation]:
@@ -113,8 +114,8 @@ def try_expectations(sync: Sync, mapping: RowMapping) -> None:
     rows, faults = sample(mapping), []
     for place, each in enumerate(own_expectations(sync, mapping)):
         try:
-            Gate("trial", [each], GateLimits()).judge(rows)
+            Gate("trial", [each], GateLimits(), always=True).judge(rows)
         except ConfigurationError as fault:
-            faults.append(f"{sync.where('gate', 'expectations', place)}: {each.configuration.type}: {fault}")
+            faults.append(f"{sync.where('gate', 'expectations', place)}: {each.type}: {fault}")
     if faults:
         raise ConfigurationError("\n".join(faults))

@@ -1,6 +1,7 @@
 """The suite of a sync, whatever its kind: that of kind `x` is `expectations/x.py`, its `suite` and `judged_frame`."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from caspio_sync.engine.gates import Judgement
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from expectations.gate import Expectation, Gate, warm
@@ -58,9 +60,14 @@ class Gates:
         self._gate: Gate | None = None
 
     def expect(self) -> None:
-        """Load Great Expectations while the first pages are read; what cannot be loaded, the first rows tell."""
+        """Load Great Expectations while the first pages are read, where no batch can be judged without it."""
         # Not a daemon: an interpreter that ends while libraries in C++ are being loaded may abort.
-        threading.Thread(target=warm, name="gate").start()
+        threading.Thread(target=self._load, name="gate").start()
+
+    def _load(self) -> None:
+        with contextlib.suppress(ConfigurationError):  # the first rows tell
+            if gate_of(self._name, self._sync, self._mapping).always_asks:
+                warm()
 
     async def rows(self, changes: pl.DataFrame) -> Judgement:
         """Judge the full mapped rows of everything new or changed.

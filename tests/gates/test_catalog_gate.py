@@ -154,7 +154,7 @@ def test_other_expectations_about_a_batch_still_wait_for_enough_rows() -> None:
 
 def test_a_sync_without_price_currency_or_name_has_none_of_their_rules() -> None:
     sync, mapping = a_sync("{stock: Stock, link_count: Stock, price: {from: Price, type: string}}")
-    names = [each.configuration.meta["name"] for each in suite_of(sync, mapping)]
+    names = [each.meta["name"] for each in suite_of(sync, mapping)]
     assert names == ["key_unique", "item_id", "value_type", "value_size", "rows_of_last"]
     assert judged({"Stock": 1, "Price": -1.0}, fields="{stock: Stock}").held.is_empty()
 
@@ -167,7 +167,7 @@ def test_no_sync_makes_more_than_fifteen_row_expectations() -> None:
         "at: {from: Words, type: time}}"
     )
     sync, mapping = a_sync(f"{SHOP[:-1]}, {more}")
-    suite = [each.configuration for each in suite_of(sync, mapping)]
+    suite = suite_of(sync, mapping)
     about_rows = [each for each in suite if each.type == "expect_column_values_to_be_in_set"]
     assert 10 <= len(about_rows) <= MAX_ROW_EXPECTATIONS
     for each in suite:

@@ -51,8 +51,8 @@ def holds(column: str, **more: Any) -> Any:
     return expect(column=column, value_set=[True], name=more.pop("name", column), **more)
 
 
-def a_gate(*expectations: Any, **limits: Any) -> Gate:
-    return Gate("test", expectations, GateLimits(**limits))
+def a_gate(*expectations: Any, always: bool = False, **limits: Any) -> Gate:
+    return Gate("test", expectations, GateLimits(**limits), always=always)
 
 
 def rows(count: int, bad: Sequence[int] = (), **columns: Any) -> pl.DataFrame:
@@ -68,10 +68,14 @@ def placed(judgement: Judgement) -> tuple[list[int], list[int]]:
     return judgement.accepted["source_pk"].to_list(), judgement.held["source_pk"].to_list()
 
 
-def test_threads_never_judge_each_others_rows() -> None:
+@pytest.mark.parametrize("always", [True, False])
+def test_threads_never_judge_each_others_rows(*, always: bool) -> None:
     # Without the lock about half of these verdicts are wrong, and no exception tells.
     gate = a_gate(
-        holds("ok"), expect("expect_column_max_to_be_between", column="size", max_value=10), max_quarantined_share=1.0
+        holds("ok"),
+        expect("expect_column_max_to_be_between", column="size", max_value=10),
+        max_quarantined_share=1.0,
+        always=always,
     )
     size = pl.lit(1, dtype=pl.Int64)
     bad_size = pl.lit(99, dtype=pl.Int64)
@@ -306,7 +310,7 @@ def test_no_sync_makes_more_than_fifteen_row_expectations() -> None:
 def test_every_expectation_says_how_severe_it_is_what_it_is_called_and_why_it_exists(
     shipped: tuple[ProfileSync, ProfileMapping],
 ) -> None:
-    suite = [each.configuration for each in suite_of(*shipped)]
+    suite = suite_of(*shipped)
     for each in suite:
         assert each.severity in {"critical", "warning"}
         assert each.meta["name"]

@@ -136,12 +136,15 @@ class Gate(Strict):
         max_quarantined_share: share of a batch's rows, from `min_rows` on.
         min_rows: rows from which shares and batch expectations count.
         max_quarantined_rows: the limit in rows for smaller batches.
+        great_expectations: "where_needed": an expectation that surely passes is not asked of it, any other is;
+            "always": all are.
         expectations: more expectations.
     """
 
     max_quarantined_share: float = Field(default=0.1, ge=0, le=1)
     min_rows: int = Field(default=200, ge=1)
     max_quarantined_rows: int = Field(default=20, ge=0)
+    great_expectations: Literal["where_needed", "always"] = "where_needed"
     expectations: Annotated[tuple[Expectation, ...], AsTuple] = ()
 
 
