@@ -118,7 +118,7 @@ class RollingWindow:
 class WayTimes:
     """What each call of a kind surely spends on the way, there and back together, by what its answers took.
 
-    That is the least of what the last answers took, a twentieth left out for what varies. It is no proof: a call that
+    That is the least of what the last answers took, a fiftieth left out for what varies. It is no proof: a call that
     was quick on its way there may have been slow on its way back whenever it was measured. So a refusal (429) ends the
     belief for five minutes, in which calls count until their answers.
     """
