@@ -91,6 +91,47 @@ def test_what_people_wrote_beside_a_mark_stays_and_a_description_is_emptied_with
     assert (deal.parts["description"], deal.parts["value"]) == (f"Called twice. {mark}", "9900")
 
 
+def unknown(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["unknown", "deals", *arguments])
+
+
+def test_what_is_in_doubt_is_listed_and_settled_by_the_next_run_alone(world: World) -> None:
+    buyers(world, 2)
+    pks = orders(world, [order(1), order(2)])
+    world.break_activecampaign(Fault(kind="reset_after", path="/api/3/deals", nth=(1,)))
+    world.run("deals")
+    world.break_activecampaign()
+    (told,) = orjson.loads(unknown("--json").stdout)
+    assert (told["key"], told["source_pk"]) in [("o1", pks[0]), ("o2", pks[1])]
+    assert "in doubt since" in unknown().stdout
+    for word in ("--drop", "--resend"):
+        done = unknown(word, "--all")
+        assert isinstance(done.exception, ConfigurationError)
+        assert "bears a mark" in str(done.exception)
+    assert later(world, 10.0) == {"sent": 1}
+    assert orjson.loads(unknown("--json").stdout) == []
+    assert "nothing of deals is unknown" in unknown().stdout
+
+
+@pytest.mark.parametrize(("path", "status"), [("/api/3/deals", 404), ("/api/3/deals", 422), ("/api/3/contacts", 422)])
+def test_a_question_that_is_refused_says_nothing_of_the_deal(world: World, path: str, status: int) -> None:
+    """Neither a verdict nor the end of a doubt: its contact has changed meanwhile, so that nothing else finds it."""
+    buyers(world, 2)
+    orders(world, [order(1)])
+    world.break_activecampaign(Fault(kind="reset_after", path="/api/3/deals", method="POST", nth=(1,)))
+    world.run("deals")
+    change(world, "o1", Email=address(2))
+    body = '{"message": "No Result found for Subscriber with id 1"}' if status == 404 else '{"errors": []}'
+    world.break_activecampaign(Fault(kind="status", status=status, path=path, method="GET", body=body))
+    world.clock.advance(AN_HOUR)
+    world.ended("deals")
+    world.break_activecampaign()
+    found = path.endswith("contacts")  # its number is known then, and what follows is asked for once more
+    assert len(orjson.loads(unknown("--json").stdout)) == (0 if found else 1)
+    assert later(world) == {"sent": 1}
+    assert len(world.activecampaign.deals.deals) == 1
+
+
 def test_the_answer_of_a_deal_is_lost_and_it_is_not_made_twice(world: World) -> None:
     buyers(world, 2)
     orders(world, [order(1), order(2)])

@@ -55,7 +55,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         ),
         "audit": "The audit trail: every step of every erasure, each entry hashed with the one before it.",
         "unknown": (
-            "List the events and purchases whose answer was lost, and settle them: send once more, or never again."
+            "List the events, purchases and deals whose answer was lost, and settle events: send once more, or never "
+            "again."
         ),
         "notify": "Say where messages about failing, blocked or late syncs go; with --test send one there.",
         "ledger": "Back the ledger up, or move it to another database.",

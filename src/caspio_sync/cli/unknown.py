@@ -1,7 +1,8 @@
-"""`caspio-sync unknown`: events whose answer was lost: which they are, and what becomes of them."""
+"""`caspio-sync unknown`: events and deals whose answer was lost: which they are, and what becomes of them."""
 
 from typing import Annotated, Any
 
+import polars as pl
 import typer
 from rich.markup import escape
 
@@ -32,11 +33,12 @@ def unknown(
     limit: Annotated[int, typer.Option("--limit", min=1, help="Show this many at most, oldest first.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List the events and purchases whose answer was lost, and settle them: send once more, or never again.
+    """List the events, purchases and deals whose answer was lost, and settle events: send once more, or never again.
 
     Braze counts each object it gets, so that an event is not sent again by itself once nobody knows whether it arrived
     (`when_lost: resend` in the sync file has the next run do it). Look the person up in Braze: where the event is
     there, `--drop` it; where it is not, `--resend`. An event whose row was edited meanwhile leaves as the row is now.
+    Deals bear a mark, by which the next run finds them: there is nothing to settle by hand.
 
     Example: `caspio-sync unknown orders --drop --pk 17 --pk 18`
     """
@@ -47,6 +49,12 @@ def unknown(
     settings = local_settings()
     with open_ledger(settings) as ledger:
         chosen_syncs(settings, ledger, sync)
+        deals = ledger.deals_in_doubt(sync)
+        if (resend or drop) and not deals.is_empty():
+            raise ConfigurationError(
+                f"{sync}: a deal bears a mark, by which the next run finds it where it was made, and makes it where it "
+                f"was not: `caspio-sync run {sync}` settles what is in doubt for five minutes or longer"
+            )
         if resend or drop:
             ledger.note_lost(sync)  # what a dead run left is else noted by the next run
             settle = ledger.release_unknown if resend else ledger.drop_unknown
@@ -59,10 +67,17 @@ def unknown(
             return
         found = ledger.unknown_events(sync)
     if as_json:
-        show_json([_document(each) for each in found.head(limit).iter_rows(named=True)])
+        shown = pl.concat([found, deals], how="diagonal").head(limit)
+        show_json([_document(each) for each in shown.iter_rows(named=True)])
+        return
+    if not deals.is_empty():
+        doubts = [(each["key"], each["source_pk"], moment(each["at"])) for each in deals.head(limit).rows(named=True)]
+        show_table("", ("deal", "PK_ID", "in doubt since"), doubts)
+        _show_rest(len(doubts), deals.height)
+        OUT.print("the next run looks for each by its mark, and makes those that are not there after five minutes")
         return
     if found.is_empty():
-        OUT.print(f"no event of {escape(sync)} is unknown")
+        OUT.print(f"nothing of {escape(sync)} is unknown")
         return
     rows = [
         (
@@ -76,8 +91,12 @@ def unknown(
         for each in found.head(limit).iter_rows(named=True)
     ]
     show_table("", ("person", "PK_ID", "left at", "run", "request", ""), rows)
-    if found.height > len(rows):
-        OUT.print(f"\n{number(len(rows))} of {number(found.height)} shown; --limit shows more")
+    _show_rest(len(rows), found.height)
+
+
+def _show_rest(shown: int, there: int) -> None:
+    if there > shown:
+        OUT.print(f"\n{number(shown)} of {number(there)} shown; --limit shows more")
 
 
 def _document(row: dict[str, Any]) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import sqlalchemy as sa
 
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.bulk import integer_lists, signed, upsert
-from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.form import microseconds
-from caspio_sync.ledger.schema import Instant
-from caspio_sync.schemas import KEY
+from caspio_sync.ledger.leases import Leases
+from caspio_sync.ledger.schema import INSTANT, Instant
+from caspio_sync.schemas import KEY, SOURCE_PK
 
 deal = sa.Table(
     "deal",
@@ -35,10 +35,11 @@ sa.Index("deal_contact", deal.c.contact_hash)
 DEAL_SCHEMA = pl.Schema(
     {KEY: pl.String(), "number": pl.String(), "first_at": pl.Int64(), "left_at": pl.Int64(), "made_by": pl.String()}
 )
+IN_DOUBT_SCHEMA = pl.Schema({SOURCE_PK: pl.Int64(), KEY: pl.String(), "at": INSTANT})
 _KEYS_A_QUERY = 500
 
 
-class Deals(LedgerConnection):
+class Deals(Leases):
     """What is known of deals."""
 
     def deals(self, sync: str, keys: pl.Series) -> pl.DataFrame:
@@ -51,6 +52,25 @@ class Deals(LedgerConnection):
                 chosen = sa.select(of.key, of.number, *times, of.run).where(of.sync == sync, of.key.in_(some))
                 found += [tuple(row) for row in connection.execute(chosen)]
         return pl.DataFrame(found, DEAL_SCHEMA, orient="row")
+
+    def deals_in_doubt(self, sync: str) -> pl.DataFrame:
+        """IN_DOUBT_SCHEMA: deals that may be there without a number, oldest first; not those of runs under way.
+
+        `source_pk` is null where the row has another key by now.
+        """
+        of, row = deal.c, schema.row.c
+        ended = sa.or_(of.run.is_(None), of.run.not_in(self.runs_under_way(sync)))
+        same = sa.and_(row.sync == of.sync, row.key_hash == of.key_hash, row.key == of.key)
+        chosen = (
+            sa.select(sa.func.min(row.source_pk), of.key, of.left_at)
+            .select_from(deal.outerjoin(schema.row, same))
+            .where(of.sync == sync, of.number.is_(None), of.left_at.is_not(None), ended)
+            .group_by(of.key, of.left_at)
+            .order_by(of.left_at, of.key)
+        )
+        with self.reading("read deals in doubt") as connection:
+            found = [tuple(each) for each in connection.execute(chosen)]
+        return pl.DataFrame(found, schema=IN_DOUBT_SCHEMA, orient="row")
 
     def note_deals(self, sync: str, run: str, rows: pl.DataFrame) -> None:
         """A run is about to make these deals, where it does not find them.

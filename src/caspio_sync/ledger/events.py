@@ -17,7 +17,6 @@ from caspio_sync.ledger.events_schema import LEAVING, LET_GO, RELEASED, REPEATED
 from caspio_sync.ledger.form import microseconds
 from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.record import Recording
-from caspio_sync.ledger.run_record import RUNNING
 from caspio_sync.ledger.schema import INSTANT, PROFILE, RECORD_SCHEMA
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
 
@@ -153,7 +152,7 @@ class Events(Recording, Leases):
         table = tables.journal.c
         chosen = [table.sync == sync, table.state == LEAVING]
         if run is None:
-            chosen.append(table.run.not_in(self._under_way(sync)))
+            chosen.append(table.run.not_in(self.runs_under_way(sync)))
         else:
             chosen += [table.run == run, table.batch == batch]
         with self.reading("read the journal") as connection:
@@ -167,7 +166,7 @@ class Events(Recording, Leases):
     def unknown_events(self, sync: str, *, limit: int | None = None) -> pl.DataFrame:
         """UNKNOWN_SCHEMA: events whose answer was lost, oldest first; those of runs under way are not among them."""
         table = tables.journal.c
-        there = sa.or_(table.state != LEAVING, table.run.not_in(self._under_way(sync)))
+        there = sa.or_(table.state != LEAVING, table.run.not_in(self.runs_under_way(sync)))
         columns = (table.source_pk, table.key, table.at, table.run, table.request, table.state)
         chosen = sa.select(*columns).where(table.sync == sync, there).order_by(table.at, table.source_pk).limit(limit)
         with self.reading("read the journal") as connection:
@@ -197,13 +196,6 @@ class Events(Recording, Leases):
         left = sa.select(noted.source_pk).where(noted.sync == sync).limit(1)
         with self.reading("look for what was sent") as connection:
             return all(connection.execute(each).first() is None for each in (sent, left))
-
-    def _under_way(self, sync: str) -> list[str]:
-        """Runs that may still record what they sent: written down as running, and their lease stands."""
-        held = " ".join(each.holder for each in self.leases(sync))
-        running = sa.select(schema.run.c.id).where(schema.run.c.sync == sync, schema.run.c.state == RUNNING)
-        with self.reading("read running runs") as connection:
-            return [run for run in connection.execute(running).scalars() if run in held]
 
     def count_unknown(self) -> dict[str, int]:
         """Events whose answer was lost and which nobody has settled, by sync."""

@@ -13,6 +13,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger import schema
 from caspio_sync.ledger.connection import LedgerConnection
 from caspio_sync.ledger.processes import has_died, this_process
+from caspio_sync.ledger.run_record import RUNNING
 from caspio_sync.ledger.runs import insert
 
 LEASE_SECONDS = 60.0
@@ -198,6 +199,13 @@ class Leases(LedgerConnection):
             standing = chosen.where(table.expires_at > self._now(connection))
             found = [Lease(**each._mapping) for each in connection.execute(standing)]  # noqa: SLF001 - public name
         return [each for each in found if not has_died(each.process)]
+
+    def runs_under_way(self, sync: str) -> list[str]:
+        """Runs that may still record what they sent: written down as running, and their lease stands."""
+        held = " ".join(each.holder for each in self.leases(sync))
+        running = sa.select(schema.run.c.id).where(schema.run.c.sync == sync, schema.run.c.state == RUNNING)
+        with self.reading("read running runs") as connection:
+            return [run for run in connection.execute(running).scalars() if run in held]
 
     def all_leases(self) -> list[Lease]:
         """Every lease that was not given back, lapsed or not, by sync and range."""

@@ -41,6 +41,7 @@ class Ledger(
     Rows,
     RawPrints,
     Events,
+    Deals,
     Recording,
     SendingRows,
     Runs,
@@ -66,7 +67,6 @@ class Ledger(
     Renaming,
     Sharing,
     MovedKeys,
-    Deals,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

@@ -94,24 +94,29 @@ class DealsEndpoint:
 
     async def _make(self, deal: Mapping[str, Any]) -> Taken:
         mark = mark_of(self._table, deal[KEY])
-        # What may be there is looked for under all contacts: its row may have named another one then.
-        number = (await self._everywhere()).get(mark) if deal.get(MAY_BE_THERE) else None
-        if number is None and deal.get(UNDER_WAY):
-            return _unsettled("it may have been made a moment ago, and is looked for again before one is made")
+        number: str | None = None
         try:
+            if deal.get(MAY_BE_THERE):  # under any contact: its row may have named another one then
+                number = (await self._everywhere()).get(mark)
+            if number is None and deal.get(UNDER_WAY):
+                return _unsettled("it may have been made a moment ago, and is looked for again before one is made")
             body = await self._body(deal, mark)
+            number = number or (await self._of_contact(body["contact"])).get(mark)
         except _NoContactError:
             return _without_contact(deal, number or "")
         except DealRefusedError as error:
             return _rejected(error.message_text, number or "")
-        number = number or (await self._of_contact(body["contact"])).get(mark)
-        if number is not None:
-            try:
-                await self._put(number, body)
-            except RefusedError as error:
-                return _rejected(error.message_text, number)
-            return Taken(_OK, (), RateLimit(), ids=((0, number),))
-        return await self._post(body, mark)
+        except PermanentError as error:  # of a question: it says nothing of the deal, and what was in doubt stays so
+            return _unsettled(f"it could not be looked for, and is by the next run: {self.words(error)}", number)
+        return await self._post(body, mark) if number is None else await self._adopt(number, body)
+
+    async def _adopt(self, number: str, body: Mapping[str, Any]) -> Taken:
+        """Bring a deal that was found up to date."""
+        try:
+            await self._put(number, body)
+        except RefusedError as error:
+            return _rejected(error.message_text, number)
+        return Taken(_OK, (), RateLimit(), ids=((0, number),))
 
     async def _post(self, body: Mapping[str, Any], mark: str) -> Taken:
         """Make a deal that is not there; whatever leaves open whether it was made is left to the next run."""
@@ -221,5 +226,5 @@ def _rejected(why: str, number: str | None = None) -> Taken:
     return Taken(_OK, (ObjectError(0, None, why),), RateLimit(), ids=ids)
 
 
-def _unsettled(why: str) -> Taken:
-    return Taken(_OK, (), RateLimit(), unsettled=why)
+def _unsettled(why: str, number: str | None = None) -> Taken:
+    return Taken(_OK, (), RateLimit(), unsettled=why, ids=() if number is None else ((0, number),))
