@@ -28,6 +28,10 @@ CREATE TABLE IF NOT EXISTS inbox_hint (
   UNIQUE (sync, message_id, source_pk)
 );
 CREATE INDEX IF NOT EXISTS inbox_hint_waiting ON inbox_hint (sync, read_at, number);
+CREATE TABLE IF NOT EXISTS inbox_payload (
+  sync TEXT NOT NULL, message_id TEXT NOT NULL, source_pk BIGINT NOT NULL, received_at BIGINT NOT NULL, sealed BYTEA NOT NULL,
+  PRIMARY KEY (sync, message_id, source_pk)
+);
 CREATE TABLE IF NOT EXISTS inbox_heard (
   sync TEXT NOT NULL, day DATE NOT NULL, outcome TEXT NOT NULL, messages BIGINT NOT NULL, last_at BIGINT NOT NULL,
   PRIMARY KEY (sync, day, outcome)
@@ -37,6 +41,6 @@ REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM receiver;
 GRANT USAGE ON SCHEMA public TO receiver;
 GRANT SELECT, INSERT ON inbox_post, inbox_malformed TO receiver;
-GRANT SELECT, INSERT ON inbox_hint TO receiver;
+GRANT SELECT, INSERT ON inbox_hint, inbox_payload TO receiver;
 GRANT USAGE ON SEQUENCE inbox_hint_number_seq TO receiver;
 GRANT SELECT, INSERT, UPDATE ON inbox_heard TO receiver;

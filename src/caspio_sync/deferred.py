@@ -8,7 +8,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["np", "phonenumbers", "pycountry"]
+__all__ = ["fernet", "np", "phonenumbers", "pycountry"]
 
 
 class _Deferred(ModuleType):
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     import numpy as np
     import phonenumbers
     import pycountry
+    from cryptography import fernet
 else:
+    fernet = _Deferred("cryptography.fernet")
     np = _Deferred("numpy")
     phonenumbers = _Deferred("phonenumbers")
     pycountry = _Deferred("pycountry")

@@ -11,7 +11,7 @@ from pydantic_settings import NoDecode
 
 from caspio_sync.env_file import read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.state import StateSettings
+from caspio_sync.state import PayloadKeys, StateSettings
 
 FEEDS_VARIABLE = "CASPIO_SYNC_WEBHOOKS"
 HOOK_VARIABLE = "CASPIO_SYNC_ACTIVECAMPAIGN_SECRET"
@@ -24,10 +24,12 @@ class WebhookFeed(BaseModel, frozen=True, extra="forbid"):
     Args:
         table: of the sync; messages of others are none of its. None: not known.
         secrets: each is good: the one that Caspio showed, the one before it, one of a triggered action's step.
+        payload: whether rows that were added are kept as their messages tell them, encrypted, until they are sent.
     """
 
     table: str | None = None
     secrets: tuple[Annotated[SecretStr, Field(min_length=8)], ...] = Field(min_length=1)
+    payload: bool = False
 
 
 class SignatureForm(BaseModel, frozen=True):
@@ -92,6 +94,7 @@ class FeedSettings(StateSettings):
         validation_alias="CASPIO_SYNC_ACTIVECAMPAIGN_OLD_SECRET",
         description="the one before, accepted as well while the webhook is given the new one",
     )
+    payload_keys: PayloadKeys = None
     signature_header: str = Field(
         default="",
         validation_alias="CASPIO_SYNC_WEBHOOK_SIGNATURE_HEADER",
@@ -135,8 +138,17 @@ def hook_secret() -> str:
 
 def feeds_named() -> frozenset[str]:
     """Names of the syncs that CASPIO_SYNC_WEBHOOKS has a feed of; what is wrong with it, the receiver says."""
+    return frozenset(_feeds())
+
+
+def feeds_with_payload() -> frozenset[str]:
+    """Those of them whose feed keeps rows as their messages tell them."""
+    return frozenset(name for name, feed in _feeds().items() if isinstance(feed, dict) and feed.get("payload") is True)
+
+
+def _feeds() -> dict[str, Any]:
     text = os.environ.get(FEEDS_VARIABLE) or read_env_file(settings_file()).get(FEEDS_VARIABLE) or "{}"
     try:
-        return frozenset(read_feeds(text))
+        return dict(read_feeds(text))
     except ValueError:
-        return frozenset()
+        return {}

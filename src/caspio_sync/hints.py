@@ -1,13 +1,14 @@
 """Hints: rows that Caspio's webhooks say have changed. They wait here until a run has read them again by their PK_ID.
 
-Two tables beside the inbox's, in its database. Of a message they hold what says which row it is about, and nothing of
-the row. What was read is kept as long as a message may come again: Caspio calls at least once, in any order (5.5).
+Three tables beside the inbox's, in its database. Of a message they hold what says which row it is about; of a row that
+was added, where its sync takes it from the message, the row itself, encrypted, until it has been taken or for some
+days. What was read is kept as long as a message may come again: Caspio calls at least once, in any order (5.5).
 """
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -34,6 +35,15 @@ _hint = sa.Table(
     sa.UniqueConstraint("sync", "message_id", "source_pk"),
 )
 sa.Index("inbox_hint_waiting", _hint.c.sync, _hint.c.read_at, _hint.c.number)
+_payload = sa.Table(
+    "inbox_payload",
+    metadata,
+    sa.Column("sync", sa.Text, primary_key=True),
+    sa.Column("message_id", sa.Text, primary_key=True),
+    sa.Column("source_pk", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+)
 _heard = sa.Table(
     "inbox_heard",
     metadata,
@@ -53,6 +63,8 @@ class Hint(NamedTuple):
     type: str
     """insert, update, delete, or "other" where the message does not say."""
     changed_at: datetime | None
+    payload: bytes | None = None
+    """The row as the message tells it, encrypted; None where that is not kept."""
 
 
 class Message(NamedTuple):
@@ -87,12 +99,12 @@ class Hints(LedgerConnection):
 
     def __init__(self, engine: sa.Engine, *, clock: Clock) -> None:
         super().__init__(engine, clock=clock)
-        if engine.dialect.name == "sqlite":  # a message is answered when it is on the disk
-            sa.event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous=FULL"))
+        if engine.dialect.name == "sqlite":
+            sa.event.listen(engine, "connect", _set_up)
 
     def _prepare(self) -> None:
         with self.reading("open the hints") as connection:
-            if sa.inspect(connection).has_table(_heard.name):  # the last that is made
+            if sa.inspect(connection).has_table(_payload.name):  # the newest
                 return
         with self.writing("open the hints") as connection:
             if connection.dialect.name == "postgresql":  # two makers of one table would meet
@@ -111,19 +123,20 @@ class Hints(LedgerConnection):
         now = self.now()
         with self.writing("keep hints") as connection:
             known = self._known(connection, messages)
-            outcomes, rows = [], []
+            outcomes, rows, payloads = [], [], []
             for message in messages:
                 new = {each.source_pk: each for each in message.hints}
                 new = {pk: each for pk, each in new.items() if (message.sync, message.id, pk) not in known}
                 outcomes.append("duplicate" if message.hints and not new else message.outcome)
                 known |= {(message.sync, message.id, pk) for pk in new}
-                rows += [
-                    {"sync": message.sync, "message_id": message.id, "received_at": now, **each._asdict()}
-                    for each in new.values()
-                ]
-            if rows:
-                # Another receiver may be writing the same message.
-                connection.execute(insert(connection, _hint).on_conflict_do_nothing(), rows)
+                for pk, each in new.items():
+                    of = {"sync": message.sync, "message_id": message.id, "source_pk": pk, "received_at": now}
+                    rows.append({**of, "type": each.type, "changed_at": each.changed_at})
+                    if each.payload is not None:
+                        payloads.append({**of, "sealed": each.payload})
+            for table, values in ((_hint, rows), (_payload, payloads)):
+                if values:  # another receiver may be writing the same message
+                    connection.execute(insert(connection, table).on_conflict_do_nothing(), values)
             counted = Counter((message.sync, outcome) for message, outcome in zip(messages, outcomes, strict=True))
             for (sync, outcome), count in sorted(counted.items()):
                 self._count(connection, sync, outcome, count, now)
@@ -158,6 +171,22 @@ class Hints(LedgerConnection):
             found = connection.execute(own.order_by(_hint.c.number).limit(limit))
             return [WaitingHint(int(number), int(source_pk)) for number, source_pk in found]
 
+    def payloads(self, hints: Sequence[WaitingHint]) -> dict[int, bytes]:
+        """Rows as these hints' messages tell them, encrypted, by the hint's number; of those that are kept."""
+        numbers = [each.number for each in hints]
+        found: dict[int, bytes] = {}
+        chosen = sa.select(_hint.c.number, _payload.c.sealed).join(_payload, _same_row())
+        with self.reading("read rows of messages") as connection:
+            for start in range(0, len(numbers), _AT_ONCE):
+                some = chosen.where(_hint.c.number.in_(numbers[start : start + _AT_ONCE]))
+                found.update((int(number), bytes(sealed)) for number, sealed in connection.execute(some))
+        return found
+
+    def forget_payloads(self) -> int:
+        """Remove the rows of all messages, whoever they are of; the hints stay, and their rows are read; how many."""
+        with self.writing("forget rows of messages") as connection:
+            return connection.execute(sa.delete(_payload)).rowcount
+
     def count_waiting(self, sync: str) -> tuple[int, datetime | None]:
         """How many hints of a sync no run has read, and when the oldest of them came."""
         counted = sa.select(sa.func.count(), sa.func.min(_hint.c.received_at))
@@ -172,6 +201,8 @@ class Hints(LedgerConnection):
             for start in range(0, len(marked), _AT_ONCE):
                 own = _hint.c.number.in_(marked[start : start + _AT_ONCE])
                 connection.execute(sa.update(_hint).where(own).values(read_at=now))
+                read = sa.select(_hint.c.number).where(own, _same_row())
+                connection.execute(sa.delete(_payload).where(read.exists()))
 
     def heard(self, sync: str, since: date) -> Heard:
         """Messages counted since a day, UTC."""
@@ -181,10 +212,14 @@ class Hints(LedgerConnection):
             found = connection.execute(chosen.order_by(_heard.c.outcome)).all()
         return Heard({each[0]: int(each[1]) for each in found}, max((each[2] for each in found), default=None))
 
-    def purge(self, *, dry_run: bool = False) -> int:
+    def purge(self, *, payload_days: int, dry_run: bool = False) -> int:
         """Remove hints that came longer ago than a message may come again, read or not, and old counts.
 
         Who has not read them by then has read the whole table since.
+
+        Args:
+            payload_days: rows of messages that nobody took for so long go sooner than their hints.
+            dry_run: only count.
 
         Returns:
             How many hints.
@@ -196,5 +231,21 @@ class Hints(LedgerConnection):
                 return int(connection.execute(sa.select(sa.func.count()).select_from(_hint).where(old)).scalar_one())
         with self.writing("purge hints") as connection:
             gone = connection.execute(sa.delete(_hint).where(old)).rowcount
+            untaken = _payload.c.received_at < now - timedelta(days=payload_days)
+            connection.execute(sa.delete(_payload).where(untaken))
             connection.execute(sa.delete(_heard).where(_heard.c.day < (now - timedelta(days=KEPT_DAYS)).date()))
         return gone
+
+
+def _same_row() -> sa.ColumnElement[bool]:
+    """That a row of a message is the one that a hint is about."""
+    return sa.and_(
+        _payload.c.sync == _hint.c.sync,
+        _payload.c.message_id == _hint.c.message_id,
+        _payload.c.source_pk == _hint.c.source_pk,
+    )
+
+
+def _set_up(connection: Any, _record: object) -> None:
+    connection.execute("PRAGMA synchronous=FULL")  # a message is answered when it is on the disk
+    connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten: it held rows of people

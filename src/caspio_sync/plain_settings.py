@@ -54,6 +54,7 @@ OF_A_RUN: Forms = {
     "CASPIO_CALLS_PER_WINDOW": COUNT_OR_NONE,
     "CASPIO_CONNECTIONS": re.compile(r"[1-9]|1[0-6]"),
     "CASPIO_SYNC_SENDER": re.compile(r"(?i)auto|inline|process"),
+    "CASPIO_SYNC_PAYLOAD_KEYS": re.compile(r"[A-Za-z0-9_-]{43}="),
 }
 """What `Settings` reads besides."""
 _NEEDED = ("CASPIO_INTEGRATION_URL", "CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET")

@@ -27,11 +27,12 @@ from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.feeds import HOOK_VARIABLE, FeedSettings
 from caspio_sync.places import DEFAULT_SYNCS, closed
-from caspio_sync.state import Folder, StateSettings, TypedSettings
+from caspio_sync.state import Folder, PayloadKeys, StateSettings, TypedSettings
 from caspio_sync.sync_files import FILE_VARIABLE, SyncFiles, bare_name, destination_in, sync_files_of
 from caspio_sync.wire.http import is_address, is_in_clear, is_loopback
 
 SANDBOX_VARIABLE = "CASPIO_SYNC_SANDBOX"  # set by our own commands alone: the accounts are the sandbox's
+_OTHER_SECRETS = ("CASPIO_SYNC_LEDGER_URL", "CASPIO_SYNC_NOTIFY_URL", "CASPIO_SYNC_PAYLOAD_KEYS")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 
 
@@ -190,6 +191,8 @@ class Settings(LocalSettings):
     sender: Annotated[Literal["auto", "inline", "process"], BeforeValidator(_lower)] = Field(
         default="auto", validation_alias="CASPIO_SYNC_SENDER"
     )
+
+    payload_keys: PayloadKeys = None
 
     _url_in_secret = field_validator("caspio_integration_url")(in_secret)
 
@@ -366,7 +369,7 @@ def secret_variables() -> frozenset[str]:
         for name, field in each.model_fields.items()
         if SecretStr in {field.annotation, *get_args(field.annotation)}
     }
-    return frozenset({"CASPIO_CLIENT_SECRET", "CASPIO_SYNC_LEDGER_URL", "CASPIO_SYNC_NOTIFY_URL", *own})
+    return frozenset({"CASPIO_CLIENT_SECRET", *_OTHER_SECRETS, *own})
 
 
 def account_variables() -> tuple[str, ...]:

@@ -1,15 +1,19 @@
 """Where this machine keeps its state, the ledger and the inbox: the settings that all who open one of them share."""
 
+import base64
+import binascii
 import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from caspio_sync.characters import trimmed
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.places import DEFAULT_HOME, has_inbox, inbox_url, ledger_url
+
+_KEY_BYTES = 32
 
 
 def _from_home(path: Path) -> Path:
@@ -41,6 +45,29 @@ class TypedSettings(BaseSettings):
         """Without blanks and line ends around a value; an empty one is not set."""
         clean = {name: trimmed(value) if isinstance(value, str) else value for name, value in values.items()}
         return {name: value for name, value in clean.items() if value != ""}
+
+
+def _keys_of_payloads(keys: SecretStr) -> SecretStr:
+    """Keys of Fernet, with commas between: 32 bytes each, in base64 with - and _ (its documentation)."""
+    for each in keys.get_secret_value().split(","):
+        try:
+            known = len(base64.b64decode(each.strip(), altchars=b"-_", validate=True))
+        except (ValueError, binascii.Error):
+            known = 0
+        if known != _KEY_BYTES:
+            raise ValueError(
+                "each key is 32 bytes in base64 (openssl rand -base64 32 | tr +/ -_); put commas between several"
+            )
+    return keys
+
+
+PayloadKeys = Annotated[
+    Annotated[SecretStr, AfterValidator(_keys_of_payloads)] | None,
+    Field(
+        validation_alias="CASPIO_SYNC_PAYLOAD_KEYS",
+        description="encrypt rows that webhooks told whole while they wait; `caspio-sync webhooks install` makes one",
+    ),
+]
 
 
 class StateSettings(TypedSettings):

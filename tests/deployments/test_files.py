@@ -111,6 +111,7 @@ OF_THE_RECEIVER = {
     "CASPIO_SYNC_WEBHOOKS",
     "CASPIO_SYNC_ACTIVECAMPAIGN_SECRET",
     "CASPIO_SYNC_ACTIVECAMPAIGN_OLD_SECRET",
+    "CASPIO_SYNC_PAYLOAD_KEYS",
     "CASPIO_SYNC_WEBHOOK_SIGNATURE_HEADER",
     "CASPIO_SYNC_WEBHOOK_SIGNATURE_ENCODING",
     "CASPIO_SYNC_WEBHOOK_SIGNATURE_PREFIX",
@@ -133,6 +134,7 @@ def test_compose_passes_every_variable_as_it_is_and_no_sandbox_in_its_place(comp
     environment = compose["services"][service]["environment"]
     of_compose = {"CASPIO_SYNC_HOME", "CASPIO_SYNC_SYNCS", "CASPIO_SYNC_LEDGER_URL"}
     passed = {name for name in _example_variables() if not name.startswith("POSTGRES_")} - of_compose - OF_THE_RECEIVER
+    passed.add("CASPIO_SYNC_PAYLOAD_KEYS")  # the runs decrypt what the receiver encrypts
     assert {name: environment.get(name) for name in passed} == {name: f"${{{name}:-}}" for name in passed}
     assert SANDBOX_VARIABLE not in environment
 
@@ -244,7 +246,7 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
             for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
             if connection.execute("SELECT has_table_privilege(%s, %s)", (table, right)).fetchone() == (True,)
         }
-        posts = ("inbox_post", "inbox_malformed", "inbox_hint")
+        posts = ("inbox_post", "inbox_malformed", "inbox_hint", "inbox_payload")
         assert allowed == {
             *((table, right) for table in (*posts, "inbox_heard") for right in ("SELECT", "INSERT")),
             ("inbox_heard", "UPDATE"),

@@ -4,11 +4,13 @@ import asyncio
 from typing import Any
 
 import httpx
+from pydantic import SecretStr
 
 from caspio_sync.deployed.webhook import name_of
 from caspio_sync.feeds import SignatureForm, WebhookFeed
 from caspio_sync.hints import Hints
 from caspio_sync.inbox import Inbox
+from caspio_sync.payloads import PayloadCipher
 from caspio_sync.receiver.app import Receiver
 from caspio_sync.receiver.webhooks import CaspioFeed
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
@@ -23,8 +25,10 @@ TYPES = ("table.recordInsert", "table.recordUpdate", "table.recordDelete")
 class Hooked:
     """A world, its webhook, and the receiver it posts to."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, keys: SecretStr | None = None) -> None:
+        """`keys`: that the receiver encrypts rows with; without them its feeds keep none."""
         self.world = world
+        self._cipher = None if keys is None else PayloadCipher(keys)
         self.secrets: dict[str, str] = {}
 
     def misbehave(self, **switches: Any) -> None:
@@ -49,10 +53,13 @@ class Hooked:
 
     def deliver(self) -> None:
         """What Caspio has to tell arrives."""
-        feeds = {sync: WebhookFeed(secrets=(secret,)) for sync, secret in self.secrets.items()}
+        feeds = {
+            sync: WebhookFeed(secrets=(secret,), payload=self._cipher is not None)
+            for sync, secret in self.secrets.items()
+        }
         url = current_settings().inbox_url
         with Hints.open(url, clock=self.world.clock) as hints, Inbox.open(url, clock=self.world.clock) as inbox:
-            feed = CaspioFeed(feeds, keep=hints.add, form=SignatureForm(), clock=self.world.clock)
+            feed = CaspioFeed(feeds, keep=hints.add, form=SignatureForm(), cipher=self._cipher, clock=self.world.clock)
             app = Receiver(inbox, tokens=[], caspio=feed).app
 
             async def live() -> None:
@@ -61,6 +68,28 @@ class Hooked:
                     await self.world.caspio.deliveries.deliver()
 
             asyncio.run(live())
+
+    def retell(self, sync: str, template: str) -> None:
+        """From now on the webhook tells what is added by this template."""
+
+        async def conversation(client: httpx.AsyncClient) -> None:
+            hooks = (await client.get(f"{API}outgoingWebhooks")).json()
+            hook = next(each["Id"] for each in hooks if each["Name"] == name_of(sync))
+            events = (await client.get(f"{API}outgoingWebhooks/{hook}/events")).json()
+            event = next(each for each in events if each["Type"] == TYPES[0])
+            changed = {"EventType": TYPES[0], "ObjectName": event["ObjectName"], "CustomPayloadTemplate": template}
+            answer = await client.put(f"{API}outgoingWebhooks/{hook}/events/{event['Id']}", json=changed)
+            assert answer.status_code == 200, answer.text
+
+        talk(self.world.caspio, conversation)
+
+    def kept(self) -> int:
+        """How many rows of messages are kept."""
+        with (
+            Hints.open(current_settings().inbox_url, clock=self.world.clock) as hints,
+            hints.reading("look") as connection,
+        ):
+            return int(connection.exec_driver_sql("SELECT COUNT(*) FROM inbox_payload").scalar())
 
     def waiting(self, sync: str) -> int:
         with Hints.open(current_settings().inbox_url, clock=self.world.clock) as hints:

@@ -12,8 +12,9 @@ from caspio_sync.cli.main import app
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.feeds import feeds_named
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
-from caspio_sync.settings import receiver_settings
+from caspio_sync.settings import current_settings, receiver_settings
 from tests.contract.conftest import API, talk
+from tests.flows.happenings import LOOSE, TICKETS_SYNC, ticket, tickets
 from tests.flows.hooked import Hooked
 from tests.flows.world import World
 
@@ -72,6 +73,33 @@ def test_a_webhook_is_made_its_secret_written_down_and_shown_to_nobody(command: 
     lines = Path(".env").read_text().splitlines()
     assert [lines[0], lines[1], lines[3]] == ["# mine", "BRAZE_INSTANCE=", "CASPIO_SYNC_KEEP_DAYS=30"]
     assert feeds_named() == {"customers"}
+
+
+def test_of_events_the_feed_keeps_rows_and_a_key_is_made_that_nobody_sees(command: Command) -> None:
+    world = command.world
+    tickets(world, [ticket(1)])
+    command("install", "tickets", "--url", ROOT)
+    feed, keys = receiver_settings().webhooks["tickets"], receiver_settings().payload_keys
+    assert feed.payload
+    assert keys is not None
+    assert keys.get_secret_value() not in command.said
+    assert current_settings().payload_keys == keys
+    assert "trust: payload" in checked("tickets")
+    command("install", "tickets", "--url", ROOT)
+    assert receiver_settings().payload_keys == keys
+    world.sync(TICKETS_SYNC + "trust: row\n" + LOOSE, "tickets")
+    assert "rows are kept as messages tell them, and read all the same" in checked("tickets")
+    command("install", "tickets", "--url", ROOT)
+    assert not receiver_settings().webhooks["tickets"].payload
+    assert "announced rows are read again" in checked("tickets")
+    world.sync(TICKETS_SYNC + LOOSE, "tickets")
+    assert "its feed does not keep them" in checked("tickets")
+    command.install()
+    assert not receiver_settings().webhooks["customers"].payload
+
+
+def checked(sync: str) -> str:
+    return " ".join(CliRunner().invoke(app, ["check", sync]).output.split())
 
 
 def test_a_settings_file_that_is_made_is_its_owners_alone_and_another_keeps_its_rights(command: Command) -> None:

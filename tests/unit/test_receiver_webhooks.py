@@ -55,11 +55,11 @@ def test_what_comes_again_within_14_days_is_a_duplicate_and_an_event_id_says_not
     hooks.hints.mark_read(each.number for each in hooks.hints.waiting("customers", limit=10))
     assert hooks.send(first) == ["duplicate"]
     hooks.clock.advance(timedelta(days=13).total_seconds())
-    assert hooks.hints.purge() == 0
+    assert hooks.hints.purge(payload_days=7) == 0
     later = {**first, "eventDate": f"{hooks.clock.now():%Y-%m-%dT%H:%M:%S}"}
     assert hooks.send(later) == ["duplicate"]
     hooks.clock.advance(timedelta(days=2).total_seconds())
-    assert hooks.hints.purge() == 2
+    assert hooks.hints.purge(payload_days=7) == 2
     assert hooks.send({**later, "eventDate": None}) == ["kept"]
 
 

@@ -9,6 +9,7 @@ from caspio_sync.settings import (
     current_settings,
     destination_settings,
     every_setting,
+    load_settings,
     local_settings,
     receiver_settings,
 )
@@ -144,3 +145,12 @@ def test_a_receiver_without_its_token_is_told_which(folder: Path) -> None:
 
 def test_looking_at_this_machine_needs_no_key(folder: Path) -> None:
     assert local_settings().ledger_url == "sqlite:///.caspio-sync/ledger.db"
+
+
+@pytest.mark.parametrize("keys", ["short", "A" * 43, "A" * 43 + "=,", "*" * 43 + "=", "A" * 44 + "="])
+def test_keys_that_encrypt_nothing_are_refused_and_not_shown(tmp_path: Path, keys: str) -> None:
+    file = tmp_path / "own.env"
+    file.write_text(f"CASPIO_SYNC_PAYLOAD_KEYS={keys}\n")
+    with pytest.raises(ConfigurationError, match="CASPIO_SYNC_PAYLOAD_KEYS: each key is 32 bytes") as told:
+        load_settings(file)
+    assert keys not in str(told.value)

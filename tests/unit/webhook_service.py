@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import orjson
 
 from caspio_sync.feeds import SignatureForm, WebhookFeed
 from caspio_sync.hints import Hints
 from caspio_sync.inbox import Inbox
+from caspio_sync.payloads import PayloadCipher
 from caspio_sync.receiver.app import Receiver
 from caspio_sync.receiver.webhooks import CaspioFeed, Keep
 from tests.virtual_clock import VirtualClock
@@ -40,12 +42,22 @@ def message(*keys: Any, **words: Any) -> dict[str, Any]:
 class HookService:
     """A receiver in this process."""
 
-    def __init__(self, folder: Any, *, keep: Keep | None = None, form: SignatureForm | None = None) -> None:
+    def __init__(
+        self,
+        folder: Any,
+        *,
+        keep: Keep | None = None,
+        form: SignatureForm | None = None,
+        cipher: PayloadCipher | None = None,
+        feeds: Mapping[str, WebhookFeed] = FEEDS,
+    ) -> None:
         self.clock = VirtualClock(NOW)
         self.url = f"sqlite:///{folder}/inbox.db"
         self.hints = Hints.open(self.url, clock=self.clock)
         self.inbox = Inbox.open(self.url, clock=self.clock)
-        self.feed = CaspioFeed(FEEDS, keep=keep or self.hints.add, form=form or SignatureForm(), clock=self.clock)
+        self.feed = CaspioFeed(
+            feeds, keep=keep or self.hints.add, form=form or SignatureForm(), cipher=cipher, clock=self.clock
+        )
         self.receiver = Receiver(self.inbox, tokens=[], caspio=self.feed)
 
     def close(self) -> None:
@@ -92,8 +104,16 @@ class HookService:
         """Everything that is kept, as text."""
         with self.hints.reading("look") as connection:
             rows = connection.exec_driver_sql("SELECT * FROM inbox_hint").all()
-            rows = [*rows, *connection.exec_driver_sql("SELECT * FROM inbox_heard").all()]
+            for table in ("inbox_heard", "inbox_payload"):
+                rows = [*rows, *connection.exec_driver_sql(f"SELECT * FROM {table}").all()]
         return repr(rows)
 
     def heard(self) -> dict[str, int]:
         return self.hints.heard("customers", self.clock.now().date()).messages
+
+    def rows(self, cipher: PayloadCipher, sync: str = "customers") -> dict[int, Any]:
+        """The rows of messages that are kept, by PK_ID, decrypted."""
+        waiting = self.hints.waiting(sync, limit=10_000)
+        pks = {each.number: each.source_pk for each in waiting}
+        sealed = self.hints.payloads(waiting)
+        return {pks[number]: orjson.loads(cipher.open(row) or b"") for number, row in sealed.items()}

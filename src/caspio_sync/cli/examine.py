@@ -25,7 +25,7 @@ from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.prepared import Prepared, prepare
 from caspio_sync.engine.workspace import known_accounts
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
-from caspio_sync.feeds import feeds_named
+from caspio_sync.feeds import feeds_named, feeds_with_payload
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
@@ -190,7 +190,10 @@ async def _hook_findings(prepared: Prepared, settings: Settings, caspio: CaspioC
         with connect.hints(settings, connect.clock) as hints:
             late = webhook.waiting(name, *hints.count_waiting(name), hints.now())
         found = await webhook.look(OutgoingWebhooks(caspio), name)
-        return [*webhook.findings(name, prepared.source.name, found), *late]
+        told = webhook.payload_findings(
+            prepared.definition, kept=name in feeds_with_payload(), has_key=settings.payload_keys is not None
+        )
+        return [*webhook.findings(name, prepared.source.name, found), *told, *late]
     except CaspioSyncError as error:
         return findings_of(error)
 

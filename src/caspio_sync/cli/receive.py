@@ -42,6 +42,7 @@ def receive(
     from caspio_sync.event_loop import run
     from caspio_sync.hints import Hints
     from caspio_sync.inbox import Inbox
+    from caspio_sync.payloads import PayloadCipher
     from caspio_sync.receiver.app import Receiver
     from caspio_sync.receiver.protocol import GuardedProtocol
     from caspio_sync.receiver.webhooks import CaspioFeed
@@ -55,7 +56,8 @@ def receive(
         feed = None
         if settings.webhooks:
             hints = stack.enter_context(Hints.open(settings.inbox_url))
-            feed = CaspioFeed(settings.webhooks, keep=_kept_in(inbox, hints), form=settings.signature)
+            cipher = PayloadCipher(settings.payload_keys) if settings.payload_keys else None
+            feed = CaspioFeed(settings.webhooks, keep=_kept_in(inbox, hints), form=settings.signature, cipher=cipher)
         receiver = Receiver(inbox, tokens=settings.tokens, caspio=feed, activecampaign=settings.hook_secrets)
         if feed is not None:
             receiver.metrics.registry.register(feed.messages)

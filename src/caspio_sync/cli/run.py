@@ -186,7 +186,8 @@ def end_listening(report: "ListeningReport", *, as_json: bool) -> Never:
             "",
             ("while listening", "rows"),
             [
-                ("announced, and read again", report.hints),
+                ("announced, and read again", report.hints - report.told),
+                *([("announced, and taken from their messages", report.told)] if report.told else []),
                 ("sent", report.sent),
                 ("not sent", report.not_sent),
                 ("sessions, sweeps", f"{number(report.sessions)}, {number(report.sweeps)}"),

@@ -29,6 +29,7 @@ from caspio_sync.hints import KEPT_DAYS, Heard
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.announced import announced
 from caspio_sync.observe.report import RunOptions
+from caspio_sync.payloads import KEYS_VARIABLE, new_key
 from caspio_sync.settings import Settings, current_settings
 
 _OLD_SECRETS = 1  # that stay good beside the new one: of calls that are under way
@@ -64,8 +65,10 @@ def install(
 
     Its secret, which Caspio shows once, goes into CASPIO_SYNC_WEBHOOKS of the settings file, for `caspio-sync receive`,
     which has to be started again. A webhook of its name whose secret is not there is made anew, after asking; what
-    changed meanwhile is read then. Needs a web services profile with "Enable access to all objects". Caspio announces
-    no imports, data tasks, bulk replacements and cascades: the schedule finds these.
+    changed meanwhile is read then. Where rows that are added are sent as their messages tell them (events, `trust:
+    payload`), a key to encrypt them with is made besides, CASPIO_SYNC_PAYLOAD_KEYS. Needs a web services profile with
+    "Enable access to all objects". Caspio announces no imports, data tasks, bulk replacements and cascades: the
+    schedule finds these.
 
     Example: `caspio-sync webhooks install customers --url https://hooks.example.com`
     """
@@ -152,8 +155,10 @@ def _remember(want: Wanted, secrets: list[str]) -> None:
     feed = feeds.get(want.sync) if isinstance(feeds.get(want.sync), dict) else None
     before = list((feed or {}).get("secrets") or [])
     kept = before if not secrets else [*secrets, *before[:_OLD_SECRETS]]
-    feeds[want.sync] = {"table": want.table, "secrets": kept}
+    feeds[want.sync] = {"table": want.table, "secrets": kept, **({"payload": True} if want.payload else {})}
     _write(feeds)
+    if want.payload and not (os.environ.get(KEYS_VARIABLE) or read_env_file(settings_file()).get(KEYS_VARIABLE)):
+        write_variable(settings_file(), KEYS_VARIABLE, new_key())
 
 
 def _write(feeds: dict[str, Any]) -> None:

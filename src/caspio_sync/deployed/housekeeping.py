@@ -81,7 +81,7 @@ def purge_ledger(settings: LocalSettings, *, dry_run: bool) -> HousekeepingRepor
                 before = connect.clock.now() - timedelta(days=settings.keep_inbox_days)
                 posts = inbox.purge(folded=folded or 0, before=before, dry_run=dry_run)
             with contextlib.closing(connect.hints(settings, connect.clock)) as told:
-                hints = told.purge(dry_run=dry_run)
+                hints = told.purge(payload_days=settings.keep_inbox_days, dry_run=dry_run)
     return HousekeepingReport(
         dry_run=dry_run,
         keep_days=settings.keep_days,

@@ -43,7 +43,8 @@ class ListeningReport(BaseModel):
         sessions: that ended well.
         sweeps: that ended well, for what was not announced.
         failed: those of either that did not.
-        hints: rows of messages that were read again.
+        hints: rows that messages announced.
+        told: of these, rows that were taken from their messages instead of being read.
         sent: rows that were accepted.
         not_sent: rows that were to be sent and were not.
         error: why the last session that failed did.
@@ -54,6 +55,7 @@ class ListeningReport(BaseModel):
     sweeps: int = 0
     failed: int = 0
     hints: int = 0
+    told: int = 0
     sent: int = 0
     not_sent: int = 0
     error: str | None = None
@@ -68,6 +70,7 @@ class ListeningReport(BaseModel):
         self.sessions += not is_sweep
         self.sweeps += is_sweep
         self.hints += report.hints
+        self.told += report.told
         self.sent += report.sent
         self.not_sent += report.not_sent
 

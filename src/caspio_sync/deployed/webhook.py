@@ -13,6 +13,7 @@ from caspio_sync.engine.finding import Finding
 from caspio_sync.engine.hinted import can_be_hinted
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.mapping.definition import Sync
+from caspio_sync.payloads import KEYS_VARIABLE
 from caspio_sync.wire.http import is_loopback
 
 _PREFIX = "caspio-sync "
@@ -34,6 +35,7 @@ class Wanted:
         urls: the receivers' addresses for this sync.
         throttling: calls a second; None: what the plan allows.
         sources: whose changes it hears.
+        payload: whether rows that are added are kept as its messages tell them.
     """
 
     sync: str
@@ -41,6 +43,7 @@ class Wanted:
     urls: tuple[str, ...]
     throttling: int | None = None
     sources: tuple[str, ...] = SOURCES
+    payload: bool = False
 
 
 @dataclass(slots=True)
@@ -75,7 +78,8 @@ def wanted(definition: Sync, roots: Sequence[str], *, throttling: int | None, re
         )
     sources = SOURCES if rest else tuple(each for each in SOURCES if each != "RESTAPIs")
     urls = tuple(_address(root, definition.name) for root in roots)
-    return Wanted(definition.name, str(definition.source.table), urls, throttling, sources)
+    table = str(definition.source.table)
+    return Wanted(definition.name, table, urls, throttling, sources, definition.trusts_payload)
 
 
 def _address(root: str, sync: str) -> str:
@@ -177,6 +181,27 @@ def waiting(sync: str, count: int, since: datetime | None, now: datetime) -> lis
         f"`caspio-sync deploy` and a worker, or `caspio-sync run {sync} --hints`; the schedule finds them all the same"
     )
     return [Finding("warning", what, remedy)]
+
+
+def payload_findings(definition: Sync, *, kept: bool, has_key: bool) -> list[Finding]:
+    """Whether rows that are added are taken from their messages, and what keeps them from it.
+
+    Args:
+        definition: the sync, which has a feed.
+        kept: whether its feed keeps them.
+        has_key: whether there is a key to encrypt them with.
+    """
+    sync = definition.name
+    again = f"`caspio-sync webhooks install {sync} --url …`, and start the receiver again"
+    if not definition.trusts_payload:
+        if kept:
+            return [Finding("warning", "rows are kept as messages tell them, and read all the same", again)]
+        return [Finding("ok", "webhook: announced rows are read again")]
+    if kept and has_key:
+        return [Finding("ok", "webhook: rows that are added are sent as their messages tell them (trust: payload)")]
+    lacks = "its feed does not keep them" if not kept else f"{KEYS_VARIABLE} is not set, here or for the receiver"
+    what = f"rows that are added are read again, though their messages tell them: {lacks}"
+    return [Finding("warning", what, f"{again}; or write `trust: row`")]
 
 
 def findings(sync: str, table: str, found: Found) -> list[Finding]:

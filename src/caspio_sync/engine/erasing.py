@@ -86,11 +86,16 @@ async def erase_named(run: SyncRun) -> Ended:
 
 
 async def _forget_in_inbox(run: SyncRun) -> None:
-    """Take what was told of blocked people out of the inbox; what it tells from here on is not folded."""
+    """Take what was told of blocked people out of the inbox; what it tells from here on is not folded.
+
+    Rows of webhooks' messages are encrypted: all of them go, whoever they are of, and are read again by their PK_ID.
+    """
     settings, connect = current_settings(), CONNECT.get()
     if settings.has_inbox:
         with connect.inbox(settings, run.clock) as inbox:
             await run.ledger.do(inbox.forget, run.ledger.ledger.erased_events)
+        with connect.hints(settings, run.clock) as hints:
+            await run.ledger.do(hints.forget_payloads)
 
 
 async def request(run: SyncRun, keys: Sequence[str], *, by: str, again: bool = False) -> int:

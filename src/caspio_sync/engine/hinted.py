@@ -1,7 +1,8 @@
 """Reading what Caspio's webhooks announced: hints, taken as they arrive, their rows read again by PK_ID.
 
 A message says which row to look at, and nothing that is believed of it: so its order, its age and its repetition do no
-harm, and what is there now is what is sent. Hints of a moment are read together, about a hundred rows a call.
+harm, and what is there now is what is sent. Hints of a moment are read together, about a hundred rows a call. Rows that
+were added may be taken from their messages, where their kind can tell that they are new (`told_rows.py`).
 """
 
 import asyncio
@@ -10,6 +11,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 
+import polars as pl
+
+from caspio_sync.caspio.cells import source_frame
 from caspio_sync.caspio.client import CaspioClient
 from caspio_sync.caspio.records import SourceBatch
 from caspio_sync.caspio.rows_by_key import rows_by_key
@@ -19,10 +23,12 @@ from caspio_sync.engine.prepared import Prepared
 from caspio_sync.engine.quota import CaspioQuota
 from caspio_sync.engine.reading import Reading
 from caspio_sync.engine.run import SyncRun
+from caspio_sync.engine.told_rows import ToldRows
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.hints import Hints, WaitingHint
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.definition import Sync
+from caspio_sync.payloads import PayloadCipher
 from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.spans import utc_day
 
@@ -46,6 +52,7 @@ class HintedReading(Reading):
         clock: all waiting goes through it.
         listen_seconds: goes on so long, taking what arrives; 0: only what has arrived.
         is_asked_for: whether another run waits for this one's end.
+        told: finds rows that messages tell whole; None where every announced row is read.
         window: how long hints are gathered before they are read.
         stopped: whether nothing more is sent.
     """
@@ -56,6 +63,7 @@ class HintedReading(Reading):
     clock: Clock
     listen_seconds: float
     is_asked_for: Callable[[], Awaitable[bool]]
+    told: ToldRows | None
     window: Callable[[], Awaitable[float]]
     stopped: Callable[[], bool] = lambda: False
     _gone: set[int] = field(default_factory=set)
@@ -111,10 +119,15 @@ class HintedReading(Reading):
         """The rows as they are now; None where all of them are gone. A call that failed may be repeated."""
         prepared, wanted = self.prepared, sorted({each.source_pk for each in found})
         where = prepared.definition.source.where
+        told = source_frame([], prepared.read_fields, prepared.key.name)
+        if self.told is not None:
+            told = await self.told.of(found)
+        asked = sorted({*wanted} - {*told[SOURCE_PK]})
         rows = await rows_by_key(
-            self.caspio, prepared.source, prepared.key, wanted, fields=prepared.read_fields, where=where
+            self.caspio, prepared.source, prepared.key, asked, fields=prepared.read_fields, where=where
         )
-        rows = rows.unique(SOURCE_PK).sort(SOURCE_PK)
+        rows = pl.concat([told, rows]).unique(SOURCE_PK).sort(SOURCE_PK)
+        self.report.told += told.height
         there = set(rows[SOURCE_PK])
         self._read_at, self._last = self.clock.monotonic(), found[-1].number
         self.report.hints += len(found)
@@ -197,6 +210,7 @@ def hinted(
     hints: Hints,
     ledger: LedgerThread,
     caspio: CaspioClient,
+    cipher: PayloadCipher | None,
     clock: Clock,
     stopped: Callable[[], bool],
 ) -> HintedReading:
@@ -208,10 +222,11 @@ def hinted(
         hints: what has arrived.
         ledger: tells who waits for the lease.
         caspio: is asked for the rows.
+        cipher: decrypts rows that messages tell; None: there is no key.
         clock: all waiting goes through it.
         stopped: whether nothing more is sent.
     """
-    name = prepared.definition.name
+    name, believes = prepared.definition.name, prepared.definition.trusts_payload
     return HintedReading(
         **{each.name: getattr(reading, each.name) for each in fields(Reading)},
         prepared=prepared,
@@ -220,6 +235,7 @@ def hinted(
         clock=clock,
         listen_seconds=reading.options.listen_seconds,
         is_asked_for=functools.partial(ledger.do, ledger.ledger.is_asked_for, name),
+        told=ToldRows(prepared, hints, ledger, cipher) if cipher is not None and believes else None,
         window=functools.partial(_present_window, reading.quota, ledger),
         stopped=stopped,
     )

@@ -173,6 +173,17 @@ class Events(Recording, Leases):
             rows = [tuple(each) for each in connection.execute(chosen)]
         return pl.DataFrame(rows, schema=UNKNOWN_SCHEMA, orient="row")
 
+    def met_rows(self, sync: str, source_pks: Sequence[int]) -> set[int]:
+        """Of these rows, those of which anything is known: a verdict, or that they were about to leave."""
+        met: set[int] = set()
+        with self.reading("look for rows that were met") as connection:
+            for table in (schema.row, tables.journal):
+                column = table.c.source_pk
+                for numbers in integer_lists(pl.Series(list(source_pks), dtype=pl.Int64)):
+                    some = column.in_([int(each) for each in numbers.split(",")])
+                    met.update(connection.execute(sa.select(column).where(table.c.sync == sync, some)).scalars())
+        return met
+
     def people_sent(self, sync: str, most: int | None) -> pl.DataFrame:
         """Of people of whom rows were sent and acknowledged: key, source_pk (the lowest) and `rows`.
 

@@ -247,6 +247,16 @@ class Sync(Strict):
         return True
 
     @property
+    def trusts_payload(self) -> bool:
+        """Whether a row that was added may be taken from the message that announced it, instead of being read."""
+        return False
+
+    @property
+    def compares_versions(self) -> bool:
+        """Whether another version of a row that was sent is of interest."""
+        return True
+
+    @property
     def grows(self) -> bool:
         """Whether rows are only added to its source, so that what is above the last PK_ID is all there is to read."""
         return False

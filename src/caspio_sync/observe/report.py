@@ -187,7 +187,8 @@ class RunReport(BaseModel):
 
     mapping_version: int | None = None  # the number of its mapping; the ledger knows what it maps
     whole: bool = False  # whether it reads the source from its first row to its last
-    hints: int = 0  # rows of webhooks' messages that were read again
+    hints: int = 0  # rows that webhooks' messages announced
+    told: int = 0  # of these, rows that were taken from their messages instead of being read
     expected: int = 0  # rows that Caspio counted when the read was opened
     counted: int = (
         0  # rows that Caspio counted in what was read, stretch by stretch: without a limit never more than `read`

@@ -153,16 +153,19 @@ def _pairs(pairs: Sequence[tuple[str, Any]]) -> dict[str, Sequence[Any]]:
 
 def _keys(row: Mapping[str, Sequence[Any]]) -> Iterator[int]:
     """PK_IDs of a row: whole numbers, or their digits; a template cannot write a number otherwise than as text."""
-    for value in row.get(KEY.lower(), ()):
-        number = None
-        if isinstance(value, float) and value.is_integer():
-            number = int(value)
-        elif isinstance(value, int) and not isinstance(value, bool):
-            number = value
-        elif isinstance(value, str) and (text := value.strip()).isascii() and text.isdecimal() and len(text) < 20:
-            number = int(text)
-        if number is not None and 0 < number <= _LARGEST:
-            yield number
+    yield from (key for value in row.get(KEY.lower(), ()) if (key := key_of(value)) is not None)
+
+
+def key_of(value: Any) -> int | None:
+    """A cell as a PK_ID; None where it is none."""
+    number = None
+    if isinstance(value, float) and value.is_integer():
+        number = int(value)
+    elif isinstance(value, int) and not isinstance(value, bool):
+        number = value
+    elif isinstance(value, str) and (text := value.strip()).isascii() and text.isdecimal() and len(text) < 20:
+        number = int(text)
+    return number if number is not None and 0 < number <= _LARGEST else None
 
 
 def _instant(text: str) -> datetime | None:

@@ -30,8 +30,10 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.feeds import SignatureForm, WebhookFeed
 from caspio_sync.hints import Message
+from caspio_sync.payloads import PayloadCipher
 from caspio_sync.receiver.access import RefusedPostError, is_one_of, read_body
 from caspio_sync.receiver.messages import UnreadableMessageError, message_of, read_posted
+from caspio_sync.receiver.told_rows import told_by, with_rows
 
 _LOG = logging.getLogger(__name__)
 PATH = "/caspio"
@@ -58,6 +60,7 @@ class CaspioFeed:
         feeds: secrets and table by sync.
         keep: writes messages down, and says what became of each; called in a thread, by one at a time.
         form: how messages are signed.
+        cipher: encrypts rows of feeds that keep them; None: none are kept.
         clock: tells which messages are stale.
         body_limit: bytes of one message.
         registry: where its counter goes.
@@ -69,6 +72,7 @@ class CaspioFeed:
         *,
         keep: Keep,
         form: SignatureForm,
+        cipher: PayloadCipher | None = None,
         clock: Clock | None = None,
         body_limit: int = BODY_LIMIT,
         registry: CollectorRegistry | None = None,
@@ -76,6 +80,7 @@ class CaspioFeed:
         self._feeds = feeds
         self._keep = keep
         self._form = form
+        self._cipher = cipher
         self._clock = clock or SystemClock()
         self._limit = body_limit
         self._held = 0
@@ -108,7 +113,8 @@ class CaspioFeed:
             raise RefusedPostError(HTTPStatus.NOT_FOUND, "there is no feed of this name")
         body = await self._body(request)
         given = [request.path_params.get("secret", ""), request.headers.get(SECRET_HEADER, "")]
-        proven = self._is_signed(request, body, feed.secrets) or is_one_of(given, feed.secrets)
+        signed = self._is_signed(request, body, feed.secrets)
+        proven = signed or is_one_of(given, feed.secrets)
         try:
             posted = read_posted(body, request.headers.get("content-type", ""), request.url.query)
         except UnreadableMessageError as error:
@@ -117,6 +123,11 @@ class CaspioFeed:
         if not proven and not is_one_of(posted.secrets, feed.secrets):
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, _UNPROVEN)
         message = message_of(posted, sync, table=feed.table, now=self._clock.now(), oldest=STALE_AFTER)
+        if feed.payload and self._cipher is not None:
+            # A secret in path or header, or a parameter, says who posts, and not that Caspio wrote the body.
+            told = told_by(body)
+            if signed or is_one_of([told.secret], feed.secrets):
+                message = with_rows(message, told, [each.get_secret_value() for each in feed.secrets], self._cipher)
         outcome = await self._kept(message)
         self.messages.labels(sync, outcome).inc()
         self._tell(sync, outcome)

@@ -96,6 +96,8 @@ class Occurrences(Sync):
         on_update: what a row becomes that was sent and is edited: nothing; an event of its own, one a version; or held.
         when_lost: what becomes of an event whose answer was lost: it is held as unknown until a person settles it, or
             the next run sends it again, perhaps a second time.
+        trust: whether a row that was added is sent as its message tells it, or read again; None: from the message where
+            nothing but the row itself has to be looked at.
         gate: limits and expectations.
     """
 
@@ -106,6 +108,7 @@ class Occurrences(Sync):
     when: Annotated[str, Field(min_length=1)] | None = None
     on_update: Literal["ignore", "new_event", "hold"] = "ignore"
     when_lost: Literal["hold", "resend"] = "hold"
+    trust: Literal["payload", "row"] | None = None
     gate: EventGate = EventGate()
     on_missing: Literal["keep"] = "keep"
 
@@ -198,6 +201,24 @@ class Occurrences(Sync):
         return self.source.cursor is None and self.on_update == "ignore" and at_once
 
     @property
+    def trusts_payload(self) -> bool:
+        """As `Sync.trusts_payload`: versions only where the file says so: two spellings of a cell are two."""
+        wanted = "row" if self.compares_versions or any(self._read_besides()) else "payload"
+        return (self.trust or wanted) == "payload"
+
+    @property
+    def compares_versions(self) -> bool:
+        """As `Sync.compares_versions`."""
+        return self.on_update != "ignore"
+
+    def _read_besides(self) -> Iterator[str]:
+        """What says that a row has to be read, whatever its message tells, for people."""
+        if self.source.where is not None:
+            yield "only Caspio can judge a condition (`source.where`, `when`, `lines.complete.when`)"
+        if self.order_lines is not None:
+            yield "the lines of an order are read in any case"
+
+    @property
     def consent(self) -> Consent:
         """Events have none."""
         return Consent()
@@ -245,6 +266,8 @@ class Occurrences(Sync):
         if self.identity.on_new == "identify_by_email":
             text = "gives ids to profiles, which is a profile sync's work; write `create` or `update_only`"
             yield ("identity", "on_new"), f"identify_by_email {text}"
+        if self.trust == "payload":
+            yield from ((("trust",), f"{why}; write `trust: row`, or leave it out") for why in self._read_besides())
 
     def of_keys(self, field: str | None = None) -> Self:
         """The sync without its properties: what makes keys alone, from the identity's field or from another one."""
