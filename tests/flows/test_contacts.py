@@ -705,7 +705,6 @@ def test_a_file_that_asks_for_what_is_not_built_is_refused_with_its_line(shop: S
     contacts = shop()
     for more, word in (
         ("tags: {VIP: {from: Interests}}\n", "tags that are a field's own words (`from`) are not built yet"),
-        ("automations: {Welcome: {once: true}}\n", "`automations` is not built yet"),
         ("both: {Phone: phone}\n", "`both` is not built yet"),
         ("consent: {email_subscribe: Newsletter}\n", "states are told under: lists"),
     ):

@@ -116,6 +116,8 @@ def _show_calls(made: Plan) -> None:
     """What is made first, and which calls it takes, at both ends."""
     for line in made.first:
         OUT.print(f"[bold]first, at {made.report.destination}:[/] {escape(line)}", soft_wrap=True)
+    for name, people in made.enrolled.items():
+        OUT.print(f"{number(people)} people would enter the automation {escape(name)}")
     if made.calls is not None:
         takes = f"{seconds_text(made.seconds)} at the pace set for it"
         OUT.print(f"{number(made.calls)} calls to {made.report.destination}, {takes}")

@@ -49,6 +49,11 @@ def _lines(made: Plan) -> Iterator[str]:
         since = "" if made.events.since is None else f", from {made.events.since} to {made.events.until}"
         yield f"- events: {number(made.events.objects)} would go{since}; {number(made.events.unknown)} are unknown"
         yield ""
+    if made.enrolled:
+        yield from (
+            f"- {number(people)} people would enter the automation {name}" for name, people in made.enrolled.items()
+        )
+        yield ""
     if report.reasons:
         yield from ("| would not be sent | reason | rows |", "|---|---|---:|")
         yield from (f"| {each.verdict} | {_cell(each.reason)} | {number(each.rows)} |" for each in report.reasons)

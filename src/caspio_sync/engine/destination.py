@@ -173,6 +173,7 @@ class Sink(Generic[A]):
         keeps: whether rows need something made there first (`keeper`), which their kind does not ask for by itself.
         awaits_people: whether what people did is held until the destination knows them (`there`).
         ending: what the destination has announced of the end of such rows, for people; "" where they stay.
+        runs_automations: whether what people enter is entered as well by those nobody waits for (`QUIET`).
         follows_keys: whether a person whose key changed is the same one there; else another key is another person.
     """
 
@@ -189,6 +190,7 @@ class Sink(Generic[A]):
     awaits_people: bool = False
     ending: ClassVar[str] = ""
     follows_keys: ClassVar[bool] = False
+    runs_automations: bool = False
 
     def __init__(self, sync: Any) -> None:
         self.sync = sync

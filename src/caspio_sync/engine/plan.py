@@ -91,6 +91,7 @@ class Plan(BaseModel):
         events: of a sync of events or purchases; None for other kinds.
         mapping_changes: what the sync file maps otherwise than the last run did, and what becomes of it.
         first: what is made at the destination before anything is sent.
+        enrolled: how many people would enter an automation, by its name.
         calls: calls to the destination, where they are more than the requests; None where they are not.
         seconds: that these take at its limit.
     """
@@ -113,6 +114,7 @@ class Plan(BaseModel):
     events: EventsPlan | None = None
     mapping_changes: list[str] = Field(default_factory=list)
     first: list[str] = Field(default_factory=list)
+    enrolled: dict[str, int] = Field(default_factory=dict)
     calls: int | None = None
     seconds: float = 0.0
 

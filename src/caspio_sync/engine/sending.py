@@ -103,13 +103,21 @@ def without_required_consent(run: SyncRun, accepted: pl.DataFrame) -> tuple[pl.D
 
 def planned_writes(run: SyncRun, rows: pl.DataFrame) -> list[Write]:
     """How these changes travel; together their rows are all of them."""
+    return run.sink.writes(rows.with_columns(quiet(run).alias(QUIET)), run.mapping, whole=not run.work.patches)
+
+
+def sends_again(run: SyncRun) -> bool:
+    """Whether the run sends what was sent before, or may have been."""
     options = run.options
-    backfills = options.since is not None or options.pk_range is not None
+    return options.resend or options.since is not None or options.pk_range is not None
+
+
+def quiet(run: SyncRun) -> pl.Expr:
+    """Whether nobody waits for a change (`QUIET`)."""
     # Without a cursor each read is one of everything, and who is new may have been there for years; so may who is new
     # to the rest of a read that was interrupted, and to a chosen part. What webhooks announce has just changed.
-    reads_old = run.selection.mode == "sweep" or (options.partial and not options.hints)
-    quiet = pl.lit(options.resend or backfills) | (pl.lit(reads_old) & (pl.col("_op") == "new"))
-    return run.sink.writes(rows.with_columns(quiet.alias(QUIET)), run.mapping, whole=not run.work.patches)
+    reads_old = run.selection.mode == "sweep" or (run.options.partial and not run.options.hints)
+    return pl.lit(sends_again(run)) | (pl.lit(reads_old) & (pl.col("_op") == "new"))
 
 
 async def filled_requests(run: SyncRun, writes: Sequence[Write]) -> AsyncIterator[Request]:

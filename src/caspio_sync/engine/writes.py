@@ -12,6 +12,9 @@ KNOWN_AS = "_known_as"  # other keys by which the row's person may be known ther
 LEFT_BEHIND = "_left_behind"
 # Whether nobody waits for the row: a whole read, or a resend, brings it, and not that it has just changed.
 QUIET = "_quiet"
+# Names of automations that the row's person is to enter, and of those that the person may be entering already; null
+# where there are none. A sync that enrols nobody has no such columns.
+ENROL, ENROL_WAITS = "_enrol", "_enrol_waits"
 KNOWN_THERE = "_known_there"  # whether the destination has the object, of this row or of the one that bore its key
 
 

@@ -24,6 +24,7 @@ from caspio_sync.ledger.deals import forget_deals
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.engagement_schema import agreed
+from caspio_sync.ledger.enrolments import forget_enrolled
 from caspio_sync.ledger.events_schema import ONCE, journal
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
 from caspio_sync.ledger.form import instant, microseconds
@@ -255,7 +256,7 @@ class Erasures(LedgerConnection):
             freed = [Erased(digest, "", (keyspace.identifier(asked[digest]),)) for digest in released]
             deleted = self._forget(connection, keyspace, [each for each in freed if each.key_digest in gone])
             others = [each for each in freed if each.key_digest not in gone]
-            rows = deleted | self._forget(connection, keyspace, others, kept=_once(connection))
+            rows = deleted | self._forget(connection, keyspace, others, kept=_once(connection), there=True)
             cleared = {digest: {"rows": count} for digest, count in rows.items()}
             audit.append(connection, at=at, sync=sync, event="released", subjects=cleared)
             _delete_entries(connection, released)
@@ -288,7 +289,13 @@ class Erasures(LedgerConnection):
             return len(self._bearing(connection, keyspace, [folded(key)]))
 
     def _forget(
-        self, connection: sa.Connection, keyspace: Keyspace, people: Sequence[Erased], *, kept: Sequence[str] = ()
+        self,
+        connection: sa.Connection,
+        keyspace: Keyspace,
+        people: Sequence[Erased],
+        *,
+        kept: Sequence[str] = (),
+        there: bool = False,
     ) -> dict[str, int]:
         """Take people's rows, history and mentions out of the ledger; how many rows are gone, by digest.
 
@@ -297,6 +304,7 @@ class Erasures(LedgerConnection):
             keyspace: of their keys.
             people: who they are.
             kept: syncs of which rows that have left stay.
+            there: whether the destination has them still.
         """
         keys = _keys(keyspace, people)
         history.forget_in_reports(connection, list(keys))
@@ -314,6 +322,8 @@ class Erasures(LedgerConnection):
                     chosen = sa.delete(table).where(table.c.sync == sync, table.c.source_pk.in_(pks))
                     connection.execute(chosen)
             forget_prints(connection, str(sync), rows[SOURCE_PK])
+        if not there:  # else they would be enrolled once more
+            forget_enrolled(connection, hashes)
         for named, pks in forget_deals(connection, hashes).items():
             history.forget(connection, named, pl.Series(pks, dtype=pl.Int64))
             connection.execute(sa.delete(schema.row).where(schema.row.c.sync == named, schema.row.c.source_pk.in_(pks)))

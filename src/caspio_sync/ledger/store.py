@@ -12,6 +12,7 @@ from caspio_sync.ledger.catalogs import Catalogs
 from caspio_sync.ledger.deals import Deals
 from caspio_sync.ledger.duplicate_consent import DuplicateConsent
 from caspio_sync.ledger.engagement import Engagement
+from caspio_sync.ledger.enrolments import Enrolments
 from caspio_sync.ledger.erasure import Erasures
 from caspio_sync.ledger.events import Events
 from caspio_sync.ledger.former_keys import FormerKeys
@@ -67,6 +68,7 @@ class Ledger(
     Renaming,
     Sharing,
     MovedKeys,
+    Enrolments,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import polars as pl
+from pydantic import AfterValidator, Field
 
 from caspio_sync.caspio.query import condition
+from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.values import SourceKind
 
 Value: TypeAlias = str | int | float
@@ -166,6 +168,18 @@ class Condition:
         if not self._take(word):
             found = self._words[self._place][1] if self._place < len(self._words) else "its end"
             raise ValueError(f"has {found} where {word.upper()} belongs; {_TAKEN}")
+
+
+def _understood(text: str) -> str:
+    try:
+        Condition(text)
+    except ConfigurationError as error:
+        raise ValueError(str(error)) from None
+    return text.strip()
+
+
+# A condition as a sync file says it.
+ConditionText = Annotated[str, Field(min_length=1), AfterValidator(_understood)]
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str]]:

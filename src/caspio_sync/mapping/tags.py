@@ -1,11 +1,10 @@
 """Tags in a sync file: words that a person bears at the destination while a condition on the row is met."""
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import model_validator
 
-from caspio_sync.errors import ConfigurationError
-from caspio_sync.mapping.conditions import Condition
+from caspio_sync.mapping.conditions import Condition, ConditionText
 from caspio_sync.mapping.field import Strict
 
 TAG_PREFIX = "tags."
@@ -16,14 +15,6 @@ def is_tag(column: str) -> bool:
     return column.startswith(TAG_PREFIX)
 
 
-def _condition(text: str) -> str:
-    try:
-        Condition(text)
-    except ConfigurationError as error:
-        raise ValueError(str(error)) from None
-    return text.strip()
-
-
 class TagRule(Strict):
     """Who bears a tag.
 
@@ -31,7 +22,7 @@ class TagRule(Strict):
         when: a condition in Caspio's SQL on fields of the row (see conditions.py).
     """
 
-    when: Annotated[str, Field(min_length=1), AfterValidator(_condition)]
+    when: ConditionText
 
     @model_validator(mode="before")
     @classmethod

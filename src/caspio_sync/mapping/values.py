@@ -118,6 +118,7 @@ class ValueRules:
     on_new: Collection[str] = ("create", "identify_by_email", "update_only")
     states: Collection[str] = ("email_subscribe", "push_subscribe", "subscription_groups")
     tags: bool = False
+    automations: bool = False
     told: Collection[str] = ("campaign_stats", "people_per_run")
     objects: bool = True
     schemas: Mapping[str, EventSchema] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from caspio_sync.clock import Clock
+from caspio_sync.destinations.activecampaign.automations import Automations
 from caspio_sync.destinations.activecampaign.client import ActiveCampaignClient
 from caspio_sync.destinations.activecampaign.deal_directory import DealDirectory
 from caspio_sync.destinations.activecampaign.directory import Directory
@@ -77,6 +78,11 @@ class ActiveCampaignAccount(Closing):
     def tags(self) -> Tags:
         """Which ids its tags have, and who has them."""
         return Tags(self.client)
+
+    @cached_property
+    def automations(self) -> Automations:
+        """Which ids its automations have, and who enters them."""
+        return Automations(self.client)
 
     @cached_property
     def deals(self) -> DealDirectory:

@@ -16,6 +16,7 @@ from caspio_sync.destinations.activecampaign.eraser import ContactEraser
 from caspio_sync.destinations.activecampaign.objects import encode_contacts
 from caspio_sync.destinations.activecampaign.requests import (
     AFTER,
+    ENTER,
     FEW,
     IMPORT,
     IMPORTS,
@@ -29,7 +30,7 @@ from caspio_sync.destinations.activecampaign.settings import CALLS_PER_SECOND
 from caspio_sync.destinations.activecampaign.values import CONTACT_VALUES
 from caspio_sync.engine.destination import Sink
 from caspio_sync.engine.read_back import ReadBack
-from caspio_sync.engine.writes import KNOWN_AS, LEFT_BEHIND, QUIET, Write
+from caspio_sync.engine.writes import ENROL, ENROL_WAITS, KNOWN_AS, LEFT_BEHIND, QUIET, Write
 from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.ledger.compare import opt_out, repeated, send
 from caspio_sync.mapping.field import Strict
@@ -54,7 +55,7 @@ class ContactSink(Sink[ActiveCampaignAccount]):
     """Contacts of one sync."""
 
     values = CONTACT_VALUES
-    envelopes = (SYNC, MOVE, AFTER, OPT_OUT, IMPORT, QUIET_IMPORT, OPT_OUT_IMPORT)
+    envelopes = (SYNC, MOVE, AFTER, ENTER, OPT_OUT, IMPORT, QUIET_IMPORT, OPT_OUT_IMPORT)
     when_lost = "repeat"  # values, addresses and states are set, not added to
     options: ClassVar = ContactOptions
     keeps = True
@@ -64,6 +65,7 @@ class ContactSink(Sink[ActiveCampaignAccount]):
         self._sync = sync
         # Of a sync that was not read from a file there is no section.
         self._options: ContactOptions = vars(sync).get("options") or ContactOptions()
+        self.runs_automations = self._options.automations == "run"
 
     @classmethod
     async def probe(cls, account: ActiveCampaignAccount) -> str:
@@ -84,9 +86,18 @@ class ContactSink(Sink[ActiveCampaignAccount]):
         others = rows.filter(pl.col(KNOWN_AS).is_null())
         waits = pl.col(KEY).is_in(moved[KNOWN_AS].explode().implode())
         after, others = others.filter(waits), others.filter(~waits)
-        is_quiet = pl.col(QUIET) & (self._options.automations != "run")
+        named = [pl.col(each).is_not_null() for each in (ENROL, ENROL_WAITS) if each in others.columns]
+        enters = pl.any_horizontal(pl.lit(value=False), *named)
+        entering, others = others.filter(enters), others.filter(~enters)
+        is_quiet = pl.col(QUIET) & (not self.runs_automations)
         quiet, loud = others.filter(is_quiet), others.filter(~is_quiet)
-        chosen = [(moved, MOVE), (after, AFTER), (loud, SYNC if loud.height <= FEW else IMPORT), (quiet, QUIET_IMPORT)]
+        chosen = [
+            (moved, MOVE),
+            (after, AFTER),
+            (entering, ENTER),
+            (loud, SYNC if loud.height <= FEW else IMPORT),
+            (quiet, QUIET_IMPORT),
+        ]
         return [self._write(some, envelope, mapping) for some, envelope in chosen if not some.is_empty()]
 
     def opt_outs(self, rows: pl.DataFrame, mapping: RowMapping) -> list[Write]:
@@ -104,6 +115,7 @@ class ContactSink(Sink[ActiveCampaignAccount]):
         Tags that an import cannot take away are not counted: how many have them, only the account knows.
         """
         alone = 1 + (2 if self._sync.lists else 0) + len(self._sync.tags) + (envelope == MOVE) * 2
+        alone += 2 if envelope == ENTER else 0
         each = 2 if envelope in IMPORTS else alone
         calls = requests * each
         return calls, calls / account.calls_per_second

@@ -15,6 +15,7 @@ from caspio_sync.destinations.activecampaign.answers import MissingError
 from caspio_sync.destinations.activecampaign.consent import state_of
 from caspio_sync.destinations.activecampaign.objects import SEPARATOR, STANDARD
 from caspio_sync.engine.read_back import Held
+from caspio_sync.mapping.automations import is_automation
 from caspio_sync.mapping.consent import LIST_PREFIX
 from caspio_sync.mapping.numbers import number_text
 from caspio_sync.mapping.tags import TAG_PREFIX, is_tag
@@ -41,7 +42,7 @@ class ContactsReadBack:
         self._account, self._client, self._directory = account, account.client, account.directory
         self._tags = account.tags
         self._reads_tags = any(is_tag(each.name) for each in columns)
-        self.readable: Sequence[MappedColumn] = list(columns)
+        self.readable: Sequence[MappedColumn] = [each for each in columns if not is_automation(each.name)]
 
     @property
     def requests(self) -> int:

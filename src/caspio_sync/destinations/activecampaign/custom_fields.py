@@ -1,6 +1,8 @@
-"""Custom fields, lists and tags held against the mapping, and made where they are missing and the sync allows it.
+"""Custom fields, lists, tags and automations held against the mapping.
 
-Nothing is deleted or changed: a field of another type, and a list that is not there, are for a person.
+Fields, options and tags that are missing are made where the sync allows it.
+
+Nothing is deleted or changed: a field of another type, and a list or an automation that is not there, are for a person.
 """
 
 from collections.abc import Sequence
@@ -52,6 +54,7 @@ class CustomFields:
 
     def __init__(self, account: ActiveCampaignAccount, sync: ProfileSync, mapping: RowMapping, *, create: bool) -> None:
         self._client, self._directory, self._tags = account.client, account.directory, account.tags
+        self._automations = account.automations
         self._sync, self._create = sync, create
         codes = {check.column: check.code for check in mapping.checked}
         self._wanted = [
@@ -67,6 +70,11 @@ class CustomFields:
                 await self._directory.list_id(name)
             except ConfigurationError as error:
                 faults.append(f"{self._sync.where('lists', name)}: {error}")
+        for name in self._sync.automations:
+            try:
+                await self._automations.named(name)
+            except ConfigurationError as error:
+                faults.append(f"{self._sync.where('automations', name)}: {error}")
         for wanted in self._wanted:
             there = await self._directory.field(wanted.name)
             if there is None:

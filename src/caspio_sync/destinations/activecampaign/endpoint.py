@@ -10,7 +10,7 @@ from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccoun
 from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.consent import SUBSCRIBED, UNSUBSCRIBED, why_not
 from caspio_sync.destinations.activecampaign.directory import MULTIPLE
-from caspio_sync.destinations.activecampaign.objects import FORMER, SEPARATOR, STANDARD, UNTAG
+from caspio_sync.destinations.activecampaign.objects import ENTERING, ENTERS, FORMER, SEPARATOR, STANDARD, UNTAG
 from caspio_sync.destinations.activecampaign.requests import (
     AFTER,
     IMPORT,
@@ -42,7 +42,7 @@ class ContactsEndpoint:
 
     def __init__(self, account: ActiveCampaignAccount) -> None:
         self._client, self._directory, self._clock = account.client, account.directory, account.clock
-        self._tags = account.tags
+        self._tags, self._automations = account.tags, account.automations
         # What this run did with addresses: who is written to must not be moved away by another row, nor the other way.
         self._written: set[int] = set()  # hashes of addresses: a run has many
         self._moving: dict[str, str] = {}  # id of the contact that had a former address, by the present one
@@ -71,7 +71,9 @@ class ContactsEndpoint:
         number = number or await self._client.sync_contact(_single(contact))
         await self._tags.take(number, contact.get(UNTAG, ()))
         await self._tags.give(number, contact.get("tags", ()))
-        return Taken(_OK, (), RateLimit(), notes=tuple(await self._put_on_lists(number, contact)))
+        notes = tuple(await self._put_on_lists(number, contact))
+        entering = await self._automations.enter(number, contact.get(ENTERS, ()), contact.get(ENTERING, ()))
+        return Taken(_OK, (), RateLimit(), notes=notes, unsettled=entering)
 
     async def ask(self) -> None:
         """As `Endpoint.ask`."""

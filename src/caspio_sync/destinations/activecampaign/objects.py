@@ -10,7 +10,8 @@ from types import MappingProxyType
 
 import polars as pl
 
-from caspio_sync.engine.writes import KNOWN_AS
+from caspio_sync.engine.writes import ENROL, ENROL_WAITS, KNOWN_AS
+from caspio_sync.mapping.automations import is_automation
 from caspio_sync.mapping.consent import LIST_PREFIX
 from caspio_sync.mapping.numbers import number_text
 from caspio_sync.mapping.tags import TAG_PREFIX, is_tag
@@ -18,6 +19,7 @@ from caspio_sync.schemas import KEY, MappedColumn
 
 SEPARATOR = "||"  # between choices, and at both ends of them
 FORMER = "former"  # addresses that a contact may have had before
+ENTERS, ENTERING = "enter", "entering"  # names of automations that it enters, or may be entering already
 UNTAG = "untag"  # names of tags to take away, which no call of the vendor takes beside others
 # A contact's own fields, as an import and as every other call name them (ActiveCampaign, bulk import).
 STANDARD = MappingProxyType({"firstName": "first_name", "lastName": "last_name", "phone": "phone"})
@@ -79,13 +81,19 @@ def encode_contacts(
         ),
         *([_given(f',"{FORMER}":', _json(pl.col(KNOWN_AS)), pl.col(KNOWN_AS).is_not_null())] if former else []),
     ]
+    parts += [
+        _given(f',"{name}":', _json(pl.col(column)), pl.col(column).is_not_null())
+        for name, column in ((ENTERS, ENROL), (ENTERING, ENROL_WAITS))
+        if column in rows.columns
+    ]
     start = pl.concat_str(pl.lit('{"email":'), _json(pl.col(KEY)))
     return rows.select(object=pl.concat_str(start, *parts, pl.lit("}"))).to_series()
 
 
 def is_custom(column: MappedColumn) -> bool:
     """Whether a column is the value of a custom field."""
-    return column.role == "attribute" and column.name not in STANDARD and not is_tag(column.name)
+    apart = column.name in STANDARD or is_tag(column.name) or is_automation(column.name)
+    return column.role == "attribute" and not apart
 
 
 def _text(column: MappedColumn, times: Collection[str]) -> pl.Expr:

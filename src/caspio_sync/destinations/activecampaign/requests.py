@@ -13,6 +13,8 @@ MOVE = Envelope("contacts", 1, _FILLED_BYTES, "PUT", target="move")
 # Whose address was that of a contact which is to get another one first.
 AFTER = Envelope("contacts", 1, _FILLED_BYTES, target="after a move")
 OPT_OUT = Envelope("contacts", 1, _FILLED_BYTES, target="opt out")
+# Who enters an automation: of each it is to be known.
+ENTER = Envelope("contacts", 1, _FILLED_BYTES, target="enrol")
 # Many at a time, settled later; automations run on them, or they do not.
 IMPORT = Envelope("contacts", CONTACTS_PER_IMPORT, _FILLED_BYTES, target="import")
 QUIET_IMPORT = Envelope("contacts", CONTACTS_PER_IMPORT, _FILLED_BYTES, target="quiet import")

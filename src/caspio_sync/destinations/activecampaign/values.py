@@ -104,5 +104,6 @@ CONTACT_VALUES = ValueRules(
     on_new=("create",),
     states=("lists",),
     tags=True,
+    automations=True,
     objects=False,
 )

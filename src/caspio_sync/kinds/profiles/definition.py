@@ -6,6 +6,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from caspio_sync.mapping.automations import AUTOMATION_PREFIX, Enrolment
 from caspio_sync.mapping.consent import LIST_PREFIX, Consent, ListState
 from caspio_sync.mapping.definition import Claim, Sync
 from caspio_sync.mapping.document import Location
@@ -13,7 +14,7 @@ from caspio_sync.mapping.erasure import Erasure
 from caspio_sync.mapping.identity import Identity
 from caspio_sync.mapping.tags import TAG_PREFIX, TagRule
 
-_NOTHING_ELSE: Mapping[str, Any] = MappingProxyType({"consent": Consent(), "lists": {}, "tags": {}})
+_NOTHING_ELSE: Mapping[str, Any] = MappingProxyType({"consent": Consent(), "lists": {}, "tags": {}, "automations": {}})
 
 
 class ProfileSync(Sync):
@@ -27,6 +28,7 @@ class ProfileSync(Sync):
         consent: subscription states.
         lists: the state on each list of the destination, by the list's name.
         tags: who bears a tag of the destination, by its name.
+        automations: who enters an automation of the destination, by its name.
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
         on_missing: what happens to profiles whose row is gone: they are kept.
@@ -39,12 +41,14 @@ class ProfileSync(Sync):
     consent: Consent = Consent()
     lists: Mapping[str, ListState] = Field(default_factory=dict)
     tags: Mapping[str, TagRule] = Field(default_factory=dict)
+    automations: Mapping[str, Enrolment] = Field(default_factory=dict)
     on_missing: Literal["keep"] = "keep"
     erasure: Erasure | None = None
 
     @model_validator(mode="after")
     def _sends_something(self) -> Self:
-        if not self.fields and not self.consent.columns and not self.lists and not self.tags:
+        said = (self.fields, self.consent.columns, self.lists, self.tags, self.automations)
+        if not any(said):
             raise ValueError("maps nothing; name at least one attribute under `fields` or a state under `consent`")
         return self
 
@@ -64,9 +68,9 @@ class ProfileSync(Sync):
         return
 
     def claims(self) -> dict[Claim, str]:
-        """As `Sync.claims`: attributes, consent and tags."""
+        """As `Sync.claims`: attributes, consent, tags and automations."""
         place = ("profiles", self.destination, self.identity.kind, self.identity.label or "")
-        names = (*self.fields, *self.consent.columns, *self.list_columns, *self.tag_columns)
+        names = (*self.fields, *self.consent.columns, *self.list_columns, *self.tag_columns, *self.automation_columns)
         return {(*place, name): name for name in names}
 
     @property
@@ -78,6 +82,11 @@ class ProfileSync(Sync):
     def tag_columns(self) -> dict[str, TagRule]:
         """Columns of the mapped frame that say who bears a tag."""
         return {f"{TAG_PREFIX}{name}": rule for name, rule in self.tags.items()}
+
+    @property
+    def automation_columns(self) -> dict[str, Enrolment]:
+        """Columns of the mapped frame that say who enters an automation."""
+        return {f"{AUTOMATION_PREFIX}{name}": rule for name, rule in self.automations.items()}
 
     @property
     def required_states(self) -> tuple[str, ...]:
@@ -93,7 +102,9 @@ class ProfileSync(Sync):
         left = self.consent.model_copy(update={"subscription_groups": groups, "require": require, **states})
         lists = {name: state for name, state in self.lists.items() if f"{LIST_PREFIX}{name}" not in names}
         tags = {name: rule for name, rule in self.tags.items() if f"{TAG_PREFIX}{name}" not in names}
-        return self.model_copy(update={"fields": fields, "consent": left, "lists": lists, "tags": tags})
+        entered = {name: rule for name, rule in self.automations.items() if f"{AUTOMATION_PREFIX}{name}" not in names}
+        update = {"fields": fields, "consent": left, "lists": lists, "tags": tags, "automations": entered}
+        return self.model_copy(update=update)
 
     def roles(self) -> dict[str, str]:
         """As `Sync.roles`."""
@@ -110,6 +121,9 @@ class ProfileSync(Sync):
             yield on.source_field, f"a consent state (lists: {name})"
         for name, rule in self.tags.items():
             yield from ((each, f"asked for by a condition (tags: {name})") for each in rule.condition.fields)
+        for name, enrolment in self.automations.items():
+            asked = f"asked for by a condition (automations: {name})"
+            yield from ((each, asked) for each in enrolment.condition.fields)
 
     def only(self, field: str) -> Self:
         """As `Sync.only`."""

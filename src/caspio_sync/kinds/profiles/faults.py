@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from caspio_sync.mapping.automations import AUTOMATION_PREFIX
 from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX
 from caspio_sync.mapping.destination_faults import identity_faults, objects_refused
 from caspio_sync.mapping.document import Fault, Location
@@ -12,7 +13,7 @@ from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
 
 # `type` a standard attribute may be given: the one it has anyway.
 # Keys of a sync file that the design has, and no kind takes yet.
-_UNBUILT = frozenset({"automations", "both"})
+_UNBUILT = frozenset({"both"})
 _TAG_CHARS = 250
 _TYPE_OF_MEANING = {"boolean": "boolean", "datetime": "datetime", "birth_date": "date", "location": "object"}
 
@@ -21,6 +22,7 @@ def profile_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Faul
     """Places of a profile sync's file that its destination or the sync's own frames cannot take, and what to do."""
     yield from _unbuilt_faults(data, values)
     yield from _tag_faults(data, values)
+    yield from _automation_faults(data, values)
     yield from identity_faults(data, values)
     yield from _consent_faults(data, values)
     yield from _field_faults(data, values)
@@ -35,8 +37,8 @@ def fault_in_name(name: str, values: ValueRules) -> str | None:
         )
     if name in OF_FRAMES:
         return f"'{name}' is a reserved name; the sync's own frames use the name: choose another one"
-    if name.startswith(("_", GROUP_PREFIX, LIST_PREFIX, TAG_PREFIX)) or name.endswith(OK_SUFFIX):
-        reserved = "a leading _, an ending __ok, subscription_groups.…, lists.…, tags.…"
+    if name.startswith(("_", GROUP_PREFIX, LIST_PREFIX, TAG_PREFIX, AUTOMATION_PREFIX)) or name.endswith(OK_SUFFIX):
+        reserved = "a leading _, an ending __ok, subscription_groups.…, lists.…, tags.…, automations.…"
         return f"'{name}' is a reserved name ({reserved}); choose another one"
     return values.fault_in_name(name)
 
@@ -60,6 +62,18 @@ def _tag_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
                     f"is no name of a tag: it is empty, over {_TAG_CHARS} characters, holds a comma, a blank at an end"
                 )
                 yield ("tags", name), f"{text}, or signs that nobody sees"
+
+
+def _automation_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
+    automations = data.get("automations")
+    if automations is not None and not values.automations:
+        text = f"`automations` are not built for {values.title}; nobody would be enrolled: remove them"
+        yield ("automations",), text
+    elif isinstance(automations, dict):
+        for name in map(str, automations):
+            if not name or name != name.strip() or not name.isprintable():
+                text = "is no name of an automation: it is empty, has a blank at an end, or signs that nobody sees"
+                yield ("automations", name), text
 
 
 def _consent_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:

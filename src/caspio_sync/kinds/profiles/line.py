@@ -8,6 +8,8 @@ from caspio_sync.engine.line import Batch, Line, Step
 from caspio_sync.engine.plan import Planning, count_opt_outs
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.steps import BASELINE, BLOCK, COMPARE, GATE, KEEP, MAP, RECORD, SEND, STOP, erase, plan_first
+from caspio_sync.engine.writes import ENROL
+from caspio_sync.kinds.profiles.enrolling import with_enrolments
 from caspio_sync.kinds.profiles.following import with_known_keys
 from caspio_sync.kinds.profiles.identifying import identify_new
 from caspio_sync.kinds.profiles.work import ProfileWork
@@ -62,6 +64,19 @@ async def _identify(run: SyncRun[ProfileWork], batch: Batch) -> None:
     batch.accepted = await identify_new(run, batch.source.number, batch.accepted)
 
 
+async def _enrol(run: SyncRun[ProfileWork], batch: Batch) -> None:
+    """Who enters an automation."""
+    batch.accepted = await with_enrolments(run, batch)
+
+
+async def _plan_enrol(planning: Planning, run: SyncRun[ProfileWork], batch: Batch) -> None:
+    await _enrol(run, batch)
+    if batch.blocked is None:
+        leaving, _ = sending.without_required_consent(run, batch.accepted)
+        for name, people in leaving.select(pl.col(ENROL).explode()).drop_nulls().to_series().value_counts().rows():
+            planning.plan.enrolled[name] = planning.plan.enrolled.get(name, 0) + people
+
+
 ERASE = Step("erase", erase, plan=plan_first)
 FOLLOW = Step("", _follow, plan=_plan_follow, turn="compare", when=lambda run: run.sink.follows_keys)
 OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
@@ -72,6 +87,7 @@ IDENTIFY = Step(
     turn="send",
     when=lambda run: run.work.definition.identity.on_new == "identify_by_email",
 )
+ENROLMENTS = Step("", _enrol, plan=_plan_enrol, turn="send", when=lambda run: bool(run.work.definition.automations))
 SETTLE = Step("", settle_words, when=lambda run: run.reading.again)
 
 PROFILES = Line(
@@ -88,6 +104,7 @@ PROFILES = Line(
         BASELINE,
         IDENTIFY,
         KEEP,
+        ENROLMENTS,
         SEND,
         RECORD,
     ),

@@ -9,8 +9,10 @@ from typing import Self
 import polars as pl
 
 from caspio_sync.kinds.profiles.definition import ProfileSync
+from caspio_sync.mapping.automations import AUTOMATION_PREFIX
 from caspio_sync.mapping.cells import CONDITION, CellMaker
 from caspio_sync.mapping.columns import Plan, Planner
+from caspio_sync.mapping.conditions import Condition
 from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX, SubscriptionGroup, is_consent
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping
@@ -45,9 +47,8 @@ class ProfileMapping(RowMapping):
             "time_zone": sync.source.time_zone,
         }
         # Not there where there are none: digests of files without stay what they were.
-        digested |= {
-            name: given for name, given in sync.model_dump(mode="json", include={"lists", "tags"}).items() if given
-        }
+        later = {"lists", "tags", "automations"}
+        digested |= {name: given for name, given in sync.model_dump(mode="json", include=later).items() if given}
         super().__init__(identity, maker, key, plan_columns(sync, maker), digested=digested, absent=absent)
 
     def keeping(self, stored: Iterable[str]) -> Self:
@@ -72,7 +73,7 @@ class ProfileMapping(RowMapping):
 
 
 def plan_columns(sync: ProfileSync, maker: CellMaker) -> tuple[Plan, ...]:
-    """The plans of all columns that fit: attributes, tags, global states, lists, subscription groups."""
+    """The plans of all columns that fit: attributes, tags, automations, global states, lists, subscription groups."""
     standard = maker.values.standard
 
     def meaning(at: Location, _: FieldMapping) -> str | None:
@@ -86,7 +87,7 @@ def plan_columns(sync: ProfileSync, maker: CellMaker) -> tuple[Plan, ...]:
 
     plans = Planner(maker, meaning).plans(sync.fields)
     attributes = (_whole(plan) if standard.get(plan.column.name) == "location" else plan for plan in plans)
-    return (*attributes, *_tags(sync, maker), *_states(sync, maker))
+    return (*attributes, *_conditions(sync, maker), *_states(sync, maker))
 
 
 def _whole(plan: Plan) -> Plan:
@@ -95,12 +96,20 @@ def _whole(plan: Plan) -> Plan:
     return replace(plan, value=pl.when(both).then(plan.value))
 
 
-def _tags(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:
-    for name, rule in sync.tags.items():
+def _conditions(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:
+    """Columns that are true while a condition is met, and else nothing."""
+    asked: list[tuple[Location, str, Condition]] = [
+        *((("tags", name, "when"), f"{TAG_PREFIX}{name}", rule.condition) for name, rule in sync.tags.items()),
+        *(
+            (("automations", name, "enrol_when"), f"{AUTOMATION_PREFIX}{name}", rule.condition)
+            for name, rule in sync.automations.items()
+        ),
+    ]
+    for at, name, condition in asked:
         first = len(maker.cells)
-        met = maker.condition(("tags", name, "when"), f"{TAG_PREFIX}{name}", rule.condition)
+        met = maker.condition(at, name, condition)
         if met is not None:
-            column = MappedColumn(f"{TAG_PREFIX}{name}", pl.Boolean, on_null="withdraw")
+            column = MappedColumn(name, pl.Boolean, on_null="withdraw")
             yield Plan(
                 column, pl.when(met).then(statement=True), tuple(maker.cells[first:]), CONDITION.code, CONDITION.why
             )

@@ -1,10 +1,15 @@
 """What a run of a profile sync keeps besides what every run does."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
+import polars as pl
+
+from caspio_sync.delivery.sender import Answer
 from caspio_sync.engine.destination import KnownByAddress
 from caspio_sync.engine.run import Opening, SyncRun, Work
 from caspio_sync.kinds.profiles.definition import ProfileSync
+from caspio_sync.kinds.profiles.enrolling import note_enrolments, record_enrolments
 from caspio_sync.kinds.profiles.mapping import ProfileMapping
 
 
@@ -21,6 +26,14 @@ class ProfileWork(Work):
     def __init__(self, opening: Opening, definition: ProfileSync) -> None:
         self.definition = definition
         self._opening = opening
+
+    async def note_leaving(self, run: SyncRun, batch: int, rows: pl.DataFrame) -> None:  # noqa: ARG002
+        """As `Work.note_leaving`: who is about to enter an automation."""
+        await note_enrolments(run, rows)
+
+    async def note_answers(self, run: SyncRun, rows: pl.DataFrame, answers: Sequence[Answer]) -> None:
+        """As `Work.note_answers`: who entered."""
+        await record_enrolments(run, rows, answers)
 
     async def note_left(self, run: SyncRun, batch: int) -> None:  # noqa: ARG002
         """As `Work.note_left`: rows that were sent under their new key are known by it."""
