@@ -205,9 +205,10 @@ _JUDGED_VERSION = 2
 
 
 def suite_digest(definition: Sync, mapping: RowMapping) -> str:
-    """Hash of what the gate asks: under another one, held rows are judged again."""
+    """Hash of what the gate asks, whoever answers: under another one, held rows are judged again."""
     checks = [(check.column, check.code) for check in mapping.checked]
-    text = f"{_JUDGED_VERSION}{definition.gate.model_dump_json()}{checks}"
+    asked = definition.gate.model_dump_json(exclude={"great_expectations"})
+    text = f"{_JUDGED_VERSION}{asked}{checks}"
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
