@@ -36,11 +36,17 @@ CREATE TABLE IF NOT EXISTS inbox_heard (
   sync TEXT NOT NULL, day DATE NOT NULL, outcome TEXT NOT NULL, messages BIGINT NOT NULL, last_at BIGINT NOT NULL,
   PRIMARY KEY (sync, day, outcome)
 );
+CREATE TABLE IF NOT EXISTS inbox_posted (
+  number BIGINT PRIMARY KEY, path TEXT NOT NULL, id_digest BYTEA, received_at BIGINT NOT NULL, sealed BYTEA NOT NULL,
+  UNIQUE (path, id_digest)
+);
+CREATE INDEX IF NOT EXISTS inbox_posted_in_order ON inbox_posted (path, number);
 
 REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA public FROM receiver;
 GRANT USAGE ON SCHEMA public TO receiver;
 GRANT SELECT, INSERT ON inbox_post, inbox_malformed TO receiver;
 GRANT SELECT, INSERT ON inbox_hint, inbox_payload TO receiver;
+GRANT SELECT, INSERT ON inbox_posted TO receiver;
 GRANT USAGE ON SEQUENCE inbox_hint_number_seq TO receiver;
 GRANT SELECT, INSERT, UPDATE ON inbox_heard TO receiver;

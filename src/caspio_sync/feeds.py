@@ -1,20 +1,28 @@
-"""Settings of what Caspio's webhooks post: by which secret a sync's feed is known, and how messages are signed."""
+"""Settings of what is posted to us: by which secret a sender is known, and how messages are signed."""
 
+import base64
 import contextlib
 import json
 import os
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import NoDecode
 
 from caspio_sync.env_file import read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.state import PayloadKeys, StateSettings
+from caspio_sync.json_paths import Path, path
+from caspio_sync.state import StateSettings
 
 FEEDS_VARIABLE = "CASPIO_SYNC_WEBHOOKS"
+POSTS_VARIABLE = "CASPIO_SYNC_POSTS"
 HOOK_VARIABLE = "CASPIO_SYNC_ACTIVECAMPAIGN_SECRET"
+POSTS_PATH = re.compile(r"/in/[a-z0-9][a-z0-9_-]{0,63}")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_WEBHOOKS = '{"customers": {"table": "Customers", "secrets": ["…"]}}'
+_POSTS = '{"/in/orders": {"proof": "bearer", "secrets": ["…"], "id": "$.id"}}'
+_LEAST_BYTES = 24  # of a secret by Standard Webhooks
 _HOOK_SECRET = re.compile(r"[A-Za-z0-9_-]{24,200}")
 
 
@@ -46,8 +54,87 @@ class SignatureForm(BaseModel, frozen=True):
     prefix: str = ""
 
 
-def read_feeds(value: object) -> Any:
-    """The feeds by sync, from JSON; its errors show no value.
+class PostFeed(BaseModel, frozen=True, extra="forbid"):
+    """What whoever posts to a path is known by.
+
+    Args:
+        proof: `standard_webhooks`, its specification; `hmac`, HMAC-SHA256 of the body in a header; `bearer`; `basic`.
+        secrets: each is good, so that one can be replaced. By Standard Webhooks `whsec_` and base64.
+        user: with `basic`.
+        header: with `hmac`: where the signature is.
+        encoding: of its 32 bytes.
+        prefix: before them, such as "sha256=".
+        id: path of what tells one post from another, such as $.id; a post without it is refused.
+        id_header: the same in a header; by Standard Webhooks `webhook-id`.
+    """
+
+    proof: Literal["standard_webhooks", "hmac", "bearer", "basic"]
+    secrets: tuple[Annotated[SecretStr, Field(min_length=16)], ...] = Field(min_length=1)
+    user: str = ""
+    header: str = ""
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""
+    id: str | None = None
+    id_header: str | None = None
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if (self.proof == "basic") != bool(self.user):
+            raise ValueError("`user` goes with `basic`, which needs it")
+        if (self.proof == "hmac") != bool(self.header) or (self.proof != "hmac" and self.prefix):
+            raise ValueError("`header`, `encoding` and `prefix` go with `hmac`, which needs the header")
+        if any(each and not _HEADER.fullmatch(each) for each in (self.header, self.id_header or "")):
+            raise ValueError("a header's name has letters, digits and -")
+        if self.id is not None and self.id_header is not None:
+            raise ValueError("write one of `id` and `id_header`")
+        if self.id is not None and None in path(self.id).steps:
+            raise ValueError("`id` is one value, such as $.id")
+        if self.proof == "standard_webhooks" and not all(map(_is_signing, self.secrets)):
+            raise ValueError("a secret by Standard Webhooks is `whsec_` and base64 of 24 bytes or more")
+        return self
+
+    @property
+    def id_path(self) -> Path | None:
+        """Where the body has what tells one post from another."""
+        return None if self.id is None else path(self.id)
+
+    @property
+    def known_by(self) -> str | None:
+        """The header that has it."""
+        own = "webhook-id" if self.proof == "standard_webhooks" and self.id is None else None
+        return self.id_header or own
+
+    @property
+    def id_place(self) -> str:
+        """Where the id is, for people."""
+        return self.id or f"the header {self.known_by}"
+
+
+def signing_key(secret: str) -> bytes:
+    """The bytes that a secret by Standard Webhooks stands for.
+
+    Raises:
+        ValueError: it is no base64.
+    """
+    return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+
+
+def _is_signing(secret: SecretStr) -> bool:
+    try:
+        return len(signing_key(secret.get_secret_value())) >= _LEAST_BYTES
+    except ValueError:
+        return False
+
+
+def _posted_paths(feeds: dict[str, PostFeed]) -> dict[str, PostFeed]:
+    for each in feeds:
+        if not POSTS_PATH.fullmatch(each):
+            raise ValueError(f"{each!r} is no path to post to; write /in/ and a name of a-z, 0-9, - and _: /in/orders")
+    return feeds
+
+
+def read_feeds(value: object, example: str = _WEBHOOKS) -> Any:
+    """The feeds by name, from JSON; its errors show no value.
 
     Raises:
         ValueError: it is no object in JSON.
@@ -58,10 +145,12 @@ def read_feeds(value: object) -> Any:
     with contextlib.suppress(ValueError, RecursionError):
         found = json.loads(value)
     if not isinstance(found, dict):  # as an error of the value, for pydantic takes no TypeError
-        raise ValueError(  # noqa: TRY004
-            'no JSON; it is written as \'{"customers": {"table": "Customers", "secrets": ["…"]}}\''
-        )
+        raise ValueError(f"no JSON; it is written as '{example}'")  # noqa: TRY004
     return found
+
+
+def _read_posts(value: object) -> Any:
+    return read_feeds(value, _POSTS)
 
 
 def _hook_secret(secret: SecretStr) -> SecretStr:
@@ -76,7 +165,15 @@ def _lower(value: object) -> object:
 
 
 class FeedSettings(StateSettings):
-    """What the receiver needs for the webhooks of Caspio and ActiveCampaign."""
+    """What the receiver needs for the webhooks of Caspio and ActiveCampaign, and for posts of any system."""
+
+    posts: Annotated[dict[str, PostFeed], NoDecode, BeforeValidator(_read_posts), AfterValidator(_posted_paths)] = (
+        Field(
+            default_factory=dict,
+            validation_alias=POSTS_VARIABLE,
+            description="who may post JSON to which path, by path, as JSON (see docs/posts.md)",
+        )
+    )
 
     webhooks: Annotated[dict[str, WebhookFeed], NoDecode, BeforeValidator(read_feeds)] = Field(
         default_factory=dict,
@@ -94,7 +191,6 @@ class FeedSettings(StateSettings):
         validation_alias="CASPIO_SYNC_ACTIVECAMPAIGN_OLD_SECRET",
         description="the one before, accepted as well while the webhook is given the new one",
     )
-    payload_keys: PayloadKeys = None
     signature_header: str = Field(
         default="",
         validation_alias="CASPIO_SYNC_WEBHOOK_SIGNATURE_HEADER",
@@ -152,3 +248,12 @@ def _feeds() -> dict[str, Any]:
         return dict(read_feeds(text))
     except ValueError:
         return {}
+
+
+def paths_named() -> frozenset[str]:
+    """Paths that CASPIO_SYNC_POSTS lets somebody post to; what is wrong with it, the receiver says."""
+    text = os.environ.get(POSTS_VARIABLE) or read_env_file(settings_file()).get(POSTS_VARIABLE) or "{}"
+    try:
+        return frozenset(_read_posts(text))
+    except ValueError:
+        return frozenset()

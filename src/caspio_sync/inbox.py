@@ -49,6 +49,7 @@ _poll = sa.Table(
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("position", sa.Text, nullable=False),
 )
+_POSTED = "inbox_posted"  # of `posts.py`, in the same database
 _ADVISORY_LOCK = 0x696E626F78  # one writer of new posts at a time, so that they are committed in the order of `seq`
 _PURGED_AT_ONCE = 200  # posts: a purge must not make a post wait
 _PRAGMAS = (
@@ -161,8 +162,9 @@ class Inbox(LedgerConnection):
         """Bytes that the inbox takes, room that was freed and is used again apart."""
         with self.reading("measure the inbox") as connection:
             if connection.dialect.name == "postgresql":
-                tables = [sa.func.pg_total_relation_size(table.name) for table in (_post, _malformed)]
-                return sum(int(each) for each in connection.execute(sa.select(*tables)).one())
+                names = (_post.name, _malformed.name, _POSTED)
+                sizes = [sa.func.pg_total_relation_size(sa.func.to_regclass(name)) for name in names]
+                return sum(int(each or 0) for each in connection.execute(sa.select(*sizes)).one())
             pages, free, size = (
                 int(connection.exec_driver_sql(f"PRAGMA {name}").scalar() or 0)
                 for name in ("page_count", "freelist_count", "page_size")

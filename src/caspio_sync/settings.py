@@ -25,9 +25,9 @@ from caspio_sync import registry
 from caspio_sync.characters import trimmed
 from caspio_sync.env_file import env_file_named, read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.feeds import HOOK_VARIABLE, FeedSettings
+from caspio_sync.feeds import HOOK_VARIABLE, POSTS_VARIABLE, FeedSettings
 from caspio_sync.places import DEFAULT_SYNCS, closed
-from caspio_sync.state import Folder, PayloadKeys, StateSettings, TypedSettings
+from caspio_sync.state import Folder, StateSettings, TypedSettings
 from caspio_sync.sync_files import FILE_VARIABLE, SyncFiles, bare_name, destination_in, sync_files_of
 from caspio_sync.wire.http import is_address, is_in_clear, is_loopback
 
@@ -192,8 +192,6 @@ class Settings(LocalSettings):
         default="auto", validation_alias="CASPIO_SYNC_SENDER"
     )
 
-    payload_keys: PayloadKeys = None
-
     _url_in_secret = field_validator("caspio_integration_url")(in_secret)
 
     @model_validator(mode="after")
@@ -220,11 +218,11 @@ class ReceiverSettings(FeedSettings):
 
     @model_validator(mode="after")
     def _has_a_feed(self) -> "ReceiverSettings":
-        if self.token is None and not self.webhooks and not self.hook_secrets:
+        if self.token is None and not self.webhooks and not self.hook_secrets and not self.posts:
             raise ValueError(
                 "not set (bearer token of Braze Currents: openssl rand -base64 32), and no CASPIO_SYNC_WEBHOOKS or "
                 f"{HOOK_VARIABLE} either (of the webhooks of Caspio and ActiveCampaign; `caspio-sync webhooks install` "
-                "writes them): nobody could post"
+                f"writes them), nor {POSTS_VARIABLE} (docs/posts.md): nobody could post"
             )
         return self
 

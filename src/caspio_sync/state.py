@@ -71,7 +71,7 @@ PayloadKeys = Annotated[
 
 
 class StateSettings(TypedSettings):
-    """Where state is."""
+    """Where state is, and what opens it."""
 
     home: Folder = Field(default=DEFAULT_HOME, validation_alias="CASPIO_SYNC_HOME")
     ledger: str | None = Field(default=None, validation_alias="CASPIO_SYNC_LEDGER_URL")
@@ -82,6 +82,8 @@ class StateSettings(TypedSettings):
         description="10^9 bytes that the inbox may hold; above them the receiver answers 503, and Braze sends again "
         "for 5 days",
     )
+
+    payload_keys: PayloadKeys = None
 
     @property
     def ledger_url(self) -> str:

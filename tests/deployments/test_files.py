@@ -108,6 +108,7 @@ def test_compose_workers_share_ledger_and_server_and_nothing_is_public(compose: 
 OF_THE_RECEIVER = {
     "CASPIO_SYNC_RECEIVER_TOKEN",
     "CASPIO_SYNC_RECEIVER_OLD_TOKEN",
+    "CASPIO_SYNC_POSTS",
     "CASPIO_SYNC_WEBHOOKS",
     "CASPIO_SYNC_ACTIVECAMPAIGN_SECRET",
     "CASPIO_SYNC_ACTIVECAMPAIGN_OLD_SECRET",
@@ -159,7 +160,8 @@ def test_compose_gives_the_receiver_no_key_of_an_account(compose: Any) -> None:
     assert receiver["environment"]["CASPIO_SYNC_LEDGER_URL"].startswith("postgresql+psycopg://receiver:$")
     assert compose["services"]["receiver-role"]["profiles"] == ["currents"]
     assert receiver["profiles"] == ["currents"]  # only where it is asked for
-    assert set(receiver["environment"]) == {"CASPIO_SYNC_LEDGER_URL", *OF_THE_RECEIVER}
+    shared = {"CASPIO_SYNC_LEDGER_URL", "CASPIO_SYNC_PAYLOAD_KEYS"}
+    assert set(receiver["environment"]) == shared | OF_THE_RECEIVER
     port = receiver["command"][receiver["command"].index("--port") + 1]
     assert receiver["ports"] == [f"127.0.0.1:{port}:{port}"]
 
@@ -214,7 +216,7 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
-    from caspio_sync import hints, inbox
+    from caspio_sync import hints, inbox, posts
     from caspio_sync.engagement.events import Post
     from caspio_sync.ledger.store import Ledger
 
@@ -232,10 +234,16 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
         assert taking.add([told, told]) == ["kept", "duplicate"]
         with pytest.raises(ConfigurationError, match="lacks a right"):
             taking.mark_read([1])
+    with posts.Posts.open(url) as taking_posts:
+        kept = posts.Posted("/in/orders", b"id", b"sealed")
+        assert taking_posts.add([kept, kept]) == ["kept", "duplicate"]
+        assert [sealed for _, sealed in taking_posts.read("/in/orders", "PK_ID>7", limit=5)] == [b"sealed"]
+        with pytest.raises(ConfigurationError, match="lacks a right"):
+            taking_posts.forget(lambda sealed: [True for _ in sealed])
     with Ledger.open(owner), inbox.Inbox.open(owner, clock=SystemClock()) as folding:
         assert [each.lines for part in folding.posts(0) for each in part] == [post.lines]
         with folding.reading("compare") as connection:
-            both = [inbox.metadata, hints.metadata]
+            both = [inbox.metadata, hints.metadata, posts.metadata]
             ours = {"include_name": lambda name, kind, _: kind != "table" or str(name).startswith("inbox_")}
             assert compare_metadata(MigrationContext.configure(connection, opts=ours), both) == []  # type: ignore[arg-type]  # alembic takes several
     with psycopg.connect(url, autocommit=True) as connection:
@@ -246,9 +254,9 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
             for right in ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
             if connection.execute("SELECT has_table_privilege(%s, %s)", (table, right)).fetchone() == (True,)
         }
-        posts = ("inbox_post", "inbox_malformed", "inbox_hint", "inbox_payload")
+        added = ("inbox_post", "inbox_malformed", "inbox_hint", "inbox_payload", "inbox_posted")
         assert allowed == {
-            *((table, right) for table in (*posts, "inbox_heard") for right in ("SELECT", "INSERT")),
+            *((table, right) for table in (*added, "inbox_heard") for right in ("SELECT", "INSERT")),
             ("inbox_heard", "UPDATE"),
         }
         with pytest.raises(psycopg.errors.InsufficientPrivilege):

@@ -10,10 +10,10 @@ from caspio_sync.deployed.webhook import name_of
 from caspio_sync.feeds import SignatureForm, WebhookFeed
 from caspio_sync.hints import Hints
 from caspio_sync.inbox import Inbox
-from caspio_sync.payloads import PayloadCipher
 from caspio_sync.receiver.app import Receiver
 from caspio_sync.receiver.webhooks import CaspioFeed
 from caspio_sync.sandbox.caspio.emulator import CaspioBehaviour, CaspioSandbox
+from caspio_sync.sealed import Sealer
 from caspio_sync.settings import current_settings
 from tests.contract.conftest import API, talk
 from tests.flows.world import World
@@ -28,7 +28,7 @@ class Hooked:
     def __init__(self, world: World, *, keys: SecretStr | None = None) -> None:
         """`keys`: that the receiver encrypts rows with; without them its feeds keep none."""
         self.world = world
-        self._cipher = None if keys is None else PayloadCipher(keys)
+        self._sealer = None if keys is None else Sealer(keys)
         self.secrets: dict[str, str] = {}
 
     def misbehave(self, **switches: Any) -> None:
@@ -54,12 +54,12 @@ class Hooked:
     def deliver(self) -> None:
         """What Caspio has to tell arrives."""
         feeds = {
-            sync: WebhookFeed(secrets=(secret,), payload=self._cipher is not None)
+            sync: WebhookFeed(secrets=(secret,), payload=self._sealer is not None)
             for sync, secret in self.secrets.items()
         }
         url = current_settings().inbox_url
         with Hints.open(url, clock=self.world.clock) as hints, Inbox.open(url, clock=self.world.clock) as inbox:
-            feed = CaspioFeed(feeds, keep=hints.add, form=SignatureForm(), cipher=self._cipher, clock=self.world.clock)
+            feed = CaspioFeed(feeds, keep=hints.add, form=SignatureForm(), sealer=self._sealer, clock=self.world.clock)
             app = Receiver(inbox, tokens=[], caspio=feed).app
 
             async def live() -> None:

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from caspio_sync.cli.main import app
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.sync_file import parse_sync
-from caspio_sync.payloads import KEYS_VARIABLE, new_key
+from caspio_sync.sealed import KEYS_VARIABLE, new_key
 from tests.flows.happenings import LOOSE, TICKETS_SYNC, arrived, ticket, tickets
 from tests.flows.hooked import Hooked
 from tests.flows.world import World

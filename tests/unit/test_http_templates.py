@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from caspio_sync.destinations.http.paths import path
 from caspio_sync.destinations.http.templates import Address, Template, UnusableError
+from caspio_sync.json_paths import path
 
 HOSTILE = ['"', '","admin":true,"x":"', "\\", "\n", "\u2028", "{{ 7*7 }}", "{% raw %}", "</script>", "\x00", "🦀", "'"]
 VALUES = st.recursive(

@@ -14,13 +14,13 @@ from pydantic import SecretStr
 
 from caspio_sync.engine.told_rows import is_plain
 from caspio_sync.feeds import SignatureForm, WebhookFeed
-from caspio_sync.payloads import PayloadCipher, new_key
 from caspio_sync.receiver.told_rows import MOST_BYTES, told_by
 from caspio_sync.schemas import CaspioField
+from caspio_sync.sealed import Sealer, new_key
 from tests.unit.webhook_service import OLD, SECRET, HookService, message
 
 KEY, OTHER = new_key(), new_key()
-CIPHER = PayloadCipher(SecretStr(KEY))
+SEALER = Sealer(SecretStr(KEY))
 FEEDS = {"customers": WebhookFeed(table="Customers", secrets=(SECRET, OLD), payload=True)}
 FORM = SignatureForm(header="X-Signature")
 TEMPLATE = {
@@ -34,7 +34,7 @@ TEMPLATE = {
 
 @pytest.fixture
 def hooks(tmp_path: Path) -> Iterator[HookService]:
-    service = HookService(tmp_path, cipher=CIPHER, feeds=FEEDS, form=FORM)
+    service = HookService(tmp_path, sealer=SEALER, feeds=FEEDS, form=FORM)
     yield service
     service.close()
 
@@ -45,7 +45,7 @@ def added(*keys: Any, **words: Any) -> dict[str, Any]:
 
 def test_rows_that_were_added_are_kept_encrypted_until_they_are_read(hooks: HookService) -> None:
     hooks.send(added(1, 2), message(3), message(4, eventType="table.recordDelete"))
-    assert hooks.rows(CIPHER) == {
+    assert hooks.rows(SEALER) == {
         1: {"PK_ID": 1, "Email": "c1@example.com"},
         2: {"PK_ID": 2, "Email": "c2@example.com"},
     }
@@ -54,7 +54,7 @@ def test_rows_that_were_added_are_kept_encrypted_until_they_are_read(hooks: Hook
         assert hidden not in hooks.stored()
     first = hooks.hints.waiting("customers", limit=1)[0]
     hooks.hints.mark_read([first.number])
-    assert set(hooks.rows(CIPHER)) == {2}
+    assert set(hooks.rows(SEALER)) == {2}
     assert hooks.stored().count("gAAAA") == 1
 
 
@@ -62,16 +62,16 @@ def test_nobody_takes_them_and_they_go_before_their_hints(hooks: HookService) ->
     hooks.send(added(1))
     hooks.clock.advance(timedelta(days=6).total_seconds())
     hooks.hints.purge(payload_days=7)
-    assert set(hooks.rows(CIPHER)) == {1}
+    assert set(hooks.rows(SEALER)) == {1}
     hooks.clock.advance(timedelta(days=2).total_seconds())
     hooks.hints.purge(payload_days=7)
-    assert (hooks.rows(CIPHER), hooks.keys()) == ({}, [1])
+    assert (hooks.rows(SEALER), hooks.keys()) == ({}, [1])
 
 
 def test_all_of_them_are_forgotten_and_the_hints_stay(hooks: HookService) -> None:
     hooks.send(added(1, 2))
     assert hooks.hints.forget_payloads() == 2
-    assert (hooks.rows(CIPHER), hooks.keys()) == ({}, [1, 2])
+    assert (hooks.rows(SEALER), hooks.keys()) == ({}, [1, 2])
 
 
 def test_only_what_proves_the_body_has_its_rows_believed(hooks: HookService) -> None:
@@ -80,31 +80,31 @@ def test_only_what_proves_the_body_has_its_rows_believed(hooks: HookService) -> 
     assert hooks.post(json=bare | {"messageId": "b"}, headers={"X-Webhook-Secret": SECRET}).status_code == 200
     assert hooks.post(f"/caspio/customers?secret={SECRET}", json=bare | {"messageId": "c"}).status_code == 200
     assert hooks.post(data={**TEMPLATE, "messageId": "d"}).status_code == 200
-    assert hooks.rows(CIPHER) == {}
+    assert hooks.rows(SEALER) == {}
     assert len(hooks.keys()) == 4
     body = orjson.dumps(bare | {"messageId": "e"})
     signature = hmac.new(OLD.encode(), body, hashlib.sha256).hexdigest()
     assert hooks.post(content=body, headers={"X-Signature": signature}).status_code == 200
-    assert set(hooks.rows(CIPHER)) == {1}
+    assert set(hooks.rows(SEALER)) == {1}
 
 
 def test_a_template_without_data_is_the_row_and_its_secret_is_struck_out(hooks: HookService) -> None:
     hooks.post(json=TEMPLATE)
-    assert hooks.rows(CIPHER) == {7: {"PK_ID": "7", "Email": "x@example.com"}}
+    assert hooks.rows(SEALER) == {7: {"PK_ID": "7", "Email": "x@example.com"}}
 
 
 def test_a_row_in_which_a_secret_stands_is_not_kept(hooks: HookService) -> None:
     hooks.send(added(data=[{"PK_ID": 1, "Note": f"a {OLD}"}, {"PK_ID": 2, "Note": ""}]))
-    assert (set(hooks.rows(CIPHER)), hooks.keys()) == ({2}, [1, 2])
+    assert (set(hooks.rows(SEALER)), hooks.keys()) == ({2}, [1, 2])
 
 
 def test_a_feed_that_keeps_none_and_a_receiver_without_a_key_keep_none(tmp_path: Path) -> None:
-    for name, cipher, payload in (("a", None, True), ("b", CIPHER, False)):
+    for name, sealer, payload in (("a", None, True), ("b", SEALER, False)):
         (tmp_path / name).mkdir()
         feeds = {"customers": FEEDS["customers"].model_copy(update={"payload": payload})}
-        service = HookService(tmp_path / name, cipher=cipher, feeds=feeds)
+        service = HookService(tmp_path / name, sealer=sealer, feeds=feeds)
         service.send(added(1))
-        assert (service.rows(CIPHER), service.keys()) == ({}, [1])
+        assert (service.rows(SEALER), service.keys()) == ({}, [1])
         service.close()
 
 
@@ -134,13 +134,13 @@ def test_what_is_no_message_tells_nothing(body: bytes) -> None:
 
 
 def test_keys_are_replaced_one_after_the_other() -> None:
-    sealed = CIPHER.seal(b"row")
-    both = PayloadCipher(SecretStr(f"{OTHER}, {KEY}"))
+    sealed = SEALER.seal(b"row")
+    both = Sealer(SecretStr(f"{OTHER}, {KEY}"))
     assert both.open(sealed) == b"row"
-    assert PayloadCipher(SecretStr(OTHER)).open(both.seal(b"new")) == b"new"
-    assert PayloadCipher(SecretStr(OTHER)).open(sealed) is None
+    assert Sealer(SecretStr(OTHER)).open(both.seal(b"new")) == b"new"
+    assert Sealer(SecretStr(OTHER)).open(sealed) is None
     changed = base64.urlsafe_b64decode(sealed)
-    assert CIPHER.open(base64.urlsafe_b64encode(changed[:-1] + bytes([changed[-1] ^ 1]))) is None
+    assert SEALER.open(base64.urlsafe_b64encode(changed[:-1] + bytes([changed[-1] ^ 1]))) is None
 
 
 @pytest.mark.parametrize(

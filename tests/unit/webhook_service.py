@@ -12,9 +12,9 @@ import orjson
 from caspio_sync.feeds import SignatureForm, WebhookFeed
 from caspio_sync.hints import Hints
 from caspio_sync.inbox import Inbox
-from caspio_sync.payloads import PayloadCipher
 from caspio_sync.receiver.app import Receiver
 from caspio_sync.receiver.webhooks import CaspioFeed, Keep
+from caspio_sync.sealed import Sealer
 from tests.virtual_clock import VirtualClock
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -48,7 +48,7 @@ class HookService:
         *,
         keep: Keep | None = None,
         form: SignatureForm | None = None,
-        cipher: PayloadCipher | None = None,
+        sealer: Sealer | None = None,
         feeds: Mapping[str, WebhookFeed] = FEEDS,
     ) -> None:
         self.clock = VirtualClock(NOW)
@@ -56,7 +56,7 @@ class HookService:
         self.hints = Hints.open(self.url, clock=self.clock)
         self.inbox = Inbox.open(self.url, clock=self.clock)
         self.feed = CaspioFeed(
-            feeds, keep=keep or self.hints.add, form=form or SignatureForm(), cipher=cipher, clock=self.clock
+            feeds, keep=keep or self.hints.add, form=form or SignatureForm(), sealer=sealer, clock=self.clock
         )
         self.receiver = Receiver(self.inbox, tokens=[], caspio=self.feed)
 
@@ -111,9 +111,9 @@ class HookService:
     def heard(self) -> dict[str, int]:
         return self.hints.heard("customers", self.clock.now().date()).messages
 
-    def rows(self, cipher: PayloadCipher, sync: str = "customers") -> dict[int, Any]:
+    def rows(self, sealer: Sealer, sync: str = "customers") -> dict[int, Any]:
         """The rows of messages that are kept, by PK_ID, decrypted."""
         waiting = self.hints.waiting(sync, limit=10_000)
         pks = {each.number: each.source_pk for each in waiting}
         sealed = self.hints.payloads(waiting)
-        return {pks[number]: orjson.loads(cipher.open(row) or b"") for number, row in sealed.items()}
+        return {pks[number]: orjson.loads(sealer.open(row) or b"") for number, row in sealed.items()}

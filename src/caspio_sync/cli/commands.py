@@ -37,8 +37,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         ),
         "erase": "Delete people's profiles in Braze for good, and never make them again (GDPR, CCPA).",
         "receive": (
-            "Take what Braze, Caspio and ActiveCampaign post, until Ctrl-C: `/currents`, `/caspio/SYNC`, "
-            "`/activecampaign/…`."
+            "Take what is posted, until Ctrl-C: `/currents`, `/caspio/SYNC`, `/activecampaign/…`, `/in/…` of any "
+            "system."
         ),
         "webhooks": "The webhook by which Caspio announces what changes in a sync's table.",
         "deploy": (

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 import typer
 from rich.markup import escape
 
-from caspio_sync import hints, inbox
+from caspio_sync import hints, inbox, posts
 from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.show import OUT, number, show_json, show_table
 from caspio_sync.engine.connect import CONNECT
@@ -27,14 +27,16 @@ from caspio_sync.ledger.copying import (
     reopen_inbox,
 )
 from caspio_sync.ledger.engine import database_file, database_url
+from caspio_sync.posts import Posts
 from caspio_sync.settings import LocalSettings, local_settings
 
 ledger = typer.Typer(
     help="Back the ledger up, or move it to another database.", no_args_is_help=True, rich_markup_mode="markdown"
 )
-_INBOX: tuple[tuple[type[Inbox] | type[Hints], sa.MetaData], ...] = (
+_INBOX: tuple[tuple[type[Inbox] | type[Hints] | type[Posts], sa.MetaData], ...] = (
     (Inbox, inbox.metadata),
     (Hints, hints.metadata),
+    (Posts, posts.metadata),
 )
 
 

@@ -1,4 +1,4 @@
-"""`caspio-sync receive`: the service that Braze Currents and the webhooks of Caspio and ActiveCampaign post to."""
+"""`caspio-sync receive`: the service that Braze Currents, webhooks and any other system post to."""
 
 import contextlib
 import gc
@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
     from caspio_sync.hints import Hints, Message
     from caspio_sync.inbox import Inbox
+    from caspio_sync.posts import Posts
+    from caspio_sync.receiver.posts import Keep as KeepPosts
+    from caspio_sync.receiver.posts import Received
     from caspio_sync.receiver.webhooks import Keep
+    from caspio_sync.sealed import Sealer
 
 _RESERVE_BYTES = 100_000_000
 
@@ -27,13 +31,13 @@ def receive(
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="0 for a free one.", min=0, max=65535)] = 8780,
 ) -> None:
-    """Take what Braze, Caspio and ActiveCampaign post, until Ctrl-C: `/currents`, `/caspio/SYNC`, `/activecampaign/…`.
+    """Take what is posted, until Ctrl-C: `/currents`, `/caspio/SYNC`, `/activecampaign/…`, `/in/…` of any system.
 
     A post is answered once it is on the disk, in the inbox beside the ledger; `/healthz` says whether it can be. All
     post over HTTPS, so a proxy that ends TLS stands in front. Only CASPIO_SYNC_RECEIVER_TOKEN (of Currents),
-    CASPIO_SYNC_WEBHOOKS or CASPIO_SYNC_ACTIVECAMPAIGN_SECRET and the place of the inbox are needed: no key of an
-    account is on a machine that is reached from outside. Currents is paid for apart; without it, polls bring bounces,
-    unsubscribes and subscription states.
+    CASPIO_SYNC_WEBHOOKS, CASPIO_SYNC_ACTIVECAMPAIGN_SECRET or CASPIO_SYNC_POSTS (with CASPIO_SYNC_PAYLOAD_KEYS) and the
+    place of the inbox are needed: no key of an account is on a machine that is reached from outside. Currents is paid
+    for apart; without it, polls bring bounces, unsubscribes and subscription states.
 
     Example: `caspio-sync receive --port 8780`
     """
@@ -42,10 +46,12 @@ def receive(
     from caspio_sync.event_loop import run
     from caspio_sync.hints import Hints
     from caspio_sync.inbox import Inbox
-    from caspio_sync.payloads import PayloadCipher
+    from caspio_sync.posts import Posts
     from caspio_sync.receiver.app import Receiver
+    from caspio_sync.receiver.posts import PostsFeed
     from caspio_sync.receiver.protocol import GuardedProtocol
     from caspio_sync.receiver.webhooks import CaspioFeed
+    from caspio_sync.sealed import Sealer
 
     settings = receiver_settings()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -56,11 +62,23 @@ def receive(
         feed = None
         if settings.webhooks:
             hints = stack.enter_context(Hints.open(settings.inbox_url))
-            cipher = PayloadCipher(settings.payload_keys) if settings.payload_keys else None
-            feed = CaspioFeed(settings.webhooks, keep=_kept_in(inbox, hints), form=settings.signature, cipher=cipher)
-        receiver = Receiver(inbox, tokens=settings.tokens, caspio=feed, activecampaign=settings.hook_secrets)
+            feed = CaspioFeed(
+                settings.webhooks,
+                keep=_kept_in(inbox, hints),
+                form=settings.signature,
+                sealer=Sealer(settings.payload_keys) if settings.payload_keys else None,
+            )
+        posts = None
+        if settings.posts:
+            sealer, store = Sealer(settings.payload_keys), stack.enter_context(Posts.open(settings.inbox_url))
+            posts = PostsFeed(settings.posts, keep=_sealed_in(inbox, store, sealer))
+        receiver = Receiver(
+            inbox, tokens=settings.tokens, caspio=feed, activecampaign=settings.hook_secrets, posts=posts
+        )
         if feed is not None:
             receiver.metrics.registry.register(feed.messages)
+        if posts is not None:
+            receiver.metrics.registry.register(posts.outcomes)
         listener = _listen(host, port)
         config = uvicorn.Config(
             receiver.app,
@@ -91,6 +109,17 @@ def _kept_in(inbox: "Inbox", hints: "Hints") -> "Keep":
     def keep(messages: "Sequence[Message]") -> "Sequence[str]":
         inbox.check()
         return hints.add(messages)
+
+    return keep
+
+
+def _sealed_in(inbox: "Inbox", store: "Posts", sealer: "Sealer") -> "KeepPosts":
+    """Keeps posts, sealed, while the inbox has room: they are in its database, on its disk."""
+    from caspio_sync.posts import Posted
+
+    def keep(received: "Sequence[Received]") -> "Sequence[str]":
+        inbox.check()
+        return store.add([Posted(each.path, each.id_digest, sealer.seal(each.body)) for each in received])
 
     return keep
 

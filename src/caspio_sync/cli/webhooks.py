@@ -29,7 +29,7 @@ from caspio_sync.hints import KEPT_DAYS, Heard
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.announced import announced
 from caspio_sync.observe.report import RunOptions
-from caspio_sync.payloads import KEYS_VARIABLE, new_key
+from caspio_sync.sealed import KEYS_VARIABLE, new_key
 from caspio_sync.settings import Settings, current_settings
 
 _OLD_SECRETS = 1  # that stay good beside the new one: of calls that are under way

@@ -13,7 +13,7 @@ from caspio_sync.engine.finding import Finding
 from caspio_sync.engine.hinted import can_be_hinted
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.mapping.definition import Sync
-from caspio_sync.payloads import KEYS_VARIABLE
+from caspio_sync.sealed import KEYS_VARIABLE
 from caspio_sync.wire.http import is_loopback
 
 _PREFIX = "caspio-sync "

@@ -17,6 +17,7 @@ from caspio_sync.hints import Hints
 from caspio_sync.inbox import Inbox
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.observe.report import RunReport
+from caspio_sync.posts import Posts
 from caspio_sync.settings import LocalSettings, Settings, destination_settings
 from caspio_sync.sync_files import bare_name
 
@@ -98,6 +99,11 @@ def open_hints(settings: LocalSettings, clock: Clock) -> Hints:
     return Hints.open(settings.inbox_url, clock=clock)
 
 
+def open_posts(settings: LocalSettings, clock: Clock) -> Posts:
+    """What any system posted, made where there is none."""
+    return Posts.open(settings.inbox_url, clock=clock)
+
+
 @dataclass(frozen=True, slots=True)
 class Connect:
     """How a run reaches Caspio, a destination and its ledger; tests hand in their own."""
@@ -109,6 +115,7 @@ class Connect:
     ledger: Callable[[LocalSettings, Clock], Ledger] = open_ledger
     inbox: Callable[[LocalSettings, Clock], Inbox] = open_inbox
     hints: Callable[[LocalSettings, Clock], Hints] = open_hints
+    posts: Callable[[LocalSettings, Clock], Posts] = open_posts
     told: Callable[[Opening], Any] | None = None  # what a destination tells of people, instead of its own word
     observer: Observer | None = None
 

@@ -5,12 +5,15 @@
 Every step is repeatable and begins at the ledger: a run that is killed between two of them is finished by the next.
 """
 
+import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import orjson
 import polars as pl
+from pydantic import SecretStr
 
 from caspio_sync.caspio.cells import source_frame
 from caspio_sync.characters import trimmed
@@ -20,10 +23,12 @@ from caspio_sync.engine.erasure_requests import keyspace, new_keys, origin, too_
 from caspio_sync.engine.prepared import key_mapping
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.errors import ConfigurationError, GateBlockedError
+from caspio_sync.json_documents import read_json, texts_in
 from caspio_sync.ledger.compare import Comparison
-from caspio_sync.ledger.erasure import Erased, Identifier
+from caspio_sync.ledger.erasure import Erased, Identifier, Keyspace
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.schemas import FORMER_KEY, KEY, SOURCE_PK, Verdict, ok
+from caspio_sync.sealed import Sealer
 from caspio_sync.settings import current_settings
 
 REASON = "erased: blocked until `caspio-sync erase SYNC KEY --release`"
@@ -96,6 +101,19 @@ async def _forget_in_inbox(run: SyncRun) -> None:
             await run.ledger.do(inbox.forget, run.ledger.ledger.erased_events)
         with connect.hints(settings, run.clock) as hints:
             await run.ledger.do(hints.forget_payloads)
+        with connect.posts(settings, run.clock) as posts:
+            await run.ledger.do(posts.forget, functools.partial(_names_erased, run, settings.payload_keys))
+
+
+def _names_erased(run: SyncRun, keys: SecretStr | None, sealed: Sequence[bytes]) -> list[bool]:
+    """Of sealed posts, whether one of a post's values is the key of somebody who was erased, whatever it is called."""
+    sealer, ledger, own = Sealer(keys), run.ledger.ledger, keyspace(run)
+    texts = [list(texts_in(read_json(sealer.open(each)))) for each in sealed]
+    values = pl.Series("value", list(itertools.chain.from_iterable(texts)), dtype=pl.String).unique()
+    spaces = [Keyspace("external_id"), Keyspace("email"), Keyspace("phone"), Keyspace(own.kind, own.label)]
+    blocked = [values.filter(ledger.blocked(each, values)) for each in spaces]
+    erased = set(pl.concat(blocked))
+    return [not erased.isdisjoint(each) for each in texts]
 
 
 async def request(run: SyncRun, keys: Sequence[str], *, by: str, again: bool = False) -> int:

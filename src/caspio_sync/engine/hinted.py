@@ -28,8 +28,8 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.hints import Hints, WaitingHint
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.definition import Sync
-from caspio_sync.payloads import PayloadCipher
 from caspio_sync.schemas import SOURCE_PK
+from caspio_sync.sealed import Sealer
 from caspio_sync.spans import utc_day
 
 SHORTEST_WINDOW = 0.2
@@ -210,7 +210,7 @@ def hinted(
     hints: Hints,
     ledger: LedgerThread,
     caspio: CaspioClient,
-    cipher: PayloadCipher | None,
+    sealer: Sealer | None,
     clock: Clock,
     stopped: Callable[[], bool],
 ) -> HintedReading:
@@ -222,7 +222,7 @@ def hinted(
         hints: what has arrived.
         ledger: tells who waits for the lease.
         caspio: is asked for the rows.
-        cipher: decrypts rows that messages tell; None: there is no key.
+        sealer: decrypts rows that messages tell; None: there is no key.
         clock: all waiting goes through it.
         stopped: whether nothing more is sent.
     """
@@ -235,7 +235,7 @@ def hinted(
         clock=clock,
         listen_seconds=reading.options.listen_seconds,
         is_asked_for=functools.partial(ledger.do, ledger.ledger.is_asked_for, name),
-        told=ToldRows(prepared, hints, ledger, cipher) if cipher is not None and believes else None,
+        told=ToldRows(prepared, hints, ledger, sealer) if sealer is not None and believes else None,
         window=functools.partial(_present_window, reading.quota, ledger),
         stopped=stopped,
     )

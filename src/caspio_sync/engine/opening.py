@@ -50,8 +50,8 @@ from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.observe.freshness import change_times
 from caspio_sync.observe.report import RunOptions, RunReport
-from caspio_sync.payloads import PayloadCipher
 from caspio_sync.registry import found
+from caspio_sync.sealed import Sealer
 from caspio_sync.settings import Settings
 
 _M_ARENA_MAX = -8  # of mallopt(3)
@@ -322,9 +322,9 @@ async def _make(
         hints = connect.hints(settings, clock)
         stack.callback(hints.close)
         stopped = functools.partial(bool, blocks)
-        cipher = PayloadCipher(settings.payload_keys) if settings.payload_keys else None
+        sealer = Sealer(settings.payload_keys) if settings.payload_keys else None
         reading = hinted(
-            *(reading, prepared), hints=hints, ledger=ledger, caspio=caspio, cipher=cipher, clock=clock, stopped=stopped
+            *(reading, prepared), hints=hints, ledger=ledger, caspio=caspio, sealer=sealer, clock=clock, stopped=stopped
         )
     return SyncRun(
         name=name,

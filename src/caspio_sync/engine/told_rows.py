@@ -18,8 +18,8 @@ from caspio_sync.caspio.cells import source_frame
 from caspio_sync.engine.prepared import Prepared
 from caspio_sync.hints import Hints, WaitingHint
 from caspio_sync.ledger.thread import LedgerThread
-from caspio_sync.payloads import PayloadCipher
 from caspio_sync.schemas import DATETIME, SOURCE_DTYPES, SOURCE_PK, UNCASTABLE, CaspioField
+from caspio_sync.sealed import Sealer
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?")
 # Three digits after the point may be thousands, as some countries write them.
@@ -37,13 +37,13 @@ class ToldRows:
         prepared: the sync.
         hints: what has arrived.
         ledger: what is known of rows.
-        cipher: decrypts rows.
+        sealer: decrypts rows.
     """
 
     prepared: Prepared
     hints: Hints
     ledger: LedgerThread
-    cipher: PayloadCipher
+    sealer: Sealer
 
     async def of(self, found: Sequence[WaitingHint]) -> pl.DataFrame:
         """As `source_frame`, of those of the announced rows that need not be read."""
@@ -62,7 +62,7 @@ class ToldRows:
 
     def _row(self, source_pk: int, sealed: bytes) -> dict[str, Any] | None:
         """The fields that the sync reads; None where one is missing, or could be read in another way."""
-        opened = self.cipher.open(sealed)
+        opened = self.sealer.opened(sealed)
         told: Mapping[str, Any] = {} if opened is None else orjson.loads(opened)
         cells = {name.lower(): value for name, value in told.items()}
         row = {field.name: cells[field.name.lower()] for field in self._fields if field.name.lower() in cells}

@@ -1,14 +1,17 @@
 """Who may post, and how much: checked before anything else is looked at."""
 
+import base64
+import binascii
 import hashlib
 import hmac
 import zlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from http import HTTPStatus
 
 from pydantic import SecretStr
 from starlette.requests import Request
 
+_HELD_BYTES = 64 * 1024 * 1024
 _ENCODINGS = {"": None, "identity": None, "gzip": 31, "deflate": 47}
 
 
@@ -50,6 +53,14 @@ def is_one_of(given: Sequence[str], secrets: Sequence[SecretStr]) -> bool:
     return any(matches)
 
 
+def signature_bytes(text: str, encoding: str) -> bytes:
+    """The bytes of a signature; none where it is not written so."""
+    try:
+        return bytes.fromhex(text) if encoding == "hex" else base64.b64decode(text, validate=True)
+    except (ValueError, binascii.Error):
+        return b""
+
+
 async def read_body(request: Request, limit: int) -> bytes:
     """The whole body, uncompressed.
 
@@ -69,6 +80,46 @@ async def read_body(request: Request, limit: int) -> bytes:
             raise _too_large(limit)
         chunks.append(chunk)
     return _uncompressed(b"".join(chunks), request.headers.get("content-encoding", "").strip().lower(), limit)
+
+
+class HeldBodies:
+    """Bodies of whoever has proven nothing yet, all of them together no more than 64 MB: what proves is within."""
+
+    def __init__(self) -> None:
+        self._held = 0
+
+    async def read(self, request: Request, limit: int) -> bytes:
+        """As `read_body`.
+
+        Raises:
+            RefusedPostError: as there; 503, too much is being read at once.
+        """
+        metered = _Metered(request, self._take)
+        try:
+            return await read_body(metered, limit)
+        finally:
+            self._held -= metered.taken
+
+    def _take(self, size: int) -> None:
+        self._held += size
+        if self._held > _HELD_BYTES:
+            raise RefusedPostError(HTTPStatus.SERVICE_UNAVAILABLE, "too much is being posted at once", retry_after=1)
+
+
+class _Metered(Request):
+    """A request that tells what is read of it."""
+
+    def __init__(self, request: Request, take: Callable[[int], None]) -> None:
+        super().__init__(request.scope, request.receive)
+        self._take = take
+        self.taken = 0
+
+    async def stream(self) -> AsyncGenerator[bytes, None]:
+        """The body, piece by piece."""
+        async for chunk in super().stream():
+            self.taken += len(chunk)
+            self._take(len(chunk))
+            yield chunk
 
 
 def _uncompressed(body: bytes, encoding: str, limit: int) -> bytes:

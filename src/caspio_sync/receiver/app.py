@@ -2,7 +2,8 @@
 
 `POST /currents` takes what Braze Currents sends (Braze, 11.1). Its answers are what makes Braze send again what has to
 be sent again, and nothing else: see `_currents`. `POST /caspio/{sync}` takes what Caspio's webhooks send: see
-`webhooks.py`. `POST /activecampaign/{secret}` takes what ActiveCampaign's send: see `_activecampaign`.
+`webhooks.py`. `POST /activecampaign/{secret}` takes what ActiveCampaign's send: see `_activecampaign`. `POST
+/in/{name}` takes what any system sends: see `posts.py`.
 """
 
 import contextlib
@@ -31,6 +32,9 @@ from caspio_sync.receiver import webhooks
 from caspio_sync.receiver.access import Bearer, RefusedPostError, is_one_of, read_body
 from caspio_sync.receiver.commit import QUEUE_BYTES, GroupCommit, QueueFullError
 from caspio_sync.receiver.metrics import ReceiverMetrics
+from caspio_sync.receiver.posts import PATH as POSTS_PATH
+from caspio_sync.receiver.posts import PostsFeed
+from caspio_sync.receiver.posts import paths as posts_paths
 from caspio_sync.receiver.recent import RecentIds
 
 _LOG = logging.getLogger(__name__)
@@ -68,6 +72,7 @@ class Receiver:
         queue_bytes: of the posts that wait for the disk.
         caspio: takes what Caspio's webhooks post; None where no sync has a feed.
         activecampaign: secrets, each good as the last part of the path to which ActiveCampaign's webhooks post.
+        posts: takes what any system posts; None where nobody may.
         clock: tells when a post arrived.
     """
 
@@ -80,6 +85,7 @@ class Receiver:
         queue_bytes: int = QUEUE_BYTES,
         caspio: Feed | None = None,
         activecampaign: Sequence[SecretStr] = (),
+        posts: PostsFeed | None = None,
         clock: Clock | None = None,
     ) -> None:
         self._inbox = inbox
@@ -89,6 +95,7 @@ class Receiver:
         self.body_limit = body_limit
         self._queue_bytes = queue_bytes
         self._caspio = caspio
+        self._posts = posts
         self._recent = RecentIds()
         self._named: set[str] = set()
         self.metrics = ReceiverMetrics()
@@ -101,6 +108,7 @@ class Receiver:
                 *(Route(path, currents, methods=["POST"]) for path in (_PATH, f"{_PATH}/")),
                 *([] if caspio is None else self._webhooks(caspio)),
                 *(Route(path, hooks, methods=["POST"]) for path in hook_paths),
+                *([] if posts is None else self._any_system(posts)),
                 Route("/healthz", self._health),
                 Route("/metrics", self._tell),
             ],
@@ -113,11 +121,21 @@ class Receiver:
         endpoint = self._counted(webhooks.PATH, caspio)
         return [Route(path, endpoint, methods=["POST"]) for path in webhooks.paths()]
 
+    def _any_system(self, posts: PostsFeed) -> list[Route]:
+        endpoint = self._counted(POSTS_PATH, posts)
+        return [Route(path, endpoint, methods=["POST"]) for path in posts_paths()]
+
     @contextlib.asynccontextmanager
     async def _live(self, _app: Starlette) -> AsyncIterator[None]:
-        async with GroupCommit(self._inbox, queue_bytes=self._queue_bytes) as commit:
-            self.commit = commit
+        async with contextlib.AsyncExitStack() as stack:
+            self.commit = await stack.enter_async_context(GroupCommit(self._add, queue_bytes=self._queue_bytes))
+            if self._posts is not None:
+                await stack.enter_async_context(self._posts.live())
             yield
+
+    def _add(self, posts: Sequence[Post]) -> list[None]:
+        self._inbox.add(posts)
+        return [None] * len(posts)
 
     def _counted(self, path: str, endpoint: Endpoint) -> Endpoint:
         """The endpoint, with its answers counted and timed, whatever it raises."""
@@ -184,7 +202,8 @@ class Receiver:
         if fresh or malformed:
             lines = event_lines(fresh.values())
             try:
-                await self.commit.add(Post(source, lines, len(fresh), tuple(malformed)))
+                size = len(lines) + sum(len(each.event) for each in malformed)
+                await self.commit.add(Post(source, lines, len(fresh), tuple(malformed)), size)
             except QueueFullError as error:
                 raise RefusedPostError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=1) from None
             except CaspioSyncError:  # it names the file, which is nobody's business outside
@@ -221,6 +240,8 @@ class Receiver:
         words = {"inbox": _word(ok=failure is None)}
         if self._caspio is not None:  # its hints are in tables of their own
             words["webhooks"] = _word(ok=not self._caspio.failing)
+        if self._posts is not None:
+            words["posts"] = _word(ok=not self._posts.failing)
         status = HTTPStatus.SERVICE_UNAVAILABLE if _word(ok=False) in words.values() else HTTPStatus.OK
         return JSONResponse({**words, "waiting_posts": self.commit.waiting}, status)
 

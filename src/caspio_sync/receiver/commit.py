@@ -2,16 +2,18 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, Self
+from typing import Any, Generic, NamedTuple, Self, TypeVar
 
-from caspio_sync.engagement.events import Post
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
-from caspio_sync.inbox import Inbox
 
 _LOG = logging.getLogger(__name__)
 QUEUE_BYTES = 64 * 1024 * 1024
 _GROUP_POSTS = 200  # one commit holds so many at the most, so that the first of them does not wait for a long one
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class QueueFullError(CaspioSyncError):
@@ -19,21 +21,21 @@ class QueueFullError(CaspioSyncError):
 
 
 class _Waiting(NamedTuple):
-    post: Post
+    post: Any
     size: int
-    done: asyncio.Future[None]
+    done: asyncio.Future[Any]
 
 
-class GroupCommit:
-    """Writes posts to an inbox, one commit at a time in a thread of its own; a context manager.
+class GroupCommit(Generic[T, R]):
+    """Writes posts down, one commit at a time in a thread of its own; a context manager.
 
     Args:
-        inbox: where to.
+        keep: writes some down, all or none, and says what became of each.
         queue_bytes: of the posts that wait, at the most.
     """
 
-    def __init__(self, inbox: Inbox, *, queue_bytes: int = QUEUE_BYTES) -> None:
-        self._inbox = inbox
+    def __init__(self, keep: Callable[[Sequence[T]], Sequence[R]], *, queue_bytes: int = QUEUE_BYTES) -> None:
+        self._keep = keep
         self._limit = queue_bytes
         self._waiting: list[_Waiting] = []
         self._bytes = 0
@@ -58,21 +60,21 @@ class GroupCommit:
         await asyncio.wait([self._task])
         self._thread.shutdown()
 
-    async def add(self, post: Post) -> None:
-        """Keep one post; it is on the disk when this returns.
+    async def add(self, post: T, size: int) -> R:
+        """Keep one post of so many bytes; it is on the disk when this returns, with what became of it.
 
         Raises:
             QueueFullError: too much is waiting already.
             CaspioSyncError: the inbox cannot be written now.
         """
-        size = len(post.lines) + sum(len(each.event) for each in post.malformed)
         if self._bytes + size > self._limit:
             raise QueueFullError(f"{self._bytes // 1_000_000} MB wait for the disk, {len(self._waiting)} posts")
         done = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(post, size, done))
         self._bytes += size
         self._wake.set()
-        await done
+        outcome: R = await done
+        return outcome
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
@@ -80,8 +82,9 @@ class GroupCommit:
             await self._wake.wait()
             group = self._waiting[:_GROUP_POSTS]
             failure: CaspioSyncError | None = None
+            outcomes: Sequence[Any] = [None] * len(group)
             try:
-                await loop.run_in_executor(self._thread, self._inbox.add, [each.post for each in group])
+                outcomes = await loop.run_in_executor(self._thread, self._keep, [each.post for each in group])
             except CaspioSyncError as error:
                 failure = error
             except Exception as error:  # noqa: BLE001 - whatever it is, these posts are not kept and the next may be
@@ -91,11 +94,11 @@ class GroupCommit:
             if not self._waiting:
                 self._wake.clear()
             self._tell(failure)
-            for each in group:
+            for each, outcome in zip(group, outcomes, strict=True):
                 if each.done.done():  # its sender has gone
                     continue
                 if failure is None:
-                    each.done.set_result(None)
+                    each.done.set_result(outcome)
                 else:
                     each.done.set_exception(failure)
 

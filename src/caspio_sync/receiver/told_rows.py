@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from caspio_sync.hints import Message
-from caspio_sync.payloads import PayloadCipher
 from caspio_sync.receiver.messages import KEY, key_of
+from caspio_sync.sealed import Sealer
 
 MOST_BYTES = 100_000  # of a row; a larger one is read again
 # What a message says of itself (5.3); where a template has a row's fields beside them, these are none of them.
@@ -55,12 +55,12 @@ def told_by(body: bytes) -> Told:
     return Told(secret if isinstance(secret, str) else "", dict(_rows(rows)))
 
 
-def with_rows(message: Message, told: Told, secrets: Sequence[str], cipher: PayloadCipher) -> Message:
+def with_rows(message: Message, told: Told, secrets: Sequence[str], sealer: Sealer) -> Message:
     """The message with the rows that it says were added, encrypted; without those in which a secret stands."""
     hidden = [each.encode() for each in secrets]
     kept = {pk: row for pk, row in told.rows.items() if not any(each in row for each in hidden)}
     hints = (
-        each._replace(payload=cipher.seal(kept[each.source_pk]))
+        each._replace(payload=sealer.seal(kept[each.source_pk]))
         if each.type == "insert" and each.source_pk in kept
         else each
         for each in message.hints

@@ -10,12 +10,10 @@ next sweep.
 """
 
 import asyncio
-import base64
-import binascii
 import hashlib
 import hmac
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from typing import NamedTuple
@@ -30,17 +28,16 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import CaspioSyncError, UnexpectedError
 from caspio_sync.feeds import SignatureForm, WebhookFeed
 from caspio_sync.hints import Message
-from caspio_sync.payloads import PayloadCipher
-from caspio_sync.receiver.access import RefusedPostError, is_one_of, read_body
+from caspio_sync.receiver.access import HeldBodies, RefusedPostError, is_one_of, signature_bytes
 from caspio_sync.receiver.messages import UnreadableMessageError, message_of, read_posted
 from caspio_sync.receiver.told_rows import told_by, with_rows
+from caspio_sync.sealed import Sealer
 
 _LOG = logging.getLogger(__name__)
 PATH = "/caspio"
 SECRET_HEADER = "X-Webhook-Secret"  # noqa: S105 - a header's name
 BODY_LIMIT = 10_000_000  # what Caspio sends at the most (5.3)
 STALE_AFTER = timedelta(hours=1)
-_HELD_BYTES = 64 * 1024 * 1024  # of bodies that are being read: the secret may be within, so they are read unproven
 _TOGETHER = 200  # messages a commit
 _MOST_WAITING = 20_000
 _FAILING_SECONDS = 60.0
@@ -60,7 +57,7 @@ class CaspioFeed:
         feeds: secrets and table by sync.
         keep: writes messages down, and says what became of each; called in a thread, by one at a time.
         form: how messages are signed.
-        cipher: encrypts rows of feeds that keep them; None: none are kept.
+        sealer: encrypts rows of feeds that keep them; None: none are kept.
         clock: tells which messages are stale.
         body_limit: bytes of one message.
         registry: where its counter goes.
@@ -72,7 +69,7 @@ class CaspioFeed:
         *,
         keep: Keep,
         form: SignatureForm,
-        cipher: PayloadCipher | None = None,
+        sealer: Sealer | None = None,
         clock: Clock | None = None,
         body_limit: int = BODY_LIMIT,
         registry: CollectorRegistry | None = None,
@@ -80,10 +77,10 @@ class CaspioFeed:
         self._feeds = feeds
         self._keep = keep
         self._form = form
-        self._cipher = cipher
+        self._sealer = sealer
         self._clock = clock or SystemClock()
         self._limit = body_limit
-        self._held = 0
+        self._bodies = HeldBodies()
         self._waiting: list[_Waiting] = []
         self._writing: asyncio.Task[None] | None = None
         self._told: set[tuple[str, str]] = set()
@@ -111,7 +108,7 @@ class CaspioFeed:
         feed = self._feeds.get(sync)
         if feed is None:
             raise RefusedPostError(HTTPStatus.NOT_FOUND, "there is no feed of this name")
-        body = await self._body(request)
+        body = await self._bodies.read(request, self._limit)  # unproven: the secret may be within
         given = [request.path_params.get("secret", ""), request.headers.get(SECRET_HEADER, "")]
         signed = self._is_signed(request, body, feed.secrets)
         proven = signed or is_one_of(given, feed.secrets)
@@ -123,27 +120,15 @@ class CaspioFeed:
         if not proven and not is_one_of(posted.secrets, feed.secrets):
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, _UNPROVEN)
         message = message_of(posted, sync, table=feed.table, now=self._clock.now(), oldest=STALE_AFTER)
-        if feed.payload and self._cipher is not None:
+        if feed.payload and self._sealer is not None:
             # A secret in path or header, or a parameter, says who posts, and not that Caspio wrote the body.
             told = told_by(body)
             if signed or is_one_of([told.secret], feed.secrets):
-                message = with_rows(message, told, [each.get_secret_value() for each in feed.secrets], self._cipher)
+                message = with_rows(message, told, [each.get_secret_value() for each in feed.secrets], self._sealer)
         outcome = await self._kept(message)
         self.messages.labels(sync, outcome).inc()
         self._tell(sync, outcome)
         return JSONResponse({"message": outcome})
-
-    async def _body(self, request: Request) -> bytes:
-        metered = _Metered(request, self._take)
-        try:
-            return await read_body(metered, self._limit)
-        finally:
-            self._held -= metered.taken
-
-    def _take(self, size: int) -> None:
-        self._held += size
-        if self._held > _HELD_BYTES:
-            raise RefusedPostError(HTTPStatus.SERVICE_UNAVAILABLE, "too much is being posted at once", retry_after=1)
 
     def _is_signed(self, request: Request, body: bytes, secrets: Sequence[SecretStr]) -> bool:
         """Whether the signature is right; False where there is none.
@@ -155,7 +140,7 @@ class CaspioFeed:
         given = request.headers.get(form.header, "").strip() if form.header else ""
         if not given:
             return False
-        digest = _decoded(given.removeprefix(form.prefix), form.encoding)
+        digest = signature_bytes(given.removeprefix(form.prefix), form.encoding)
         keys = (each.get_secret_value().encode() for each in secrets)
         matches = [hmac.compare_digest(digest, hmac.new(key, body, hashlib.sha256).digest()) for key in keys]
         if not any(matches):
@@ -213,30 +198,6 @@ _WORDS = {
     "empty": "messages without a row",
     "unreadable": "messages without a PK_ID; the payload has to hold it",
 }
-
-
-def _decoded(text: str, encoding: str) -> bytes:
-    """The bytes of a signature; none where it is not written so."""
-    try:
-        return bytes.fromhex(text) if encoding == "hex" else base64.b64decode(text, validate=True)
-    except (ValueError, binascii.Error):
-        return b""
-
-
-class _Metered(Request):
-    """A request that tells what is read of it."""
-
-    def __init__(self, request: Request, take: Callable[[int], None]) -> None:
-        super().__init__(request.scope, request.receive)
-        self._take = take
-        self.taken = 0
-
-    async def stream(self) -> AsyncGenerator[bytes, None]:
-        """The body, piece by piece."""
-        async for chunk in super().stream():
-            self.taken += len(chunk)
-            self._take(len(chunk))
-            yield chunk
 
 
 def paths() -> Iterator[str]:

@@ -7,8 +7,8 @@ from typing import Any
 import httpx
 
 from caspio_sync.destinations.http.definition import Answers, HttpSync, keyed, matches
-from caspio_sync.destinations.http.paths import Path
 from caspio_sync.errors import CallError, ConfigurationError
+from caspio_sync.json_paths import Path
 from caspio_sync.wire.answers import foreign, parsed
 from caspio_sync.wire.http import RefusedError, UnavailableError, rate_limit, retry_after
 from caspio_sync.wire.masking import masked, shown

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from caspio_sync.destinations.http.paths import Path, path
 from caspio_sync.destinations.http.templates import Address, Template
+from caspio_sync.json_paths import Path, path
 from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.field import AsTuple, Strict
 

@@ -11,9 +11,9 @@ from caspio_sync.destinations.http.account import HttpAccount
 from caspio_sync.destinations.http.answers import heard
 from caspio_sync.destinations.http.client import Call
 from caspio_sync.destinations.http.definition import HttpSync
-from caspio_sync.destinations.http.paths import path
 from caspio_sync.engine.read_back import Held
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.json_paths import path
 from caspio_sync.mapping.numbers import number_text
 from caspio_sync.schemas import MappedColumn
 from caspio_sync.wire.answers import foreign, parsed

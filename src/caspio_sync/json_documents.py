@@ -1,0 +1,106 @@
+"""JSON as somebody else wrote it: read strictly, its numbers kept sign by sign.
+
+1.10 stays 1.10, and a number of thirty digits all of them. What has two readings (a name twice in an object, NaN) is
+none of them: it is refused.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from caspio_sync.characters import without_controls
+
+_INTEGERS = range(-(2**63), 2**64)  # that orjson writes
+
+
+class Number(str):
+    """A number as it was written."""
+
+    __slots__ = ()
+
+
+class UnreadableJsonError(ValueError):
+    """What is wrong with it, without a value."""
+
+
+def read_json(body: bytes) -> Any:
+    """A JSON document; objects and lists as such, numbers as `Number`, texts without control characters.
+
+    Raises:
+        UnreadableJsonError: it is none, has a name twice in one object, or is nested over 254 levels deep.
+    """
+    try:
+        found = json.loads(
+            body, parse_float=Number, parse_int=Number, parse_constant=_refuse, object_pairs_hook=_object
+        )
+        found = _mended(found) if b"\\u" in body else found
+        json_text(found)
+    except UnreadableJsonError:
+        raise
+    except (ValueError, RecursionError):
+        raise UnreadableJsonError("it is no JSON that can be read") from None
+    return found
+
+
+def text_of(value: Any) -> str | None:
+    """A value as the text of one cell: an object or a list as its JSON, null as none."""
+    if value is None or isinstance(value, str):
+        return None if value is None else str(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json_text(value)
+
+
+def texts_in(value: Any) -> Iterator[str]:
+    """Every text and number within a document, as it stands there."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from texts_in(each)
+
+
+def json_text(value: Any) -> str:
+    """A value as JSON.
+
+    Raises:
+        UnreadableJsonError: it is nested over 254 levels deep.
+    """
+    try:
+        return orjson.dumps(value, default=_number, option=orjson.OPT_PASSTHROUGH_SUBCLASS).decode()
+    except TypeError:
+        raise UnreadableJsonError("it is nested over 254 levels deep") from None
+
+
+def _number(value: Any) -> int | float | str:
+    """A number for orjson; one that is larger than all that it writes stays text."""
+    written = str(value)
+    if written.lstrip("-").isdecimal() and len(written) < 21 and int(written) in _INTEGERS:
+        return int(written)
+    number = float(written)
+    return number if abs(number) != float("inf") else written
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise UnreadableJsonError("a name stands twice in one object")
+    return found
+
+
+def _refuse(_: str) -> Any:
+    raise UnreadableJsonError("NaN and Infinity are no JSON")
+
+
+def _mended(value: Any) -> Any:
+    if isinstance(value, Number):
+        return value
+    if isinstance(value, str):
+        return without_controls(value)
+    if isinstance(value, list):
+        return [_mended(each) for each in value]
+    if isinstance(value, dict):
+        return {without_controls(name): _mended(each) for name, each in value.items()}
+    return value

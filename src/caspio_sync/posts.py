@@ -1,0 +1,204 @@
+"""Posts: one JSON object each, from any system, kept sealed until the syncs that read them have.
+
+A table beside the inbox's, in its database. Each post has a number of its own, which grows with the order of arrival
+and stands for the PK_ID that a row of Caspio has: what the ledger knows of a post, it knows by this number.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from caspio_sync.ledger.connection import LedgerConnection
+from caspio_sync.ledger.form import microseconds
+from caspio_sync.ledger.schema import Instant
+
+metadata = sa.MetaData()
+# `number` grows with the time of arrival: a new or restored database never gives one again that a run has passed.
+_post = sa.Table(
+    "inbox_posted",
+    metadata,
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("path", sa.Text, nullable=False),
+    sa.Column("id_digest", sa.LargeBinary),  # an id may name a person
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    sa.UniqueConstraint("path", "id_digest"),
+)
+sa.Index("inbox_posted_in_order", _post.c.path, _post.c.number)
+_ADVISORY_LOCK = (
+    0x706F73746564  # one writer of new posts at a time, so that they are committed in the order of `number`
+)
+_AT_ONCE = 500  # values a statement
+_PURGED_AT_ONCE = 200  # posts: a purge must not make a post wait
+KEPT, DUPLICATE = "kept", "duplicate"
+
+
+class Posted(NamedTuple):
+    """A post that is to be kept."""
+
+    path: str
+    id_digest: bytes | None
+    """By which it is known again; None where nothing tells one from another."""
+    sealed: bytes
+
+
+class Waiting(NamedTuple):
+    """Posts of a path."""
+
+    posts: int
+    newest: datetime | None
+
+
+class Posts(LedgerConnection):
+    """What any system posted; any process may add, read and purge at the same time."""
+
+    _WITHOUT_FILE = "Start the process again: it makes a new file. What was not answered, its sender has to post again."
+
+    def _prepare(self) -> None:
+        if self._engine.dialect.name == "sqlite":  # a post is answered when it is on the disk; what is gone is gone
+            sa.event.listen(self._engine, "connect", _set_up)
+        with self.reading("open the posts") as connection:
+            if sa.inspect(connection).has_table(_post.name):
+                return
+        with self.writing("open the posts") as connection:
+            if connection.dialect.name == "postgresql":  # two makers of one table would meet
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            metadata.create_all(connection)
+
+    def add(self, posts: Sequence[Posted]) -> list[str]:
+        """Keep some posts, all or none, in this order; when this returns they are on the disk.
+
+        Returns:
+            What became of each: "kept", or "duplicate" of one that is kept.
+
+        Raises:
+            CaspioSyncError: the disk is full, or the database cannot be written now.
+        """
+        now = self.now()
+        with self.writing("keep posts") as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
+            known = self._known(connection, posts)
+            outcomes: list[str] = []
+            fresh: list[Posted] = []
+            for post in posts:
+                key = (post.path, post.id_digest)
+                outcomes.append(DUPLICATE if key in known else KEPT)
+                if key not in known:
+                    fresh.append(post)
+                if post.id_digest is not None:
+                    known.add(key)
+            if fresh:
+                last = connection.execute(sa.select(sa.func.max(_post.c.number))).scalar() or 0
+                first = max(last + 1, microseconds(now))
+                rows = [{"number": first + at, "received_at": now, **each._asdict()} for at, each in enumerate(fresh)]
+                connection.execute(sa.insert(_post), rows)
+        return outcomes
+
+    def _known(self, connection: sa.Connection, posts: Sequence[Posted]) -> set[tuple[str, bytes | None]]:
+        """Path and id of those that are there already."""
+        digests = sorted({each.id_digest for each in posts if each.id_digest is not None})
+        known: set[tuple[str, bytes | None]] = set()
+        for start in range(0, len(digests), _AT_ONCE):
+            told = sa.select(_post.c.path, _post.c.id_digest).where(
+                _post.c.path.in_({each.path for each in posts}),
+                _post.c.id_digest.in_(digests[start : start + _AT_ONCE]),
+            )
+            known.update((path, bytes(digest)) for path, digest in connection.execute(told))
+        return known
+
+    def count(self, path: str, where: str | None = None) -> tuple[int, int | None, int | None]:
+        """How many posts of a path, their lowest and their highest number.
+
+        Args:
+            path: such as /in/orders.
+            where: a condition on PK_ID, their number, in SQL that both databases read; it comes from nobody outside.
+        """
+        with self.reading("count posts") as connection:
+            chosen = f"SELECT COUNT(*), MIN(PK_ID), MAX(PK_ID) FROM {_NUMBERED}{_where(where)}"
+            total, low, high = connection.execute(sa.text(chosen), {"path": path}).one()
+        return int(total), low, high
+
+    def read(self, path: str, where: str | None, *, limit: int) -> list[tuple[int, bytes]]:
+        """Number and sealed payload of posts of a path, by their number; arguments as of `count`."""
+        with self.reading("read posts") as connection:
+            chosen = f"SELECT PK_ID, sealed FROM {_NUMBERED}{_where(where)} ORDER BY PK_ID LIMIT :most"
+            found = connection.execute(sa.text(chosen), {"path": path, "most": limit}).all()
+        return [(int(number), bytes(sealed)) for number, sealed in found]
+
+    def waiting(self, path: str) -> Waiting:
+        """How many posts of a path are kept, and when the newest came."""
+        counted = sa.select(sa.func.count(), sa.func.max(_post.c.received_at)).where(_post.c.path == path)
+        with self.reading("count posts") as connection:
+            posts, newest = connection.execute(counted).one()
+        return Waiting(int(posts), newest)
+
+    def purge(self, reached: dict[str, int], *, before: datetime, dry_run: bool = False) -> int:
+        """Remove posts that came before a time and were read by every sync of their path.
+
+        Args:
+            reached: the number that all of them have read up to, by path; posts of other paths stay.
+            before: usually `keep_inbox_days` ago.
+            dry_run: only count.
+
+        Returns:
+            How many.
+        """
+        gone = 0
+        for path, number in sorted(reached.items()):
+            old = sa.and_(_post.c.path == path, _post.c.number <= number, _post.c.received_at < before)
+            if dry_run:
+                with self.reading("count old posts") as connection:
+                    gone += int(
+                        connection.execute(sa.select(sa.func.count()).select_from(_post).where(old)).scalar_one()
+                    )
+            else:
+                gone += self._purge(old)
+        return gone
+
+    def _purge(self, old: sa.ColumnElement[bool]) -> int:
+        gone = 0
+        part = sa.select(_post.c.number).where(old).order_by(_post.c.number).limit(_PURGED_AT_ONCE)
+        while True:
+            with self.writing("purge posts") as connection:
+                numbers = connection.execute(part).scalars().all()
+                connection.execute(sa.delete(_post).where(_post.c.number.in_(numbers)))
+            gone += len(numbers)
+            if len(numbers) < _PURGED_AT_ONCE:
+                return gone
+
+    def forget(self, names: Callable[[Sequence[bytes]], Iterable[bool]]) -> int:
+        """Remove every post that names somebody who was erased, read or not.
+
+        Args:
+            names: of some sealed payloads: whether each names one.
+
+        Returns:
+            How many.
+        """
+        gone, after = 0, -1
+        chosen = sa.select(_post.c.number, _post.c.sealed).order_by(_post.c.number).limit(_PURGED_AT_ONCE)
+        while True:
+            with self.reading("read posts") as connection:
+                found = connection.execute(chosen.where(_post.c.number > after)).all()
+            if not found:
+                return gone
+            named = names([bytes(each.sealed) for each in found])
+            numbers = [each.number for each, is_named in zip(found, named, strict=True) if is_named]
+            with self.writing("forget posts") as connection:
+                connection.execute(sa.delete(_post).where(_post.c.number.in_(numbers)))
+            gone, after = gone + len(numbers), found[-1].number
+
+
+_NUMBERED = f"(SELECT number AS PK_ID, sealed FROM {_post.name} WHERE path = :path) AS numbered"
+
+
+def _where(condition: str | None) -> str:
+    return f" WHERE {condition}" if condition else ""
+
+
+def _set_up(connection: object, _record: object) -> None:
+    for pragma in ("PRAGMA synchronous=FULL", "PRAGMA secure_delete=ON"):
+        connection.execute(pragma)  # type: ignore[attr-defined]  # of the driver

@@ -1,0 +1,108 @@
+"""What is kept of posts: numbers that grow, each id once, and what goes again."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.posts import Posted, Posts
+from tests.virtual_clock import VirtualClock
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> VirtualClock:
+    return VirtualClock(NOW)
+
+
+@pytest.fixture
+def posts(tmp_path: Path, clock: VirtualClock) -> Iterator[Posts]:
+    with Posts.open(f"sqlite:///{tmp_path / 'inbox.db'}", clock=clock) as opened:
+        yield opened
+
+
+def post(text: str, path: str = "/in/a", number: bytes | None = None) -> Posted:
+    return Posted(path, number, text.encode())
+
+
+def texts(posts: Posts, where: str | None = None, path: str = "/in/a") -> list[str]:
+    return [sealed.decode() for _, sealed in posts.read(path, where, limit=1000)]
+
+
+def test_numbers_grow_in_the_order_of_arrival_and_go_on_in_a_new_file(
+    posts: Posts, tmp_path: Path, clock: VirtualClock
+) -> None:
+    posts.add([post("1"), post("2")])
+    posts.add([post("3")])
+    numbers = [number for number, _ in posts.read("/in/a", None, limit=9)]
+    assert numbers == sorted(set(numbers))
+    assert texts(posts) == ["1", "2", "3"]
+    clock.advance(1)
+    with Posts.open(f"sqlite:///{tmp_path / 'restored.db'}", clock=clock) as restored:
+        restored.add([post("4")])
+        assert restored.read("/in/a", None, limit=1)[0][0] > numbers[-1]
+
+
+def test_numbers_grow_though_the_clock_goes_back(posts: Posts, clock: VirtualClock) -> None:
+    clock.advance(3600)
+    posts.add([post("1")])
+    with Posts.open(posts.location, clock=VirtualClock(NOW)) as late:
+        late.add([post("2")])
+    assert texts(posts) == ["1", "2"]
+
+
+def test_posts_are_read_and_counted_by_their_number(posts: Posts) -> None:
+    posts.add([post(str(each)) for each in range(10)])
+    posts.add([post("other", "/in/b")])
+    numbers = [number for number, _ in posts.read("/in/a", None, limit=100)]
+    assert posts.count("/in/a") == (10, numbers[0], numbers[-1])
+    assert posts.count("/in/c") == (0, None, None)
+    assert posts.count("/in/a", f"(PK_ID>{numbers[3]}) AND (PK_ID<={numbers[5]})") == (2, numbers[4], numbers[5])
+    assert texts(posts, f"PK_ID IN ({numbers[2]},{numbers[7]},1)") == ["2", "7"]
+    assert len(posts.read("/in/a", None, limit=4)) == 4
+    assert posts.waiting("/in/a").posts == 10
+    assert posts.waiting("/in/c").newest is None
+
+
+def test_an_id_is_kept_once_a_path(posts: Posts) -> None:
+    assert posts.add([post("1", number=b"x"), post("2", number=b"x"), post("3", "/in/b", b"x")]) == [
+        "kept", "duplicate", "kept",
+    ]  # fmt: skip
+    assert posts.add([post("4", number=b"x"), post("5"), post("6")]) == ["duplicate", "kept", "kept"]
+    assert texts(posts) == ["1", "5", "6"]
+
+
+def test_what_all_have_read_goes_after_its_days_and_nothing_else(posts: Posts, clock: VirtualClock) -> None:
+    posts.add([post(str(each)) for each in range(450)])
+    posts.add([post("other", "/in/b")])
+    numbers = [number for number, _ in posts.read("/in/a", None, limit=1000)]
+    clock.advance(timedelta(days=8).total_seconds())
+    posts.add([post("new")])
+    before = clock.now() - timedelta(days=7)
+    assert posts.purge({"/in/a": numbers[399]}, before=before, dry_run=True) == 400
+    assert len(texts(posts)) == 451
+    assert posts.purge({"/in/a": numbers[399]}, before=before) == 400
+    assert posts.purge({"/in/a": 2**60}, before=before) == 50
+    assert texts(posts) == ["new"]
+    assert texts(posts, path="/in/b") == ["other"]
+
+
+def test_who_is_forgotten_goes_out_of_every_path(posts: Posts) -> None:
+    posts.add([post(f"{each} {'ada' if each % 7 == 0 else 'bo'}") for each in range(500)])
+    posts.add([post("ada", "/in/b")])
+    assert posts.forget(lambda sealed: [b"ada" in each for each in sealed]) == 73
+    assert not any("ada" in each for each in texts(posts) + texts(posts, path="/in/b"))
+    assert len(texts(posts)) == 428
+
+
+def test_a_post_that_cannot_be_written_is_told_and_none_of_its_group_is_kept(posts: Posts) -> None:
+    with posts.writing("break") as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER no BEFORE INSERT ON inbox_posted BEGIN SELECT RAISE(ABORT, 'no'); END"
+        )
+    with pytest.raises(CaspioSyncError):
+        posts.add([post("1"), post("2")])
+    assert texts(posts) == []
