@@ -13,12 +13,12 @@ from pydantic_settings import NoDecode
 from caspio_sync.env_file import read_env_file, settings_file
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.json_paths import Path, path
+from caspio_sync.places import POSTS_PATH
 from caspio_sync.state import StateSettings
 
 FEEDS_VARIABLE = "CASPIO_SYNC_WEBHOOKS"
 POSTS_VARIABLE = "CASPIO_SYNC_POSTS"
 HOOK_VARIABLE = "CASPIO_SYNC_ACTIVECAMPAIGN_SECRET"
-POSTS_PATH = re.compile(r"/in/[a-z0-9][a-z0-9_-]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _WEBHOOKS = '{"customers": {"table": "Customers", "secrets": ["…"]}}'
 _POSTS = '{"/in/orders": {"proof": "bearer", "secrets": ["…"], "id": "$.id"}}'

@@ -1,10 +1,12 @@
-"""Where ledger and inbox are, by the state folder and the ledger's URL."""
+"""Where ledger and inbox are, by the state folder and the ledger's URL; and where is posted to."""
 
+import re
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from caspio_sync.private_files import close_to_others
 
+POSTS_PATH = re.compile(r"/in/[a-z0-9][a-z0-9_-]{0,63}")  # where any system posts to
 DEFAULT_HOME, DEFAULT_SYNCS = Path(".caspio-sync"), Path("syncs")
 
 

@@ -4,7 +4,8 @@ A table beside the inbox's, in its database. Each post has a number of its own, 
 and stands for the PK_ID that a row of Caspio has: what the ledger knows of a post, it knows by this number.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from typing import NamedTuple
 
@@ -32,6 +33,7 @@ _ADVISORY_LOCK = (
 )
 _AT_ONCE = 500  # values a statement
 _PURGED_AT_ONCE = 200  # posts: a purge must not make a post wait
+_STREAMED = 8  # posts of up to 10 MB
 KEPT, DUPLICATE = "kept", "duplicate"
 
 
@@ -44,11 +46,13 @@ class Posted(NamedTuple):
     sealed: bytes
 
 
-class Waiting(NamedTuple):
-    """Posts of a path."""
+class Read(NamedTuple):
+    """How far posts of a path were read."""
 
-    posts: int
-    newest: datetime | None
+    up_to: int
+    """By each of its syncs, and nothing of it comes late any more."""
+    but: AbstractSet[int]
+    """Numbers that one of them still needs: held rows, and events whose answer was lost."""
 
 
 class Posts(LedgerConnection):
@@ -121,53 +125,45 @@ class Posts(LedgerConnection):
             total, low, high = connection.execute(sa.text(chosen), {"path": path}).one()
         return int(total), low, high
 
-    def read(self, path: str, where: str | None, *, limit: int) -> list[tuple[int, bytes]]:
-        """Number and sealed payload of posts of a path, by their number; arguments as of `count`."""
+    def each(self, path: str, where: str | None, limit: int) -> Iterator[tuple[int, bytes]]:
+        """Number and sealed payload of posts of a path, by their number, few of them in memory; as `count`."""
+        chosen = f"SELECT PK_ID, sealed FROM {_NUMBERED}{_where(where)} ORDER BY PK_ID LIMIT :most"
         with self.reading("read posts") as connection:
-            chosen = f"SELECT PK_ID, sealed FROM {_NUMBERED}{_where(where)} ORDER BY PK_ID LIMIT :most"
-            found = connection.execute(sa.text(chosen), {"path": path, "most": limit}).all()
-        return [(int(number), bytes(sealed)) for number, sealed in found]
+            streamed = connection.execution_options(yield_per=_STREAMED)
+            for number, sealed in streamed.execute(sa.text(chosen), {"path": path, "most": limit}):
+                yield int(number), bytes(sealed)
 
-    def waiting(self, path: str) -> Waiting:
-        """How many posts of a path are kept, and when the newest came."""
-        counted = sa.select(sa.func.count(), sa.func.max(_post.c.received_at)).where(_post.c.path == path)
-        with self.reading("count posts") as connection:
-            posts, newest = connection.execute(counted).one()
-        return Waiting(int(posts), newest)
-
-    def purge(self, reached: dict[str, int], *, before: datetime, dry_run: bool = False) -> int:
-        """Remove posts that came before a time and were read by every sync of their path.
+    def purge(self, done: Mapping[str, Read], *, before: datetime, dry_run: bool = False) -> int:
+        """Remove posts that came before a time and that every sync of their path is done with.
 
         Args:
-            reached: the number that all of them have read up to, by path; posts of other paths stay.
+            done: how far they have read, by path; posts of other paths stay.
             before: usually `keep_inbox_days` ago.
             dry_run: only count.
 
         Returns:
             How many.
         """
-        gone = 0
-        for path, number in sorted(reached.items()):
-            old = sa.and_(_post.c.path == path, _post.c.number <= number, _post.c.received_at < before)
-            if dry_run:
-                with self.reading("count old posts") as connection:
-                    gone += int(
-                        connection.execute(sa.select(sa.func.count()).select_from(_post).where(old)).scalar_one()
-                    )
-            else:
-                gone += self._purge(old)
-        return gone
+        return sum(self._purge(path, each, before, dry_run=dry_run) for path, each in sorted(done.items()))
 
-    def _purge(self, old: sa.ColumnElement[bool]) -> int:
-        gone = 0
+    def _purge(self, path: str, done: Read, before: datetime, *, dry_run: bool) -> int:
+        gone, after = 0, -1
+        old = sa.and_(_post.c.path == path, _post.c.number <= done.up_to, _post.c.received_at < before)
         part = sa.select(_post.c.number).where(old).order_by(_post.c.number).limit(_PURGED_AT_ONCE)
         while True:
-            with self.writing("purge posts") as connection:
-                numbers = connection.execute(part).scalars().all()
-                connection.execute(sa.delete(_post).where(_post.c.number.in_(numbers)))
-            gone += len(numbers)
-            if len(numbers) < _PURGED_AT_ONCE:
+            with self.reading("look for old posts") as connection:
+                numbers = connection.execute(part.where(_post.c.number > after)).scalars().all()
+            if not numbers:
                 return gone
+            after = numbers[-1]
+            numbers = [each for each in numbers if each not in done.but]
+            gone += len(numbers) if dry_run else self._remove(numbers)
+
+    def _remove(self, numbers: Sequence[int]) -> int:
+        if numbers:
+            with self.writing("remove posts") as connection:
+                connection.execute(sa.delete(_post).where(_post.c.number.in_(numbers)))
+        return len(numbers)
 
     def forget(self, names: Callable[[Sequence[bytes]], Iterable[bool]]) -> int:
         """Remove every post that names somebody who was erased, read or not.
@@ -187,9 +183,7 @@ class Posts(LedgerConnection):
                 return gone
             named = names([bytes(each.sealed) for each in found])
             numbers = [each.number for each, is_named in zip(found, named, strict=True) if is_named]
-            with self.writing("forget posts") as connection:
-                connection.execute(sa.delete(_post).where(_post.c.number.in_(numbers)))
-            gone, after = gone + len(numbers), found[-1].number
+            gone, after = gone + self._remove(numbers), found[-1].number
 
 
 _NUMBERED = f"(SELECT number AS PK_ID, sealed FROM {_post.name} WHERE path = :path) AS numbered"

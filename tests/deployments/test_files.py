@@ -237,7 +237,7 @@ def test_the_receivers_role_adds_to_the_inbox_and_sees_no_other_table(
     with posts.Posts.open(url) as taking_posts:
         kept = posts.Posted("/in/orders", b"id", b"sealed")
         assert taking_posts.add([kept, kept]) == ["kept", "duplicate"]
-        assert [sealed for _, sealed in taking_posts.read("/in/orders", "PK_ID>7", limit=5)] == [b"sealed"]
+        assert [sealed for _, sealed in list(taking_posts.each("/in/orders", "PK_ID>7", 5))] == [b"sealed"]
         with pytest.raises(ConfigurationError, match="lacks a right"):
             taking_posts.forget(lambda sealed: [True for _ in sealed])
     with Ledger.open(owner), inbox.Inbox.open(owner, clock=SystemClock()) as folding:

@@ -175,7 +175,10 @@ def test_the_identity_cannot_be_an_attribute_too() -> None:
         (HEAD.replace("profiles", "catalogue") + "fields: {a: A}\n", "'profiles'"),
         (HEAD.replace("table: People", "view: V") + "fields: {a: A}\n", "page_by"),
         (HEAD.replace("table: People", "table: T, page_by: X") + "fields: {a: A}\n", "remove `page_by`"),
-        (HEAD.replace("table: People", "table: T, view: V") + "fields: {a: A}\n", "one of `table:` and `view:`"),
+        (
+            HEAD.replace("table: People", "table: T, view: V") + "fields: {a: A}\n",
+            "one of `table:`, `view:` and `posts:`",
+        ),
         (HEAD.replace("table: People", "table: T, time_zone: Mars") + "fields: {a: A}\n", "Europe/London"),
         (HEAD.replace("external_id: Id", "external_id: Id, email: E") + "fields: {a: A}\n", "exactly one of"),
         (HEAD.replace("external_id: Id", "external_id: Id, region: GB") + "fields: {a: A}\n", "needs `phone`"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.posts import Posted, Posts
+from caspio_sync.posts import Posted, Posts, Read
 from tests.virtual_clock import VirtualClock
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -29,7 +29,7 @@ def post(text: str, path: str = "/in/a", number: bytes | None = None) -> Posted:
 
 
 def texts(posts: Posts, where: str | None = None, path: str = "/in/a") -> list[str]:
-    return [sealed.decode() for _, sealed in posts.read(path, where, limit=1000)]
+    return [sealed.decode() for _, sealed in list(posts.each(path, where, 1000))]
 
 
 def test_numbers_grow_in_the_order_of_arrival_and_go_on_in_a_new_file(
@@ -37,13 +37,13 @@ def test_numbers_grow_in_the_order_of_arrival_and_go_on_in_a_new_file(
 ) -> None:
     posts.add([post("1"), post("2")])
     posts.add([post("3")])
-    numbers = [number for number, _ in posts.read("/in/a", None, limit=9)]
+    numbers = [number for number, _ in list(posts.each("/in/a", None, 9))]
     assert numbers == sorted(set(numbers))
     assert texts(posts) == ["1", "2", "3"]
     clock.advance(1)
     with Posts.open(f"sqlite:///{tmp_path / 'restored.db'}", clock=clock) as restored:
         restored.add([post("4")])
-        assert restored.read("/in/a", None, limit=1)[0][0] > numbers[-1]
+        assert next(restored.each("/in/a", None, 1))[0] > numbers[-1]
 
 
 def test_numbers_grow_though_the_clock_goes_back(posts: Posts, clock: VirtualClock) -> None:
@@ -57,14 +57,12 @@ def test_numbers_grow_though_the_clock_goes_back(posts: Posts, clock: VirtualClo
 def test_posts_are_read_and_counted_by_their_number(posts: Posts) -> None:
     posts.add([post(str(each)) for each in range(10)])
     posts.add([post("other", "/in/b")])
-    numbers = [number for number, _ in posts.read("/in/a", None, limit=100)]
+    numbers = [number for number, _ in list(posts.each("/in/a", None, 100))]
     assert posts.count("/in/a") == (10, numbers[0], numbers[-1])
     assert posts.count("/in/c") == (0, None, None)
     assert posts.count("/in/a", f"(PK_ID>{numbers[3]}) AND (PK_ID<={numbers[5]})") == (2, numbers[4], numbers[5])
     assert texts(posts, f"PK_ID IN ({numbers[2]},{numbers[7]},1)") == ["2", "7"]
-    assert len(posts.read("/in/a", None, limit=4)) == 4
-    assert posts.waiting("/in/a").posts == 10
-    assert posts.waiting("/in/c").newest is None
+    assert len(list(posts.each("/in/a", None, 4))) == 4
 
 
 def test_an_id_is_kept_once_a_path(posts: Posts) -> None:
@@ -78,14 +76,16 @@ def test_an_id_is_kept_once_a_path(posts: Posts) -> None:
 def test_what_all_have_read_goes_after_its_days_and_nothing_else(posts: Posts, clock: VirtualClock) -> None:
     posts.add([post(str(each)) for each in range(450)])
     posts.add([post("other", "/in/b")])
-    numbers = [number for number, _ in posts.read("/in/a", None, limit=1000)]
+    numbers = [number for number, _ in list(posts.each("/in/a", None, 1000))]
     clock.advance(timedelta(days=8).total_seconds())
     posts.add([post("new")])
     before = clock.now() - timedelta(days=7)
-    assert posts.purge({"/in/a": numbers[399]}, before=before, dry_run=True) == 400
+    read = {"/in/a": Read(numbers[399], {numbers[7], numbers[300]})}
+    assert posts.purge(read, before=before, dry_run=True) == 398
     assert len(texts(posts)) == 451
-    assert posts.purge({"/in/a": numbers[399]}, before=before) == 400
-    assert posts.purge({"/in/a": 2**60}, before=before) == 50
+    assert posts.purge(read, before=before) == 398
+    assert texts(posts)[:3] == ["7", "300", "400"]
+    assert posts.purge({"/in/a": Read(2**60, set())}, before=before) == 52
     assert texts(posts) == ["new"]
     assert texts(posts, path="/in/b") == ["other"]
 

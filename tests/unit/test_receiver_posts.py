@@ -83,7 +83,7 @@ class PostService:
         return self.send((path, content, headers or {}))[0]
 
     def kept(self, path: str) -> list[bytes]:
-        return [self.sealer.open(sealed) for _, sealed in self.posts.read(path, None, limit=10_000)]
+        return [self.sealer.open(sealed) for _, sealed in list(self.posts.each(path, None, 10_000))]
 
 
 @pytest.fixture

@@ -123,7 +123,8 @@ async def _clock(settings: Settings) -> list[Finding]:
     """This machine's clock against Caspio's, by one count of the first sync's table."""
     connect = CONNECT.get()
     try:
-        source = next((load_sync(settings.sync_file(name)).source for name in settings.sync_files.names), None)
+        sources = (load_sync(settings.sync_file(name)).source for name in settings.sync_files.names)
+        source = next((each for each in sources if each.posts is None), None)
         if source is None:
             return []
         key = identifier(source.page_by or "PK_ID")

@@ -22,7 +22,7 @@ from caspio_sync.engine.connect import CONNECT, Connect
 from caspio_sync.engine.destination import destination_named
 from caspio_sync.engine.finding import Finding, findings_of
 from caspio_sync.engine.kind import kind_of
-from caspio_sync.engine.prepared import Prepared, prepare
+from caspio_sync.engine.prepared import Prepared, prepare, source_of
 from caspio_sync.engine.workspace import known_accounts
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.feeds import feeds_named, feeds_with_payload
@@ -160,8 +160,8 @@ async def _examine_sync(sync: Examined, settings: Settings, caspio: CaspioClient
             untried = f"{definition.source.name} was not looked at: Caspio did not let us in"
             sync.findings.append(Finding("warning", untried, "correct what stands under accounts, then check again"))
             return
-        described = definition.source
-        await refuse_missing(caspio, Source(described.name, is_view=described.view is not None))
+        if definition.source.posts is None:
+            await refuse_missing(caspio, source_of(definition.source))
         if definition.erasure is not None and definition.erasure.table is not None:
             await refuse_missing(caspio, Source(definition.erasure.table))
         prepared = await prepare(settings, sync.sync, caspio)

@@ -5,13 +5,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from caspio_sync.caspio.client import CaspioClient, RefusedError, Source
+from caspio_sync.caspio.counting import rows_counted
 from caspio_sync.caspio.query import and_, identifier, is_reserved, literal, without_literals
 from caspio_sync.caspio.read_clock import ReadClock
 from caspio_sync.cli.diagnosis import clock_finding
 from caspio_sync.clock import Clock
 from caspio_sync.engine.finding import Finding, findings_of
+from caspio_sync.engine.posted import PostedRows
 from caspio_sync.engine.prepared import Prepared
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.feeds import POSTS_VARIABLE, paths_named
 from caspio_sync.mapping.definition import names
 from caspio_sync.schemas import CaspioField
 
@@ -20,7 +23,12 @@ _LONG_AGO = datetime(1900, 1, 1)  # noqa: DTZ001 - a wall clock, before every st
 
 
 async def row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -> list[Finding]:
-    """Two calls: the number of rows under the sync's condition with Caspio's clock, and the first as a run asks."""
+    """Two calls: the number of rows under the sync's condition with Caspio's clock, and the first as a run asks.
+
+    Of posts how many are kept, and whether the receiver takes any.
+    """
+    if prepared.posted is not None:
+        return await _posts_findings(prepared, prepared.posted)
     try:
         counted = await _count_findings(prepared, caspio, clock)
     except (RefusedError, ConfigurationError) as error:  # 404: the condition names a field that is not there
@@ -30,6 +38,17 @@ async def row_findings(prepared: Prepared, caspio: CaspioClient, clock: Clock) -
     except RefusedError as error:
         refused = await refused_names(caspio, prepared.source, prepared.read_fields)
         return list(_refusals(prepared, refused, error)) or findings_of(error)
+
+
+async def _posts_findings(prepared: Prepared, posted: PostedRows) -> list[Finding]:
+    where, at = prepared.definition.where("source", "posts"), prepared.source.name
+    rows = await rows_counted(posted, prepared.source, prepared.key.name, None)
+    findings = [Finding("ok", f"rows: {rows} posts are kept")]
+    if at not in paths_named():
+        text = f"{where}: source.posts: {POSTS_VARIABLE} has no {at}; nobody can post there"
+        remedy = "write who may (docs/posts.md), here and where `caspio-sync receive` runs"
+        findings.append(Finding("warning", text, remedy))
+    return findings
 
 
 def _refused_condition(prepared: Prepared, error: CaspioSyncError) -> list[Finding]:

@@ -131,7 +131,8 @@ async def find_row(
         if chosen:
             field = prepared.fields[prepared.mapping.identity.source_field]
             (one,) = keys_where(prepared.key, [str(source_pk)])
-            conditions = [str(and_(one, each)) for each in keys_where(field, [key])]
+            keyed = [None] if prepared.posted is not None else keys_where(field, [key])
+            conditions = [str(and_(one, each)) for each in keyed]
         where = prepared.definition.source.where
         for left_out in (False, True) if where else (False,):
             for condition in conditions:
@@ -149,6 +150,8 @@ async def _beside(caspio: CaspioClient, row: FoundRow) -> FoundRow:
 
 def _conditions(prepared: Prepared, key: str, source_pk: int | None) -> list[str]:
     by_pk = [] if source_pk is None else keys_where(prepared.key, [str(source_pk)])
+    if prepared.posted is not None:  # what is in a post, no condition tells
+        return by_pk
     try:
         return keys_where(prepared.fields[prepared.mapping.identity.source_field], [key]) + by_pk
     except CaspioSyncError:  # a text where the field holds numbers: only the ledger can know it
@@ -160,7 +163,7 @@ def _conditions(prepared: Prepared, key: str, source_pk: int | None) -> list[str
 async def _read(prepared: Prepared, caspio: CaspioClient, where: str | None) -> pl.DataFrame:
     select = list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields]))
     order = f"{identifier(prepared.key.name)} ASC"
-    page = await caspio.records(prepared.source, select=select, where=where, order_by=order, limit=_ROWS)
+    page = await prepared.rows(caspio).records(prepared.source, select=select, where=where, order_by=order, limit=_ROWS)
     return source_frame([page.rows], prepared.selected, prepared.key.name)
 
 

@@ -132,7 +132,8 @@ async def refusal_by_budget(settings: Settings) -> str | None:
     async with connect.caspio(settings, connect.clock) as caspio:
         try:
             for path in _files(settings):
-                if not load_sync(path).enabled:
+                definition = load_sync(path)
+                if not definition.enabled or definition.source.posts is not None:  # posts cost no call
                     continue
                 prepared = await prepare(settings, path.stem, caspio)
                 where = prepared.definition.source.where

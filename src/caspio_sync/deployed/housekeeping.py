@@ -7,8 +7,17 @@ from datetime import timedelta
 from pydantic import BaseModel
 
 from caspio_sync.engine.connect import CONNECT
+from caspio_sync.engine.situation import LATE
+from caspio_sync.errors import CaspioSyncError
+from caspio_sync.ledger.compare import HELD
 from caspio_sync.ledger.housekeeping import Purged
+from caspio_sync.ledger.store import Ledger
+from caspio_sync.mapping.sync_file import load_sync
+from caspio_sync.posts import Read
+from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.settings import LocalSettings
+
+_ALL = 2**63 - 1
 
 
 class HousekeepingReport(BaseModel):
@@ -20,6 +29,7 @@ class HousekeepingReport(BaseModel):
         keep_prefect_days: of Prefect's own records.
         keep_inbox_days: of what the destination posted or was asked for.
         ledger: entries by what they are, and bytes given back.
+        posts: of any system, that every sync of their path is done with.
         hints: of webhooks, that came more than two weeks ago.
         inbox_posts: that every engagement return has folded.
         flow_runs: Prefect's records of ended runs of ours, with their task runs and logs.
@@ -32,6 +42,7 @@ class HousekeepingReport(BaseModel):
     keep_inbox_days: int
     ledger: dict[str, int]
     inbox_posts: int = 0
+    posts: int = 0
     hints: int = 0
     flow_runs: int = 0
     artifacts: int = 0
@@ -55,6 +66,8 @@ class HousekeepingReport(BaseModel):
             lines.append(
                 f"inbox, folded and older than {self.keep_inbox_days} days: {self.inbox_posts:,} posts {removed}"
             )
+        if self.posts:
+            lines.append(f"posts, read and older than {self.keep_inbox_days} days: {self.posts:,} {removed}")
         if self.hints:
             lines.append(f"hints of webhooks, older than two weeks: {self.hints:,} {removed}")
         lines.append(
@@ -70,16 +83,19 @@ def purge_ledger(settings: LocalSettings, *, dry_run: bool) -> HousekeepingRepor
     Raises:
         CaspioSyncError: as the ledger says; what was removed before stays removed.
     """
-    connect, purged, posts, hints = CONNECT.get(), Purged(), 0, 0
+    connect, purged, folded_posts, posts, hints = CONNECT.get(), Purged(), 0, 0, 0
     if settings.has_ledger:
         with contextlib.closing(connect.ledger(settings, connect.clock)) as ledger:
             before = ledger.now() - timedelta(days=settings.keep_days)
             purged = ledger.purge(before, dry_run=dry_run)
             folded = ledger.folded_by_all()
+            read = _posts_read(settings, ledger)
         if settings.has_inbox:
             with contextlib.closing(connect.inbox(settings, connect.clock)) as inbox:
                 before = connect.clock.now() - timedelta(days=settings.keep_inbox_days)
-                posts = inbox.purge(folded=folded or 0, before=before, dry_run=dry_run)
+                folded_posts = inbox.purge(folded=folded or 0, before=before, dry_run=dry_run)
+            with contextlib.closing(connect.posts(settings, connect.clock)) as posted:
+                posts = posted.purge(read, before=before, dry_run=dry_run)
             with contextlib.closing(connect.hints(settings, connect.clock)) as told:
                 hints = told.purge(payload_days=settings.keep_inbox_days, dry_run=dry_run)
     return HousekeepingReport(
@@ -88,6 +104,24 @@ def purge_ledger(settings: LocalSettings, *, dry_run: bool) -> HousekeepingRepor
         keep_prefect_days=settings.keep_prefect_days,
         keep_inbox_days=settings.keep_inbox_days,
         ledger=asdict(purged),
-        inbox_posts=posts,
+        inbox_posts=folded_posts,
+        posts=posts,
         hints=hints,
     )
+
+
+def _posts_read(settings: LocalSettings, ledger: Ledger) -> dict[str, Read]:
+    """How far the syncs of each path have read; nothing where a file cannot be read, which may be of any path."""
+    found: dict[str, Read] = {}
+    for name in settings.sync_files.names:
+        try:
+            path = load_sync(settings.sync_file(name)).source.posts
+        except CaspioSyncError:
+            return {}
+        if path is None:
+            continue
+        reached = ledger.reached(name, ledger.now() - LATE)
+        before = found.get(path, Read(_ALL, frozenset()))
+        needed = {*ledger.held(name, HELD), *ledger.unknown_events(name)[SOURCE_PK]}
+        found[path] = Read(min(before.up_to, -1 if reached is None else reached), before.but | needed)
+    return found

@@ -11,7 +11,6 @@ from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.delivery.process import ProcessSender
 from caspio_sync.delivery.sender import InlineSender, Sender
 from caspio_sync.engine.destination import Account, Destination, Sink
-from caspio_sync.engine.run import Opening
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.hints import Hints
 from caspio_sync.inbox import Inbox
@@ -116,7 +115,7 @@ class Connect:
     inbox: Callable[[LocalSettings, Clock], Inbox] = open_inbox
     hints: Callable[[LocalSettings, Clock], Hints] = open_hints
     posts: Callable[[LocalSettings, Clock], Posts] = open_posts
-    told: Callable[[Opening], Any] | None = None  # what a destination tells of people, instead of its own word
+    told: Callable[[Any], Any] | None = None  # of an `Opening`: what a destination tells of people, not its own word
     observer: Observer | None = None
 
 

@@ -159,7 +159,7 @@ class HintedReading(Reading):
 
 def can_be_hinted(definition: Sync) -> bool:
     """Whether webhooks can say which rows of a sync to read: those of a table, which travel to a destination."""
-    return definition.source.view is None and not kind_of(definition).returns
+    return definition.source.table is not None and not kind_of(definition).returns
 
 
 def refuse_hints(prepared: Prepared) -> None:
@@ -169,6 +169,10 @@ def refuse_hints(prepared: Prepared) -> None:
         ConfigurationError: it reads a view, or brings back what a destination tells.
     """
     definition = prepared.definition
+    if definition.source.posts is not None:
+        raise ConfigurationError(
+            f"{definition.where('source', 'posts')}: posts are read by their number as they come; leave --hints out"
+        )
     if definition.source.view is not None:
         raise ConfigurationError(
             f"{definition.where('source', 'view')}: Caspio's webhooks tell of tables, and name rows by their PK_ID; "

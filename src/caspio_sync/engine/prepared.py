@@ -12,9 +12,11 @@ from caspio_sync.caspio.records import RecordReader
 from caspio_sync.clock import Clock
 from caspio_sync.engine.drift import Drift, FieldsThen, find_drift
 from caspio_sync.engine.kind import mapping_of
+from caspio_sync.engine.posted import PostedRows, PostedSource, Rows, posted_rows
 from caspio_sync.engine.sharing import Shares, beside_others
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
+from caspio_sync.mapping.definition import Source as Described
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.sync_file import load_sync
@@ -65,6 +67,7 @@ class Prepared:
         key: the field the source is paged by.
         requests: whom to erase; None where the sync does not say.
         drift: what changed in the source since the last run.
+        posted: the rows, where they are posts.
     """
 
     definition: Sync
@@ -75,6 +78,11 @@ class Prepared:
     key: CaspioField
     requests: Requests | None = None
     drift: Drift = NO_DRIFT
+    posted: PostedRows | None = None
+
+    def rows(self, caspio: CaspioClient) -> Rows:
+        """What its rows are read from."""
+        return caspio if self.posted is None else self.posted
 
     def keeping(self, layouts: Mapping[int, Sequence[str]]) -> "Prepared":
         """The same, with the consent columns of former mappings (`Ledger.mapping_fields`) kept in the mapping."""
@@ -102,14 +110,15 @@ class Prepared:
         sieve: Sieve | None = None,
     ) -> RecordReader:
         """Reads the sync's rows that meet a condition; `limit` of them at most, sifted by `sieve`."""
+        rows = self.rows(caspio)
         return RecordReader(
-            caspio,
+            rows,
             self.source,
             fields=self.read_fields,
             key_field=self.key.name,
             where=where,
             batch_size=self.definition.batch_size,
-            parallel=caspio.connections,
+            parallel=rows.connections,
             limit=limit,
             clock=clock,
             sieve=sieve,
@@ -125,7 +134,9 @@ def calls_a_page(caspio: CaspioClient, prepared: Prepared) -> int:
     """Calls that a page of the sync's rows takes: more than one where its fields are more than an address holds."""
     key = identifier(prepared.key.name)
     where = and_(prepared.definition.source.where, f"{key}>{_SOME_KEY} AND {key}<={_SOME_KEY}")
-    return caspio.calls_a_page(prepared.source, select=prepared.select, where=where, order_by=f"{key} ASC")
+    return prepared.rows(caspio).calls_a_page(
+        prepared.source, select=prepared.select, where=where, order_by=f"{key} ASC"
+    )
 
 
 async def prepare(
@@ -148,10 +159,11 @@ async def prepare(
     shares = beside_others(settings, load_sync(settings.sync_file(name)))
     definition = shares.definition
     described = definition.source
-    source = Source(str(described.table or described.view), is_view=described.view is not None)
-    fields = {each.name: each for each in await caspio.fields(source)}
+    posted = posted_rows(settings, described)
+    source = source_of(described)
+    fields = {each.name: each for each in await (posted or caspio).fields(source)}
     then = None if known is None else FieldsThen.read(known)
-    if then is None or then.source != str(source):
+    if posted is not None or then is None or then.source != str(source):  # a post's fields are the file's own
         drift, as_mapped = NO_DRIFT, fields
     elif accept:
         drift, as_mapped = Drift((ACCEPTED,)), fields
@@ -162,7 +174,14 @@ async def prepare(
     _check_cursor(definition, fields)
     key = _paged_by(definition, fields)
     requests = await _requests(definition, source, fields, key, caspio)
-    return Prepared(definition, shares, mapping, source, as_mapped, key, requests, drift)
+    return Prepared(definition, shares, mapping, source, as_mapped, key, requests, drift, posted)
+
+
+def source_of(described: Described) -> Source:
+    """Where a sync's rows are, for whoever reads them."""
+    if described.posts is not None:
+        return PostedSource(described.posts)
+    return Source(described.name, is_view=described.view is not None)
 
 
 def fields_then(prepared: Prepared, known: KnownSource | None) -> FieldsThen | None:
@@ -224,7 +243,8 @@ def read_digest(prepared: Prepared, *, whole: bool = False) -> str:
     """
     definition, mapping = prepared.definition, prepared.mapping
     stopped = () if whole else mapping.stopped
-    text = "\0".join([str(prepared.source), str(definition.source.where), mapping.digest, *stopped])
+    paths = [f"{name} {each.path} {each.type}" for name, each in definition.source.fields.items()]
+    text = "\0".join([str(prepared.source), str(definition.source.where), mapping.digest, *stopped, *paths])
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 

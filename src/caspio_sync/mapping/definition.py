@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol, Self
 
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, PrivateAttr, model_validator
@@ -14,6 +14,7 @@ from caspio_sync.mapping.consent import Consent
 from caspio_sync.mapping.document import Document, Location
 from caspio_sync.mapping.erasure import Erasure
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, Strict, TimeZone
+from caspio_sync.mapping.posted import PostedFields, PostsPath
 from caspio_sync.spans import span
 from caspio_sync.sync_files import bare_name
 
@@ -66,12 +67,14 @@ class Source(Strict):
     """Where the rows come from.
 
     Args:
-        table: name of the table; exactly one of table and view is given.
+        table: name of the table; exactly one of table, view and posts is given.
         view: name of the view; it needs `page_by`.
         page_by: a unique whole-number field of the view; tables are paged by PK_ID.
         cursor: a TIMESTAMP field stamped on every update; without one every run reads all rows.
         where: a condition in Caspio's SQL that limits the rows.
-        time_zone: IANA zone of the wall clocks in Date/Time cells.
+        time_zone: IANA zone of the wall clocks in Date/Time cells, and of times in posts that name no offset.
+        posts: path at which the receiver takes JSON, such as /in/orders; each post is a row. It needs `fields`.
+        fields: where in a post each field stands, by the name under which the rest of the file has it.
     """
 
     table: FieldName | None = None
@@ -80,11 +83,19 @@ class Source(Strict):
     cursor: FieldName | None = None
     where: str | None = None
     time_zone: TimeZone = "UTC"
+    posts: PostsPath | None = None
+    fields: PostedFields = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.table is None) == (self.view is None):
-            raise ValueError("names no table or view, or both; write one of `table:` and `view:`")
+        if sum(each is not None for each in (self.table, self.view, self.posts)) != 1:
+            raise ValueError("names no table or view, or both; write one of `table:`, `view:` and `posts:`")
+        if (self.posts is None) == bool(self.fields):
+            raise ValueError("`fields` says where in a post each field stands: `posts` needs it, a table has its own")
+        if self.posts is not None and any((self.page_by, self.cursor, self.where)):
+            raise ValueError(
+                "posts are read in their order, each of them; remove `cursor`, `page_by`, `where` and `when`"
+            )
         if self.view is not None and self.page_by is None:
             raise ValueError("a view has no PK_ID to page by; name a unique whole-number field with `page_by:`")
         if self.table is not None and self.page_by is not None:
@@ -93,8 +104,8 @@ class Source(Strict):
 
     @property
     def name(self) -> str:
-        """Name of the table or view."""
-        return self.table or self.view or ""
+        """Name of the table or view, or the path of posts."""
+        return self.table or self.view or self.posts or ""
 
 
 class Expectation(Strict):
@@ -189,6 +200,7 @@ class Sync(Strict):
             knows a key that both have sent.
     """
 
+    takes_posts: ClassVar[bool] = False  # whether its rows may be posts
     source: Source
     destination: Annotated[str, AfterValidator(_destination), Field(json_schema_extra=_destinations)] = (
         registry.DEFAULT_DESTINATION

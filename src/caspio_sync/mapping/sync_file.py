@@ -98,6 +98,9 @@ def _checked(document: Document) -> Sync:
     if sync is None:
         raise ConfigurationError(listing(document.path, findings))
     sync._document = document  # noqa: SLF001 - the model cannot know its file while it is being validated
+    if sync.source.posts is not None and not sync.takes_posts:
+        text = f"posts are read by syncs of events, purchases and triggers; kind: {kind} reads a table or a view"
+        raise ConfigurationError(f"{sync.where('source', 'posts')}: source.posts: {text}")
     for at, text in sync.contradictions():
         raise ConfigurationError(f"{sync.where(*at)}: {'.'.join(map(str, at))}: {text}")
     return sync

@@ -102,6 +102,7 @@ class Occurrences(Sync):
     """
 
     properties_word: ClassVar[str] = "properties"
+    takes_posts: ClassVar[bool] = True
     identity: Identity
     time: FieldMapping
     fields: Mapping[str, FieldMapping] = Field(default_factory=dict, alias="properties")
@@ -213,6 +214,8 @@ class Occurrences(Sync):
 
     def _read_besides(self) -> Iterator[str]:
         """What says that a row has to be read, whatever its message tells, for people."""
+        if self.source.posts is not None:
+            yield "no webhook of Caspio announces a post"
         if self.source.where is not None:
             yield "only Caspio can judge a condition (`source.where`, `when`, `lines.complete.when`)"
         if self.order_lines is not None:
@@ -268,6 +271,10 @@ class Occurrences(Sync):
             yield ("identity", "on_new"), f"identify_by_email {text}"
         if self.trust == "payload":
             yield from ((("trust",), f"{why}; write `trust: row`, or leave it out") for why in self._read_besides())
+        if self.source.posts is not None and self.on_update != "ignore":
+            yield ("on_update",), "a post is never edited; remove it"
+        if self.source.posts is not None and self.order_lines is not None:
+            yield ("lines",), "lines are read from a table of Caspio, and a post has none there; remove it"
 
     def of_keys(self, field: str | None = None) -> Self:
         """The sync without its properties: what makes keys alone, from the identity's field or from another one."""
