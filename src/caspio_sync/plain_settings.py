@@ -34,7 +34,7 @@ LOCAL: Forms = {
     "CASPIO_SYNC_HOME": _FOLDER,
     "CASPIO_SYNC_LEDGER_URL": ANYTHING,
     "CASPIO_SYNC_INBOX_MAX_GB": AMOUNT,
-    "CASPIO_SYNC_PAYLOAD_KEYS": ANYTHING,
+    "CASPIO_SYNC_PAYLOAD_KEYS": re.compile(r"[A-Za-z0-9_-]{43}="),
     "CASPIO_SYNC_ALLOW_HTTP": _YES_OR_NO,
     "CASPIO_INTEGRATION_URL": ADDRESS,
     "CASPIO_CALLS_PER_DAY": COUNT_OR_NONE,
@@ -55,7 +55,6 @@ OF_A_RUN: Forms = {
     "CASPIO_CALLS_PER_WINDOW": COUNT_OR_NONE,
     "CASPIO_CONNECTIONS": re.compile(r"[1-9]|1[0-6]"),
     "CASPIO_SYNC_SENDER": re.compile(r"(?i)auto|inline|process"),
-    "CASPIO_SYNC_PAYLOAD_KEYS": re.compile(r"[A-Za-z0-9_-]{43}="),
 }
 """What `Settings` reads besides."""
 _NEEDED = ("CASPIO_INTEGRATION_URL", "CASPIO_CLIENT_ID", "CASPIO_CLIENT_SECRET")
