@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from caspio_sync.sandbox.braze.behaviour import NEWSLETTER_GROUP
-from tests.contract.conftest import a_user, a_workspace, track
+from tests.contract.conftest import a_user, a_workspace, call, track
 
 
 def group() -> list[dict[str, Any]]:
@@ -216,3 +216,18 @@ def test_rejected_objects_bill_nothing() -> None:
     sandbox = a_workspace()
     track(sandbox, a_user(1, spend=1), a_user(2, email="nobody", spend=1))
     assert sandbox.data_points == 1
+
+
+def test_names_that_were_not_active_for_90_days_are_in_no_export_and_the_others_count_all_time() -> None:
+    """Section 6.1."""
+    sandbox = a_workspace()
+    old, late = {"time": "2025-10-01T10:00:00Z"}, {"time": "2025-10-05T10:00:00Z"}
+    track(
+        sandbox, events=[an_event(name="gone", **old), an_event(**old), an_event(**late)], purchases=[a_purchase(**old)]
+    )
+
+    asked = {"external_ids": ["c-1"], "fields_to_export": ["custom_events", "purchases"]}
+    (user,) = call(sandbox, path="/users/export/ids", json=asked).json()["users"]
+    (shown,) = user["custom_events"]
+    assert (shown["name"], shown["count"], shown["first"]) == ("visited", 2, "2025-10-01T10:00:00.000Z")
+    assert "purchases" not in user

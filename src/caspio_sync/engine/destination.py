@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import polars as pl
@@ -23,6 +24,8 @@ from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import MappedColumn
 from caspio_sync.settings import DestinationSettings
+
+LOST = "_lost"  # of rows that are counted: whether the answer was lost (`Sink.arrived`)
 
 A = TypeVar("A")  # an account
 T = TypeVar("T")
@@ -307,6 +310,32 @@ class Sink(Generic[A]):
             TransientError, PermanentError, ConfigurationError: as the destination says.
         """
         raise NotImplementedError
+
+    async def arrived(
+        self,
+        account: A,  # noqa: ARG002 - of a destination that counts by name
+        mapping: RowMapping,  # noqa: ARG002
+        rows: pl.DataFrame,  # noqa: ARG002
+        sample: Sequence[str],  # noqa: ARG002
+        now: datetime,  # noqa: ARG002
+    ) -> dict[int, bool | str]:
+        """Of rows whose answer was lost, by source_pk, whether each is there; a text says why that cannot be told.
+
+        Args:
+            account: is asked.
+            mapping: of the rows.
+            rows: mapped, everything of these people that was sent or may have been; LOST says which may have been.
+            sample: other people of whom something was sent.
+            now: aware.
+
+        Raises:
+            ConfigurationError: it does not count in a way that tells.
+            TransientError, PermanentError: as the destination says.
+        """
+        raise ConfigurationError(
+            f"{self.__class__.__name__.removesuffix('Sink').lower()}: the destination does not count by name and time, "
+            "so that nothing follows from its counts; look the people up there, and settle the rows by hand"
+        )
 
     def keeper(self, account: A, mapping: RowMapping) -> Keeper:
         """Makes there what rows need."""

@@ -97,6 +97,7 @@ class Kind(Generic[S]):
         cron: when schedules run a sync that reads changes, unless its file says when.
         describe: what a deployment does; told whether it reads all rows, and the title of the destination.
         verify: address of what verifies its syncs, where they are not read back row by row; "" where they are.
+        settle: address of what settles rows without an answer by what the destination counts; "" where nothing does.
         beside: address of what reads, for rows that are looked at alone, what belongs to them in other tables; takes a
             prepared sync, the Caspio client and a source frame, which it gives back joined; "" where nothing does.
         returns: whether it brings what destinations tell back into the rows it reads, instead of sending them.
@@ -116,6 +117,7 @@ class Kind(Generic[S]):
     cron: str
     describe: Callable[[S, bool, str], str]
     verify: str = ""
+    settle: str = ""
     beside: str = ""
     returns: bool = False
 

@@ -61,6 +61,9 @@ JOURNAL_SCHEMA = pl.Schema(
         "state": pl.String(),
     }
 )
+BESIDE_SCHEMA = pl.Schema(
+    {SOURCE_PK: pl.Int64(), KEY: pl.String(), "fp": pl.Binary(), "at": pl.Int64(), "state": pl.String()}
+)
 # What may be sent once more.
 LET_GO_SCHEMA = pl.Schema({SOURCE_PK: pl.Int64(), "fp": pl.Binary(), "at": pl.Int64(), "state": pl.String()})
 UNKNOWN_SCHEMA = pl.Schema(
@@ -184,6 +187,28 @@ class Events(Recording, Leases):
                     met.update(connection.execute(sa.select(column).where(table.c.sync == sync, some)).scalars())
         return met
 
+    def beside_unknown(self, sync: str) -> pl.DataFrame:
+        """BESIDE_SCHEMA: what is unknown, and everything else of the same people that left or may have left.
+
+        `state` is the journal's; "sent" of what was acknowledged, "taken" of what was only taken for sent.
+        """
+        noted, rows = tables.journal.c, schema.row.c
+        mine = (noted.sync == sync, noted.state == UNKNOWN)
+        people = sa.select(noted.key_hash).where(*mine)
+        left = sa.select(noted.source_pk, noted.key, noted.fp, sa.type_coerce(noted.at, sa.BigInteger), noted.state)
+        acknowledged = sa.and_(rows.verdict == Verdict.SENT.value, rows.reason.is_(None))
+        state = sa.case((acknowledged, "sent"), else_="taken")
+        sent = sa.select(rows.source_pk, rows.key, rows.sent_fp, sa.type_coerce(rows.sent_at, sa.BigInteger), state)
+        with self.reading("read what is unknown, and what was sent beside it") as connection:
+            keys = set(connection.execute(sa.select(noted.key).where(*mine)).scalars())
+            found = [
+                *connection.execute(left.where(noted.sync == sync, noted.key_hash.in_(people))),
+                *connection.execute(
+                    sent.where(rows.sync == sync, rows.sent_fp.is_not(None), rows.key_hash.in_(people))
+                ),
+            ]
+        return pl.DataFrame([tuple(each) for each in found if each[1] in keys], schema=BESIDE_SCHEMA, orient="row")
+
     def people_sent(self, sync: str, most: int | None) -> pl.DataFrame:
         """Of people of whom rows were sent and acknowledged: key, source_pk (the lowest) and `rows`.
 
@@ -238,8 +263,14 @@ class Events(Recording, Leases):
                 count += connection.execute(released.values(state=state)).rowcount
         return count
 
-    def drop_unknown(self, sync: str, source_pks: Sequence[int] | None = None) -> int:
-        """Take unknown events for sent, whether they arrived or not: they are never sent again; how many."""
+    def drop_unknown(self, sync: str, source_pks: Sequence[int] | None = None, *, reason: str | None = DROPPED) -> int:
+        """Take unknown events for sent: they are never sent again; how many.
+
+        Args:
+            sync: name of the sync.
+            source_pks: of the rows; None for all.
+            reason: said of them; None where it is known that they arrived.
+        """
         table, rows = tables.journal.c, schema.row.c
         dropped: list[tuple[object, ...]] = []
         with self.writing("drop unknown events") as connection:
@@ -258,7 +289,7 @@ class Events(Recording, Leases):
                     # Where a later version of the row was sent meanwhile, that one stands.
                     older = sa.or_(rows.sent_at.is_(None), rows.sent_at <= each.at)
                     connection.execute(sa.update(schema.row).where(*same, older).values(values))
-                    settled = {"verdict": Verdict.SENT.value, "reason": DROPPED}
+                    settled = {"verdict": Verdict.SENT.value, "reason": reason}
                     waiting = (*same, rows.verdict == Verdict.UNKNOWN.value, rows.seen_fp == each.fp)
                     connection.execute(sa.update(schema.row).where(*waiting).values(settled))
                     dropped.append((each.source_pk, each.fp))

@@ -21,18 +21,29 @@ async def counted(
         parts: `custom_events`, of which those with one of the names count, and `purchases`, which all do.
         names: of events.
     """
+    profiles = await exported(account, identity, keys, parts)
+    several = [profiles[key] or () for key in keys]
+    sums = [_sum(mine[0], parts, names) if len(mine) == 1 else 0 for mine in several]
+    return [each or None for each in sums]
+
+
+async def exported(
+    account: BrazeAccount, identity: Named, keys: Sequence[str], parts: Sequence[str]
+) -> dict[str, list[dict[str, Any]] | None]:
+    """The profiles that bear each of these keys, with those parts; None where another key was answered.
+
+    A key that was renamed still finds its person, whose profile bears the new one.
+    """
     size, paced = ids_an_export(identity.kind), PacedCalls("Braze", EXPORT_LIMIT, account.clock)
-    found: dict[str, int] = {}
+    found: dict[str, list[dict[str, Any]] | None] = dict.fromkeys(keys)
     for start in range(0, len(keys), size):
         some = keys[start : start + size]
         answer = await paced.ask(lambda some=some: _asked(account, identity, some, parts))  # type: ignore[misc]
-        bearers = [(_key(identity, user, some), user) for user in answer.users]
-        for key in some:
-            mine = [user for bearer, user in bearers if bearer == key]
-            count = _sum(mine[0], parts, names) if len(mine) == 1 else 0
-            if count:
-                found[key] = count
-    return [found.get(key) for key in keys]
+        found |= {key: [] for key in answer.invalid_user_ids if key in found}
+        for user in answer.users:
+            if (bearer := _key(identity, user, some)) in found:
+                found[bearer] = [*(found[bearer] or ()), user]
+    return found
 
 
 async def _asked(account: BrazeAccount, identity: Named, keys: Sequence[str], parts: Sequence[str]) -> ExportAnswer:

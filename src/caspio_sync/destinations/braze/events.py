@@ -4,6 +4,7 @@ Nothing there is deduplicated (Braze, 3.8): an answer that was lost is never mad
 """
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import cast
 
 import polars as pl
@@ -13,7 +14,8 @@ from caspio_sync.destinations.braze.account import BrazeAccount
 from caspio_sync.destinations.braze.ecommerce import ECOMMERCE
 from caspio_sync.destinations.braze.endpoints import TrackEndpoint
 from caspio_sync.destinations.braze.eraser import UserEraser
-from caspio_sync.destinations.braze.event_counts import counted
+from caspio_sync.destinations.braze.event_arrivals import arrived, names_shown
+from caspio_sync.destinations.braze.event_counts import counted, exported
 from caspio_sync.destinations.braze.event_values import (
     EVENT_BYTES,
     EVENT_VALUES,
@@ -42,7 +44,7 @@ from caspio_sync.kinds.events.faults import UNITS
 from caspio_sync.kinds.events.mapping import EventMapping
 from caspio_sync.mapping.numbers import number_text
 from caspio_sync.mapping.row_mapping import RowMapping
-from caspio_sync.schemas import MappedColumn
+from caspio_sync.schemas import KEY, MappedColumn
 
 _LEAD = "~"  # before the first property, so that a comma is before each
 
@@ -81,6 +83,15 @@ class OccurrenceSink(Sink[BrazeAccount]):
     async def counted(self, account: BrazeAccount, keys: Sequence[str]) -> list[int | None]:
         """As `Sink.counted`."""
         return await counted(account, self._identity, keys, self.counted_under, self._names)
+
+    async def arrived(
+        self, account: BrazeAccount, mapping: RowMapping, rows: pl.DataFrame, sample: Sequence[str], now: datetime
+    ) -> dict[int, bool | str]:
+        """As `Sink.arrived`."""
+        people = list(dict.fromkeys([*rows[KEY], *sample]))
+        profiles = await exported(account, self._identity, people, self.counted_under)
+        shown = names_shown([user for users in profiles.values() for user in users or ()])
+        return arrived(self.writes(rows, mapping, whole=False), profiles, shown, now)
 
     def eraser(self, account: BrazeAccount) -> UserEraser:
         """As `Sink.eraser`."""

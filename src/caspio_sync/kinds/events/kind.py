@@ -58,6 +58,7 @@ EVENTS: Kind[Any] = Kind(
     cron="* * * * *",  # behaviour is wanted within minutes
     describe=_describe,
     verify="caspio_sync.kinds.events.counting:count_back",
+    settle="caspio_sync.kinds.events.settling:settle_by_count",
     beside="caspio_sync.kinds.events.lines:with_lines",
 )
 TRIGGERS = replace(

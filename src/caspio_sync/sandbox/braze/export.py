@@ -23,6 +23,8 @@ FIELDS = frozenset(
 )
 # What recordings show of a profile that has none.
 _SHOWN_EMPTY: dict[str, Any] = {"user_aliases": [], "total_revenue": 0.0}
+_COUNTED = ("custom_events", "purchases")
+_SHOWN_SECONDS = 90 * 86_400.0  # what was not active for longer is left out; what is shown is counted of all time
 _LISTED = ("external_ids", "user_aliases")
 _SINGLE = ("device_id", "braze_id", "email_address", "phone")
 
@@ -85,7 +87,7 @@ class ExportRequest:
         if not all(type(payload.get(name, "")) is str for name in _SINGLE):
             raise RefusedError(400, "Bad Request: a single identifier must be a string")
 
-    def answer(self, store: ProfileStore) -> bytes:
+    def answer(self, store: ProfileStore, now: float) -> bytes:
         """The users found, and the identifiers without a profile."""
         found: dict[int, None] = {}
         missing: list[str | int] = []
@@ -94,7 +96,7 @@ class ExportRequest:
                 missing.append(name)
             else:
                 found[number] = None
-        users = [self._user(store.read(number)) for number in found]
+        users = [self._user(store.read(number), now) for number in found]
         answer: dict[str, Any] = {"message": "success", "users": users}
         if missing:
             answer["invalid_user_ids"] = missing
@@ -118,13 +120,16 @@ class ExportRequest:
             wanted += [(phone, number) for number in store.sharing(phone=phone)] or [(phone, None)]
         return wanted
 
-    def _user(self, record: Record) -> dict[str, Any]:
+    def _user(self, record: Record, now: float) -> dict[str, Any]:
         # Fields without a value are left out; group membership is in no export.
         profile = full_profile(record)
         if self._behaviour.export_dates == "iso":
             profile["custom_attributes"] = with_iso_dates(profile["custom_attributes"])
         if self._behaviour.export_created == "sample":
             profile["created_at"] = profile["created_at"].replace("T", " ").replace("Z", " UTC")
+        oldest = iso(datetime.fromtimestamp(now - _SHOWN_SECONDS, UTC))
+        for name in _COUNTED:
+            profile[name] = [each for each in profile.get(name) or () if each["last"] >= oldest]
         names = FIELDS if self.fields is None else self.fields
         shown = {name: profile[name] for name in profile if name in names and profile[name] not in (None, [], {})}
         if self._behaviour.export_empty == "recorded":

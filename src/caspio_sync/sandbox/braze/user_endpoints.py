@@ -92,7 +92,9 @@ class UserEndpoints:
         self._logged.append((self._accepted, call.body, rejected))
 
     def _export(self, call: Call) -> Reply:
-        return Reply(self._behaviour.export_status, ExportRequest(call.body, self._behaviour).answer(self._store))
+        return Reply(
+            self._behaviour.export_status, ExportRequest(call.body, self._behaviour).answer(self._store, call.now)
+        )
 
     def _delete(self, call: Call) -> Reply:
         request = DeleteRequest(call.body, self._behaviour)
