@@ -26,7 +26,7 @@ from caspio_sync.kinds.events.definition import (
 )
 from caspio_sync.kinds.events.lines_definition import Lines
 from caspio_sync.kinds.events.mapping import EventMapping
-from caspio_sync.kinds.events.work import EDITED, NOW, OLDEST, THERE, WAITED
+from caspio_sync.kinds.events.work import EDITED, JUMP, NOW, OLDEST, THERE, WAITED, WINDOW
 from caspio_sync.ledger.held import WAITS, WAITS_FOR_LINES
 from caspio_sync.schemas import KEY
 from expectations.gate import Expectation, expectation_from
@@ -58,7 +58,7 @@ RULES: Mapping[str, str] = MappingProxyType(
         "quantity_within": "more pieces than are taken at once; `quantity: {above_most: …}` says what becomes of them",
     }
 )
-_SHARE = "one_person"
+_SHARE, _COUNT_JUMP = "one_person", "count_jump"
 _VALUE = ("value_type", "a value that is none of its type means nothing in a campaign")
 _SIZE = ("value_size", "larger values are refused, or dropped without a word")
 _CODE = ("value_code", "a code or number that means nothing cannot be used in a campaign")
@@ -80,20 +80,30 @@ def judged_frame(rows: pl.DataFrame, sync: Occurrences, mapping: EventMapping) -
         sync: the definition.
         mapping: the mapping.
     """
-    unknown = {NOW: pl.Int64, OLDEST: pl.Int64, EDITED: pl.Boolean, THERE: pl.Boolean, WAITED: pl.Boolean}
+    unknown = {
+        JUMP: pl.Float64,
+        WINDOW: pl.Int64,
+        NOW: pl.Int64,
+        OLDEST: pl.Int64,
+        EDITED: pl.Boolean,
+        THERE: pl.Boolean,
+        WAITED: pl.Boolean,
+    }
     rows = rows.with_columns(
         pl.lit(None, dtype=dtype).alias(name) for name, dtype in unknown.items() if name not in rows.columns
     )
     own = (holds.fill_null(value=True).alias(rule_column(name)) for name, holds in _own_rules(sync, mapping))
     share = pl.when(pl.col(KEY).is_not_null()).then(pl.len().over(KEY) / pl.len()).otherwise(0.0)
-    return rows.with_columns(*rule_columns(mapping, _JOINED), *own, share.alias(rule_column(_SHARE)))
+    many = pl.when(pl.col(WINDOW) >= sync.gate.min_rows).then(JUMP).fill_null(0.0)
+    batch = (share.alias(rule_column(_SHARE)), many.alias(rule_column(_COUNT_JUMP)))
+    return rows.with_columns(*rule_columns(mapping, _JOINED), *own, *batch)
 
 
 def suite(sync: Occurrences, mapping: EventMapping) -> Sequence[Expectation]:
-    """The suite: about rows, and one about the batch."""
+    """The suite: about rows, and two about the batch."""
     rules = row_expectations(mapping, _JOINED, "each row is one event")
     own = [name for name, _ in _own_rules(sync, mapping)]
-    batch = [_of_several_people(sync)] if sync.gate.max_person_share < 1 else []
+    batch = [*([_of_several_people(sync)] if sync.gate.max_person_share < 1 else []), _without_a_jump(sync)]
     return [*rules, *(is_true(name, rule_column(name), RULES[name], "critical") for name in own), *batch]
 
 
@@ -105,6 +115,21 @@ def _of_several_people(sync: Occurrences) -> Expectation:
         {"column": rule_column(_SHARE), "max_value": share},
         severity="critical",
         meta={"name": _SHARE, "why": why},
+    )
+
+
+def _without_a_jump(sync: Occurrences) -> Expectation:
+    """Of ten minutes and not of the batch alone: a webhook's batches hold a few rows each."""
+    most = sync.gate.max_jump
+    why = (
+        f"with these, ten minutes have more than {most:g} times the events that any ten minutes of the last week had "
+        "(gate.max_jump): a script, an import, or a table that was filled again; `backfill` sends them on purpose"
+    )
+    return expectation_from(
+        "expect_column_max_to_be_between",
+        {"column": rule_column(_COUNT_JUMP), "max_value": most},
+        severity="critical",
+        meta={"name": _COUNT_JUMP, "why": why, "at_any_size": True},
     )
 
 

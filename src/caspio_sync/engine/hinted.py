@@ -36,6 +36,8 @@ SHORTEST_WINDOW = 0.2
 LONGEST_WINDOW = 30.0
 # Of what is left of a day's calls, the part that hints may use; the schedule needs the rest.
 HINTS_SHARE = 0.5
+# From one batch to the next: each is a run of Great Expectations, of which a sync has three a second at the most.
+_JUDGED_SECONDS = 1 / 3
 _LOOK_SECONDS = 0.2  # between two looks at what has arrived
 _MOST_HINTS = 2_000  # a batch: twenty calls
 _CATCHES_UP_SECONDS = 300.0  # a run that only reads what has arrived, where more arrives all the time
@@ -105,7 +107,7 @@ class HintedReading(Reading):
         """Hints that this run has not read; where there are any, those of a whole window."""
         found = await self._waiting()
         if found and self.listen_seconds:
-            wait = self._read_at + await self.window() - self.clock.monotonic()
+            wait = self._read_at + max(await self.window(), _JUDGED_SECONDS) - self.clock.monotonic()
             if wait > 0:
                 await self.clock.sleep(wait)
                 found = await self._waiting()
@@ -190,7 +192,8 @@ def window_seconds(left: int | None, until_midnight: float) -> float:
         until_midnight: seconds, UTC.
 
     Returns:
-        0.2 to 30 s: so long that a call a window until midnight is half of what is left.
+        0.2 to 30 s: so long that a call a window until midnight is half of what is left. Batches follow each other less
+        often where the gate asks for it (`_JUDGED_SECONDS`).
     """
     if left is None:
         return SHORTEST_WINDOW

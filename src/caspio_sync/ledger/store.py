@@ -14,6 +14,7 @@ from caspio_sync.ledger.duplicate_consent import DuplicateConsent
 from caspio_sync.ledger.engagement import Engagement
 from caspio_sync.ledger.enrolments import Enrolments
 from caspio_sync.ledger.erasure import Erasures
+from caspio_sync.ledger.event_counts import EventCounts
 from caspio_sync.ledger.events import Events
 from caspio_sync.ledger.former_keys import FormerKeys
 from caspio_sync.ledger.handing_over import HandingOver
@@ -69,6 +70,7 @@ class Ledger(
     Sharing,
     MovedKeys,
     Enrolments,
+    EventCounts,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

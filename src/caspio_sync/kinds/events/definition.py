@@ -3,16 +3,16 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from caspio_sync.caspio.query import and_
+from caspio_sync.kinds.events.gate_definition import EventGate
 from caspio_sync.kinds.events.lines_definition import Lines, Name, NegativeEvent
 from caspio_sync.mapping.consent import Consent
-from caspio_sync.mapping.definition import Claim, Gate, Sync
+from caspio_sync.mapping.definition import Claim, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, ValueMap
 from caspio_sync.mapping.identity import Identity
-from caspio_sync.spans import seconds_of, span
 
 TIME, EVENT_NAME = "time", "event_name"
 PRODUCT_ID, CURRENCY, PRICE, QUANTITY = "product_id", "currency", "price", "quantity"
@@ -64,25 +64,6 @@ class Quantity(Shortened):
 
     source_field: FieldName = Field(alias="from")
     above_most: Literal["hold", "split", "property"] = "hold"
-
-
-class EventGate(Gate):
-    """When events are held, besides what holds for every kind of sync.
-
-    Args:
-        max_age: an event that happened longer ago is held, except in a backfill: a table that was filled again, or a
-            first run over years, would else send them all.
-        max_person_share: a batch in which one person has more of the rows is blocked, from `min_rows` rows on: a
-            placeholder in place of people, or a script that runs wild. 1 switches it off.
-    """
-
-    max_age: Annotated[str, AfterValidator(span)] = "30d"
-    max_person_share: float = Field(default=0.5, gt=0, le=1)
-
-    @property
-    def max_age_seconds(self) -> float:
-        """`max_age` in seconds."""
-        return seconds_of(self.max_age) or 0.0
 
 
 class Occurrences(Sync):

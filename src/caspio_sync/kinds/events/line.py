@@ -16,7 +16,7 @@ from caspio_sync.kinds.events.definition import TIME
 from caspio_sync.kinds.events.first_run import refuse_sent_before, sent_before
 from caspio_sync.kinds.events.loading import PARTS
 from caspio_sync.kinds.events.sending import loaded, send_events
-from caspio_sync.kinds.events.work import EventWork, begin, end, read_lines, with_clock, with_people
+from caspio_sync.kinds.events.work import EventWork, begin, count_leaving, end, read_lines, with_clock, with_people
 from caspio_sync.schemas import KEY, Verdict
 
 
@@ -51,6 +51,11 @@ async def _look_at_clock(run: SyncRun[EventWork], batch: Batch) -> None:
 async def _look_for_people(run: SyncRun[EventWork], batch: Batch) -> None:
     """Who is not known there yet, where events wait for them."""
     batch.changes = await with_people(run, batch.changes)
+
+
+async def _count_leaving(run: SyncRun[EventWork], batch: Batch) -> None:
+    """How many go on their way: what the next ones are held against."""
+    await count_leaving(run, batch.accepted.height)
 
 
 async def _look_for_sent(run: SyncRun[EventWork], batch: Batch) -> None:
@@ -106,6 +111,7 @@ READ_LINES = Step(
 FIND_UNSENT = holding_against("find unsent", find_unsent, _find_alone)
 LOOK_AT_CLOCK = Step("", _look_at_clock, plan=alike(_look_at_clock), turn="gate")
 LOOK_FOR_PEOPLE = Step("", _look_for_people, plan=alike(_look_for_people), turn="gate")
+COUNT_LEAVING = Step("", _count_leaving, plan=alike(_count_leaving), turn="gate")
 LOOK_FOR_SENT = Step(
     "look for sent events",
     _look_for_sent,
@@ -127,6 +133,7 @@ EVENTS = Line(
         LOOK_FOR_PEOPLE,
         GATE,
         BLOCK,
+        COUNT_LEAVING,
         BASELINE,
         LOOK_FOR_SENT,
         KEEP,

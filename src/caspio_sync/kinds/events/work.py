@@ -12,15 +12,20 @@ from caspio_sync.engine.run import Opening, SyncRun, Work
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.events.assembly import LINES
 from caspio_sync.kinds.events.definition import Occurrences
+from caspio_sync.kinds.events.jumps import Jumps, jumps, minute_of
 from caspio_sync.kinds.events.lines import OrderLines, lines_of
 from caspio_sync.kinds.events.mapping import EventMapping
-from caspio_sync.schemas import KEY, SOURCE_PK, ok
+from caspio_sync.schemas import HELD_BEFORE, KEY, SOURCE_PK, ok
 
 # Of the changes: the instants that the gate holds an event's time against; null for no statement.
 NOW, OLDEST = "_now", "_oldest"
 THERE = "_there"  # whether the destination knows the event's person; null where that is not asked
 VERSION = "_version"  # the version that a row leaves as: of one that is sent once more, the one it left as before
 WAITED = "_waited"  # whether the order stayed as it is for as long as it is waited for
+JUMP, WINDOW = (
+    "_jump",
+    "_window",
+)  # by how many times the events of ten minutes exceed the usual ones; how many they are
 EDITED = "_edited"  # whether the row was sent before, and its cells differ; null where a person released it
 
 
@@ -35,6 +40,7 @@ class EventWork(Work):
         lost: events that former runs left without an answer, and this one found.
         released: of the unknown ones, those that the sync's policy let go.
         edited: rows that differ from what was sent of them, and are left alone.
+        jumps: what the number of its events is held against.
         lines: the lines of the orders that events are made of; None where a row is all there is.
         joined: how many of them were joined to an order.
         waiting: source_pk of orders whose lines are waited for, and which are as they were.
@@ -42,6 +48,7 @@ class EventWork(Work):
 
     definition: Occurrences
     mapping: EventMapping
+    jumps: Jumps
     lines: OrderLines | None = None
     joined: int = 0
     waiting: set[int] = field(default_factory=set)
@@ -57,6 +64,9 @@ class EventWork(Work):
     edited: int = 0
 
 
+_PAST_RUNS = 60  # an hour of them, where one begins each minute
+
+
 def chosen_by_hand(run: SyncRun) -> bool:
     """Whether a person has said which rows are meant, however old: a backfill, a baseline, a release of held ones."""
     options = run.options
@@ -67,7 +77,11 @@ async def event_work(opening: Opening, definition: Occurrences, mapping: EventMa
     """The work of a run; what dead runs left on its way is unknown from here on, or released by the sync's policy."""
     ledger, name = opening.ledger.ledger, opening.name
     lines = await lines_of(opening.prepared, opening.clients.caspio)
-    work = EventWork(definition=definition, mapping=mapping, lines=lines)
+    counted = await opening.ledger.do(ledger.event_counts, name)
+    # This run stands among them where it is written down already.
+    past = [each for each in await opening.ledger.do(ledger.runs, name, limit=_PAST_RUNS) if each.ended_at is not None]
+    found = jumps(counted, past, opening.clock.now())
+    work = EventWork(definition=definition, mapping=mapping, jumps=found, lines=lines)
     work.is_first = definition.counted_there and await opening.ledger.do(ledger.has_sent_nothing, name)
     if not opening.planned:
         work.lost = (await opening.ledger.do(ledger.note_lost, name)).height
@@ -145,15 +159,29 @@ async def _tell_lines_of_nobody(run: SyncRun[EventWork]) -> None:
 
 
 def with_clock(run: SyncRun[EventWork], changes: pl.DataFrame) -> pl.DataFrame:
-    """The changes with what the gate holds them against: NOW and OLDEST (microseconds since 1970, UTC)."""
+    """The changes with what the gate holds them against: NOW, OLDEST (microseconds since 1970, UTC), JUMP, WINDOW."""
     now = run.clock.now()
     oldest = None if chosen_by_hand(run) else now.timestamp() - run.work.definition.gate.max_age_seconds
     if run.options.release:  # a person has looked at it
         changes = changes.with_columns(pl.lit(value=False).alias(EDITED), pl.lit(value=True).alias(WAITED))
+    news = changes.height - int(changes[HELD_BEFORE].sum())
+    jump = 0.0 if chosen_by_hand(run) else run.work.jumps.of(now, news)
     return changes.with_columns(
+        pl.lit(jump).alias(JUMP),
+        pl.lit(run.work.jumps.window(now) + news, dtype=pl.Int64).alias(WINDOW),
         pl.lit(int(now.timestamp() * 1e6), dtype=pl.Int64).alias(NOW),
         pl.lit(None if oldest is None else int(oldest * 1e6), dtype=pl.Int64).alias(OLDEST),
     )
+
+
+async def count_leaving(run: SyncRun[EventWork], rows: int) -> None:
+    """So many passed the gate; what a person has chosen says nothing of what is usual."""
+    if chosen_by_hand(run) or not rows:
+        return
+    now = run.clock.now()
+    run.work.jumps.add(now, rows)
+    if not run.planned:
+        await run.persist(run.ledger.ledger.count_events, run.name, minute_of(now), rows)
 
 
 async def with_people(run: SyncRun[EventWork], changes: pl.DataFrame) -> pl.DataFrame:
