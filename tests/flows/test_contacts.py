@@ -723,7 +723,8 @@ def test_a_file_that_asks_for_what_is_not_built_is_refused_with_its_line(shop: S
         ("  Spend: Spend", "  first_name: Spend", "the contact's own is spelled 'firstName'"),
         ("  Spend: Spend", "  Spend: {object: {a: Spend}}", "takes no objects"),
         ("  Spend: Spend", "  'A, B': Spend", "holds a comma"),
-        ("{from: Newsletter, map: {yes: subscribed, no: unsubscribed}}", '{when: "Spend > 1"}', "is not built yet"),
+        ("{from: Newsletter, map: {yes: subscribed, no: unsubscribed}}", '{when: "Spend >"}', "ends where a value"),
+        ("{from: Newsletter, map: {yes", '{when: "Spend > 1", map: {yes', "unknown key"),
     ],
 )
 def test_what_a_contact_cannot_be_is_a_finding(shop: Shop, old: str, new: str, word: str) -> None:

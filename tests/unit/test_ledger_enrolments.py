@@ -1,4 +1,4 @@
-"""Enrolments in the ledger, on both databases: what is noted, what becomes of it, and whose is whose."""
+"""Enrolments and marks of lists in the ledger, on both databases: what is noted, what becomes of it, and whose it is."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 from caspio_sync.ledger.enrolments import forget_enrolled
+from caspio_sync.ledger.list_marks import LIST_MARK_SCHEMA, forget_marked
 from caspio_sync.ledger.store import Ledger
 from tests.unit.test_ledger_erasure import START
 from tests.virtual_clock import VirtualClock
@@ -56,3 +57,20 @@ def test_many_are_noted_and_people_are_forgotten_in_all_syncs(ledger: Ledger) ->
         forget_enrolled(connection, pl.Series([0, 1], dtype=pl.Int64))
     assert len(known(ledger, *range(6_000))) == 5_998
     assert known(ledger, 0, 1, sync="others") == {}
+
+
+def test_marks_are_kept_renamed_and_given_up(ledger: Ledger) -> None:
+    def marks(*hashes: int) -> list[tuple[int, str, str]]:
+        return sorted(ledger.list_marks(SYNC, pl.Series(hashes, dtype=pl.Int64)).rows())
+
+    def noted(*rows: tuple[int, str, str]) -> pl.DataFrame:
+        return pl.DataFrame(list(rows), LIST_MARK_SCHEMA, orient="row")
+
+    ledger.note_list_marks(SYNC, noted((1, "A", "x"), (1, "B", "y"), (-2, "A", "z"), (4, "A", "old")))
+    ledger.note_list_marks(SYNC, noted((1, "A", "w"), (1, "B", ""), (9, "A", "")))
+    assert marks(1, -2, 9) == [(-2, "A", "z"), (1, "A", "w")]
+    ledger.rename_marked(SYNC, pl.DataFrame({"key_hash": [3, 4], "former_hash": [1, -2]}))
+    assert marks(1, -2, 3, 4) == [(3, "A", "w"), (4, "A", "old")]
+    with ledger.writing("forget") as connection:
+        forget_marked(connection, pl.Series([3], dtype=pl.Int64))
+    assert marks(3, 4) == [(4, "A", "old")]

@@ -106,7 +106,9 @@ class ProcessSender:
                     room.release()
                     rejected = tuple((place, reason) for place, reason in answer.pop("rejected"))
                     ids = tuple((place, number) for place, number in answer.pop("ids"))
-                    yield Answer(rejected=rejected, notes=tuple(answer.pop("notes")), ids=ids, **answer)
+                    marks = tuple((place, name, mark) for place, name, mark in answer.pop("marks"))
+                    notes = tuple(answer.pop("notes"))
+                    yield Answer(rejected=rejected, notes=notes, ids=ids, marks=marks, **answer)
         except BaseException:
             await self.close()  # what it still holds must not leave once nobody records the answers
             raise

@@ -41,6 +41,7 @@ class Answer:
         calls: HTTP requests it took.
         notes: as in `Taken`.
         ids: (place in the batch's objects, id) of objects whose id the destination told, as in `Taken`.
+        marks: (place in the batch's objects, name, mark), as in `Taken`.
         withheld: why nothing of it arrived, where a lost answer is not repeated; then nothing more should be sent. Else
             that is raised.
     """
@@ -55,6 +56,7 @@ class Answer:
     calls: int = 1
     notes: tuple[str, ...] = ()
     ids: tuple[tuple[int, str], ...] = ()
+    marks: tuple[tuple[int, str, str], ...] = ()
     withheld: Failure | None = None
 
 
@@ -366,6 +368,7 @@ class InlineSender:
             calls,
             answer.notes,
             tuple((request.place(index), number) for index, number in answer.ids),
+            tuple((request.place(index), name, mark) for index, name, mark in answer.marks),
         )
 
 

@@ -15,6 +15,7 @@ QUIET = "_quiet"
 # Names of automations that the row's person is to enter, and of those that the person may be entering already; null
 # where there are none. A sync that enrols nobody has no such columns.
 ENROL, ENROL_WAITS = "_enrol", "_enrol_waits"
+MARKED = "_marked."  # and the name of a column: by what the membership is known that the row may take up again
 KNOWN_THERE = "_known_there"  # whether the destination has the object, of this row or of the one that bore its key
 
 

@@ -28,6 +28,7 @@ from caspio_sync.ledger.enrolments import forget_enrolled
 from caspio_sync.ledger.events_schema import ONCE, journal
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
 from caspio_sync.ledger.form import instant, microseconds
+from caspio_sync.ledger.list_marks import forget_marked
 from caspio_sync.ledger.moved_keys import former_spellings, moved_key
 from caspio_sync.ledger.raw_prints import forget_prints
 from caspio_sync.ledger.run_record import OPEN
@@ -324,6 +325,7 @@ class Erasures(LedgerConnection):
             forget_prints(connection, str(sync), rows[SOURCE_PK])
         if not there:  # else they would be enrolled once more
             forget_enrolled(connection, hashes)
+            forget_marked(connection, hashes)
         for named, pks in forget_deals(connection, hashes).items():
             history.forget(connection, named, pl.Series(pks, dtype=pl.Int64))
             connection.execute(sa.delete(schema.row).where(schema.row.c.sync == named, schema.row.c.source_pk.in_(pks)))

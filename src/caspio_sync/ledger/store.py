@@ -22,6 +22,7 @@ from caspio_sync.ledger.held import HeldRows
 from caspio_sync.ledger.housekeeping import Housekeeping
 from caspio_sync.ledger.incidents import Incidents
 from caspio_sync.ledger.leases import Leases
+from caspio_sync.ledger.list_marks import ListMarks
 from caspio_sync.ledger.moved_keys import MovedKeys
 from caspio_sync.ledger.overview import Overview
 from caspio_sync.ledger.raw_prints import RawPrints
@@ -71,6 +72,7 @@ class Ledger(
     MovedKeys,
     Enrolments,
     EventCounts,
+    ListMarks,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

@@ -1,6 +1,6 @@
 """Consent in a sync file: global subscription states and subscription groups, and where each comes from."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -70,13 +70,6 @@ class ListState(Shortened):
     source_field: FieldName = Field(alias="from")
     map: Annotated[dict[str, GroupState | None], BeforeValidator(folded)] | None = None
     required: bool = False
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_segment(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "when" in given:
-            raise ValueError("a list that follows a condition (`when`) is not built yet; name the field of a consent")
-        return given
 
 
 class Consent(Strict):

@@ -306,6 +306,11 @@ class Sync(Strict):
         """The consent columns without which no row may leave."""
         return self.consent.required
 
+    @property
+    def decided_states(self) -> tuple[str, ...]:
+        """Scopes of states there that a condition decides, and no person's word."""
+        return ()
+
     def shared(self, other: "Sync") -> list[str]:
         """What both write, as a person calls it, in its own order."""
         theirs = other.claims()

@@ -34,6 +34,8 @@ class Taken:
         notes: what a person should know of it besides, without values; alike for all whom it is about.
         ids: index of an object, and the id that the vendor has it under, "" where it is not there any more; of those
             whose id is to be known.
+        marks: index of an object, a name, and by what the vendor's record of that name is known again, as it stood once
+            we had written it; "" where nothing is to be known of it any more.
         lost: whether there was no answer at all, or one that leaves open what became of the request.
     """
 
@@ -44,4 +46,5 @@ class Taken:
     unsettled: str = ""
     notes: tuple[str, ...] = ()
     ids: tuple[tuple[int, str], ...] = ()
+    marks: tuple[tuple[int, str, str], ...] = ()
     lost: bool = False

@@ -14,6 +14,7 @@ from caspio_sync.destinations.activecampaign.deal_directory import DealDirectory
 from caspio_sync.destinations.activecampaign.directory import Directory
 from caspio_sync.destinations.activecampaign.event_host import EventHost
 from caspio_sync.destinations.activecampaign.known_people import KnownPeople
+from caspio_sync.destinations.activecampaign.memberships import Memberships
 from caspio_sync.destinations.activecampaign.settings import EVENT_URL
 from caspio_sync.destinations.activecampaign.tags import Tags
 from caspio_sync.errors import ConfigurationError
@@ -78,6 +79,11 @@ class ActiveCampaignAccount(Closing):
     def tags(self) -> Tags:
         """Which ids its tags have, and who has them."""
         return Tags(self.client)
+
+    @cached_property
+    def memberships(self) -> Memberships:
+        """Who is put on its lists, and taken off them."""
+        return Memberships(self.client, self.directory)
 
     @cached_property
     def automations(self) -> Automations:

@@ -167,11 +167,11 @@ class ActiveCampaignClient(Closing):
         """DELETE /contacts/{id}."""
         await self._ask("DELETE", f"/contacts/{number}", "deleting a contact")
 
-    async def statuses(self, number: str) -> dict[str, str]:
-        """GET /contacts/{id}/contactLists: the status on each list, by the list's id."""
+    async def memberships(self, number: str) -> dict[str, Mapping[str, Any]]:
+        """GET /contacts/{id}/contactLists: the row of each list, with its `status`, by the list's id."""
         doing = "reading the lists of a contact"
         answer = await self._ask("GET", f"/contacts/{number}/contactLists", doing)
-        return {str(each["list"]): str(each["status"]) for each in _rows(answer, "contactLists", doing)}
+        return {str(each["list"]): each for each in _rows(answer, "contactLists", doing)}
 
     async def put_on(self, number: str, on: str, status: str) -> None:
         """POST /contactLists. It re-subscribes whoever left (ActiveCampaign, lists): for that there is `subscribe`.
@@ -184,10 +184,16 @@ class ActiveCampaignClient(Closing):
         body = {"contactList": {"list": on, "contact": number, "status": status}}
         await self._ask("POST", "/contactLists", "writing the status on a list", body)
 
-    async def subscribe(self, number: str, on: str) -> None:
-        """POST /contactLists, status "1", of a contact that `statuses` says is not on the list.
+    async def subscribe(self, number: str, on: str, may: Callable[[Mapping[str, Any] | None], bool]) -> None:
+        """POST /contactLists, status "1", of a contact whose row of the list is one that may be.
 
-        Before it is tried again, it is looked whether the first try was taken: the person may have left since.
+        Before it is tried again, the row is looked at again: the first try may have been taken, and the person have
+        left since.
+
+        Args:
+            number: the contact's id.
+            on: the list's id.
+            may: says whether the row, None where there is none, lets the contact be subscribed.
         """
         doing = "writing the status on a list"
         content = orjson.dumps({"contactList": {"list": on, "contact": number, "status": "1"}})
@@ -195,7 +201,7 @@ class ActiveCampaignClient(Closing):
 
         async def once() -> Heard:
             nonlocal tried
-            if tried and on in await self.statuses(number):
+            if tried and not may((await self.memberships(number)).get(on)):
                 return Heard({}, HTTPStatus.OK)
             tried = True
             return await self._answered("POST", "/contactLists", doing, content)

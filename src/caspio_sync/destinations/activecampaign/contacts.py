@@ -30,11 +30,12 @@ from caspio_sync.destinations.activecampaign.settings import CALLS_PER_SECOND
 from caspio_sync.destinations.activecampaign.values import CONTACT_VALUES
 from caspio_sync.engine.destination import Sink
 from caspio_sync.engine.read_back import ReadBack
-from caspio_sync.engine.writes import ENROL, ENROL_WAITS, KNOWN_AS, LEFT_BEHIND, QUIET, Write
+from caspio_sync.engine.writes import ENROL, ENROL_WAITS, KNOWN_AS, LEFT_BEHIND, MARKED, QUIET, Write
 from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.ledger.compare import opt_out, repeated, send
 from caspio_sync.mapping.field import Strict
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.segments import is_segment
 from caspio_sync.schemas import KEY
 
 
@@ -90,11 +91,17 @@ class ContactSink(Sink[ActiveCampaignAccount]):
         enters = pl.any_horizontal(pl.lit(value=False), *named)
         entering, others = others.filter(enters), others.filter(~enters)
         is_quiet = pl.col(QUIET) & (not self.runs_automations)
+        segments = [each.name for each in mapping.columns if is_segment(each.name)]
+        goes_back = [pl.col(f"{MARKED}{each}").is_not_null() for each in segments if f"{MARKED}{each}" in rows.columns]
+        leaves = [pl.col(send(each)) & pl.col(each).is_null() & ~is_quiet for each in segments]
+        alone = pl.any_horizontal(pl.lit(value=False), *goes_back, *leaves)
+        apart, others = others.filter(alone), others.filter(~alone)
         quiet, loud = others.filter(is_quiet), others.filter(~is_quiet)
         chosen = [
             (moved, MOVE),
             (after, AFTER),
             (entering, ENTER),
+            (apart, SYNC),
             (loud, SYNC if loud.height <= FEW else IMPORT),
             (quiet, QUIET_IMPORT),
         ]
@@ -115,7 +122,7 @@ class ContactSink(Sink[ActiveCampaignAccount]):
         Tags that an import cannot take away are not counted: how many have them, only the account knows.
         """
         alone = 1 + (2 if self._sync.lists else 0) + len(self._sync.tags) + (envelope == MOVE) * 2
-        alone += 2 if envelope == ENTER else 0
+        alone += (2 if envelope == ENTER else 0) + (3 if self._sync.segment_columns else 0)
         each = 2 if envelope in IMPORTS else alone
         calls = requests * each
         return calls, calls / account.calls_per_second

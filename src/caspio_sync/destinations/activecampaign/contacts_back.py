@@ -12,12 +12,13 @@ import polars as pl
 
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
 from caspio_sync.destinations.activecampaign.answers import MissingError
-from caspio_sync.destinations.activecampaign.consent import state_of
+from caspio_sync.destinations.activecampaign.consent import SUBSCRIBED, state_of
 from caspio_sync.destinations.activecampaign.objects import SEPARATOR, STANDARD
 from caspio_sync.engine.read_back import Held
 from caspio_sync.mapping.automations import is_automation
 from caspio_sync.mapping.consent import LIST_PREFIX
 from caspio_sync.mapping.numbers import number_text
+from caspio_sync.mapping.segments import SEGMENT_PREFIX, is_segment
 from caspio_sync.mapping.tags import TAG_PREFIX, is_tag
 from caspio_sync.moments import instant_of_text
 from caspio_sync.schemas import MappedColumn
@@ -82,6 +83,9 @@ class ContactsReadBack:
         if column.role != "attribute":
             on = await self._directory.list_id(column.name.removeprefix(LIST_PREFIX))
             found = [state_of(each["lists"].get(on)) for each in held]
+        elif is_segment(column.name):
+            on = await self._directory.list_id(column.name.removeprefix(SEGMENT_PREFIX))
+            found = ["Yes" if each["lists"].get(on) == SUBSCRIBED else None for each in held]
         elif is_tag(column.name):
             tag = await self._tags.id(column.name.removeprefix(TAG_PREFIX))
             found = ["Yes" if tag in each["tags"] else None for each in held]

@@ -1,6 +1,7 @@
 """Where contacts go: one by one by their address, or many by an import that is settled before it counts as taken."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -8,9 +9,9 @@ import orjson
 from caspio_sync.delivery.requests import Request
 from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccount
 from caspio_sync.destinations.activecampaign.client import TITLE
-from caspio_sync.destinations.activecampaign.consent import SUBSCRIBED, UNSUBSCRIBED, why_not
+from caspio_sync.destinations.activecampaign.consent import UNSUBSCRIBED
 from caspio_sync.destinations.activecampaign.directory import MULTIPLE
-from caspio_sync.destinations.activecampaign.objects import ENTERING, ENTERS, FORMER, SEPARATOR, STANDARD, UNTAG
+from caspio_sync.destinations.activecampaign.objects import ENTERING, ENTERS, FORMER, LEAVE, SEPARATOR, STANDARD, UNTAG
 from caspio_sync.destinations.activecampaign.requests import (
     AFTER,
     IMPORT,
@@ -42,7 +43,7 @@ class ContactsEndpoint:
 
     def __init__(self, account: ActiveCampaignAccount) -> None:
         self._client, self._directory, self._clock = account.client, account.directory, account.clock
-        self._tags, self._automations = account.tags, account.automations
+        self._tags, self._automations, self._memberships = account.tags, account.automations, account.memberships
         # What this run did with addresses: who is written to must not be moved away by another row, nor the other way.
         self._written: set[int] = set()  # hashes of addresses: a run has many
         self._moving: dict[str, str] = {}  # id of the contact that had a former address, by the present one
@@ -56,11 +57,19 @@ class ContactsEndpoint:
             if request.envelope == OPT_OUT_IMPORT:
                 return await self._import_opt_outs(contacts)
             losing = {each["email"]: each.pop(UNTAG) for each in contacts if UNTAG in each}
+            leaving = {place: _lists(each.pop(LEAVE)) for place, each in enumerate(contacts) if LEAVE in each}
             taken = await self._import(contacts, quiet=request.envelope != IMPORT)
-            if losing and not taken.unsettled:
-                refused = {contacts[each.index]["email"] for each in taken.errors if each.index is not None}
-                await self._tags.take_from({email: names for email, names in losing.items() if email not in refused})
-            return taken
+            if taken.unsettled or not (losing or leaving):
+                return taken
+            refused = {contacts[each.index]["email"] for each in taken.errors if each.index is not None}
+            await self._tags.take_from({email: names for email, names in losing.items() if email not in refused})
+            marks = [
+                (place, name, mark)
+                for place, lists in leaving.items()
+                for number in await self._client.ids(contacts[place]["email"])
+                for name, mark in await self._memberships.leave(number, lists)
+            ]
+            return replace(taken, marks=tuple(marks))
         (contact,) = contacts
         if request.envelope == OPT_OUT:
             return await self._opt_out(contact)
@@ -71,9 +80,11 @@ class ContactsEndpoint:
         number = number or await self._client.sync_contact(_single(contact))
         await self._tags.take(number, contact.get(UNTAG, ()))
         await self._tags.give(number, contact.get("tags", ()))
-        notes = tuple(await self._put_on_lists(number, contact))
+        notes, found = await self._memberships.put(number, contact)
+        found += await self._memberships.leave(number, _lists(contact.get(LEAVE)))
         entering = await self._automations.enter(number, contact.get(ENTERS, ()), contact.get(ENTERING, ()))
-        return Taken(_OK, (), RateLimit(), notes=notes, unsettled=entering)
+        kept = tuple((0, name, mark) for name, mark in found)
+        return Taken(_OK, (), RateLimit(), notes=tuple(notes), unsettled=entering, marks=kept)
 
     async def ask(self) -> None:
         """As `Endpoint.ask`."""
@@ -107,7 +118,7 @@ class ContactsEndpoint:
             if field.type in MULTIPLE and text and not text.startswith(SEPARATOR):
                 value["value"] = f"{SEPARATOR}{text}{SEPARATOR}"
             value["id"] = int(field.id)
-        for name in ("subscribe", "unsubscribe"):
+        for name in ("subscribe", "unsubscribe", LEAVE):
             for each in contact.get(name, ()):
                 each["listid"] = int(await self._directory.list_id(each["listid"]))
         return contact
@@ -182,24 +193,6 @@ class ContactsEndpoint:
                 await self._opt_out(contact)
         return Taken(_OK, (), RateLimit())
 
-    async def _put_on_lists(self, number: str, contact: Mapping[str, Any]) -> list[str]:
-        """Write what the row says of lists, opt-outs first; why it was not done, of each list where it was not."""
-        for off in contact.get("unsubscribe", ()):
-            await self._client.put_on(number, str(off["listid"]), UNSUBSCRIBED)
-        wanted = [str(each["listid"]) for each in contact.get("subscribe", ())]
-        there = await self._client.statuses(number) if wanted else {}
-        told = []
-        for on in wanted:
-            if on not in there:
-                await self._client.subscribe(number, on)
-            elif there[on] != SUBSCRIBED:
-                name = await self._directory.list_name(on)
-                told.append(
-                    f"some people were not subscribed to {name} again: who {why_not(there[on])} can only be taken back "
-                    "by themselves, or by an admin in ActiveCampaign; `verify` counts them"
-                )
-        return told
-
     async def _import(self, contacts: Sequence[Mapping[str, Any]], *, quiet: bool) -> Taken:
         body = orjson.dumps({"contacts": contacts, "exclude_automations": quiet})
         if len(body) >= IMPORT_BYTES:
@@ -235,6 +228,10 @@ class ContactsEndpoint:
             raise RefusedError(said, status=_OK, message_text=said, rate=RateLimit())
         errors = tuple(ObjectError(place, None, "ActiveCampaign's import refused the contact") for place in places)
         return Taken(_OK, errors, RateLimit())
+
+
+def _lists(entries: Sequence[Mapping[str, Any]] | None) -> list[str]:
+    return [str(each["listid"]) for each in entries or ()]
 
 
 def _refused(said: str) -> RefusedError:

@@ -10,16 +10,18 @@ from types import MappingProxyType
 
 import polars as pl
 
-from caspio_sync.engine.writes import ENROL, ENROL_WAITS, KNOWN_AS
+from caspio_sync.engine.writes import ENROL, ENROL_WAITS, KNOWN_AS, MARKED
 from caspio_sync.mapping.automations import is_automation
 from caspio_sync.mapping.consent import LIST_PREFIX
 from caspio_sync.mapping.numbers import number_text
+from caspio_sync.mapping.segments import SEGMENT_PREFIX, is_segment
 from caspio_sync.mapping.tags import TAG_PREFIX, is_tag
 from caspio_sync.schemas import KEY, MappedColumn
 
 SEPARATOR = "||"  # between choices, and at both ends of them
 FORMER = "former"  # addresses that a contact may have had before
 ENTERS, ENTERING = "enter", "entering"  # names of automations that it enters, or may be entering already
+LEAVE = "leave"  # lists that it was on by a condition, which no call of the vendor ends so that it is known
 UNTAG = "untag"  # names of tags to take away, which no call of the vendor takes beside others
 # A contact's own fields, as an import and as every other call name them (ActiveCampaign, bulk import).
 STANDARD = MappingProxyType({"firstName": "first_name", "lastName": "last_name", "phone": "phone"})
@@ -45,6 +47,7 @@ def encode_contacts(
     custom = [each for each in columns if is_custom(each)]
     tags = [each.name for each in columns if is_tag(each.name)]
     states = [each for each in columns if each.role != "attribute"]
+    segments = [each.name for each in columns if is_segment(each.name)]
     parts = [
         *(
             _given(f',"{STANDARD[each.name]}":', _json(_text(each, times)), pl.col(travels(each.name)))
@@ -75,9 +78,17 @@ def encode_contacts(
                         pl.col(travels(each.name)) & (pl.col(each.name) == state),
                     )
                     for each in states
-                ],
+                ]
+                + (_entered(segments, rows.columns, travels) if name == "subscribe" else []),
             )
             for name, state in (("subscribe", "subscribed"), ("unsubscribe", "unsubscribed"))
+        ),
+        _array(
+            LEAVE,
+            [
+                _entry("listid", each.removeprefix(SEGMENT_PREFIX), pl.col(travels(each)) & pl.col(each).is_null())
+                for each in segments
+            ],
         ),
         *([_given(f',"{FORMER}":', _json(pl.col(KNOWN_AS)), pl.col(KNOWN_AS).is_not_null())] if former else []),
     ]
@@ -92,8 +103,23 @@ def encode_contacts(
 
 def is_custom(column: MappedColumn) -> bool:
     """Whether a column is the value of a custom field."""
-    apart = column.name in STANDARD or is_tag(column.name) or is_automation(column.name)
-    return column.role == "attribute" and not apart
+    by_condition = is_tag(column.name) or is_automation(column.name) or is_segment(column.name)
+    return column.role == "attribute" and column.name not in STANDARD and not by_condition
+
+
+def _entered(segments: Sequence[str], there: Collection[str], travels: Callable[[str], str]) -> list[pl.Expr]:
+    """The lists that a row is on by a condition; with the mark of the membership that it takes up again."""
+    return [
+        _entry(
+            "listid",
+            each.removeprefix(SEGMENT_PREFIX),
+            pl.col(travels(each)) & pl.col(each).is_not_null(),
+            more=_given(',"mark":', _json(pl.col(f"{MARKED}{each}")), pl.col(f"{MARKED}{each}").is_not_null())
+            if f"{MARKED}{each}" in there
+            else None,
+        )
+        for each in segments
+    ]
 
 
 def _text(column: MappedColumn, times: Collection[str]) -> pl.Expr:
@@ -125,10 +151,11 @@ def _word(text: str, holds: pl.Expr) -> pl.Expr:
     return pl.when(holds).then(pl.lit(json.dumps(text, ensure_ascii=False)))
 
 
-def _entry(key: str, name: str, holds: pl.Expr, value: pl.Expr | None = None) -> pl.Expr:
+def _entry(key: str, name: str, holds: pl.Expr, value: pl.Expr | None = None, more: pl.Expr | None = None) -> pl.Expr:
     """An object of an array; null where it does not travel."""
     parts = [pl.lit(f'{{"{key}":{json.dumps(name, ensure_ascii=False)}')]
     parts += [] if value is None else [pl.lit(',"value":'), value]
+    parts += [] if more is None else [more]
     return pl.when(holds).then(pl.concat_str(*parts, pl.lit("}")))
 
 

@@ -82,7 +82,7 @@ class Polls:
         return told
 
     async def _left(self, row: Mapping[str, Any], number: str) -> bool:
-        return (await self._client.statuses(str(row["id"]))).get(number) == UNSUBSCRIBED
+        return str((await self._client.memberships(str(row["id"]))).get(number, {}).get("status")) == UNSUBSCRIBED
 
     def _bounce(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """The bounce of a contact; None where it tells of none, or not when."""

@@ -81,6 +81,12 @@ def check_profiles(definition: EngagementSync) -> Sync | None:
             f"{definition.where('consent', 'profiles')}: '{name}' is no profile sync of {definition.source.name}; "
             f"name the one that carries these columns to {destination_of(definition).title}"
         )
+    for scope in definition.returned.states:
+        if scope in profiles.decided_states:
+            raise ConfigurationError(
+                f"{definition.where(*definition.returned.place(scope))}: in '{name}' a condition decides who is on "
+                "this list (`when`), and whom it takes off would come back as an opt-out; remove the list here"
+            )
     return profiles
 
 

@@ -12,6 +12,7 @@ from caspio_sync.mapping.definition import Claim, Sync
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.erasure import Erasure
 from caspio_sync.mapping.identity import Identity
+from caspio_sync.mapping.segments import SEGMENT_PREFIX, OnList, Segment
 from caspio_sync.mapping.tags import TAG_PREFIX, TagRule
 
 _NOTHING_ELSE: Mapping[str, Any] = MappingProxyType({"consent": Consent(), "lists": {}, "tags": {}, "automations": {}})
@@ -26,7 +27,7 @@ class ProfileSync(Sync):
         identity: what names a profile.
         fields: attribute → where it comes from, in the order of the file.
         consent: subscription states.
-        lists: the state on each list of the destination, by the list's name.
+        lists: the state on each list of the destination, or who is on it, by the list's name.
         tags: who bears a tag of the destination, by its name.
         automations: who enters an automation of the destination, by its name.
         batch_size: rows extracted, compared, gated and sent together.
@@ -39,7 +40,7 @@ class ProfileSync(Sync):
     kind: Literal["profiles"]
     identity: Identity
     consent: Consent = Consent()
-    lists: Mapping[str, ListState] = Field(default_factory=dict)
+    lists: Mapping[str, OnList] = Field(default_factory=dict)
     tags: Mapping[str, TagRule] = Field(default_factory=dict)
     automations: Mapping[str, Enrolment] = Field(default_factory=dict)
     on_missing: Literal["keep"] = "keep"
@@ -71,12 +72,20 @@ class ProfileSync(Sync):
         """As `Sync.claims`: attributes, consent, tags and automations."""
         place = ("profiles", self.destination, self.identity.kind, self.identity.label or "")
         names = (*self.fields, *self.consent.columns, *self.list_columns, *self.tag_columns, *self.automation_columns)
-        return {(*place, name): name for name in names}
+        claims: dict[Claim, str] = {(*place, name): name for name in names}
+        for name in self.segment_columns:  # a list is one thing, whoever says who is on it
+            claims[*place, f"{LIST_PREFIX}{name.removeprefix(SEGMENT_PREFIX)}"] = name
+        return claims
 
     @property
     def list_columns(self) -> dict[str, ListState]:
         """Columns of the mapped frame with the states on lists."""
-        return {f"{LIST_PREFIX}{name}": state for name, state in self.lists.items()}
+        return {f"{LIST_PREFIX}{name}": state for name, state in self.lists.items() if isinstance(state, ListState)}
+
+    @property
+    def segment_columns(self) -> dict[str, Segment]:
+        """Columns of the mapped frame that say who is on a list by a condition."""
+        return {f"{SEGMENT_PREFIX}{name}": rule for name, rule in self.lists.items() if isinstance(rule, Segment)}
 
     @property
     def tag_columns(self) -> dict[str, TagRule]:
@@ -93,6 +102,11 @@ class ProfileSync(Sync):
         """As `Sync.required_states`."""
         return (*self.consent.required, *(name for name, state in self.list_columns.items() if state.required))
 
+    @property
+    def decided_states(self) -> tuple[str, ...]:
+        """As `Sync.decided_states`: lists that are segments."""
+        return tuple(f"{LIST_PREFIX}{name.removeprefix(SEGMENT_PREFIX)}" for name in self.segment_columns)
+
     def without(self, names: Collection[str]) -> Self:
         """As `Sync.without`."""
         fields = {name: field for name, field in self.fields.items() if name not in names}
@@ -100,7 +114,11 @@ class ProfileSync(Sync):
         states = {name: None for name in ("email_subscribe", "push_subscribe") if name in names}
         require = tuple(each for each in self.consent.required if each not in names)
         left = self.consent.model_copy(update={"subscription_groups": groups, "require": require, **states})
-        lists = {name: state for name, state in self.lists.items() if f"{LIST_PREFIX}{name}" not in names}
+        lists = {
+            name: rule
+            for name, rule in self.lists.items()
+            if not {f"{LIST_PREFIX}{name}", f"{SEGMENT_PREFIX}{name}"} & set(names)
+        }
         tags = {name: rule for name, rule in self.tags.items() if f"{TAG_PREFIX}{name}" not in names}
         entered = {name: rule for name, rule in self.automations.items() if f"{AUTOMATION_PREFIX}{name}" not in names}
         update = {"fields": fields, "consent": left, "lists": lists, "tags": tags, "automations": entered}
@@ -118,7 +136,10 @@ class ProfileSync(Sync):
         for column, state in self.consent.columns.items():
             yield state.source_field, f"a consent state (consent: {column})"
         for name, on in self.lists.items():
-            yield on.source_field, f"a consent state (lists: {name})"
+            if isinstance(on, ListState):
+                yield on.source_field, f"a consent state (lists: {name})"
+            else:
+                yield from ((each, f"asked for by a condition (lists: {name})") for each in on.condition.fields)
         for name, rule in self.tags.items():
             yield from ((each, f"asked for by a condition (tags: {name})") for each in rule.condition.fields)
         for name, enrolment in self.automations.items():

@@ -135,17 +135,22 @@ def _acknowledged(run: SyncRun, rows: pl.DataFrame, column: MappedColumn) -> pl.
 async def _known(run: SyncRun, rows: pl.DataFrame) -> pl.DataFrame:
     """ENROLMENT_SCHEMA of these rows' people by their present keys; a run renames what was noted under former ones."""
     store = run.ledger.ledger
-    formers = pl.DataFrame(schema={"key_hash": pl.Int64(), "former_hash": pl.Int64()})
-    if KNOWN_AS in rows.columns:
-        named = rows.select("key_hash", KNOWN_AS).drop_nulls(KNOWN_AS).explode(KNOWN_AS)
-        hashes = key_hashes(named[KNOWN_AS], run.salt).alias("former_hash")
-        formers = named.select("key_hash").with_columns(hashes).filter(pl.col("former_hash") != pl.col("key_hash"))
+    formers = former_hashes(run, rows)
     if formers.height and not run.planned:
         await run.persist(store.rename_enrolled, run.name, formers)
     known = await run.ledger.do(store.enrolments, run.name, pl.concat([rows["key_hash"], formers["former_hash"]]))
     as_former = known.rename({"key_hash": "former_hash"}).join(formers, on="former_hash", how="inner")
     together = pl.concat([known, as_former.select(ENROLMENT_SCHEMA.names())])
     return together.sort("entered", descending=True).unique(list(_EACH), keep="first", maintain_order=True)
+
+
+def former_hashes(run: SyncRun, rows: pl.DataFrame) -> pl.DataFrame:
+    """key_hash, and former_hash of each other key by which the row's person may be known."""
+    if KNOWN_AS not in rows.columns:
+        return pl.DataFrame(schema={"key_hash": pl.Int64(), "former_hash": pl.Int64()})
+    named = rows.select("key_hash", KNOWN_AS).drop_nulls(KNOWN_AS).explode(KNOWN_AS)
+    hashes = key_hashes(named[KNOWN_AS], run.salt).alias("former_hash")
+    return named.select("key_hash").with_columns(hashes).filter(pl.col("former_hash") != pl.col("key_hash"))
 
 
 def _entering(rows: pl.DataFrame) -> pl.DataFrame:

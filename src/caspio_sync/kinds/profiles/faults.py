@@ -7,6 +7,7 @@ from caspio_sync.mapping.automations import AUTOMATION_PREFIX
 from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX
 from caspio_sync.mapping.destination_faults import identity_faults, objects_refused
 from caspio_sync.mapping.document import Fault, Location
+from caspio_sync.mapping.segments import SEGMENT_PREFIX
 from caspio_sync.mapping.tags import TAG_PREFIX
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
@@ -15,6 +16,7 @@ from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
 # Keys of a sync file that the design has, and no kind takes yet.
 _UNBUILT = frozenset({"both"})
 _TAG_CHARS = 250
+_PREFIXES = ("_", GROUP_PREFIX, LIST_PREFIX, SEGMENT_PREFIX, TAG_PREFIX, AUTOMATION_PREFIX)
 _TYPE_OF_MEANING = {"boolean": "boolean", "datetime": "datetime", "birth_date": "date", "location": "object"}
 
 
@@ -37,8 +39,8 @@ def fault_in_name(name: str, values: ValueRules) -> str | None:
         )
     if name in OF_FRAMES:
         return f"'{name}' is a reserved name; the sync's own frames use the name: choose another one"
-    if name.startswith(("_", GROUP_PREFIX, LIST_PREFIX, TAG_PREFIX, AUTOMATION_PREFIX)) or name.endswith(OK_SUFFIX):
-        reserved = "a leading _, an ending __ok, subscription_groups.…, lists.…, tags.…, automations.…"
+    if name.startswith(_PREFIXES) or name.endswith(OK_SUFFIX):
+        reserved = "a leading _, an ending __ok, subscription_groups.…, lists.…, segments.…, tags.…, automations.…"
         return f"'{name}' is a reserved name ({reserved}); choose another one"
     return values.fault_in_name(name)
 

@@ -4,7 +4,7 @@ import polars as pl
 
 from caspio_sync.engine import sending
 from caspio_sync.engine.duplicate_consent import read_owners_again, settle_words
-from caspio_sync.engine.line import Batch, Line, Step
+from caspio_sync.engine.line import Batch, Line, Step, alike
 from caspio_sync.engine.plan import Planning, count_opt_outs
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.steps import BASELINE, BLOCK, COMPARE, GATE, KEEP, MAP, RECORD, SEND, STOP, erase, plan_first
@@ -12,6 +12,7 @@ from caspio_sync.engine.writes import ENROL
 from caspio_sync.kinds.profiles.enrolling import with_enrolments
 from caspio_sync.kinds.profiles.following import with_known_keys
 from caspio_sync.kinds.profiles.identifying import identify_new
+from caspio_sync.kinds.profiles.segments import with_marks
 from caspio_sync.kinds.profiles.work import ProfileWork
 from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.verification.step import VERIFY
@@ -77,6 +78,11 @@ async def _plan_enrol(planning: Planning, run: SyncRun[ProfileWork], batch: Batc
             planning.plan.enrolled[name] = planning.plan.enrolled.get(name, 0) + people
 
 
+async def _mark(run: SyncRun[ProfileWork], batch: Batch) -> None:
+    """Who goes back to a list that a condition took them off."""
+    batch.accepted = await with_marks(run, batch.accepted)
+
+
 ERASE = Step("erase", erase, plan=plan_first)
 FOLLOW = Step("", _follow, plan=_plan_follow, turn="compare", when=lambda run: run.sink.follows_keys)
 OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
@@ -88,6 +94,7 @@ IDENTIFY = Step(
     when=lambda run: run.work.definition.identity.on_new == "identify_by_email",
 )
 ENROLMENTS = Step("", _enrol, plan=_plan_enrol, turn="send", when=lambda run: bool(run.work.definition.automations))
+SEGMENTS = Step("", _mark, plan=alike(_mark), turn="send", when=lambda run: bool(run.work.definition.segment_columns))
 SETTLE = Step("", settle_words, when=lambda run: run.reading.again)
 
 PROFILES = Line(
@@ -105,6 +112,7 @@ PROFILES = Line(
         IDENTIFY,
         KEEP,
         ENROLMENTS,
+        SEGMENTS,
         SEND,
         RECORD,
     ),

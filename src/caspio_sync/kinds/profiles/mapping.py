@@ -17,6 +17,7 @@ from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX, SubscriptionG
 from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping
 from caspio_sync.mapping.row_mapping import RowMapping
+from caspio_sync.mapping.segments import SEGMENT_PREFIX
 from caspio_sync.mapping.tags import TAG_PREFIX
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import CaspioField, MappedColumn, Role
@@ -73,7 +74,7 @@ class ProfileMapping(RowMapping):
 
 
 def plan_columns(sync: ProfileSync, maker: CellMaker) -> tuple[Plan, ...]:
-    """The plans of all columns that fit: attributes, tags, automations, global states, lists, subscription groups."""
+    """The plans of all columns that fit: attributes, what follows conditions, states."""
     standard = maker.values.standard
 
     def meaning(at: Location, _: FieldMapping) -> str | None:
@@ -104,6 +105,10 @@ def _conditions(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:
             (("automations", name, "enrol_when"), f"{AUTOMATION_PREFIX}{name}", rule.condition)
             for name, rule in sync.automations.items()
         ),
+        *(
+            (("lists", column.removeprefix(SEGMENT_PREFIX), "when"), column, rule.condition)
+            for column, rule in sync.segment_columns.items()
+        ),
     ]
     for at, name, condition in asked:
         first = len(maker.cells)
@@ -122,9 +127,9 @@ def _states(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:
         if cell:
             column = MappedColumn(name, pl.String, role="consent")
             yield Plan(column, cell.value, (cell,), cell.rule.code, cell.rule.why)
-    for name, state in sync.lists.items():
-        if cell := maker.consent(("lists", name), f"{LIST_PREFIX}{name}", state):
-            column = MappedColumn(f"{LIST_PREFIX}{name}", pl.String, role="consent")
+    for name, state in sync.list_columns.items():
+        if cell := maker.consent(("lists", name.removeprefix(LIST_PREFIX)), name, state):
+            column = MappedColumn(name, pl.String, role="consent")
             yield Plan(column, cell.value, (cell,), cell.rule.code, cell.rule.why)
     for number, group in enumerate(sync.consent.subscription_groups):
         if cell := maker.consent(("consent", "subscription_groups", number), group.column, group):

@@ -11,6 +11,7 @@ from caspio_sync.engine.run import Opening, SyncRun, Work
 from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.kinds.profiles.enrolling import note_enrolments, record_enrolments
 from caspio_sync.kinds.profiles.mapping import ProfileMapping
+from caspio_sync.kinds.profiles.segments import record_marks
 
 
 class ProfileWork(Work):
@@ -32,8 +33,9 @@ class ProfileWork(Work):
         await note_enrolments(run, rows)
 
     async def note_answers(self, run: SyncRun, rows: pl.DataFrame, answers: Sequence[Answer]) -> None:
-        """As `Work.note_answers`: who entered."""
+        """As `Work.note_answers`: who entered, and who was taken off a list."""
         await record_enrolments(run, rows, answers)
+        await record_marks(run, rows, answers)
 
     async def note_left(self, run: SyncRun, batch: int) -> None:  # noqa: ARG002
         """As `Work.note_left`: rows that were sent under their new key are known by it."""
