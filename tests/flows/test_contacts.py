@@ -704,7 +704,7 @@ def test_deletions_beyond_the_monthly_limit_are_told(shop: Shop) -> None:
 def test_a_file_that_asks_for_what_is_not_built_is_refused_with_its_line(shop: Shop) -> None:
     contacts = shop()
     for more, word in (
-        ("tags: {VIP: {from: Interests}}\n", "tags that are a field's own words (`from`) are not built yet"),
+        ("tags: {from: Interests}\n", "needs `prefix` beside it"),
         ("both: {Phone: phone}\n", "`both` is not built yet"),
         ("consent: {email_subscribe: Newsletter}\n", "states are told under: lists"),
     ):

@@ -84,7 +84,7 @@ def test_a_condition_that_does_not_fit_the_table_is_named(tmp_path: Path, tags: 
         ("  'A, B': {when: 'Spend > 1'}\n", "is no name of a tag"),
         ("  ' A': {when: 'Spend > 1'}\n", "is no name of a tag"),
         ("  from: Words\n", "contacts.yaml:6"),
-        ("  VIP: {from: Words}\n", "are not built yet"),
+        ("  VIP: {from: Words}\n", "words of a field are no single tag"),
     ],
 )
 def test_what_is_no_tag_is_refused_with_its_line(tmp_path: Path, tags: str, said: str) -> None:

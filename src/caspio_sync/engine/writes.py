@@ -16,6 +16,9 @@ QUIET = "_quiet"
 # where there are none. A sync that enrols nobody has no such columns.
 ENROL, ENROL_WAITS = "_enrol", "_enrol_waits"
 MARKED = "_marked."  # and the name of a column: by what the membership is known that the row may take up again
+OTHERS = (
+    "_others."  # and the name of a column: whether others of its words may be there, by an earlier version of the row
+)
 KNOWN_THERE = "_known_there"  # whether the destination has the object, of this row or of the one that bore its key
 
 

@@ -1,18 +1,30 @@
-"""Tags in a sync file: words that a person bears at the destination while a condition on the row is met."""
+"""Tags in a sync file: words that a person bears there while a condition on the row is met, or a field holds them.
 
-from typing import Any
+tags:
+  VIP: {when: "Spend > 1000"}   # one tag, and its condition
+  from: Segments                # a list field: each of its words is a tag,
+  prefix: "shop: "              # behind these signs; what begins so is this sync's, to give and to take
+"""
 
-from pydantic import model_validator
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Tag, model_validator
 
 from caspio_sync.mapping.conditions import Condition, ConditionText
 from caspio_sync.mapping.field import Strict
 
-TAG_PREFIX = "tags."
+TAG_PREFIX, WORDS_PREFIX = "tags.", "tag_words."
+FROM, PREFIX = "from", "prefix"  # keys of `tags` that name no tag
 
 
 def is_tag(column: str) -> bool:
     """Whether a column of the mapped frame says whether a person bears a tag; no attribute may have such a name."""
     return column.startswith(TAG_PREFIX)
+
+
+def is_tag_words(column: str) -> bool:
+    """Whether a column of the mapped frame holds words that are tags; no attribute may have such a name."""
+    return column.startswith(WORDS_PREFIX)
 
 
 class TagRule(Strict):
@@ -26,10 +38,10 @@ class TagRule(Strict):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_words_of_a_field(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "from" in given:
+    def _no_words(cls, given: Any) -> Any:
+        if isinstance(given, dict) and FROM in given:
             raise ValueError(
-                "tags that are a field's own words (`from`) are not built yet; name each tag with a `when`"
+                "words of a field are no single tag; write `from` and `prefix` beside the tags, not below one"
             )
         return given
 
@@ -37,3 +49,11 @@ class TagRule(Strict):
     def condition(self) -> Condition:
         """What decides."""
         return Condition(self.when)
+
+
+def _which(given: Any) -> str:
+    return "word" if isinstance(given, str) else "rule"
+
+
+# What stands under `tags`: a tag's rule, or a word under `from` or `prefix`.
+TagEntry = Annotated[Annotated[TagRule, Tag("rule")] | Annotated[str, Tag("word")], Discriminator(_which)]

@@ -121,7 +121,13 @@ class ContactSink(Sink[ActiveCampaignAccount]):
 
         Tags that an import cannot take away are not counted: how many have them, only the account knows.
         """
-        alone = 1 + (2 if self._sync.lists else 0) + len(self._sync.tags) + (envelope == MOVE) * 2
+        alone = (
+            1
+            + (2 if self._sync.lists else 0)
+            + len(self._sync.named_tags)
+            + (3 if self._sync.tag_words else 0)
+            + (envelope == MOVE) * 2
+        )
         alone += (2 if envelope == ENTER else 0) + (3 if self._sync.segment_columns else 0)
         each = 2 if envelope in IMPORTS else alone
         calls = requests * each

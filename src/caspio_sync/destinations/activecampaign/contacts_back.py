@@ -19,7 +19,7 @@ from caspio_sync.mapping.automations import is_automation
 from caspio_sync.mapping.consent import LIST_PREFIX
 from caspio_sync.mapping.numbers import number_text
 from caspio_sync.mapping.segments import SEGMENT_PREFIX, is_segment
-from caspio_sync.mapping.tags import TAG_PREFIX, is_tag
+from caspio_sync.mapping.tags import TAG_PREFIX, WORDS_PREFIX, is_tag, is_tag_words
 from caspio_sync.moments import instant_of_text
 from caspio_sync.schemas import MappedColumn
 
@@ -42,7 +42,7 @@ class ContactsReadBack:
     def __init__(self, account: ActiveCampaignAccount, columns: Sequence[MappedColumn]) -> None:
         self._account, self._client, self._directory = account, account.client, account.directory
         self._tags = account.tags
-        self._reads_tags = any(is_tag(each.name) for each in columns)
+        self._reads_tags = any(is_tag(each.name) or is_tag_words(each.name) for each in columns)
         self.readable: Sequence[MappedColumn] = [each for each in columns if not is_automation(each.name)]
 
     @property
@@ -86,6 +86,14 @@ class ContactsReadBack:
         elif is_segment(column.name):
             on = await self._directory.list_id(column.name.removeprefix(SEGMENT_PREFIX))
             found = ["Yes" if each["lists"].get(on) == SUBSCRIBED else None for each in held]
+        elif is_tag_words(column.name):
+            prefix = column.name.removeprefix(WORDS_PREFIX)
+            words = {
+                number: name.removeprefix(prefix)
+                for name, number in (await self._tags.ids()).items()
+                if name.startswith(prefix)
+            }
+            found = [SEPARATOR.join(words[tag] for tag in each["tags"] if tag in words) or None for each in held]
         elif is_tag(column.name):
             tag = await self._tags.id(column.name.removeprefix(TAG_PREFIX))
             found = ["Yes" if tag in each["tags"] else None for each in held]

@@ -64,17 +64,16 @@ class CustomFields:
     async def look(self) -> Missing:
         """As `Keeper.look`: the fields, options and tags that `keep` would make."""
         lines, faults = [], []
+        if self._sync.tag_words and not self._create:
+            at = self._sync.where("tags", "from")
+            faults.append(f"{at}: tags.from: words of rows become tags: allow it by `options: {{create: true}}`")
         named: dict[str, str] = {}  # id of a field, by whatever name it was found
         for name in self._sync.lists:
             try:
                 await self._directory.list_id(name)
             except ConfigurationError as error:
                 faults.append(f"{self._sync.where('lists', name)}: {error}")
-        for name in self._sync.automations:
-            try:
-                await self._automations.named(name)
-            except ConfigurationError as error:
-                faults.append(f"{self._sync.where('automations', name)}: {error}")
+        faults += await self._automation_faults()
         for wanted in self._wanted:
             there = await self._directory.field(wanted.name)
             if there is None:
@@ -88,8 +87,17 @@ class CustomFields:
                 faults.append(f"{self._sync.where('fields', wanted.name)}: fields.{wanted.name}: {fault}")
             elif new := _new_options(wanted, there):
                 lines.append(f"add options to {wanted.name}: {', '.join(new)}")
-        lines += [f"make the tag {name}" for name in self._sync.tags if await self._tags.id(name) is None]
+        lines += [f"make the tag {name}" for name in self._sync.named_tags if await self._tags.id(name) is None]
         return missing(self._sync, TITLE, lines, faults, create=self._create)
+
+    async def _automation_faults(self) -> list[str]:
+        faults = []
+        for name in self._sync.automations:
+            try:
+                await self._automations.named(name)
+            except ConfigurationError as error:
+                faults.append(f"{self._sync.where('automations', name)}: {error}")
+        return faults
 
     async def keep(self, expected: Missing) -> None:
         """As `Keeper.keep`: look again and make what is missing; what somebody made meanwhile is taken as it is."""
@@ -114,7 +122,7 @@ class CustomFields:
                 self._directory.forget_fields()
             if made:
                 await self._client.show_field(there.id)
-        for name in self._sync.tags:
+        for name in self._sync.named_tags:
             if await self._tags.id(name) is None:
                 await self._tags.make(name)
 

@@ -11,7 +11,17 @@ from caspio_sync.destinations.activecampaign.account import ActiveCampaignAccoun
 from caspio_sync.destinations.activecampaign.client import TITLE
 from caspio_sync.destinations.activecampaign.consent import UNSUBSCRIBED
 from caspio_sync.destinations.activecampaign.directory import MULTIPLE
-from caspio_sync.destinations.activecampaign.objects import ENTERING, ENTERS, FORMER, LEAVE, SEPARATOR, STANDARD, UNTAG
+from caspio_sync.destinations.activecampaign.objects import (
+    ENTERING,
+    ENTERS,
+    FORMER,
+    LEAVE,
+    SEPARATOR,
+    STANDARD,
+    UNTAG,
+    UNWORD,
+    WORDS,
+)
 from caspio_sync.destinations.activecampaign.requests import (
     AFTER,
     IMPORT,
@@ -57,12 +67,14 @@ class ContactsEndpoint:
             if request.envelope == OPT_OUT_IMPORT:
                 return await self._import_opt_outs(contacts)
             losing = {each["email"]: each.pop(UNTAG) for each in contacts if UNTAG in each}
+            others = {each["email"]: (each.pop(UNWORD), each.get("tags", [])) for each in contacts if UNWORD in each}
             leaving = {place: _lists(each.pop(LEAVE)) for place, each in enumerate(contacts) if LEAVE in each}
             taken = await self._import(contacts, quiet=request.envelope != IMPORT)
-            if taken.unsettled or not (losing or leaving):
+            if taken.unsettled or not (losing or others or leaving):
                 return taken
             refused = {contacts[each.index]["email"] for each in taken.errors if each.index is not None}
             await self._tags.take_from({email: names for email, names in losing.items() if email not in refused})
+            await self._tags.take_others_from({email: kept for email, kept in others.items() if email not in refused})
             marks = [
                 (place, name, mark)
                 for place, lists in leaving.items()
@@ -79,6 +91,8 @@ class ContactsEndpoint:
         self._written.add(hash(contact["email"]))
         number = number or await self._client.sync_contact(_single(contact))
         await self._tags.take(number, contact.get(UNTAG, ()))
+        if UNWORD in contact:
+            await self._tags.take_others(number, contact[UNWORD], contact.get("tags", ()))
         await self._tags.give(number, contact.get("tags", ()))
         notes, found = await self._memberships.put(number, contact)
         found += await self._memberships.leave(number, _lists(contact.get(LEAVE)))
@@ -118,6 +132,9 @@ class ContactsEndpoint:
             if field.type in MULTIPLE and text and not text.startswith(SEPARATOR):
                 value["value"] = f"{SEPARATOR}{text}{SEPARATOR}"
             value["id"] = int(field.id)
+        if words := contact.pop(WORDS, None):
+            await self._tags.make_missing(words)
+            contact["tags"] = list(dict.fromkeys([*contact.get("tags", ()), *words]))
         for name in ("subscribe", "unsubscribe", LEAVE):
             for each in contact.get(name, ()):
                 each["listid"] = int(await self._directory.list_id(each["listid"]))

@@ -10,18 +10,19 @@ from types import MappingProxyType
 
 import polars as pl
 
-from caspio_sync.engine.writes import ENROL, ENROL_WAITS, KNOWN_AS, MARKED
+from caspio_sync.engine.writes import ENROL, ENROL_WAITS, KNOWN_AS, MARKED, OTHERS
 from caspio_sync.mapping.automations import is_automation
 from caspio_sync.mapping.consent import LIST_PREFIX
 from caspio_sync.mapping.numbers import number_text
 from caspio_sync.mapping.segments import SEGMENT_PREFIX, is_segment
-from caspio_sync.mapping.tags import TAG_PREFIX, is_tag
+from caspio_sync.mapping.tags import TAG_PREFIX, WORDS_PREFIX, is_tag, is_tag_words
 from caspio_sync.schemas import KEY, MappedColumn
 
 SEPARATOR = "||"  # between choices, and at both ends of them
 FORMER = "former"  # addresses that a contact may have had before
 ENTERS, ENTERING = "enter", "entering"  # names of automations that it enters, or may be entering already
 LEAVE = "leave"  # lists that it was on by a condition, which no call of the vendor ends so that it is known
+WORDS, UNWORD = "words", "unword"  # further tags; and how those begin of which it has no others
 UNTAG = "untag"  # names of tags to take away, which no call of the vendor takes beside others
 # A contact's own fields, as an import and as every other call name them (ActiveCampaign, bulk import).
 STANDARD = MappingProxyType({"firstName": "first_name", "lastName": "last_name", "phone": "phone"})
@@ -92,6 +93,12 @@ def encode_contacts(
         ),
         *([_given(f',"{FORMER}":', _json(pl.col(KNOWN_AS)), pl.col(KNOWN_AS).is_not_null())] if former else []),
     ]
+    for each in (column.name for column in columns if is_tag_words(column.name)):
+        prefix, others = each.removeprefix(WORDS_PREFIX), f"{OTHERS}{each}"
+        words = pl.col(each).list.eval(pl.concat_str(pl.lit(prefix), pl.element()))
+        parts.append(_given(f',"{WORDS}":', _json(words), pl.col(travels(each)) & pl.col(each).is_not_null()))
+        if others in rows.columns:
+            parts.append(_given(f',"{UNWORD}":', pl.lit(json.dumps(prefix, ensure_ascii=False)), pl.col(others)))
     parts += [
         _given(f',"{name}":', _json(pl.col(column)), pl.col(column).is_not_null())
         for name, column in ((ENTERS, ENROL), (ENTERING, ENROL_WAITS))
@@ -103,7 +110,9 @@ def encode_contacts(
 
 def is_custom(column: MappedColumn) -> bool:
     """Whether a column is the value of a custom field."""
-    by_condition = is_tag(column.name) or is_automation(column.name) or is_segment(column.name)
+    by_condition = (
+        is_tag(column.name) or is_tag_words(column.name) or is_automation(column.name) or is_segment(column.name)
+    )
     return column.role == "attribute" and column.name not in STANDARD and not by_condition
 
 

@@ -27,16 +27,21 @@ class Tags:
         self._client = client
         self._ids: dict[str, str] | None = None
         self._bearers: dict[str, dict[str, str]] = {}  # name → id of each contact that had it, by address
+        self._making = asyncio.Lock()
         self._turn = asyncio.Lock()  # else every request of a run's first batch would read all pages
 
     async def id(self, name: str) -> str | None:
         """The id of a tag by its name, as it is spelled there; None: there is none."""
+        return (await self.ids()).get(name)
+
+    async def ids(self) -> Mapping[str, str]:
+        """The ids of all tags of contacts, by name."""
         async with self._turn:
             if self._ids is None:
                 rows = await self._client.rows("/tags", "tags", "reading tags")
                 # Tags of templates have names as well, and are no contact's.
                 self._ids = {str(each["tag"]): str(each["id"]) for each in rows if each.get("tagType") == "contact"}
-            return self._ids.get(name)
+            return self._ids
 
     async def make(self, name: str) -> None:
         """POST /tags; one that somebody made meanwhile is taken as it is.
@@ -55,6 +60,14 @@ class Tags:
             raise ConfigurationError(
                 f"tags.{name}: ActiveCampaign has a tag of a name like it in another case; write it as it is there"
             )
+
+    async def make_missing(self, names: Iterable[str]) -> None:
+        """Make those of these tags that are not there; as `make` raises."""
+        for name in names:
+            if await self.id(name) is None:
+                async with self._making:  # many contacts of a batch have the same new word
+                    if await self.id(name) is None:
+                        await self.make(name)
 
     async def give(self, contact: str, names: Iterable[str]) -> None:
         """POST /contactTags: harmless where the contact has them."""
@@ -89,6 +102,36 @@ class Tags:
                     leaving.setdefault(contact, []).append(name)
         for contact, names in leaving.items():
             await self.take(contact, names)
+
+    async def take_others(self, contact: str, prefix: str, kept: Iterable[str]) -> None:
+        """Take from a contact the tags that begin so, but for those that are kept."""
+        others = await self._others(prefix, kept)
+        for join, tag in (await self.of(contact)).items():
+            if tag in others.values():
+                await self._untag(join)
+
+    async def take_others_from(self, kept_of: Mapping[str, tuple[str, Sequence[str]]]) -> None:
+        """As `take_others`, of many: how their tags begin, and which are kept, by address."""
+        if len(kept_of) <= _ONE_BY_ONE:
+            for email, (prefix, kept) in kept_of.items():
+                for contact in await self._client.ids(email):
+                    await self.take_others(contact, prefix, kept)
+            return
+        losing: dict[str, list[str]] = {}  # by the contact's id
+        for email, (prefix, kept) in kept_of.items():
+            for name in await self._others(prefix, kept):
+                bearers = await self._of_many(name)
+                if email in bearers:
+                    losing.setdefault(bearers[email], []).append(name)
+        for contact, names in losing.items():
+            await self.take(contact, names)
+
+    async def _others(self, prefix: str, kept: Iterable[str]) -> dict[str, str]:
+        """The ids of the tags that begin so and are not kept, by name."""
+        stays = set(kept)
+        return {
+            name: number for name, number in (await self.ids()).items() if name.startswith(prefix) and name not in stays
+        }
 
     async def of(self, contact: str) -> dict[str, str]:
         """GET /contacts/{id}/contactTags: the tag's id, by the join's. Nothing for a contact that is gone."""

@@ -13,6 +13,7 @@ from caspio_sync.destinations.activecampaign.objects import SEPARATOR
 from caspio_sync.mapping.values import RULES, Rule, ValueRules, array_rule, text_rule
 
 NAME_CHARS, TEXT_CHARS, CHOICES, CHOICE_CHARS = 255, 10_000, 200, 255
+WORDS, WORD_CHARS = 100, 200
 _TITLE_CHARS = 255
 # Letters of ASCII: the vendor says no more of an address than that a bad one refuses a whole import.
 _LOCAL = r"[a-z0-9+&#_^/$'%*=`~!?{|}-]+"
@@ -51,6 +52,21 @@ def _choices() -> Rule:
         return sized(value, today) & one_each
 
     return replace(rule, why=f"{rule.why}, or one that holds {SEPARATOR}", holds=holds)
+
+
+def _tag_words() -> Rule:
+    """Words that are tags: a comma would make two of one in the vendor's webhooks."""
+    rule = array_rule(WORDS, WORD_CHARS)
+    sized = rule.holds
+    assert sized is not None
+
+    def holds(value: pl.Expr, today: date) -> pl.Expr:
+        word = pl.element()
+        sound = ~word.str.contains(r"[,\p{C}]") & (word == word.str.strip_chars()) & (word != "")
+        return sized(value, today) & value.list.eval(sound).list.all().fill_null(value=True)
+
+    why = f"{rule.why}, or one that is no tag: it holds a comma, signs that nobody sees, or a blank at an end"
+    return replace(rule, code="tag_words", why=why, holds=holds)
 
 
 def fault_in_name(name: str) -> str | None:
@@ -93,6 +109,7 @@ CONTACT_VALUES = ValueRules(
         "array": _choices(),
         "listbox": _choices(),
         "checkbox": _choices(),
+        "tag_words": _tag_words(),
     },
     text_chars=TEXT_CHARS,
     json_size="0 KB",

@@ -13,7 +13,7 @@ from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.erasure import Erasure
 from caspio_sync.mapping.identity import Identity
 from caspio_sync.mapping.segments import SEGMENT_PREFIX, OnList, Segment
-from caspio_sync.mapping.tags import TAG_PREFIX, TagRule
+from caspio_sync.mapping.tags import FROM, PREFIX, TAG_PREFIX, WORDS_PREFIX, TagEntry, TagRule
 
 _NOTHING_ELSE: Mapping[str, Any] = MappingProxyType({"consent": Consent(), "lists": {}, "tags": {}, "automations": {}})
 
@@ -28,7 +28,7 @@ class ProfileSync(Sync):
         fields: attribute → where it comes from, in the order of the file.
         consent: subscription states.
         lists: the state on each list of the destination, or who is on it, by the list's name.
-        tags: who bears a tag of the destination, by its name.
+        tags: who bears a tag of the destination, by its name; `from` and `prefix`: a list field whose words are tags.
         automations: who enters an automation of the destination, by its name.
         batch_size: rows extracted, compared, gated and sent together.
         gate: limits and expectations.
@@ -41,7 +41,7 @@ class ProfileSync(Sync):
     identity: Identity
     consent: Consent = Consent()
     lists: Mapping[str, OnList] = Field(default_factory=dict)
-    tags: Mapping[str, TagRule] = Field(default_factory=dict)
+    tags: Mapping[str, TagEntry] = Field(default_factory=dict)
     automations: Mapping[str, Enrolment] = Field(default_factory=dict)
     on_missing: Literal["keep"] = "keep"
     erasure: Erasure | None = None
@@ -71,7 +71,8 @@ class ProfileSync(Sync):
     def claims(self) -> dict[Claim, str]:
         """As `Sync.claims`: attributes, consent, tags and automations."""
         place = ("profiles", self.destination, self.identity.kind, self.identity.label or "")
-        names = (*self.fields, *self.consent.columns, *self.list_columns, *self.tag_columns, *self.automation_columns)
+        names = (*self.fields, *self.consent.columns, *self.list_columns, *self.tag_columns, *self.tag_words)
+        names = (*names, *self.automation_columns)
         claims: dict[Claim, str] = {(*place, name): name for name in names}
         for name in self.segment_columns:  # a list is one thing, whoever says who is on it
             claims[*place, f"{LIST_PREFIX}{name.removeprefix(SEGMENT_PREFIX)}"] = name
@@ -90,7 +91,18 @@ class ProfileSync(Sync):
     @property
     def tag_columns(self) -> dict[str, TagRule]:
         """Columns of the mapped frame that say who bears a tag."""
-        return {f"{TAG_PREFIX}{name}": rule for name, rule in self.tags.items()}
+        return {f"{TAG_PREFIX}{name}": rule for name, rule in self.named_tags.items()}
+
+    @property
+    def named_tags(self) -> dict[str, TagRule]:
+        """Tags that follow conditions."""
+        return {name: rule for name, rule in self.tags.items() if isinstance(rule, TagRule)}
+
+    @property
+    def tag_words(self) -> dict[str, str]:
+        """The column of the mapped frame whose words are tags, and its field; empty where there is none."""
+        field, prefix = self.tags.get(FROM), self.tags.get(PREFIX)
+        return {f"{WORDS_PREFIX}{prefix}": field} if isinstance(field, str) and isinstance(prefix, str) else {}
 
     @property
     def automation_columns(self) -> dict[str, Enrolment]:
@@ -119,7 +131,11 @@ class ProfileSync(Sync):
             for name, rule in self.lists.items()
             if not {f"{LIST_PREFIX}{name}", f"{SEGMENT_PREFIX}{name}"} & set(names)
         }
-        tags = {name: rule for name, rule in self.tags.items() if f"{TAG_PREFIX}{name}" not in names}
+        tags = {
+            name: rule
+            for name, rule in self.tags.items()
+            if f"{TAG_PREFIX}{name}" not in names and not (isinstance(rule, str) and set(self.tag_words) & set(names))
+        }
         entered = {name: rule for name, rule in self.automations.items() if f"{AUTOMATION_PREFIX}{name}" not in names}
         update = {"fields": fields, "consent": left, "lists": lists, "tags": tags, "automations": entered}
         return self.model_copy(update=update)
@@ -140,7 +156,9 @@ class ProfileSync(Sync):
                 yield on.source_field, f"a consent state (lists: {name})"
             else:
                 yield from ((each, f"asked for by a condition (lists: {name})") for each in on.condition.fields)
-        for name, rule in self.tags.items():
+        for field in self.tag_words.values():
+            yield field, "its words are tags (tags: from)"
+        for name, rule in self.named_tags.items():
             yield from ((each, f"asked for by a condition (tags: {name})") for each in rule.condition.fields)
         for name, enrolment in self.automations.items():
             asked = f"asked for by a condition (automations: {name})"

@@ -106,7 +106,7 @@ def _turned(run: SyncRun, rows: pl.DataFrame, column: MappedColumn) -> pl.Series
         rows: changes, with `_quiet`, and `verdict`, `sent_fields`, `sent_mapping_version` as the ledger has them.
         column: of the mapped frame.
     """
-    before = rows.with_columns(_before=_acknowledged(run, rows, column))
+    before = rows.with_columns(_before=acknowledged(run, rows, column))
     is_new, had_not_met = pl.col("sent_fields").is_null(), pl.col("_before") != _print_of_met(run, column)
     if run.sink.runs_automations:
         return before.select(is_new | had_not_met).to_series()
@@ -122,7 +122,7 @@ def _print_of_met(run: SyncRun, column: MappedColumn) -> int:
     return int(field_fingerprints(pl.DataFrame({column.name: [True]}), [column], run.salt)[0, 0])
 
 
-def _acknowledged(run: SyncRun, rows: pl.DataFrame, column: MappedColumn) -> pl.Series:
+def acknowledged(run: SyncRun, rows: pl.DataFrame, column: MappedColumn) -> pl.Series:
     """The field fingerprint of a column that each row was last acknowledged with, under whatever key."""
     prints = pl.Series("_before", [NEVER_SENT] * rows.height, dtype=pl.UInt64)
     sent = rows.with_row_index("_place").filter(pl.col("sent_fields").is_not_null())

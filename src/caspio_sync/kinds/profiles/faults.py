@@ -8,15 +8,15 @@ from caspio_sync.mapping.consent import GROUP_PREFIX, LIST_PREFIX
 from caspio_sync.mapping.destination_faults import identity_faults, objects_refused
 from caspio_sync.mapping.document import Fault, Location
 from caspio_sync.mapping.segments import SEGMENT_PREFIX
-from caspio_sync.mapping.tags import TAG_PREFIX
+from caspio_sync.mapping.tags import FROM, PREFIX, TAG_PREFIX, WORDS_PREFIX
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import OF_FRAMES, OK_SUFFIX
 
 # `type` a standard attribute may be given: the one it has anyway.
 # Keys of a sync file that the design has, and no kind takes yet.
 _UNBUILT = frozenset({"both"})
-_TAG_CHARS = 250
-_PREFIXES = ("_", GROUP_PREFIX, LIST_PREFIX, SEGMENT_PREFIX, TAG_PREFIX, AUTOMATION_PREFIX)
+_TAG_CHARS, _PREFIX_CHARS = 250, 50
+_PREFIXES = ("_", GROUP_PREFIX, LIST_PREFIX, SEGMENT_PREFIX, TAG_PREFIX, WORDS_PREFIX, AUTOMATION_PREFIX)
 _TYPE_OF_MEANING = {"boolean": "boolean", "datetime": "datetime", "birth_date": "date", "location": "object"}
 
 
@@ -40,7 +40,7 @@ def fault_in_name(name: str, values: ValueRules) -> str | None:
     if name in OF_FRAMES:
         return f"'{name}' is a reserved name; the sync's own frames use the name: choose another one"
     if name.startswith(_PREFIXES) or name.endswith(OK_SUFFIX):
-        reserved = "a leading _, an ending __ok, subscription_groups.…, lists.…, segments.…, tags.…, automations.…"
+        reserved = ", ".join(["a leading _", f"an ending {OK_SUFFIX}", *(f"{each}…" for each in _PREFIXES[1:])])
         return f"'{name}' is a reserved name ({reserved}); choose another one"
     return values.fault_in_name(name)
 
@@ -56,7 +56,9 @@ def _tag_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
         yield ("tags",), f"`tags` are not built for {values.title}; nothing of them would be sent: remove them"
     elif isinstance(tags, dict):
         seen: dict[str, str] = {}
-        for name in map(str, tags):
+        prefix = tags.get(PREFIX)
+        yield from _words_faults(tags)
+        for name in (str(each) for each in tags if each not in {FROM, PREFIX}):
             if (first := seen.setdefault(name.lower(), name)) != name:
                 yield ("tags", name), f"differs from '{first}' only by case, which is one tag there or two; keep one"
             if not name or name != name.strip() or not name.isprintable() or "," in name or len(name) > _TAG_CHARS:
@@ -64,6 +66,32 @@ def _tag_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:
                     f"is no name of a tag: it is empty, over {_TAG_CHARS} characters, holds a comma, a blank at an end"
                 )
                 yield ("tags", name), f"{text}, or signs that nobody sees"
+            if isinstance(tags.get(name), str):
+                yield ("tags", name), "is a tag, and needs a condition: write `{when: …}`"
+            if isinstance(prefix, str) and prefix and name.lower().startswith(prefix.lower()):
+                yield (
+                    ("tags", name),
+                    f"begins with `prefix` ('{prefix}'): it would be taken away as no word of the field",
+                )
+
+
+def _words_faults(tags: Mapping[str, Any]) -> Iterator[Fault]:
+    """What is wrong with `from` and `prefix`."""
+    for key, other in ((FROM, PREFIX), (PREFIX, FROM)):
+        if key not in tags:
+            continue
+        if not isinstance(tags[key], str):
+            yield ("tags", key), "belongs to tags that are a field's own words, and is text; call no tag so"
+        elif other not in tags:
+            yield ("tags", key), f"needs `{other}` beside it: a list field, and the signs before its words"
+    prefix = tags.get(PREFIX)
+    if isinstance(prefix, str):
+        bad = not prefix.strip() or prefix != prefix.lstrip() or not prefix.isprintable() or "," in prefix
+        if bad or len(prefix) > _PREFIX_CHARS:
+            text = (
+                f"is over {_PREFIX_CHARS} characters, empty, begins with a blank, holds a comma, or signs nobody sees"
+            )
+            yield ("tags", PREFIX), text
 
 
 def _automation_faults(data: Mapping[str, Any], values: ValueRules) -> Iterator[Fault]:

@@ -13,6 +13,7 @@ from caspio_sync.kinds.profiles.enrolling import with_enrolments
 from caspio_sync.kinds.profiles.following import with_known_keys
 from caspio_sync.kinds.profiles.identifying import identify_new
 from caspio_sync.kinds.profiles.segments import with_marks
+from caspio_sync.kinds.profiles.words import with_others
 from caspio_sync.kinds.profiles.work import ProfileWork
 from caspio_sync.schemas import SOURCE_PK
 from caspio_sync.verification.step import VERIFY
@@ -83,6 +84,11 @@ async def _mark(run: SyncRun[ProfileWork], batch: Batch) -> None:
     batch.accepted = await with_marks(run, batch.accepted)
 
 
+async def _look_for_words(run: SyncRun[ProfileWork], batch: Batch) -> None:
+    """Of whom other words may be there."""
+    batch.accepted = await with_others(run, batch)
+
+
 ERASE = Step("erase", erase, plan=plan_first)
 FOLLOW = Step("", _follow, plan=_plan_follow, turn="compare", when=lambda run: run.sink.follows_keys)
 OPT_OUTS = Step("send opt-outs", _send_opt_outs, plan=_plan_opt_outs, turn="gate")
@@ -95,6 +101,9 @@ IDENTIFY = Step(
 )
 ENROLMENTS = Step("", _enrol, plan=_plan_enrol, turn="send", when=lambda run: bool(run.work.definition.automations))
 SEGMENTS = Step("", _mark, plan=alike(_mark), turn="send", when=lambda run: bool(run.work.definition.segment_columns))
+WORDS = Step(
+    "", _look_for_words, plan=alike(_look_for_words), turn="send", when=lambda run: bool(run.work.definition.tag_words)
+)
 SETTLE = Step("", settle_words, when=lambda run: run.reading.again)
 
 PROFILES = Line(
@@ -113,6 +122,7 @@ PROFILES = Line(
         KEEP,
         ENROLMENTS,
         SEGMENTS,
+        WORDS,
         SEND,
         RECORD,
     ),

@@ -18,7 +18,7 @@ from caspio_sync.mapping.document import Location
 from caspio_sync.mapping.field import FieldMapping
 from caspio_sync.mapping.row_mapping import RowMapping
 from caspio_sync.mapping.segments import SEGMENT_PREFIX
-from caspio_sync.mapping.tags import TAG_PREFIX
+from caspio_sync.mapping.tags import FROM, TAG_PREFIX
 from caspio_sync.mapping.values import ValueRules
 from caspio_sync.schemas import CaspioField, MappedColumn, Role
 
@@ -88,7 +88,7 @@ def plan_columns(sync: ProfileSync, maker: CellMaker) -> tuple[Plan, ...]:
 
     plans = Planner(maker, meaning).plans(sync.fields)
     attributes = (_whole(plan) if standard.get(plan.column.name) == "location" else plan for plan in plans)
-    return (*attributes, *_conditions(sync, maker), *_states(sync, maker))
+    return (*attributes, *_tag_words(sync, maker), *_conditions(sync, maker), *_states(sync, maker))
 
 
 def _whole(plan: Plan) -> Plan:
@@ -97,10 +97,19 @@ def _whole(plan: Plan) -> Plan:
     return replace(plan, value=pl.when(both).then(plan.value))
 
 
+def _tag_words(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:
+    for name, field in sync.tag_words.items():
+        mapping = FieldMapping.model_validate({"from": field})
+        if cell := maker.value(("tags", FROM), name, mapping, meaning="tag_words"):
+            column = MappedColumn(name, cell.rule.dtype, on_null="withdraw")
+            words = pl.when(cell.value.list.len() > 0).then(cell.value)
+            yield Plan(column, words, (cell,), cell.rule.code, cell.rule.why)
+
+
 def _conditions(sync: ProfileSync, maker: CellMaker) -> Iterator[Plan]:
     """Columns that are true while a condition is met, and else nothing."""
     asked: list[tuple[Location, str, Condition]] = [
-        *((("tags", name, "when"), f"{TAG_PREFIX}{name}", rule.condition) for name, rule in sync.tags.items()),
+        *((("tags", name, "when"), f"{TAG_PREFIX}{name}", rule.condition) for name, rule in sync.named_tags.items()),
         *(
             (("automations", name, "enrol_when"), f"{AUTOMATION_PREFIX}{name}", rule.condition)
             for name, rule in sync.automations.items()
