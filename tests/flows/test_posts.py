@@ -287,6 +287,57 @@ time: at
     assert world.run("messages").verdicts == {"sent": 2}
 
 
+def typed(number: int, kind: Any, **more: Any) -> dict[str, Any]:
+    return {**order(number, **more), "type": kind}
+
+
+ONLY = SYNC.replace("    at: $", "    type: $.type\n    at: $").replace(
+    "identity:", "  only: {type: [order.created, order.paid]}\nidentity:"
+)
+
+
+def test_what_is_another_thing_is_left_out_and_holds_nobody_up(world: World) -> None:
+    world.sync(ONLY + "batch_size: 1000\n", "orders")
+    posted(
+        world, typed(1, "order.created"), typed(2, "order.deleted", total="x"), typed(3, None), order(4), typed(5, 7)
+    )
+    posted(world, *(typed(number, "Order.Created") for number in range(10, 2_600)))
+    posted(world, typed(6, "order.paid"))
+    assert world.run("orders").verdicts == {"sent": 2}
+    world.clock.advance(3600)
+    posted(world, typed(7, "order.seen"))
+    for options in ({}, {}, {"full": True}):
+        assert world.run("orders", **options).verdicts == {}
+        world.clock.advance(3600)
+    posted(world, typed(8, "order.created"))
+    assert world.run("orders").verdicts == {"sent": 1}
+    assert {each["properties"]["number"] for each in arrived(world)} == {"o1", "o6", "o8"}
+
+
+def test_another_word_reads_again_what_was_left_out(world: World) -> None:
+    world.sync(ONLY, "orders")
+    posted(world, typed(1, "order.created"), typed(2, "order.deleted"), typed(3, "order.created", total="x"))
+    assert world.run("orders").verdicts == {"sent": 1, "quarantined": 1}
+    assert "source.only" not in CliRunner().invoke(app, ["why", "orders", "c3"]).output
+    world.clock.advance(3600)
+    world.sync(ONLY.replace("order.paid", "order.deleted"), "orders")
+    assert world.run("orders").verdicts == {"sent": 1}
+    world.clock.advance(3600)
+    world.sync(ONLY.replace("order.created, order.paid", "order.deleted"), "orders")
+    assert world.run("orders").verdicts == {}
+    assert "source.only" in CliRunner().invoke(app, ["why", "orders", "c3"]).output
+    assert len(arrived(world)) == 2
+
+
+def test_posts_cost_no_call_and_tell_their_own_time(world: World) -> None:
+    world.sync(SYNC, "orders")
+    posted(world, order(1))
+    plan = world.plan("orders")
+    assert (plan.calls_a_run, plan.calls_a_month or 0) == (0, 0)
+    report = world.run("orders")
+    assert not [each for each in report.notes if "clock" in each]
+
+
 # What is refused.
 
 
@@ -304,6 +355,9 @@ time: at
         (SYNC.replace("$.order.at", "order.at"), "is no path of names"),
         (SYNC.replace("at: $.order.at", "PK_ID: $.order.at"), "call it otherwise"),
         (SYNC + "when: total > 1\n", "remove `cursor`, `page_by`, `where` and `when`"),
+        (SYNC.replace("identity:", "  only: {total: ['1']}\nidentity:"), "`only` compares texts"),
+        (SYNC.replace("identity:", "  only: {other: [x]}\nidentity:"), "`only` compares texts"),
+        (SYNC.replace("identity:", "  only: {number: []}\nidentity:"), "only.number"),
         (SYNC + "on_update: new_event\n", "a post is never edited"),
         (SYNC.replace("time: at", "time: when"), "has no field 'when'"),
     ],

@@ -14,6 +14,7 @@ from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.line import Row, line_of, look_at
+from caspio_sync.engine.posted import kept_rows
 from caspio_sync.engine.prepared import Prepared, prepare
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes, mask_names
@@ -39,7 +40,7 @@ class FoundRow:
         prepared: the sync held against its table.
         frame: source frame of this one row.
         others: PK_IDs of further rows with the same key.
-        left_out: whether `source.where` leaves the row out of the sync.
+        left_out: whether `source.where`, or `source.only`, leaves the row out of the sync.
     """
 
     prepared: Prepared
@@ -138,8 +139,19 @@ async def find_row(
             for condition in conditions:
                 rows = await _read(prepared, caspio, and_(None if left_out else where, condition))
                 if not rows.is_empty():
-                    return await _beside(caspio, _chosen(prepared, rows, source_pk, left_out=left_out))
+                    row = _chosen(prepared, rows, source_pk, left_out=left_out)
+                    if (kept := kept_rows(prepared.definition.source)) is not None and row.frame.filter(
+                        kept
+                    ).is_empty():
+                        row = replace(row, left_out=True)
+                    return await _beside(caspio, row)
     return None
+
+
+def _looked_through(row: FoundRow) -> FoundRow:
+    """The row, left out where `source.only` says so."""
+    kept = kept_rows(row.prepared.definition.source)
+    return row if kept is None or not row.frame.filter(kept).is_empty() else replace(row, left_out=True)
 
 
 async def _beside(caspio: CaspioClient, row: FoundRow) -> FoundRow:
@@ -161,10 +173,11 @@ def _conditions(prepared: Prepared, key: str, source_pk: int | None) -> list[str
 
 
 async def _read(prepared: Prepared, caspio: CaspioClient, where: str | None) -> pl.DataFrame:
-    select = list(dict.fromkeys([prepared.key.name, *prepared.mapping.source_fields]))
+    fields = [*prepared.selected, *prepared.asked]
+    select = list(dict.fromkeys([prepared.key.name, *(each.name for each in fields)]))
     order = f"{identifier(prepared.key.name)} ASC"
     page = await prepared.rows(caspio).records(prepared.source, select=select, where=where, order_by=order, limit=_ROWS)
-    return source_frame([page.rows], prepared.selected, prepared.key.name)
+    return source_frame([page.rows], fields, prepared.key.name)
 
 
 def _chosen(prepared: Prepared, rows: pl.DataFrame, source_pk: int | None, *, left_out: bool) -> FoundRow:

@@ -180,7 +180,7 @@ def _caspio_lines(told: Told) -> list[str]:
     elif found is None:
         lines.append(f"Caspio has no row with this key any more. {_what_becomes(told)}")
     if found is not None and found.left_out:
-        lines.append("The row does not meet source.where: runs do not read it.")
+        lines.append("The row does not meet source.where or source.only: runs do not read it.")
     if found is not None and found.others:
         others = ", ".join(map(str, found.others))
         lines.append(f"More rows bear this key: PK_ID {others}. {told.words.of_several}")

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 import orjson
+import polars as pl
 
 from caspio_sync.caspio.client import Aggregate, RecordPage, Source
 from caspio_sync.caspio.records import RecordSource
@@ -137,12 +138,12 @@ class PostedRows:
 
     async def aggregate(self, source: Source, *, select: str, where: str | None = None) -> Aggregate:  # noqa: ARG002
         """Number of posts, the lowest and the highest number of them: `row_count`, `low_key`, `high_key`."""
-        total, low, high = await asyncio.to_thread(self._count, _numbers_only(where))
-        return Aggregate({"row_count": total, "low_key": low, "high_key": high}, None)
+        return await asyncio.to_thread(self._count, _numbers_only(where))
 
-    def _count(self, where: str | None) -> tuple[int, int | None, int | None]:
+    def _count(self, where: str | None) -> Aggregate:
         with closing(self._posts()) as posts:
-            return posts.count(self._at, where)
+            total, low, high = posts.count(self._at, where)
+            return Aggregate({"row_count": total, "low_key": low, "high_key": high}, posts.now())
 
 
 def posted_rows(settings: Settings, described: Described) -> PostedRows | None:
@@ -160,6 +161,12 @@ def posted_rows(settings: Settings, described: Described) -> PostedRows | None:
         posts=lambda: connect.posts(settings, connect.clock),
         sealer=Sealer(settings.payload_keys),
     )
+
+
+def kept_rows(described: Described) -> pl.Expr | None:
+    """Which rows of a source frame are the sync's, by `only`; None for all of them."""
+    meant = [pl.col(name).is_in(list(words)).fill_null(value=False) for name, words in described.only.items()]
+    return pl.all_horizontal(meant) if meant else None
 
 
 def _numbers_only(where: str | None) -> str | None:

@@ -94,11 +94,17 @@ class Prepared:
         return [self.fields[name] for name in self.mapping.source_fields]
 
     @property
+    def asked(self) -> list[CaspioField]:
+        """The fields that say which posts are the sync's (`source.only`), as far as they are not mapped as well."""
+        own = self.mapping.source_fields
+        return [self.fields[name] for name in self.definition.source.only if name not in own]
+
+    @property
     def read_fields(self) -> list[CaspioField]:
-        """`selected`, and the cursor field, which dates the rows."""
+        """`selected`, what `asked` adds, and the cursor field, which dates the rows."""
         cursor = self.definition.source.cursor
         dated = [] if cursor is None or cursor in self.mapping.source_fields else [self.fields[cursor]]
-        return [*self.selected, *dated]
+        return [*self.selected, *self.asked, *dated]
 
     def reader(
         self,
@@ -243,8 +249,8 @@ def read_digest(prepared: Prepared, *, whole: bool = False) -> str:
     """
     definition, mapping = prepared.definition, prepared.mapping
     stopped = () if whole else mapping.stopped
-    paths = [f"{name} {each.path} {each.type}" for name, each in definition.source.fields.items()]
-    text = "\0".join([str(prepared.source), str(definition.source.where), mapping.digest, *stopped, *paths])
+    posted = [definition.source.model_dump_json(include={"fields", "only"})] if prepared.posted is not None else []
+    text = "\0".join([str(prepared.source), str(definition.source.where), mapping.digest, *stopped, *posted])
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 

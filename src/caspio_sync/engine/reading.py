@@ -39,6 +39,7 @@ class Reading:
         found: of the keys that were asked for, as Caspio compares them.
         nothing: what was found of a batch of which a sieve took out every row; None before the first.
         nothing_mapped: its mapped frame.
+        kept: which rows of a source frame are the sync's, where the source itself cannot tell; None for all.
     """
 
     readers: list[RecordReader]
@@ -57,6 +58,7 @@ class Reading:
     found: set[str] = field(default_factory=set)
     nothing: Comparison | None = None
     nothing_mapped: pl.DataFrame = field(default_factory=pl.DataFrame)
+    kept: pl.Expr | None = None
 
     @property
     def began_at(self) -> datetime | None:
@@ -75,14 +77,23 @@ class Reading:
                 if self.batches:  # a row may meet two conditions (Caspio reads c1 and C1 alike): it is sent once
                     await self.turns.all_done()
                 await self._open(reader)
-            batch = await reader.next_batch()
+            batch = await self._kept(reader)
             self.report.counted = sum(each.counted for each in self.readers)
             if batch is not None:
                 self.batches += 1
                 self.handed += batch.rows
-                self.high = batch.high if self.high is None else max(self.high, batch.high)
                 self.report.add_seconds("extract", time.perf_counter() - started)
                 return replace(batch, number=self.batches)
+        return None
+
+    async def _kept(self, reader: RecordReader) -> SourceBatch | None:
+        """The next batch of which any row is the sync's, with those alone."""
+        while (batch := await reader.next_batch()) is not None:
+            self.high = batch.high if self.high is None else max(self.high, batch.high)
+            if self.kept is None:
+                return batch
+            if not (frame := batch.frame.filter(self.kept)).is_empty():
+                return replace(batch, frame=frame, prints=None)
         return None
 
     async def _open(self, reader: RecordReader) -> None:

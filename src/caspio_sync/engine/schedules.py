@@ -88,8 +88,10 @@ def calls_a_run(rows: int | None, page: int = 1) -> int:
 
     Args:
         rows: to read.
-        page: calls a page takes.
+        page: calls a page takes; 0 where the rows are none of Caspio's.
     """
+    if not page:
+        return 0
     return CALLS_BEFORE_ROWS + page * (1 if rows is None else math.ceil(rows / MAX_PAGE_ROWS))
 
 

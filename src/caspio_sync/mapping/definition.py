@@ -14,7 +14,7 @@ from caspio_sync.mapping.consent import Consent
 from caspio_sync.mapping.document import Document, Location
 from caspio_sync.mapping.erasure import Erasure
 from caspio_sync.mapping.field import AsTuple, FieldMapping, FieldName, Shortened, Strict, TimeZone
-from caspio_sync.mapping.posted import PostedFields, PostsPath
+from caspio_sync.mapping.posted import PostedFields, PostedWords, PostsPath
 from caspio_sync.spans import span
 from caspio_sync.sync_files import bare_name
 
@@ -75,6 +75,7 @@ class Source(Strict):
         time_zone: IANA zone of the wall clocks in Date/Time cells, and of times in posts that name no offset.
         posts: path at which the receiver takes JSON, such as /in/orders; each post is a row. It needs `fields`.
         fields: where in a post each field stands, by the name under which the rest of the file has it.
+        only: texts that a field of a post has to be, sign by sign; a post that says otherwise is none of the sync's.
     """
 
     table: FieldName | None = None
@@ -85,6 +86,7 @@ class Source(Strict):
     time_zone: TimeZone = "UTC"
     posts: PostsPath | None = None
     fields: PostedFields = Field(default_factory=dict)
+    only: PostedWords = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
@@ -92,6 +94,8 @@ class Source(Strict):
             raise ValueError("names no table or view, or both; write one of `table:`, `view:` and `posts:`")
         if (self.posts is None) == bool(self.fields):
             raise ValueError("`fields` says where in a post each field stands: `posts` needs it, a table has its own")
+        if wrong := [name for name in self.only if name not in self.fields or self.fields[name].type != "text"]:
+            raise ValueError(f"`only` compares texts, and '{wrong[0]}' is no field of a post whose type is text")
         if self.posts is not None and any((self.page_by, self.cursor, self.where)):
             raise ValueError(
                 "posts are read in their order, each of them; remove `cursor`, `page_by`, `where` and `when`"

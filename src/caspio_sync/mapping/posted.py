@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from caspio_sync.json_paths import path
-from caspio_sync.mapping.field import Shortened
+from caspio_sync.mapping.field import AsTuple, Shortened
 from caspio_sync.places import POSTS_PATH
 
 PostedType = Literal["text", "integer", "number", "boolean", "list", "unix", "unix_ms"]
@@ -49,3 +49,4 @@ class PostedField(Shortened):
 PostsPath = Annotated[str, AfterValidator(_posts_path)]
 PostedName = Annotated[str, Field(pattern=r"^[^\W\d]\w{0,127}$")]
 PostedFields = Annotated[Mapping[PostedName, PostedField], AfterValidator(_own_names)]
+PostedWords = Mapping[PostedName, Annotated[tuple[str, ...], AsTuple, Field(min_length=1)]]
