@@ -64,7 +64,9 @@ class PostFeed(BaseModel, frozen=True, extra="forbid"):
         header: with `hmac`: where the signature is.
         encoding: of its 32 bytes.
         prefix: before them, such as "sha256=".
-        id: path of what tells one post from another, such as $.id; a post without it is refused.
+        records: path of the records that a post holds, such as $[*] or $.events[*]; each is kept by itself, and `id` is
+            within it. Without it a post is one record.
+        id: path of what tells one record from another, such as $.id; a post without it is refused.
         id_header: the same in a header; by Standard Webhooks `webhook-id`.
     """
 
@@ -74,6 +76,7 @@ class PostFeed(BaseModel, frozen=True, extra="forbid"):
     header: str = ""
     encoding: Literal["hex", "base64"] = "hex"
     prefix: str = ""
+    records: str | None = None
     id: str | None = None
     id_header: str | None = None
 
@@ -89,9 +92,16 @@ class PostFeed(BaseModel, frozen=True, extra="forbid"):
             raise ValueError("write one of `id` and `id_header`")
         if self.id is not None and None in path(self.id).steps:
             raise ValueError("`id` is one value, such as $.id")
+        if self.records is not None and None not in path(self.records).steps:
+            raise ValueError("`records` is a path of several, such as $[*] or $.events[*]")
         if self.proof == "standard_webhooks" and not all(map(_is_signing, self.secrets)):
             raise ValueError("a secret by Standard Webhooks is `whsec_` and base64 of 24 bytes or more")
         return self
+
+    @property
+    def records_path(self) -> Path | None:
+        """Where a post has its records; None where it is one."""
+        return None if self.records is None else path(self.records)
 
     @property
     def id_path(self) -> Path | None:

@@ -12,8 +12,6 @@ import orjson
 
 from caspio_sync.characters import without_controls
 
-_INTEGERS = range(-(2**63), 2**64)  # that orjson writes
-
 
 class Number(str):
     """A number as it was written."""
@@ -63,7 +61,7 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 def json_text(value: Any) -> str:
-    """A value as JSON.
+    """A value as JSON, its numbers as they were written.
 
     Raises:
         UnreadableJsonError: it is nested over 254 levels deep.
@@ -74,13 +72,9 @@ def json_text(value: Any) -> str:
         raise UnreadableJsonError("it is nested over 254 levels deep") from None
 
 
-def _number(value: Any) -> int | float | str:
-    """A number for orjson; one that is larger than all that it writes stays text."""
-    written = str(value)
-    if written.lstrip("-").isdecimal() and len(written) < 21 and int(written) in _INTEGERS:
-        return int(written)
-    number = float(written)
-    return number if abs(number) != float("inf") else written
+def _number(value: Any) -> orjson.Fragment:
+    """A number as it was written."""
+    return orjson.Fragment(str(value).encode())
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

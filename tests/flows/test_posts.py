@@ -21,7 +21,7 @@ from caspio_sync.feeds import PostFeed
 from caspio_sync.inbox import Inbox
 from caspio_sync.posts import Posted, Posts
 from caspio_sync.receiver.app import Receiver
-from caspio_sync.receiver.posts import PostsFeed
+from caspio_sync.receiver.posts import PostsFeed, keeping
 from caspio_sync.sandbox.braze.behaviour import ORDER_CAMPAIGN
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.sealed import Sealer
@@ -148,9 +148,7 @@ def test_what_the_receiver_takes_arrives_once(world: World) -> None:
         with Inbox.open(url, clock=world.clock) as inbox, Posts.open(url, clock=world.clock) as posts:
             feeds = PostsFeed(
                 {"/in/orders": feed},
-                keep=lambda some: posts.add(
-                    [Posted(each.path, each.id_digest, sealer.seal(each.body)) for each in some]
-                ),
+                keep=keeping(posts, sealer, inbox.check),
                 clock=world.clock,
             )
             receiver = Receiver(inbox, tokens=[], posts=feeds).app
@@ -265,7 +263,7 @@ def test_times_since_1970_and_places_in_lists(world: World) -> None:
     assert world.run("seconds").verdicts == {"sent": 1}
     assert world.run("thousandths").verdicts == {"sent": 1, "quarantined": 1}
     first, second = arrived(world)
-    assert (first["external_id"], first["properties"]) == ("b", {"body": '{"n":1.1,"l":[null,true]}'})
+    assert (first["external_id"], first["properties"]) == ("b", {"body": '{"n":1.10,"l":[null,true]}'})
     assert first["time"].startswith("2026-03-02T12:00:00")
     assert second["time"].startswith("2026-03-02T12:00:00")
 

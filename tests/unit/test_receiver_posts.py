@@ -17,9 +17,9 @@ from pydantic import SecretStr, ValidationError
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.feeds import PostFeed
 from caspio_sync.inbox import Inbox
-from caspio_sync.posts import Posted, Posts
+from caspio_sync.posts import Posts
 from caspio_sync.receiver.app import Receiver
-from caspio_sync.receiver.posts import PostsFeed, Received
+from caspio_sync.receiver.posts import PostsFeed, Received, keeping
 from caspio_sync.sealed import Sealer
 from tests.virtual_clock import VirtualClock
 
@@ -32,6 +32,8 @@ FEEDS = {
     "/in/shop": PostFeed(
         proof="hmac", secrets=("shop-secret-0123456",), header="X-Shop-Hmac", encoding="base64", prefix="sha256="
     ),
+    "/in/lists": PostFeed(proof="bearer", secrets=(TOKEN,), records="$.events[*]", id="$.id"),
+    "/in/signed-lists": PostFeed(proof="standard_webhooks", secrets=(SIGNING,), records="$[*]"),
     "/in/signed": PostFeed(proof="standard_webhooks", secrets=(SIGNING,)),
 }
 ORDER = {"order": {"id": 7, "email": "ada@example.com", "total": 1.10}}
@@ -56,7 +58,7 @@ class PostService:
         if self.failure is not None:
             raise self.failure
         self.commits.append(len(received))
-        return self.posts.add([Posted(each.path, each.id_digest, self.sealer.seal(each.body)) for each in received])
+        return keeping(self.posts, self.sealer, self.inbox.check)(received)
 
     def close(self) -> None:
         self.posts.close()
@@ -213,6 +215,47 @@ def test_nothing_of_a_post_can_be_read_on_the_disk(service: PostService) -> None
     assert b"Lovelace" not in stored
 
 
+def test_each_record_of_a_list_is_kept_by_itself_and_once(service: PostService) -> None:
+    body = b'{"at": 1, "events": [{"id": 1, "n": 1.10}, {"id": 2}, {"id": 1}]}'
+    assert service.post("/in/lists", body, BEARER).json()["message"] == "kept"
+    assert service.post("/in/lists", {"events": [{"id": 2}]}, BEARER).json()["message"] == "duplicate"
+    assert service.post("/in/lists", {"events": [{"id": 2}, {"id": 3}]}, BEARER).json()["message"] == "kept"
+    assert service.post("/in/lists", {"events": []}, BEARER).status_code == 200
+    assert service.kept("/in/lists") == [b'{"id":1,"n":1.10}', b'{"id":2}', b'{"id":3}']
+
+
+def test_a_list_that_comes_again_under_its_id_is_kept_once(service: PostService) -> None:
+    body = b'[{"a": 1}, {"a": 1}]'
+    said = [service.post("/in/signed-lists", body, signed(body)).json()["message"] for _ in range(2)]
+    assert said == ["kept", "duplicate"]
+    assert service.kept("/in/signed-lists") == [b'{"a":1}'] * 2
+    assert service.post("/in/signed-lists", b"[]", signed(b"[]")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"events": {}},
+        {"events": None},
+        {"events": [1]},
+        {"events": [{"id": 1}, []]},
+        {"events": [{"id": 1}, {}]},
+        [],
+    ],
+)
+def test_of_a_list_all_is_kept_or_nothing(service: PostService, body: Any) -> None:
+    assert service.post("/in/lists", body, BEARER).status_code == 400
+    assert service.kept("/in/lists") == []
+
+
+def test_a_list_has_no_more_than_ten_thousand_records(service: PostService) -> None:
+    many = [{"id": number} for number in range(10_001)]
+    assert service.post("/in/lists", {"events": many}, BEARER).status_code == 413
+    assert service.post("/in/lists", {"events": many[1:]}, BEARER).status_code == 200
+    assert len(service.kept("/in/lists")) == 10_000
+
+
 # What is refused.
 
 
@@ -272,7 +315,7 @@ def test_an_error_nobody_thought_of_is_a_503_and_shows_nothing(
         {"proof": "hmac", "secrets": [TOKEN], "header": "X Y"}, {"proof": "standard_webhooks", "secrets": [TOKEN]},
         {"proof": "bearer", "secrets": [TOKEN], "id": "id"}, {"proof": "bearer", "secrets": [TOKEN], "id": "$.a[*]"},
         {"proof": "bearer", "secrets": [TOKEN], "id": "$.a", "id_header": "X-Id"},
-        {"proof": "bearer", "secrets": [TOKEN], "more": 1},
+        {"proof": "bearer", "secrets": [TOKEN], "more": 1}, {"proof": "bearer", "secrets": [TOKEN], "records": "$.events"},
     ],
 )  # fmt: skip
 def test_what_does_not_go_together_is_refused(given: dict[str, Any]) -> None:

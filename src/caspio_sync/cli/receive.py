@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 
     from caspio_sync.hints import Hints, Message
     from caspio_sync.inbox import Inbox
-    from caspio_sync.posts import Posts
-    from caspio_sync.receiver.posts import Keep as KeepPosts
-    from caspio_sync.receiver.posts import Received
     from caspio_sync.receiver.webhooks import Keep
-    from caspio_sync.sealed import Sealer
 
 _RESERVE_BYTES = 100_000_000
 
@@ -48,7 +44,7 @@ def receive(
     from caspio_sync.inbox import Inbox
     from caspio_sync.posts import Posts
     from caspio_sync.receiver.app import Receiver
-    from caspio_sync.receiver.posts import PostsFeed
+    from caspio_sync.receiver.posts import PostsFeed, keeping
     from caspio_sync.receiver.protocol import GuardedProtocol
     from caspio_sync.receiver.webhooks import CaspioFeed
     from caspio_sync.sealed import Sealer
@@ -71,7 +67,7 @@ def receive(
         posts = None
         if settings.posts:
             sealer, store = Sealer(settings.payload_keys), stack.enter_context(Posts.open(settings.inbox_url))
-            posts = PostsFeed(settings.posts, keep=_sealed_in(inbox, store, sealer))
+            posts = PostsFeed(settings.posts, keep=keeping(store, sealer, inbox.check))
         receiver = Receiver(
             inbox, tokens=settings.tokens, caspio=feed, activecampaign=settings.hook_secrets, posts=posts
         )
@@ -109,17 +105,6 @@ def _kept_in(inbox: "Inbox", hints: "Hints") -> "Keep":
     def keep(messages: "Sequence[Message]") -> "Sequence[str]":
         inbox.check()
         return hints.add(messages)
-
-    return keep
-
-
-def _sealed_in(inbox: "Inbox", store: "Posts", sealer: "Sealer") -> "KeepPosts":
-    """Keeps posts, sealed, while the inbox has room: they are in its database, on its disk."""
-    from caspio_sync.posts import Posted
-
-    def keep(received: "Sequence[Received]") -> "Sequence[str]":
-        inbox.check()
-        return store.add([Posted(each.path, each.id_digest, sealer.seal(each.body)) for each in received])
 
     return keep
 

@@ -1,10 +1,11 @@
-"""The feed of posts: `POST /in/{name}` takes one JSON object of any system, for the syncs whose source it is.
+"""The feed of posts: `POST /in/{name}` takes JSON of any system, for the syncs whose source it is.
 
 Who posts proves it as CASPIO_SYNC_POSTS says for the path: by Standard Webhooks, by an HMAC-SHA256 of the body, by a
 bearer token or by a password. Whoever proves nothing is answered 401 and leaves no trace but a count.
 
 200: on the disk, or there already. 400: no JSON object, or without the id that the path asks for. 401: not proven. 404:
-no such path. 413: over 10 MB. 503: the disk, or too much waits; whoever posts has to come again.
+no such path. 413: over 10 MB, or over 10,000 records. 503: the disk, or too much waits; whoever posts has to come
+again.
 """
 
 import base64
@@ -15,6 +16,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter
@@ -24,26 +26,56 @@ from starlette.responses import JSONResponse, Response
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.errors import CaspioSyncError
 from caspio_sync.feeds import PostFeed, signing_key
-from caspio_sync.json_documents import UnreadableJsonError, read_json
+from caspio_sync.json_documents import UnreadableJsonError, json_text, read_json
+from caspio_sync.json_paths import Path
+from caspio_sync.posts import DUPLICATE, KEPT, Posted, Posts
 from caspio_sync.receiver.access import Bearer, HeldBodies, RefusedPostError, is_one_of, signature_bytes
 from caspio_sync.receiver.commit import GroupCommit, QueueFullError
+from caspio_sync.sealed import Sealer
 
 PATH = "/in"
 BODY_LIMIT = 10_000_000
 TOLERANCE_SECONDS = 300  # of a signature's time, either way (Standard Webhooks; its libraries take the same)
 _MOST_ID = 1_000
+_MOST_RECORDS = 10_000
+_NO_RECORD = "a record of it is no JSON object"
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
 
-class Received(NamedTuple):
-    """A post that has proven itself."""
+class Record(NamedTuple):
+    """One record of a post."""
 
-    path: str
     id_digest: bytes | None
     body: bytes
 
 
+class Received(NamedTuple):
+    """A post that has proven itself; its records are kept all, or none of them."""
+
+    path: str
+    records: tuple[Record, ...]
+
+
 Keep = Callable[[Sequence[Received]], Sequence[str]]
+
+
+def keeping(store: Posts, sealer: Sealer, check: Callable[[], None]) -> Keep:
+    """Keeps what was received, sealed.
+
+    Args:
+        store: where.
+        sealer: seals it.
+        check: raises where there is no room.
+    """
+
+    def keep(received: Sequence[Received]) -> Sequence[str]:
+        check()
+        records = [(each.path, record) for each in received for record in each.records]
+        outcomes = iter(store.add([Posted(path, one.id_digest, sealer.seal(one.body)) for path, one in records]))
+        told = [list(islice(outcomes, len(each.records))) for each in received]
+        return [KEPT if KEPT in each else DUPLICATE for each in told]
+
+    return keep
 
 
 class PostsFeed:
@@ -100,15 +132,15 @@ class PostsFeed:
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, _UNPROVEN)
         if feed.proof == "standard_webhooks" and not self._is_signed_now(request, body, feed):
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, _UNPROVEN)
-        received = Received(path, _digest(path, _id(request, body, feed)), body)
-        outcome = await self._kept(received)
+        received = Received(path, tuple(_records(request, body, feed, path)))
+        outcome = await self._kept(received, len(body)) if received.records else DUPLICATE
         self.outcomes.labels(path, outcome).inc()
         return JSONResponse({"message": outcome})
 
-    async def _kept(self, received: Received) -> str:
+    async def _kept(self, received: Received, size: int) -> str:
         assert self._commit is not None
         try:
-            return await self._commit.add(received, len(received.body))
+            return await self._commit.add(received, size)
         except QueueFullError as error:
             raise RefusedPostError(HTTPStatus.SERVICE_UNAVAILABLE, str(error), retry_after=1) from None
         except CaspioSyncError:  # it names the file, which is nobody's business outside
@@ -159,26 +191,46 @@ def _is_signed(request: Request, body: bytes, feed: PostFeed) -> bool:
     return any(matches)
 
 
-def _id(request: Request, body: bytes, feed: PostFeed) -> str | None:
-    """What tells the post from another; None where the path asks for nothing.
+def _records(request: Request, body: bytes, feed: PostFeed, path: str) -> Iterator[Record]:
+    """What is to be kept of a post.
 
     Raises:
-        RefusedPostError: it is no JSON object, or the id that the path asks for is not there.
+        RefusedPostError: it is no JSON; a record is no object, or the id that the path asks for is not there.
     """
     try:
         document = read_json(body)
     except UnreadableJsonError as error:
         raise RefusedPostError(HTTPStatus.BAD_REQUEST, str(error)) from None
-    if not isinstance(document, dict):
-        raise RefusedPostError(HTTPStatus.BAD_REQUEST, "a post is one JSON object")
+    place = feed.records_path
+    found = [document] if place is None else list(place.found(document))
+    if place is not None and not found and not _is_empty(document, place):
+        raise RefusedPostError(HTTPStatus.BAD_REQUEST, f"it has no list at {feed.records}")
+    if len(found) > _MOST_RECORDS:
+        raise RefusedPostError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it has more than {_MOST_RECORDS:,} records")
+    for number, record in enumerate(found):
+        if not isinstance(record, dict):
+            raise RefusedPostError(HTTPStatus.BAD_REQUEST, "a post is one JSON object" if place is None else _NO_RECORD)
+        told = _id(request, record, feed)
+        if told is not None and place is not None and feed.id is None:
+            told = f"{told}\0{number}"  # the header is of them all
+        yield Record(_digest(path, told), body if place is None else json_text(record).encode())
+
+
+def _is_empty(document: Any, place: Path) -> bool:
+    """Whether the list is there, and nothing in it."""
+    last = max(at for at, step in enumerate(place.steps) if step is None)
+    return any(each == [] for each in Path("", place.steps[:last]).found(document))
+
+
+def _id(request: Request, record: Any, feed: PostFeed) -> str | None:
+    """What tells a record from another; None where the path asks for nothing."""
     place = feed.id_path
     if place is None and feed.known_by is None:
         return None
-    found: Any = request.headers.get(feed.known_by or "") if place is None else next(place.found(document), None)
+    found: Any = request.headers.get(feed.known_by or "") if place is None else next(place.found(record), None)
     if not isinstance(found, str) or not found or len(found) > _MOST_ID:
-        raise RefusedPostError(
-            HTTPStatus.BAD_REQUEST, f"it has no id of up to {_MOST_ID:,} characters at {feed.id_place}"
-        )
+        text = f"it has no id of up to {_MOST_ID:,} characters at {feed.id_place}"
+        raise RefusedPostError(HTTPStatus.BAD_REQUEST, text)
     return str(found)
 
 
