@@ -310,6 +310,96 @@ def test_runs_are_chosen_by_time_and_by_how_they_ended(ledger: Ledger, clock: Vi
         )
 
 
+def test_held_rows_are_counted_by_the_first_of_their_reasons(ledger: Ledger, clock: VirtualClock) -> None:
+    filled(ledger, clock)
+    began = clock.now()
+    for start, verdict, reason, rows in (
+        (5_000, "quarantined", "email_format | email: is no address xxx@x", 3),
+        (5_100, "quarantined", "email_format | phone: is too short", 2),
+        (5_200, "quarantined", "key_unique", 4),
+        (5_300, "rejected", "email_format", 1),
+        (5_400, "blocked", None, 6),
+        (5_500, "superseded", "newer", 9),
+    ):
+        held = recorded([*range(start, start + rows)], verdict).with_columns(reason=pl.lit(reason, dtype=pl.String))
+        ledger.record(sync="apart", run="customers-3", batch=9, rows=held)
+        clock.advance(10)
+    ledger.record_sent(sending("apart", "customers-3", 10, [5_000, 5_200]), [Accepted(0, 2, 1, 201)])
+    with overview(ledger, clock) as found:
+        groups = {(each.verdict, each.reason): each for each in found.held_reasons("apart")}
+        counts = found.row_counts("apart").verdicts
+        assert [each.rows for each in found.held_reasons("apart", limit=2)] == [6, 4]
+        assert found.held_reasons("nobody") == []
+    assert groups["quarantined", "email_format"].rows == 4  # of five, one is acknowledged meanwhile
+    assert groups["quarantined", "email_format"][3:] == (began, began + timedelta(seconds=10))
+    assert {key: each.rows for key, each in groups.items()} == {
+        ("quarantined", "email_format"): 4, ("quarantined", "key_unique"): 3, ("rejected", "email_format"): 1, ("blocked", ""): 6,
+    }  # fmt: skip
+    for verdict in ("quarantined", "rejected", "blocked"):
+        assert sum(each.rows for each in groups.values() if each.verdict == verdict) == counts[verdict]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data())
+def test_runs_are_summed_by_the_day_on_which_they_ended(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    clock = VirtualClock(NOW)
+    with Ledger.open(f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db", clock=clock) as ledger:
+        summed_by_day(ledger, clock, data)
+
+
+def test_runs_are_summed_by_day_on_either_database(ledger: Ledger, clock: VirtualClock) -> None:
+    run = 0
+
+    class Chosen:
+        def draw(self, _strategy: Any) -> Any:
+            nonlocal run
+            run += 1
+            return (run * 7919) % 90_000 if run % 3 else (run % 17)
+
+    summed_by_day(ledger, clock, Chosen())
+
+
+def summed_by_day(ledger: Ledger, clock: VirtualClock, data: Any) -> None:
+    """Ends runs at drawn times with drawn counts, and adds them up apart."""
+    expected: dict[date, list[float]] = {}
+    first = clock.now().date()
+    for number in range(12):
+        ledger.start_run(run=f"r{number}", sync="customers" if number % 4 else "orders", kind="profiles", mode="sweep")
+        took = data.draw(st.integers(0, 90_000))
+        clock.advance(took)
+        counts = [int(data.draw(st.integers(0, 10**6))) for _ in range(4)]
+        report = {
+            "read": counts[0],
+            "sent": counts[1],
+            "verdicts": {"quarantined": counts[2], "sent": counts[1]},
+            "freshness": {"age_seconds": counts[3] / 8, "waited_seconds": None} if number % 3 else None,
+        }
+        if number == 11:  # is never ended: no day has it
+            break
+        ledger.finish_run(
+            f"r{number}", state="done", exit_code=3 * (number % 2), report=None if number == 5 else report
+        )
+        if number % 4:
+            told = [0, 0, 0, 0.0] if number == 5 else [*counts[:3], counts[3] / 8 if number % 3 else 0.0]
+            day = expected.setdefault(clock.now().date(), [0, 0, 0, 0, 0, 0, 0])
+            day[0] += 1
+            day[1] += bool(number % 2)
+            day[2:5] = [before + more for before, more in zip(day[2:5], told, strict=False)]
+            day[5] = max(day[5], took)
+            day[6] = max(day[6], told[3])
+    with overview(ledger, clock) as found:
+        last = clock.now().date()
+        days = found.days("customers", first, last)
+        assert {each.day: [each.runs, each.failed, each.read, each.sent, each.quarantined, each.seconds, each.waited_seconds or 0.0] for each in days} == expected  # fmt: skip
+        middle = first + (last - first) // 2
+        parts = [*found.days("customers", first, middle), *found.days("customers", middle + timedelta(days=1), last)]
+        assert parts == days
+        assert found.runs_begun_before("customers", last + timedelta(days=1)) == 9
+        assert found.runs_begun_before("customers", first) == 0
+
+
 def test_recorded_batches_are_counted(ledger: Ledger, clock: VirtualClock) -> None:
     filled(ledger, clock)
     for number, state in enumerate(("recorded", "recorded", None), start=1):

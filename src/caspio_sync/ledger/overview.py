@@ -1,43 +1,17 @@
-"""What a ledger says of syncs and runs, read in plain SQL through the database's own driver.
+"""What a ledger says of syncs and runs: what `status`, `runs`, `show` and the page read, see `snapshot.py`."""
 
-`status`, `runs` and `show` answer in a moment: for an SQLite ledger nothing is loaded but `sqlite3`, nothing is
-written, and no lock is waited for. Where a run is sending, its rows are still to learn what was acknowledged of them
-(sending.py says why); a reader that may not write counts them as they will be: by the history, over the rows.
-"""
-
-import contextlib
-import json
-import re
-import sqlite3
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
-from pathlib import Path
-from typing import Any, NamedTuple, Self
+from datetime import date, datetime
+from typing import Any, NamedTuple
 
-from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.ledger.form import REVISION, VERSION_TABLE, instant, microseconds
-from caspio_sync.ledger.moved import ARRIVING, MOVED
+from caspio_sync.ledger.figures import Figures
+from caspio_sync.ledger.form import instant, microseconds
 from caspio_sync.ledger.processes import has_died
-from caspio_sync.ledger.refusals import refusal
 from caspio_sync.ledger.run_record import RUNNING, Cursor, Run
+from caspio_sync.ledger.snapshot import stored_instant, stored_json
 from caspio_sync.ledger.workspace import Workspace
 
-_FILE = re.compile(r"sqlite:///([^?]+)", re.IGNORECASE)  # as SQLAlchemy reads it: what stands there is the path
-_BUSY_SECONDS = 1.0  # who is locked out for longer is left to who opens the ledger for a run, and waits half a minute
-_PATHS = ("%/%", "%.yaml", "%.yml")  # what a version before the rule for names took for one
 _RUN = "id, sync, kind, mode, started_at, ended_at, state, exit_code, report, flow_run_id, low_pk, high_pk"
-# The numbers in one parameter, as JSON.
-_LISTED = {
-    "sqlite": "SELECT value FROM json_each(?)",
-    "postgresql": "SELECT value::bigint FROM json_array_elements_text(?::json)",
-}
-
-
-class RowCounts(NamedTuple):
-    """The rows of a sync by their last verdict, those without one left out; and when one was last acknowledged."""
-
-    verdicts: dict[str, int]
-    newest_delivered: datetime | None
 
 
 class LastingIncident(NamedTuple):
@@ -70,84 +44,11 @@ class Heard(NamedTuple):
     waiting: int
 
 
-class Overview:
+class Overview(Figures):
     """One state of a ledger, as it is when it is opened; for one thread.
 
-    Every method raises TransientError where the database is locked or out of reach, and another CaspioSyncError where
-    it refuses for good; the message says what to do.
+    Every method raises as those of `Snapshot`.
     """
-
-    def __init__(self, connection: Any, *, dialect: str, where: str, clock: Clock, inbox: Path | None = None) -> None:
-        """Read by a connection that is in no transaction yet.
-
-        Args:
-            connection: of sqlite3 or psycopg; it stays its owner's to close.
-            dialect: `sqlite` or `postgresql`.
-            where: the ledger's URL without its password, for messages.
-            clock: tells the time of an SQLite ledger; a PostgreSQL ledger goes by its server's, unless this one is not
-                the machine's.
-            inbox: SQLite file that webhooks' messages are counted in; a PostgreSQL ledger holds them itself.
-        """
-        self._connection, self._where, self._listed = connection, where, _LISTED[dialect]
-        self._is_sqlite = dialect == "sqlite"
-        self._inbox = where if inbox is None else f"sqlite:///{inbox}"
-        self._waiting: dict[str, dict[int, int]] | None = None
-        self._is_attached = self._is_sqlite and inbox is not None
-        if self._is_attached:
-            self._do("open the inbox", "ATTACH DATABASE ? AS inbox", str(inbox))  # as its connection: to read, or write
-        self._do("open the ledger", "BEGIN" if self._is_sqlite else "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        self._now = clock.now()
-        if not self._is_sqlite and isinstance(clock, SystemClock):
-            self._now = self._one("open the ledger", "SELECT clock_timestamp()")[0].astimezone(UTC)
-        there = (
-            "SELECT 1 FROM inbox.sqlite_master WHERE name = 'inbox_heard'"
-            if self._is_sqlite
-            else "SELECT 1 WHERE to_regclass('inbox_heard') IS NOT NULL"
-        )
-        self._has_inbox = (self._is_attached or not self._is_sqlite) and bool(self._all("open the inbox", there))
-
-    @classmethod
-    @contextlib.contextmanager
-    def of_file(cls, url: str, clock: Clock, *, inbox: Path | None = None) -> Iterator[Self | None]:
-        """The ledger in an SQLite file that needs nothing done to it first.
-
-        Args:
-            url: of the ledger, as in the settings.
-            clock: tells the time.
-            inbox: as for the constructor.
-
-        Yields:
-            None where there is no such file, or it has to be made, brought to this version, renamed in or refused: who
-            opens it for a run does that, and says what is in the way.
-        """
-        found = _FILE.fullmatch(url.strip())
-        path = None if found is None or found[1] == ":memory:" else Path(found[1]).absolute()
-        if path is None or not path.is_file():
-            yield None
-            return
-        try:
-            connection = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=_BUSY_SECONDS)
-            connection.isolation_level = None
-        except sqlite3.Error:
-            yield None
-            return
-        with contextlib.closing(connection):
-            where = f"sqlite:///{found[1]}" if found else ""
-            ready = None
-            with contextlib.suppress(sqlite3.Error):
-                if _is_ready(connection):
-                    ready = cls(connection, dialect="sqlite", where=where, clock=clock, inbox=inbox)
-            yield ready
-
-    def close(self) -> None:
-        """Leave the connection as it came."""
-        self._connection.rollback()
-        if self._is_attached:
-            self._do("close the inbox", "DETACH DATABASE inbox")
-
-    def now(self) -> datetime:
-        """When it was opened, by the clock that all machines on this database share, in UTC."""
-        return self._now
 
     # Runs.
 
@@ -220,7 +121,7 @@ class Overview:
         """A mapping of a sync by its number."""
         statement = "SELECT version, fields, rules FROM mapping WHERE sync = ? AND version = ?"
         found = self._all("read mapping versions", statement, sync, version)
-        return MappingVersion(found[0][0], tuple(_json(found[0][1])), found[0][2]) if found else None
+        return MappingVersion(found[0][0], tuple(stored_json(found[0][1])), found[0][2]) if found else None
 
     # How a sync stands.
 
@@ -228,31 +129,11 @@ class Overview:
         """How far the sync has read; None before the first complete read."""
         statement = "SELECT sync, watermark, full_sweep_at, where_digest FROM cursor WHERE sync = ?"
         found = self._all("read the cursor", statement, sync)
-        return Cursor(found[0][0], _instant(found[0][1]), _instant(found[0][2]), found[0][3]) if found else None
-
-    def row_counts(self, sync: str) -> RowCounts:
-        """The rows by verdict, and when one was last acknowledged."""
-        learning = self._learning(sync)
-        statement = (
-            "SELECT verdict, COUNT(*), MAX(sent_at) FROM row WHERE sync = ? "
-            f"AND source_pk NOT IN ({self._listed}) GROUP BY verdict"
+        return (
+            Cursor(found[0][0], stored_instant(found[0][1]), stored_instant(found[0][2]), found[0][3])
+            if found
+            else None
         )
-        found = self._all("count verdicts", statement, sync, json.dumps(list(learning)))
-        counts = {verdict: count for verdict, count, _ in found if verdict is not None}
-        if learning:
-            counts["sent"] = counts.get("sent", 0) + len(learning)
-        newest = max((at for at in [*(each[2] for each in found), *learning.values()] if at is not None), default=None)
-        return RowCounts(dict(sorted(counts.items())), _instant(newest))
-
-    def oldest_held(self, sync: str) -> datetime | None:
-        """As `HeldRows.oldest_held`: when the oldest row that waits for a person or an answer was first seen so."""
-        statement = (
-            "SELECT MIN(seen_at) FROM row WHERE sync = ? AND row.verdict <> 'sent' "
-            "AND verdict IN ('quarantined', 'rejected', 'unknown') AND seen_fp <> ? "
-            f"AND source_pk NOT IN ({self._listed})"
-        )
-        values = (sync, bytes(16), json.dumps(list(self._learning(sync))))
-        return _instant(self._one("look for the oldest held row", statement, *values)[0])
 
     def unknown_events(self, sync: str) -> int:
         """As `Events.unknown_events`: how many events have lost their answer, and nobody has settled them."""
@@ -270,7 +151,7 @@ class Overview:
     def known_source(self, sync: str) -> RememberedSource | None:
         """What was remembered of the sync's table or view; None before the first run."""
         found = self._all("read the source's fields", "SELECT at, fields FROM source WHERE sync = ?", sync)
-        return RememberedSource(instant(found[0][0]), _json(found[0][1])) if found else None
+        return RememberedSource(instant(found[0][0]), stored_json(found[0][1])) if found else None
 
     def open_incidents(self, sync: str) -> list[LastingIncident]:
         """What is wrong with it, oldest first."""
@@ -320,65 +201,6 @@ class Overview:
         running = self._all("read running runs", statement, sync)
         return [run for run, of in running if any(run in holder for holder in self._holders(of))]
 
-    def _learning(self, sync: str) -> dict[int, int]:
-        """Rows that are still to learn that they were acknowledged: `source_pk`, and when that was."""
-        if self._waiting is None:
-            self._waiting = self._unfolded()
-        return self._waiting.get(sync, {})
-
-    def _unfolded(self) -> dict[str, dict[int, int]]:
-        waiting = self._all(
-            "read outcomes",
-            "SELECT outcome.sync, outcome.run, outcome.batch, outcome.at, outcome.rows FROM unfolded "
-            "JOIN outcome ON unfolded.number = outcome.number ORDER BY outcome.number",
-        )
-        if not waiting:
-            return {}
-        from caspio_sync.ledger.sent_rows import acknowledged  # noqa: PLC0415 - polars, while a run is sending
-
-        batches: dict[tuple[str, str, int], list[tuple[int, bytes]]] = {}
-        for sync, run, batch, at, rows in waiting:
-            batches.setdefault((sync, run, batch), []).append((at, rows))
-        learning: dict[str, dict[int, int]] = {}
-        for (sync, run, batch), stretches in sorted(batches.items()):
-            statement = "SELECT rows FROM sending WHERE sync = ? AND run = ? AND batch = ?"
-            for (kept,) in self._all("read outcomes", statement, sync, run, batch):
-                rows = acknowledged(kept, stretches)
-                learning.setdefault(sync, {}).update(zip(rows["source_pk"], rows["sent_at"], strict=True))
-        return learning
-
-    def _one(self, doing: str, statement: str, *values: Any) -> Sequence[Any]:
-        found: Sequence[Any] = self._all(doing, statement, *values)[0]
-        return found
-
-    def _all(self, doing: str, statement: str, *values: Any) -> list[Any]:
-        return list(self._do(doing, statement, *values).fetchall())
-
-    def _do(self, doing: str, statement: str, *values: Any) -> Any:
-        try:
-            cursor = self._connection.cursor()
-            cursor.execute(statement if self._is_sqlite else statement.replace("?", "%s"), values)
-        except Exception as error:
-            if hasattr(error, "sqlite_errorname") or hasattr(error, "sqlstate"):
-                raise refusal(error, doing, self._inbox if "inbox" in statement else self._where) from error
-            raise
-        return cursor
-
-
-def _is_ready(connection: sqlite3.Connection) -> bool:
-    """Whether a ledger is of this version, was not moved elsewhere, and no state in it goes by a path."""
-    tables = connection.execute(
-        "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?", (VERSION_TABLE,)
-    )
-    if not tables.fetchone()[0]:
-        return False
-    if connection.execute(f"SELECT version_num FROM {VERSION_TABLE}").fetchone() != (REVISION,):
-        return False
-    if connection.execute("SELECT 1 FROM meta WHERE name IN (?, ?)", (MOVED, ARRIVING)).fetchone() is not None:
-        return False
-    paths = "SELECT 1 FROM mapping WHERE sync LIKE ? OR sync LIKE ? OR sync LIKE ? LIMIT 1"
-    return connection.execute(paths, _PATHS).fetchone() is None
-
 
 def _marks(values: Sequence[Any]) -> str:
     """Places for so many parameters; NOT IN an empty list of them is true."""
@@ -387,14 +209,5 @@ def _marks(values: Sequence[Any]) -> str:
 
 def _run(found: Sequence[Any]) -> Run:
     values = list(found)
-    values[4], values[5], values[8] = instant(values[4]), _instant(values[5]), _json(values[8])
+    values[4], values[5], values[8] = instant(values[4]), stored_instant(values[5]), stored_json(values[8])
     return Run(*values)
-
-
-def _instant(stored: int | None) -> datetime | None:
-    return None if stored is None else instant(stored)
-
-
-def _json(stored: Any) -> Any:
-    """SQLite gives JSON as text; psycopg has read it already."""
-    return json.loads(stored) if isinstance(stored, str | bytes) else stored
