@@ -232,6 +232,16 @@ class ReceiverSettings(FeedSettings):
         return [each for each in (self.token, self.old_token) if each is not None]
 
 
+class UiSettings(LocalSettings):
+    """What `caspio-sync ui` needs; a person's look-up needs the accounts besides."""
+
+    ui_token: Annotated[SecretStr, AfterValidator(_bearer_token)] | None = Field(
+        default=None,
+        validation_alias="CASPIO_SYNC_UI_TOKEN",
+        description="token of the page; make one by openssl rand -base64 32",
+    )
+
+
 def load_settings(env_file: Path | None = None, *, syncs: Iterable[str] | None = ()) -> Settings:
     """Read the settings.
 
@@ -318,6 +328,15 @@ def current_settings(*syncs: str) -> Settings:
         ConfigurationError: as `load_settings`.
     """
     return closed(load_settings(env_file_named(), syncs=syncs))
+
+
+def ui_settings() -> UiSettings:
+    """The settings of the page, from the same places; no key is asked for.
+
+    Raises:
+        ConfigurationError: as `load_settings`.
+    """
+    return closed(_load(UiSettings, env_file_named()))
 
 
 def local_settings() -> LocalSettings:

@@ -10,7 +10,7 @@ import pytest
 import caspio_sync
 
 ROOT = Path(caspio_sync.__file__).parent
-ROOMS = ("engine", "kinds", "verification", "ledger", "mapping", "delivery", "caspio", "wire")
+ROOMS = ("engine", "kinds", "verification", "ledger", "mapping", "delivery", "caspio", "wire", "dashboard")
 NEUTRAL = sorted(
     path
     for room in ROOMS

@@ -26,6 +26,11 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         ),
         "runs": "List the runs that the ledger knows, newest first: how each ended, and what it did with its rows.",
         "show": "Tell what one run did: rows by verdict and reason, its gate, its cost, and changes of the mapping.",
+        "ui": (
+            "Show a page on this machine, until Ctrl-C: how syncs stand, what runs did, why rows wait, "
+            "one person's story."
+        ),
+        "report": "Write how every sync stands into one HTML file that needs no other: for a mail, or kept by CI.",
         "why": (
             "Tell a row's story: its values now, mapped and judged, and when each version was sent and what Braze "
             "answered."
@@ -66,7 +71,12 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """By name what the list of commands says: the first paragraph of the command's own help."""
 
-_ELSEWHERE = {"show": "runs", "why": "look", "schema": "look"}  # in another module than the one of its name
+_ELSEWHERE = {
+    "show": "runs",
+    "why": "look",
+    "schema": "look",
+    "report": "ui",
+}  # in another module than the one of its name
 
 
 class Commands(TyperGroup):

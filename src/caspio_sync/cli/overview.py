@@ -2,17 +2,12 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Union
 
 from caspio_sync.clock import CLOCK
+from caspio_sync.dashboard.sync_state import LookingSettings
 from caspio_sync.ledger.overview import Overview
 from caspio_sync.places import closed
-from caspio_sync.plain_settings import PlainSettings, UnusualError, plain_settings
-
-if TYPE_CHECKING:
-    from caspio_sync.settings import LocalSettings
-
-LookingSettings = Union[PlainSettings, "LocalSettings"]
+from caspio_sync.plain_settings import UnusualError, plain_settings
 
 
 def looking_settings() -> LookingSettings:

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,12 +19,11 @@ from caspio_sync.cli.run import Strict, end, run_shown
 from caspio_sync.cli.show import ERR, OUT, iso_text, moment, number, show_json, show_table, spreadsheet_cell, written
 from caspio_sync.cli.story import find_story, story_salt
 from caspio_sync.cli.sync_name import SyncName, chosen_syncs
-from caspio_sync.cli.why import Told, as_document, tell
+from caspio_sync.cli.why import Told, as_document, masked_values, tell
 from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.ledger.fingerprints import key_hashes
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
-from caspio_sync.mapping.cleaning import masked
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.report import RunOptions, RunReport
 from caspio_sync.schemas import KEY, SOURCE_PK, Verdict
@@ -119,7 +118,7 @@ def quarantine_show(
         document = as_document(told)
         for part in ("caspio", "mapped"):
             if document[part] and document[part]["values"]:
-                document[part]["values"] = _masked(document[part]["values"])
+                document[part]["values"] = masked_values(document[part]["values"])
         show_json(document)
         return
     _show(told, story)
@@ -269,7 +268,7 @@ def _show(told: Told, story: RowStory) -> None:
     judged = told.judged
     OUT.print()
     bad = {*judged.ill_formed}
-    values = _masked({KEY: judged.key, **judged.values})
+    values = masked_values({KEY: judged.key, **judged.values})
     values[KEY] = judged.key
     show_table(
         "as it is mapped now, values masked",
@@ -290,16 +289,6 @@ def _show(told: Told, story: RowStory) -> None:
         OUT.print(
             f"gate: met. The next run that reads the row sends it, and `caspio-sync quarantine release {told.sync}` now"
         )
-
-
-def _masked(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Values by their shape; what is no text is shown as JSON first."""
-    texts = [
-        value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False, default=str)
-        for value in values.values()
-    ]
-    shapes = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}).select(masked(pl.col("text"))).to_series()
-    return dict(zip(values, shapes, strict=True))
 
 
 def _personal_key(settings: LocalSettings, sync: str) -> str | None:

@@ -75,7 +75,7 @@ def receive(
             receiver.metrics.registry.register(feed.messages)
         if posts is not None:
             receiver.metrics.registry.register(posts.outcomes)
-        listener = _listen(host, port)
+        listener = listen(host, port)
         config = uvicorn.Config(
             receiver.app,
             http=GuardedProtocol,
@@ -109,7 +109,12 @@ def _kept_in(inbox: "Inbox", hints: "Hints") -> "Keep":
     return keep
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ConfigurationError: the address or port cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With the protocol named, asyncio switches Nagle's delay off.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,12 +12,11 @@ from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.overview import looking_settings, open_overview
 from caspio_sync.cli.show import OUT, iso_text, moment, number, show_json, show_table
 from caspio_sync.cli.sync_name import AnySyncName, chosen_syncs
+from caspio_sync.dashboard.run_state import ABANDONED, mapping_change, mapping_text, not_sent, state_of, took
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.ledger.overview import Overview
-from caspio_sync.ledger.run_record import RUNNING, Run
+from caspio_sync.ledger.run_record import Run
 from caspio_sync.spans import duration
 
-ABANDONED = "abandoned"  # written down as running, and its process is gone: the next run takes over
 _ROW_COUNTS = ("read", "new", "changed", "unchanged", "deleted", "erased", "opt_outs", "baseline", "left_to_send")
 _ALWAYS = _ROW_COUNTS[:4]  # shown though they are 0
 _COSTS = ("data_points", "data_points_saved", "requests", "caspio_calls")
@@ -99,36 +98,6 @@ def show(run: RunId, as_json: AsJson = False) -> None:
         _show(found, state, mapping, recorded, now)
 
 
-def state_of(run: Run, ledger: Overview) -> str:
-    """How a run ended, in a word; `running` while its process holds its lease, `abandoned` once that is gone."""
-    return ABANDONED if run.state == RUNNING and not ledger.is_under_way(run) else run.state
-
-
-def mapping_change(run: Run, ledger: Overview) -> dict[str, Any] | None:
-    """The mapping that a run sent by, beside the one of the run before: versions, fields that came and went.
-
-    None for runs of versions that did not keep it; `before` is None where no run before is known to have had one.
-    """
-    version = _mapping_version(run)
-    present = None if version is None else ledger.mapping_version(run.sync, version)
-    if present is None:
-        return None
-    before = next((each for each in map(_mapping_version, ledger.runs_before(run)) if each is not None), None)
-    former = None if before is None else ledger.mapping_version(run.sync, before)
-    fields, had = set(present.fields), set(present.fields if former is None else former.fields)
-    return {
-        "version": present.version,
-        "before": None if former is None else former.version,
-        "added": sorted(fields - had),
-        "removed": sorted(had - fields),
-    }
-
-
-def _mapping_version(run: Run) -> int | None:
-    version: int | None = (run.report or {}).get("mapping_version")
-    return version
-
-
 def _unknown(run: str, ids: list[str]) -> str:
     begun = [each for each in ids if each.startswith(run)]
     close = (begun or difflib.get_close_matches(run, ids, n=_NAMES_OFFERED, cutoff=0.5))[:_NAMES_OFFERED]
@@ -137,24 +106,13 @@ def _unknown(run: str, ids: list[str]) -> str:
     return "no run has this id; `caspio-sync runs` lists them" if ids else "no run has this id: the ledger knows none"
 
 
-def _took(run: Run, state: str, now: datetime) -> timedelta | None:
-    ended = run.ended_at or (now if state == RUNNING else None)
-    return None if ended is None else max(timedelta(), ended - run.started_at)
-
-
-def _not_sent(report: dict[str, Any]) -> int:
-    verdicts = report.get("verdicts") or {}
-    refused = sum(int(rows) for verdict, rows in verdicts.items() if verdict != "sent")
-    return refused + sum(map(int, (report.get("held") or {}).values()))
-
-
 def _cells(run: Run, state: str, now: datetime) -> tuple[object, ...]:
-    report, took = run.report, _took(run, state, now)
+    report, span = run.report, took(run, state, now)
     code = "" if run.exit_code in {None, 0} else f", {run.exit_code}"
     counted: tuple[object, ...] = ("-", "-", "-", "-")
     if report is not None:
-        counted = (report.get("read", 0), report.get("sent", 0), _not_sent(report), report.get("data_points", 0))
-    return (run.id, f"{state}{code}", "-" if took is None else duration(took), *counted)
+        counted = (report.get("read", 0), report.get("sent", 0), not_sent(report), report.get("data_points", 0))
+    return (run.id, f"{state}{code}", "-" if span is None else duration(span), *counted)
 
 
 def _line_document(run: Run, state: str) -> dict[str, Any]:
@@ -218,7 +176,7 @@ def _show(run: Run, state: str, mapping: dict[str, Any] | None, recorded: tuple[
 def _lines(
     run: Run, state: str, mapping: dict[str, Any] | None, recorded: tuple[int, int], now: datetime
 ) -> Iterator[tuple[str, str]]:
-    report, took = run.report or {}, _took(run, state, now)
+    report, span = run.report or {}, took(run, state, now)
     code = "" if run.exit_code is None else f", exit code {run.exit_code}"
     gone = ": its process ended without a word; the next run takes over" if state == ABANDONED else ""
     yield "ended", f"{state}{code}{gone}"
@@ -226,9 +184,9 @@ def _lines(
         yield "", str(report["error"])
     ended = "" if run.ended_at is None else f", ended {moment(run.ended_at)}"
     yield "began", f"{moment(run.started_at)}{ended}"
-    if took is not None:
+    if span is not None:
         stages = _counts((report.get("seconds") or {}).items())
-        yield "took", f"{duration(took)}{f' ({stages}, in seconds)' if stages else ''}"
+        yield "took", f"{duration(span)}{f' ({stages}, in seconds)' if stages else ''}"
     if run.low_pk is not None:
         yield "PK_ID", f"{run.low_pk} to {run.high_pk}"
     if run.report is None:
@@ -248,21 +206,9 @@ def _lines(
         yield "cost", _counts((name, report[name]) for name in _COSTS if name in report)
     if report.get("changed_fields"):
         yield "changed fields", _counts(sorted(report["changed_fields"].items()))
-    yield "mapping", _mapping_text(mapping)
+    yield "mapping", mapping_text(mapping)
     if run.flow_run_id:
         yield "in Prefect", f"flow run {run.flow_run_id}"
-
-
-def _mapping_text(mapping: dict[str, Any] | None) -> str:
-    if mapping is None:
-        return "not known: the run broke off, or is of a version that did not keep it"
-    before, version = mapping["before"], f"version {mapping['version']}"
-    if before is None:
-        return f"{version}, the first that is known"
-    if before == mapping["version"]:
-        return f"{version}, as in the run before"
-    changes = [f"+ {name}" for name in mapping["added"]] + [f"- {name}" for name in mapping["removed"]]
-    return f"{version}, {before} in the run before: {', '.join(changes) or 'the same fields, read otherwise'}"
 
 
 def _counts(pairs: Iterable[tuple[str, Any]]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+import polars as pl
 from rich.markup import escape
 
 from caspio_sync.cli.show import OUT, moment, show_table
@@ -19,6 +20,7 @@ from caspio_sync.ledger.erasure import Keyspace
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.story import RowStory
 from caspio_sync.ledger.verification import BASELINE
+from caspio_sync.mapping.cleaning import masked
 from caspio_sync.mapping.definition import Named
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.schemas import Verdict
@@ -155,11 +157,11 @@ def show(told: Told) -> None:
     story = told.story
     pk = told.found.source_pk if told.found is not None else story.source_pk if story is not None else "?"
     OUT.print(f"[bold]{escape(told.sync)}[/]: key {escape(told.key)}, PK_ID {pk}\n", soft_wrap=True)
-    for line in _summary(told):
+    for line in summary(told):
         OUT.print(escape(line), soft_wrap=True)
     if told.found is not None:
         OUT.print()
-        cells = [(name, _cell(value)) for name, value in told.found.values.items()]
+        cells = [(name, cell(value)) for name, value in told.found.values.items()]
         show_table("in Caspio now", ("field", "value"), cells)
     if told.judged is not None:
         _show_judged(told.judged, told.title)
@@ -167,7 +169,8 @@ def show(told: Told) -> None:
         _show_outcomes(told, story)
 
 
-def _summary(told: Told) -> list[str]:
+def summary(told: Told) -> list[str]:
+    """How the row stands, a sentence each."""
     return [*_caspio_lines(told), *_ledger_lines(told)]
 
 
@@ -239,7 +242,7 @@ def _show_judged(judged: JudgedRow, title: str) -> None:
     bad = {"(key)" if name == "key" else name for name in judged.ill_formed}
     differs = set(judged.differs)
     rows = [
-        (name, _cell(value), ", ".join([*(["ill-formed"] * (name in bad)), *(["differs"] * (name in differs))]))
+        (name, cell(value), ", ".join([*(["ill-formed"] * (name in bad)), *(["differs"] * (name in differs))]))
         for name, value in values.items()
     ]
     show_table("as it is mapped", (f"in {title}", "value", ""), rows)
@@ -254,7 +257,7 @@ def _show_judged(judged: JudgedRow, title: str) -> None:
     OUT.print(f"gate: met: {escape(passed or 'none')}", soft_wrap=True)
 
 
-_PARTS = {
+PARTS = {
     "consent": " (opt-out ahead of the gate)",
     "deletion": " (its row was gone)",
     "verified": " (found by verify)",
@@ -266,7 +269,7 @@ def _show_outcomes(told: Told, story: RowStory) -> None:
     for each in story.outcomes:
         asked = "no request" if each.request is None else f"request {each.request}"
         status = "" if each.status is None else f", status {each.status}"
-        part = _PARTS.get(each.part, "")
+        part = PARTS.get(each.part, "")
         OUT.print(f"{moment(each.at)}  [bold]{each.verdict}[/]{part}  run {each.run}, {asked}{status}", soft_wrap=True)
         if each.reason:
             OUT.print(f"    {escape(each.reason)}", soft_wrap=True)
@@ -274,9 +277,20 @@ def _show_outcomes(told: Told, story: RowStory) -> None:
             OUT.print(f"    fields: {escape(', '.join(fields))}", soft_wrap=True)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value for people."""
     if value is None:
         return "-"
     if isinstance(value, str | datetime):
         return _as_text(value)
     return json.dumps(value, ensure_ascii=False, default=_as_text)
+
+
+def masked_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by their shape; what is no text is shown as JSON first."""
+    texts = [
+        value if isinstance(value, str) or value is None else json.dumps(value, ensure_ascii=False, default=str)
+        for value in values.values()
+    ]
+    shapes = pl.DataFrame({"text": pl.Series(texts, dtype=pl.String)}).select(masked(pl.col("text"))).to_series()
+    return dict(zip(values, shapes, strict=True))

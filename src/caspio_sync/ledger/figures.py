@@ -162,11 +162,6 @@ def _midnight(day: date) -> int:
 def _day(found: Any) -> Day:
     number, runs, failed, *sums, longest, age, waited = found
     known = [float(each) for each in (age, waited) if each is not None]
-    return Day(
-        date(1970, 1, 1) + timedelta(days=int(number)),
-        runs,
-        int(failed),
-        *map(int, sums),
-        max(0.0, float(longest) / 1e6),
-        max(known, default=None),
-    )
+    day = date(1970, 1, 1) + timedelta(days=int(number))
+    longest_seconds = max(0.0, float(longest) / 1e6)
+    return Day._make([day, runs, int(failed), *map(int, sums), longest_seconds, max(known, default=None)])

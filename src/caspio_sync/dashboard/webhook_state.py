@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from caspio_sync.cli.show import number
 from caspio_sync.ledger.overview import Overview
 from caspio_sync.observe.announced import Announced, announced
 from caspio_sync.spans import DAYS_A_MONTH
@@ -31,10 +30,10 @@ class Webhook:
     @property
     def lines(self) -> tuple[str, str]:
         """For people."""
-        came = ", ".join(f"{outcome} {number(count)}" for outcome, count in self.messages.items())
-        calls = f"about {number(self.share.calls_a_month)} calls to Caspio a month"
+        came = ", ".join(f"{outcome} {count:,}" for outcome, count in self.messages.items())
+        calls = f"about {self.share.calls_a_month:,} calls to Caspio a month"
         return (
-            f"messages in {DAYS_A_MONTH} days: {came}; {number(self.waiting)} rows wait",
+            f"messages in {DAYS_A_MONTH} days: {came}; {self.waiting:,} rows wait",
             f"{self.share.text}; {calls}",
         )
 

@@ -1,0 +1,1 @@
+"""What people look at: how syncs stand and what runs did, for commands and for the page."""

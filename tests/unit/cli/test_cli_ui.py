@@ -1,0 +1,456 @@
+"""The page: every figure by a query computed apart, who may look, and what is never shown."""
+
+import json
+import re
+import shlex
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.workspace import Workspace
+from caspio_sync.observe.report import CheckTotals, Reason, RunReport
+from tests.unit.cli.conftest import SYNC, Shop
+from tests.unit.cli.dashboard_visitor import LOCAL, TOKEN, Visitor, figures, table, text_of
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+EVIL = "<script>alert(1)</script>&\"'"
+
+
+def ended(shop: Shop, ledger: Any, run: str, sync: str = "customers", code: int = 0, **counts: Any) -> None:
+    ledger.start_run(run=run, sync=sync, kind="profiles", mode="incremental")
+    shop.clock.advance(75)
+    report = RunReport(run=run, sync=sync, mode="incremental", started_at=shop.clock.now(), **counts)
+    state = "done" if code == 0 else "blocked" if code == 3 else "failed"
+    ledger.finish_run(run, state=state, exit_code=code, report=report.model_dump(mode="json"))
+
+
+@pytest.fixture
+def months(shop: Shop) -> Shop:
+    """Runs of four months, each with other counts; rows of each verdict; calls; one sync that nobody runs."""
+    shop.write_sync(SYNC + "freshness: 5m\n")
+    shop.write_sync(SYNC + "enabled: false\n", name="quiet")
+    with shop.ledger() as ledger:
+        for number in range(40):
+            counts: dict[str, Any] = {
+                "read": 100 + number, "changed": 7, "verdicts": {"sent": 3 * number, "quarantined": number % 5, "rejected": number % 2},
+                "opt_outs": number % 3, "data_points": 11 * number, "data_points_full": 20 * number, "caspio_calls": number + 1, "requests": 2,
+                "changed_fields": {"first_name": 1} if number == 20 else {},
+            }  # fmt: skip
+            ended(shop, ledger, f"r{number:02}", **counts)
+            shop.clock.advance(3 * 86_400)
+        ended(
+            shop, ledger, "r-last", code=3, read=250, verdicts={"quarantined": 250}, error=f"250 of 250 rows failed {EVIL}",
+            reasons=[Reason(verdict="quarantined", reason=f"email_format: is {EVIL}", rows=250, examples=["ada@example.com"])],
+            checks=[CheckTotals(name="email_format", why="What is no address is dropped there", severity="critical", rows=250, failed=250)],
+        )  # fmt: skip
+        ledger.take_calls("caspio.test", shop.clock.now().replace(hour=0, minute=0, second=0, microsecond=0), 17)
+        ledger.take_calls("caspio.test", shop.clock.now() - timedelta(days=12), 5)
+        ledger.take_calls("caspio.test", shop.clock.now() - timedelta(days=40), 1_000)
+    shop.record(
+        {
+            "A1": ("sent", None),
+            "B2": ("quarantined", "email_format | email: is no address: xxx xx xxxxxxx"),
+            "C3": ("rejected", f"refused {EVIL}"),
+        },
+        run="r-rows",
+    )
+    return shop
+
+
+@pytest.fixture
+def database(months: Shop) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(months.folder / "home" / "ledger.db")) as connection:
+        yield connection
+
+
+def reports(database: sqlite3.Connection, sync: str, days: int, now: datetime) -> list[dict[str, Any]]:
+    """The reports of the runs that ended in the last days, today included; computed apart from the page."""
+    first = datetime(now.year, now.month, now.day, tzinfo=UTC) - timedelta(days=days - 1)
+    found = database.execute(
+        "SELECT ended_at, report, exit_code FROM run WHERE sync = ? AND ended_at IS NOT NULL", (sync,)
+    )
+    return [
+        {**json.loads(report), "exit_code": code}
+        for at, report, code in found
+        if datetime.fromtimestamp(at / 1e6, UTC) >= first
+    ]
+
+
+def test_every_figure_of_the_overview_is_what_the_ledger_holds(months: Shop, database: sqlite3.Connection) -> None:
+    page = Visitor().get("/").text
+    card = page[page.index('id="sync-customers"') : page.index('id="sync-quiet"')]
+    verdicts = dict(database.execute("SELECT verdict, COUNT(*) FROM row WHERE sync = 'customers' GROUP BY verdict"))
+    assert figures(card, "rows") == [f"{verdict} {rows}" for verdict, rows in sorted(verdicts.items())] != []
+    month = reports(database, "customers", 30, months.clock.now())
+    assert len(month) == 10
+    for name, label in (
+        ("sent", "sent"),
+        ("opt_outs", "opt-outs"),
+        ("data_points", "data points"),
+        ("caspio_calls", "Caspio calls"),
+    ):
+        assert figures(card, name) == [f"{label} {sum(each[name] for each in month):,}"]
+    assert figures(card, "runs") == [f"runs {len(month)}, 1 not with exit code 0"]
+    assert figures(card, "held") == ["email_format 1", f"refused {EVIL} 1"]
+    used = dict(database.execute("SELECT window_start, used FROM budget"))
+    assert sorted(used.values()) == [5, 17, 1_000]
+    assert (figures(page, "calls_today"), figures(page, "calls_30_days")) == (["17"], ["22"])
+    assert "it has not run yet caspio-sync plan quiet" in text_of(page)
+
+
+def test_what_needs_a_person_comes_first_with_its_remedy(months: Shop) -> None:
+    months.clock.advance(60)
+    with months.ledger() as ledger:
+        ended(months, ledger, "r-end", code=3, error="250 of 250 rows failed")
+        ledger.remember_workspace("customers", Workspace("other.caspio.com", "braze", "rest.eu", "x"), instead_of=None)
+        ledger.remember_source(
+            "customers", {"drift": ["Phone is gone"], "stopped": [], "fields": [], "source": "table Customers"}
+        )
+        ledger.move_cursor("customers", watermark=months.clock.now() - timedelta(hours=3), where_digest="x")
+        ledger.open_incident("customers", "share")
+    page = text_of(Visitor().get("/").text)
+    for said in (
+        "its last run ended as blocked: 250 of 250 rows failed caspio-sync show r-end",
+        "late: changes are read up to 3 h ago, the promise is 5 min caspio-sync doctor",
+        "runs are refused and say why caspio-sync check customers",
+        "its source has changed: Phone is gone caspio-sync plan customers",
+        "many rows are not taken, since 2026-",
+        "1 rows failed our gate caspio-sync quarantine list customers",
+        "1 rows were refused where they went caspio-sync quarantine list customers --verdict rejected",
+    ):
+        assert said in page
+    assert page.index("customers late") < page.index("quiet no promise")
+    assert Visitor().get("/").text.count('class="card urgent"') == 1
+
+
+@pytest.mark.parametrize("days", [30, 90])
+def test_every_figure_of_a_sync_is_what_the_ledger_holds(months: Shop, database: sqlite3.Connection, days: int) -> None:
+    page = Visitor().get(f"/sync/customers?days={days}").text
+    found = reports(database, "customers", days, months.clock.now())
+    shown = dict(re.findall(r"<dt>([^<]+)</dt><dd>([\d,]+)", page[page.index('class="row"') :]))
+    expected = {
+        "sent": sum(each["sent"] for each in found),
+        "quarantined": sum(each["verdicts"].get("quarantined", 0) for each in found),
+        "rejected": sum(each["verdicts"].get("rejected", 0) for each in found),
+        "opt-outs": sum(each["opt_outs"] for each in found),
+        "data points": sum(each["data_points"] for each in found),
+        "Caspio calls": sum(each["caspio_calls"] for each in found),
+        "runs": len(found),
+    }
+    assert {name: shown[name] for name in expected} == {name: f"{value:,}" for name, value in expected.items()}
+    series = json.loads(page[page.index('id="series">') + 12 : page.index("</script>", page.index('id="series">'))])
+    assert len(series) == days
+    assert sum(each["sent"] for each in series) == expected["sent"]
+    assert [each["day"] for each in series] == sorted({each["day"] for each in series})
+    rows = table(page, "day-table")
+    assert [row[2] for row in reversed(rows)] == [f"{each['sent']:,}" for each in series]
+    runs = table(page, "run-table")
+    assert len(runs) == 25
+    assert runs[1][:1] + runs[1][2:] == ["r-last", "blocked, 3", "75 s", "250", "0", "250", "0"]
+    assert table(page, "held-table")[0][:3] == ["quarantined", "email_format", "1"]
+    mapping = {each[3]: each for each in table(page, "mapping-table")}
+    assert list(mapping) == ["external_id (the key)", "first_name", "email", "spend"]
+    assert mapping["first_name"][0] == "FirstName"
+    assert mapping["first_name"][5].startswith("2026-05-01")
+    assert mapping["spend"][5] == "-"
+
+
+def test_a_command_that_is_copied_is_one_that_the_command_line_takes(months: Shop) -> None:
+    page = Visitor().get("/sync/customers").text
+    commands = [text_of(each) for each in re.findall(r'data-copy="([^"]*)"', page)]
+    assert commands[0] == "caspio-sync quarantine release customers --reason email_format"
+    done = months.run(*shlex.split(commands[0])[1:])
+    assert "1 rows were to be released" in done.output, done.output
+    name, *rest = shlex.split(commands[1])
+    assert (name, rest[-2:]) == ("caspio-sync", ["--reason", f"refused {EVIL}"])
+
+
+def test_a_run_is_shown_with_its_gate(months: Shop) -> None:
+    page = Visitor().get("/run/r-last").text
+    shown = text_of(page)
+    for said in (
+        "blocked, exit code 3",
+        "250 of 250 rows failed",
+        "took 75 s",
+        "What is no address is dropped there",
+        "quarantined 250",
+    ):
+        assert said in shown
+    assert table(page, "gate-table") == [
+        ["email_format", "critical", "250", "250", "What is no address is dropped there"]
+    ]
+
+
+def test_nothing_of_the_ledger_is_markup_and_no_key_is_on_a_page(months: Shop) -> None:
+    visitor = Visitor()
+    for path in ("/", "/sync/customers", "/run/r-last"):
+        page = visitor.get(path).text
+        assert "alert(1)" in page
+        assert "<script>alert" not in page
+        for personal in ("ada@example.com", "A1", "B2"):
+            assert personal not in page, path
+
+
+@pytest.mark.parametrize(
+    "path", ["/sync/nobody", "/sync/customers.yaml", "/run/r99", "/run/%2e%2e", "/nowhere", "/static/../pages.py"]
+)
+def test_what_is_not_there_is_said_so(months: Shop, path: str) -> None:
+    assert Visitor().get(path).status_code == 404
+
+
+def test_days_that_nobody_offers_are_thirty(months: Shop) -> None:
+    for asked in ("", "?days=0", "?days=-1", "?days=10000000000", "?days=x", "?days=30&days=90"):
+        assert "The last 30 days" in Visitor().get(f"/sync/customers{asked}").text or "90" in asked
+
+
+def test_a_broken_sync_file_is_shown_with_what_is_wrong(months: Shop) -> None:
+    months.write_sync(SYNC + "fieldz: {}\n")
+    page = text_of(Visitor().get("/sync/customers").text)
+    assert "fieldz" in page
+    months.write_sync(SYNC)
+    (months.folder / "syncs" / "customers.yaml").unlink()
+    assert "its sync file is gone" in text_of(Visitor().get("/sync/customers").text)
+
+
+@pytest.mark.parametrize("name", sorted(each.stem for each in EXAMPLES.glob("*.yaml")))
+def test_every_kind_of_sync_has_its_page(months: Shop, name: str) -> None:
+    months.write_sync((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"), name=name)
+    page = Visitor().get(f"/sync/{name}").text
+    assert len(table(page, "mapping-table")) >= 2, name
+
+
+def test_a_new_day_and_a_purged_run_are_seen(months: Shop, database: sqlite3.Connection) -> None:
+    visitor = Visitor()
+
+    def sent() -> list[str]:
+        return figures(visitor.get("/").text, "sent")[:1]
+
+    before = sent()
+    with months.ledger() as ledger:
+        ended(months, ledger, "more", verdicts={"sent": 1_000_000})
+    assert sent() != before
+    months.clock.advance(86_400 * 2)
+    now = months.clock.now()
+    assert sent() == [f"sent {sum(each['sent'] for each in reports(database, 'customers', 30, now)):,}"]
+    database.execute("DELETE FROM run WHERE id = 'more'")
+    database.commit()
+    assert sent() == [f"sent {sum(each['sent'] for each in reports(database, 'customers', 30, now)):,}"]
+    assert "1,000" not in sent()[0]
+
+
+# Who may look.
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8781", "", "127.0.0.1:x", "0.0.0.0", "[::1"],
+)
+def test_a_page_under_another_name_is_refused(months: Shop, host: str) -> None:
+    answer = Visitor().get("/", Host=host)
+    assert (answer.status_code, "customers" in answer.text) == (403, False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:1", "localhost:8781", "LOCALHOST", "[::1]:8781", "[::1]"])
+def test_this_machine_has_several_names(months: Shop, host: str) -> None:
+    assert Visitor().get("/", Host=host).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "origin", [None, "null", "http://evil.example", "https://127.0.0.1:8781", "http://127.0.0.1:1", "http://127.0.0.1"]
+)
+def test_what_another_page_posts_is_refused(months: Shop, origin: str | None) -> None:
+    visitor = Visitor()
+    visitor.enter()
+    answer = visitor.ask(
+        "POST", "/person", {} if origin is None else {"Origin": origin}, data={"sync": "customers", "key": "A1"}
+    )
+    assert (answer.status_code, "Field by field" in answer.text) == (403, False)
+    answer = visitor.ask("POST", "/enter", {} if origin is None else {"Origin": origin}, data={"token": TOKEN})
+    assert (answer.status_code, "set-cookie" in answer.headers) == (403, False)
+
+
+@pytest.mark.parametrize("token", ["", "x", TOKEN[:-1], f"{TOKEN}x", TOKEN.upper(), f" {TOKEN}", "é"])
+def test_a_person_is_shown_to_nobody_without_the_token(months: Shop, token: str) -> None:
+    visitor = Visitor()
+    assert (visitor.get("/person").status_code, visitor.get("/person").headers["location"]) == (
+        303,
+        "/enter?to=/person",
+    )
+    assert visitor.enter(token).status_code == 403
+    assert visitor.post("/person", sync="customers", key="A1").status_code == 303
+    visitor.cookies = {visitor.door.cookie: "0" * 64}
+    assert visitor.get("/person").status_code == 303
+
+
+def test_the_token_opens_what_it_is_asked_for_and_leads_nowhere_else(months: Shop) -> None:
+    visitor = Visitor()
+    answer = visitor.enter(to="https://evil.example")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    assert TOKEN not in answer.headers["set-cookie"]
+    assert {"httponly", "samesite=strict"} <= set(answer.headers["set-cookie"].lower().split("; "))
+    assert visitor.get("/person").status_code == 200
+    assert Visitor().enter().headers["location"] == "/person"
+
+
+def test_reached_from_elsewhere_every_page_asks_for_the_token(months: Shop) -> None:
+    visitor = Visitor("https://sync.company.example")
+    for path in ("/", "/sync/customers", "/run/r-last", "/person"):
+        assert visitor.get(path).status_code == 303
+    assert visitor.get("/static/dashboard.css").status_code == 200
+    assert visitor.get("/", Host="127.0.0.1").status_code == 403
+    assert visitor.get("/", Host="sync.company.example:444").status_code == 403
+    assert "secure" in visitor.enter().headers["set-cookie"].lower().split("; ")
+    assert visitor.get("/").status_code == 200
+    assert list(visitor.cookies) == ["__Host-caspio_sync_ui"]
+
+
+def test_no_page_is_kept_framed_or_loads_from_elsewhere(months: Shop) -> None:
+    visitor = Visitor()
+    visitor.enter()
+    for path in ("/", "/sync/customers", "/person", "/enter", "/nowhere", "/static/dashboard.js"):
+        answer = visitor.get(path)
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["cache-control"] in ({"no-cache"} if path.startswith("/static/") else {"no-store"})
+        assert not re.search(r"""(?:src|href|action)=["'](?:https?:)?//""", answer.text)
+
+
+# A person.
+
+
+@pytest.fixture
+def entered(months: Shop) -> Visitor:
+    visitor = Visitor()
+    visitor.enter()
+    return visitor
+
+
+def test_a_story_is_told_masked_and_with_values_where_they_are_asked_for(entered: Visitor) -> None:
+    masked = entered.post("/person", sync="customers", key="B2").text
+    assert "not an address" not in masked
+    rows = {row[0]: row[1:] for row in table(masked, "field-table")}
+    assert rows["email"][0] == "xxx xx xxxxxxx"
+    assert rows["first_name"][0] == "xxx"
+    assert "Bob" not in masked
+    shown = entered.post("/person", sync="customers", key="B2", values="shown").text
+    rows = {row[0]: row[1:] for row in table(shown, "field-table")}
+    assert rows["email"][0] == "not an address"
+    assert "ill-formed" in rows["email"][1]
+    assert "Last verdict: quarantined" in text_of(shown)
+    assert "email_format" in text_of(shown)
+
+
+def test_each_field_is_held_against_what_was_acknowledged(months: Shop, entered: Visitor) -> None:
+    def states(key: str) -> dict[str, str]:
+        page = entered.post("/person", sync="customers", key=key).text
+        return {row[0]: row[2] for row in table(page, "field-table")}
+
+    assert states("A1") == {"first_name": "equal", "email": "equal", "spend": "equal"}
+    months.caspio.update_rows("Customers", {"FirstName": "Adele"}, "CustomerNo='A1'")
+    assert states("A1") == {"first_name": "differs", "email": "equal", "spend": "equal"}
+    assert set(states("C3").values()) == {"never sent"}
+
+
+def test_what_nobody_knows_is_said_and_the_address_never_bears_a_key(entered: Visitor) -> None:
+    for sync, key, said in (
+        ("customers", "Z9", "no row with this key"),
+        ("customers", " ", "The key is empty"),
+        ("nobody", "A1", "no sync of this name"),
+        ("../../etc/passwd", "A1", "is no name for a sync"),
+        ("customers", EVIL, "no row with this key"),
+    ):
+        answer = entered.post("/person", sync=sync, key=key)
+        assert (answer.status_code, said in text_of(answer.text)) == (200, True), (sync, key, text_of(answer.text))
+        assert "<script>alert" not in answer.text
+        assert answer.headers.get("location") is None
+    page = entered.get("/person").text
+    assert re.findall(r'<form method="(\w+)" action="/person"', page) == ["post"]
+    assert "A1" not in entered.ask("GET", "/person?sync=customers&key=A1").text
+
+
+def test_without_caspio_the_ledger_s_part_is_told(months: Shop, entered: Visitor) -> None:
+    months.unreachable.add("caspio")
+    page = text_of(entered.post("/person", sync="customers", key="B2").text)
+    assert "could not be read from Caspio" in page
+    assert "Last verdict: quarantined" in page
+
+
+def test_a_form_that_is_longer_than_ours_is_not_read(entered: Visitor) -> None:
+    answer = entered.post("/person", sync="customers", key="A1", more="x" * 20_000)
+    assert (answer.status_code, "Field by field" in answer.text) == (413, False)
+
+
+# The report, and the command.
+
+
+def test_the_report_is_one_file_that_needs_no_other(months: Shop) -> None:
+    file = months.folder / "syncs.html"
+    assert months.run("report", "--html", str(file)).exit_code == 0
+    page = file.read_text(encoding="utf-8")
+    assert not re.search(r"<script|<link|<img|src=|href=|url\(|@import|data-copy|hx-", page)
+    for personal in ("ada@example.com", "A1", "B2"):
+        assert personal not in page
+    overview = Visitor().get("/").text
+    for name in (
+        "rows",
+        "sent",
+        "opt_outs",
+        "data_points",
+        "caspio_calls",
+        "runs",
+        "held",
+        "calls_today",
+        "calls_30_days",
+    ):
+        assert figures(page, name) == figures(overview, name) != []
+    assert months.run("report", "--html", "-").output.startswith("<!doctype html>")
+    assert isinstance(
+        months.run("report", "--html", str(months.folder / "no" / "x.html")).exception, ConfigurationError
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "token", "said"),
+    [
+        (["--host", "0.0.0.0"], TOKEN, "reached from other machines"),
+        (["--host", "::"], None, "reached from other machines"),
+        (["--url", "https://sync.company.example"], None, "CASPIO_SYNC_UI_TOKEN is not set"),
+        (["--url", "http://sync.company.example"], TOKEN, "begins with http://"),
+        (["--url", "sync.company.example"], TOKEN, "no address of a server"),
+        (["--url", "https://sync.company.example/page"], TOKEN, "no address of a server"),
+        (["--url", "https://me:secret@sync.company.example"], TOKEN, "no address of a server"),
+        ([], "short", "CASPIO_SYNC_UI_TOKEN"),
+    ],
+)
+def test_a_page_that_others_could_read_is_not_opened(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, arguments: list[str], token: str | None, said: str
+) -> None:
+    if token is not None:
+        monkeypatch.setenv("CASPIO_SYNC_UI_TOKEN", token)
+    found = shop.run("ui", "--port", "0", *arguments).exception
+    assert isinstance(found, ConfigurationError)
+    assert said in str(found)
+    assert "secret" not in str(found) or "me:" not in str(found)
+
+
+def test_a_bug_in_a_page_quotes_nobody(
+    months: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    visitor = Visitor()
+
+    def broken() -> str:
+        raise ValueError("ada@example.com")
+
+    monkeypatch.setattr(visitor.pages, "overview", broken)
+    answer = visitor.get("/")
+    assert answer.status_code == 500
+    assert "ada@example.com" not in answer.text + caplog.text
+    assert "ValueError" in caplog.text
+    assert visitor.base == LOCAL
