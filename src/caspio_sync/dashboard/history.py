@@ -1,4 +1,7 @@
-"""What a sync's runs did, day by day. Days that are over are summed once: no run ends in the past."""
+"""What the page keeps between two looks, because it takes long to count a million rows or to sum up a year of runs.
+
+Days that are over are summed once, for no run ends in the past; rows are counted again once something was written.
+"""
 
 import threading
 from collections.abc import Sequence
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from caspio_sync.ledger.figures import Day
+from caspio_sync.ledger.figures import Day, RowCounts
 from caspio_sync.ledger.overview import Overview
 
 MOST_DAYS = 90
@@ -22,11 +25,24 @@ class _Past:
 
 
 class History:
-    """Keeps days that are over; of several threads."""
+    """Keeps days that are over, and counts of a ledger that nobody has written to since; of several threads."""
 
     def __init__(self) -> None:
+        self._counts: dict[str, tuple[object, RowCounts]] = {}
         self._past: dict[str, _Past] = {}
         self._lock = threading.Lock()
+
+    def row_counts(self, ledger: Overview, sync: str) -> RowCounts:
+        """As `Overview.row_counts`."""
+        written = ledger.written
+        with self._lock:
+            kept = self._counts.get(sync)
+        if written is not None and kept is not None and kept[0] == written:
+            return kept[1]
+        counts = ledger.row_counts(sync)
+        with self._lock:
+            self._counts[sync] = (written, counts)
+        return counts
 
     def days(self, ledger: Overview, sync: str, count: int) -> list[Day]:
         """The last days, today (UTC) included, oldest first; one without a run stands there with zeros.

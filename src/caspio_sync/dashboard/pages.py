@@ -17,6 +17,7 @@ from caspio_sync.dashboard.history import MOST_DAYS, History, total
 from caspio_sync.dashboard.mapping_table import MappingLine, mapping_table
 from caspio_sync.dashboard.run_state import mapping_change, mapping_text, not_sent, state_of, took
 from caspio_sync.dashboard.sync_state import (
+    CallsMade,
     LookingSettings,
     SyncState,
     calls_made,
@@ -101,9 +102,12 @@ class Pages:
         with self._look() as ledger:
             calls = calls_made(self._settings, ledger)
             names = sorted({*self._settings.sync_files.names, *ledger.sync_names()})
-            cards = [self._card(ledger, sync_state(self._settings, ledger, name, calls)) for name in names]
+            cards = [self._card(ledger, self._state(ledger, name, calls)) for name in names]
             cards.sort(key=lambda each: (not each.urgent, not each.attention))
             return {"cards": cards, "calls": calls, "now": ledger.now()}
+
+    def _state(self, ledger: Overview, sync: str, calls: CallsMade | None) -> SyncState:
+        return sync_state(self._settings, ledger, sync, calls, self._history.row_counts(ledger, sync))
 
     def _card(self, ledger: Overview, state: SyncState) -> Card:
         held = ledger.held_reasons(state.sync, limit=_REASONS_ON_A_CARD)
@@ -119,7 +123,7 @@ class Pages:
         with self._look() as ledger:
             if name not in {*self._settings.sync_files.names, *ledger.sync_names()}:
                 raise UnknownPlaceError(f"no sync is called {name}")
-            state = sync_state(self._settings, ledger, name, calls_made(self._settings, ledger))
+            state = self._state(ledger, name, calls_made(self._settings, ledger))
             shown = self._history.days(ledger, name, days)
             looked_at = ledger.runs(name, limit=_LOOKED_AT)
             runs = [_run_line(each, ledger) for each in looked_at[:_RUNS]]

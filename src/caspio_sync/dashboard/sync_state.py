@@ -9,6 +9,7 @@ from caspio_sync import registry
 from caspio_sync.dashboard.webhook_state import Webhook, webhook_of
 from caspio_sync.engine.accounts import Accounts, caspio_account, workspace_of
 from caspio_sync.errors import ConfigurationError
+from caspio_sync.ledger.figures import RowCounts
 from caspio_sync.ledger.overview import LastingIncident, Overview, RememberedSource
 from caspio_sync.ledger.run_record import RUNNING, Cursor, Run
 from caspio_sync.plain_settings import PlainSettings, UnusualError
@@ -130,10 +131,20 @@ def _title(destination: str) -> str:
     return title_of(destination)
 
 
-def sync_state(settings: LookingSettings, ledger: Overview, sync: str, calls: CallsMade | None) -> SyncState:
-    """How one sync stands; `calls` as `calls_made` says."""
+def sync_state(
+    settings: LookingSettings, ledger: Overview, sync: str, calls: CallsMade | None, counts: RowCounts | None = None
+) -> SyncState:
+    """How one sync stands.
+
+    Args:
+        settings: where sync files are, and the accounts.
+        ledger: to read.
+        sync: name of the sync.
+        calls: as `calls_made` says.
+        counts: its rows, where they were counted already.
+    """
     now, file = ledger.now(), settings.sync_file(sync)
-    runs, counts = ledger.runs(sync, limit=_PAST_RUNS), ledger.row_counts(sync)
+    runs, counts = ledger.runs(sync, limit=_PAST_RUNS), counts or ledger.row_counts(sync)
     said = said_in(file, "freshness", "destination")
     last_run = next(iter(runs), None)
     return SyncState(

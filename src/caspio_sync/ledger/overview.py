@@ -197,8 +197,12 @@ class Overview(Figures):
 
     def _under_way(self, sync: str | None = None) -> list[str]:
         """Ids of runs that may still record what they sent: written down as running, and their lease stands."""
-        statement = "SELECT id, sync FROM run WHERE state = 'running' AND sync = coalesce(?, sync)"
-        running = self._all("read running runs", statement, sync)
+        leased = "SELECT DISTINCT sync FROM lease WHERE expires_at > ? AND sync = coalesce(?, sync)"
+        held = [each for (each,) in self._all("read leases", leased, microseconds(self._now), sync)]
+        if not held:  # as mostly; else every run that there ever was is looked at
+            return []
+        statement = f"SELECT id, sync FROM run WHERE state = 'running' AND sync IN ({_marks(held)})"
+        running = self._all("read running runs", statement, *held)
         return [run for run, of in running if any(run in holder for holder in self._holders(of))]
 
 

@@ -47,6 +47,7 @@ class Snapshot:
                 the machine's.
             inbox: SQLite file that webhooks' messages are counted in; a PostgreSQL ledger holds them itself.
         """
+        self.written: tuple[tuple[int, int], ...] | None = None  # alike where nothing was written since; None: unknown
         self._connection, self._where, self._listed = connection, where, _LISTED[dialect]
         self._dialect = dialect
         self._is_sqlite = dialect == "sqlite"
@@ -91,12 +92,14 @@ class Snapshot:
         except sqlite3.Error:
             yield None
             return
+        written = _written(path)  # before anything is read: what is written meanwhile is another state
         with contextlib.closing(connection):
             where = f"sqlite:///{found[1]}" if found else ""
             ready = None
             with contextlib.suppress(sqlite3.Error):
                 if _is_ready(connection):
                     ready = cls(connection, dialect="sqlite", where=where, clock=clock, inbox=inbox)
+                    ready.written = written
             yield ready
 
     def close(self) -> None:
@@ -154,6 +157,12 @@ class Snapshot:
                 raise refusal(error, doing, self._inbox if "inbox" in statement else self._where) from error
             raise
         return cursor
+
+
+def _written(path: Path) -> tuple[tuple[int, int], ...]:
+    """When an SQLite ledger was last written to, and its size: of the file, and of what is not yet in it."""
+    files = [each.stat() for each in (path, path.with_name(f"{path.name}-wal")) if each.exists()]
+    return tuple((each.st_mtime_ns, each.st_size) for each in files)
 
 
 def _is_ready(connection: sqlite3.Connection) -> bool:

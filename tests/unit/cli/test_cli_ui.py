@@ -244,6 +244,22 @@ def test_a_new_day_and_a_purged_run_are_seen(months: Shop, database: sqlite3.Con
     assert "1,000" not in sent()[0]
 
 
+def test_rows_are_counted_again_once_anything_was_written(months: Shop, database: sqlite3.Connection) -> None:
+    visitor = Visitor()
+    for _ in range(50):
+        database.execute(
+            "UPDATE row SET verdict = iif(verdict = 'sent', 'rejected', 'sent') WHERE sync = 'customers' AND source_pk = 1"
+        )
+        database.commit()
+        expected = dict(database.execute("SELECT verdict, COUNT(*) FROM row GROUP BY verdict"))
+        page = visitor.get("/sync/customers").text
+        assert figures(page, "rows") == [f"{verdict} {rows}" for verdict, rows in sorted(expected.items())]
+    database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    database.execute("DELETE FROM row")
+    database.commit()
+    assert figures(visitor.get("/sync/customers").text, "rows") == []
+
+
 # Who may look.
 
 
