@@ -3,9 +3,12 @@
 One server for the whole story: a schedule fires, a run by hand, a run whose machine dies, the doctor, and the end.
 """
 
+import contextlib
 import json
 import os
+import re
 import signal
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +28,21 @@ pytestmark = [
 def test_from_the_first_schedule_to_ctrl_c(machine: Any, until: Any) -> None:
     until("the UI", lambda: "UI: http" in machine.said() or machine.process.poll() is not None)
     assert machine.process.poll() is None, machine.said()
+
+    # So does the page, on this machine alone; its token is printed nowhere.
+    page = re.search(r"Page: (http://127\.0\.0\.1:\d+)", machine.said())
+    assert page is not None
+
+    def answered() -> str:
+        address = f"{page[1]}/sync/customers"
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=10) as answer:
+            return str(answer.read().decode())
+        return ""
+
+    assert 'id="mapping-table"' in until("the page", answered)
+    first_line = (machine.folder / ".caspio-sync" / "serve" / "page.log").read_text().splitlines()[0]
+    assert first_line.startswith(f"open {page[1]}/#token=")
+    assert first_line.rpartition("=")[2] not in machine.said()
 
     # Every deployment stands there with description, tags, schedules and a form with help texts.
     deployments = {each["name"]: each for each in machine.api("deployments/filter", {})}

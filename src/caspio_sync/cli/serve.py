@@ -28,6 +28,7 @@ from caspio_sync.state import state_folder
 
 SERVE_HOME = Path(".caspio-sync/serve")
 HOST = "127.0.0.1"
+_PAGE_PORT = 8781  # as `caspio-sync ui` has it
 _PATIENCE_SECONDS = 600.0  # a new database on a busy machine takes minutes
 
 
@@ -65,7 +66,12 @@ def serve(
         changes = registered(settings, found, pool=POOL, prune=prune)
         command = [sys.executable, "-m", "caspio_sync", "worker", "--name", f"serve-{socket.gethostname()}"]
         worker = stack.enter_context(_process(command, home, "worker"))
+        page_port = _free_port(_PAGE_PORT)
+        command = [sys.executable, "-m", "caspio_sync", "ui", "--port", str(page_port)]
+        page = stack.enter_context(_process(command, home, "page", anew=True))
         OUT.print(f"[bold]UI: http://{HOST}:{port}[/]  ({len(changes)} deployments; logs in {SERVE_HOME})")
+        # The token stays out of what is printed: of a service, that is everybody's journal.
+        OUT.print(f"[bold]Page: http://{HOST}:{page_port}[/]  (its token: the first line of {SERVE_HOME}/page.log)")
         show_left(found)
         for each in changes:
             if each.action == "left":
@@ -73,7 +79,7 @@ def serve(
         OUT.print(f"In another terminal, in this folder: [bold]{escape(look)}[/]", soft_wrap=True)
         OUT.print("Ctrl-C ends everything.")
         with contextlib.suppress(KeyboardInterrupt):
-            _watch({"server": server, "worker": worker}, home)
+            _watch({"server": server, "worker": worker}, page, home)
         OUT.print("stopping")
 
 
@@ -132,9 +138,9 @@ def _sandbox() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _process(command: list[str], home: Path, name: str) -> Iterator[subprocess.Popen[bytes]]:
+def _process(command: list[str], home: Path, name: str, *, anew: bool = False) -> Iterator[subprocess.Popen[bytes]]:
     """A process with a log file, and with all its descendants ended at the end of the block, or with us."""
-    with (home / f"{name}.log").open("ab") as log:
+    with (home / f"{name}.log").open("wb" if anew else "ab") as log:
         process = kept.start(command, log)
         try:
             yield process
@@ -164,10 +170,24 @@ def _await_server(server: subprocess.Popen[bytes], port: int, home: Path) -> Non
     raise TransientError(f"Prefect's server did not answer within {_PATIENCE_SECONDS:.0f} s; see {log}")
 
 
-def _watch(processes: dict[str, subprocess.Popen[bytes]], home: Path) -> None:
-    """Until Ctrl-C; where one of them ends by itself, everything does."""
+def _free_port(wanted: int) -> int:
+    """The port, or any other where it is taken."""
+    for port in (wanted, 0):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((HOST, port))
+            return int(probe.getsockname()[1])
+    raise ConfigurationError(f"no port on {HOST} is free for the page; end something that listens there")
+
+
+def _watch(processes: dict[str, subprocess.Popen[bytes]], page: subprocess.Popen[bytes], home: Path) -> None:
+    """Until Ctrl-C; where one of them ends by itself, everything does, but for the page, which nothing needs."""
+    is_shown = True
     while True:
         time.sleep(1.0)
+        if is_shown and page.poll() is not None:
+            is_shown = False
+            OUT.print(f"the page ended (exit code {page.returncode}); see {home / 'page.log'}")
         for name, process in processes.items():
             if process.poll() is not None:
                 raise CaspioSyncError(f"the {name} ended (exit code {process.returncode}); see {home / f'{name}.log'}")
