@@ -3,6 +3,7 @@
 CaspioSyncError
 ├── ConfigurationError      a person has to change something: settings, sync file, table, permission (exit code 2)
 ├── GateBlockedError        a batch failed its gate; nothing of it was sent, opt-outs apart (exit code 3)
+│   └── PausedError         somebody paused the sync: nothing is sent, opt-outs and erasures apart (exit code 3)
 ├── ShortfallError          rows are missing where each was to be counted; the cursor stays (exit code 4)
 ├── UnexpectedError         a bug: where it happened, and nothing of what was being worked on (exit code 1)
 └── CallError               a call to Caspio or Braze failed as a whole (exit code 4)
@@ -35,6 +36,10 @@ class GateBlockedError(CaspioSyncError):
     """A batch failed its gate; the cursor stays where it was."""
 
     exit_code = 3
+
+
+class PausedError(GateBlockedError):
+    """Somebody paused the sync: no failure, and nobody is told."""
 
 
 class ShortfallError(CaspioSyncError):

@@ -66,6 +66,9 @@ def told(source: Any, sync: str) -> dict[str, Any]:
         "workspace": source.workspace(sync),
         "salt": source.salt,
         "now": source.now(),
+        "paused": None
+        if (found := source.paused(sync)) is None
+        else (found.at, found.everything, found.reason, found.of_all),
         "source": None if (found := source.known_source(sync)) is None else (found.at, found.fields),
         "incidents": [(each.kind, each.since) for each in source.open_incidents(sync)],
     }
@@ -177,6 +180,29 @@ def test_a_filled_ledger_is_told_alike(ledger: Ledger, clock: VirtualClock, sync
         }
         assert (expected["unknown"], expected["held"], expected["calls"]) == (1, True, 11)
         assert all(expected[name] for name in ("oldest", "cursor", "workspace", "source", "incidents"))
+
+
+@pytest.mark.parametrize("sync", SYNCS)
+def test_pauses_are_told_alike_and_end_one_by_one(ledger: Ledger, clock: VirtualClock, sync: str) -> None:
+    def told_alike() -> Any:
+        with overview(ledger, clock) as found:
+            assert told(found, sync)["paused"] == told(ledger, sync)["paused"]
+            return told(found, sync)["paused"]
+
+    assert told_alike() is None
+    ledger.pause("orders", everything=True, reason="a wrong price")
+    own = told_alike()
+    assert own == ((NOW, True, "a wrong price", False) if sync == "orders" else None)
+    clock.advance(60)
+    ledger.pause(None)
+    later = NOW + timedelta(seconds=60)
+    assert told_alike() == (later, sync == "orders", "a wrong price" if sync == "orders" else "", True)
+    ledger.pause("orders", reason="still")
+    assert told_alike()[1:3] == (False, "still" if sync == "orders" else "")
+    assert (ledger.resume(None), ledger.resume(None), ledger.resume("nobody")) == (True, False, False)
+    assert (told_alike() is None) == (sync != "orders")
+    assert ledger.resume("orders")
+    assert told_alike() is None
 
 
 def test_rows_count_as_acknowledged_before_they_have_learnt_it(ledger: Ledger, clock: VirtualClock) -> None:

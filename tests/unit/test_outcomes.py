@@ -93,6 +93,9 @@ class Scripted(Sender):
     def take_share(self, share: float) -> None:
         """or at a limit."""
 
+    def stop(self) -> None:
+        """It is stopped by its script alone."""
+
 
 async def taken(requests: Iterable[Request]) -> AsyncIterator[Request]:
     for request in requests:

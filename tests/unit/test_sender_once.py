@@ -188,3 +188,18 @@ def test_a_request_of_which_a_part_was_taken_is_unknown_whatever_ends_it() -> No
     (told,) = Line(answer).send(4, per_request=4)
     assert told.withheld is None
     assert told.unknown
+
+
+def test_each_request_of_a_stopped_sender_says_that_it_did_not_leave() -> None:
+    line = Line(lambda ids: stopping(ids))  # noqa: PLW0108 - it stands below
+
+    def stopping(ids: list[str]) -> httpx.Response:
+        if ids == ["4", "5"]:
+            line.sender.stop()
+        return httpx.Response(201, json={"message": "success"})
+
+    answers = line.send(20)
+    assert len(line.asked) == 3
+    assert [each.number for each in answers] == list(range(1, 11))
+    assert [each.withheld is None for each in answers] == [True] * 3 + [False] * 7
+    assert all(isinstance(error_of(each.withheld), StoppedError) for each in answers[3:])

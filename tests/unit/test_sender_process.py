@@ -276,3 +276,28 @@ def test_what_is_not_brazes_answer_stops_the_process_too(*, asked_first: bool, b
     assert len(asked) == bodies
     assert [(answer.foreign, bool(answer.unknown)) for answer in answers] == [(True, True)] * unknown
     assert (b'{"attributes":[]}' in asked) is asked_first
+
+
+def test_a_sender_that_is_stopped_lets_nothing_more_leave(slow_braze: SandboxProcesses) -> None:
+    async def stopped(sender: Sender) -> list[Answer]:
+        async def given() -> AsyncIterator[Request]:
+            for request in requests_of(4_000):
+                yield request
+
+        sender.take_share(0.0)
+        asyncio.get_running_loop().call_later(1.0, sender.stop)
+        asyncio.get_running_loop().call_later(1.0, sender.take_share, 1.0)
+        return [answer async for answer in sender.send(given())]
+
+    async def both() -> None:
+        async with in_process(slow_braze) as sender:
+            with pytest.raises(StoppedError, match="nothing more is sent: the run is to end"):
+                await stopped(sender)
+        own = inline(slow_braze)
+        with pytest.raises(StoppedError, match="nothing more is sent: the run is to end"):
+            await stopped(own)
+        await own.close()
+
+    before = httpx.get(f"{slow_braze.braze_url}/sandbox/state").json()
+    asyncio.run(both())
+    assert httpx.get(f"{slow_braze.braze_url}/sandbox/state").json() == before

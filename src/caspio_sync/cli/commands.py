@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         ),
         "runs": "List the runs that the ledger knows, newest first: how each ended, and what it did with its rows.",
         "show": "Tell what one run did: rows by verdict and reason, its gate, its cost, and changes of the mapping.",
+        "pause": "Have every run on this ledger send nothing more, whoever starts it: opt-outs and erasures apart.",
+        "resume": "End a pause: the next runs send what has waited.",
         "ui": (
             "Show a page on this machine, until Ctrl-C: how syncs stand, what runs did, why rows wait, "
             "one person's story."
@@ -71,12 +73,8 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """By name what the list of commands says: the first paragraph of the command's own help."""
 
-_ELSEWHERE = {
-    "show": "runs",
-    "why": "look",
-    "schema": "look",
-    "report": "ui",
-}  # in another module than the one of its name
+# In another module than the one of its name.
+_ELSEWHERE = {"show": "runs", "why": "look", "schema": "look", "report": "ui", "resume": "pause"}
 
 
 class Commands(TyperGroup):

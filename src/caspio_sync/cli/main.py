@@ -19,7 +19,8 @@ app = typer.Typer(
     help="Move customer data from Caspio to Braze: only what changed, each row with a verdict, nothing lost.\n\n"
     "First steps: `caspio-sync demo` shows everything on local emulators. With your own accounts: copy .env.example to "
     ".env, then `init`, `check`, `plan`, `run`.\n\n"
-    "Exit codes: 0 done, 2 configuration, 3 blocked by a gate, 4 failed, 5 not all sent (--strict); 1 is a bug.",
+    "Exit codes: 0 done, 2 configuration, 3 blocked by a gate or paused, 4 failed, 5 not all sent (--strict); "
+    "1 is a bug.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

@@ -9,7 +9,14 @@ from caspio_sync.cli.options import AsJson
 from caspio_sync.cli.overview import looking_settings, open_overview
 from caspio_sync.cli.show import OUT, iso_text, moment, number, show_json
 from caspio_sync.cli.sync_name import AnySyncName, chosen_syncs
-from caspio_sync.dashboard.sync_state import SyncState, calls_made, freshness_line, sync_state, workspace_line
+from caspio_sync.dashboard.sync_state import (
+    SyncState,
+    calls_made,
+    freshness_line,
+    pause_line,
+    sync_state,
+    workspace_line,
+)
 from caspio_sync.engine.accounts import Accounts
 from caspio_sync.ledger.run_record import Run
 from caspio_sync.spans import duration
@@ -57,6 +64,9 @@ def _document(state: SyncState) -> dict[str, Any]:
         "newest_delivered_at": iso_text(state.newest_delivered),
         "newest_delivered_age_seconds": None if state.age is None else round(state.age.total_seconds(), 1),
         "freshness": _freshness_document(state),
+        "paused": None
+        if state.pause is None
+        else {**state.pause._asdict(), "at": iso_text(state.pause.at), "everything": bool(state.pause.everything)},
         "incidents": [{"kind": each.kind, "since": iso_text(each.since)} for each in state.incidents],
         "webhook": None if state.webhook is None else state.webhook.document,
         "caspio_calls_today": None if state.calls is None else state.calls.today,
@@ -111,6 +121,8 @@ def _show_state(state: SyncState) -> None:
         gone = f"a path that an older version took for a name; {name} has a state of its own, or no file"
     OUT.print(f"[bold]{escape(state.sync)}[/]{'' if state.has_file else escape(f'  ({gone})')}")
     lines: list[tuple[str, str]] = []
+    if state.pause is not None:
+        lines.append(("PAUSED", pause_line(state.sync, state.pause)))
     if run is None:
         lines.append(("last run", f"none yet; `caspio-sync plan {state.sync}`, then `caspio-sync run {state.sync}`"))
     else:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from caspio_sync.dashboard.sync_state import SyncState, workspace_line
+from caspio_sync.dashboard.sync_state import SyncState, pause_line, workspace_line
 from caspio_sync.spans import duration
 
 _HELD = {
@@ -36,6 +36,10 @@ def attention(state: SyncState) -> list[Attention]:
 
 def _of_its_runs(state: SyncState) -> Iterator[Attention]:
     sync, run = state.sync, state.last_run
+    if state.pause is not None:
+        whose = "--all" if state.pause.of_all else sync
+        text = f"paused {pause_line(sync, state.pause).rpartition(';')[0]}"
+        yield Attention(text, f"caspio-sync resume {whose}", urgent=False)
     if not state.has_file:
         yield Attention("its sync file is gone, so nothing runs it", "", urgent=False)
     if run is None:
@@ -43,7 +47,7 @@ def _of_its_runs(state: SyncState) -> Iterator[Attention]:
     elif state.abandoned:
         text = "its last run ended without a word; the next one takes over"
         yield Attention(text, f"caspio-sync run {sync}", urgent=True)
-    elif run.exit_code not in {None, 0, _STRICT}:
+    elif run.exit_code not in {None, 0, _STRICT} and state.pause is None:  # else it ended for that
         error = (run.report or {}).get("error")
         text = f"its last run ended as {run.state}{f': {error}' if error else ''}"
         yield Attention(text, f"caspio-sync show {run.id}", urgent=True)

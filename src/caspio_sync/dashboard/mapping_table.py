@@ -60,12 +60,14 @@ def _lines(definition: Sync, declared: Mapping[str, str], changed: Mapping[str, 
     for name, state in _consent(definition):
         field = str(state.source_field)
         yield MappingLine(field, declared.get(field, ""), _mapped(state.map), name, "consent", changed.get(name))
+    shown = {key, *(str(state.source_field) for _, state in _consent(definition))}
     for name, mapping in definition.fields.items():
-        if isinstance(mapping, FieldMapping):
-            origin = _origin(mapping)
-            yield MappingLine(
-                origin, declared.get(origin, ""), _way(mapping), name, mapping.type or "", changed.get(name)
-            )
+        origin = _origin(mapping)
+        shown.add(origin)
+        yield MappingLine(origin, declared.get(origin, ""), _way(mapping), name, mapping.type or "", changed.get(name))
+    for field, role in definition.roles().items():  # such as the time of an event, or the cursor
+        if field not in shown:
+            yield MappingLine(field, declared.get(field, ""), "", role)
 
 
 def _consent(definition: Sync) -> Iterator[tuple[str, Any]]:

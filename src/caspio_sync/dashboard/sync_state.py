@@ -10,7 +10,7 @@ from caspio_sync.dashboard.webhook_state import Webhook, webhook_of
 from caspio_sync.engine.accounts import Accounts, caspio_account, workspace_of
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.figures import RowCounts
-from caspio_sync.ledger.overview import LastingIncident, Overview, RememberedSource
+from caspio_sync.ledger.overview import LastingIncident, LastingPause, Overview, RememberedSource
 from caspio_sync.ledger.run_record import RUNNING, Cursor, Run
 from caspio_sync.plain_settings import PlainSettings, UnusualError
 from caspio_sync.spans import DAYS_A_MONTH, duration, seconds_of, utc_day
@@ -60,6 +60,7 @@ class SyncState:
         incidents: what is wrong with it, and since when.
         accounts: those its rows are of, and those in the settings.
         webhook: what was announced; None where nothing ever was.
+        pause: since when nothing is sent, and why; None where it is not paused.
     """
 
     sync: str
@@ -79,6 +80,7 @@ class SyncState:
     incidents: tuple[LastingIncident, ...] = ()
     accounts: Accounts | None = None
     webhook: Webhook | None = None
+    pause: LastingPause | None = None
 
     @property
     def age(self) -> timedelta | None:
@@ -165,6 +167,7 @@ def sync_state(
         incidents=tuple(ledger.open_incidents(sync)),
         accounts=_accounts(settings, ledger, sync, said.get("destination", registry.DEFAULT_DESTINATION)),
         webhook=webhook_of(ledger, sync),
+        pause=ledger.paused(sync),
     )
 
 
@@ -209,3 +212,11 @@ def freshness_line(state: SyncState) -> str:
     word = {None: "", True: "MISSED: ", False: "kept: "}[late]
     held = "" if state.oldest_held is None else f"; oldest row that waits: {duration(state.now - state.oldest_held)}"
     return f"{word}changes are read up to {duration(age)} ago, {target}{held}"
+
+
+def pause_line(sync: str, pause: LastingPause) -> str:
+    """A pause in a sentence, with what ends it."""
+    why = f" ({pause.reason})" if pause.reason else ""
+    kept = "nothing is read or sent" if pause.everything else "opt-outs and erasures alone are sent"
+    ends = f"`caspio-sync resume {'--all' if pause.of_all else sync}` ends it"
+    return f"since {pause.at:%Y-%m-%d %H:%M} UTC{why}: {kept}; {ends}"

@@ -29,7 +29,7 @@ from caspio_sync.event_loop import run
 
 _LENGTH = struct.Struct("<I")
 _HEADER = struct.Struct("<IIIB")  # number, start, count, which of the envelopes
-_ALLOWED = struct.Struct("<dd")  # until when, and which share of the limit
+_ALLOWED = struct.Struct("<dd?")  # until when, which share of the limit, and whether nothing more leaves
 _PIPE_BYTES = 1 << 20
 # Room for a whole batch, so that the sender never starves while the next one is prepared.
 _LOOK_AHEAD = 500
@@ -71,6 +71,7 @@ class ProcessSender:
         self._starting = asyncio.Lock()
         self._allowed_until = math.inf
         self._share = 1.0
+        self._stopped = False
 
     def ask_first(self) -> None:
         """As `Sender.ask_first`, for every process that is started from now on."""
@@ -86,9 +87,14 @@ class ProcessSender:
         self._share = share
         self._tell_allowed()
 
+    def stop(self) -> None:
+        """As `Sender.stop`."""
+        self._stopped = True
+        self._tell_allowed()
+
     def _tell_allowed(self) -> None:
         if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.write(_allowance(self._allowed_until, self._share))
+            self.process.stdin.write(_allowance(self._allowed_until, self._share, stopped=self._stopped))
 
     async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """As `Sender.send`; an error ends the process, and with it what it still holds."""
@@ -194,9 +200,9 @@ def _answered(answer: dict[str, Any] | Exception) -> dict[str, Any]:
     return answer
 
 
-def _allowance(uptime: float, share: float) -> bytes:
-    """A frame without objects says until when requests may leave, and how fast."""
-    frame = _HEADER.pack(0, 0, 0, 0) + _ALLOWED.pack(uptime, share)
+def _allowance(uptime: float, share: float, *, stopped: bool) -> bytes:
+    """A frame without objects says until when requests may leave, how fast, and whether none does any more."""
+    frame = _HEADER.pack(0, 0, 0, 0) + _ALLOWED.pack(uptime, share, stopped)
     return _LENGTH.pack(len(frame)) + frame
 
 
@@ -238,7 +244,9 @@ async def _serve() -> None:
             if count:
                 waiting.put_nowait(Request(number, start, count, frame[_HEADER.size :], envelopes[which]))
             else:
-                until, share = _ALLOWED.unpack_from(frame, _HEADER.size)
+                until, share, stopped = _ALLOWED.unpack_from(frame, _HEADER.size)
+                if stopped:
+                    sender.stop()
                 sender.allow_until(until)
                 sender.take_share(share)
     except asyncio.IncompleteReadError:

@@ -17,7 +17,7 @@ from caspio_sync.delivery.pacing import Announced, Breaker, Pacer, announced_wai
 from caspio_sync.delivery.refusals import RefusedAlike
 from caspio_sync.delivery.requests import Request
 from caspio_sync.delivery.trust import Trust
-from caspio_sync.errors import CallError, ConfigurationError, PermanentError, TransientError
+from caspio_sync.errors import CallError, ConfigurationError, PermanentError, StoppedError, TransientError
 from caspio_sync.wire.http import RateLimit
 from caspio_sync.wire.pacing import Patience
 from caspio_sync.wire.taken import Taken
@@ -81,6 +81,9 @@ class Sender(Protocol):
     def take_share(self, share: float) -> None:
         """From now on use this part of the limit at most, nothing while it is 0; at first it is the whole."""
 
+    def stop(self) -> None:
+        """From now on no request leaves: each that has not is refused by a `StoppedError`, as it comes to its turn."""
+
     async def close(self) -> None:
         """Let go of connections and processes."""
 
@@ -138,6 +141,7 @@ class InlineSender:
         self._refused = RefusedAlike(endpoint.title)
         self._halving = asyncio.Lock()
         self._allowed_until = math.inf
+        self._stopped = False
 
     def ask_first(self) -> None:
         """As `Sender.ask_first`."""
@@ -150,6 +154,10 @@ class InlineSender:
     def take_share(self, share: float) -> None:
         """As `Sender.take_share`."""
         self._pacer.take_share(share)
+
+    def stop(self) -> None:
+        """As `Sender.stop`."""
+        self._stopped = True
 
     async def send(self, requests: AsyncIterator[Request]) -> AsyncGenerator[Answer]:
         """As `Sender.send`."""
@@ -282,11 +290,14 @@ class InlineSender:
         """Wait for a place within the limit, and for the lease.
 
         Raises:
-            StoppedError: the limit is used up for longer than a run waits.
+            StoppedError: the limit is used up for longer than a run waits, or nothing more may leave.
         """
         self._patience.check(0.0, self._pacer.closed_seconds)
         await self._pacer.admit()
         await self._allowed()
+        if self._stopped:
+            self._pacer.failed()
+            raise StoppedError("nothing more is sent: the run is to end")
 
     async def _allowed(self) -> None:
         """Wait until the lease is known to hold; who learns that it does not ends the run, and this with it."""

@@ -27,6 +27,7 @@ class Clients:
     _allowed_until: float = math.inf
     _share: float = 1.0
     _pauses: int = 0
+    _stopped: bool = False
 
     def sender(self, rows: int, *, ask_first: bool) -> Sender:
         """The sender; a run without changes never makes one.
@@ -38,7 +39,7 @@ class Clients:
         if self._sender is None:
             self._sender = self.make_sender(rows)
             self._sender.allow_until(self._allowed_until)
-            self._sender.take_share(self._usable)
+            self._tell()
             if ask_first:
                 self._sender.ask_first()
         return self._sender
@@ -65,6 +66,11 @@ class Clients:
             self._pauses -= 1
             self._tell()
 
+    def stop(self) -> None:
+        """Nothing more is sent: what waits for its turn is told so, though it is paused, instead of waiting on."""
+        self._stopped = True
+        self._tell()
+
     @property
     def _usable(self) -> float:
         return 0.0 if self._pauses else self._share
@@ -73,7 +79,9 @@ class Clients:
         self.caspio.take_share(self._usable)
         self.account.take_share(self._usable)
         if self._sender is not None:
-            self._sender.take_share(self._usable)
+            if self._stopped:
+                self._sender.stop()
+            self._sender.take_share(self._share if self._stopped else self._usable)
 
     async def close(self) -> None:
         """Close what was made."""

@@ -10,7 +10,7 @@ from caspio_sync.engine.hinted import note_gone
 from caspio_sync.engine.prepared import fields_then, read_digest
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.unfinished import end_shard
-from caspio_sync.errors import CaspioSyncError, ShortfallError
+from caspio_sync.errors import CaspioSyncError, PausedError, ShortfallError
 from caspio_sync.ledger.sources import KnownSource
 from caspio_sync.observe.freshness import Freshness, measured, missed_note
 from caspio_sync.observe.report import ExitCode
@@ -27,7 +27,7 @@ class End(StrEnum):
     done         no error came out of it                moved         reads what changed since it began to read
     blocked      the gate, or a brake, stopped it       stays         reads the same rows again, from the first
     failed       any other error                        stays         goes on where a whole read broke off
-    interrupted  a person, or a signal, ended it        stays         goes on where a whole read broke off
+    interrupted  a person, a signal or a pause ended it stays         goes on where a whole read broke off
     ===========  =====================================  ============  ==================================================
 
     The cursor also stays after a run of chosen rows, and where an answer was lost or rows were left to the next run. A
@@ -44,7 +44,7 @@ def end_of(run: SyncRun, error: BaseException | None, *, interrupted: bool) -> E
     """How a run ends that this error came out of; None where none did."""
     if error is None:
         return End.DONE
-    if interrupted:
+    if interrupted or isinstance(error, PausedError):
         return End.INTERRUPTED
     return End.BLOCKED if run.blocked else End.FAILED
 

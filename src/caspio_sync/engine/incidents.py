@@ -15,7 +15,7 @@ from typing import Any
 from caspio_sync.clock import Clock
 from caspio_sync.engine.connect import Connect
 from caspio_sync.engine.run import SyncRun
-from caspio_sync.errors import CaspioSyncError, ConfigurationError, GateBlockedError, UnexpectedError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError, GateBlockedError, PausedError, UnexpectedError
 from caspio_sync.ledger.held import WAITS
 from caspio_sync.ledger.incidents import Incident
 from caspio_sync.ledger.leases import LeaseHeldError
@@ -82,6 +82,8 @@ async def told(name: str, settings: Settings, connect: Connect) -> AsyncIterator
     watch = Watch()
     try:
         yield watch
+    except PausedError:  # whoever paused it knows
+        raise
     except Exception as error:
         await _tell(name, settings, connect, watch, error)
         raise

@@ -33,6 +33,7 @@ from caspio_sync.engine.incidents import told
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.lease import HINTS, RUN, HeldLease, hold_lease, new_run_id
 from caspio_sync.engine.posted import kept_rows
+from caspio_sync.engine.pausing import heeding_pauses, refuse_everything
 from caspio_sync.engine.prepared import Prepared, calls_a_page, prepare
 from caspio_sync.engine.quota import CaspioQuota, count_calls
 from caspio_sync.engine.reading import Reading
@@ -107,6 +108,7 @@ async def open_run(
         LeaseHeldError: another run of this sync is under way.
         ConfigurationError, TransientError: as `prepare`, or the ledger, says.
         GateBlockedError: the gate blocked a batch.
+        PausedError: somebody paused the sync.
     """
     check_options(name, options)
     connect = CONNECT.get()
@@ -149,8 +151,9 @@ async def open_run(
             if run.selection.goes_on_from is None:
                 await ledger.do(ledger.ledger.forget_sweep, name)
             await ledger.do(ledger.ledger.try_recording, name, run.id)
-            yield run
-            await conclude(run, looked.known)
+            async with heeding_pauses(run):
+                yield run
+                await conclude(run, looked.known)
         except BaseException as error:
             await finish(run, error, interrupted=not isinstance(error, Exception) and not lease.lost)
             raise
@@ -205,6 +208,8 @@ async def _look(
     if settings.has_ledger:
         ledger = _in_its_thread(connect.ledger(settings, connect.clock), stack)
         same = options.same_workspace and not planned
+        if not planned:
+            await ledger.do(refuse_everything, name, ledger.ledger)
         await known_accounts(name, settings, ledger.ledger, connect, same=same)
         known = await ledger.do(ledger.ledger.known_source, name)
     try:

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from caspio_sync.ledger.figures import Figures
-from caspio_sync.ledger.form import instant, microseconds
+from caspio_sync.ledger.form import ALL_SYNCS, instant, microseconds
 from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.run_record import RUNNING, Cursor, Run
 from caspio_sync.ledger.snapshot import stored_instant, stored_json
@@ -34,6 +34,15 @@ class MappingVersion(NamedTuple):
     version: int
     fields: tuple[str, ...]
     rules: int
+
+
+class LastingPause(NamedTuple):
+    """As `pauses.Pause`: since when a sync sends nothing, whether opt-outs stay too, why, and whether all syncs do."""
+
+    at: datetime
+    everything: bool
+    reason: str
+    of_all: bool
 
 
 class Heard(NamedTuple):
@@ -157,6 +166,16 @@ class Overview(Figures):
         """What is wrong with it, oldest first."""
         statement = "SELECT kind, since FROM incident WHERE sync = ? AND ended_at IS NULL ORDER BY since"
         return [LastingIncident(kind, instant(at)) for kind, at in self._all("read incidents", statement, sync)]
+
+    def paused(self, sync: str) -> LastingPause | None:
+        """As `Pauses.paused`: why a sync sends nothing; None where it is not paused."""
+        statement = "SELECT sync, at, everything, reason FROM pause WHERE sync IN (?, ?) ORDER BY at DESC"
+        found = self._all("look for a pause", statement, sync, ALL_SYNCS)
+        if not found:
+            return None
+        reason = next((each[3] for each in found if each[3]), "")
+        of_all = any(each[0] == ALL_SYNCS for each in found)
+        return LastingPause(instant(found[0][1]), any(each[2] for each in found), reason, of_all)
 
     def workspace(self, sync: str) -> Workspace | None:
         """The accounts of the sync's rows; None before its first run."""

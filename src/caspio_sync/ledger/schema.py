@@ -8,7 +8,7 @@
     batch, run, sweep, cursor, lease, budget, erased, verification, source, workspace, former, incident, mapping,
     suite, meta: one noun each
     those of catalogs in catalog_schema.py, of engagement in engagement_schema.py, of events in events_schema.py
-    shard, claim: what only backfills need; raw_print: what rows become (raw_prints.py)
+    shard, claim: what only backfills need; raw_print: what rows become (raw_prints.py); pause (pauses.py)
 
 No payload is kept: fingerprints, field names, reasons and masked values only. Instants are stored as microseconds since
 1970 in UTC, so that SQLite and PostgreSQL hold the same numbers.

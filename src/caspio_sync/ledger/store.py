@@ -25,6 +25,7 @@ from caspio_sync.ledger.leases import Leases
 from caspio_sync.ledger.list_marks import ListMarks
 from caspio_sync.ledger.moved_keys import MovedKeys
 from caspio_sync.ledger.overview import Overview
+from caspio_sync.ledger.pauses import Pauses
 from caspio_sync.ledger.raw_prints import RawPrints
 from caspio_sync.ledger.record import Recording
 from caspio_sync.ledger.renaming import Renaming
@@ -73,6 +74,7 @@ class Ledger(
     Enrolments,
     EventCounts,
     ListMarks,
+    Pauses,
 ):
     """A ledger on SQLite or PostgreSQL; open it by `Ledger.open(url)`.
 

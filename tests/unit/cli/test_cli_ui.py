@@ -14,6 +14,7 @@ import pytest
 
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.workspace import Workspace
+from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.report import CheckTotals, Reason, RunReport
 from tests.unit.cli.conftest import SYNC, Shop
 from tests.unit.cli.dashboard_visitor import LOCAL, TOKEN, Visitor, figures, table, text_of
@@ -155,7 +156,7 @@ def test_every_figure_of_a_sync_is_what_the_ledger_holds(months: Shop, database:
     assert runs[1][:1] + runs[1][2:] == ["r-last", "blocked, 3", "75 s", "250", "0", "250", "0"]
     assert table(page, "held-table")[0][:3] == ["quarantined", "email_format", "1"]
     mapping = {each[3]: each for each in table(page, "mapping-table")}
-    assert list(mapping) == ["external_id (the key)", "first_name", "email", "spend"]
+    assert list(mapping) == ["external_id (the key)", "first_name", "email", "spend", "cursor (tells what changed)"]
     assert mapping["first_name"][0] == "FirstName"
     assert mapping["first_name"][5].startswith("2026-05-01")
     assert mapping["spend"][5] == "-"
@@ -222,7 +223,13 @@ def test_a_broken_sync_file_is_shown_with_what_is_wrong(months: Shop) -> None:
 def test_every_kind_of_sync_has_its_page(months: Shop, name: str) -> None:
     months.write_sync((EXAMPLES / f"{name}.yaml").read_text(encoding="utf-8"), name=name)
     page = Visitor().get(f"/sync/{name}").text
-    assert len(table(page, "mapping-table")) >= 2, name
+    rows = table(page, "mapping-table")
+    definition = load_sync(months.folder / "syncs" / f"{name}.yaml")
+    shown = " ".join(row[0] for row in rows)
+    assert rows[0][0] == definition.identity.source_field
+    back = definition.columns_back()
+    assert {row[3] for row in rows} >= set(back or definition.fields)
+    assert all(field in shown for field in ([] if back else definition.roles()) if field != "None"), name
 
 
 def test_a_new_day_and_a_purged_run_are_seen(months: Shop, database: sqlite3.Connection) -> None:

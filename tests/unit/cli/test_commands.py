@@ -30,7 +30,7 @@ SYNC = "kind: profiles\nsource: {table: T}\nidentity: {external_id: No}\nfields:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_says_what_the_command_says(name: str) -> None:
-    module = {"show": "runs", "why": "look", "schema": "look", "report": "ui"}.get(name, name)
+    module = {"show": "runs", "why": "look", "schema": "look", "report": "ui", "resume": "pause"}.get(name, name)
     found = getattr(importlib.import_module(f"caspio_sync.cli.{module}"), name)
     own = found.info.help if isinstance(found, typer.Typer) else inspect.getdoc(found)
     assert str(own).split("\n\n")[0].replace("\n", " ") == COMMANDS[name]

@@ -16,6 +16,8 @@ async def keep_schema(run: SyncRun[CatalogWork]) -> None:
         ConfigurationError: a baseline of a catalog that is not there; and as `CatalogKeeper.keep`.
         TransientError: as `CatalogKeeper.keep`.
     """
+    if run.blocked:  # before the first row: it is paused
+        return
     work, sync, title = run.work, run.work.definition, run.destination.title
     if run.options.baseline and work.change.create:
         raise ConfigurationError(
