@@ -32,8 +32,8 @@ from caspio_sync.engine.hinted import hinted, refuse_hints
 from caspio_sync.engine.incidents import told
 from caspio_sync.engine.kind import kind_of
 from caspio_sync.engine.lease import HINTS, RUN, HeldLease, hold_lease, new_run_id
-from caspio_sync.engine.posted import kept_rows
 from caspio_sync.engine.pausing import heeding_pauses, refuse_everything
+from caspio_sync.engine.posted import kept_rows
 from caspio_sync.engine.prepared import Prepared, calls_a_page, prepare
 from caspio_sync.engine.quota import CaspioQuota, count_calls
 from caspio_sync.engine.reading import Reading
