@@ -1,7 +1,10 @@
 """How a key space is cut into ranges that are read at the same time, and given back in the order of their keys."""
 
+import itertools
 import math
+import sys
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -12,11 +15,11 @@ Page: TypeAlias = bytes | pl.DataFrame  # a JSON array, or the same as text
 # A range is planned this many standard deviations below whole pages: its last page is nearly full, hardly ever followed
 # by another one that is nearly empty.
 _DEVIATIONS = 2.0
-_ALL_THE_REST = 1.2  # times what a batch still takes: rather read than left for a small batch
-_AS_EXPECTED = 0.8
+_AS_EXPECTED, _FAR_MORE = 0.8, 1.25
+_LEARNT = 0.25  # of a range about as dense as was expected, how much counts for what is expected of the next one
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class KeyRange:
     """The keys above `low`, up to `high`, and what has been read of them.
 
@@ -29,6 +32,8 @@ class KeyRange:
         pages: read so far.
         tip: rows a key in the newest page.
         done: whether everything in the range has been read.
+        in_flight: whether a page of it is being read.
+        trust: how many ranges cut off its front may be in flight: its density may be that of a small clump.
     """
 
     low: int
@@ -39,6 +44,8 @@ class KeyRange:
     pages: list[Page] = field(default_factory=list)
     tip: float = 0.0
     done: bool = False
+    in_flight: bool = False
+    trust: int = sys.maxsize
 
     def __post_init__(self) -> None:
         self.last = self.low
@@ -63,37 +70,27 @@ class KeyRange:
         self.done = rows < full or last >= self.high
 
 
-@dataclass(slots=True)
-class _Round:
-    """Ranges cut from the front of one gap, and the rest of it that stayed."""
-
-    pieces: list[KeyRange]
-    rest: KeyRange | None
-
-
 class KeyRanges:
     """The unread part of a key space, tiled by ranges in the order of their keys.
 
-    A round is planned, its ranges are read, and the front of the tiling that is complete comes out as the next stretch
-    of keys. A range that holds far more than expected stops early; what was read behind it waits, and its own rest is
-    cut again, by the density it turned out to have.
+    Pages are read of the ranges at the front first, several at the same time; the front of the tiling that is complete
+    comes out. Of a range that holds far more than expected the rest is cut again, by the density it turned out to have.
 
     Args:
         low: smallest key.
         high: largest key.
         total: rows expected between them.
         page_rows: rows a page.
-        parallel: ranges a round.
+        pages: how many pages a range is planned for: fewer and wider ranges take fewer calls.
     """
 
-    def __init__(self, *, low: int, high: int, total: int, page_rows: int, parallel: int) -> None:
+    def __init__(self, *, low: int, high: int, total: int, page_rows: int, pages: int = 1) -> None:
         span = high - low + 1
         self._page_rows = page_rows
-        self._parallel = parallel
+        self._pages = pages
         self._total = total
         self._came_out = 0
         self._tiling: deque[KeyRange] = deque([KeyRange(low - 1, high, min(1.0, total / span))])
-        self._rounds: list[_Round] = []
 
     @property
     def exhausted(self) -> bool:
@@ -101,98 +98,100 @@ class KeyRanges:
         return not self._tiling
 
     @property
-    def waiting_rows(self) -> int:
-        """Rows that have been read and cannot come out yet."""
-        return sum(one.rows for one in self._tiling)
+    def held_rows(self) -> int:
+        """Rows that have been read and not come out, and those that pages in flight may bring."""
+        return sum(one.rows + one.in_flight * self._page_rows for one in self._tiling)
 
-    def plan(self, room: int) -> list[KeyRange]:
-        """Ranges to read next, expected to hold about `room` rows together; at least one.
+    @property
+    def rest_rows(self) -> int:
+        """Rows that are expected to come out yet."""
+        return max(0, self._total - self._came_out)
 
-        After a round that failed midway a new plan keeps what was read.
+    @property
+    def has_unread(self) -> bool:
+        """Whether something has not been read."""
+        return not all(one.done for one in self._tiling)
+
+    def take(self) -> KeyRange | None:
+        """The range at the front of which a page is to be read next; None where all is read, or being read.
+
+        Whoever takes it reads a page, and tells (`landed`), also where that failed.
         """
-        self._split_stopped()
-        self._rounds = []
-        tiling: deque[KeyRange] = deque()
-        pieces = max(1, min(self._parallel, math.ceil(room / self._page_rows)))
-        for one in self._tiling:
-            if one.done or pieces < 1 or (room < 1 and self._rounds):
-                tiling.append(one)
+        before = 0  # ranges in flight that lie one after the other
+        for place, one in enumerate(self._tiling):
+            if one.in_flight or one.done or one.trust <= before:
+                before = before + 1 if one.in_flight else 0
                 continue
-            cut = self._cut(one, room, pieces)
-            self._rounds.append(cut)
-            tiling.extend([*cut.pieces, *([cut.rest] if cut.rest else [])])
-            pieces -= len(cut.pieces)
-            room -= math.ceil(sum(piece.expected for piece in cut.pieces))
-        self._tiling = tiling
-        return [piece for cut in self._rounds for piece in cut.pieces]
+            piece = one if one.pages else self._cut(one, place)
+            piece.in_flight = True
+            return piece
+        return None
 
-    def _cut(self, gap: KeyRange, room: int, most: int) -> _Round:
-        whole = gap.expected <= max(room, self._page_rows) * _ALL_THE_REST
-        wanted = gap.expected if whole else max(room, self._page_rows)
-        count = max(1, min(most, math.ceil(wanted / self._page_rows)))
-        if count == 1 and (whole or wanted <= self._page_rows):
-            # One range needs no upper end: it stops when it has read enough.
-            return _Round([gap], None)
-        pages = wanted / (self._page_rows * count)
-        rows = self._nearly(max(1, math.ceil(pages) if whole else math.floor(pages)), gap.density)
-        width = max(1, int(rows / gap.density))
-        pieces: list[KeyRange] = []
-        low = gap.low
-        while low < gap.high and len(pieces) < count:
-            last_piece = whole and len(pieces) == count - 1
-            high = gap.high if last_piece else min(gap.high, low + width)
-            pieces.append(KeyRange(low, high, gap.density))
-            low = high
-        return _Round(pieces, KeyRange(low, gap.high, gap.density) if low < gap.high else None)
+    def _cut(self, gap: KeyRange, place: int) -> KeyRange:
+        """The first keys of a gap as a range; the gap itself where it is not more than a page."""
+        if gap.expected <= self._page_rows:
+            return gap  # it needs no upper end: it stops when it has read enough
+        pages = min(self._pages, math.ceil(gap.expected / self._page_rows))
+        width = max(1, int(self._nearly(pages, gap.density) / gap.density))
+        if width >= gap.width:
+            return gap
+        piece = KeyRange(gap.low, gap.low + width, gap.density)
+        gap.low = gap.last = piece.high
+        self._tiling.insert(place, piece)
+        return piece
 
     def _nearly(self, pages: int, density: float) -> float:
         rows = pages * self._page_rows
         return max(rows - _DEVIATIONS * math.sqrt(rows * (1 - density)), rows / 2)
 
-    def advance(self) -> tuple[int | None, list[Page], int]:
-        """What is complete at the front after a round was read.
-
-        Returns:
-            The last key up to which everything has come out (None where nothing has), the pages, and their rows.
-        """
-        self.learn()
-        high, pages, rows = None, list[Page](), 0
-        while self._tiling and self._tiling[0].done:
-            one = self._tiling.popleft()
-            high = one.high
-            pages += one.pages
-            rows += one.rows
-        self._came_out += rows
-        return high, pages, rows
-
-    def _split_stopped(self) -> None:
-        """A range that stopped early becomes what it has read, and a gap as dense as its newest page."""
-        tiling: deque[KeyRange] = deque()
-        for one in self._tiling:
-            if one.done or not one.rows:
-                tiling.append(one)
-                continue
-            gap = KeyRange(one.last, one.high, max(one.tip, 1 / (one.high - one.last)))
+    def landed(self, one: KeyRange) -> None:
+        """A page of a range was read, or could not be."""
+        one.in_flight = False
+        if one.done:
+            self._learn(one)
+        elif len(one.pages) >= self._pages:
+            gap = KeyRange(one.last, one.high, max(one.tip, 1 / (one.high - one.last)), trust=1)
             one.high, one.done = one.last, True
-            tiling.extend([one, gap])
-        self._tiling = tiling
+            self._tiling.insert(self._tiling.index(one) + 1, gap)
 
-    def learn(self) -> None:
-        """After a round was read: cut again what stopped early, and correct how dense the rest of its gaps is.
+    def advance(self, room: int) -> Iterator[tuple[int, list[Page], int]]:
+        """What is complete at the front, as long as it has no more rows than there is room for.
+
+        Yields:
+            The last key up to which everything has come out, the pages, and their rows.
+        """
+        while self._tiling and self._tiling[0].done and self._tiling[0].rows <= room:
+            one = self._tiling.popleft()
+            room -= one.rows
+            self._came_out += one.rows
+            yield one.high, one.pages, one.rows
+
+    @property
+    def can_come_out(self) -> bool:
+        """Whether the range at the front is complete."""
+        return bool(self._tiling) and self._tiling[0].done
+
+    def _learn(self, one: KeyRange) -> None:
+        """Correct how dense the gap behind a range is that was read.
 
         Trust a density that was met; otherwise take the lower of what was found and what is left on average.
 
         A range that is too wide stops early and costs no call; one that is too narrow costs a call that brings little.
         """
-        self._split_stopped()
-        unread = sum(one.width for one in self._tiling if not one.done)
-        unseen = max(0, self._total - self._came_out - self.waiting_rows)
-        average = unseen / unread if unread else 0.0
-        for cut in self._rounds:
-            rest = cut.rest
-            if rest is None:
-                continue
-            rows = sum(piece.rows for piece in cut.pieces)
-            found = min(1.0, rows / sum(piece.width for piece in cut.pieces))
-            met = found >= _AS_EXPECTED * rest.density
-            rest.density = max(found if met else min(found, average), 1 / rest.width)
+        behind = itertools.islice(self._tiling, self._tiling.index(one), None)
+        gap = next((each for each in behind if not (each.done or each.in_flight or each.pages)), None)
+        if gap is None:
+            return
+        found = min(1.0, one.rows / one.width)
+        if found >= _AS_EXPECTED * gap.density:
+            gap.trust = min(sys.maxsize, 2 * gap.trust)
+        if found > _FAR_MORE * gap.density:
+            density = found
+        elif found >= _AS_EXPECTED * gap.density:
+            density = gap.density + _LEARNT * (found - gap.density)
+        else:
+            unread = sum(each.high - each.last for each in self._tiling if not each.done)
+            unseen = max(0, self._total - self._came_out - sum(each.rows for each in self._tiling))
+            density = min(found, unseen / unread)
+            gap.trust = 1
+        gap.density = max(density, 1 / gap.width)

@@ -5,8 +5,6 @@ So a stretch of keys comes out only when it has as many rows as Caspio counts in
 """
 
 import asyncio
-import contextlib
-import math
 import re
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -20,15 +18,16 @@ from caspio_sync.caspio.cells import flat_text, source_frame
 from caspio_sync.caspio.client import MAX_PAGE_ROWS, RecordPage, Source
 from caspio_sync.caspio.counting import Counter, as_count, rows_counted
 from caspio_sync.caspio.key_ranges import KeyRange, KeyRanges, Page
+from caspio_sync.caspio.pages_in_flight import PagesInFlight, read_whole
 from caspio_sync.caspio.query import and_, identifier
 from caspio_sync.caspio.raw_rows import NOBODY, Met, Sieve, Sifted, prints_of, with_prints
 from caspio_sync.caspio.read_clock import ReadClock
 from caspio_sync.clock import Clock, SystemClock
-from caspio_sync.concurrency import all_of
-from caspio_sync.errors import CaspioSyncError, ConfigurationError, PermanentError, TransientError
+from caspio_sync.errors import ConfigurationError, PermanentError, TransientError
 from caspio_sync.schemas import SOURCE_PK, CaspioField
 
-_OVERFULL = 1.5  # times batch_size: what is held at most
+_OVERFULL = 1.5  # times batch_size: what a batch has at most
+_ALL_THE_REST = 1.2  # times batch_size: rather read with this batch than left for a small one
 _LEAST_LIMIT = 5  # a smaller q.limit has been refused (Caspio, 3.1)
 _WHOLE_NUMBER = re.compile(rb"\s*(-?\d+)(?:\.0*)?\s*[,}]")
 
@@ -88,6 +87,9 @@ class RecordReader:
     Paging is always by the key, never by offset (Caspio, 3.2), also where the condition is about time: one way for
     whole sweeps and for changes.
 
+    Pages go on being read while a batch is counted, decoded and handed on, up to another batch, so that hardly a call
+    waits for another one. Whoever does not read to the end closes the reader (`aclose`).
+
     Args:
         client: usually a `CaspioClient`.
         source: table or view.
@@ -141,7 +143,9 @@ class RecordReader:
         self._next_key = self._reached = 0  # first key of the next stretch, last key that has been read
         self._pages: list[Page] = []  # of the next stretch, as far as it was read
         self._rows = 0
+        self._is_full = False  # whether it waits to come out, and what is read is of the one after it
         self._trusting = True  # whether a short page is taken for the end of its range
+        self._in_flight = PagesInFlight(self._page, self._next, parallel)
 
     async def open(self) -> ReadClock:
         """Ask for the number of rows and their smallest and largest key: one call, and the times around it.
@@ -180,7 +184,8 @@ class RecordReader:
         return await rows_counted(self._client, self._source, self._key_name, and_(self._where, within))
 
     def _cut(self, low: int, high: int, rows: int) -> KeyRanges:
-        return KeyRanges(low=low, high=high, total=rows, page_rows=self._page_rows, parallel=self._parallel)
+        pages = max(1, self._batch_size // self._page_rows // self._parallel)
+        return KeyRanges(low=low, high=high, total=rows, page_rows=self._page_rows, pages=pages)
 
     def _whole(self, cell: Any) -> int | None:
         if cell is None or cell == "":
@@ -252,8 +257,15 @@ class RecordReader:
 
     async def batches(self) -> AsyncIterator[SourceBatch]:
         """All batches, by `next_batch`."""
-        while (batch := await self.next_batch()) is not None:
-            yield batch
+        try:
+            while (batch := await self.next_batch()) is not None:
+                yield batch
+        finally:
+            await self.aclose()
+
+    async def aclose(self) -> None:
+        """End what is still being read."""
+        await self._in_flight.aclose()
 
     def _check_keys(self, keys: pl.Series) -> None:
         """Paging by a key that repeats, or that the rows are not sorted by, loses rows without a trace."""
@@ -266,19 +278,40 @@ class RecordReader:
             )
 
     async def _fill(self, ranges: KeyRanges) -> None:
-        """Read on until the next stretch is enough for a batch, or all that is left."""
-        while not ranges.exhausted and self._rows * 2 < self._batch_size:
-            held = self._rows + ranges.waiting_rows
-            reached, more, count = await self._round(ranges, self._batch_size - held, held)
-            self._reached = self._reached if reached is None else reached
-            self._pages += more
-            self._rows += count
+        """Wait until the next stretch is enough for a batch, or all that is left."""
+        self._in_flight.forget_failure()  # of a page that nobody waited for
+        self._is_full = False
+        while True:
+            for reached, pages, rows in ranges.advance(self._room(ranges)):
+                self._reached = reached
+                self._pages += pages
+                self._rows += rows
+            self._is_full = ranges.exhausted or self._is_enough(ranges)
+            self._in_flight.go_on(ranges, needed=not self._is_full)
+            if self._is_full:
+                return
+            await self._in_flight.came()
 
-    async def _round(self, ranges: KeyRanges, room: int, held: int) -> tuple[int | None, list[Page], int]:
-        """One round of parallel reading; what came out of it, as `KeyRanges.advance` gives it."""
-        most = math.floor((_OVERFULL * self._batch_size - held) / self._page_rows)
-        await self._read(ranges.plan(room), most)
-        return ranges.advance()
+    def _room(self, ranges: KeyRanges) -> int:
+        """Rows that the next stretch may have yet."""
+        whole = self._rows + ranges.rest_rows <= _ALL_THE_REST * self._batch_size
+        most = int((_OVERFULL if whole else 1) * self._batch_size)
+        return max(most, self._page_rows) - self._rows
+
+    def _is_enough(self, ranges: KeyRanges) -> bool:
+        """Whether no more fits into the next stretch."""
+        return self._rows > 0 and (ranges.can_come_out or self._room(ranges) < self._page_rows)
+
+    def _next(self, ranges: KeyRanges) -> KeyRange | None:
+        """What to read next; None where all is, or enough."""
+        if self._left is not None:  # calls cost: nothing is read that may not be needed
+            has_room = self._rows + ranges.held_rows < min(self._batch_size, self._left)
+        elif self._is_full:
+            has_room = ranges.held_rows < self._batch_size
+        else:
+            more = min(self._batch_size, self._parallel * self._page_rows)  # so that none waits for the last of a batch
+            has_room = self._rows + ranges.held_rows < self._batch_size + more
+        return ranges.take() if has_room else None
 
     async def _complete(self) -> int:
         """Hold the stretch against Caspio's count of it, which it gives, and read it once more where rows are missing.
@@ -292,11 +325,7 @@ class RecordReader:
         count = await self._count_of(low, high)
         if self._rows < count:
             self._trusting = False
-            again, pages, rows = self._cut(low, high, count), list[Page](), 0
-            while not again.exhausted:
-                _, more, found = await self._round(again, count - rows, rows)
-                pages += more
-                rows += found
+            pages, rows = await read_whole(self._cut(low, high, count), self._page, self._parallel)
             if rows < count:
                 raise TransientError(
                     f"reading {self._source}: Caspio counts {count:,} rows with {self._key_name} from {low:,} to "
@@ -316,36 +345,7 @@ class RecordReader:
             return self._rows
         if (low, high) == (self.low, self.high) and self._rows == self.total:
             return self.total
-        count, _ = await all_of([self._count(f"{self._key}>={low} AND {self._key}<={high}"), self._ahead()])
-        return count
-
-    async def _ahead(self) -> int:
-        """Read pages of the next stretch while this one is being counted; the rows that wait then.
-
-        One page a range, half a batch at most. What fails is asked for again by the next stretch, which tells of it:
-        the rows of this one are there. Not where a limit may leave no use for them.
-        """
-        ranges, room = self._ranges, min(self._batch_size // 2, self._parallel * self._page_rows)
-        if ranges is None or ranges.exhausted or self._left is not None or room <= ranges.waiting_rows:
-            return 0
-        with contextlib.suppress(CaspioSyncError):
-            planned = ranges.plan(room - ranges.waiting_rows)
-            await self._read(planned, len(planned))
-        ranges.learn()
-        return ranges.waiting_rows
-
-    async def _read(self, planned: Sequence[KeyRange], most_pages: int) -> None:
-        """Read ranges at the same time: a page each, and further ones while the batch has room."""
-        spare = max(0, most_pages - len(planned))
-
-        async def read(one: KeyRange) -> None:
-            nonlocal spare
-            await self._page(one)
-            while not one.done and spare:
-                spare -= 1
-                await self._page(one)
-
-        await all_of(read(one) for one in planned)
+        return await self._count(f"{self._key}>={low} AND {self._key}<={high}")
 
     async def _page(self, one: KeyRange) -> None:
         within = f"{self._key}>{one.last} AND {self._key}<={one.high}"

@@ -333,6 +333,7 @@ async def _make(
         reading = hinted(
             *(reading, prepared), hints=hints, ledger=ledger, caspio=caspio, sealer=sealer, clock=clock, stopped=stopped
         )
+    stack.push_async_callback(reading.aclose)
     return SyncRun(
         name=name,
         prepared=prepared,

@@ -115,6 +115,11 @@ class Reading:
         if self.options.identities:
             self.found.update(map(_as_compared, rows[self.key_field].cast(pl.String).drop_nulls()))
 
+    async def aclose(self) -> None:
+        """End what is still being read: a run that fails wants no more of it."""
+        for reader in self.readers:
+            await reader.aclose()
+
     @property
     def gone(self) -> list[int] | None:
         """source_pk of announced rows that are not there, sorted; None where rows were not read as announced."""
