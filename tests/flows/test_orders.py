@@ -306,3 +306,29 @@ def test_the_shop_s_traffic_is_orders_that_were_never_placed_before(world: World
     assert world.run("placed_orders").verdicts == {"sent": 3}
     told = {each["properties"]["order_id"]: len(each["properties"]["products"]) for each in arrived(world)}
     assert told == {each.number: each.lines for each in placed}
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_two_orders_of_one_number_in_two_batches_are_both_held(world: World, together: bool) -> None:
+    """In one run, and where the second comes a day after the first was told."""
+    shop(world, [order(1)], [*two_lines(1), *two_lines(2)], PLACED + LOOSE + "batch_size: 1000\n")
+    first = {} if together else world.run("placed").verdicts
+    many = [order(number) for number in range(3, 1103)] if together else [order(2)]
+    world.clock.advance(AN_HOUR)
+    world.caspio.insert_rows("Orders", [*many, order(1, OrderNo="O1 ")])
+    world.run("placed")
+    told = [each["properties"]["order_id"] for each in arrived(world)]
+    assert told == (["o1", "o2"] if first else [])
+    with world.ledger() as ledger:
+        held = ledger.quarantine("placed", ["quarantined"], limit=5000)
+    assert sum("2 orders bear its number" in reason for reason in held["reason"]) == (2 if together else 1)
+
+
+def test_numbers_that_stand_once_cost_a_call(world: World) -> None:
+    shop(world, [order(1), order(2)], two_lines(1, 2))
+    before = world.run("placed").caspio_calls
+    world.clock.advance(AN_HOUR)
+    world.caspio.insert_rows("Orders", [order(3)])
+    world.caspio.insert_rows("OrderLines", two_lines(3))
+    assert world.run("placed").caspio_calls <= before
+    assert len(arrived(world)) == 3

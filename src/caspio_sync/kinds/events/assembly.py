@@ -17,7 +17,7 @@ from caspio_sync.schemas import PROBLEMS, MappedColumn
 PRODUCTS, QUANTITY_PART, PRICE_PART = "products", "quantity", "price"
 LINES = "_lines"  # how many there are
 UNSOUND = "_unsound"  # PK_IDs of some that are no product, as text; null where all are
-ORDERS = "_orders"  # how many orders of the batch bear the number
+ORDERS = "_orders"  # how many orders bear the number
 BOUGHT, AMOUNT = "_bought", "_amount"  # lines of something: JSON array, and what they are worth
 RETURNED, RETURNED_AMOUNT = "_returned", "_returned_amount"  # lines of less than nothing, their pieces counted up
 JOINED: Mapping[str, type[pl.DataType]] = {

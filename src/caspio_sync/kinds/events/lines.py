@@ -33,6 +33,7 @@ from caspio_sync.kinds.events.assembly import (
 from caspio_sync.kinds.events.definition import Occurrences
 from caspio_sync.kinds.events.line_mapping import PRODUCT, SOUND, LineMapping
 from caspio_sync.kinds.events.mapping import EventMapping
+from caspio_sync.kinds.events.order_numbers import OrderNumbers
 from caspio_sync.mapping.numbers import whole_digits
 from caspio_sync.mapping.values import rules_for
 from caspio_sync.schemas import SOURCE_DTYPES, SOURCE_PK, CaspioField
@@ -55,6 +56,7 @@ class OrderLines:
         source: their table.
         key: their field that tells of which order they are.
         order_field: the orders' own.
+        numbers: how many orders bear one.
         fields: what is read of them.
         mapping: makes products of them.
         assembly: what becomes of them.
@@ -63,6 +65,7 @@ class OrderLines:
     source: Source
     key: CaspioField
     order_field: str
+    numbers: OrderNumbers
     fields: Sequence[CaspioField]
     mapping: LineMapping
     assembly: Assembly
@@ -78,7 +81,15 @@ class OrderLines:
             As `RecordReader`.
         """
         numbers = orders.select(SOURCE_PK, self._number(self.order_field, orders).alias(_ORDER))
-        numbers = numbers.with_columns(pl.when(pl.col(_ORDER).is_not_null()).then(pl.len().over(_ORDER)).alias(ORDERS))
+        borne = await self.numbers.borne(caspio, orders)
+        every = borne.select(self._number(self.order_field, borne).alias(_ORDER)).group_by(_ORDER).len("_borne")
+        numbers = numbers.join(every, on=_ORDER, how="left", maintain_order="left").select(
+            SOURCE_PK,
+            _ORDER,
+            pl.when(pl.col(_ORDER).is_not_null())
+            .then(pl.max_horizontal(pl.len().over(_ORDER), pl.col("_borne")))
+            .alias(ORDERS),
+        )
         wanted = numbers.select(pl.col(_ORDER).drop_nulls().unique(maintain_order=True))
         read = self._read(caspio, wanted[_ORDER])
         frames = [await asyncio.to_thread(self._products, lines, wanted) async for lines in read]
@@ -240,6 +251,7 @@ async def lines_of(prepared: Prepared, caspio: CaspioClient) -> OrderLines | Non
         source,
         fields[lines.key.of_line],
         lines.key.order,
+        OrderNumbers(prepared.source, prepared.fields[lines.key.order], sync.source.where),
         [fields[each] for each in made.source_fields],
         made,
         assembly,

@@ -42,7 +42,7 @@ class EventWork(Work):
         edited: rows that differ from what was sent of them, and are left alone.
         jumps: what the number of its events is held against.
         lines: the lines of the orders that events are made of; None where a row is all there is.
-        joined: how many of them were joined to an order.
+        joined: how many of them were joined to an order, by batch: one that is repeated counts once.
         waiting: source_pk of orders whose lines are waited for, and which are as they were.
     """
 
@@ -50,7 +50,7 @@ class EventWork(Work):
     mapping: EventMapping
     jumps: Jumps
     lines: OrderLines | None = None
-    joined: int = 0
+    joined: dict[int, int] = field(default_factory=dict)
     waiting: set[int] = field(default_factory=set)
 
     @property
@@ -131,7 +131,7 @@ async def read_lines(run: SyncRun[EventWork], batch: Batch) -> None:
         return
     started = time.perf_counter()
     batch.source.frame = await lines.joined(run.caspio, batch.source.frame)
-    run.work.joined += int(batch.source.frame[LINES].sum())
+    run.work.joined[batch.source.number] = int(batch.source.frame[LINES].sum())
     run.report.add_seconds("extract", time.perf_counter() - started)
 
 
@@ -150,7 +150,7 @@ async def _tell_lines_of_nobody(run: SyncRun[EventWork]) -> None:
     lines = run.work.lines
     if lines is None or not run.selection.whole or run.options.limit is not None:
         return
-    rest = await lines.count(run.caspio) - run.work.joined
+    rest = await lines.count(run.caspio) - sum(run.work.joined.values())
     if rest > 0:
         run.report.notes.append(
             f"{rest:,} lines of {lines.source.name} belong to no order that was read: it is not there yet, "
