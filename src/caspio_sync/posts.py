@@ -46,6 +46,14 @@ class Posted(NamedTuple):
     sealed: bytes
 
 
+class Waiting(NamedTuple):
+    """Posts that were not read."""
+
+    posts: int
+    since: datetime | None
+    """When the oldest of them came."""
+
+
 class Read(NamedTuple):
     """How far posts of a path were read."""
 
@@ -132,6 +140,21 @@ class Posts(LedgerConnection):
             streamed = connection.execution_options(yield_per=_STREAMED)
             for number, sealed in streamed.execute(sa.text(chosen), {"path": path, "most": limit}):
                 yield int(number), bytes(sealed)
+
+    def waiting(self, reached: Mapping[str, int]) -> dict[str, Waiting]:
+        """Posts by path that came after those that were read.
+
+        Args:
+            reached: number up to which a path was read; of one that is not here nothing was.
+        """
+        with self.reading("look for posts") as connection:
+            paths = connection.execute(sa.select(_post.c.path).distinct().order_by(_post.c.path)).scalars().all()
+            found = {}
+            for path in paths:
+                later = sa.and_(_post.c.path == path, _post.c.number > reached.get(path, -1))
+                counted = sa.select(sa.func.count(), sa.func.min(_post.c.received_at)).where(later)
+                found[path] = Waiting(*connection.execute(counted).one())
+        return found
 
     def purge(self, done: Mapping[str, Read], *, before: datetime, dry_run: bool = False) -> int:
         """Remove posts that came before a time and that every sync of their path is done with.

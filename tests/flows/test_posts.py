@@ -4,6 +4,7 @@ import asyncio
 import base64
 import functools
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from caspio_sync.sandbox.braze.behaviour import ORDER_CAMPAIGN
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.sealed import Sealer
 from caspio_sync.settings import local_settings
+from tests.flows.crashes import crash_at
 from tests.flows.happenings import arrived, people
 from tests.flows.world import World
 
@@ -205,6 +207,31 @@ def test_a_lost_answer_makes_unknown_and_nothing_is_repeated(world: World) -> No
     world.clock.advance(3600)
     assert world.run("orders", full=True).held == {"unknown": 5}
     assert len(arrived(world)) == 5
+
+
+STEPS = ("extract", "map", "find unsent", "gate", "look for sent events", "send events", "record")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_run_that_dies_loses_no_post_and_sends_none_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch, step: str, when: str
+) -> None:
+    world.sync(SYNC, "orders")
+    posted(world, *(order(number) for number in range(1, 6)))
+    with monkeypatch.context() as patch:
+        crash_at(patch, (step, when, 1))
+        assert world.ended("orders").code != 0
+    posted(world, order(6))
+    for _ in range(2):
+        world.clock.advance(3600)
+        world.ended("orders")
+    told = Counter(each["properties"]["number"] for each in arrived(world))
+    assert max(told.values()) == 1
+    verdicts = world.verdicts("orders")
+    assert sum(verdicts.values()) == 6
+    assert verdicts.get("sent", 0) + verdicts.get("unknown", 0) == 6
+    assert len(told) >= verdicts["sent"]
 
 
 def test_a_post_of_long_ago_is_held_until_a_backfill_means_it(world: World) -> None:
@@ -421,6 +448,25 @@ def test_check_plan_and_why_know_posts(world: World, monkeypatch: pytest.MonkeyP
     shown = CliRunner().invoke(app, ["why", "orders", "c7"])
     assert isinstance(shown.exception, SystemExit | CaspioSyncError)
     assert "Traceback" not in shown.output
+
+
+def test_doctor_tells_of_posts_that_nobody_reads(world: World) -> None:
+    def told() -> str:
+        findings = orjson.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)["findings"]
+        return "\n".join(each["what"] for each in findings if each["level"] == "warning" and "posts" in each["what"])
+
+    world.sync(SYNC, "orders")
+    posted(world, order(1), order(2))
+    posted(world, order(1), path="/in/others")
+    assert told() == ""
+    world.clock.advance(2 * 86_400)
+    assert "orders: 2 posts to /in/orders wait since" in told()
+    assert "1 posts to /in/others wait since" in told()
+    world.run("orders")
+    assert "/in/orders" not in told()
+    posted(world, order(3))
+    world.clock.advance(2 * 86_400)
+    assert "orders: 1 posts to /in/orders" in told()
 
 
 def test_housekeeping_lets_go_of_what_is_read_and_keeps_what_is_needed(world: World) -> None:

@@ -6,11 +6,19 @@ import warnings
 from tests.fuzz import kept
 from tests.fuzz.judging import Target
 from tests.fuzz.loop import Fuzzer, Report
-from tests.fuzz.targets import braze_answers, caspio_answers, cells, currents_posts, settings_files, sync_files
+from tests.fuzz.targets import (
+    any_posts,
+    braze_answers,
+    caspio_answers,
+    cells,
+    currents_posts,
+    settings_files,
+    sync_files,
+)
 
 TARGETS: dict[str, Target] = {
     each.TARGET.name: each.TARGET
-    for each in (braze_answers, caspio_answers, cells, currents_posts, settings_files, sync_files)
+    for each in (any_posts, braze_answers, caspio_answers, cells, currents_posts, settings_files, sync_files)
 }
 
 

@@ -1,6 +1,6 @@
 """What `caspio-sync doctor` makes of what it saw: each thing that stands in the way, and its remedy."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -18,6 +18,7 @@ from caspio_sync.ledger.leases import Lease
 from caspio_sync.ledger.processes import has_died
 from caspio_sync.ledger.run_record import FAILED, KILLED, Run
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.posts import Waiting as Unread
 
 # As much as cursors and ages can bear; leases lapse by the database's clock.
 SKEW = timedelta(seconds=30)
@@ -103,13 +104,35 @@ def inbox_findings(sync: str, waiting: Waiting, now: datetime) -> Iterator[Findi
         )
 
 
+def posts_findings(waiting: Mapping[str, Unread], readers: Mapping[str, str], now: datetime) -> Iterator[Finding]:
+    """What any system posted and nobody has read.
+
+    Args:
+        waiting: by path.
+        readers: the sync that has read least of a path, by path.
+        now: the present instant.
+    """
+    for path, posts in waiting.items():
+        if posts.since is None or now - posts.since <= _UNFOLDED:
+            continue
+        said = f"{posts.posts:,} posts to {path} wait since {moment(posts.since)}"
+        if (sync := readers.get(path)) is not None:
+            remedy = f"`caspio-sync run {sync}`; where it has a schedule, look why that starts no run"
+            yield Finding("warning", f"{sync}: {said}, and no run has read them", remedy)
+        else:
+            remedy = f"write one (docs/posts.md), or take {path} out of CASPIO_SYNC_POSTS"
+            yield Finding("warning", f"{said}, and there is no sync that would read them", remedy)
+
+
 def full_inbox_findings(held_bytes: int, max_gb: float) -> Iterator[Finding]:
     """How near the inbox is to the size at which the receiver takes nothing more."""
     share = held_bytes / (max_gb * 1e9)
     if share < _NEARLY_FULL:
         return
     said = f"the inbox holds {held_bytes / 1e9:.2f} GB, {share:.0%} of CASPIO_SYNC_INBOX_MAX_GB ({max_gb:g})"
-    remedy = "let an engagement return fold it, then `caspio-sync housekeeping`; or raise the limit"
+    remedy = (
+        "let an engagement return fold it and syncs read posts, then `caspio-sync housekeeping`; or raise the limit"
+    )
     if share < 1:
         yield Finding("warning", f"{said}; at 100% the receiver takes no post", remedy)
     else:

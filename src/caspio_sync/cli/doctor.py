@@ -18,6 +18,7 @@ from caspio_sync.cli.diagnosis import (
     inbox_findings,
     ledger_findings,
     place_findings,
+    posts_findings,
     server_findings,
 )
 from caspio_sync.cli.findings import private_findings, show_findings
@@ -68,6 +69,7 @@ def doctor(
         with closing(kept) as ledger:
             findings += ledger_findings(ledger, settings.sync_files.names, ledger.now())
             findings += _inbox(settings, ledger)
+            findings += _posts(settings, ledger)
             findings += _server(settings, ledger, pool, repair=repair)
     if as_json:
         show_json({"findings": [asdict(each) for each in findings]})
@@ -117,6 +119,26 @@ def _inbox(settings: Settings, ledger: Ledger) -> list[Finding]:
         return findings_of(error)
     now = connect.clock.now()
     return found + [finding for name, posts in waiting.items() for finding in inbox_findings(name, posts, now)]
+
+
+def _posts(settings: Settings, ledger: Ledger) -> list[Finding]:
+    """Whether what any system posted is read."""
+    connect = CONNECT.get()
+    if not settings.has_inbox:
+        return []
+    reached: dict[str, int] = {}
+    readers: dict[str, str] = {}
+    for name in settings.sync_files.names:
+        with suppress(CaspioSyncError):  # a file that cannot be read is told of by `check`
+            if (path := load_sync(settings.sync_file(name)).source.posts) is not None:
+                own = ledger.reached(name, ledger.now()) or -1
+                if path not in reached or own < reached[path]:
+                    reached[path], readers[path] = own, name
+    try:
+        with closing(connect.posts(settings, connect.clock)) as posts:
+            return list(posts_findings(posts.waiting(reached), readers, posts.now()))
+    except CaspioSyncError as error:
+        return findings_of(error)
 
 
 async def _clock(settings: Settings) -> list[Finding]:

@@ -111,6 +111,11 @@ class Source(Strict):
         """Name of the table or view, or the path of posts."""
         return self.table or self.view or self.posts or ""
 
+    @property
+    def title(self) -> str:
+        """The same for people."""
+        return f"Caspio's {self.name}" if self.posts is None else f"What is posted to {self.posts}"
+
 
 class Expectation(Strict):
     """An expectation of the user's own, in Great Expectations' form.

@@ -10,6 +10,7 @@ again.
 
 import base64
 import binascii
+import functools
 import hashlib
 import hmac
 import re
@@ -20,6 +21,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
@@ -38,6 +40,7 @@ BODY_LIMIT = 10_000_000
 TOLERANCE_SECONDS = 300  # of a signature's time, either way (Standard Webhooks; its libraries take the same)
 _MOST_ID = 1_000
 _MOST_RECORDS = 10_000
+_AT_ONCE_BYTES = 65_536
 _NO_RECORD = "a record of it is no JSON object"
 _SECONDS = re.compile(r"[0-9]{1,12}")
 
@@ -132,7 +135,9 @@ class PostsFeed:
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, _UNPROVEN)
         if feed.proof == "standard_webhooks" and not self._is_signed_now(request, body, feed):
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, _UNPROVEN)
-        received = Received(path, tuple(_records(request, body, feed, path)))
+        records = functools.partial(_records, request, body, feed, path)
+        # A large one would keep all others waiting while it is read.
+        received = Received(path, records() if len(body) < _AT_ONCE_BYTES else await run_in_threadpool(records))
         outcome = await self._kept(received, len(body)) if received.records else DUPLICATE
         self.outcomes.labels(path, outcome).inc()
         return JSONResponse({"message": outcome})
@@ -191,7 +196,7 @@ def _is_signed(request: Request, body: bytes, feed: PostFeed) -> bool:
     return any(matches)
 
 
-def _records(request: Request, body: bytes, feed: PostFeed, path: str) -> Iterator[Record]:
+def _records(request: Request, body: bytes, feed: PostFeed, path: str) -> tuple[Record, ...]:
     """What is to be kept of a post.
 
     Raises:
@@ -207,13 +212,14 @@ def _records(request: Request, body: bytes, feed: PostFeed, path: str) -> Iterat
         raise RefusedPostError(HTTPStatus.BAD_REQUEST, f"it has no list at {feed.records}")
     if len(found) > _MOST_RECORDS:
         raise RefusedPostError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"it has more than {_MOST_RECORDS:,} records")
-    for number, record in enumerate(found):
-        if not isinstance(record, dict):
-            raise RefusedPostError(HTTPStatus.BAD_REQUEST, "a post is one JSON object" if place is None else _NO_RECORD)
-        told = _id(request, record, feed)
-        if told is not None and place is not None and feed.id is None:
-            told = f"{told}\0{number}"  # the header is of them all
-        yield Record(_digest(path, told), body if place is None else json_text(record).encode())
+    if not all(isinstance(each, dict) for each in found):
+        raise RefusedPostError(HTTPStatus.BAD_REQUEST, "a post is one JSON object" if place is None else _NO_RECORD)
+    ids = [_id(request, each, feed) for each in found]
+    if place is None:
+        return (Record(_digest(path, ids[0]), body),)
+    if feed.id is None:  # the header is of them all
+        ids = [None if each is None else f"{each}\0{number}" for number, each in enumerate(ids)]
+    return tuple(Record(_digest(path, told), json_text(each).encode()) for told, each in zip(ids, found, strict=True))
 
 
 def _is_empty(document: Any, place: Path) -> bool:

@@ -25,7 +25,7 @@ def _describe(sync: Occurrences, whole: bool, title: str) -> str:
     reads = "Reads all rows and sends those that were never sent" if whole else "Reads what is new"
     named = ", ".join(sync.happenings.values())
     return (
-        f"Caspio's {sync.source.name} to {title}: {named}. {reads}; each row is sent once. "
+        f"{sync.source.title} to {title}: {named}. {reads}; each row is sent once. "
         "Custom run: `full` reads all rows, `limit` the first ones, `keys` chosen ones."
     )
 
