@@ -23,6 +23,8 @@ from caspio_sync.inbox import Inbox
 from caspio_sync.posts import Posted, Posts
 from caspio_sync.receiver.app import Receiver
 from caspio_sync.receiver.posts import PostsFeed, keeping
+from caspio_sync.sandbox.activecampaign.behaviour import ActiveCampaignBehaviour
+from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.braze.behaviour import ORDER_CAMPAIGN
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.sealed import Sealer
@@ -207,6 +209,42 @@ def test_a_lost_answer_makes_unknown_and_nothing_is_repeated(world: World) -> No
     world.clock.advance(3600)
     assert world.run("orders", full=True).held == {"unknown": 5}
     assert len(arrived(world)) == 5
+
+
+def test_an_event_of_activecampaign_waits_for_its_person_and_goes_then(world: World) -> None:
+    text = SYNC.replace("kind: events", "kind: events\ndestination: activecampaign\noptions: {create: true}")
+    text = text.replace("customer: $.order.customer.id", "customer: $.order.customer.email")
+    world.sync(text.replace("external_id: customer", "email: customer"), "orders")
+    world.activecampaign = ActiveCampaignSandbox(ActiveCampaignBehaviour(), world.clock)
+    world.activecampaign.event_server = ("trackcmp.test", None)
+    world.activecampaign.store.make("c1@example.com", 0.0)
+    posted(world, order(1), order(2))
+    assert world.run("orders").verdicts == {"sent": 1, "quarantined": 1}
+    world.activecampaign.store.make("c2@example.com", 0.0)
+    for verdicts in ({"sent": 1}, {}):
+        world.clock.advance(3600)
+        assert world.run("orders").verdicts == verdicts
+    assert len(world.activecampaign.tracking.taken) == 2
+
+
+def test_posts_move_to_postgresql_and_the_old_place_takes_none(
+    world: World, postgresql_ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.sync(SYNC, "orders")
+    posted(world, order(1), order(2), ids=("a", "b"))
+    assert world.run("orders").verdicts == {"sent": 2}
+    posted(world, order(3), ids=("c",))
+    done = CliRunner().invoke(app, ["ledger", "copy", "--to", postgresql_ledger, "--json"])
+    assert {each["table"]: each["rows"] for each in orjson.loads(done.stdout)["tables"]}["inbox_posted"] == 3
+    with pytest.raises(CaspioSyncError):
+        posted(world, order(4), ids=("d",))
+    monkeypatch.setenv("CASPIO_SYNC_LEDGER_URL", postgresql_ledger)
+    with Posts.open(postgresql_ledger, clock=world.clock) as posts:
+        sealed = Sealer([SecretStr(KEY)]).seal(orjson.dumps(order(4)))
+        assert posts.add([Posted("/in/orders", each, sealed) for each in (b"c", b"d")]) == ["duplicate", "kept"]
+    world.clock.advance(3600)
+    assert world.run("orders").verdicts == {"sent": 2}
+    assert len(arrived(world)) == 4
 
 
 STEPS = ("extract", "map", "find unsent", "gate", "look for sent events", "send events", "record")
