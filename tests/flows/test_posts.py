@@ -15,10 +15,12 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from caspio_sync.caspio.client import Source
 from caspio_sync.cli.main import app
 from caspio_sync.deployed.housekeeping import purge_ledger
-from caspio_sync.errors import CaspioSyncError
-from caspio_sync.feeds import PostFeed
+from caspio_sync.engine.posted import PostedRows
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
+from caspio_sync.feeds import PostFeed, paths_named
 from caspio_sync.inbox import Inbox
 from caspio_sync.posts import Posted, Posts
 from caspio_sync.receiver.app import Receiver
@@ -28,7 +30,7 @@ from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.braze.behaviour import ORDER_CAMPAIGN
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.sealed import Sealer
-from caspio_sync.settings import local_settings
+from caspio_sync.settings import local_settings, receiver_settings
 from tests.flows.crashes import crash_at
 from tests.flows.happenings import arrived, people
 from tests.flows.world import World
@@ -282,6 +284,14 @@ def test_a_post_of_long_ago_is_held_until_a_backfill_means_it(world: World) -> N
     assert world.run("orders", pk_range=(first, first)).verdicts == {"sent": 1}
 
 
+def test_a_held_post_is_released_by_hand(world: World) -> None:
+    world.sync(SYNC, "orders")
+    posted(world, order(1), order(2, at="2025-01-01T00:00:00Z"))
+    assert world.run("orders").verdicts == {"sent": 1, "quarantined": 1}
+    assert world.run("orders", release=["quarantined"]).verdicts == {"sent": 1}
+    assert {each["external_id"] for each in arrived(world)} == {"c1", "c2"}
+
+
 def test_who_was_erased_is_withheld_from_what_is_posted_later(world: World) -> None:
     world.people(3)
     world.sync()
@@ -292,6 +302,12 @@ def test_who_was_erased_is_withheld_from_what_is_posted_later(world: World) -> N
     posted(world, order(1), order(2))
     assert world.run("orders").verdicts == {"sent": 1, "blocked": 1}
     assert [each["external_id"] for each in arrived(world)] == ["c1"]
+    world.clock.advance(8 * 86_400)
+    for _ in range(2):
+        world.run("orders")
+        world.clock.advance(3600)
+    assert purge_ledger(local_settings(), dry_run=False).posts == 2
+    assert left(world) == []
 
 
 def test_posts_of_another_database_are_no_posts_that_were_sent(world: World) -> None:
@@ -463,6 +479,46 @@ def test_without_a_key_or_with_another_one_nothing_is_sent(world: World, monkeyp
         assert "CASPIO_SYNC_PAYLOAD_KEYS" in ended.message
     monkeypatch.setenv("CASPIO_SYNC_PAYLOAD_KEYS", f"{base64.urlsafe_b64encode(bytes(32)).decode()},{KEY}")
     assert world.run("orders").verdicts == {"sent": 1}
+
+
+@pytest.mark.parametrize(
+    ("where", "fits"),
+    [
+        ("(PK_ID>1772452800000000) AND (PK_ID<=1772452800000001)", True), ("PK_ID IN (1,2,3)", True), ("PK_ID>-1", True),
+        ("NOT (PK_ID>=1) OR PK_ID IN (7)", True), ("PK_ID>1 -- x", False), ("PK_ID>1; DROP TABLE x", False),
+        ("path='/in/a'", False), ("PK_ID IN ('1')", False), ("PK_ID IN (SELECT 1)", False), ("sealed IS NULL", False),
+        ("PK_IDPK_ID>1", False), (f"PK_ID IN ({','.join(['1772452800000000'] * 50)}) AND x=1", False),
+    ],
+)  # fmt: skip
+def test_a_condition_is_about_the_number_or_is_not_asked(world: World, where: str, fits: bool) -> None:
+    with kept(world):
+        pass
+    rows = PostedRows("/in/orders", {}, posts=lambda: kept(world), sealer=Sealer([SecretStr(KEY)]))
+
+    async def ask() -> Any:
+        return (await rows.aggregate(Source("x"), select="", where=where)).row["row_count"]
+
+    if fits:
+        assert asyncio.run(ask()) == 0
+    else:
+        with pytest.raises(ConfigurationError, match="by their number"):
+            asyncio.run(ask())
+
+
+def test_the_settings_file_says_who_may_post(world: World) -> None:
+    lines = [
+        """CASPIO_SYNC_POSTS='{"/in/orders": {"proof": "bearer", "secrets": ["0123456789abcdef"], "id": "$.order.id"}}'""",
+        "CASPIO_SYNC_RECEIVER_TOKEN=c2FuZGJveC10b2tlbg==",
+    ]
+    (world.folder / ".env").write_text("\n".join(lines), encoding="utf-8")
+    feed = receiver_settings().posts["/in/orders"]
+    assert (feed.id, feed.proof) == ("$.order.id", "bearer")
+    assert paths_named() == {"/in/orders"}
+    for wrong in ('{"/in/orders": "0123456789abcdef"}', '{"/orders": {}}', "0123456789abcdef", '["0123456789abcdef"]'):
+        (world.folder / ".env").write_text(f"CASPIO_SYNC_POSTS='{wrong}'", encoding="utf-8")
+        with pytest.raises(ConfigurationError, match="CASPIO_SYNC_POSTS") as refused:
+            receiver_settings()
+        assert "0123456789abcdef" not in str(refused.value)
 
 
 # What people look at.

@@ -9,12 +9,11 @@ from pydantic import BaseModel
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.situation import LATE
 from caspio_sync.errors import CaspioSyncError
-from caspio_sync.ledger.compare import HELD
 from caspio_sync.ledger.housekeeping import Purged
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.posts import Read
-from caspio_sync.schemas import SOURCE_PK
+from caspio_sync.schemas import SOURCE_PK, Verdict
 from caspio_sync.settings import LocalSettings
 
 _ALL = 2**63 - 1
@@ -122,6 +121,7 @@ def _posts_read(settings: LocalSettings, ledger: Ledger) -> dict[str, Read]:
             continue
         reached = ledger.reached(name, ledger.now() - LATE)
         before = found.get(path, Read(_ALL, frozenset()))
-        needed = {*ledger.held(name, HELD), *ledger.unknown_events(name)[SOURCE_PK]}
+        # Not those of erased people (blocked): nothing would ever send them.
+        needed = {*ledger.held(name, (Verdict.QUARANTINED, Verdict.REJECTED)), *ledger.unknown_events(name)[SOURCE_PK]}
         found[path] = Read(min(before.up_to, -1 if reached is None else reached), before.but | needed)
     return found

@@ -37,7 +37,7 @@ _TYPES: Mapping[str, str] = MappingProxyType(
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_SECOND = 253_402_300_799  # of the year 9999
 # Conditions come from the engine, and are about the number alone. Whatever else one holds is never run as SQL.
-_ABOUT_NUMBERS = re.compile(r"(?:PK_ID|AND|OR|NOT|IN|[0-9]{1,19}|[-()<>=,\s])*")
+_ABOUT_NUMBERS = re.compile(r"(?:\b(?:PK_ID|AND|OR|NOT|IN|[0-9]{1,19})\b|[()<>=,\s]|-(?=[0-9]))*")
 
 
 class Rows(RecordSource, Protocol):
