@@ -313,7 +313,7 @@ def test_two_orders_of_one_number_in_two_batches_are_both_held(world: World, tog
     """In one run, and where the second comes a day after the first was told."""
     shop(world, [order(1)], [*two_lines(1), *two_lines(2)], PLACED + LOOSE + "batch_size: 1000\n")
     first = {} if together else world.run("placed").verdicts
-    many = [order(number) for number in range(3, 1103)] if together else [order(2)]
+    many = [order(number) for number in range(3, 1603)] if together else [order(2)]
     world.clock.advance(AN_HOUR)
     world.caspio.insert_rows("Orders", [*many, order(1, OrderNo="O1 ")])
     world.run("placed")

@@ -43,7 +43,7 @@ _FIELDS = {
     "ms": {"path": "$.at", "type": "unix_ms"},
     "all": "$",
 }
-_SEALER = Sealer([SecretStr(base64.urlsafe_b64encode(bytes(range(32))).decode())])
+_SEALER = Sealer(SecretStr(base64.urlsafe_b64encode(bytes(range(32))).decode()))
 _EXPECTED = frozenset({200, 400, 413})
 _HEADERS = {"Authorization": f"Bearer {TOKEN}"}
 
