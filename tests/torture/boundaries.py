@@ -55,8 +55,9 @@ EVENT_BOUNDARIES = {
     "caspio_sync.kinds.events.sending": ("loaded",),
     "caspio_sync.kinds.events.sending:Departing": ("commit", "_note", "_withdraw", "_record_taken"),
     "caspio_sync.destinations.braze.client:BrazeClient": ("probe_track",),
+    "caspio_sync.destinations.braze.sending_client:SendingClient": ("send", "ask"),  # of messages
     "caspio_sync.ledger.store:Ledger": (
-        "note_lost", "release_unknown", "note_departure", "note_not_left", "event_rows", "journal_rows", "note_reached",
+        "count_events", "note_lost", "release_unknown", "note_departure", "note_not_left", "event_rows", "journal_rows", "note_reached",
     ),
     # Inside a transaction: the outcome is written, and the journal not yet; then both, and not committed.
     "caspio_sync.ledger.sending": ("settle",),

@@ -224,7 +224,7 @@ def _tell(how: dict[str, Any]) -> None:
 def _shrink(order: Order) -> None:
     """Batches, requests and commits small enough that a few dozen rows cross every boundary several times."""
     from caspio_sync.delivery import outcomes, requests
-    from caspio_sync.destinations.braze import catalog_schema, events
+    from caspio_sync.destinations.braze import catalog_schema, events, triggers
     from caspio_sync.engine import hinted, lease, opening
     from caspio_sync.engine.prepared import prepare
     from caspio_sync.kinds.events import sending
@@ -240,6 +240,7 @@ def _shrink(order: Order) -> None:
         function.__kwdefaults__["objects_per_request"] = order.objects_per_request
     for place in ("TRACK_EVENTS", "TRACK_PURCHASES"):
         setattr(events, place, replace(getattr(events, place), objects=order.objects_per_request))
+    vars(triggers)["RECIPIENTS"] = order.objects_per_request
     events.EventSink.envelopes = (vars(events)["TRACK_EVENTS"],)
     sending.MOST_UNSETTLED, sending.NOTED_TOGETHER = order.most_unsettled, 2
     vars(hinted)["_MOST_HINTS"] = order.batch_rows

@@ -6,6 +6,7 @@ from typing import Any
 
 from tests.torture.arena import Arena
 from tests.torture.boundaries import event_points, hint_points, points
+from tests.torture.messages import WatchedMessages
 from tests.torture.processes import Order
 from tests.torture.watched import Watched
 from tests.torture.watched_events import WatchedEvents
@@ -53,6 +54,12 @@ async def play_events(seed: int, arena: Arena, folder: Path, ledger: str, **alwa
     """As `play`, of a sync of events."""
     rng = random.Random(f"events {seed}")
     return await _play(WatchedEvents(arena, folder, ledger, rng, always))
+
+
+async def play_messages(seed: int, arena: Arena, folder: Path, ledger: str, **always: Any) -> Watched:
+    """As `play`, of a sync of triggers."""
+    rng = random.Random(f"messages {seed}")
+    return await _play(WatchedMessages(arena, folder, ledger, rng, always))
 
 
 async def _play(watched: Watched) -> Watched:

@@ -104,7 +104,7 @@ class Watched:
     # What arrives.
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        braze = scope["path"].startswith(("/users/", "/catalogs"))
+        braze = scope["path"].startswith(("/users/", "/catalogs", "/campaigns/", "/transactional/"))
         name = self.named(scope) if braze else "caspio"
         self._happens(f"{name}:comes")
 

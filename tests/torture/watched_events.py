@@ -59,8 +59,8 @@ class WatchedEvents(Watched):
 
         async def overheard() -> Any:
             message = await receive()
-            if not people and scope["path"] == "/users/track" and message.get("body"):
-                people.extend({str(each["external_id"]) for each in orjson.loads(message["body"]).get("events", ())})
+            if not people and message.get("body"):
+                people.extend(self.people_in(scope["path"], message["body"]))
                 self.faults += [f"{each} is in two requests at once" for each in people if self._flying[each]]
                 self._flying.update(people)
             return message
@@ -74,18 +74,27 @@ class WatchedEvents(Watched):
 
         await super().app(scope, overheard, answer)
 
+    def people_in(self, path: str, body: bytes) -> set[str]:
+        """Whose events a request holds."""
+        if path != "/users/track":
+            return set()
+        return {str(each["external_id"]) for each in orjson.loads(body).get("events", ())}
+
     def look(self) -> None:
         fresh = [entry for entry in self.shop.braze.log if entry.request > self._last_request]
         for entry in fresh:
             self._last_request = entry.request
             properties = entry.object["properties"]
-            version = self.shop.version_of(properties)
             self.faults += self.shop.faults_in(properties)
-            self.arrivals[version] += 1
-            again = self.arrivals[version] > 1
-            if again and (self.shop.told.when_lost == "hold" or version[0] not in self.doubted):
-                self.faults.append(f"{version} arrived {self.arrivals[version]} times, and nobody doubted it")
+            self.note_arrival(self.shop.version_of(properties))
         self._look_at_order([entry.object for entry in fresh])
+
+    def note_arrival(self, version: Version) -> None:
+        """A version came: twice only where it was in doubt, and the file lets it be sent once more."""
+        self.arrivals[version] += 1
+        again = self.arrivals[version] > 1
+        if again and (self.shop.told.when_lost == "hold" or version[0] not in self.doubted):
+            self.faults.append(f"{version} arrived {self.arrivals[version]} times, and nobody doubted it")
 
     def _look_at_order(self, objects: list[dict[str, Any]]) -> None:
         """Within a request; what is in several requests of a batch hangs on the rows of that batch."""

@@ -29,6 +29,7 @@ from caspio_sync.wire.taken import Taken
 RECIPIENTS = 50  # of one request
 CALLS_PER_HOUR = 250_000  # the pool of individual recipients (Braze, 2.1)
 _HOUR = 3600.0
+_MESSAGES = "messages"  # of a request of ours; Braze takes each alone
 _LATEST = '"prioritization":["most_recently_updated"]'  # of several profiles with one address a single one is meant
 _NO_PART = re.compile(r"[^A-Za-z0-9_-]")  # of an external_send_id
 
@@ -45,7 +46,7 @@ class TriggerEndpoint:
     async def deliver(self, request: Request, *, seconds: float) -> Taken:
         """As `Endpoint.deliver`."""
         body = request.body
-        if request.envelope.objects == 1:  # a transactional message is the whole body
+        if request.envelope.array == _MESSAGES:  # a transactional message is the whole body
             (body,) = (orjson.dumps(each) for each in orjson.loads(body)[request.envelope.array])
         return await self._client.send(self._path, body, seconds=seconds)
 
@@ -83,7 +84,7 @@ class TriggerSink(OccurrenceSink):
         named = {"canvas_id": sync.canvas_id, "campaign_id": sync.campaign_id, "send_id": sync.send_id}
         head = "".join(f'"{name}":{json.dumps(value)},' for name, value in named.items() if value is not None)
         self.envelopes = (
-            Envelope("messages", 1, REQUEST_BYTES)
+            Envelope(_MESSAGES, 1, REQUEST_BYTES)
             if sync.transactional
             else Envelope("recipients", RECIPIENTS, REQUEST_BYTES, head=head, one_a_key=True),
         )
