@@ -125,7 +125,8 @@ async def open_run(
                 connect.clock,
                 of=HINTS if options.hints else RUN,
                 wait_seconds=wait_seconds,
-                pk_range=options.pk_range,
+                # What a person did stays in its order, in whichever ranges it is.
+                pk_range=options.pk_range if looked.prepared.definition.one_row_a_key else None,
             )
         )
         killed = await ledger.do(_bury, ledger.ledger, name, settings, lease)
