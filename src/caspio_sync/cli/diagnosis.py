@@ -53,6 +53,13 @@ def ledger_findings(ledger: Ledger, syncs: Sequence[str], now: datetime) -> Iter
                 f"run the sync: `caspio-sync run {run.sync}` takes over, says so, and puts Prefect's record right",
             )
     for sync in syncs:
+        if (pause := ledger.paused(sync)) is not None:
+            kept = "nothing is read or sent" if pause.everything else "opt-outs and erasures alone are sent"
+            yield Finding(
+                "warning",
+                f"{sync}: paused since {moment(pause.at)}{f' ({pause.reason})' if pause.reason else ''}: {kept}",
+                f"`caspio-sync resume {'--all' if pause.of_all else sync}`, when what it was paused for is over",
+            )
         yield from _of_failures(sync, ledger)
         cursor = ledger.cursor(sync)
         if cursor is not None and cursor.watermark is not None and is_ahead(cursor.watermark, now):

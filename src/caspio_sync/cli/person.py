@@ -14,12 +14,13 @@ from caspio_sync.settings import current_settings
 from caspio_sync.sync_files import fault_in_name
 
 
-def teller(sync: str, key: str, values: bool) -> Story:
+def teller(sync: str, key: str, pk: int | None, values: bool) -> Story:
     """Tell a row's story; Caspio is asked for it now.
 
     Args:
         sync: name of the sync.
         key: the identity, as it was typed.
+        pk: PK_ID of the row that is meant, where several bear the key.
         values: whether values are shown; else their shape.
 
     Raises:
@@ -30,7 +31,7 @@ def teller(sync: str, key: str, values: bool) -> Story:
     settings = current_settings()
     with open_ledger(settings) as ledger:
         chosen_syncs(settings, ledger, sync)
-        told = tell(settings, ledger, sync, key)
+        told = tell(settings, ledger, sync, key, pk=pk)
     return story_of(told, values=values)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -24,6 +25,7 @@ from caspio_sync.errors import CaspioSyncError, UnexpectedError
 
 _LOG = logging.getLogger(__name__)
 _MOST_BYTES = 10_000  # of a form
+_PK = re.compile(r"[0-9]{1,18}")
 _PERSON, _ENTER = "/person", "/enter"
 _HEADERS = {
     # Nothing is loaded from elsewhere, no page stands in another one's frame, and no script in a page runs.
@@ -118,18 +120,21 @@ class Dashboard:
         return await run_in_threadpool(self._told, form)
 
     def _told(self, form: dict[str, str]) -> Response:
-        sync, key, values = form.get("sync", ""), form.get("key", ""), form.get("values") == "shown"
+        sync, key, pk = form.get("sync", ""), form.get("key", ""), form.get("pk", "").strip()
+        values = form.get("values") == "shown"
         story: Story | None = None
         error = ""
         if form and not key.strip():
             error = "The key is empty; give the value of the row's identity field."
+        elif pk and not _PK.fullmatch(pk):
+            error = "A PK_ID is a whole number."
         elif form:
             try:
                 with self._telling:
-                    story = self._tell(sync, key, values)
+                    story = self._tell(sync, key, int(pk) if pk else None, values)
             except CaspioSyncError as failure:
                 error = str(failure)
-        return HTMLResponse(self._pages.person(sync=sync, key=key, values=values, story=story, error=error))
+        return HTMLResponse(self._pages.person(sync=sync, key=key, pk=pk, values=values, story=story, error=error))
 
     async def _enter(self, request: Request) -> Response:
         form = await _form(request) if request.method == "POST" else dict(request.query_params)

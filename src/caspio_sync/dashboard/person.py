@@ -60,5 +60,8 @@ class Story:
     outcomes: Sequence[OutcomeLine]
 
 
-Tell = Callable[[str, str, bool], Story]
-"""Tells of a sync's row with a key, values shown or masked; raises CaspioSyncError, whose text is for people."""
+Tell = Callable[[str, str, int | None, bool], Story]
+"""Tells of a sync's row with a key (of several, of the one with this PK_ID), values shown or masked.
+
+It raises CaspioSyncError, whose text is for people.
+"""

@@ -267,6 +267,29 @@ def test_rows_are_counted_again_once_anything_was_written(months: Shop, database
     assert figures(visitor.get("/sync/customers").text, "rows") == []
 
 
+def test_a_ledger_in_postgresql_is_shown_alike(
+    shop: Shop, postgresql_ledger: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = []
+    for url in (None, postgresql_ledger):
+        if url is not None:
+            monkeypatch.setenv("CASPIO_SYNC_LEDGER_URL", url)
+        shop.write_sync()
+        with shop.ledger() as ledger:
+            ended(shop, ledger, "r1", verdicts={"sent": 3, "quarantined": 1}, data_points=9, caspio_calls=2)
+            ledger.take_calls("caspio.test", shop.clock.now().replace(hour=0, minute=0, second=0, microsecond=0), 17)
+            ledger.pause("customers", reason="a price")
+        shop.record({"A1": ("sent", None), "B2": ("quarantined", "email_format | email: is no address")}, run="r2")
+        visitor = Visitor()
+        names = ("rows", "sent", "data_points", "held", "runs", "calls_today")
+        told = {name: figures(visitor.get("/").text, name) for name in names}
+        page = visitor.get("/sync/customers").text
+        assert visitor.get("/run/r1").status_code == 200
+        pages.append((told, table(page, "held-table")[0][:3], "paused" in page, len(table(page, "run-table"))))
+    assert pages[0] == pages[1]
+    assert pages[0][0]["rows"] == ["quarantined 1", "sent 1"]
+
+
 # Who may look.
 
 
@@ -396,6 +419,23 @@ def test_what_nobody_knows_is_said_and_the_address_never_bears_a_key(entered: Vi
     page = entered.get("/person").text
     assert re.findall(r'<form method="(\w+)" action="/person"', page) == ["post"]
     assert "A1" not in entered.ask("GET", "/person?sync=customers&key=A1").text
+
+
+def test_of_several_rows_with_a_key_the_one_that_is_meant_is_told(months: Shop, entered: Visitor) -> None:
+    by_name = SYNC.replace("external_id: CustomerNo", "external_id: FirstName").replace("  first_name: FirstName\n", "")
+    months.write_sync(by_name)
+    rows = [
+        {"CustomerNo": number, "FirstName": "Twin", "Email": f"{number}@example.com", "Number": 40 + place}
+        for place, number in enumerate(("D4", "E5"))
+    ]
+    emails = []
+    for pk in months.caspio.insert_rows("Customers", rows):
+        page = entered.post("/person", sync="customers", key="Twin", pk=str(pk), values="shown").text
+        emails.append(next(row[1] for row in table(page, "field-table") if row[0] == "email"))
+    assert emails == ["d4@example.com", "e5@example.com"]
+    for wrong in ("x", "-1", "1e3", "9" * 40, "٣"):
+        answer = entered.post("/person", sync="customers", key="A1", pk=wrong)
+        assert (answer.status_code, "A PK_ID is a whole number" in text_of(answer.text)) == (200, True)
 
 
 def test_without_caspio_the_ledger_s_part_is_told(months: Shop, entered: Visitor) -> None:

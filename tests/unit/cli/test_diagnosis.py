@@ -79,6 +79,20 @@ def test_a_sync_whose_runs_fail_is_not_well(
     assert [each.what for each in found] == ([] if told is None else [f"customers: {told}"])
 
 
+@pytest.mark.parametrize(("sync", "ends"), [("customers", "resume customers"), (None, "resume --all")])
+def test_a_pause_is_told_with_what_ends_it(ledger: Ledger, sync: str | None, ends: str) -> None:
+    ledger.pause(sync, reason="a wrong price")
+    (finding,) = troubles(ledger_findings(ledger, ["customers"], NOW))
+    assert finding.what == (
+        "customers: paused since 2026-03-02 12:00:00 UTC (a wrong price): opt-outs and erasures alone are sent"
+    )
+    assert ends in finding.remedy
+    ledger.pause(sync, everything=True)
+    assert troubles(ledger_findings(ledger, ["customers"], NOW))[0].what.endswith("UTC: nothing is read or sent")
+    ledger.resume(sync)
+    assert troubles(ledger_findings(ledger, ["customers"], NOW)) == []
+
+
 def test_a_dead_holder_is_an_orphaned_run(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     ledger.acquire_lease("customers", started(ledger))
     monkeypatch.setattr("caspio_sync.cli.diagnosis.has_died", lambda _: True)
