@@ -2,9 +2,12 @@
 
 import asyncio
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from caspio_sync.engine import pausing
+from caspio_sync.errors import PausedError
 from caspio_sync.sandbox.data import load_customers
 from tests.flows.world import World
 
@@ -215,3 +218,33 @@ def test_keys_from_the_form_are_masked_once_the_run_has_begun(world: World) -> N
     report, kept = asyncio.run(as_a_worker_does())
     assert (report.read, report.sent) == (2, 2)
     assert kept.parameters == {"parameters": {"sync": "customers", "limit": 4, "keys": ["**********"] * 2}}
+
+
+def test_a_run_that_is_paused_on_its_way_ends_as_blocked_and_says_by_what(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, seconds in (("LOOK_SECONDS", 0.05), ("PATIENCE_SECONDS", 1.0), ("ENDING_SECONDS", 0.5)):
+        monkeypatch.setattr(pausing, name, seconds)
+    monkeypatch.setenv("BRAZE_CONNECTIONS", "1")
+    world.people(3000)
+    world.sync()
+    app = world.braze.app
+
+    async def slowly(scope: Any, receive: Any, send: Any) -> None:
+        if world.braze.requests == 5:
+            with world.ledger() as ledger:
+                ledger.pause("customers", reason="a wrong price")
+        await asyncio.sleep(0.05)
+        await app(scope, receive, send)
+
+    monkeypatch.setattr(world.braze, "app", slowly)
+    with pytest.raises(PausedError, match="the run ended where it stood"):
+        world.run()
+    sent = len(world.sent())
+    assert 0 < sent < 1500
+    state = run_of(UUID(flow_run_id(world))).state
+    assert (state.name, "(a wrong price)" in state.message) == ("Blocked", True)
+    monkeypatch.setattr(world.braze, "app", app)
+    with world.ledger() as ledger:
+        assert ledger.resume("customers")
+    assert world.run().sent == 3000 - sent

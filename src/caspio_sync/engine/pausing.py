@@ -78,7 +78,7 @@ async def heeding_pauses(run: SyncRun) -> AsyncIterator[None]:
     looking = asyncio.create_task(look())
     try:
         yield
-    except BaseException:
+    except (asyncio.CancelledError, CaspioSyncError):
         if ended:
             raise ended[0] from None
         raise
