@@ -14,6 +14,7 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.settings import (
     SANDBOX_VARIABLE,
     ReceiverSettings,
+    UiSettings,
     account_variables,
     destination_settings,
     load_settings,
@@ -105,6 +106,7 @@ def test_compose_workers_share_ledger_and_server_and_nothing_is_public(compose: 
     assert ports == ["127.0.0.1:4200:4200", "127.0.0.1:8780:8780"]
 
 
+OF_THE_PAGE = {"CASPIO_SYNC_UI_TOKEN"}  # which compose does not serve
 OF_THE_RECEIVER = {
     "CASPIO_SYNC_RECEIVER_TOKEN",
     "CASPIO_SYNC_RECEIVER_OLD_TOKEN",
@@ -126,7 +128,7 @@ def _example_variables() -> set[str]:
 
 def test_the_example_names_every_variable_that_a_person_may_set() -> None:
     own = {SANDBOX_VARIABLE, FILE_VARIABLE}  # set by our own commands
-    known = {*variables(), *variables(ReceiverSettings)} - own
+    known = {*variables(), *variables(ReceiverSettings), *variables(UiSettings)} - own
     assert _example_variables() == {*known, "POSTGRES_PASSWORD", "POSTGRES_RECEIVER_PASSWORD"}
 
 
@@ -135,6 +137,7 @@ def test_compose_passes_every_variable_as_it_is_and_no_sandbox_in_its_place(comp
     environment = compose["services"][service]["environment"]
     of_compose = {"CASPIO_SYNC_HOME", "CASPIO_SYNC_SYNCS", "CASPIO_SYNC_LEDGER_URL"}
     passed = {name for name in _example_variables() if not name.startswith("POSTGRES_")} - of_compose - OF_THE_RECEIVER
+    passed -= OF_THE_PAGE
     passed.add("CASPIO_SYNC_PAYLOAD_KEYS")  # the runs decrypt what the receiver encrypts
     assert {name: environment.get(name) for name in passed} == {name: f"${{{name}:-}}" for name in passed}
     assert SANDBOX_VARIABLE not in environment
