@@ -594,3 +594,56 @@ def test_the_file_of_the_documentation_sends_what_it_says(world: World) -> None:
     posted(world, {"order": {"customer": {"id": "c1"}, "total": 12.5, "placed_at": "2026-03-02T12:00:00Z"}})
     assert world.run("orders").verdicts == {"sent": 1}
     assert arrived(world)[0]["properties"] == {"total": 12.5}
+
+
+# A first file.
+
+
+def proposed(world: World, *words: str, name: str = "orders") -> str:
+    done = CliRunner().invoke(app, ["init", name, "--posts", "/in/orders", *words])
+    assert done.exit_code == 0, f"{done.output}{done.exception!r}"
+    text = (world.folder / "syncs" / f"{name}.yaml").read_text(encoding="utf-8")
+    assert "c1@example.com" not in done.output + text
+    return text
+
+
+def test_a_first_file_is_proposed_of_what_was_posted_and_sends_it(world: World) -> None:
+    more = {
+        "weird key": "x",
+        "it's": 1,
+        "PK_ID": 7,
+        "lines": [{"a": 1}],
+        "none": None,
+        "mixed": 1,
+        "seen_at": 1772452800,
+    }
+    posted(world, order(1, **more), order(2, mixed="x", id="o2", customer={"id": "c2", "more": {"id": "d"}}))
+    text = proposed(world, "--kind", "events")
+    for line in (
+        "  posts: /in/orders", "    id: $.order.id", "    customer_id: $.order.customer.id", "    total: {path: $.order.total, type: number}",
+        "    pieces: {path: $.order.pieces, type: integer}", "    gift: {path: $.order.gift, type: boolean}",
+        "    tags: {path: $.order.tags, type: list}", """    weird_key: "$.order['weird key']\"""", "    mixed: $.order.mixed",
+        "    seen_at: {path: $.order.seen_at, type: unix}", "kind: events", "time: at",
+    ):  # fmt: skip
+        assert line in text, line
+    assert "table:" not in text
+    assert "lines:" not in text
+    assert "PK_ID: $" not in text
+    assert world.run("orders").verdicts == {"sent": 2}
+    assert {each["name"] for each in arrived(world)} == {"orders"}
+
+
+@pytest.mark.parametrize("kind", ["purchases", "triggers"])
+def test_other_kinds_are_proposed_of_posts_as_well(world: World, kind: str) -> None:
+    posted(world, {"customer_id": "c1", "product_id": "p", "price": 1.5, "bought_at": "2026-03-02T12:00:00Z"})
+    assert f"kind: {kind}" in proposed(world, "--kind", kind)
+
+
+def test_no_file_is_proposed_of_nothing_or_for_what_reads_no_posts(world: World) -> None:
+    nothing = CliRunner().invoke(app, ["init", "orders", "--posts", "/in/orders", "--kind", "events"])
+    assert "nothing was posted to /in/orders yet" in str(nothing.exception)
+    posted(world, order(1))
+    for words in (["--kind", "profiles"], ["--kind", "events", "--table", "T"]):
+        assert CliRunner().invoke(app, ["init", "orders", "--posts", "/in/orders", *words]).exit_code == 2
+    assert CliRunner().invoke(app, ["init", "orders", "--posts", "/orders", "--kind", "events"]).exit_code == 2
+    assert not (world.folder / "syncs" / "orders.yaml").exists()

@@ -15,6 +15,7 @@ from caspio_sync.caspio.client import Source
 from caspio_sync.caspio.windows_zones import stamped_zone
 from caspio_sync.cli.examine_rows import refused_names
 from caspio_sync.cli.findings import refuse_missing
+from caspio_sync.cli.posted_fields import as_declared, described, posted_fields
 from caspio_sync.cli.show import OUT, show_table
 from caspio_sync.cli.sync_name import new_name
 from caspio_sync.engine.connect import CONNECT
@@ -25,12 +26,14 @@ from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.guesses import NOTHING
 from caspio_sync.mapping.sync_file import load_sync, parse_sync
 from caspio_sync.mapping.values import sinks_at
+from caspio_sync.places import POSTS_PATH
 from caspio_sync.registry import DEFAULT_DESTINATION, DESTINATIONS, KINDS
 from caspio_sync.schemas import CaspioField
 from caspio_sync.settings import Settings, current_settings
 from caspio_sync.sync_files import SyncFiles
 
 _TABLE_LINE = re.compile(r"(?m)^  table: .*$")
+_OF_ROWS = re.compile(r"(?m)^(?:# when:|on_update:|  # no cursor).*\n")  # what is said of rows, and not of posts
 _PAGING_TYPES = ("AUTONUMBER", "INTEGER")
 
 
@@ -41,6 +44,9 @@ def init(
     ],
     table: Annotated[str | None, typer.Option("--table", help="The Caspio table to read.")] = None,
     view: Annotated[str | None, typer.Option("--view", help="The Caspio view to read, instead of a table.")] = None,
+    posts: Annotated[
+        str | None, typer.Option("--posts", help="The path of posts to read instead, such as /in/orders.")
+    ] = None,
     kind: Annotated[
         str,
         typer.Option(
@@ -58,14 +64,18 @@ def init(
 
     Of `--kind engagement` it proposes which columns take what Braze learns of people.
 
-    It is a guess by name and type, with comments on what to look at. Only Caspio's field list is read, no row, and
-    nothing is sent. Then `check` says what is left to correct, and `plan` what a run would do.
+    It is a guess by name and type, with comments on what to look at. Only Caspio's field list is read, no row (of
+    `--posts` the first that are kept, of which no value is shown), and nothing is sent. Then `check` says what is left
+    to correct, and `plan` what a run would do.
 
     Example: `caspio-sync init customers --table Customers`
     """
-    source = _source(table, view)
+    source = _source(table, view, posts)
     if kind not in KINDS:
         raise typer.BadParameter(f"--kind {kind} is none of {', '.join(KINDS)}")
+    if posts is not None and not kind_named(kind).definition.takes_posts:
+        taking = ", ".join(each for each in KINDS if kind_named(each).definition.takes_posts)
+        raise typer.BadParameter(f"--kind {kind} reads no posts; there are: {taking}")
     if destination not in DESTINATIONS or kind not in sinks_at(destination):
         taking = ", ".join(each for each in DESTINATIONS if kind in sinks_at(each))
         raise typer.BadParameter(f"--destination {destination} takes no {kind}; there are: {taking}")
@@ -76,8 +86,14 @@ def init(
         )
     settings = current_settings()
     path = _free_path(settings, name, force=force)
-    fields = asyncio.run(_fields(settings, source))
-    text = propose(path.stem, source, fields, kind, written=_written(settings, source), destination=destination)
+    if posts is None:
+        fields = asyncio.run(_fields(settings, source))
+        text = propose(path.stem, source, fields, kind, written=_written(settings, source), destination=destination)
+    else:
+        found = posted_fields(settings, posts)
+        fields = as_declared(found)
+        text = propose(path.stem, source, fields, kind, destination=destination, alone=True)
+        text = _OF_ROWS.sub("", _TABLE_LINE.sub(lambda _: "\n".join(described(posts, found)), text, count=1))
     definition = parse_sync(text, path)
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True)
@@ -95,6 +111,7 @@ def propose(
     *,
     written: Mapping[str, str] = NOTHING,
     destination: str = DEFAULT_DESTINATION,
+    alone: bool = False,
 ) -> str:
     """Text of the sync file for a table or a view.
 
@@ -105,6 +122,7 @@ def propose(
         kind: of the sync.
         written: columns that other syncs write already, and what they hold.
         destination: where its rows are to go.
+        alone: whether nothing belongs to a row in other tables.
 
     Raises:
         ConfigurationError: no field can name a profile or an item, none can page the view, or no column takes what
@@ -113,7 +131,13 @@ def propose(
     zone = stamped_zone(fields)
     returned = {column: what for each in KINDS for column, what in kind_named(each).guess_back(fields).items()}
     text = kind_named(kind).propose(
-        name, source.name, fields, time_zone=zone, returned={**returned, **written}, destination=destination
+        name,
+        source.name,
+        fields,
+        time_zone=zone,
+        returned={**returned, **written},
+        destination=destination,
+        alone=alone,
     )
     if kind in (sinks := sinks_at(destination)):
         text += "".join(f"{line}\n" for line in sinks[kind].proposed)
@@ -137,10 +161,12 @@ def _paging_field(source: Source, fields: Sequence[CaspioField]) -> str:
     return min(unique, key=lambda each: _PAGING_TYPES.index(each.type)).name
 
 
-def _source(table: str | None, view: str | None) -> Source:
-    if (table is None) == (view is None):
-        raise typer.BadParameter("name one of --table and --view")
-    return Source(str(table or view), is_view=view is not None)
+def _source(table: str | None, view: str | None, posts: str | None) -> Source:
+    if sum(each is not None for each in (table, view, posts)) != 1:
+        raise typer.BadParameter("name one of --table, --view and --posts")
+    if posts is not None and not POSTS_PATH.fullmatch(posts):
+        raise typer.BadParameter(f"{posts} is no path to post to, such as /in/orders")
+    return Source(str(table or view or posts), is_view=view is not None)
 
 
 def _free_path(settings: Settings, name: str, *, force: bool) -> Path:
@@ -182,10 +208,18 @@ def _show(path: Path, name: str, definition: Sync, fields: Sequence[CaspioField]
     title = destination_of(definition).title
     OUT.print(f"[bold]{escape(str(path))}[/] written; what was guessed:\n", soft_wrap=True)
     mapped = [(each, types[each], roles[each]) for each in types if each in roles]
-    show_table("", ("Caspio field", "type", f"from {title}" if kind.returns else f"in {title}"), mapped)
+    show_table(
+        "",
+        (
+            "field" if definition.source.posts else "Caspio field",
+            "type",
+            f"from {title}" if kind.returns else f"in {title}",
+        ),
+        mapped,
+    )
     if left := [each for each in types if each not in roles]:
         OUT.print(f"\nnot mapped, look at the comments in the file: {escape(', '.join(left))}", soft_wrap=True)
-    if definition.source.cursor is None and not kind.returns:
+    if definition.source.cursor is None and definition.source.posts is None and not kind.returns:
         OUT.print("no cursor: the table has no Timestamp field that is stamped on update, so every run reads all rows")
     OUT.print(
         f"\nNext: read the file line by line ({kind.words.look_at.format(title=title)}), then\n"

@@ -37,6 +37,7 @@ class Propose(Protocol):
         time_zone: str | None = None,
         returned: Mapping[str, str] = ...,
         destination: str = ...,
+        alone: bool = ...,
     ) -> str:
         """YAML text that can be read as it is, with comments on what to look at."""
 

@@ -68,7 +68,7 @@ def test_a_view_without_such_a_number_is_refused(shop: Shop) -> None:
 def test_table_and_view_together_are_a_usage_error(shop: Shop) -> None:
     result = shop.run("init", "customers", "--table", "Customers", "--view", "Buyers")
     assert result.exit_code == 2
-    assert "name one of --table and --view" in result.output
+    assert "name one of --table, --view and --posts" in result.output
 
 
 def test_a_name_that_leaves_the_folder_is_refused(shop: Shop) -> None:

@@ -29,6 +29,7 @@ def propose_events(
     *,
     time_zone: str | None = None,
     destination: str = registry.DEFAULT_DESTINATION,
+    alone: bool = False,
     **_: object,
 ) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
@@ -39,6 +40,7 @@ def propose_events(
         fields: its fields, as Caspio declares them.
         time_zone: IANA zone of its wall clocks; None leaves it to a person.
         destination: where its rows are to go.
+        alone: whether nothing belongs to a row in other tables, so that no lines are proposed.
 
     Raises:
         ConfigurationError: no field can name a person, or none tells when it happened.
@@ -50,7 +52,7 @@ def propose_events(
     named = re.sub(r"[^A-Za-z0-9_]+", "_", name)[: values.rules["event_name"].chars]
     number = _found(fields, _ORDER, KEY_TYPES)
     is_of_orders = number is not None and _found(fields, _PRODUCT, KEY_TYPES) is None
-    if number is not None and is_of_orders and ORDER_PLACED in values.schemas:
+    if number is not None and is_of_orders and not alone and ORDER_PLACED in values.schemas:
         head = _head(name, table, "events", fields, time_zone, person, "eCommerce events", destination)
         return "\n".join([*head, *_order(table, fields, number, when), "", *_ending()]) + "\n"
     lines = [

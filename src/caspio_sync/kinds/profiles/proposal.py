@@ -22,6 +22,7 @@ def propose_sync(
     time_zone: str | None = None,
     returned: Mapping[str, str] = NOTHING,
     destination: str = registry.DEFAULT_DESTINATION,
+    **_: object,
 ) -> str:
     """YAML text of a sync that can be read as it is, with comments on what to look at.
 
