@@ -192,3 +192,16 @@ def test_a_bounced_contact_says_so_on_each_of_its_lists(empty_dates: str, never:
     )
     assert (sound["bounced_hard"], sound["bounced_date"]) == ("0", never)
     assert (bounced["bounced_hard"], bounced["bounced_date"][:3]) == ("1", "202")
+
+
+def test_what_a_contact_has_may_come_in_pages() -> None:
+    lists = {str(number): f"List {number}" for number in range(100, 125)}
+    account = MailAccount(lists=lists, parts_in_pages=True)
+    number = account.contact_id("a@example.com")
+    for name in lists.values():
+        account.sandbox.set_status("a@example.com", name, "1")
+    told = [
+        account.call("GET", f"/contacts/{number}/contactLists", params=query).json()["contactLists"]
+        for query in ({}, {"limit": 100}, {"offset": 20}, {"offset": 30})
+    ]
+    assert [len(each) for each in told] == [20, 25, 5, 0]

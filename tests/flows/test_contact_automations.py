@@ -340,3 +340,15 @@ def test_bad_files_are_refused_with_their_line(shop: Shop) -> None:
         with pytest.raises(ConfigurationError, match=r"contacts\.yaml:1[23]") as error:
             load_sync(current_settings().sync_file("contacts"))
         assert word in str(error.value)
+
+
+def test_who_was_in_many_automations_enters_none_again_where_their_counts_come_in_pages(shop: Shop) -> None:
+    automations = {str(number): f"Series {number}" for number in range(100, 125)} | {"21": "Welcome"}
+    contacts = shop(3, ENROLS, automations=automations, multientry=True, parts_in_pages=True)
+    contacts.run()
+    store = contacts.account.store
+    for number in automations:
+        store.enrol(store.contacts[contacts.there(2)["id"]], number, 0.0)
+    contacts.change(2, Level="s")
+    assert contacts.run().code == 0
+    assert entered(contacts)["p2"]["Welcome"] == 1

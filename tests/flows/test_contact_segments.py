@@ -201,3 +201,16 @@ consent:
     ended = contacts.world.ended("back")
     assert ended.code == 2
     assert "back.yaml:8: in 'contacts' a condition decides who is on this list" in ended.message
+
+
+MANY = {str(number): f"List {number}" for number in range(100, 125)} | {"11": "Newsletter", "12": "Offers"}
+
+
+def test_who_left_one_of_many_lists_is_not_put_on_again_where_a_contacts_lists_come_in_pages(shop: Shop) -> None:
+    contacts = shop(3, SEGMENT, lists=MANY, parts_in_pages=True)
+    contacts.run()
+    for name in sorted({*MANY.values()} - {"Newsletter", "Offers"}):
+        contacts.account.set_status("p1@example.com", name, ON)
+    contacts.account.set_status("p1@example.com", "Offers", OFF)
+    turn(contacts, 1, 50)
+    assert status(contacts, 1) == OFF

@@ -113,6 +113,6 @@ class Automations:
 
     async def _entered(self, contact: str) -> set[str]:
         """GET /contacts/{id}/automationEntryCounts: ids of the automations that it is in, or ever was."""
-        path, doing = f"/contacts/{contact}/automationEntryCounts", "reading which automations a contact entered"
-        rows = await self._client.page(path, "automationEntryCounts", doing)
+        doing = "reading which automations a contact entered"
+        rows = await self._client.parts(contact, "automationEntryCounts", doing)
         return {str(each["id"]) for each in rows if str(each.get("contactEntryCount")) != "0"}

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from caspio_sync.clock import Clock, SystemClock
 from caspio_sync.delivery.paced import PacedCalls
+from caspio_sync.destinations.activecampaign.access import base_url, checked_key
 from caspio_sync.destinations.activecampaign.answers import (
     ForbiddenError,
     Heard,
@@ -35,6 +36,7 @@ from caspio_sync.wire.http import USER_AGENT, ConnectionPool, RateLimit, Refused
 
 TITLE = PLAIN.title
 PAGE = 100  # of any collection (ActiveCampaign, pagination)
+_USUAL_PAGE = 20  # where a limit is not heeded
 MOST_PAGES = 1_000  # of fields or lists: whoever has more answers the same page again and again
 IMPORTS, SINGLE_IMPORTS = (90, 60.0), (18, 60.0)  # of 100, and of 20 with a single contact, in a minute (bulk import)
 _MINUTE = 60.0
@@ -75,10 +77,10 @@ class ActiveCampaignClient(Closing):
         timeout_seconds: float = 30.0,
     ) -> None:
         self._clock = clock or SystemClock()
-        self._base = _base(url)
+        self._base = base_url(url)
         self._headers = httpx.Headers(
             {
-                "Api-Token": _checked(key),
+                "Api-Token": checked_key(key),
                 "Content-Type": "application/json",
                 "Accept": "application/json",
                 "User-Agent": USER_AGENT,
@@ -169,9 +171,23 @@ class ActiveCampaignClient(Closing):
 
     async def memberships(self, number: str) -> dict[str, Mapping[str, Any]]:
         """GET /contacts/{id}/contactLists: the row of each list, with its `status`, by the list's id."""
-        doing = "reading the lists of a contact"
-        answer = await self._ask("GET", f"/contacts/{number}/contactLists", doing)
-        return {str(each["list"]): each for each in _rows(answer, "contactLists", doing)}
+        rows = await self.parts(number, "contactLists", "reading the lists of a contact")
+        return {str(each["list"]): each for each in rows}
+
+    async def parts(self, number: str, name: str, doing: str) -> list[dict[str, Any]]:
+        """GET /contacts/{id}/{name}: all that a contact has of something, such as lists.
+
+        Whether they come in pages is not documented: all may come at once, and again. One that was overlooked may be a
+        list that the person left.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        while True:
+            known = len(found)
+            path, query = f"/contacts/{number}/{name}", {"limit": str(PAGE), "offset": str(known)}
+            rows = await self.page(path, name, doing, **query)
+            found |= {str(each["id"]): each for each in rows}
+            if len(rows) < _USUAL_PAGE or len(found) == known:
+                return list(found.values())
 
     async def put_on(self, number: str, on: str, status: str) -> None:
         """POST /contactLists. It re-subscribes whoever left (ActiveCampaign, lists): for that there is `subscribe`.
@@ -369,24 +385,3 @@ def _id(answer: Heard, name: str, doing: str) -> str:
     if not isinstance(named, dict) or not named.get("id"):
         raise ConfigurationError(f"{doing}: ActiveCampaign's answer names no {name}; check ACTIVECAMPAIGN_URL")
     return str(named["id"])
-
-
-def _base(url: str) -> str:
-    base = url.strip().rstrip("/").removesuffix("/api/3")
-    try:
-        read = httpx.URL(base)
-    except httpx.InvalidURL:
-        read = httpx.URL("")
-    if read.scheme not in {"https", "http"} or not read.host:
-        raise ConfigurationError(
-            "ACTIVECAMPAIGN_URL: is no address; copy the API URL of Settings > Developer, such as "
-            "https://account.api-us1.com"
-        )
-    return f"{base}/api/3"
-
-
-def _checked(key: SecretStr) -> str:
-    text = key.get_secret_value().strip()
-    if not text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ConfigurationError("ACTIVECAMPAIGN_KEY is empty or holds characters no key has; copy it again")
-    return text

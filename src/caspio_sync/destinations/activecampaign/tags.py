@@ -135,18 +135,11 @@ class Tags:
 
     async def of(self, contact: str) -> dict[str, str]:
         """GET /contacts/{id}/contactTags: the tag's id, by the join's. Nothing for a contact that is gone."""
-        doing, path = "reading the tags of a contact", f"/contacts/{contact}/contactTags"
-        joins: dict[str, str] = {}
-        while True:
-            known = len(joins)
-            try:
-                rows = await self._client.page(path, "contactTags", doing, limit=str(PAGE), offset=str(known))
-            except MissingError:
-                return {}
-            joins |= {str(each["id"]): str(each["tag"]) for each in rows}
-            # Whether there are pages at all is not documented: all rows may come at once, and come again.
-            if len(rows) < PAGE or len(joins) == known:
-                return joins
+        try:
+            rows = await self._client.parts(contact, "contactTags", "reading the tags of a contact")
+        except MissingError:
+            return {}
+        return {str(each["id"]): str(each["tag"]) for each in rows}
 
     async def _known(self, name: str) -> str:
         number = await self.id(name)

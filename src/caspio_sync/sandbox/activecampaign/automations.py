@@ -54,7 +54,7 @@ class Automations:
         """GET /contacts/{id}/automationEntryCounts: how often the contact entered each, those left since included."""
         entered = self._store.contact(call.parts[1]).entered
         told = [self._counted(number, times) for number, times in entered.items()]
-        return Reply(200, {"automationEntryCounts": told})
+        return Reply(200, {"automationEntryCounts": call.part(told, in_pages=self._behaviour.parts_in_pages)})
 
     def joins(self, call: Call) -> Reply:
         """GET /contactAutomations: those of all contacts; no page of the vendor names it."""

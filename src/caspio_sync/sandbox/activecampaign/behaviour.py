@@ -54,6 +54,7 @@ class ActiveCampaignBehaviour(BaseModel):
     bad_email_status: Literal[422, 400] = 422
     empty_clears: bool = True
     deletes_a_month: int | None = None
+    parts_in_pages: bool = False  # whether a contact's lists, tags and entries come 20 at a time, as collections do (2)
 
     # 5: custom fields.
     made_field: Literal["object", "list"] = "object"

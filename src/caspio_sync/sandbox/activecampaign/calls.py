@@ -89,6 +89,11 @@ class Call:
         """Offset and limit: 20 by default, 100 at the most (2)."""
         return self._number("offset", 0), min(self._number("limit", DEFAULT_LIMIT), MOST)
 
+    def part(self, rows: list[dict[str, Any]], *, in_pages: bool) -> list[dict[str, Any]]:
+        """What of the rows is told, as the account is set."""
+        offset, limit = self.page() if in_pages else (0, len(rows))
+        return rows[offset : offset + limit]
+
     def _number(self, name: str, default: int) -> int:
         given = self.asked(name)
         if given is None:

@@ -110,7 +110,8 @@ class Contacts:
 
     def read_memberships(self, call: Call) -> Reply:
         """GET /contacts/{id}/contactLists."""
-        return Reply(200, {"contactLists": self.memberships(self._store.contact(call.parts[1]))})
+        rows = self.memberships(self._store.contact(call.parts[1]))
+        return Reply(200, {"contactLists": call.part(rows, in_pages=self._behaviour.parts_in_pages)})
 
     def memberships(self, contact: Contact) -> list[dict[str, Any]]:
         """The rows of a contact's lists."""

@@ -89,8 +89,8 @@ class Tags:
 
     def of_contact(self, call: Call) -> Reply:
         """GET /contacts/{id}/contactTags."""
-        joins = self._store.contact(call.parts[1]).tags.values()
-        return Reply(200, {"contactTags": [self._join(each) for each in joins]})
+        joins = [self._join(each) for each in self._store.contact(call.parts[1]).tags.values()]
+        return Reply(200, {"contactTags": call.part(joins, in_pages=self._behaviour.parts_in_pages)})
 
     def joins(self, call: Call) -> Reply:
         """GET /contactTags: those of all contacts; no page of the vendor names it."""
