@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from caspio_sync.caspio.client import Aggregate, RecordPage, Source
-from caspio_sync.caspio.records import RecordReader
+from caspio_sync.caspio.records import RecordReader, SourceBatch
 from caspio_sync.wire.pacing import Pace, RollingWindow
-from tests.unit.test_extraction_records import NAME, FakeCaspio, read
+from tests.unit.test_extraction_records import NAME, FakeCaspio, keys_laid_out, keys_of, read
 from tests.virtual_clock import VirtualClock
 
 
@@ -73,6 +73,24 @@ def test_no_more_than_a_batch_is_read_before_it_is_wanted() -> None:
         await reader.aclose()
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("kind", ["dense", "late clump", "blocks", "dense then thin"])
+@pytest.mark.parametrize("batch_size", [7, 60, 500])
+def test_a_server_that_gives_more_rows_than_it_is_asked_for_stops_no_read(kind: str, batch_size: int) -> None:
+    class Generous(FakeCaspio):
+        async def records(self, source: Source, *, limit: int, **asked: Any) -> RecordPage:
+            return await super().records(source, limit=20 * limit, **asked)
+
+    keys = keys_laid_out(kind)[:3000]
+    batches = asyncio.run(asyncio.wait_for(all_of(Generous(keys), batch_size), 60))
+    assert keys_of(batches) == keys
+
+
+async def all_of(client: FakeCaspio, batch_size: int) -> list[SourceBatch]:
+    reader = RecordReader(client, Source("T"), fields=[NAME], batch_size=batch_size, parallel=4, page_rows=50)
+    await reader.open()
+    return [batch async for batch in reader.batches()]
 
 
 class Limited(Slow):

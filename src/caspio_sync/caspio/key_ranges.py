@@ -154,15 +154,19 @@ class KeyRanges:
             one.high, one.done = one.last, True
             self._tiling.insert(self._tiling.index(one) + 1, gap)
 
-    def advance(self, room: int) -> Iterator[tuple[int, list[Page], int]]:
+    def advance(self, room: int, *, needed: bool = False) -> Iterator[tuple[int, list[Page], int]]:
         """What is complete at the front, as long as it has no more rows than there is room for.
+
+        Args:
+            room: rows that may come out.
+            needed: whether one range is to come out in any case: a server may give more rows than it was asked for.
 
         Yields:
             The last key up to which everything has come out, the pages, and their rows.
         """
-        while self._tiling and self._tiling[0].done and self._tiling[0].rows <= room:
+        while self.can_come_out and (needed or self._tiling[0].rows <= room):
             one = self._tiling.popleft()
-            room -= one.rows
+            room, needed = room - one.rows, needed and not one.rows
             self._came_out += one.rows
             yield one.high, one.pages, one.rows
 

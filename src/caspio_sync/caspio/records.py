@@ -282,7 +282,7 @@ class RecordReader:
         self._in_flight.forget_failure()  # of a page that nobody waited for
         self._is_full = False
         while True:
-            for reached, pages, rows in ranges.advance(self._room(ranges)):
+            for reached, pages, rows in ranges.advance(self._room(ranges), needed=not self._rows):
                 self._reached = reached
                 self._pages += pages
                 self._rows += rows
