@@ -40,7 +40,7 @@ def _none_if_zero(value: object) -> object:
     return None if value in (0, "0", "0.0") else value
 
 
-def _bearer_token(token: SecretStr) -> SecretStr:
+def bearer_token(token: SecretStr) -> SecretStr:
     """A token by RFC 6750, long enough that nobody guesses it."""
     if not _TOKEN.fullmatch(token.get_secret_value()):
         raise ValueError("16 characters or more, of A-Z a-z 0-9 - . _ ~ + / and = at the end (openssl rand -base64 32)")
@@ -85,6 +85,7 @@ Unlimited = Annotated[float | None, BeforeValidator(_none_if_zero)]
 
 
 _Kind = TypeVar("_Kind", bound=TypedSettings)
+_State = TypeVar("_State", bound=StateSettings)
 _AllowHttp = Annotated[
     bool,
     Field(
@@ -205,7 +206,7 @@ class ReceiverSettings(FeedSettings):
 
     WHOLE: ClassVar[str] = "CASPIO_SYNC_RECEIVER_TOKEN"
 
-    token: Annotated[SecretStr, AfterValidator(_bearer_token)] | None = Field(
+    token: Annotated[SecretStr, AfterValidator(bearer_token)] | None = Field(
         default=None,
         validation_alias="CASPIO_SYNC_RECEIVER_TOKEN",
         description="bearer token that Braze Currents is configured with; make one by openssl rand -base64 32",
@@ -230,16 +231,6 @@ class ReceiverSettings(FeedSettings):
     def tokens(self) -> list[SecretStr]:
         """Every token that is accepted."""
         return [each for each in (self.token, self.old_token) if each is not None]
-
-
-class UiSettings(LocalSettings):
-    """What `caspio-sync ui` needs; a person's look-up needs the accounts besides."""
-
-    ui_token: Annotated[SecretStr, AfterValidator(_bearer_token)] | None = Field(
-        default=None,
-        validation_alias="CASPIO_SYNC_UI_TOKEN",
-        description="token of the page; make one by openssl rand -base64 32",
-    )
 
 
 def load_settings(env_file: Path | None = None, *, syncs: Iterable[str] | None = ()) -> Settings:
@@ -330,22 +321,18 @@ def current_settings(*syncs: str) -> Settings:
     return closed(load_settings(env_file_named(), syncs=syncs))
 
 
-def ui_settings() -> UiSettings:
-    """The settings of the page, from the same places; no key is asked for.
-
-    Raises:
-        ConfigurationError: as `load_settings`.
-    """
-    return closed(_load(UiSettings, env_file_named()))
-
-
 def local_settings() -> LocalSettings:
     """The settings of a command that looks at what is on this machine, from the same places; no key is asked for.
 
     Raises:
         ConfigurationError: as `load_settings`.
     """
-    return closed(_load(LocalSettings, env_file_named()))
+    return settings_of(LocalSettings)
+
+
+def settings_of(kind: type[_State]) -> _State:
+    """Settings of a kind, from the same places; a ConfigurationError as by `load_settings`."""
+    return closed(_load(kind, env_file_named()))
 
 
 def _sync_named(given: str) -> str:
@@ -368,7 +355,7 @@ def receiver_settings() -> ReceiverSettings:
     Raises:
         ConfigurationError: as `load_settings`.
     """
-    return closed(_load(ReceiverSettings, env_file_named()))
+    return settings_of(ReceiverSettings)
 
 
 def variables(kind: type[BaseSettings] | None = None) -> list[str]:

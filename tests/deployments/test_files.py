@@ -10,11 +10,11 @@ import yaml
 from typer.testing import CliRunner
 
 from caspio_sync.clock import SystemClock
+from caspio_sync.dashboard.settings import UiSettings
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.settings import (
     SANDBOX_VARIABLE,
     ReceiverSettings,
-    UiSettings,
     account_variables,
     destination_settings,
     load_settings,

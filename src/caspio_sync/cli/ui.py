@@ -19,8 +19,9 @@ from caspio_sync.errors import ConfigurationError
 if TYPE_CHECKING:
     from caspio_sync.dashboard.access import Door
     from caspio_sync.dashboard.pages import Pages
+    from caspio_sync.dashboard.settings import UiSettings
     from caspio_sync.ledger.overview import Overview
-    from caspio_sync.settings import LocalSettings, UiSettings
+    from caspio_sync.settings import LocalSettings
 
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
@@ -51,10 +52,11 @@ def ui(
 
     from caspio_sync.cli.person import teller
     from caspio_sync.dashboard.app import Dashboard
+    from caspio_sync.dashboard.settings import UiSettings
     from caspio_sync.event_loop import run
-    from caspio_sync.settings import ui_settings
+    from caspio_sync.settings import settings_of
 
-    settings = ui_settings()
+    settings = settings_of(UiSettings)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
     door = _door(settings, host, url)
     with contextlib.closing(listen(host, port)) as listener:

@@ -6,7 +6,7 @@ import json
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from caspio_sync.engine.prepared import Prepared, prepare
 from caspio_sync.ledger.compare import Versions, compare
 from caspio_sync.ledger.fingerprints import identity_salt
 from caspio_sync.ledger.store import Ledger
+from caspio_sync.observe.report import CheckTotals, Reason, RunReport
 from caspio_sync.sandbox.braze.emulator import BrazeSandbox
 from caspio_sync.sandbox.caspio.emulator import CaspioSandbox
 from caspio_sync.settings import Settings, current_settings, destination_settings
@@ -59,6 +60,7 @@ fields:
   email: Email
   spend: Spend
 """
+EVIL = "<script>alert(1)</script>&\"'"  # what somebody may have typed into a field
 ENVIRONMENT = {
     "CASPIO_INTEGRATION_URL": "https://caspio.test",
     "CASPIO_CLIENT_ID": "sandbox",
@@ -192,3 +194,44 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, great_expectations: No
     CONNECT.reset(token)
     CLOCK.reset(clock)
     made.caspio.close()
+
+
+def ended(shop: Shop, ledger: Any, run: str, sync: str = "customers", code: int = 0, **counts: Any) -> None:
+    ledger.start_run(run=run, sync=sync, kind="profiles", mode="incremental")
+    shop.clock.advance(75)
+    report = RunReport(run=run, sync=sync, mode="incremental", started_at=shop.clock.now(), **counts)
+    state = "done" if code == 0 else "blocked" if code == 3 else "failed"
+    ledger.finish_run(run, state=state, exit_code=code, report=report.model_dump(mode="json"))
+
+
+@pytest.fixture
+def months(shop: Shop) -> Shop:
+    """Runs of four months, each with other counts; rows of each verdict; calls; one sync that nobody runs."""
+    shop.write_sync(SYNC + "freshness: 5m\n")
+    shop.write_sync(SYNC + "enabled: false\n", name="quiet")
+    with shop.ledger() as ledger:
+        for number in range(40):
+            counts: dict[str, Any] = {
+                "read": 100 + number, "changed": 7, "verdicts": {"sent": 3 * number, "quarantined": number % 5, "rejected": number % 2},
+                "opt_outs": number % 3, "data_points": 11 * number, "data_points_full": 20 * number, "caspio_calls": number + 1, "requests": 2,
+                "changed_fields": {"first_name": 1} if number == 20 else {},
+            }  # fmt: skip
+            ended(shop, ledger, f"r{number:02}", **counts)
+            shop.clock.advance(3 * 86_400)
+        ended(
+            shop, ledger, "r-last", code=3, read=250, verdicts={"quarantined": 250}, error=f"250 of 250 rows failed {EVIL}",
+            reasons=[Reason(verdict="quarantined", reason=f"email_format: is {EVIL}", rows=250, examples=["ada@example.com"])],
+            checks=[CheckTotals(name="email_format", why="What is no address is dropped there", severity="critical", rows=250, failed=250)],
+        )  # fmt: skip
+        ledger.take_calls("caspio.test", shop.clock.now().replace(hour=0, minute=0, second=0, microsecond=0), 17)
+        ledger.take_calls("caspio.test", shop.clock.now() - timedelta(days=12), 5)
+        ledger.take_calls("caspio.test", shop.clock.now() - timedelta(days=40), 1_000)
+    shop.record(
+        {
+            "A1": ("sent", None),
+            "B2": ("quarantined", "email_format | email: is no address: xxx xx xxxxxxx"),
+            "C3": ("rejected", f"refused {EVIL}"),
+        },
+        run="r-rows",
+    )
+    return shop
