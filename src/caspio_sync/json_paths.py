@@ -28,6 +28,10 @@ class Path:
         """What stands there, in order; nothing where it does not lead on."""
         return _found(document, self.steps)
 
+    def leads(self, document: Any) -> bool:
+        """Whether the document has the path's form, as far as there is anything: an object where it names something."""
+        return _leads(document, self.steps)
+
 
 def path(text: str) -> Path:
     """A path, read.
@@ -58,3 +62,12 @@ def _found(document: Any, steps: tuple[str | int | None, ...]) -> Iterator[Any]:
             yield from _found(each, others)
     elif isinstance(document, list) and isinstance(step, int) and step < len(document):
         yield from _found(document[step], others)
+
+
+def _leads(document: Any, steps: tuple[str | int | None, ...]) -> bool:
+    if not steps or not document:  # null, false, 0, and whatever is empty
+        return True
+    step, others = steps[0], steps[1:]
+    if not isinstance(document, dict if isinstance(step, str) else list):
+        return False
+    return all(_leads(each, others) for each in _found(document, (step,)))

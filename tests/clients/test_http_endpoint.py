@@ -184,6 +184,18 @@ def test_refused_rows_are_led_back_by_their_places() -> None:
 
 
 ERRORS = 'answers: {errors: "$.errors[*]"}\n'
+NO_ERRORS = [httpx.Response(200, text=f'{{"errors": {each}}}') for each in ("[]", "null", "{}", '""', "0")]
+OF_ANOTHER_FORM = [
+    httpx.Response(200, text=each)
+    for each in (
+        '{"errors": {"0": {"index": 0}}}',
+        '{"errors": "quota"}',
+        '{"errors": 2}',
+        '[{"errors": []}]',
+        '"taken"',
+        "1",
+    )
+]
 
 
 @pytest.mark.parametrize(
@@ -197,12 +209,41 @@ ERRORS = 'answers: {errors: "$.errors[*]"}\n'
         (httpx.Response(204), 'answers: {errors: "$.errors[*]", ok: [200, 204]}\n', False),
         (httpx.Response(200, text="cut {"), ERRORS, True),
         (httpx.Response(200, json={}), ERRORS, False),
+        *((each, ERRORS, False) for each in NO_ERRORS),
+        *((each, ERRORS, True) for each in OF_ANOTHER_FORM),
     ],
 )
 def test_what_says_nothing_is_no_acknowledgement_where_errors_would_be_told(
     response: httpx.Response, more: str, doubts: bool
 ) -> None:
     assert bool(answered(response, a_sync(more=more)).doubt) == doubts
+
+
+def test_what_holds_nothing_is_no_error_of_a_row() -> None:
+    sync = a_sync(more='answers: {errors: "$.results[*].error"}\n')
+    results: list[dict[str, Any]] = [{"error": None}, {"error": ""}, {"error": False}, {"id": 7}]
+    assert answered(httpx.Response(200, json={"results": results}), sync).errors == ()
+    results.append({"error": {"index": 1, "message": "no spend"}})
+    (error,) = answered(httpx.Response(200, json={"results": results}), sync).errors
+    assert (error.index, error.type) == (1, "no spend")
+    numbers = {"results": [{"error": 0}]}  # perhaps the place of a row
+    assert [each.index for each in answered(httpx.Response(200, json=numbers), sync).errors] == [None]
+
+
+def test_207_is_no_yes_but_where_the_file_says_where_it_tells_of_rows() -> None:
+    parts = httpx.Response(207, json={"rows": [{"status": 200}, {"status": 422}]})
+    for more in ("", "answers: {ok: [2xx]}\n"):
+        with pytest.raises(ConfigurationError, match="207 says of each part what became of it"):
+            answered(parts, a_sync(more=more))
+    assert answered(parts, a_sync(more="answers: {ok: [2xx, 207]}\n")).status == 207
+
+
+def test_values_in_lines_may_hold_signs_that_end_lines_elsewhere() -> None:
+    sync = a_sync(encoding="ndjson", body="{% for row in rows %}{{ row }}\n{% endfor %}")
+    row = '{"external_id":"c1\u2028\x85","spend":1}'.encode()
+    assert answered(httpx.Response(200), sync, [row, OBJECTS[1]]).status == 200
+    with pytest.raises(RefusedError, match="the template makes no JSON"):
+        answered(httpx.Response(200), a_sync(encoding="ndjson", body="{% if not rows %}{{ rows }}{% endif %}"))
 
 
 BOMB = gzip.compress(bytes(80_000_000))

@@ -40,7 +40,8 @@ def heard(response: httpx.Response, ok: Statuses, doing: str, *, now: datetime, 
     Raises:
         As `refused`, with the same `of_rows`.
     """
-    if is_page(response) or response.is_redirect or not matches(response.status_code, ok):
+    told = matches(response.status_code, ok) and not _tells_apart(response.status_code, ok)
+    if is_page(response) or response.is_redirect or not told:
         raise refused(response, doing, now=now, of_rows=of_rows)
 
 
@@ -59,20 +60,20 @@ def taken(response: httpx.Response, sync: HttpSync, count: int, doing: str, *, n
         RefusedError: the rows are refused. ConfigurationError: whatever is sent is.
     """
     answers = sync.answers
-    status = response.status_code
-    if not matches(status, answers.ok) or response.is_redirect or is_page(response):
+    status, where = response.status_code, sync.error_path()
+    told = matches(status, answers.ok) and (where is not None or not _tells_apart(status, answers.ok))
+    if not told or response.is_redirect or is_page(response):
         # Where each row has an address of its own, one that is not there is that row's matter.
         of_rows = (*answers.refused, *([404] if keyed(sync) else []))
         raise refused(response, doing, now=now, of_rows=of_rows, words=answers.reason)
     rate = rate_limit(response.headers, now=now)
-    where = sync.error_path()
     if where is None or (status == HTTPStatus.NO_CONTENT and HTTPStatus.NO_CONTENT in answers.ok):
         return Taken(status, (), rate)
     document = parsed(response.content)
-    if document is None:
-        return Taken(
-            status, (), rate, doubt=str(foreign(response, doing, "no JSON, in which refused rows would stand"))
-        )
+    if document is None or not where.leads(document):
+        why = "no JSON" if document is None else f"JSON of another form than {where.text}"
+        doubt = str(foreign(response, doing, f"{why}, in which refused rows would stand"))
+        return Taken(status, (), rate, doubt=doubt)
     return Taken(status, _errors(where, document, answers, count, response.request), rate)
 
 
@@ -99,6 +100,9 @@ def refused(
     what = f"{doing}: {status} from {response.request.method} {shown(response.request)}{f': {said}' if said else ''}"
     if (why := _somebody_else(response)) is not None:
         return foreign(response, doing, why)
+    if status == HTTPStatus.MULTI_STATUS:
+        said = "207 says of each part what became of it: write where under `answers.errors`, or 207 itself under `ok`"
+        return ConfigurationError(f"{what}; {said}")
     reason = said or "it gives no reason"
     if matches(status, of_rows):
         return RefusedError(what, status=status, message_text=reason, rate=rate)
@@ -117,7 +121,13 @@ def _somebody_else(response: httpx.Response) -> str | None:
         return "redirects are not followed: write the address that it leads to into the file"
     if is_page(response):
         return "a page of HTML"
-    return None if response.is_error else "a status that `answers` does not name"
+    of_parts = response.status_code == HTTPStatus.MULTI_STATUS
+    return None if response.is_error or of_parts else "a status that `answers` does not name"
+
+
+def _tells_apart(status: int, ok: Statuses) -> bool:
+    """Whether a status says that the body tells of each part (RFC 4918, 13), and the file does not name it."""
+    return status == HTTPStatus.MULTI_STATUS and status not in ok
 
 
 def is_page(response: httpx.Response) -> bool:
@@ -135,6 +145,8 @@ def _errors(
     """The rows that a taken request left out; one whose place cannot be read makes the others unknown."""
     found = []
     for entry in where.found(document):
+        if entry is None or entry is False or entry == "":  # of a row that was taken
+            continue
         index = entry.get(answers.index) if isinstance(entry, dict) else None
         index = int(index) if isinstance(index, str) and index.isdecimal() else index
         place = index - answers.first if isinstance(index, int) and not isinstance(index, bool) else None

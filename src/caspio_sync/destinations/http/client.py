@@ -76,7 +76,8 @@ class Call:
             return self._encoded(objects)
         rows = orjson.loads(objects)
         text = self.template.render(_values(rows) if self.alone else {"rows": rows}).decode()
-        for each in text.splitlines() if self.encoding == "ndjson" else [text]:
+        # By \n alone: values may hold other signs that end lines, as they are.
+        for each in text.removesuffix("\n").split("\n") if self.encoding == "ndjson" else [text]:
             try:
                 orjson.loads(each)
             except orjson.JSONDecodeError:
