@@ -78,7 +78,7 @@ async def _with_hooks(definition: Sync, work: Callable[[OwnHooks], Awaitable[T]]
         hooks = destination.sink(definition).hooks(account)
         if hooks is None:
             raise ConfigurationError(
-                f"{definition.name}: {destination.title} has no webhook that this command could make; README, "
-                "Engagement, says how it posts"
+                f"{definition.name}: {destination.title} has no webhook that this command could make; "
+                "docs/engagement.md says how it posts"
             )
         return hooks.name, await work(hooks)
