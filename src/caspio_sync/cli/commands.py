@@ -73,6 +73,19 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
 )
 """By name what the list of commands says: the first paragraph of the command's own help."""
 
+PANELS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "First steps": ("demo", "init", "check", "plan", "run"),
+        "How it stands": ("status", "ui", "runs", "show", "why", "report"),
+        "Rows that did not go": ("quarantine", "unknown", "verify", "backfill"),
+        "People": ("erase", "audit"),
+        "Always on": ("serve", "deploy", "worker", "receive", "webhooks", "pause", "resume"),
+        "Keeping it well": ("doctor", "notify", "housekeeping", "ledger"),
+        "Trying and writing files": ("sandbox", "schema"),
+    }
+)
+"""By title, in the order of `--help`: each command once."""
+
 # In another module than the one of its name.
 _ELSEWHERE = {"show": "runs", "why": "look", "schema": "look", "report": "ui", "resume": "pause"}
 
@@ -82,8 +95,13 @@ class Commands(TyperGroup):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        for name, text in COMMANDS.items():
-            self.add_command(TyperCommand(name, help=text, rich_markup_mode=self.rich_markup_mode))
+        for panel, names in PANELS.items():
+            for name in names:
+                self.add_command(
+                    TyperCommand(
+                        name, help=COMMANDS[name], rich_help_panel=panel, rich_markup_mode=self.rich_markup_mode
+                    )
+                )
 
     def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
         """The command that the arguments name, loaded."""

@@ -16,7 +16,8 @@ from caspio_sync.errors import CaspioSyncError, ConfigurationError, UnexpectedEr
 app = typer.Typer(
     name="caspio-sync",
     cls=Commands,
-    help="Move customer data from Caspio to Braze: only what changed, each row with a verdict, nothing lost.\n\n"
+    help="Move customer data from Caspio to Braze, ActiveCampaign and any endpoint: only what changed, each row with a "
+    "verdict, nothing lost.\n\n"
     "First steps: `caspio-sync demo` shows everything on local emulators. With your own accounts: copy .env.example to "
     ".env, then `init`, `check`, `plan`, `run`.\n\n"
     "Exit codes: 0 done, 2 configuration, 3 blocked by a gate or paused, 4 failed, 5 not all sent (--strict); "

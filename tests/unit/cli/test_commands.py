@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from caspio_sync.cli.commands import COMMANDS
+from caspio_sync.cli.commands import COMMANDS, PANELS
 from caspio_sync.ledger.store import Ledger
 from caspio_sync.ledger.workspace import Workspace
 
@@ -34,6 +34,11 @@ def test_the_list_says_what_the_command_says(name: str) -> None:
     found = getattr(importlib.import_module(f"caspio_sync.cli.{module}"), name)
     own = found.info.help if isinstance(found, typer.Typer) else inspect.getdoc(found)
     assert str(own).split("\n\n")[0].replace("\n", " ") == COMMANDS[name]
+
+
+def test_each_command_stands_in_one_panel() -> None:
+    placed = [name for names in PANELS.values() for name in names]
+    assert sorted(placed) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["no-such-command"]])
