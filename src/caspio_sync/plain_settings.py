@@ -54,6 +54,7 @@ OF_A_RUN: Forms = {
     "CASPIO_CALLS_PER_SECOND": re.compile(r"0|[1-9][0-9]{0,5}(\.[0-9]{1,6})?"),
     "CASPIO_CALLS_PER_WINDOW": COUNT_OR_NONE,
     "CASPIO_CONNECTIONS": re.compile(r"[1-9]|1[0-6]"),
+    "CASPIO_SYNC_PRIVATE": re.compile(r"(?!)"),  # pydantic reads it
     "CASPIO_SYNC_SENDER": re.compile(r"(?i)auto|inline|process"),
 }
 """What `Settings` reads besides."""

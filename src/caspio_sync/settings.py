@@ -19,7 +19,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings
+from pydantic_settings import BaseSettings, NoDecode
 
 from caspio_sync import registry
 from caspio_sync.characters import trimmed
@@ -32,6 +32,7 @@ from caspio_sync.sync_files import FILE_VARIABLE, SyncFiles, bare_name, destinat
 from caspio_sync.wire.http import is_address, is_in_clear, is_loopback
 
 SANDBOX_VARIABLE = "CASPIO_SYNC_SANDBOX"  # set by our own commands alone: the accounts are the sandbox's
+PRIVATE_VARIABLE = "CASPIO_SYNC_PRIVATE"
 _OTHER_SECRETS = ("CASPIO_SYNC_LEDGER_URL", "CASPIO_SYNC_NOTIFY_URL", "CASPIO_SYNC_PAYLOAD_KEYS")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{16,}=*")
 
@@ -173,6 +174,19 @@ class LocalSettings(StateSettings):
             return registry.DEFAULT_DESTINATION
 
 
+def _private(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    found = tuple(filter(None, map(trimmed, value.split(","))))
+    for each in found:
+        table, dot, field = each.partition(".")
+        if not (dot and table.strip() and field.strip()) or "." in field:
+            raise ValueError(
+                f"'{each}' is no TABLE.FIELD; write such as Customers.SSN, or *.SSN for all tables and views"
+            )
+    return found
+
+
 class Settings(LocalSettings):
     """What every run needs, each named as its environment variable in `.env.example`; a destination's are its own."""
 
@@ -188,6 +202,12 @@ class Settings(LocalSettings):
         default=2000, ge=1, description="calls in 300 seconds; 0 means no limit (Caspio, GET /v4/me rateLimit)"
     )
     caspio_connections: int = Field(default=16, ge=1, le=16)
+
+    private: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_private)] = Field(
+        default=(),
+        validation_alias=PRIVATE_VARIABLE,
+        description="fields of Caspio that no sync may read, as TABLE.FIELD with commas between; * is any table",
+    )
 
     sender: Annotated[Literal["auto", "inline", "process"], BeforeValidator(_lower)] = Field(
         default="auto", validation_alias="CASPIO_SYNC_SENDER"

@@ -13,6 +13,7 @@ from caspio_sync.clock import Clock
 from caspio_sync.engine.drift import Drift, FieldsThen, find_drift
 from caspio_sync.engine.kind import mapping_of
 from caspio_sync.engine.posted import PostedRows, PostedSource, Rows, posted_rows
+from caspio_sync.engine.private_fields import refuse_private
 from caspio_sync.engine.sharing import Shares, beside_others
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.ledger.sources import KnownSource
@@ -68,6 +69,7 @@ class Prepared:
         requests: whom to erase; None where the sync does not say.
         drift: what changed in the source since the last run.
         posted: the rows, where they are posts.
+        private: fields of Caspio that no sync may read (`refuse_private`).
     """
 
     definition: Sync
@@ -79,6 +81,7 @@ class Prepared:
     requests: Requests | None = None
     drift: Drift = NO_DRIFT
     posted: PostedRows | None = None
+    private: tuple[str, ...] = ()
 
     def rows(self, caspio: CaspioClient) -> Rows:
         """What its rows are read from."""
@@ -180,7 +183,27 @@ async def prepare(
     _check_cursor(definition, fields)
     key = _paged_by(definition, fields)
     requests = await _requests(definition, source, fields, key, caspio)
-    return Prepared(definition, shares, mapping, source, as_mapped, key, requests, drift, posted)
+    prepared = Prepared(definition, shares, mapping, source, as_mapped, key, requests, drift, posted, settings.private)
+    _refuse_private(prepared)
+    return prepared
+
+
+def _refuse_private(prepared: Prepared) -> None:
+    """Whatever the rows of the sync, and those that name whom to erase, are read by."""
+    definition, requests, described = prepared.definition, prepared.requests, prepared.definition.source
+    if prepared.posted is None:  # what others post is no table of Caspio
+        read = {name: definition.where("source") for name in prepared.select}
+        roles = definition.roles()
+        read |= {name: f"{definition.where('source')} ({roles[name]})" for name in read if name in roles}
+        conditions = {definition.where("source", "where"): described.where}
+        refuse_private(prepared.private, described.name, read=read, conditions=conditions)
+    if requests is not None:
+        refuse_private(
+            prepared.private,
+            requests.source.name,
+            read={each.name: requests.place for each in requests.selected},
+            conditions={requests.place: requests.where},
+        )
 
 
 def source_of(described: Described) -> Source:

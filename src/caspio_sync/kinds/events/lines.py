@@ -16,6 +16,7 @@ from caspio_sync.caspio.query import and_, keys_where
 from caspio_sync.caspio.records import RecordReader
 from caspio_sync.concurrency import all_of
 from caspio_sync.engine.prepared import Prepared
+from caspio_sync.engine.private_fields import refuse_private
 from caspio_sync.errors import ConfigurationError
 from caspio_sync.kinds.events.assembly import (
     AMOUNT,
@@ -245,6 +246,9 @@ async def lines_of(prepared: Prepared, caspio: CaspioClient) -> OrderLines | Non
     source = Source(lines.table)
     fields = {each.name: each for each in await caspio.fields(source)}
     made = LineMapping(sync, lines, list(fields.values()), rules_for(sync.kind, sync.destination))
+    at = sync.where("lines")
+    read = dict.fromkeys([*made.source_fields, lines.key.of_line], at)
+    refuse_private(prepared.private, lines.table, read=read, conditions={sync.where("lines", "where"): lines.where})
     if isinstance(SOURCE_DTYPES[prepared.fields[lines.key.order].type], pl.List):
         raise ConfigurationError(f"{sync.where('lines', 'key')}: lines.key: a list is no number of an order")
     return OrderLines(
