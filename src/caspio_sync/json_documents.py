@@ -30,8 +30,9 @@ def read_json(body: bytes) -> Any:
         UnreadableJsonError: it is none, has a name twice in one object, or is nested over 254 levels deep.
     """
     try:
+        text = body.decode("utf-8-sig")  # JSON between systems is UTF-8 (RFC 8259, 8.1)
         found = json.loads(
-            body, parse_float=Number, parse_int=Number, parse_constant=_refuse, object_pairs_hook=_object
+            text, parse_float=Number, parse_int=Number, parse_constant=_refuse, object_pairs_hook=_object
         )
         found = _mended(found) if b"\\u" in body else found
         json_text(found)
@@ -96,5 +97,5 @@ def _mended(value: Any) -> Any:
     if isinstance(value, list):
         return [_mended(each) for each in value]
     if isinstance(value, dict):
-        return {without_controls(name): _mended(each) for name, each in value.items()}
+        return _object([(without_controls(name), _mended(each)) for name, each in value.items()])
     return value

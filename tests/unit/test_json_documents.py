@@ -51,6 +51,7 @@ def test_a_value_is_the_text_of_a_cell(given_: str, text: str | None) -> None:
     [
         b"", b"{", b"{}x", b"nul", b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": 1, "a": 2}', b'{"a": "\xff"}',
         b'{"a": {"b": 1, "b": 1}}', b"[" * 100_000, b"[" * 300 + b"]" * 300, b'{"a": "\n"}', b'{"a": 01}',
+        b'{"a": 1, "a\\u0000": 2}', '{"a": "\\u0000"}'.encode("utf-16"), '{"a": 1}'.encode("utf-16-le"),
     ],
 )  # fmt: skip
 def test_what_has_two_readings_or_none_is_refused_without_a_value(body: bytes) -> None:

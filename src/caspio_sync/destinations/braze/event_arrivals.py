@@ -1,8 +1,8 @@
 """Whether single events arrived, by what Braze counts of a person under each name (Braze, 6.1).
 
 Shown are names that were active within 90 days, with the first and the last time and the number of all time, over all
-who sent some. So a lost one is there where the number is that of all of ours and both ends are ours; it is not there
-where the number is that of the acknowledged ones, or where nothing is shown of a name that is shown of others.
+who sent some. So a lost one is there where number and both ends are those of all of ours; it is not there where they
+are those of the acknowledged ones, or where nothing is shown of a name that is shown of others.
 """
 
 from collections import defaultdict
@@ -116,12 +116,21 @@ def _there(
     shown = next((each for each in entries if each.get("name") == name.name), None)
     if shown is None:  # had it arrived, it would be active
         return _ELSEWHERE if any(each >= now - _SHOWN for each in ours.sent_times) else False
-    count = int(shown.get("count") or 0)
-    if count == ours.sent:
-        return False
-    times = [*ours.sent_times, *ours.lost_times]
-    ends = (_instant(shown.get("first")), _instant(shown.get("last")))
-    return True if count == ours.sent + ours.lost and ends == (min(times), max(times)) else _ELSEWHERE
+    return _by_count(shown, ours)
+
+
+def _by_count(shown: Mapping[str, Any], ours: Tally) -> bool | str:
+    count, ends = shown.get("count"), (_instant(shown.get("first")), _instant(shown.get("last")))
+    if isinstance(count, bool) or not isinstance(count, int):
+        return _ELSEWHERE
+    # Both ends as well: a count may come later than a time, and what is released is sent once more.
+    for there, number, times in (
+        (False, ours.sent, ours.sent_times),
+        (True, ours.sent + ours.lost, [*ours.sent_times, *ours.lost_times]),
+    ):
+        if times and count == number and ends == (min(times), max(times)):
+            return there
+    return _ELSEWHERE
 
 
 def _objects(writes: Sequence[Write]) -> Iterator[tuple[int, str, bool, list[tuple[str, dict[str, Any]]]]]:
