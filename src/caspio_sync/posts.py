@@ -33,6 +33,7 @@ _ADVISORY_LOCK = (
 )
 _AT_ONCE = 500  # values a statement
 _PURGED_AT_ONCE = 200  # posts: a purge must not make a post wait
+_BYTES_AT_ONCE = 16_000_000  # of sealed posts; opened and taken apart, they are several times as large
 _STREAMED = 8  # posts of up to 10 MB
 KEPT, DUPLICATE = "kept", "duplicate"
 
@@ -198,15 +199,27 @@ class Posts(LedgerConnection):
             How many.
         """
         gone, after = 0, -1
-        chosen = sa.select(_post.c.number, _post.c.sealed).order_by(_post.c.number).limit(_PURGED_AT_ONCE)
-        while True:
-            with self.reading("read posts") as connection:
-                found = connection.execute(chosen.where(_post.c.number > after)).all()
-            if not found:
-                return gone
+        while found := self._some(after):
             named = names([bytes(each.sealed) for each in found])
             numbers = [each.number for each, is_named in zip(found, named, strict=True) if is_named]
             gone, after = gone + self._remove(numbers), found[-1].number
+        return gone
+
+    def _some(self, after: int) -> Sequence[sa.Row[tuple[int, bytes]]]:
+        """Number and sealed payload of the next posts, as many as fit into memory, and one at least."""
+        of = _post.c
+        sizes = sa.select(of.number, sa.func.length(of.sealed)).where(of.number > after)
+        with self.reading("read posts") as connection:
+            next_ones = connection.execute(sizes.order_by(of.number).limit(_PURGED_AT_ONCE)).all()
+            numbers: list[int] = []
+            room = _BYTES_AT_ONCE
+            for number, size in next_ones:
+                room -= size
+                if numbers and room < 0:
+                    break
+                numbers.append(number)
+            chosen = sa.select(of.number, of.sealed).where(of.number.in_(numbers)).order_by(of.number)
+            return connection.execute(chosen).all()
 
 
 _NUMBERED = f"(SELECT number AS PK_ID, sealed FROM {_post.name} WHERE path = :path) AS numbered"

@@ -1,6 +1,6 @@
 """What is kept of posts: numbers that grow, each id once, and what goes again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -96,6 +96,23 @@ def test_who_is_forgotten_goes_out_of_every_path(posts: Posts) -> None:
     assert posts.forget(lambda sealed: [b"ada" in each for each in sealed]) == 73
     assert not any("ada" in each for each in texts(posts) + texts(posts, path="/in/b"))
     assert len(texts(posts)) == 428
+
+
+def test_who_is_forgotten_is_looked_for_in_few_large_posts_at_once(
+    posts: Posts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("caspio_sync.posts._BYTES_AT_ONCE", 1_000)
+    posts.add([post(f"{each} " + "x" * (2_000 if each % 5 == 0 else 300)) for each in range(20)])
+    seen: list[list[int]] = []
+
+    def names(sealed: Sequence[bytes]) -> list[bool]:
+        seen.append([len(each) for each in sealed])
+        return [each.startswith((b"0 ", b"5 ", b"19 ")) for each in sealed]
+
+    assert posts.forget(names) == 3
+    assert sum(map(len, seen)) == 20
+    assert max(sum(sizes) for sizes in seen if len(sizes) > 1) <= 1_000
+    assert {text.split()[0] for text in texts(posts)} == {str(each) for each in range(20)} - {"0", "5", "19"}
 
 
 def test_a_post_that_cannot_be_written_is_told_and_none_of_its_group_is_kept(posts: Posts) -> None:
