@@ -21,6 +21,9 @@ from caspio_sync.wire.http import CONNECT_SECONDS, MAX_CONNECTIONS, certificates
 # Where clouds tell machines their secrets, at addresses that count as public: Azure's host (Azure, 168.63.129.16), and
 # Oracle's, of a block that is for protocols (RFC 6890), which older libraries let pass in part.
 _OF_CLOUDS = tuple(map(ipaddress.ip_network, ("168.63.129.16/32", "192.0.0.0/24")))
+# All that is given out (IANA, IPv6 address space). What lies beside it counts as public in older libraries, or does in
+# all of them: site-local addresses, those of IPv4 in their old form, a network's own translation (RFC 8215).
+_INTERNET = ipaddress.ip_network("2000::/3")
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")  # RFC 6052: the last 32 bits are an address of IPv4
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -28,7 +31,10 @@ _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 def is_public(address: str) -> bool:
     """Whether an address is one of the internet: none of this machine, of a private network, of a link, of a cloud."""
     return all(
-        each.is_global and not each.is_multicast and not any(each in network for network in _OF_CLOUDS)
+        each.is_global
+        and not each.is_multicast
+        and not any(each in network for network in _OF_CLOUDS)
+        and (each.version == 4 or each in _INTERNET or each in _NAT64)
         for each in _meant(ipaddress.ip_address(address.partition("%")[0]))
     )
 
