@@ -31,11 +31,13 @@ class WebhookFeed(BaseModel, frozen=True, extra="forbid"):
 
     Args:
         table: of the sync; messages of others are none of its. None: not known.
+        beside: other tables whose rows its rows are made of, such as the lines of orders.
         secrets: each is good: the one that Caspio showed, the one before it, one of a triggered action's step.
         payload: whether rows that were added are kept as their messages tell them, encrypted, until they are sent.
     """
 
     table: str | None = None
+    beside: tuple[str, ...] = ()
     secrets: tuple[Annotated[SecretStr, Field(min_length=8)], ...] = Field(min_length=1)
     payload: bool = False
 

@@ -53,6 +53,7 @@ _heard = sa.Table(
     sa.Column("messages", sa.BigInteger, nullable=False),
     sa.Column("last_at", Instant, nullable=False),
 )
+BESIDE = "beside"
 _AT_ONCE = 500  # values a statement
 
 
@@ -61,7 +62,7 @@ class Hint(NamedTuple):
 
     source_pk: int
     type: str
-    """insert, update, delete, or "other" where the message does not say."""
+    """insert, update, delete, BESIDE of another table's row, or "other" where the message does not say."""
     changed_at: datetime | None
     payload: bytes | None = None
     """The row as the message tells it, encrypted; None where that is not kept."""
@@ -83,6 +84,7 @@ class WaitingHint(NamedTuple):
 
     number: int
     source_pk: int
+    type: str = "other"
 
 
 class Heard(NamedTuple):
@@ -164,12 +166,12 @@ class Hints(LedgerConnection):
 
     def waiting(self, sync: str, *, limit: int, after: int = 0) -> list[WaitingHint]:
         """Hints of a sync that no run has read, in the order of their arrival; `after`: those above this number."""
-        own = sa.select(_hint.c.number, _hint.c.source_pk).where(
+        own = sa.select(_hint.c.number, _hint.c.source_pk, _hint.c.type).where(
             _hint.c.sync == sync, _hint.c.read_at.is_(None), _hint.c.number > after
         )
         with self.reading("look for hints") as connection:
             found = connection.execute(own.order_by(_hint.c.number).limit(limit))
-            return [WaitingHint(int(number), int(source_pk)) for number, source_pk in found]
+            return [WaitingHint(int(number), int(source_pk), type_) for number, source_pk, type_ in found]
 
     def payloads(self, hints: Sequence[WaitingHint]) -> dict[int, bytes]:
         """Rows as these hints' messages tell them, encrypted, by the hint's number; of those that are kept."""

@@ -1,6 +1,7 @@
 """A world whose Caspio announces changes to a receiver, as it does for whoever installed a webhook."""
 
 import asyncio
+from itertools import product
 from typing import Any
 
 import httpx
@@ -30,21 +31,23 @@ class Hooked:
         self.world = world
         self._sealer = None if keys is None else Sealer(keys)
         self.secrets: dict[str, str] = {}
+        self.tables: dict[str, tuple[str, tuple[str, ...]]] = {}
 
     def misbehave(self, **switches: Any) -> None:
         """Caspio's account anew, with these switches; before there are tables."""
         self.world.caspio.close()
         self.world.caspio = CaspioSandbox(CaspioBehaviour(**switches), clock=self.world.clock)
 
-    def hook(self, table: str, sync: str) -> None:
-        """A webhook for every change of a table by a person."""
+    def hook(self, table: str, sync: str, beside: tuple[str, ...] = ()) -> None:
+        """A webhook for every change of a table by a person, and of tables beside it."""
+        self.tables[sync] = (table, beside)
 
         async def conversation(client: httpx.AsyncClient) -> str:
             made = await client.post(
                 f"{API}outgoingWebhooks", json={"Name": name_of(sync), "OutgoingUrls": [f"{URL}/{sync}"]}
             )
-            for kind in TYPES:
-                event = {"EventType": kind, "ObjectName": table}
+            for each, kind in product((table, *beside), TYPES):
+                event = {"EventType": kind, "ObjectName": each}
                 added = await client.post(f"{API}outgoingWebhooks/{made.json()['Id']}/events", json=event)
                 assert added.status_code == 201, added.text
             return str(made.json()["Secret"])
@@ -54,7 +57,12 @@ class Hooked:
     def deliver(self) -> None:
         """What Caspio has to tell arrives."""
         feeds = {
-            sync: WebhookFeed(secrets=(secret,), payload=self._sealer is not None)
+            sync: WebhookFeed(
+                table=self.tables.get(sync, (None, ()))[0],
+                beside=self.tables.get(sync, (None, ()))[1],
+                secrets=(secret,),
+                payload=self._sealer is not None,
+            )
             for sync, secret in self.secrets.items()
         }
         url = current_settings().inbox_url

@@ -16,6 +16,7 @@ from caspio_sync.settings import current_settings, receiver_settings
 from tests.contract.conftest import API, talk
 from tests.flows.happenings import LOOSE, TICKETS_SYNC, ticket, tickets
 from tests.flows.hooked import Hooked
+from tests.flows.orders import line_of, order, shop
 from tests.flows.world import World
 
 ROOT = "https://hooks.example.com"
@@ -96,6 +97,22 @@ def test_of_events_the_feed_keeps_rows_and_a_key_is_made_that_nobody_sees(comman
     assert "its feed does not keep them" in checked("tickets")
     command.install()
     assert not receiver_settings().webhooks["customers"].payload
+
+
+def test_of_orders_the_webhook_hears_the_lines_too(command: Command) -> None:
+    shop(command.world, [order(1)], [line_of(1, 1), line_of(1, 2)])
+    command("install", "placed", "--url", ROOT)
+    hook = next(each for each in command.made if each.name.endswith("placed"))
+    assert {(each.type, each.table) for each in hook.events.values()} == {
+        (f"table.record{kind}", table) for kind in ("Insert", "Update", "Delete") for table in ("Orders", "OrderLines")
+    }
+    assert receiver_settings().webhooks["placed"].beside == ("OrderLines",)
+    assert "as it should be" in command("install", "placed", "--url", ROOT)
+    assert "does not hear" not in checked("placed")
+    for number, event in list(hook.events.items()):
+        if event.table == "OrderLines":
+            del hook.events[number]
+    assert "does not hear of OrderLines" in checked("placed")
 
 
 def checked(sync: str) -> str:

@@ -193,7 +193,7 @@ async def _hook_findings(prepared: Prepared, settings: Settings, caspio: CaspioC
         told = webhook.payload_findings(
             prepared.definition, kept=name in feeds_with_payload(), has_key=settings.payload_keys is not None
         )
-        return [*webhook.findings(name, prepared.source.name, found), *told, *late]
+        return [*webhook.findings(name, prepared.source.name, found, prepared.definition.tables_beside), *told, *late]
     except CaspioSyncError as error:
         return findings_of(error)
 

@@ -155,7 +155,8 @@ def _remember(want: Wanted, secrets: list[str]) -> None:
     feed = feeds.get(want.sync) if isinstance(feeds.get(want.sync), dict) else None
     before = list((feed or {}).get("secrets") or [])
     kept = before if not secrets else [*secrets, *before[:_OLD_SECRETS]]
-    feeds[want.sync] = {"table": want.table, "secrets": kept, **({"payload": True} if want.payload else {})}
+    more = {"beside": list(want.beside)} if want.beside else {}
+    feeds[want.sync] = {"table": want.table, "secrets": kept, **more, **({"payload": True} if want.payload else {})}
     _write(feeds)
     if want.payload and not (os.environ.get(KEYS_VARIABLE) or read_env_file(settings_file()).get(KEYS_VARIABLE)):
         write_variable(settings_file(), KEYS_VARIABLE, new_key())

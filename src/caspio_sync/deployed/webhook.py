@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import product
 from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
@@ -36,6 +37,7 @@ class Wanted:
         throttling: calls a second; None: what the plan allows.
         sources: whose changes it hears.
         payload: whether rows that are added are kept as its messages tell them.
+        beside: other tables that it hears of.
     """
 
     sync: str
@@ -44,6 +46,7 @@ class Wanted:
     throttling: int | None = None
     sources: tuple[str, ...] = SOURCES
     payload: bool = False
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -79,7 +82,9 @@ def wanted(definition: Sync, roots: Sequence[str], *, throttling: int | None, re
     sources = SOURCES if rest else tuple(each for each in SOURCES if each != "RESTAPIs")
     urls = tuple(_address(root, definition.name) for root in roots)
     table = str(definition.source.table)
-    return Wanted(definition.name, table, urls, throttling, sources, definition.trusts_payload)
+    return Wanted(
+        *(definition.name, table, urls, throttling, sources), definition.trusts_payload, definition.tables_beside
+    )
 
 
 def _address(root: str, sync: str) -> str:
@@ -131,17 +136,18 @@ async def repair(webhooks: OutgoingWebhooks, want: Wanted, found: Found) -> list
     urls = want.urls if set(hook.urls) != set(want.urls) else None
     slower = want.throttling if want.throttling not in {None, hook.throttling} else None
     paused = not hook.active or any(not each.active for each in found.events)
-    for kind in EVENT_TYPES:
-        own = [each for each in found.events if each.type == kind and each.table.lower() == want.table.lower()]
+    tables = (want.table, *want.beside)
+    for table, kind in product(tables, EVENT_TYPES):
+        own = [each for each in found.events if each.type == kind and each.table.lower() == table.lower()]
         right = [each for each in own if each.plain and not each.fields and set(each.sources) == set(want.sources)]
         for each in own:
             if each not in right[:1]:
                 await webhooks.forget(hook.id, each.id)
         if not right:
-            await webhooks.hear(hook.id, kind, want.table, want.sources)
-            done.append(f"hears {kind} of {want.table}")
+            await webhooks.hear(hook.id, kind, table, want.sources)
+            done.append(f"hears {kind} of {table}")
     for other in found.events:
-        if other.table.lower() != want.table.lower() or other.type not in EVENT_TYPES:
+        if other.table.lower() not in {each.lower() for each in tables} or other.type not in EVENT_TYPES:
             await webhooks.forget(hook.id, other.id)
             done.append(f"hears {other.type} of {other.table} no more")
     if urls is not None or slower is not None or paused:
@@ -204,8 +210,8 @@ def payload_findings(definition: Sync, *, kept: bool, has_key: bool) -> list[Fin
     return [Finding("warning", what, f"{again}; or write `trust: row`")]
 
 
-def findings(sync: str, table: str, found: Found) -> list[Finding]:
-    """What is wrong with the webhook of a sync that has a feed."""
+def findings(sync: str, table: str, found: Found, beside: Sequence[str] = ()) -> list[Finding]:
+    """What is wrong with the webhook of a sync that has a feed; `beside`: other tables that it is to hear of."""
     hook, again = found.webhook, f"`caspio-sync webhooks install {sync} --url …` sets it right; the schedule finds"
     if hook is None:
         return [
@@ -217,6 +223,9 @@ def findings(sync: str, table: str, found: Found) -> list[Finding]:
     if missing := [each for each in EVENT_TYPES if each not in heard]:
         deaf = f"its webhook does not hear {', '.join(missing)}"
         return [Finding("warning", deaf, f"{again} what changed meanwhile")]
+    told_of = {each.table.lower() for each in found.events if each.active}
+    if unheard := [each for each in beside if each.lower() not in told_of]:
+        return [Finding("warning", f"its webhook does not hear of {', '.join(unheard)}", f"{again} what changed there")]
     counted = hook.counted or {}
     told = f"{counted.get('Messages', 0):,} messages, {counted.get('Errors', 0):,} errors in 30 days"
     return [Finding("ok", f"webhook: on; {told}")]

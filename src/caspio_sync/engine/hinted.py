@@ -13,6 +13,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from caspio_sync import registry
 from caspio_sync.caspio.cells import source_frame
 from caspio_sync.caspio.client import CaspioClient
 from caspio_sync.caspio.records import SourceBatch
@@ -25,7 +26,7 @@ from caspio_sync.engine.reading import Reading
 from caspio_sync.engine.run import SyncRun
 from caspio_sync.engine.told_rows import ToldRows
 from caspio_sync.errors import ConfigurationError
-from caspio_sync.hints import Hints, WaitingHint
+from caspio_sync.hints import BESIDE, Hints, WaitingHint
 from caspio_sync.ledger.thread import LedgerThread
 from caspio_sync.mapping.definition import Sync
 from caspio_sync.schemas import SOURCE_PK
@@ -119,12 +120,15 @@ class HintedReading(Reading):
 
     async def _read(self, found: Sequence[WaitingHint]) -> SourceBatch | None:
         """The rows as they are now; None where all of them are gone. A call that failed may be repeated."""
-        prepared, wanted = self.prepared, sorted({each.source_pk for each in found})
-        where = prepared.definition.source.where
+        prepared, where = self.prepared, self.prepared.definition.source.where
+        own = [each for each in found if each.type != BESIDE]
+        others = [each for each in found if each.type == BESIDE]
+        wanted = sorted({each.source_pk for each in own})
+        theirs = set(await self._of_others(sorted({each.source_pk for each in others})))
         told = source_frame([], prepared.read_fields, prepared.key.name)
         if self.told is not None:
-            told = await self.told.of(found)
-        asked = sorted({*wanted} - {*told[SOURCE_PK]})
+            told = await self.told.of([each for each in own if each.source_pk not in theirs])
+        asked = sorted(({*wanted} | theirs) - {*told[SOURCE_PK]})
         rows = await rows_by_key(
             self.caspio, prepared.source, prepared.key, asked, fields=prepared.read_fields, where=where
         )
@@ -136,8 +140,12 @@ class HintedReading(Reading):
         self._gone |= {each for each in wanted if each not in there}
         self._gone -= there
         # What is gone is done with once the run has drawn its conclusion, at its end.
-        self._gone_hints += [each.number for each in found if each.source_pk not in there]
-        self._under_way = [each.number for each in found if each.source_pk in there]
+        self._gone_hints += [each.number for each in own if each.source_pk not in there]
+        self._under_way = [each.number for each in own if each.source_pk in there]
+        if rows.is_empty():
+            self._gone_hints += [each.number for each in others]
+        else:
+            self._under_way += [each.number for each in others]
         if rows.is_empty():
             return None
         self.report.expected += rows.height
@@ -145,6 +153,14 @@ class HintedReading(Reading):
         self.handed += rows.height
         self.batches += 1
         return SourceBatch(self.batches, rows[SOURCE_PK][0], rows[SOURCE_PK][-1], rows, scattered=True)
+
+    async def _of_others(self, source_pks: Sequence[int]) -> list[int]:
+        """The rows that those of other tables are a matter of (`Sync.tables_beside`)."""
+        place = kind_of(self.prepared.definition).announced
+        if not source_pks or not place:
+            return []
+        find: Callable[..., Awaitable[list[int]]] = registry.found(place)
+        return await find(self.prepared, self.caspio, source_pks)
 
     async def _recorded(self) -> None:
         """The batch before is recorded: its hints are done with."""

@@ -99,6 +99,8 @@ class Kind(Generic[S]):
         describe: what a deployment does; told whether it reads all rows, and the title of the destination.
         verify: address of what verifies its syncs, where they are not read back row by row; "" where they are.
         settle: address of what settles rows without an answer by what the destination counts; "" where nothing does.
+        announced: address of what finds the rows that rows of `Sync.tables_beside` are a matter of; takes a prepared
+            sync, the Caspio client and PK_IDs there, and gives PK_IDs; "" where there are no such tables.
         beside: address of what reads, for rows that are looked at alone, what belongs to them in other tables; takes a
             prepared sync, the Caspio client and a source frame, which it gives back joined; "" where nothing does.
         returns: whether it brings what destinations tell back into the rows it reads, instead of sending them.
@@ -119,6 +121,7 @@ class Kind(Generic[S]):
     describe: Callable[[S, bool, str], str]
     verify: str = ""
     settle: str = ""
+    announced: str = ""
     beside: str = ""
     returns: bool = False
 

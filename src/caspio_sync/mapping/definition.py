@@ -268,6 +268,11 @@ class Sync(Strict):
         return True
 
     @property
+    def tables_beside(self) -> tuple[str, ...]:
+        """Other tables of whose rows a webhook tells, because rows of the sync are made of them (`Kind.announced`)."""
+        return ()
+
+    @property
     def trusts_payload(self) -> bool:
         """Whether a row that was added may be taken from the message that announced it, instead of being read."""
         return False

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from caspio_sync.hints import Hint, Message
+from caspio_sync.hints import BESIDE, Hint, Message
 
 KEY = "PK_ID"
 FORM = "application/x-www-form-urlencoded"
@@ -83,7 +83,9 @@ def read_posted(body: bytes, content_type: str, query: str) -> Posted:
     return Posted(words, rows)
 
 
-def message_of(posted: Posted, sync: str, *, table: str | None, now: datetime, oldest: timedelta) -> Message:
+def message_of(
+    posted: Posted, sync: str, *, table: str | None, now: datetime, oldest: timedelta, beside: Sequence[str] = ()
+) -> Message:
     """What is kept of a message: its id, and of each row its PK_ID, what happened to it, and when.
 
     Args:
@@ -92,12 +94,16 @@ def message_of(posted: Posted, sync: str, *, table: str | None, now: datetime, o
         table: of the sync; a message of another one is none of its. None: not known.
         now: the present instant.
         oldest: a change longer ago than this is left to the sweep: nobody sends so late but who repeats an old message.
+        beside: other tables of whose rows is kept that something happened to them.
     """
     changed_at = _instant(posted.text("eventdate"))
     kind = _TYPES.get(posted.text("eventtype").rpartition(".")[2].lower(), "other")
     keys = list(dict.fromkeys(key for row in posted.rows for key in _keys(row)))
     hints: tuple[Hint, ...] = ()
-    if table and posted.text("objectname") and posted.text("objectname").lower() != table.lower():
+    of = posted.text("objectname").lower()
+    if of in {each.lower() for each in beside}:
+        kind = BESIDE
+    if table and of and of != table.lower() and kind != BESIDE:
         outcome = "other_table"
     elif changed_at is not None and changed_at < now - oldest:
         outcome = "stale"

@@ -119,7 +119,8 @@ class CaspioFeed:
             raise RefusedPostError(status, str(error) if proven else _UNPROVEN) from None
         if not proven and not is_one_of(posted.secrets, feed.secrets):
             raise RefusedPostError(HTTPStatus.UNAUTHORIZED, _UNPROVEN)
-        message = message_of(posted, sync, table=feed.table, now=self._clock.now(), oldest=STALE_AFTER)
+        now = self._clock.now()
+        message = message_of(posted, sync, table=feed.table, now=now, oldest=STALE_AFTER, beside=feed.beside)
         if feed.payload and self._sealer is not None:
             # A secret in path or header, or a parameter, says who posts, and not that Caspio wrote the body.
             told = told_by(body)

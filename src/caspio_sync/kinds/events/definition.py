@@ -183,6 +183,11 @@ class Occurrences(Sync):
         return self.source.cursor is None and self.on_update == "ignore" and at_once
 
     @property
+    def tables_beside(self) -> tuple[str, ...]:
+        """As `Sync.tables_beside`: a line that comes, or changes, is a matter of its order."""
+        return () if self.order_lines is None else (self.order_lines.table,)
+
+    @property
     def trusts_payload(self) -> bool:
         """As `Sync.trusts_payload`: versions only where the file says so: two spellings of a cell are two."""
         wanted = "row" if self.compares_versions or any(self._read_besides()) else "payload"

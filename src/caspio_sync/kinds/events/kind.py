@@ -59,6 +59,7 @@ EVENTS: Kind[Any] = Kind(
     describe=_describe,
     verify="caspio_sync.kinds.events.counting:count_back",
     settle="caspio_sync.kinds.events.settling:settle_by_count",
+    announced="caspio_sync.kinds.events.lines:orders_of_lines",
     beside="caspio_sync.kinds.events.lines:with_lines",
 )
 TRIGGERS = replace(

@@ -14,6 +14,7 @@ from caspio_sync.caspio.client import MAX_PAGE_ROWS, CaspioClient, Source
 from caspio_sync.caspio.counting import rows_counted
 from caspio_sync.caspio.query import and_, keys_where
 from caspio_sync.caspio.records import RecordReader
+from caspio_sync.caspio.rows_by_key import rows_by_key
 from caspio_sync.concurrency import all_of
 from caspio_sync.engine.prepared import Prepared
 from caspio_sync.engine.private_fields import refuse_private
@@ -266,3 +267,12 @@ async def with_lines(prepared: Prepared, caspio: CaspioClient, frame: pl.DataFra
     """As `Kind.beside`: orders with what their lines are."""
     lines = await lines_of(prepared, caspio)
     return frame if lines is None else await lines.joined(caspio, frame)
+
+
+async def orders_of_lines(prepared: Prepared, caspio: CaspioClient, line_pks: Sequence[int]) -> list[int]:
+    """As `Kind.announced`: PK_IDs of the orders that these lines are of; of a line that is gone nobody knows."""
+    lines = await lines_of(prepared, caspio)
+    if lines is None:
+        return []
+    found = await rows_by_key(caspio, lines.source, prepared.key, line_pks, fields=[lines.key])
+    return await lines.numbers.orders_of(caspio, found[lines.key.name].cast(pl.String))

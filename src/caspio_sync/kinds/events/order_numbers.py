@@ -13,7 +13,7 @@ from caspio_sync.caspio.client import MAX_PAGE_ROWS, CaspioClient, Source
 from caspio_sync.caspio.counting import as_count, rows_counted
 from caspio_sync.caspio.query import and_, identifier, keys_where
 from caspio_sync.concurrency import all_of
-from caspio_sync.schemas import SOURCE_DTYPES, CaspioField
+from caspio_sync.schemas import SOURCE_DTYPES, SOURCE_PK, CaspioField
 
 _KEY = "PK_ID"
 _KEY_CHARS = 255
@@ -54,7 +54,21 @@ class OrderNumbers:
         if sum(total) <= len(cells):
             return nothing
         frames = await all_of(self._read(caspio, each) for each, count in zip(asked, total, strict=True) if count)
-        return pl.concat([nothing, *frames])
+        return pl.concat([nothing, *(frame.select(name) for frame in frames)])
+
+    async def orders_of(self, caspio: CaspioClient, numbers: pl.Series) -> list[int]:
+        """PK_IDs of the orders that bear one of these numbers, given as text.
+
+        Raises:
+            As `CaspioClient.records`.
+        """
+        asked = numbers.drop_nulls()
+        if not self._is_text:  # a line may hold what no number of an order is
+            asked = asked.filter(asked.cast(pl.Float64, strict=False).is_finite().fill_null(value=False))
+        cells = asked.to_frame(self.field.name).filter(_askable(self.field.name)).to_series()
+        conditions = keys_where(self.field, cells.unique(maintain_order=True).to_list())
+        frames = await all_of(self._read(caspio, each) for each in conditions)
+        return [pk for frame in frames for pk in frame[SOURCE_PK]]
 
     async def _any_twice(self, caspio: CaspioClient) -> bool:
         """Whether any number stands twice in the table."""
@@ -67,7 +81,7 @@ class OrderNumbers:
     async def _read(self, caspio: CaspioClient, within: str) -> pl.DataFrame:
         names, where = [_KEY, self.field.name], and_(within, self.where)
         page = await caspio.records(self.source, select=names, where=where, order_by=None, limit=MAX_PAGE_ROWS)
-        return source_frame([page.rows], [self.field], _KEY).select(self.field.name)
+        return source_frame([page.rows], [self.field], _KEY)
 
     @property
     def _is_text(self) -> bool:
@@ -76,8 +90,10 @@ class OrderNumbers:
     @property
     def _is_number(self) -> pl.Expr:
         """Cells that number an order, and that Caspio can be asked for."""
-        cell = pl.col(self.field.name)
-        if not self._is_text:
-            return cell.is_not_null()
-        asked = cell.str.strip_chars_end(" ")
-        return (asked != "") & (asked.str.len_chars() <= _KEY_CHARS) & ~asked.str.contains("\0", literal=True)
+        return _askable(self.field.name) if self._is_text else pl.col(self.field.name).is_not_null()
+
+
+def _askable(name: str) -> pl.Expr:
+    """Texts that a condition takes."""
+    text = pl.col(name).str.strip_chars_end(" ")
+    return (text != "") & (text.str.len_chars() <= _KEY_CHARS) & ~text.str.contains("\0", literal=True)
