@@ -13,6 +13,7 @@ from caspio_sync.sandbox.activecampaign.emulator import ActiveCampaignSandbox
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import current_settings
 from tests.flows.hooked import Hooked
+from tests.flows.killing import killed_after
 from tests.flows.world import World
 
 HOUR = 3600.0
@@ -278,6 +279,33 @@ def test_what_a_webhook_announces_runs_automations_and_moves_contacts(shop: Shop
 
 
 # Who a row is.
+
+
+@pytest.mark.parametrize("step", ["record_sent", "close_batch"])
+def test_an_address_that_changes_after_a_run_died_makes_no_second_contact(shop: Shop, step: str) -> None:
+    contacts = shop(15)
+    with killed_after(0, step):
+        contacts.run()
+    assert len(contacts.account.contacts()) == 15
+    contacts.change(2, Email="new@example.com")
+    assert contacts.run().code == 0
+    there = contacts.account.contacts()
+    assert (len(there), "new@example.com" in there, "p2@example.com" in there) == (15, True, False)
+    with contacts.world.ledger() as ledger:
+        assert ledger.moved_keys("contacts", 0, 1000).is_empty()
+
+
+def test_an_erasure_reaches_whom_a_run_died_over(shop: Shop) -> None:
+    contacts = shop(3, SYNC + "erasure: {where: \"Erase='yes'\"}\n")
+    with killed_after(0, "record_sent"):
+        contacts.run()
+    contacts.world.clock.advance(HOUR)
+    contacts.change(2, Erase="yes")
+    contacts.run()
+    contacts.run()
+    with contacts.world.ledger() as ledger:
+        assert "p2@example.com" not in ledger.moved_keys("contacts", 0, 1000)["key"].to_list()
+    assert "p2@example.com" not in contacts.account.contacts()
 
 
 def test_a_changed_address_moves_the_contact(shop: Shop) -> None:

@@ -63,6 +63,20 @@ EVENT_BOUNDARIES = {
     "caspio_sync.ledger.sending": ("settle",),
     "caspio_sync.ledger.record": ("settle",),
 }  # fmt: skip
+# Those that only syncs of contacts pass.
+CONTACT_BOUNDARIES = {
+    "caspio_sync.destinations.activecampaign.client:ActiveCampaignClient": (
+        "sync_contact", "change_contact", "import_contacts", "import_info", "subscribe", "put_on", "memberships", "ids",
+        "ask", "ask_once",
+    ),
+    "caspio_sync.destinations.activecampaign.tags:Tags": ("give", "take", "take_from", "take_others", "take_others_from"),
+    "caspio_sync.destinations.activecampaign.memberships:Memberships": ("put", "leave"),
+    "caspio_sync.destinations.activecampaign.automations:Automations": ("enter",),
+    "caspio_sync.ledger.store:Ledger": (
+        "note_enrolments", "record_enrolments", "doubt_enrolments", "rename_enrolled", "note_list_marks", "rename_marked",
+        "note_moved", "settle_moved",
+    ),
+}  # fmt: skip
 # Those that only rows pass which a webhook announced.
 HINT_BOUNDARIES = {
     "caspio_sync.hints:Hints": ("waiting", "mark_read"),
@@ -70,6 +84,7 @@ HINT_BOUNDARIES = {
     "caspio_sync.engine.hinted:HintedReading": ("_read", "_recorded", "conclude"),
 }
 _OF_PROFILES = ("sending.send_opt_outs", "BrazeClient.track")
+_OF_BRAZE = ("BrazeClient.track",)
 _NOT_OF_EVENTS = (
     "sending.send_opt_outs", "sending.planned_writes", "sending.send_batch", "comparing.compare_batch",
     "comparing._claim",
@@ -78,16 +93,22 @@ _NOT_OF_EVENTS = (
 
 def points(writes: str) -> list[str]:
     """The names of all boundaries of a kind of sync (`Watched.WRITES`), as `Order.at` takes them."""
-    found, own = _points(BOUNDARIES), {"items": CATALOG_BOUNDARIES, "events": EVENT_BOUNDARIES}.get(writes)
+    more = {"items": CATALOG_BOUNDARIES, "events": EVENT_BOUNDARIES, "contacts": CONTACT_BOUNDARIES}
+    found, own = _points(BOUNDARIES), more.get(writes)
     if own is None:
         return found
-    foreign = _OF_PROFILES if writes == "items" else _NOT_OF_EVENTS
+    foreign = {"items": _OF_PROFILES, "events": _NOT_OF_EVENTS}.get(writes, _OF_BRAZE)
     return [each for each in found if not each.startswith(foreign)] + _points(own)
 
 
 def event_points() -> list[str]:
     """Those that only syncs of events pass, and their call to Braze."""
     return [*_points(EVENT_BOUNDARIES), "BrazeClient.track:before", "BrazeClient.track:after"]
+
+
+def contact_points() -> list[str]:
+    """Those that only syncs of contacts pass."""
+    return _points(CONTACT_BOUNDARIES)
 
 
 def hint_points() -> list[str]:
@@ -106,7 +127,7 @@ def _points(boundaries: dict[str, tuple[str, ...]]) -> list[str]:
 
 def watch(passing: Callable[[str], None]) -> None:
     """Put a watch before and after every boundary; one that is not there any more is an error of this list."""
-    every = (BOUNDARIES, CATALOG_BOUNDARIES, RETURN_BOUNDARIES, EVENT_BOUNDARIES, HINT_BOUNDARIES)
+    every = (BOUNDARIES, CATALOG_BOUNDARIES, RETURN_BOUNDARIES, EVENT_BOUNDARIES, HINT_BOUNDARIES, CONTACT_BOUNDARIES)
     for place, names in dict.fromkeys((place, names) for each in every for place, names in each.items()):
         module, _, owner = place.partition(":")
         found = importlib.import_module(module)

@@ -12,15 +12,17 @@ from tests.torture.arena import Arena, migrated
 
 SEEDS = int(os.environ.get("CASPIO_TORTURE_SEEDS") or 200)
 SEED = os.environ.get("CASPIO_TORTURE_SEED")
-# One in five is of a catalog; two of events and half of one of messages come besides. One of so many is played with another ledger, and one of ten under Prefect, as well.
+# One in five is of a catalog; one of contacts, two of events and half of one of messages come besides. One of so many is played with another ledger, and one of ten under Prefect, as well.
 SHARES = {
     "seed": 1.25,
     "catalog_seed": 5,
     "event_seed": 2.5,
     "message_seed": 10,
+    "contact_seed": 5,
     "postgresql_seed": 25,
     "postgresql_catalog_seed": 100,
     "postgresql_event_seed": 50,
+    "postgresql_contact_seed": 100,
     "prefect_seed": 12.5,
     "prefect_catalog_seed": 50,
 }

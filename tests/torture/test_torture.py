@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.torture.arena import Arena, copied
-from tests.torture.schedule import play, play_catalog, play_events, play_messages
+from tests.torture.schedule import play, play_catalog, play_contacts, play_events, play_messages
 
 pytestmark = pytest.mark.long
 
@@ -75,4 +75,18 @@ def test_message_schedule(
     message_seed: int, arena: Arena, runner: asyncio.Runner, template: Path, tmp_path: Path
 ) -> None:
     watched = runner.run(play_messages(message_seed, arena, tmp_path, copied(template, tmp_path)))
+    assert watched.faults == []
+
+
+def test_contact_schedule(
+    contact_seed: int, arena: Arena, runner: asyncio.Runner, template: Path, tmp_path: Path
+) -> None:
+    watched = runner.run(play_contacts(contact_seed, arena, tmp_path, copied(template, tmp_path)))
+    assert watched.faults == []
+
+
+def test_contact_schedule_on_postgresql(
+    postgresql_contact_seed: int, arena: Arena, runner: asyncio.Runner, postgresql_ledger: str, tmp_path: Path
+) -> None:
+    watched = runner.run(play_contacts(postgresql_contact_seed, arena, tmp_path, postgresql_ledger))
     assert watched.faults == []

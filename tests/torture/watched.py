@@ -55,6 +55,8 @@ class Watched:
     WRITES: ClassVar[str]  # prefix of the moments at which rows are written
     KILLED_AT: ClassVar[tuple[str, ...]]  # moments
     FULL: ClassVar[float]  # share of the runs that read everything
+    RUNS: ClassVar[tuple[int, ...]] = (1, 1, 2, 2, 3, 4)  # that may die
+    EDITS: ClassVar[tuple[int, ...]] = (0, 0, 1, 2, 4)  # after each of them
 
     def __init__(
         self, arena: Arena, folder: Path, ledger: str, rng: random.Random, always: dict[str, Any] | None = None

@@ -20,15 +20,13 @@ from caspio_sync.ledger import audit, history, schema
 from caspio_sync.ledger.bearers import bearing, folded
 from caspio_sync.ledger.bulk import integer_lists
 from caspio_sync.ledger.connection import LedgerConnection
-from caspio_sync.ledger.deals import forget_deals
 from caspio_sync.ledger.duplicate_consent import duplicate_consent
 from caspio_sync.ledger.engagement_people import forget_people, people_of
 from caspio_sync.ledger.engagement_schema import agreed
-from caspio_sync.ledger.enrolments import forget_enrolled
 from caspio_sync.ledger.events_schema import ONCE, journal
 from caspio_sync.ledger.fingerprints import identity_salt, key_hashes
+from caspio_sync.ledger.forgetting import forget_by_hash
 from caspio_sync.ledger.form import instant, microseconds
-from caspio_sync.ledger.list_marks import forget_marked
 from caspio_sync.ledger.moved_keys import former_spellings, moved_key
 from caspio_sync.ledger.raw_prints import forget_prints
 from caspio_sync.ledger.run_record import OPEN
@@ -323,12 +321,7 @@ class Erasures(LedgerConnection):
                     chosen = sa.delete(table).where(table.c.sync == sync, table.c.source_pk.in_(pks))
                     connection.execute(chosen)
             forget_prints(connection, str(sync), rows[SOURCE_PK])
-        if not there:  # else they would be enrolled once more
-            forget_enrolled(connection, hashes)
-            forget_marked(connection, hashes)
-        for named, pks in forget_deals(connection, hashes).items():
-            history.forget(connection, named, pl.Series(pks, dtype=pl.Int64))
-            connection.execute(sa.delete(schema.row).where(schema.row.c.sync == named, schema.row.c.source_pk.in_(pks)))
+        forget_by_hash(connection, hashes, there=there)
         bearers = people_of(
             keyspace.kind,
             keyspace.label,

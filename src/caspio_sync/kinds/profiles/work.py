@@ -12,6 +12,7 @@ from caspio_sync.kinds.profiles.definition import ProfileSync
 from caspio_sync.kinds.profiles.enrolling import note_enrolments, record_enrolments
 from caspio_sync.kinds.profiles.mapping import ProfileMapping
 from caspio_sync.kinds.profiles.segments import record_marks
+from caspio_sync.schemas import KEY, SOURCE_PK
 
 
 class ProfileWork(Work):
@@ -29,8 +30,14 @@ class ProfileWork(Work):
         self._opening = opening
 
     async def note_leaving(self, run: SyncRun, batch: int, rows: pl.DataFrame) -> None:  # noqa: ARG002
-        """As `Work.note_leaving`: who is about to enter an automation."""
+        """As `Work.note_leaving`: who is about to enter an automation, and under which key people are about to be made.
+
+        A run that dies here made them, perhaps; a row that has another key by the next run would make them once more.
+        """
         await note_enrolments(run, rows)
+        made = rows.filter(pl.col("_op") == "new").select(SOURCE_PK, KEY, "key_hash", was_sent=pl.lit(value=False))
+        if run.sink.follows_keys and made.height:
+            await run.persist(run.ledger.ledger.note_moved, run.name, made)
 
     async def note_answers(self, run: SyncRun, rows: pl.DataFrame, answers: Sequence[Answer]) -> None:
         """As `Work.note_answers`: who entered, and who was taken off a list."""
