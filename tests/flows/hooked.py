@@ -53,6 +53,7 @@ class Hooked:
             return str(made.json()["Secret"])
 
         self.secrets[sync] = talk(self.world.caspio, conversation)
+        self.tables[sync] = table
 
     def deliver(self) -> None:
         """What Caspio has to tell arrives."""

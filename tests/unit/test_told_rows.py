@@ -1,5 +1,6 @@
 """Rows that messages tell whole: which are kept, encrypted, and for how long; and which cells have one reading."""
 
+import contextlib
 import hashlib
 import hmac
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ FORM = SignatureForm(header="X-Signature")
 TEMPLATE = {
     "messageId": "m1",
     "eventType": "table.recordInsert",
+    "objectName": "Customers",
     "secret": SECRET,
     "PK_ID": "7",
     "Email": "x@example.com",
@@ -90,6 +92,16 @@ def test_only_what_proves_the_body_has_its_rows_believed(hooks: HookService) -> 
 def test_a_template_without_data_is_the_row_and_its_secret_is_struck_out(hooks: HookService) -> None:
     hooks.post(json=TEMPLATE)
     assert hooks.rows(SEALER) == {7: {"PK_ID": "7", "Email": "x@example.com"}}
+
+
+@pytest.mark.parametrize("table", [None, "Customers"])
+def test_a_row_of_a_table_that_is_not_named_or_not_known_is_announced_alone(tmp_path: Path, table: str | None) -> None:
+    """A secret may be that of a webhook of several tables, and another one may have fields of the same names."""
+    feeds = {"customers": WebhookFeed(table=table, secrets=(SECRET,), payload=True)}
+    service = HookService(tmp_path, sealer=SEALER, feeds=feeds)
+    with contextlib.closing(service):
+        service.send(added(1, objectName="Former_Customers" if table is None else ""))
+        assert (service.rows(SEALER), service.keys()) == ({}, [1])
 
 
 def test_a_row_in_which_a_secret_stands_is_not_kept(hooks: HookService) -> None:
