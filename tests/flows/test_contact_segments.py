@@ -184,7 +184,8 @@ def test_an_erasure_takes_the_mark(shop: Shop) -> None:
         assert connection.exec_driver_sql(count).scalar() == 0
 
 
-def test_a_return_of_such_a_list_is_refused(shop: Shop) -> None:
+@pytest.mark.parametrize("names", [True, False])
+def test_a_return_of_such_a_list_is_refused(shop: Shop, names: bool) -> None:
     contacts = shop(12, SEGMENT)
     contacts.run()
     back = """\
@@ -197,10 +198,10 @@ consent:
   lists:
     Offers: {column: Erase, map: {yes: subscribed, no: unsubscribed}}
 """
-    contacts.world.sync(back, "back")
+    contacts.world.sync(back if names else back.replace("  profiles: contacts\n", ""), "back")
     ended = contacts.world.ended("back")
     assert ended.code == 2
-    assert "back.yaml:8: in 'contacts' a condition decides who is on this list" in ended.message
+    assert f"back.yaml:{8 if names else 7}: in 'contacts' a condition decides who is on this list" in ended.message
 
 
 MANY = {str(number): f"List {number}" for number in range(100, 125)} | {"11": "Newsletter", "12": "Offers"}

@@ -4,11 +4,12 @@ import asyncio
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from caspio_sync import registry
 from caspio_sync.caspio.writer import Writer
 from caspio_sync.engine.connect import CONNECT
 from caspio_sync.engine.destination import destination_of
 from caspio_sync.engine.run import Opening, SyncRun, Work
-from caspio_sync.errors import ConfigurationError
+from caspio_sync.errors import CaspioSyncError, ConfigurationError
 from caspio_sync.kinds.engagement.definition import EngagementSync
 from caspio_sync.kinds.engagement.mapping import EngagementMapping
 from caspio_sync.kinds.engagement.source import Engagement
@@ -16,6 +17,7 @@ from caspio_sync.mapping.definition import Sync
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.observe.writeback_report import WritebackReport
 from caspio_sync.settings import current_settings
+from caspio_sync.sync_files import said_in
 
 
 @dataclass(kw_only=True)
@@ -71,6 +73,7 @@ async def gather(run: SyncRun[EngagementWork]) -> None:
 
 def check_profiles(definition: EngagementSync) -> Sync | None:
     """The profile sync that is told of conflicts, which must send the same rows to where these states come from."""
+    _refuse_decided(definition)
     name = definition.returned.profiles
     if name is None:
         return None
@@ -81,13 +84,27 @@ def check_profiles(definition: EngagementSync) -> Sync | None:
             f"{definition.where('consent', 'profiles')}: '{name}' is no profile sync of {definition.source.name}; "
             f"name the one that carries these columns to {destination_of(definition).title}"
         )
-    for scope in definition.returned.states:
-        if scope in profiles.decided_states:
-            raise ConfigurationError(
-                f"{definition.where(*definition.returned.place(scope))}: in '{name}' a condition decides who is on "
-                "this list (`when`), and whom it takes off would come back as an opt-out; remove the list here"
-            )
     return profiles
+
+
+def _refuse_decided(definition: EngagementSync) -> None:
+    """Raise where a condition of any sync decides who is on a list: whom it takes off would come back as an opt-out."""
+    settings = current_settings()
+    for name in settings.sync_files.names if definition.returned.states else ():
+        file = settings.sync_file(name)
+        said = said_in(file, "kind", "destination")  # nothing where it cannot be read to its end
+        if said and said.get("destination", registry.DEFAULT_DESTINATION) != definition.destination:
+            continue
+        try:
+            decided = load_sync(file).decided_states
+        except CaspioSyncError:  # it does not run either, and says so itself
+            continue
+        for scope in definition.returned.states:
+            if scope in decided:
+                raise ConfigurationError(
+                    f"{definition.where(*definition.returned.place(scope))}: in '{name}' a condition decides who is on "
+                    "this list (`when`), and whom it takes off would come back as an opt-out; remove the list here"
+                )
 
 
 async def note_unknown(run: SyncRun[EngagementWork]) -> None:
