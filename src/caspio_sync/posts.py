@@ -199,27 +199,29 @@ class Posts(LedgerConnection):
             How many.
         """
         gone, after = 0, -1
-        while found := self._some(after):
+        while numbers := self._next(after):
+            after = numbers[-1]
+            chosen = sa.select(_post.c.number, _post.c.sealed).where(_post.c.number.in_(numbers))
+            with self.reading("read posts") as connection:  # some may have been purged since
+                found = connection.execute(chosen).all()
             named = names([bytes(each.sealed) for each in found])
-            numbers = [each.number for each, is_named in zip(found, named, strict=True) if is_named]
-            gone, after = gone + self._remove(numbers), found[-1].number
+            gone += self._remove([each.number for each, is_named in zip(found, named, strict=True) if is_named])
         return gone
 
-    def _some(self, after: int) -> Sequence[sa.Row[tuple[int, bytes]]]:
-        """Number and sealed payload of the next posts, as many as fit into memory, and one at least."""
+    def _next(self, after: int) -> list[int]:
+        """Numbers of the next posts, as many as fit into memory, and one at least; none where there are no more."""
         of = _post.c
         sizes = sa.select(of.number, sa.func.length(of.sealed)).where(of.number > after)
-        with self.reading("read posts") as connection:
-            next_ones = connection.execute(sizes.order_by(of.number).limit(_PURGED_AT_ONCE)).all()
-            numbers: list[int] = []
-            room = _BYTES_AT_ONCE
-            for number, size in next_ones:
-                room -= size
-                if numbers and room < 0:
-                    break
-                numbers.append(number)
-            chosen = sa.select(of.number, of.sealed).where(of.number.in_(numbers)).order_by(of.number)
-            return connection.execute(chosen).all()
+        with self.reading("look for posts") as connection:
+            found = connection.execute(sizes.order_by(of.number).limit(_PURGED_AT_ONCE)).all()
+        numbers: list[int] = []
+        room = _BYTES_AT_ONCE
+        for number, size in found:
+            room -= size
+            if numbers and room < 0:
+                break
+            numbers.append(number)
+        return numbers
 
 
 _NUMBERED = f"(SELECT number AS PK_ID, sealed FROM {_post.name} WHERE path = :path) AS numbered"
