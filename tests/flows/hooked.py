@@ -53,7 +53,6 @@ class Hooked:
             return str(made.json()["Secret"])
 
         self.secrets[sync] = talk(self.world.caspio, conversation)
-        self.tables[sync] = table
 
     def deliver(self) -> None:
         """What Caspio has to tell arrives."""
