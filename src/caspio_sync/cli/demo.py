@@ -24,6 +24,7 @@ from caspio_sync.sync_files import shipped_examples
 
 DEMO_HOME = Path(".caspio-sync/demo")
 SYNC, CATALOG, ENGAGEMENT, ORDERS = "customers", "products", "engagement", "placed_orders"
+CONTACTS, DEALS, DEALT = "contacts", "deals", 20  # orders that become deals: each takes three calls, of four a second
 LIVE = 6  # orders that are placed while somebody listens
 CUSTOMERS, PRODUCTS = Source("Customers"), Source("Products")
 # Braze blocks these ids in the demo's workspace, so that its own word on a row is seen as well.
@@ -46,8 +47,8 @@ def demo(
 
     Starts the sandbox, runs the shipped profile sync three times (first load; nothing changed; 25 rows edited), then
     the shipped catalog sync twice (first load; prices changed and products gone), lets the emulated Braze mail people
-    and returns what they did to their Caspio rows, then places orders that a webhook announces, and prints what
-    happened. Everything it makes is below
+    and returns what they did to their Caspio rows, then places orders that a webhook announces, sends the same
+    people and some orders to the emulated ActiveCampaign, and prints what happened. Everything it makes is below
     .caspio-sync/demo; your own Prefect profile and accounts are not touched.
     """
     from caspio_sync.sandbox.server import SandboxProcesses
@@ -56,7 +57,8 @@ def demo(
         left.unlink()
     DEMO_HOME.mkdir(parents=True, exist_ok=True)
     OUT.print(
-        "[bold]1. The sandbox starts[/]: Caspio and Braze as two local processes, loaded with real retail customers."
+        "[bold]1. The sandbox starts[/]: Caspio, Braze and ActiveCampaign as local processes, loaded with real retail "
+        "customers."
     )
     with SandboxProcesses(rows=rows, braze={"blocked_external_ids": BLOCKED, "currents": True}) as processes:
         use_settings({**environment(processes, DEMO_HOME), "CASPIO_SYNC_SYNCS": str(shipped_examples())})
@@ -81,6 +83,7 @@ def demo(
         )
         _engagement(processes.braze_url)
         _live_orders()
+        _contacts()
     OUT.print(
         f"\nAll state is in {DEMO_HOME}; `make demo-reset` removes it. Next: README.md, 'With your own accounts'."
     )
@@ -137,6 +140,16 @@ def _live_orders() -> None:
         f"The first was an event in Braze {took[0]:.2f} seconds after it was placed, as the gate was loading; the "
         f"others within {max(took[1:]):.2f}, half of them within {median(took[1:]):.2f}."
     )
+
+
+def _contacts() -> None:
+    """The same people go to the other destination, and some of their orders with them."""
+    _run(
+        "11. The same people, in ActiveCampaign",
+        "contacts with custom fields, tags and a list, by imports of 250; an address that two rows have is set aside",
+        CONTACTS,
+    )
+    _run("12. Deals", "some of the shop's orders, each made once, with its contact", DEALS, RunOptions(limit=DEALT))
 
 
 def _change(old: Any, new: Any) -> str:
