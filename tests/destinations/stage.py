@@ -443,7 +443,7 @@ answers: {errors: "$.errors[*]"}
 idempotency_key: Idempotency-Key
 limits: {requests_a_second: 100}
 verify: {url: "http://warehouse.test/rows/{{ key }}"}
-on_erase: {method: DELETE, url: "http://warehouse.test/rows/{{ key }}"}
+on_erase: {method: DELETE, url: "http://warehouse.test/rows/{{ key }}", ok: [2xx, 404]}
 on_opt_out: {url: "http://warehouse.test/opt-outs", body: [external_id, email_subscribe]}
 gate:
   max_quarantined_share: 1

@@ -168,6 +168,20 @@ def test_a_person_is_erased_and_proven_gone(people: HttpPeople) -> None:
     assert set(people.world.http.rows) == {"p1", "p3", "p4"}
 
 
+def test_a_path_that_is_wrong_deletes_and_proves_nobody(people: HttpPeople) -> None:
+    text = people.SYNC.replace('DELETE, url: "http://warehouse.test/rows/', 'DELETE, url: "http://warehouse.test/row/')
+    text = text.replace('verify: {url: "http://warehouse.test/rows/', 'verify: {url: "http://warehouse.test/row/')
+    assert text.count("/row/") == 2
+    people.world.sync(text.replace(", ok: [2xx, 404]", ""), people.name)
+    people.ended()
+    people.world.clock.advance(3600)
+    result = invoke("erase", "people", "p2", "--yes", "--json")
+    assert json.loads(result.stdout)["subjects"][0]["state"] == "requested"
+    assert "p2" in people.world.http.rows
+    ended = people.ended()
+    assert any("404 is nobody, or a wrong path" in note for note in ended.report.notes)
+
+
 @pytest.mark.parametrize("lacking", ["on_erase", "verify"])
 def test_an_erasure_that_cannot_be_proven_is_never_called_done(people: HttpPeople, lacking: str) -> None:
     lines = [line for line in people.SYNC.splitlines(keepends=True) if not line.startswith(lacking)]

@@ -24,7 +24,8 @@ from caspio_sync.sync_files import shipped_examples
 
 DEMO_HOME = Path(".caspio-sync/demo")
 SYNC, CATALOG, ENGAGEMENT, ORDERS = "customers", "products", "engagement", "placed_orders"
-CONTACTS, DEALS, DEALT = "contacts", "deals", 20  # orders that become deals: each takes three calls, of four a second
+CONTACTS, DEALS = "contacts", "deals"
+MET, DEALT = 1_000, 8  # people and orders for ActiveCampaign, whose accounts take few calls a second
 LIVE = 6  # orders that are placed while somebody listens
 CUSTOMERS, PRODUCTS = Source("Customers"), Source("Products")
 # Braze blocks these ids in the demo's workspace, so that its own word on a row is seen as well.
@@ -145,9 +146,10 @@ def _live_orders() -> None:
 def _contacts() -> None:
     """The same people go to the other destination, and some of their orders with them."""
     _run(
-        "11. The same people, in ActiveCampaign",
+        "11. A thousand of the people, in ActiveCampaign",
         "contacts with custom fields, tags and a list, by imports of 250; an address that two rows have is set aside",
         CONTACTS,
+        RunOptions(limit=MET),
     )
     _run("12. Deals", "some of the shop's orders, each made once, with its contact", DEALS, RunOptions(limit=DEALT))
 

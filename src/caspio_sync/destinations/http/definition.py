@@ -178,7 +178,7 @@ class SideRequest(Strict):
         url: as in `Request`.
         headers: as in `Request`.
         body: as in `Request`; none where the address says it all.
-        ok: statuses that say it is done; 404 besides where whoever is not there counts as done.
+        ok: statuses that say it is done; name 404 where it means that whoever it is about is not there.
     """
 
     method: Method = "POST"
