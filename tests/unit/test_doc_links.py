@@ -34,3 +34,11 @@ def test_the_readme_is_read_at_one_sitting() -> None:
 def test_every_page_is_found_from_the_readme() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert not [page.name for page in (ROOT / "docs").glob("*.md") if f"docs/{page.name}" not in readme]
+
+
+def test_the_index_of_decisions_names_each_once_in_order() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(
+        r"^\| \[\d{4}: [^|]*\]\(([^)]*)\)", (folder / "README.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert listed == sorted(page.name for page in folder.glob("0*.md"))
