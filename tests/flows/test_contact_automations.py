@@ -12,9 +12,9 @@ from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.sandbox.activecampaign.calls import RefusedError
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import current_settings
+from tests.flows.contacts import HOUR, SYNC, Contacts, Shop, row, shop
 from tests.flows.hooked import Hooked
 from tests.flows.killing import killed_after
-from tests.flows.test_contacts import HOUR, SYNC, Contacts, Shop, row, shop
 
 __all__ = ["shop"]
 

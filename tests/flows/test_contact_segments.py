@@ -3,8 +3,8 @@
 import pytest
 
 from caspio_sync.sandbox.faults import Fault
+from tests.flows.contacts import HOUR, SYNC, Contacts, Shop, shop, verified
 from tests.flows.killing import killed_after
-from tests.flows.test_contacts import HOUR, SYNC, Contacts, Shop, shop, verified
 
 __all__ = ["shop"]
 

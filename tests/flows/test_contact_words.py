@@ -6,8 +6,8 @@ from caspio_sync.errors import ConfigurationError
 from caspio_sync.mapping.sync_file import load_sync
 from caspio_sync.sandbox.faults import Fault
 from caspio_sync.settings import current_settings
+from tests.flows.contacts import HOUR, SYNC, Contacts, Shop, shop, verified
 from tests.flows.test_contact_tags import by_hand, names
-from tests.flows.test_contacts import HOUR, SYNC, Contacts, Shop, shop, verified
 
 __all__ = ["shop"]
 

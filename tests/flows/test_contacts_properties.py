@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from caspio_sync.sandbox.faults import Fault
-from tests.flows.test_contacts import Contacts, Shop, shop
+from tests.flows.contacts import Contacts, Shop, shop
 
 __all__ = ["shop"]
 
