@@ -238,13 +238,13 @@ def test_a_deletion_that_fails_is_made_up_for_by_the_next_run(shop: Shop) -> Non
 
 
 def test_a_read_that_breaks_off_and_the_one_that_goes_on_delete_nothing(shop: Shop) -> None:
-    shop.open(1200, PRODUCTS_SYNC + "batch_size: 1000\n")
+    shop.open(1700, PRODUCTS_SYNC + "batch_size: 1000\n")
     shop.run()
-    shop.drop("p2", "p1190")
+    shop.drop("p2", "p1690")
     shop.world.caspio.update_rows("Products", {"About": "Changed"}, "Stock > 0")
     with killed_after(1, silently=False):
         shop.run()
-    assert len(shop.items()) == 1200
+    assert len(shop.items()) == 1700
     report = shop.world.run("products")
-    assert (report.notes[0].startswith("goes on after PK_ID"), report.deleted, len(shop.items())) == (True, 0, 1200)
+    assert (report.notes[0].startswith("goes on after PK_ID"), report.deleted, len(shop.items())) == (True, 0, 1700)
     assert (shop.run().deleted, shop.items()) == (2, shop.expected())

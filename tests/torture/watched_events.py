@@ -3,6 +3,8 @@
 import io
 import random
 from collections import Counter
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -41,7 +43,9 @@ class WatchedEvents(Watched):
         self._lossy = False  # whether some answers are lost though nobody dies
         self._refs: dict[int, str] = {}  # of every row there was after a run, by PK_ID
         self.webhook = Webhook(self.SYNC, self.ledger, self.folder / "home", self._chance, self.clock)
-        self._announced: set[int] = set()  # rows whose message arrived and that no run has read since
+        # Rows whose message arrived and that no run has read to its end since, with their number as it was then: a run
+        # that dies may have read the message, and of what was edited afterwards nobody told.
+        self._announced: dict[int, float] = {}
 
     def made_shop(self) -> TicketShop:
         return TicketShop(self.rng, self.clock)
@@ -108,7 +112,8 @@ class WatchedEvents(Watched):
     def announce(self) -> None:
         """The webhook tells of what has changed."""
         changed, self.shop.unannounced = self.shop.unannounced, []
-        self._announced |= self.webhook.tell(changed)
+        arrived = self.webhook.tell(changed)
+        self._announced |= {pk: self.shop.rows[pk]["Version"] for pk in arrived if pk in self.shop.rows}
 
     def edit_meanwhile(self) -> None:
         super().edit_meanwhile()
@@ -126,7 +131,7 @@ class WatchedEvents(Watched):
         """A run of hints that ended well has told what was announced, or doubts it."""
         if waiting := self.webhook.waiting():
             self.faults.append(f"{waiting} hints wait after a run that read them")
-        self._look_at_rows(self._announced)
+        self._look_at_rows(set(self._announced), self._announced)
         self._announced.clear()
 
     async def _run(self, order: Order) -> Any:
@@ -177,7 +182,8 @@ class WatchedEvents(Watched):
         """After a run that ended well, each sound ticket has been told, or is in doubt."""
         self._look_at_rows(set(self.shop.rows))
 
-    def _look_at_rows(self, pks: set[int]) -> None:
+    def _look_at_rows(self, pks: set[int], before: Mapping[int, float] = MappingProxyType({})) -> None:
+        """Rows by PK_ID; of some a version that may have been told `before` the present one."""
         with Ledger.open(self.ledger, clock=self.clock) as ledger, ledger.reading("look") as connection:
             noted = {pk for (pk,) in connection.execute(sa.text("SELECT source_pk FROM journal"))}
             rows = connection.execute(sa.text("SELECT source_pk, verdict FROM row"))
@@ -191,7 +197,8 @@ class WatchedEvents(Watched):
                 self.faults.append(f"{ref} has the verdict {verdict}, never arrived, and is not in doubt")
             if self.shop.told.on_update == "new_event" and self.shop.is_sound(row):
                 version = (ref, row["Version"])
-                if version not in self.arrivals and pk not in noted:
+                told = {version, (ref, before.get(pk, row["Version"]))} & self.arrivals.keys()
+                if not told and pk not in noted:
                     self.faults.append(f"{version} has the verdict {verdict}, never arrived, and is not in doubt")
             if self.shop.told.when_lost == "resend" and not self._lossy and noted and verdict == "unknown":
                 self.faults.append(f"{ref} is unknown after a run that may send it again")
