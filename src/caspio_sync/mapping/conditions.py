@@ -23,6 +23,7 @@ Value: TypeAlias = str | int | float
 # Of a field's cells, what a comparison makes of them; the field's name, and what its cells are.
 Cells = Callable[[str], tuple[pl.Expr, SourceKind]]
 
+_EXACT = 2**53  # beyond it two numbers of a cell are one
 _TOKEN = re.compile(
     r"\s*(?:(?P<text>N?'(?:[^']|'')*')|(?P<number>[+-]?(?:\d+\.?\d*|\.\d+))(?![\w.])|(?P<name>\w+|\[[^\[\]]+\])"
     r"|(?P<mark><=|>=|<>|!=|[=<>(),]))"
@@ -149,7 +150,10 @@ class Condition:
         if kind == "text":
             return word.removeprefix("N")[1:-1].replace("''", "'")
         if kind == "number":
-            return float(word) if "." in word else int(word)
+            number = float(word) if "." in word else int(word)
+            if abs(number) > _EXACT:
+                raise ValueError(f"'{word}' is beyond what a number of Caspio holds exactly (2^53)")
+            return number
         raise ValueError(f"'{word}' stands where a value belongs: a number, or text between single quotes")
 
     def _next(self, expected: str) -> tuple[str, str]:
